@@ -1,0 +1,1 @@
+"""Learns to recognise German traffic signs: data, models, training and evaluation runs."""

@@ -1,0 +1,100 @@
+"""Checkpoints: a folder with `weights.safetensors` and `model.json`. Nothing in it is pickled.
+
+`model.json` says all that is needed to rebuild the network and to trace where it came from:
+architecture and its arguments, class names, input size, data fingerprint, metrics, run and git commit.
+"""
+
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from training.errors import CheckpointError
+from training.models.classifier import SignClassifier
+
+ARCHITECTURES: dict[str, type[nn.Module]] = {"sign_classifier": SignClassifier}
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """The content of `model.json`.
+
+    Attributes:
+        architecture: a key of ARCHITECTURES.
+        arguments: the architecture's constructor arguments.
+        class_names: by class id.
+        input_size: side of the square input in pixels.
+        data: the data set's name and `fingerprint`.
+        metrics: evaluation figures by name.
+        run_id: the MLflow run; empty where there was none.
+        git_commit: of the code; empty outside a checkout.
+    """
+
+    architecture: str
+    arguments: dict[str, Any]
+    class_names: list[str]
+    input_size: int
+    data: dict[str, str]
+    metrics: dict[str, float] = field(default_factory=dict)
+    run_id: str = ""
+    git_commit: str = ""
+
+
+def build_model(info: CheckpointInfo) -> nn.Module:
+    """Builds the network that a checkpoint describes, with fresh weights."""
+    if info.architecture not in ARCHITECTURES:
+        known = ", ".join(ARCHITECTURES)
+        raise CheckpointError(f"unknown architecture {info.architecture!r}: this version knows {known}")
+    try:
+        return ARCHITECTURES[info.architecture](num_classes=len(info.class_names), **info.arguments)
+    except TypeError as error:
+        raise CheckpointError(f"{info.architecture} does not take {info.arguments}: {error}") from error
+
+
+def save_checkpoint(folder: Path, model: nn.Module, info: CheckpointInfo) -> None:
+    """Writes a checkpoint in one rename, so that a reader sees all of it or nothing.
+
+    Raises:
+        CheckpointError: `folder` exists already; a checkpoint is never written over.
+    """
+    if folder.exists():
+        raise CheckpointError(f"{folder} exists already: choose another run name, or move it away")
+    staging = folder.with_name(f".staging-{folder.name}-{os.getpid()}")
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    try:
+        tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+        save_file(tensors, staging / "weights.safetensors")
+        (staging / "model.json").write_text(json.dumps(asdict(info), indent=2) + "\n")
+        staging.rename(folder)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def load_checkpoint(folder: Path) -> tuple[nn.Module, CheckpointInfo]:
+    """Reads a checkpoint.
+
+    Returns:
+        The network in evaluation mode on the CPU, and what `model.json` says of it.
+
+    Raises:
+        CheckpointError: a file is missing or damaged, or the weights do not fit the architecture.
+    """
+    try:
+        info = CheckpointInfo(**json.loads((folder / "model.json").read_text()))
+        model = build_model(info)
+        model.load_state_dict(load_file(folder / "weights.safetensors"))
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{folder} is not a checkpoint: {Path(error.filename or folder).name} is missing. "
+            "Give the folder that `signs train` printed"
+        ) from error
+    except (OSError, SafetensorError, ValueError, TypeError, RuntimeError) as error:
+        raise CheckpointError(f"the checkpoint {folder} cannot be used: {error}") from error
+    return model.eval(), info

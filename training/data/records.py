@@ -1,0 +1,54 @@
+"""The record types that every reader produces and everything after it consumes."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Split = Literal["train", "test"]
+
+
+@dataclass(frozen=True)
+class Box:
+    """One labelled sign in an image, in pixels; `right` and `bottom` are exclusive."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+    class_id: int
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image and the signs in it.
+
+    Attributes:
+        image: path of the image inside its data set, with forward slashes.
+        split: the benchmark's own split; a scene is known by its split and its name together.
+        boxes: the signs; empty for a scene without any.
+        track: which physical sign was filmed, where the data set says so. Splits never divide a track.
+    """
+
+    image: str
+    split: Split
+    boxes: tuple[Box, ...]
+    track: str | None = None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set as its reader found it.
+
+    Attributes:
+        name: what to call it in logs and reports.
+        samples: every image, in the data set's own order.
+        read: returns the encoded bytes of a sample's image.
+    """
+
+    name: str
+    samples: tuple[Sample, ...]
+    read: Callable[[Sample], bytes]
+
+    def split(self, split: Split) -> Sequence[Sample]:
+        """Returns the samples of one split."""
+        return [sample for sample in self.samples if sample.split == split]

@@ -1,0 +1,13 @@
+"""What training tells a person when their input cannot be used."""
+
+
+class TrainingError(Exception):
+    """A problem the caller can mend; the message says how."""
+
+
+class DataError(TrainingError):
+    """A data set is missing, unreadable or not what it claims to be."""
+
+
+class CheckpointError(TrainingError):
+    """A checkpoint is missing, damaged or of another architecture."""

@@ -1,0 +1,72 @@
+"""The one definition of what the networks see: how bytes become an image and a sign becomes a crop.
+
+Training, export and clients all call these functions. Scaling to floats and normalisation are not here: they
+are part of the network (`training.models.classifier`) and so travel inside the exported graph.
+"""
+
+import io
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+CROP_MARGIN = 0.1  # GTSRB's images carry a border of about 10% of the sign; crops from scenes get the same
+
+# Photographs are far smaller; Pillow warns above half of this and refuses above it (decompression bombs).
+Image.MAX_IMAGE_PIXELS = 100_000_000
+
+
+class ImageError(ValueError):
+    """Bytes that are not an image this project can read."""
+
+
+def decode(data: bytes) -> Image.Image:
+    """Decodes an encoded image (JPEG, PNG, PPM, WebP...) into RGB.
+
+    Raises:
+        ImageError: the bytes are empty, truncated, not an image or too large.
+    """
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return image.convert("RGB")
+    except (UnidentifiedImageError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        reason = "it is too large" if "decompression bomb" in str(error) else "it is not an image"
+        raise ImageError(f"{reason} ({len(data)} bytes)") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ImageError(f"it is damaged ({error})") from error
+
+
+def crop(
+    image: Image.Image, box: tuple[float, float, float, float], size: int, margin: float = CROP_MARGIN
+) -> npt.NDArray[np.uint8]:
+    """Cuts one sign out of an image and scales it to the network's input.
+
+    Args:
+        image: RGB.
+        box: left, top, right, bottom in pixels, exclusive on the right and bottom.
+        size: side of the result in pixels.
+        margin: how much of the box's size to add on each side; cut off at the edge of the image.
+
+    Returns:
+        uint8 [size, size, 3], RGB.
+
+    Raises:
+        ImageError: no part of the box lies inside the image.
+    """
+    left, top, right, bottom = box
+    extra_x, extra_y = margin * (right - left), margin * (bottom - top)
+    wide = (
+        max(0.0, left - extra_x),
+        max(0.0, top - extra_y),
+        min(float(image.width), right + extra_x),
+        min(float(image.height), bottom + extra_y),
+    )
+    if wide[2] <= wide[0] or wide[3] <= wide[1]:
+        raise ImageError(f"the box {box} lies outside the image of {image.width}x{image.height} pixels")
+    # Pillow's bilinear filter widens with the scale, so that shrinking does not alias.
+    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=wide), dtype=np.uint8)
+
+
+def resize(image: Image.Image, size: int) -> npt.NDArray[np.uint8]:
+    """Scales a whole picture of one sign to the network's input: uint8 [size, size, 3], RGB."""
+    return crop(image, (0, 0, image.width, image.height), size, margin=0.0)

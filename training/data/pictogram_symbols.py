@@ -7,7 +7,7 @@ that a sign looks the same on every machine and in every browser.
 from __future__ import annotations
 
 BLACK = "#14110F"
-GREY = "#8E9093"
+GREY = "#808285"
 WHITE = "#FFFFFF"
 RED = "#C1121C"
 YELLOW = "#F7BA0B"
@@ -39,7 +39,9 @@ def disc(x: float, y: float, radius: float, colour: str = BLACK) -> str:
 
 def box(x: float, y: float, width: float, height: float, colour: str = BLACK, radius: float = 0.0) -> str:
     """Return a filled rectangle with corners rounded by ``radius``."""
-    return f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="{radius:g}" fill="{colour}"/>'
+    return (
+        f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="{radius:g}" fill="{colour}"/>'
+    )
 
 
 def moved(elements: str, x: float, y: float, scale: float = 1.0, turn: float = 0.0) -> str:
@@ -72,12 +74,12 @@ def _glyph(character: str, w: float, h: float, s: float) -> str:
     q = middle - top - a
     glyphs = {
         "0": _loop(left, right, top, bottom),
-        "1": f"M{right} 0V{h}M{right} {0.5 * s}L{0.15 * s} {0.27 * h}",
+        "1": f"M{right} 0V{h}M{right} {0.5 * s}L{0.1 * s} {0.28 * h}",
         "2": f"{crown}C{right} {0.52 * h} {left + 0.02 * w} {0.68 * h} {left} {bottom}H{w}",
         "3": f"{crown}A{q} {q} 0 0 1 {right - q} {middle}H{0.36 * w}"
         f"M{right - q} {middle}A{q} {q} 0 0 1 {right} {middle + q}{foot}",
-        "5": f"M{0.95 * w} {top}H{left + 0.09 * a}V{waist + 0.58 * a}"
-        f"A{a} {a} 0 0 1 {right} {waist + a}{foot}",
+        "5": f"M{0.95 * w} {top}H{left + 0.09 * a}V{waist + 0.5 * a}"
+        f"M{left + 0.12 * a} {waist + 0.68 * a}A{a} {a} 0 0 1 {right} {waist + a}{foot}",
         "6": f"{_loop(left, right, waist, bottom)}"
         f"M{left} {bottom - a}V{waist + a}C{left} {0.36 * h} {0.38 * w} {0.2 * h} {0.64 * w} 0",
         "7": f"M0 {top}H{right - 0.05 * w}C{0.7 * w} {0.36 * h} {0.42 * w} {0.6 * h} {0.4 * w} {h}",
@@ -151,10 +153,7 @@ def lorry_and_car(left: str, right: str) -> str:
 
 def lorry_side_on() -> str:
     """Return a lorry driving to the left."""
-    cab = (
-        "M21.5 64.5V54.2Q21.5 52.8 22.2 51.6L26 44.6Q26.6 43.5 28 43.5H36.5V64.5Z"
-        "M25 52.6H33V46.3H28.2Z"
-    )
+    cab = "M21.5 64.5V54.2Q21.5 52.8 22.2 51.6L26 44.6Q26.6 43.5 28 43.5H36.5V64.5ZM25 52.6H33V46.3H28.2Z"
     wheels = "".join(disc(x, 65.4, 6.2, WHITE) + disc(x, 65.4, 4.7) for x in (30.3, 60.2, 71.8))
     return (
         f'<path fill-rule="evenodd" d="{cab}" fill="{BLACK}"/>'
@@ -177,15 +176,18 @@ def priority_here() -> str:
 
 def bend_left() -> str:
     """Return an arrow with a notched tail that bends to the left."""
-    road = "M53.8 80.4V62.5Q53.8 59.4 50.6 59.4H45.6V64.3L34.8 55.3L45.6 46.3V51H53.2Q62.4 51 62.4 60.4V80.4L58.1 77.2Z"
+    road = (
+        "M53.8 80.4V62.5Q53.8 59.4 50.6 59.4H45.6V64.3L34.8 55.3L45.6 46.3V51H53.2"
+        "Q62.4 51 62.4 60.4V80.4L58.1 77.2Z"
+    )
     return fill(road)
 
 
 def double_bend_left() -> str:
     """Return an arrow that swings to the left, then on to the right and up."""
     road = (
-        "M52.6 80.6V70.6L42.4 64.6Q40.6 63.4 40.6 61.2V48.6H37.6L45 36L52.4 48.6H49.2V57.6"
-        "L59.3 63.6Q61.2 64.8 61.2 67V80.6L56.9 77.4Z"
+        "M53.6 81V71L41.4 65.4Q39 64.2 39 61.4V48.8H35.4L43.8 35.4L52.2 48.8H48.6V58.4"
+        "L60.8 64Q63.2 65.2 63.2 68V81L58.4 77.4Z"
     )
     return fill(road)
 
@@ -193,8 +195,7 @@ def double_bend_left() -> str:
 def bumps() -> str:
     """Return two humps on a road."""
     return fill(
-        "M24.5 80.5V77.2H29C34.5 77.2 35 69.6 40 69.6S45.5 74.2 50 74.2S55 69.6 60 69.6"
-        "S65.5 77.2 71 77.2H75.5V80.5Z"
+        "M24.5 80.5V77.2H27.4C33 77.2 33.4 67 39.2 67S45 74 50 74S55 67 60.8 67S67 77.2 72.6 77.2H75.5V80.5Z"
     )
 
 
@@ -255,23 +256,26 @@ def _running_child(skirt: bool) -> str:
         disc(-1, -30.4, 4)
         + fill(torso)
         + hem
-        + limb("M-3.4 -23L-9.6 -18.4L-14.6 -21.8", 2.8)
-        + limb("M3.6 -23L9.4 -18.6L14.2 -22.4", 2.8)
+        + limb("M-3.4 -23L-8.6 -18L-13 -20.6", 2.8)
+        + limb("M3.6 -23L8.6 -18L12.6 -19.4", 2.8)
         + limb("M-2 -13L-7.6 -8L-6.2 -1L-8.6 -0.4", 3.6)
-        + limb("M2.4 -13L8.2 -6.2L16 -3.2L17 -5.2", 3.6)
+        + limb("M2.4 -13L7.4 -6.4L14.6 -3L15.8 -4.8", 3.6)
     )
 
 
 def children() -> str:
     """Return a small child and a bigger one, running to the left."""
-    return moved(_running_child(True), 37.2, 80, 0.72) + moved(_running_child(False), 58.6, 80, 1.12)
+    return moved(_running_child(True), 35.8, 80, 0.68) + moved(_running_child(False), 56.4, 80, 1.03)
 
 
 def bicycle() -> str:
     """Return a bicycle facing to the left."""
-    wheels = "".join(f'<circle cx="{x}" cy="70.6" r="9.2" fill="none" stroke="{BLACK}" stroke-width="2.3"/>' for x in (33.2, 66.8))
+    wheels = "".join(
+        f'<circle cx="{x}" cy="70.6" r="9.2" fill="none" stroke="{BLACK}" stroke-width="2.3"/>'
+        for x in (33.2, 66.8)
+    )
     frame = "M41.4 54.6L51 70.6L60.6 56.2H42.2M60.6 56.2L66.8 70.6H51"
-    return (
+    machine = (
         wheels
         + stroke(frame, 2.3, join="round")
         + stroke("M33.2 70.6L41.6 50.2", 2.3)
@@ -282,12 +286,13 @@ def bicycle() -> str:
         + disc(33.2, 70.6, 1.7)
         + disc(66.8, 70.6, 1.7)
     )
+    return moved(machine, 4.5, 7.4, 0.91)
 
 
 def snowflake() -> str:
     """Return a snow crystal with six feathered arms."""
-    arm = stroke("M0 0V-17.6M-4.6 -17.4L0 -12.6L4.6 -17.4M-5 -11.4L0 -6.4L5 -11.4", 3.0, cap="round")
-    return "".join(moved(arm, 50, 62, 0.92, turn) for turn in range(0, 360, 60))
+    arm = stroke("M0 0V-17.2M-5.4 -15.4L0 -10L5.4 -15.4", 3.7, cap="round")
+    return "".join(moved(arm, 50, 62.4, 1.0, turn) for turn in range(0, 360, 60))
 
 
 def leaping_deer() -> str:
@@ -303,7 +308,8 @@ def leaping_deer() -> str:
         + limb("M47.4 63.8L41.4 64.8L38.6 69", 2.5)
         + limb("M58.6 68L64.6 74.2L66.4 80", 2.3)
         + limb("M64.8 62.6L67.2 61.6", 2.0)
-        + limb("M43.4 45.4C44.6 42.4 43.8 40 45.6 36.6M44 42L40.8 38.6M44.6 44.6C48 43.2 48.4 40.6 50.4 38.8M47.4 42.6L47.4 38.4", 1.5)
+        + limb("M43.4 45.4C44.6 42.4 43.8 40 45.6 36.6M44 42L40.8 38.6", 1.5)
+        + limb("M44.6 44.6C48 43.2 48.4 40.6 50.4 38.8M47.4 42.6V38.4", 1.5)
     )
 
 
@@ -335,7 +341,7 @@ def arrow_down_right() -> str:
 
 def roundabout_arrows() -> str:
     """Return three arrows chasing each other anticlockwise, as traffic keeps to the right."""
-    # Arc of radius 31 around the centre from 8 degrees to 78 degrees; head turned to the tangent.
-    arc = stroke("M30.7 4.3A31 31 0 0 0 12.4 -28.4", 7.4, WHITE)
-    head = stroke("M26.4 -32.6L9.4 -29.6L17 -13.6", 7.4, WHITE)
+    # An arc of radius 31 from 3 to 71 degrees; the head lies along the tangent at 75 degrees.
+    arc = stroke("M31 -1.6A31 31 0 0 0 8.6 -29.8", 7.2, WHITE)
+    head = stroke("M18.8 -38.4L4.1 -30.9L13.4 -17.2", 7.2, WHITE)
     return "".join(moved(arc + head, 50, 50, 1.0, turn) for turn in (0, 120, 240))

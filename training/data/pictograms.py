@@ -34,7 +34,13 @@ def red_ring(symbol: str) -> str:
 def red_triangle(symbol: str) -> str:
     """Return a danger sign: white triangle, point up, with a red border."""
     edge = symbols.stroke(_TRIANGLE, 9.8, WHITE, join="round")
-    return edge + symbols.stroke(_TRIANGLE, 8, RED, join="round") + fill(_TRIANGLE, RED) + fill(_TRIANGLE_FIELD, WHITE) + symbol
+    return (
+        edge
+        + symbols.stroke(_TRIANGLE, 8, RED, join="round")
+        + fill(_TRIANGLE, RED)
+        + fill(_TRIANGLE_FIELD, WHITE)
+        + symbol
+    )
 
 
 def blue_disc(symbol: str) -> str:

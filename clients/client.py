@@ -1,0 +1,163 @@
+"""The Python client: sign images in, classes out, over gRPC or HTTP."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from clients.errors import ClientError
+
+Protocol = Literal["grpc", "http"]
+INPUT, OUTPUT = "images", "probabilities"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One class that an image may show: its id, name and probability."""
+
+    class_id: int
+    name: str
+    score: float
+
+
+class SignClient:
+    """Talks to the sign classifier on a Triton server.
+
+    >>> with SignClient("localhost:8001") as client:
+    ...     crops = np.zeros((1, client.input_size, client.input_size, 3), np.uint8)
+    ...     best = client.classify(crops)[0][0]
+    ...     print(best.name, best.score)
+
+    Args:
+        url: host:port of the server, without a scheme.
+        protocol: "grpc" or "http"; each has its own port.
+        model: name of the classifier on the server.
+        version: of the model; the server's choice where it is empty.
+        timeout: seconds to wait for an answer.
+
+    Raises:
+        ClientError: the server cannot be reached, or does not serve the model.
+    """
+
+    def __init__(
+        self,
+        url: str = "localhost:8001",
+        protocol: Protocol = "grpc",
+        model: str = "sign_classifier",
+        version: str = "",
+        timeout: float = 30.0,
+    ) -> None:
+        self.url, self.protocol, self.model, self.version, self.timeout = url, protocol, model, version, timeout
+        if "://" in url:
+            raise ClientError(f"{url!r}: give host:port without a scheme, such as localhost:8001")
+        if protocol == "grpc":
+            import tritonclient.grpc as triton
+
+            self._client: Any = triton.InferenceServerClient(url)
+            self._options: dict[str, Any] = {"client_timeout": timeout}
+        else:
+            import tritonclient.http as triton
+
+            self._client = triton.InferenceServerClient(
+                url, connection_timeout=timeout, network_timeout=timeout
+            )
+            self._options = {}
+        self._triton = triton
+        self.input_size, self.max_batch = self._describe()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._client.close()
+
+    def probabilities(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Classifies images and returns every class's probability.
+
+        Args:
+            images: uint8 [n, input_size, input_size, 3], RGB; any n, sent in batches the server takes.
+
+        Returns:
+            float32 [n, classes].
+
+        Raises:
+            ClientError: the images have another shape or type, or the server refused or did not answer.
+        """
+        results = [
+            self._infer(batch, self._triton.InferRequestedOutput(OUTPUT)).as_numpy(OUTPUT)
+            for batch in self._batches(images)
+        ]
+        return np.concatenate(results)
+
+    def classify(self, images: npt.NDArray[np.uint8], top: int = 3) -> list[list[Prediction]]:
+        """Classifies images and returns the `top` most probable classes of each, best first, with their names.
+
+        The names are the server's own: they come from the model's labels.
+        Arguments and errors are those of `probabilities`.
+        """
+        predictions: list[list[Prediction]] = []
+        for batch in self._batches(images):
+            output = self._triton.InferRequestedOutput(OUTPUT, class_count=top)
+            rows: Sequence[Sequence[bytes]] = self._infer(batch, output).as_numpy(OUTPUT)
+            predictions.extend([_parse(entry) for entry in row] for row in rows)
+        return predictions
+
+    def _batches(self, images: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.uint8]]:
+        expected = (self.input_size, self.input_size, 3)
+        if images.ndim != 4 or images.shape[1:] != expected or images.dtype != np.uint8 or not len(images):
+            raise ClientError(
+                f"images are {images.dtype} {list(images.shape)}; the model takes uint8 [n, "
+                f"{self.input_size}, {self.input_size}, 3] with n of 1 or more"
+            )
+        return [images[start : start + self.max_batch] for start in range(0, len(images), self.max_batch)]
+
+    def _infer(self, batch: npt.NDArray[np.uint8], output: Any) -> Any:
+        tensor = self._triton.InferInput(INPUT, batch.shape, "UINT8")
+        tensor.set_data_from_numpy(np.ascontiguousarray(batch))
+        return self._call(
+            lambda: self._client.infer(
+                self.model, [tensor], model_version=self.version, outputs=[output], **self._options
+            )
+        )
+
+    def _describe(self) -> tuple[int, int]:
+        as_json = {"as_json": True} if self.protocol == "grpc" else {}
+        config = self._call(lambda: self._client.get_model_config(self.model, self.version, **as_json))
+        config = config.get("config", config)
+        inputs = {entry["name"]: entry for entry in config["input"]}
+        if INPUT not in inputs:
+            raise ClientError(f"{self.model} at {self.url} takes {', '.join(inputs)}: it is not a sign classifier")
+        return int(inputs[INPUT]["dims"][0]), max(1, int(config.get("max_batch_size", 0)))
+
+    def _call(self, request: Any) -> Any:
+        from tritonclient.utils import InferenceServerException
+
+        try:
+            return request()
+        except InferenceServerException as error:
+            raise ClientError(self._explain(error.message() or str(error))) from error
+        except OSError as error:  # the HTTP client lets socket errors through
+            raise ClientError(self._explain(str(error))) from error
+
+    def _explain(self, reason: str) -> str:
+        lowered = reason.lower()
+        if "deadline" in lowered or "timed out" in lowered or "timeout" in lowered:
+            return f"no answer from {self.url} within {self.timeout:g} s: the server is busy or gone"
+        if any(sign in lowered for sign in ("connect", "unavailable", "refused", "resolution", "name or service")):
+            return f"no {self.protocol} server at {self.url}: start one with `signs serve`, or give its --url"
+        return f"{self.url} answers: {reason}"
+
+
+def _parse(entry: bytes) -> Prediction:
+    """Reads an answer of Triton's classification extension: `score:index:label`."""
+    score, index, *label = entry.decode().split(":", 2)
+    return Prediction(int(index), label[0] if label else str(index), float(score))

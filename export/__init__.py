@@ -1,0 +1,1 @@
+"""Moves trained weights into the Triton model repository, with proof that nothing changed on the way."""

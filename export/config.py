@@ -1,0 +1,67 @@
+"""config.pbtxt: how Triton is to serve a model, built and read through its own protobuf messages."""
+
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2 as pb
+
+from export.conversion import INPUT_NAME, OUTPUT_NAME
+from export.errors import RepositoryError
+
+LABELS_FILE = "labels.txt"
+
+
+def classifier_config(
+    name: str, input_size: int, num_classes: int, max_batch: int, queue_delay_us: int = 200
+) -> pb.ModelConfig:
+    """Describes an ONNX classifier to Triton.
+
+    Args:
+        name: of the model.
+        input_size: side of the square input in pixels.
+        num_classes: length of the output.
+        max_batch: largest batch that Triton may form out of waiting requests.
+        queue_delay_us: how long in microseconds a request may wait for others to join its batch.
+    """
+    config = pb.ModelConfig(
+        name=name,
+        # Means the same on the official image (its ONNX Runtime backend) and with the local stand-in.
+        platform="onnxruntime_onnx",
+        max_batch_size=max_batch,
+        input=[pb.ModelInput(name=INPUT_NAME, data_type=pb.TYPE_UINT8, dims=[input_size, input_size, 3])],
+        output=[
+            pb.ModelOutput(
+                name=OUTPUT_NAME, data_type=pb.TYPE_FP32, dims=[num_classes], label_filename=LABELS_FILE
+            )
+        ],
+        version_policy=pb.ModelVersionPolicy(latest=pb.ModelVersionPolicy.Latest(num_versions=1)),
+        # AUTO: on the GPU where the server has one, else on the CPU.
+        instance_group=[pb.ModelInstanceGroup(kind=pb.ModelInstanceGroup.KIND_AUTO, count=1)],
+        dynamic_batching=pb.ModelDynamicBatching(max_queue_delay_microseconds=queue_delay_us),
+    )
+    # The first run of a network is slow (memory, kernels): let it happen before the server says it is ready.
+    for batch in (1, max_batch):
+        warm_up = pb.ModelWarmup(name=f"batch of {batch}", batch_size=batch)
+        warm_up.inputs[INPUT_NAME].CopyFrom(
+            pb.ModelWarmup.Input(
+                data_type=pb.TYPE_UINT8, dims=[input_size, input_size, 3], random_data=True
+            )
+        )
+        config.model_warmup.append(warm_up)
+    return config
+
+
+def to_text(config: pb.ModelConfig) -> str:
+    """Returns the content of a config.pbtxt."""
+    text: str = text_format.MessageToString(config)
+    return text
+
+
+def from_text(text: str) -> pb.ModelConfig:
+    """Reads the content of a config.pbtxt.
+
+    Raises:
+        RepositoryError: it is not a model configuration.
+    """
+    try:
+        return text_format.Parse(text, pb.ModelConfig())
+    except text_format.ParseError as error:
+        raise RepositoryError(f"config.pbtxt cannot be read: {error}") from error

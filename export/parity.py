@@ -1,0 +1,130 @@
+"""Does the exported model answer as the trained one does? Measured, not assumed."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+import torch
+from torch import nn
+
+from export.conversion import INPUT_NAME, OUTPUT_NAME
+from export.errors import ExportError, ParityError
+from training.models.classifier import predict_probabilities
+
+Images = npt.NDArray[np.uint8]
+Probabilities = npt.NDArray[np.float32]
+Predict = Callable[[Images], Probabilities]
+
+TOLERANCE = 1e-4  # on probabilities, fp32: two correct orders of summation differ by less
+MAX_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far two implementations of one model are apart.
+
+    Attributes:
+        samples: how many images were compared.
+        max_difference: largest absolute difference of a probability.
+        mean_difference: mean absolute difference.
+        disagreements: images of which the two name different classes.
+    """
+
+    samples: int
+    max_difference: float
+    mean_difference: float
+    disagreements: int
+
+    def as_dict(self) -> dict[str, float]:
+        """Returns the figures by name."""
+        return asdict(self)
+
+
+def onnxruntime_predictor(path: Path) -> Predict:
+    """Returns a function that runs an ONNX file in process, on the CPU.
+
+    Raises:
+        ExportError: ONNX Runtime cannot load the file.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's exceptions have no common base of their own
+        raise ExportError(f"ONNX Runtime cannot load {path}: {error}") from error
+
+    def predict(images: Images) -> Probabilities:
+        result: Probabilities = session.run([OUTPUT_NAME], {INPUT_NAME: images})[0]
+        return result
+
+    return predict
+
+
+def pytorch_predictor(model: nn.Module) -> Predict:
+    """Returns a function that runs a classifier in PyTorch."""
+    return lambda images: predict_probabilities(model, torch.from_numpy(images)).numpy()
+
+
+def probe_images(real: Images, seed: int = 0) -> Images:
+    """Returns the real images followed by random and extreme ones: noise, black, white, checkerboard, one colour."""
+    size = real.shape[1]
+    rng = np.random.default_rng(seed)
+    noise = rng.integers(0, 256, (16, size, size, 3), dtype=np.uint8)
+    checker = (np.indices((size, size)).sum(axis=0) % 2 * 255).astype(np.uint8)
+    extreme = np.stack(
+        [
+            np.zeros((size, size, 3), np.uint8),
+            np.full((size, size, 3), 255, np.uint8),
+            np.repeat(checker[..., None], 3, axis=2),
+            *(np.full((size, size, 3), color, np.uint8) for color in ((255, 0, 0), (0, 255, 0), (0, 0, 255))),
+        ]
+    )
+    return np.concatenate([real, noise, extreme])
+
+
+def predict_in_batches(predict: Predict, images: Images) -> Probabilities:
+    """Runs a predictor with batches of 1, of 7 and of the largest size in turn, so that each is exercised."""
+    results, start, sizes = [], 0, (1, 7, MAX_BATCH)
+    for step in range(len(images)):
+        if start >= len(images):
+            break
+        size = sizes[step % len(sizes)]
+        results.append(predict(images[start : start + size]))
+        start += size
+    return np.concatenate(results)
+
+
+def compare(reference: Probabilities, candidate: Probabilities) -> Parity:
+    """Compares the answers of two implementations, each [n, classes]."""
+    difference = np.abs(reference.astype(np.float64) - candidate)
+    disagreements = int((reference.argmax(axis=1) != candidate.argmax(axis=1)).sum())
+    return Parity(len(reference), float(difference.max()), float(difference.mean()), disagreements)
+
+
+def require_parity(reference: Probabilities, candidate: Probabilities, real: int) -> Parity:
+    """Compares two implementations and refuses a difference that matters.
+
+    Args:
+        reference: what the trained model answers, [n, classes].
+        candidate: what the exported model answers, [n, classes].
+        real: how many of them, from the first on, are real images; of these no class may differ.
+
+    Raises:
+        ParityError: a probability is not a number or differs by more than TOLERANCE, or a real image is
+            classified otherwise; the message says which images.
+    """
+    if candidate.shape != reference.shape or not np.isfinite(candidate).all():
+        raise ParityError(f"the exported model answers {candidate.shape} with numbers that are not finite")
+    worst = np.abs(reference.astype(np.float64) - candidate).max(axis=1)
+    differ = reference[:real].argmax(axis=1) != candidate[:real].argmax(axis=1)
+    bad = sorted({*np.flatnonzero(worst > TOLERANCE), *np.flatnonzero(differ)})
+    if bad:
+        shown = ", ".join(str(index) for index in bad[:10])
+        raise ParityError(
+            f"the exported model differs from PyTorch on {len(bad)} of {len(worst)} images (numbers {shown}; "
+            f"largest difference {worst.max():.2g}, allowed {TOLERANCE:g}): nothing was published"
+        )
+    return compare(reference, candidate)

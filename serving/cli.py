@@ -1,0 +1,56 @@
+"""`signs serve`: the command line of serving."""
+
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def serve(
+    repository: Annotated[Path, typer.Option(help="Triton model repository.")] = Path("model_repository"),
+    http_port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+    grpc_port: Annotated[int, typer.Option(min=1, max=65535)] = 8001,
+    metrics_port: Annotated[int, typer.Option(min=1, max=65535)] = 8002,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is all of them.")] = "127.0.0.1",
+    home: Annotated[Path, typer.Option(help="Where tritonserver is, or is to be installed.")] = Path(
+        ".tritonserver"
+    ),
+    log: Annotated[Path, typer.Option(help="File that takes the server's own log.")] = Path(
+        "runs/tritonserver.log"
+    ),
+) -> None:
+    """Serve the model repository with tritonserver until Ctrl-C.
+
+    A tritonserver on the PATH is used where there is one; otherwise one is installed from PyPI, once.
+    """
+    from rich.console import Console
+
+    from serving.errors import ServingError
+    from serving.install import find_or_install
+    from serving.server import Ports, reason_in_log, running_server
+
+    console = Console()
+    installation = find_or_install(home, lambda what: console.print(f"[dim]{what} ...[/dim]"))
+    ports = Ports(http_port, grpc_port, metrics_port)
+    with running_server(installation, repository, log, ports, host) as server:
+        console.print(f"[bold]{installation.description}[/bold] serves {repository}")
+        for model in sorted(repository.glob("*/config.pbtxt")):
+            numbers = sorted(
+                int(entry.name) for entry in model.parent.iterdir() if entry.is_dir() and entry.name.isdigit()
+            )
+            if numbers:
+                console.print(f"  {model.parent.name}, version {numbers[-1]} of {len(numbers)}", highlight=False)
+        console.print(
+            f"  gRPC     {server.grpc_url}\n  HTTP     http://{server.http_url}\n"
+            f"  metrics  {server.metrics_url}\n  log      {log}\n"
+            f"try: signs predict IMAGE --url {server.grpc_url}      stop: Ctrl-C",
+            highlight=False,
+        )
+        try:
+            code = server.process.wait()
+        except KeyboardInterrupt:
+            console.print("stopping; requests in flight are answered first")
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not break the clean stop
+            return
+    raise ServingError(f"tritonserver ended by itself with code {code}: {reason_in_log(log)} (all of it: {log})")

@@ -1,0 +1,228 @@
+"""Finds a tritonserver, or installs one without a container.
+
+The wheel nvidia-pytriton carries a real tritonserver 2.51 with the Python backend. It is unpacked into a folder
+of its own, together with the interpreter-bound packages its Python models need and our stand-in for the ONNX
+Runtime backend. Nothing of it is imported by this process.
+
+The server's Python models run in a stub that is bound to one Python version and wants NumPy 1, which exists for
+Python 3.12 and older: so the server may use another interpreter than this one.
+"""
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from serving.errors import ServingError
+
+WHEEL = "nvidia-pytriton==0.7.0"  # the last release; carries tritonserver 2.51.0
+PACKAGES = (
+    "numpy>=1.26,<2",  # with NumPy 2 the stub hands over empty tensors
+    "onnxruntime==1.27.0",  # what the production image carries, so that a model it cannot read fails here
+    "protobuf>=6.30,<7",  # onnxruntime's; kept equal to the project's own
+)
+STUB_VERSIONS = ((3, 12), (3, 11), (3, 10))  # that both the wheel has a stub for and NumPy 1.26 a wheel
+NATIVE = Path("/opt/tritonserver/bin/tritonserver")  # where the official image has it
+# Bumped when the layout below changes, so that an older installation is made anew.
+LAYOUT = 1
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Installation:
+    """A tritonserver that can be started.
+
+    Attributes:
+        binary: the program.
+        environment: variables it needs on top of the caller's.
+        arguments: command-line arguments it needs.
+        description: what it is, for a person.
+    """
+
+    binary: Path
+    environment: dict[str, str]
+    arguments: list[str]
+    description: str
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """A Python that Triton's stub can run: its program, its version and the folder of its libpython."""
+
+    executable: str
+    version: tuple[int, int]
+    library_folder: str
+
+
+def find_or_install(home: Path, say: Say) -> Installation:
+    """Returns the machine's own tritonserver where there is one, else ours, installed on first use.
+
+    Args:
+        home: folder of our installation; made in one rename, so that a killed installation leaves none.
+        say: told what is happening.
+
+    Raises:
+        ServingError: there is none for this platform or interpreter, or the package index cannot be reached.
+    """
+    native = shutil.which("tritonserver") or (str(NATIVE) if NATIVE.exists() else None)
+    if native:
+        return Installation(Path(native), {}, [], f"tritonserver at {native}")
+    if not is_installed(home):
+        install(home, say)
+    return _describe(home.resolve())
+
+
+def is_installed(home: Path) -> bool:
+    """Tells whether `home` holds a complete installation of this layout whose interpreter is still there."""
+    try:
+        record = json.loads((home / "installation.json").read_text())
+        return record["layout"] == LAYOUT and Path(record["interpreter"]["executable"]).exists()
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def install(home: Path, say: Say) -> None:
+    """Installs tritonserver into `home`, replacing what is there.
+
+    Raises:
+        ServingError: see find_or_install.
+    """
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        raise ServingError(
+            f"there is no tritonserver wheel for {sys.platform} on {platform.machine()}: use Linux on x86-64, or "
+            "run the official tritonserver image and point the clients at it with --url"
+        )
+    interpreter = find_interpreter()
+    staging = home.with_name(f"{home.name}.partial-{os.getpid()}")
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    try:
+        say("downloading tritonserver (55 MB)")
+        _pip("download", "--no-deps", "--only-binary=:all:", "--dest", str(staging), WHEEL)
+        (wheel,) = staging.glob("*.whl")
+        _unpack(wheel, staging, interpreter)
+        say("installing ONNX Runtime for it")
+        version = f"{interpreter.version[0]}.{interpreter.version[1]}"
+        environment = staging / "python"
+        # Without pip, an environment can be made by an interpreter that lacks it, and moved afterwards.
+        command = [interpreter.executable, "-m", "venv", "--without-pip", "--symlinks", str(environment)]
+        subprocess.run(command, check=True, capture_output=True)
+        target = str(environment / "lib" / f"python{version}" / "site-packages")
+        _pip("install", "--only-binary=:all:", "--python-version", version, "--target", target, *PACKAGES)
+        record = {"layout": LAYOUT, "wheel": WHEEL, "interpreter": asdict(interpreter)}
+        (staging / "installation.json").write_text(json.dumps(record, indent=2) + "\n")
+        if home.exists():
+            shutil.rmtree(home)
+        staging.rename(home)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise ServingError(
+            f"cannot install tritonserver into {home} ({error}): check its rights and the free space (400 MB)"
+        ) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def find_interpreter() -> Interpreter:
+    """Returns this interpreter where Triton's stub can run it, else another one of this machine.
+
+    Raises:
+        ServingError: there is none.
+    """
+    for executable in (sys.executable, *_other_pythons()):
+        found = _probe(executable)
+        if found is not None:
+            return found
+    wanted = ", ".join(f"3.{minor}" for _, minor in STUB_VERSIONS)
+    raise ServingError(
+        f"tritonserver needs a Python {wanted} with its shared library (libpython3.X.so.1.0), and this machine "
+        "has none. On Debian and Ubuntu: apt-get install libpython3.11 python3.11; with uv: uv python install 3.12"
+    )
+
+
+def _other_pythons() -> Iterator[str]:
+    for major, minor in STUB_VERSIONS:
+        for candidate in (
+            shutil.which(f"python{major}.{minor}"),
+            *sorted(map(str, Path.home().glob(f".pyenv/versions/{major}.{minor}.*/bin/python"))),
+            *sorted(map(str, Path.home().glob(f".local/share/uv/python/cpython-{major}.{minor}*/bin/python3"))),
+        ):
+            if candidate:
+                yield candidate
+
+
+def _probe(executable: str) -> Interpreter | None:
+    code = (
+        "import json,sys,sysconfig as s;print(json.dumps([sys.version_info[:2],sys.base_prefix,"
+        "s.get_config_var('LIBDIR'),getattr(sys,'_base_executable',sys.executable)]))"
+    )
+    try:
+        result = subprocess.run([executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
+        (major, minor), prefix, libdir, base = json.loads(result.stdout)
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return None  # such as a pyenv shim of a version that is not installed
+    if (major, minor) not in STUB_VERSIONS:
+        return None
+    for folder in (libdir, f"{prefix}/lib", f"/usr/lib/{platform.machine()}-linux-gnu"):
+        if folder and (Path(folder) / f"libpython{major}.{minor}.so.1.0").exists():
+            return Interpreter(base or executable, (major, minor), folder)
+    return None
+
+
+def _unpack(wheel: Path, staging: Path, interpreter: Interpreter) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        for name in archive.namelist():
+            if name.startswith(("pytriton/tritonserver/", "nvidia_pytriton.libs/")):
+                archive.extract(name, staging)
+    wheel.unlink()
+    shutil.move(staging / "pytriton" / "tritonserver", staging / "tritonserver")
+    shutil.rmtree(staging / "pytriton")
+    triton = staging / "tritonserver"
+    version = f"{interpreter.version[0]}.{interpreter.version[1]}"
+    stub = triton / "backends" / "python" / "triton_python_backend_stub"
+    shutil.copy(triton / "python_backend_stubs" / version / stub.name, stub)
+    shutil.rmtree(triton / "python_backend_stubs")
+    for program in (stub, triton / "bin" / "tritonserver"):
+        program.chmod(0o755)
+
+
+def _describe(home: Path) -> Installation:
+    record = json.loads((home / "installation.json").read_text())
+    interpreter = record["interpreter"]
+    triton = home / "tritonserver"
+    # Linked, not copied: the backend in use is always this checkout's, also after an update of the project.
+    link = triton / "backends" / "onnxruntime"
+    ours = Path(__file__).parent / "backends" / "onnxruntime"
+    if not link.exists() or link.resolve() != ours.resolve():
+        link.unlink(missing_ok=True)
+        link.symlink_to(ours)
+    environment = {
+        # The libraries of the wheel, and the libpython of the very interpreter whose packages are used:
+        # another one of the same version fails in odd ways.
+        "LD_LIBRARY_PATH": f"{home / 'nvidia_pytriton.libs'}:{interpreter['library_folder']}",
+        # The stub embeds Python in isolated mode: it heeds neither PYTHONPATH nor PYTHONHOME and takes the
+        # environment of the first python3 on the PATH.
+        "PATH": f"{home / 'python' / 'bin'}:{os.environ.get('PATH', '')}",
+    }
+    version = ".".join(map(str, interpreter["version"]))
+    arguments = [f"--backend-directory={triton / 'backends'}", f"--cache-directory={triton / 'caches'}"]
+    description = f"tritonserver 2.51.0 (wheel, Python {version}, ONNX Runtime stand-in backend)"
+    return Installation(triton / "bin" / "tritonserver", environment, arguments, description)
+
+
+def _pip(*arguments: str) -> None:
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments, "--quiet"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode:
+        lines = [line for line in result.stderr.splitlines() if "ERROR" in line] or result.stderr.splitlines()
+        reason = lines[0].removeprefix("ERROR: ") if lines else f"pip exited with {result.returncode}"
+        raise ServingError(
+            f"cannot fetch tritonserver for this machine ({reason}): check the connection to your package index, "
+            "and that it has wheels for this platform"
+        )

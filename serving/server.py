@@ -1,0 +1,207 @@
+"""Starts a tritonserver, waits until it is ready, and stops it; no way of ending leaves it behind."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from serving.errors import ServingError
+from serving.install import Installation
+
+READY_TIMEOUT_S = 120.0
+STOP_TIMEOUT_S = 35.0  # tritonserver gives requests in flight 30 s
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where a server listens on this machine."""
+
+    http: int
+    grpc: int
+    metrics: int
+
+
+@dataclass(frozen=True)
+class RunningServer:
+    """A server that answers.
+
+    Attributes:
+        ports: where it listens.
+        host: the address it listens on.
+        process: of tritonserver.
+        log: file with everything it prints.
+    """
+
+    ports: Ports
+    host: str
+    process: "subprocess.Popen[bytes]"
+    log: Path
+
+    @property
+    def http_url(self) -> str:
+        """host:port, as tritonclient.http takes it."""
+        return f"{self.host}:{self.ports.http}"
+
+    @property
+    def grpc_url(self) -> str:
+        """host:port, as tritonclient.grpc takes it."""
+        return f"{self.host}:{self.ports.grpc}"
+
+    @property
+    def metrics_url(self) -> str:
+        """Address of the Prometheus metrics."""
+        return f"http://{self.host}:{self.ports.metrics}/metrics"
+
+
+def free_ports(host: str = "127.0.0.1") -> Ports:
+    """Returns three ports that nothing listens on right now."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(3)]
+        for each in sockets:
+            each.bind((host, 0))
+        return Ports(*(each.getsockname()[1] for each in sockets))
+
+
+def check_ports(host: str, ports: Ports) -> None:
+    """Raises ServingError where a port cannot be listened on."""
+    if len({ports.http, ports.grpc, ports.metrics}) < 3:
+        raise ServingError(f"HTTP, gRPC and metrics need three ports, not {ports}: choose others")
+    for kind, port in (("http", ports.http), ("grpc", ports.grpc), ("metrics", ports.metrics)):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                raise ServingError(
+                    f"cannot listen on {host}:{port} ({error.strerror}): stop what uses it, or give another "
+                    f"port with --{kind}-port"
+                ) from error
+
+
+@contextlib.contextmanager
+def running_server(
+    installation: Installation,
+    repository: Path,
+    log: Path,
+    ports: Ports | None = None,
+    host: str = "127.0.0.1",
+    extra_arguments: tuple[str, ...] = (),
+) -> Iterator[RunningServer]:
+    """Starts a server, waits until it is ready, and stops it when the block ends, however it ends.
+
+    Args:
+        installation: which tritonserver.
+        repository: folder of the models.
+        log: file that takes what the server prints.
+        ports: where to listen; free ones where not given.
+        host: address to listen on.
+        extra_arguments: further arguments of tritonserver.
+
+    Raises:
+        ServingError: no model to serve, a port is taken, or the server ended or was not ready in time; the
+            message holds the reason out of its log.
+    """
+    if not any(repository.glob("*/config.pbtxt")):
+        raise ServingError(f"there is no model in {repository}: run `make demo`, or `signs export onnx` first")
+    ports = ports or free_ports(host)
+    check_ports(host, ports)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            _command(installation, repository, host, ports, extra_arguments),
+            env={**os.environ, **installation.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            # Its own session, so that Ctrl-C in the terminal reaches us alone and we stop it in order.
+            start_new_session=True,
+            preexec_fn=_die_with_parent(os.getpid()),
+        )
+    try:
+        server = RunningServer(ports, host, process, log)
+        _wait_until_ready(server)
+        yield server
+    finally:
+        stop(process)
+
+
+def stop(process: "subprocess.Popen[bytes]") -> None:
+    """Asks a server to finish its requests and end; ends it where it does not."""
+    try:
+        process.terminate()
+        process.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        pass
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # the stubs of its Python models too
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _command(
+    installation: Installation, repository: Path, host: str, ports: Ports, extra: tuple[str, ...]
+) -> list[str]:
+    return [
+        str(installation.binary),
+        f"--model-repository={repository.resolve()}",
+        f"--http-address={host}",
+        f"--http-port={ports.http}",
+        f"--grpc-address={host}",
+        f"--grpc-port={ports.grpc}",
+        f"--metrics-address={host}",
+        f"--metrics-port={ports.metrics}",
+        "--model-control-mode=none",
+        # A load that was started by mistake must not end in the shared memory of another server's models.
+        f"--backend-config=python,shm-region-prefix-name=signs-{ports.grpc}-",
+        "--metrics-config=summary_latencies=true",
+        *installation.arguments,
+        *extra,
+    ]
+
+
+def _die_with_parent(parent: int) -> "ctypes._NamedFuncPointer":
+    """Returns what makes a child end with its parent, also when that is killed and can clean up nothing."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def arm() -> None:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it died before the line above
+            os._exit(1)
+
+    return arm  # type: ignore[return-value]
+
+
+def _wait_until_ready(server: RunningServer) -> None:
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    url = f"http://{server.http_url}/v2/health/ready"
+    while time.monotonic() < deadline:
+        if server.process.poll() is not None:
+            raise ServingError(f"tritonserver ended at once: {reason_in_log(server.log)} (all of it: {server.log})")
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.05)
+    raise ServingError(
+        f"tritonserver was not ready after {READY_TIMEOUT_S:.0f} s: {reason_in_log(server.log)} "
+        f"(all of it: {server.log})"
+    )
+
+
+def reason_in_log(log: Path) -> str:
+    """Returns the line of a tritonserver log that says best why it failed."""
+    lines = log.read_text(errors="replace").splitlines()
+    for sign in ("failed to load", "error while loading", "E", "error"):
+        for line in lines:
+            if line.startswith(sign) or (" " in sign and sign in line):
+                return line.partition("] ")[2].strip('"').partition("\\n")[0] or line
+    return lines[-1] if lines else "it printed nothing"

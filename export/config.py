@@ -41,9 +41,7 @@ def classifier_config(
     for batch in (1, max_batch):
         warm_up = pb.ModelWarmup(name=f"batch of {batch}", batch_size=batch)
         warm_up.inputs[INPUT_NAME].CopyFrom(
-            pb.ModelWarmup.Input(
-                data_type=pb.TYPE_UINT8, dims=[input_size, input_size, 3], random_data=True
-            )
+            pb.ModelWarmup.Input(data_type=pb.TYPE_UINT8, dims=[input_size, input_size, 3], random_data=True)
         )
         config.model_warmup.append(warm_up)
     return config

@@ -40,7 +40,9 @@ def serve(
                 int(entry.name) for entry in model.parent.iterdir() if entry.is_dir() and entry.name.isdigit()
             )
             if numbers:
-                console.print(f"  {model.parent.name}, version {numbers[-1]} of {len(numbers)}", highlight=False)
+                console.print(
+                    f"  {model.parent.name}, version {numbers[-1]} of {len(numbers)}", highlight=False
+                )
         console.print(
             f"  gRPC     {server.grpc_url}\n  HTTP     http://{server.http_url}\n"
             f"  metrics  {server.metrics_url}\n  log      {log}\n"
@@ -53,4 +55,6 @@ def serve(
             console.print("stopping; requests in flight are answered first")
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not break the clean stop
             return
-    raise ServingError(f"tritonserver ended by itself with code {code}: {reason_in_log(log)} (all of it: {log})")
+    raise ServingError(
+        f"tritonserver ended by itself with code {code}: {reason_in_log(log)} (all of it: {log})"
+    )

@@ -111,7 +111,9 @@ def running_server(
             message holds the reason out of its log.
     """
     if not any(repository.glob("*/config.pbtxt")):
-        raise ServingError(f"there is no model in {repository}: run `make demo`, or `signs export onnx` first")
+        raise ServingError(
+            f"there is no model in {repository}: run `make demo`, or `signs export onnx` first"
+        )
     ports = ports or free_ports(host)
     check_ports(host, ports)
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -185,7 +187,9 @@ def _wait_until_ready(server: RunningServer) -> None:
     url = f"http://{server.http_url}/v2/health/ready"
     while time.monotonic() < deadline:
         if server.process.poll() is not None:
-            raise ServingError(f"tritonserver ended at once: {reason_in_log(server.log)} (all of it: {server.log})")
+            raise ServingError(
+                f"tritonserver ended at once: {reason_in_log(server.log)} (all of it: {server.log})"
+            )
         try:
             with urllib.request.urlopen(url, timeout=2):
                 return

@@ -154,7 +154,11 @@ def _fit(
         curve.append(report)
         progress("training epochs", report.epoch, config.epochs)
         if record:
-            figures = {"loss": report.loss, "accuracy": report.accuracy, "learning_rate": report.learning_rate}
+            figures = {
+                "loss": report.loss,
+                "accuracy": report.accuracy,
+                "learning_rate": report.learning_rate,
+            }
             log_metrics({f"train_{key}": value for key, value in figures.items()}, step=report.epoch)
 
     progress("training epochs", 0, config.epochs)
@@ -163,6 +167,8 @@ def _fit(
 
 
 def _draw(plots: Path, curve: Sequence[EpochReport], evaluation: Evaluation) -> None:
-    draw_curves([report.loss for report in curve], [report.accuracy for report in curve], plots / "curves.png")
+    draw_curves(
+        [report.loss for report in curve], [report.accuracy for report in curve], plots / "curves.png"
+    )
     save_confusion_matrix(evaluation, plots / "confusion_matrix.png")
     (plots / "curves.json").write_text(json.dumps([asdict(report) for report in curve], indent=2) + "\n")

@@ -31,12 +31,12 @@ class TrainingConfig:
         device: "auto" takes a GPU where there is one.
     """
 
-    epochs: int = 40
-    batch_size: int = 64
-    learning_rate: float = 4e-3
+    epochs: int = 80
+    batch_size: int = 16
+    learning_rate: float = 2e-3
     weight_decay: float = 0.02
     label_smoothing: float = 0.05
-    ema_decay: float = 0.98
+    ema_decay: float = 0.99
     balance: float = 0.5
     seed: int = 0
     device: str = "auto"
@@ -53,7 +53,10 @@ class EpochReport:
 
 
 def train(
-    model: nn.Module, crops: Crops, config: TrainingConfig, on_epoch: Callable[[EpochReport], None] | None = None
+    model: nn.Module,
+    crops: Crops,
+    config: TrainingConfig,
+    on_epoch: Callable[[EpochReport], None] | None = None,
 ) -> nn.Module:
     """Trains a classifier on sign crops.
 
@@ -71,14 +74,14 @@ def train(
     """
     device = pick_device(config.device)
     model.to(device).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    )
     steps = max(1, len(crops) // config.batch_size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=config.learning_rate, total_steps=steps * config.epochs
     )
-    averaged = AveragedModel(
-        model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True
-    )
+    averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True)
     batches = _batches(crops, config, steps)
     for epoch in range(1, config.epochs + 1):
         losses, hits, seen = 0.0, 0, 0
@@ -120,7 +123,9 @@ def pick_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise TrainingError(f"no device {name!r} here ({str(error).splitlines()[0]}): use auto or cpu") from error
+        raise TrainingError(
+            f"no device {name!r} here ({str(error).splitlines()[0]}): use auto or cpu"
+        ) from error
     return device
 
 

@@ -15,12 +15,12 @@ GREEN = "#12824C"
 
 
 def fill(data: str, colour: str = BLACK) -> str:
-    """Return a filled path with the path data ``data``."""
+    """Returns a filled path with the path data ``data``."""
     return f'<path d="{data}" fill="{colour}"/>'
 
 
 def stroke(data: str, width: float, colour: str = BLACK, cap: str = "butt", join: str = "miter") -> str:
-    """Return an unfilled path drawn with a pen ``width`` units wide."""
+    """Returns an unfilled path drawn with a pen ``width`` units wide."""
     return (
         f'<path d="{data}" fill="none" stroke="{colour}" stroke-width="{width:g}" '
         f'stroke-linecap="{cap}" stroke-linejoin="{join}" stroke-miterlimit="6"/>'
@@ -28,34 +28,34 @@ def stroke(data: str, width: float, colour: str = BLACK, cap: str = "butt", join
 
 
 def limb(data: str, width: float, colour: str = BLACK) -> str:
-    """Return a path drawn with a round pen, as arms and legs are."""
+    """Returns a path drawn with a round pen, as arms and legs are."""
     return stroke(data, width, colour, cap="round", join="round")
 
 
 def disc(x: float, y: float, radius: float, colour: str = BLACK) -> str:
-    """Return a filled circle."""
+    """Returns a filled circle."""
     return f'<circle cx="{x:g}" cy="{y:g}" r="{radius:g}" fill="{colour}"/>'
 
 
 def box(x: float, y: float, width: float, height: float, colour: str = BLACK, radius: float = 0.0) -> str:
-    """Return a filled rectangle with corners rounded by ``radius``."""
+    """Returns a filled rectangle with corners rounded by ``radius``."""
     return (
         f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="{radius:g}" fill="{colour}"/>'
     )
 
 
 def moved(elements: str, x: float, y: float, scale: float = 1.0, turn: float = 0.0) -> str:
-    """Return ``elements`` turned by ``turn`` degrees, scaled, then moved by (x, y)."""
+    """Returns ``elements`` turned by ``turn`` degrees, scaled, then moved by (x, y)."""
     return f'<g transform="translate({x:g} {y:g}) rotate({turn:g}) scale({scale:g})">{elements}</g>'
 
 
 def mirrored(elements: str) -> str:
-    """Return ``elements`` with left and right exchanged."""
+    """Returns ``elements`` with left and right exchanged."""
     return f'<g transform="matrix(-1 0 0 1 100 0)">{elements}</g>'
 
 
 def _loop(left: float, right: float, top: float, bottom: float) -> str:
-    """Return path data of a closed upright oval with straight flanks."""
+    """Returns path data of a closed upright oval with straight flanks."""
     a = min(right - left, bottom - top) / 2
     return (
         f"M{left} {top + a}A{a} {a} 0 0 1 {left + a} {top}H{right - a}A{a} {a} 0 0 1 {right} {top + a}"
@@ -64,7 +64,7 @@ def _loop(left: float, right: float, top: float, bottom: float) -> str:
 
 
 def _glyph(character: str, w: float, h: float, s: float) -> str:
-    """Return pen path data of one character in a box ``w`` x ``h`` for a pen ``s`` wide."""
+    """Returns pen path data of one character in a box ``w`` x ``h`` for a pen ``s`` wide."""
     left, right, top, bottom = s / 2, w - s / 2, s / 2, h - s / 2
     a = (w - s) / 2
     crown = f"M{left} {top + a}A{a} {a} 0 0 1 {right} {top + a}"
@@ -95,7 +95,7 @@ def _glyph(character: str, w: float, h: float, s: float) -> str:
 
 
 def _line_of_glyphs(text: str, widths: dict[str, float], h: float, s: float, gap: float, colour: str) -> str:
-    """Return ``text`` centred on the sign; ``widths`` gives each character's box width."""
+    """Returns ``text`` centred on the sign; ``widths`` gives each character's box width."""
     x = 50 - (sum(widths[c] for c in text) + gap * (len(text) - 1)) / 2
     parts = []
     for character in text:
@@ -106,19 +106,19 @@ def _line_of_glyphs(text: str, widths: dict[str, float], h: float, s: float, gap
 
 
 def number(text: str, colour: str = BLACK) -> str:
-    """Return a speed in km/h: broad digits for two places, narrow ones for three."""
+    """Returns a speed in km/h: broad digits for two places, narrow ones for three."""
     if len(text) == 2:
         return _line_of_glyphs(text, dict.fromkeys("02356789", 24.0), 40, 6.8, 3.6, colour)
     return _line_of_glyphs(text, {"1": 12.5, "2": 18.5, "0": 18.5}, 39, 5.9, 3.3, colour)
 
 
 def stop_word() -> str:
-    """Return the word STOP in white."""
+    """Returns the word STOP in white."""
     return _line_of_glyphs("STOP", {"S": 16.5, "T": 17.0, "O": 17.5, "P": 16.5}, 33, 5.8, 3.6, WHITE)
 
 
 def car_end_on(colour: str) -> str:
-    """Return a car seen from behind, about 27 x 18 units around the origin."""
+    """Returns a car seen from behind, about 27 x 18 units around the origin."""
     body = (
         "M-8.6 -9H8.6Q9.6 -9 10 -8L12.2 -2.2Q13.8 -1.6 13.8 0.4V4.8Q13.8 5.8 12.8 5.8H-12.8"
         "Q-13.8 5.8 -13.8 4.8V0.4Q-13.8 -1.6 -12.2 -2.2L-10 -8Q-9.6 -9 -8.6 -9Z"
@@ -130,7 +130,7 @@ def car_end_on(colour: str) -> str:
 
 
 def lorry_end_on(colour: str) -> str:
-    """Return a lorry seen from behind, about 25 x 33 units, its wheels standing on y = 0."""
+    """Returns a lorry seen from behind, about 25 x 33 units, its wheels standing on y = 0."""
     return (
         box(-12.5, -33, 25, 24.5, colour)
         + box(-11, -7.2, 4.4, 7.2, colour, 0.6)
@@ -142,17 +142,17 @@ def lorry_end_on(colour: str) -> str:
 
 
 def two_cars(left: str, right: str) -> str:
-    """Return a car overtaking another: the two colours from left to right."""
+    """Returns a car overtaking another: the two colours from left to right."""
     return moved(car_end_on(left), 33.6, 50.5, 1.06) + moved(car_end_on(right), 66.4, 50.5, 1.06)
 
 
 def lorry_and_car(left: str, right: str) -> str:
-    """Return a lorry overtaking a car: the two colours from left to right."""
+    """Returns a lorry overtaking a car: the two colours from left to right."""
     return moved(lorry_end_on(left), 35.5, 67) + moved(car_end_on(right), 65.6, 58.2, 1.0)
 
 
 def lorry_side_on() -> str:
-    """Return a lorry driving to the left."""
+    """Returns a lorry driving to the left."""
     cab = "M21.5 64.5V54.2Q21.5 52.8 22.2 51.6L26 44.6Q26.6 43.5 28 43.5H36.5V64.5ZM25 52.6H33V46.3H28.2Z"
     wheels = "".join(disc(x, 65.4, 6.2, WHITE) + disc(x, 65.4, 4.7) for x in (30.3, 60.2, 71.8))
     return (
@@ -164,18 +164,18 @@ def lorry_side_on() -> str:
 
 
 def exclamation_mark() -> str:
-    """Return the mark of a danger spot."""
+    """Returns the mark of a danger spot."""
     return fill("M45.4 38Q45.4 33.4 50 33.4Q54.6 33.4 54.6 38L52 66.5H48Z") + disc(50, 74.8, 4.9)
 
 
 def priority_here() -> str:
-    """Return the thick upright arrow crossing a thin side road."""
+    """Returns the thick upright arrow crossing a thin side road."""
     arrow = "M50 35.5L60.5 48.5V50.5H57.2V80L50 74.6L42.8 80V50.5H39.5V48.5Z"
     return fill(arrow) + box(33.6, 58.6, 32.8, 4.6)
 
 
 def bend_left() -> str:
-    """Return an arrow with a notched tail that bends to the left."""
+    """Returns an arrow with a notched tail that bends to the left."""
     road = (
         "M53.8 80.4V62.5Q53.8 59.4 50.6 59.4H45.6V64.3L34.8 55.3L45.6 46.3V51H53.2"
         "Q62.4 51 62.4 60.4V80.4L58.1 77.2Z"
@@ -184,7 +184,7 @@ def bend_left() -> str:
 
 
 def double_bend_left() -> str:
-    """Return an arrow that swings to the left, then on to the right and up."""
+    """Returns an arrow that swings to the left, then on to the right and up."""
     road = (
         "M53.6 81V71L41.4 65.4Q39 64.2 39 61.4V48.8H35.4L43.8 35.4L52.2 48.8H48.6V58.4"
         "L60.8 64Q63.2 65.2 63.2 68V81L58.4 77.4Z"
@@ -193,14 +193,14 @@ def double_bend_left() -> str:
 
 
 def bumps() -> str:
-    """Return two humps on a road."""
+    """Returns two humps on a road."""
     return fill(
         "M24.5 80.5V77.2H27.4C33 77.2 33.4 67 39.2 67S45 74 50 74S55 67 60.8 67S67 77.2 72.6 77.2H75.5V80.5Z"
     )
 
 
 def skidding_car() -> str:
-    """Return a tilted car leaving two winding tracks."""
+    """Returns a tilted car leaving two winding tracks."""
     tracks = (
         "M29.5 79.8C36 81.4 46.5 80.6 45 77.4C43.6 74.4 35 74.8 37.2 70.4",
         "M49 80.6C58 81.6 68.5 79.8 66 76.2C63.4 72.8 54 75.4 56.5 71.8",
@@ -210,12 +210,12 @@ def skidding_car() -> str:
 
 
 def narrowing_road() -> str:
-    """Return a road whose right-hand edge steps inwards."""
+    """Returns a road whose right-hand edge steps inwards."""
     return box(41.2, 41, 5.4, 39) + fill("M53.4 41H58.6V55.4L64 63.6V80H58.6V66L53.4 57.8Z")
 
 
 def roadworks() -> str:
-    """Return a worker shovelling a heap."""
+    """Returns a worker shovelling a heap."""
     worker = (
         disc(52.3, 40.2, 4.1)
         + fill("M45.4 44.2Q50.6 43.8 52.4 47.2L46.4 62.6L36.6 60.8L41.2 48.4Q42.6 44.8 45.4 44.2Z")
@@ -230,13 +230,13 @@ def roadworks() -> str:
 
 
 def traffic_lights() -> str:
-    """Return the three lights, one above the other."""
+    """Returns the three lights, one above the other."""
     lights = zip((43.4, 57.4, 71.4), (RED, YELLOW, GREEN), strict=True)
     return "".join(disc(50, y, 6.5) + disc(50, y, 5.7, colour) for y, colour in lights)
 
 
 def walker() -> str:
-    """Return a pedestrian walking to the left."""
+    """Returns a pedestrian walking to the left."""
     return (
         disc(49.4, 38.4, 4.3)
         + fill("M46.4 44H53.4Q56.4 44.4 56.6 47.6L55.6 63.4H45.6L44.4 47.2Q44.4 44.4 46.4 44Z")
@@ -249,7 +249,7 @@ def walker() -> str:
 
 
 def _running_child(skirt: bool) -> str:
-    """Return a child running to the left, 34 units tall, its feet on y = 0."""
+    """Returns a child running to the left, 34 units tall, its feet on y = 0."""
     torso = "M-3.6 -25H2.6Q5 -24.6 5.2 -22L4.4 -12.8H-4L-4.8 -22Q-5 -24.6 -3.6 -25Z"
     hem = fill("M-3.6 -18H3.8L8.4 -9.4H-7Z") if skirt else ""
     return (
@@ -264,12 +264,12 @@ def _running_child(skirt: bool) -> str:
 
 
 def children() -> str:
-    """Return a small child and a bigger one, running to the left."""
+    """Returns a small child and a bigger one, running to the left."""
     return moved(_running_child(True), 35.8, 80, 0.68) + moved(_running_child(False), 56.4, 80, 1.03)
 
 
 def bicycle() -> str:
-    """Return a bicycle facing to the left."""
+    """Returns a bicycle facing to the left."""
     wheels = "".join(
         f'<circle cx="{x}" cy="70.6" r="9.2" fill="none" stroke="{BLACK}" stroke-width="2.3"/>'
         for x in (33.2, 66.8)
@@ -290,13 +290,13 @@ def bicycle() -> str:
 
 
 def snowflake() -> str:
-    """Return a snow crystal with six feathered arms."""
+    """Returns a snow crystal with six feathered arms."""
     arm = stroke("M0 0V-17.2M-5.4 -15.4L0 -10L5.4 -15.4", 3.7, cap="round")
     return "".join(moved(arm, 50, 62.4, 1.0, turn) for turn in range(0, 360, 60))
 
 
 def leaping_deer() -> str:
-    """Return a stag leaping to the left."""
+    """Returns a stag leaping to the left."""
     body = (
         "M35.6 47.2L40.8 44.6L44.2 44.8L46 47.6L48.4 54.2C53 55.4 58 57.2 61.6 60.6C64.6 63.2 65.6 65.4"
         " 65.6 67.6L70.2 72.4L73.4 80.2L70.8 80.4L67.6 74.4L61.2 70.6C58.6 69 56.4 66.6 53.4 66"
@@ -314,18 +314,18 @@ def leaping_deer() -> str:
 
 
 def arrow_ahead() -> str:
-    """Return the white arrow pointing up."""
+    """Returns the white arrow pointing up."""
     return stroke("M50 86V18", 9.4, WHITE) + stroke("M31.6 40.4L50 19.6L68.4 40.4", 9.4, WHITE)
 
 
 def arrow_right() -> str:
-    """Return the white arrow coming from below and turning right."""
+    """Returns the white arrow coming from below and turning right."""
     head = stroke("M57.6 19.6L77 36.4L57.6 53.2", 9.4, WHITE)
     return stroke("M38 82V46.4Q38 36.4 48 36.4H75", 9.4, WHITE) + head
 
 
 def arrow_ahead_or_right() -> str:
-    """Return the white arrow that forks straight ahead and to the right."""
+    """Returns the white arrow that forks straight ahead and to the right."""
     return (
         stroke("M41 89V17", 8.6, WHITE)
         + stroke("M26.4 34.4L41 18L55.6 34.4", 8.6, WHITE)
@@ -335,12 +335,12 @@ def arrow_ahead_or_right() -> str:
 
 
 def arrow_down_right() -> str:
-    """Return the white arrow pointing down and to the right."""
+    """Returns the white arrow pointing down and to the right."""
     return stroke("M24 24L72 72", 10.4, WHITE) + stroke("M75.4 40.6V75.4H40.6", 10.4, WHITE)
 
 
 def roundabout_arrows() -> str:
-    """Return three arrows chasing each other anticlockwise, as traffic keeps to the right."""
+    """Returns three arrows chasing each other anticlockwise, as traffic keeps to the right."""
     # An arc of radius 31 from 3 to 71 degrees; the head lies along the tangent at 75 degrees.
     arc = stroke("M31 -1.6A31 31 0 0 0 8.6 -29.8", 7.2, WHITE)
     head = stroke("M18.8 -38.4L4.1 -30.9L13.4 -17.2", 7.2, WHITE)

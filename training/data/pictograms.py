@@ -27,12 +27,12 @@ _TRIANGLE_FIELD = "M50 21.4L86.1 83.9H13.9Z"
 
 
 def red_ring(symbol: str) -> str:
-    """Return a prohibition sign: white field with a red ring."""
+    """Returns a prohibition sign: white field with a red ring."""
     return disc(50, 50, 49.6, WHITE) + disc(50, 50, 48.2, RED) + disc(50, 50, 35.4, WHITE) + symbol
 
 
 def red_triangle(symbol: str) -> str:
-    """Return a danger sign: white triangle, point up, with a red border."""
+    """Returns a danger sign: white triangle, point up, with a red border."""
     edge = symbols.stroke(_TRIANGLE, 9.8, WHITE, join="round")
     return (
         edge
@@ -44,12 +44,12 @@ def red_triangle(symbol: str) -> str:
 
 
 def blue_disc(symbol: str) -> str:
-    """Return a mandatory sign: blue disc with a thin white edge."""
+    """Returns a mandatory sign: blue disc with a thin white edge."""
     return disc(50, 50, 49.6, WHITE) + disc(50, 50, 47.8, BLUE) + symbol
 
 
 def end_of(symbol: str) -> str:
-    """Return a sign that ends a restriction: grey symbol, struck out by five diagonal stripes."""
+    """Returns a sign that ends a restriction: grey symbol, struck out by five diagonal stripes."""
     face = disc(50, 50, 49.6, WHITE) + disc(50, 50, 48.2, BLACK) + disc(50, 50, 46, WHITE)
     stripes = ""
     for offset in (-7.2, -3.6, 0.0, 3.6, 7.2):
@@ -59,24 +59,24 @@ def end_of(symbol: str) -> str:
 
 
 def give_way() -> str:
-    """Return the danger frame standing on its point, empty."""
+    """Returns the danger frame standing on its point, empty."""
     return moved(red_triangle(""), 100, 100, turn=180)
 
 
 def stop() -> str:
-    """Return the red octagon with the word STOP."""
+    """Returns the red octagon with the word STOP."""
     return fill(_octagon(49.8), WHITE) + fill(_octagon(47.2), RED) + symbols.stop_word()
 
 
 def _octagon(half_width: float) -> str:
-    """Return path data of a regular octagon with level sides, centred on the sign."""
+    """Returns path data of a regular octagon with level sides, centred on the sign."""
     h, s = half_width, half_width * (2**0.5 - 1)
     corners = [(-s, -h), (s, -h), (h, -s), (h, s), (s, h), (-s, h), (-h, s), (-h, -s)]
     return "M" + "L".join(f"{50 + x:.2f} {50 + y:.2f}" for x, y in corners) + "Z"
 
 
 def priority_road() -> str:
-    """Return the yellow square standing on its corner in a white one."""
+    """Returns the yellow square standing on its corner in a white one."""
     edge = fill("M50 2.4L97.6 50L50 97.6L2.4 50Z", WHITE)
     rim = symbols.stroke("M50 3.4L96.6 50L50 96.6L3.4 50Z", 4.4, WHITE, join="round")
     line = symbols.stroke("M50 3.4L96.6 50L50 96.6L3.4 50Z", 1.7, BLACK, join="round")
@@ -85,7 +85,7 @@ def priority_road() -> str:
 
 
 def no_entry() -> str:
-    """Return the red disc with the white bar."""
+    """Returns the red disc with the white bar."""
     return disc(50, 50, 49.6, WHITE) + disc(50, 50, 48.2, RED) + box(7, 42.4, 86, 15.2, WHITE)
 
 
@@ -137,7 +137,7 @@ _DRAWINGS: dict[int, Callable[[], str]] = {
 
 
 def svg(class_id: int) -> str:
-    """Return the sign as a standalone SVG document of 100 x 100 units, transparent around the sign.
+    """Returns the sign as a standalone SVG document of 100 x 100 units, transparent around the sign.
 
     The document has no ids, fonts or outside references, so it can be put into a page as it is.
 
@@ -152,7 +152,7 @@ def svg(class_id: int) -> str:
 
 @lru_cache(maxsize=256)
 def render(class_id: int, size: int) -> npt.NDArray[np.uint8]:
-    """Return the sign as pixels: read-only uint8 [size, size, 4], straight (not premultiplied) RGBA.
+    """Returns the sign as pixels: read-only uint8 [size, size, 4], straight (not premultiplied) RGBA.
 
     Raises:
         ValueError: if ``class_id`` is not from 0 to 42 or ``size`` (pixels) is below 1.

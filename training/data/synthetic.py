@@ -19,6 +19,7 @@ from training.data.synthetic_objects import furnish
 from training.data.synthetic_sign import MAX_SIZE, MIN_SIZE, SignPatch, draw_sign, motion_kernel
 from training.data.synthetic_street import (
     FOLIAGE,
+    Field,
     Image,
     Street,
     foliage,
@@ -29,7 +30,6 @@ from training.data.synthetic_street import (
 )
 
 __all__ = ["SignPatch", "draw_scene", "draw_sign", "write_gtsdb"]
-
 
 FIRST_TEST_SCENE = 600
 LAST_TEST_SCENE = 899
@@ -106,59 +106,50 @@ def _find_room(
 def _mount(
     street: Street, patch: SignPatch, box: tuple[int, int, int, int], rng: np.random.Generator
 ) -> None:
-    """Paints the pole behind a sign and now and then a backing board or a plate with small print."""
-    left, top, right, bottom = box
-    w, h = right - left, bottom - top
-    size, gain = max(w, h), np.float32(0.25 + 0.75 * min(patch.gain, 1.4))
-    centre = (left + right) / 2
-    if rng.random() < 0.35:
+    """Paints what carries and surrounds a sign: pole, leaves, backing board, plate with small print."""
+    size = max(box[2] - box[0], box[3] - box[1])
+    shade = street.light * np.float32(0.25 + 0.75 * min(patch.gain, 1.4))
+    if rng.random() < 0.3:
         # A sign in the shade mostly has shaded leaves behind it, too.
-        green = pick(rng, FOLIAGE) * street.light * gain
-        reach = size * rng.uniform(0.8, 2.0, 2)
-        foliage(
-            street.image,
-            rng,
-            centre + rng.normal(0, 0.5) * size,
-            (top + bottom) / 2,
-            reach[0],
-            reach[1],
-            green,
-        )
+        x, y = (box[0] + box[2]) / 2 + rng.normal(0, 0.5) * size, box[1] + rng.uniform(0.5, 1.2) * size
+        rx, ry = size * rng.uniform([0.8, 1.0], [2.0, 2.4])
+        foliage(street.image, rng, x, y, rx, ry, pick(rng, FOLIAGE) * shade)
     if rng.random() < 0.85:
-        steel = np.clip(
-            pick(rng, [(150, 154, 156), (110, 112, 112), (186, 188, 188)]) * street.light * gain, 0, 255
-        )
-        thick = max(1.2, size * rng.uniform(0.06, 0.13))
-        rectangle(
-            street.image,
-            centre - thick / 2,
-            top + 0.3 * h - rng.choice([0, 0.5]) * h,
-            thick,
-            size * rng.uniform(2.8, 4.5),
-            steel,
-        )
-        bright = np.clip(steel * np.float32(1.3), 0, 255)
-        rectangle(street.image, centre - thick / 4, top + 0.3 * h, thick / 4, size * 2.6, bright)
+        _pole(street, box, size, shade, rng)
     if rng.random() < 0.08:
-        board = np.clip(
-            pick(rng, [(230, 230, 230), (60, 62, 64), (240, 200, 40)]) * street.light * gain, 0, 255
-        )
+        board = np.clip(pick(rng, [(230, 230, 230), (60, 62, 64), (240, 200, 40)]) * shade, 0, 255)
         margin = size * rng.uniform(0.04, 0.2)
-        rectangle(street.image, left - margin, top - margin, w + 2 * margin, h + 2 * margin, board)
+        wide, tall = box[2] - box[0] + 2 * margin, box[3] - box[1] + 2 * margin
+        rectangle(street.image, box[0] - margin, box[1] - margin, wide, tall, board)
     if rng.random() < 0.2:
-        white = np.clip(np.array([228, 228, 226], np.float32) * street.light * gain, 0, 255)
-        y, tall = bottom + 0.06 * h, size * rng.uniform(0.25, 0.45)
-        rectangle(street.image, centre - 0.42 * size, y, 0.84 * size, tall, white)
-        ink = white * np.float32(0.2)
-        for row in range(int(rng.integers(1, 3))):
-            rectangle(
-                street.image,
-                centre - 0.3 * size,
-                y + tall * (0.2 + 0.35 * row),
-                size * rng.uniform(0.3, 0.6),
-                tall * 0.2,
-                ink,
-            )
+        _small_print(street, box, size, shade, rng)
+
+
+def _pole(
+    street: Street, box: tuple[int, int, int, int], size: float, shade: Field, rng: np.random.Generator
+) -> None:
+    """Paints the pole of a sign from behind the plate, or above it, down to the ground."""
+    steel = np.clip(pick(rng, [(150, 154, 156), (110, 112, 112), (186, 188, 188)]) * shade, 0, 255)
+    thick = max(1.2, size * rng.uniform(0.06, 0.13))
+    x, head = (box[0] + box[2] - thick) / 2, box[1] + size * float(rng.choice([0.3, -0.2]))
+    foot = max(box[3] + size * rng.uniform(1.8, 3.5), street.horizon + size * rng.uniform(0.3, 0.8))
+    rectangle(street.image, x, head, thick, foot - head, steel)
+    # The side towards the light.
+    rectangle(
+        street.image, x + thick / 4, head, thick / 4, foot - head, np.clip(steel * np.float32(1.3), 0, 255)
+    )
+
+
+def _small_print(
+    street: Street, box: tuple[int, int, int, int], size: float, shade: Field, rng: np.random.Generator
+) -> None:
+    """Paints a white plate with bars for writing below a sign."""
+    white = np.clip(np.array([228, 228, 226], np.float32) * shade, 0, 255)
+    x, y, tall = (box[0] + box[2]) / 2, box[3] + 0.06 * size, size * rng.uniform(0.25, 0.45)
+    rectangle(street.image, x - 0.42 * size, y, 0.84 * size, tall, white)
+    for row in range(int(rng.integers(1, 3))):
+        bar = (x - 0.3 * size, y + tall * (0.2 + 0.35 * row), size * rng.uniform(0.3, 0.6), tall * 0.2)
+        rectangle(street.image, *bar, white * np.float32(0.2))
 
 
 def _paste(image: Image, patch: SignPatch, box: tuple[int, int, int, int]) -> None:
@@ -191,8 +182,8 @@ def _photograph(street: Street, rng: np.random.Generator) -> Image:
     down = (np.arange(height, dtype=np.float32) / height - 0.5) ** 2
     vignette = 1 - np.float32(rng.uniform(0, 0.7)) * (across[None, :] + down[:, None])
     # A camera makes up for part of the missing light.
-    opening = float(np.clip(np.exp(rng.normal(0.04, 0.25)) / street.light.mean() ** 0.5, 0.4, 1.7))
-    exposure = opening * (1 + rng.normal(0, 0.018, 3))
+    opening = float(np.clip(np.exp(rng.normal(0.1, 0.25)) / street.light.mean() ** 0.5, 0.4, 1.5))
+    exposure = opening * (1 + rng.normal(0, 0.01, 3))
     picture *= vignette[..., None]
     picture *= exposure.astype(np.float32)
     grain = np.float32(rng.uniform(0.8, 5.0))

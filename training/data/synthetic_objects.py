@@ -85,11 +85,12 @@ def _distractor(street: Street, rng: np.random.Generator, x: float, y: float, si
     dark = np.array([22, 22, 24], np.float32) * light
     kind = rng.choice(["disc", "wheel", "triangle", "board", "lights"], p=[0.18, 0.06, 0.18, 0.42, 0.16])
     if kind != "wheel" and rng.random() < 0.75:
-        rectangle(image, x - 0.05 * s, y, max(0.12 * s, 1.5), s * rng.uniform(3, 7), dark * np.float32(4))
+        foot = max(y + s * rng.uniform(3, 7), horizon + s)
+        rectangle(image, x - 0.05 * s, y, max(0.12 * s, 1.5), foot - y, dark * np.float32(4))
     if kind == "disc":
         ellipse(image, x, y, s, s * rng.uniform(0.7, 1), paint)
     elif kind == "wheel":
-        y = horizon + abs(y - horizon) + 0.5 * s
+        y, s = horizon + abs(y - horizon) + 0.2 * s, 0.4 * s
         ellipse(image, x, y, s, s, dark)
         ellipse(image, x, y, 0.6 * s, 0.6 * s, np.array([150, 150, 154], np.float32) * light)
         ellipse(image, x, y, 0.2 * s, 0.2 * s, dark)

@@ -83,7 +83,7 @@ def draw_sign(class_id: int, rng: np.random.Generator, size: float) -> SignPatch
         _template(class_id, level), view @ to_unit, (edge, edge), flags=cv2.INTER_LINEAR
     ).astype(np.float32)
     colour, plate = warped[..., :3], warped[..., 3:]
-    gain = float(np.clip(np.exp(rng.normal(-0.25, 0.6)), 0.1, 1.6))
+    gain = float(np.clip(np.exp(rng.normal(-0.25, 0.6)), 0.1, 1.5))
     colour = _weathered(colour, plate, rng)
     colour = _lit(colour, plate, rng, gain)
     cover = np.dstack([colour, plate])
@@ -175,7 +175,7 @@ def _lit(colour: Field, plate: Field, rng: np.random.Generator, gain: float) -> 
         glare = rng.uniform(0.3, 0.9) * np.exp(-((across - x) ** 2 + (down - y) ** 2) / reach**2)
         colour = colour + (plate - colour) * glare[..., None].astype(np.float32)
     # Over-exposure spills into all channels: a glaring red turns orange, as in photographs.
-    spill = np.maximum(colour - 1, 0).sum(axis=2, keepdims=True) * np.float32(0.35)
+    spill = np.maximum(colour - 1, 0).sum(axis=2, keepdims=True) * np.float32(0.3)
     return np.asarray(np.minimum(colour + spill * plate, plate), np.float32)
 
 

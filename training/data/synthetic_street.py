@@ -109,7 +109,7 @@ def paint_street(rng: np.random.Generator, width: int, height: int) -> Street:
     """Paints a street at a random time of day, in random weather and surroundings."""
     image = np.empty((height, width, 3), np.uint8)
     horizon = int(height * rng.uniform(0.42, 0.6))
-    day = float(np.clip(rng.beta(2.2, 1.1), 0.12, 1.0))
+    day = float(np.clip(rng.beta(2.6, 0.9), 0.12, 1.0))
     warmth = rng.normal(0, 0.05) + (0.12 if day < 0.4 and rng.random() < 0.5 else 0)
     light = ((0.25 + 0.75 * day) * np.array([1 + warmth, 1, 1 - warmth])).astype(np.float32)
     _sky(image, rng, horizon, day)
@@ -335,6 +335,8 @@ def _tree(image: Image, rng: np.random.Generator, horizon: int, vanishing_x: flo
 def _haze(image: Image, rng: np.random.Generator, horizon: int, day: float) -> None:
     """Lays haze over the picture, thickest at the horizon."""
     amount = rng.beta(1.2, 5) * 0.7
+    if amount < 0.03:
+        return
     rows = np.arange(image.shape[0], dtype=np.float32)
     veil = np.exp(-(((rows - horizon) / (0.18 * image.shape[0])) ** 2)) * np.float32(amount)
     colour = np.array([226, 228, 232], np.float32) * np.float32(0.3 + 0.7 * day)

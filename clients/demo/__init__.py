@@ -1,0 +1,1 @@
+"""`signs demo`: the whole loop in one command."""

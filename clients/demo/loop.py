@@ -1,0 +1,179 @@
+"""The whole loop, real at every step: data, training, export, a version, a server, clients, a report."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+
+from clients.demo.measure import Measurement, measure
+from clients.demo.report import write_report
+from clients.errors import ClientError
+from export.parity import onnxruntime_predictor
+from export.repository import Manifest
+from export.run import export_classifier
+from serving.install import find_or_install
+from serving.server import running_server
+from training.data.gtsdb import load_gtsdb
+from training.data.records import Dataset
+from training.data.synthetic import write_gtsdb
+from training.progress import ProgressCallback, progress_bars
+from training.runs import ClassifierRun, run_training
+from training.train import TrainingConfig
+
+DRAWN_TRAIN_SCENES, DRAWN_TEST_SCENES = 240, 60
+
+Probabilities = npt.NDArray[np.float32]
+
+
+def run_demo(
+    data: Path | None,
+    config: TrainingConfig,
+    name: str,
+    runs: Path,
+    repository: Path,
+    home: Path,
+    console: Console,
+) -> dict[str, Any]:
+    """Runs the loop and writes `runs/<name>/report.html` and `summary.json`.
+
+    Args:
+        data: GTSDB folder or zip; scenes are drawn where it is None.
+        config: of the training.
+        name: of the run.
+        runs: folder of all runs.
+        repository: folder of the Triton models.
+        home: where tritonserver is, or is to be installed.
+        console: shows progress.
+
+    Returns:
+        The content of summary.json.
+
+    Raises:
+        ClientError: PyTorch, ONNX Runtime and Triton do not name the same classes.
+        training.errors.TrainingError, export.errors.ExportError, serving.errors.ServingError: a stage cannot go
+            on; nothing half-done is left.
+    """
+    seconds: dict[str, float] = {}
+    folder = runs / name
+    with _stage("data", console, seconds), progress_bars(console) as progress:
+        # First, so that a wrong path or platform is told before the training and not after it.
+        dataset = _load(data, runs, config.seed, progress)
+        console.print(f"  {_describe(dataset)}", highlight=False)
+    with _stage("server", console, seconds):
+        installation = find_or_install(home, lambda what: console.print(f"  {what} ..."))
+        console.print(f"  {installation.description}", highlight=False)
+    with _stage("train", console, seconds), progress_bars(console) as progress:
+        run = run_training(dataset, config, name, runs, progress=progress)
+    with _stage("export", console, seconds):
+        manifest = export_classifier(run.checkpoint, repository, run.test_crops.images)
+        console.print(
+            f"  {manifest.model} version {manifest.version}: parity with PyTorch on "
+            f"{manifest.parity['samples']} images, largest difference {manifest.parity['max_difference']:.1e}",
+            highlight=False,
+        )
+    with _stage("serve", console, seconds):
+        model_file = repository / manifest.model / str(manifest.version) / "model.onnx"
+        in_process = onnxruntime_predictor(model_file)(run.test_crops.images)
+        with running_server(installation, repository, folder / "tritonserver.log") as server:
+            console.print(
+                f"  ready on {server.grpc_url} (gRPC) and {server.http_url} (HTTP)", highlight=False
+            )
+            measurement = measure(server, manifest.model, manifest.version, run.test_crops.images)
+    answers = {
+        "pytorch": run.probabilities,
+        "onnxruntime": in_process,
+        "triton_grpc": measurement.probabilities["grpc"],
+        "triton_http": measurement.probabilities["http"],
+    }
+    _require_agreement(answers, run)
+    summary = _summarise(answers, run, manifest, measurement, model_file, folder, seconds)
+    summary["backend"] = installation.description
+    with _stage("report", console, seconds):
+        write_report(folder, summary, dataset, run, manifest, measurement)
+    (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    return summary
+
+
+@contextmanager
+def _stage(name: str, console: Console, seconds: dict[str, float]) -> Iterator[None]:
+    console.print(f"[bold]{name}[/bold]")
+    start = time.perf_counter()
+    yield
+    seconds[name] = round(time.perf_counter() - start, 2)
+
+
+def _load(data: Path | None, runs: Path, seed: int, progress: ProgressCallback) -> Dataset:
+    if data is not None:
+        return load_gtsdb(data)
+    folder = runs / "data" / f"drawn-scenes-seed-{seed}"
+    if not folder.exists():
+        write_gtsdb(
+            folder,
+            DRAWN_TRAIN_SCENES,
+            DRAWN_TEST_SCENES,
+            seed,
+            progress=lambda *counts: progress("drawing scenes", *counts),
+        )
+    return load_gtsdb(folder)
+
+
+def _describe(dataset: Dataset) -> str:
+    parts = []
+    for split in ("train", "test"):
+        samples = dataset.split(split)  # type: ignore[arg-type]
+        boxes = sum(len(sample.boxes) for sample in samples)
+        parts.append(f"{boxes} signs in {len(samples)} {split} scenes")
+    return f"{dataset.name}: {', '.join(parts)}"
+
+
+def _require_agreement(answers: dict[str, Probabilities], run: ClassifierRun) -> None:
+    reference = answers["pytorch"].argmax(axis=1)
+    for name, probabilities in answers.items():
+        wrong = np.flatnonzero(probabilities.argmax(axis=1) != reference)
+        if len(wrong):
+            raise ClientError(
+                f"{name} and PyTorch name different classes for {len(wrong)} of {len(reference)} held-out crops "
+                f"(numbers {', '.join(map(str, wrong[:10]))}): do not serve this version; please report this"
+            )
+
+
+def _summarise(
+    answers: dict[str, Probabilities],
+    run: ClassifierRun,
+    manifest: Manifest,
+    measurement: Measurement,
+    model_file: Path,
+    folder: Path,
+    seconds: dict[str, float],
+) -> dict[str, Any]:
+    truth = run.test_crops.class_ids
+    p50, p99 = np.percentile(measurement.latencies_ms["grpc"], (50, 99))
+    http_p50, http_p99 = np.percentile(measurement.latencies_ms["http"], (50, 99))
+    return {
+        "name": folder.name,
+        "model": manifest.model,
+        "version": manifest.version,
+        "data": {
+            "name": manifest.data["name"],
+            "fingerprint": manifest.data["fingerprint"],
+            "train_crops": len(run.train_crops),
+            "test_crops": len(run.test_crops),
+        },
+        "accuracy": {name: float((each.argmax(axis=1) == truth).mean()) for name, each in answers.items()},
+        "latency_ms": {"p50": round(float(p50), 3), "p99": round(float(p99), 3)},
+        "latency_ms_http": {"p50": round(float(http_p50), 3), "p99": round(float(http_p99), 3)},
+        "images_per_second": round(measurement.images_per_second, 1),
+        "bytes": {
+            "weights.safetensors": (run.checkpoint / "weights.safetensors").stat().st_size,
+            "model.onnx": model_file.stat().st_size,
+        },
+        "report": str(folder / "report.html"),
+        "mlflow_run": run.run_id,
+        "seconds": seconds,
+    }

@@ -1,0 +1,44 @@
+"""The table that ends the demo."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+LABELS = {
+    "pytorch": "PyTorch",
+    "onnxruntime": "ONNX Runtime",
+    "triton_grpc": "Triton, gRPC",
+    "triton_http": "Triton, HTTP",
+}
+
+
+def print_table(summary: dict[str, Any], console: Console) -> None:
+    """Prints what a demo came to, and where to look next."""
+    data, latency, http = summary["data"], summary["latency_ms"], summary["latency_ms_http"]
+    table = Table(
+        title=f"\n{summary['model']} version {summary['version']}", show_header=False, title_justify="left"
+    )
+    table.add_column()
+    table.add_column(justify="right")
+    for key, value in summary["accuracy"].items():
+        hits = round(value * data["test_crops"])
+        table.add_row(f"accuracy in {LABELS[key]}", f"{value:.2%}  ({hits} of {data['test_crops']})")
+    table.add_section()
+    table.add_row("one image, gRPC, p50 and p99", f"{latency['p50']:.2f} and {latency['p99']:.2f} ms")
+    table.add_row("one image, HTTP, p50 and p99", f"{http['p50']:.2f} and {http['p99']:.2f} ms")
+    table.add_row("images a second, 4 clients", f"{summary['images_per_second']:,.0f}")
+    table.add_section()
+    for name, size in summary["bytes"].items():
+        table.add_row(name, f"{size / 1e6:.2f} MB")
+    table.add_row("seconds in all", f"{sum(summary['seconds'].values()):.0f}")
+    console.print(table, highlight=False)
+    console.print(
+        f"Served by {summary['backend']}.\n\n"
+        f"look    {summary['report']}\n"
+        f"serve   signs serve\n"
+        f"ask     signs predict IMAGE\n"
+        f"runs    mlflow ui --backend-store-uri sqlite:///{summary['report'].split('/')[0]}/mlflow.db --workers 1",
+        highlight=False,
+        soft_wrap=True,
+    )

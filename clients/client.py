@@ -67,9 +67,7 @@ class SignClient:
         else:
             import tritonclient.http as triton
 
-            self._client = triton.InferenceServerClient(
-                url, connection_timeout=timeout, network_timeout=timeout
-            )
+            self._client = triton.InferenceServerClient(url, connection_timeout=timeout, network_timeout=timeout)
             self._options = {}
         self._triton = triton
         self.input_size, self.max_batch = self._describe()
@@ -141,9 +139,7 @@ class SignClient:
         config = config.get("config", config)
         inputs = {entry["name"]: entry for entry in config["input"]}
         if INPUT not in inputs:
-            raise ClientError(
-                f"{self.model} at {self.url} takes {', '.join(inputs)}: it is not a sign classifier"
-            )
+            raise ClientError(f"{self.model} at {self.url} takes {', '.join(inputs)}: it is not a sign classifier")
         return int(inputs[INPUT]["dims"][0]), max(1, int(config.get("max_batch_size", 0)))
 
     def _call(self, request: Any) -> Any:
@@ -160,9 +156,7 @@ class SignClient:
         lowered = reason.lower()
         if "deadline" in lowered or "timed out" in lowered or "timeout" in lowered:
             return f"no answer from {self.url} within {self.timeout:g} s: the server is busy or gone"
-        if any(
-            sign in lowered for sign in ("connect", "unavailable", "refused", "resolution", "name or service")
-        ):
+        if any(sign in lowered for sign in ("connect", "unavailable", "refused", "resolution", "name or service")):
             return f"no {self.protocol} server at {self.url}: start one with `signs serve`, or give its --url"
         return f"{self.url} answers: {reason}"
 

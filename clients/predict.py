@@ -27,16 +27,14 @@ def predict(
     """
     if protocol not in ("grpc", "http"):
         raise typer.BadParameter(f"{protocol!r}: choose grpc or http", param_hint="--protocol")
-    results = classify_files(images, url, protocol, model, top)  # type: ignore[arg-type]
+    results = classify_files(images, url, protocol, model, top)
     if as_json:
         typer.echo(json.dumps(results, indent=2))
     else:
         _print_table(results)
 
 
-def classify_files(
-    paths: Sequence[Path], url: str, protocol: Any, model: str, top: int
-) -> list[dict[str, Any]]:
+def classify_files(paths: Sequence[Path], url: str, protocol: Any, model: str, top: int) -> list[dict[str, Any]]:
     """Classifies pictures on a server.
 
     Returns:
@@ -64,9 +62,7 @@ def classify_files(
     return [
         {
             "image": str(path),
-            "predictions": [
-                {"class_id": each.class_id, "name": each.name, "score": each.score} for each in answer
-            ],
+            "predictions": [{"class_id": each.class_id, "name": each.name, "score": each.score} for each in answer],
         }
         for path, answer in zip(paths, answers, strict=True)
     ]

@@ -17,9 +17,7 @@ def _export() -> None:
 def onnx_(
     checkpoint: Annotated[Path, typer.Argument(help="Folder of a checkpoint, as `signs train` printed it.")],
     repository: Annotated[Path, typer.Option(help="Triton model repository.")] = Path("model_repository"),
-    data: Annotated[
-        str, typer.Option(help="gtsdb=PATH: prove parity on its test crops too.", show_default=False)
-    ] = "",
+    data: Annotated[str, typer.Option(help="gtsdb=PATH: prove parity on its test crops too.", show_default=False)] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
 ) -> None:
     """Export a classifier to ONNX, compare it with PyTorch and publish it as a new version.

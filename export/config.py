@@ -28,9 +28,7 @@ def classifier_config(
         max_batch_size=max_batch,
         input=[pb.ModelInput(name=INPUT_NAME, data_type=pb.TYPE_UINT8, dims=[input_size, input_size, 3])],
         output=[
-            pb.ModelOutput(
-                name=OUTPUT_NAME, data_type=pb.TYPE_FP32, dims=[num_classes], label_filename=LABELS_FILE
-            )
+            pb.ModelOutput(name=OUTPUT_NAME, data_type=pb.TYPE_FP32, dims=[num_classes], label_filename=LABELS_FILE)
         ],
         version_policy=pb.ModelVersionPolicy(latest=pb.ModelVersionPolicy.Latest(num_versions=1)),
         # AUTO: on the GPU where the server has one, else on the CPU.

@@ -41,9 +41,7 @@ def export_classifier(checkpoint: Path, repository: Path, samples: Images) -> Ma
         path = Path(scratch) / "model.onnx"
         convert(model, info, path)
         if samples.shape[1:] != (info.input_size, info.input_size, 3):
-            raise ExportError(
-                f"samples are {samples.shape[1:]}, the model takes {info.input_size} pixels square"
-            )
+            raise ExportError(f"samples are {samples.shape[1:]}, the model takes {info.input_size} pixels square")
         images = probe_images(samples)
         parity = require_parity(
             pytorch_predictor(model)(images),

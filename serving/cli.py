@@ -13,12 +13,8 @@ def serve(
     grpc_port: Annotated[int, typer.Option(min=1, max=65535)] = 8001,
     metrics_port: Annotated[int, typer.Option(min=1, max=65535)] = 8002,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is all of them.")] = "127.0.0.1",
-    home: Annotated[Path, typer.Option(help="Where tritonserver is, or is to be installed.")] = Path(
-        ".tritonserver"
-    ),
-    log: Annotated[Path, typer.Option(help="File that takes the server's own log.")] = Path(
-        "runs/tritonserver.log"
-    ),
+    home: Annotated[Path, typer.Option(help="Where tritonserver is, or is to be installed.")] = Path(".tritonserver"),
+    log: Annotated[Path, typer.Option(help="File that takes the server's own log.")] = Path("runs/tritonserver.log"),
 ) -> None:
     """Serve the model repository with tritonserver until Ctrl-C.
 
@@ -40,9 +36,7 @@ def serve(
                 int(entry.name) for entry in model.parent.iterdir() if entry.is_dir() and entry.name.isdigit()
             )
             if numbers:
-                console.print(
-                    f"  {model.parent.name}, version {numbers[-1]} of {len(numbers)}", highlight=False
-                )
+                console.print(f"  {model.parent.name}, version {numbers[-1]} of {len(numbers)}", highlight=False)
         console.print(
             f"  gRPC     {server.grpc_url}\n  HTTP     http://{server.http_url}\n"
             f"  metrics  {server.metrics_url}\n  log      {log}\n"
@@ -55,6 +49,4 @@ def serve(
             console.print("stopping; requests in flight are answered first")
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not break the clean stop
             return
-    raise ServingError(
-        f"tritonserver ended by itself with code {code}: {reason_in_log(log)} (all of it: {log})"
-    )
+    raise ServingError(f"tritonserver ended by itself with code {code}: {reason_in_log(log)} (all of it: {log})")

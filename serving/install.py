@@ -151,9 +151,7 @@ def _other_pythons() -> Iterator[str]:
         for candidate in (
             shutil.which(f"python{major}.{minor}"),
             *sorted(map(str, Path.home().glob(f".pyenv/versions/{major}.{minor}.*/bin/python"))),
-            *sorted(
-                map(str, Path.home().glob(f".local/share/uv/python/cpython-{major}.{minor}*/bin/python3"))
-            ),
+            *sorted(map(str, Path.home().glob(f".local/share/uv/python/cpython-{major}.{minor}*/bin/python3"))),
         ):
             if candidate:
                 yield candidate
@@ -165,9 +163,7 @@ def _probe(executable: str) -> Interpreter | None:
         "s.get_config_var('LIBDIR'),getattr(sys,'_base_executable',sys.executable)]))"
     )
     try:
-        result = subprocess.run(
-            [executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
-        )
+        result = subprocess.run([executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
         (major, minor), prefix, libdir, base = json.loads(result.stdout)
     except (OSError, subprocess.SubprocessError, ValueError):
         return None  # such as a pyenv shim of a version that is not installed

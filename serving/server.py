@@ -9,7 +9,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,9 +111,7 @@ def running_server(
             message holds the reason out of its log.
     """
     if not any(repository.glob("*/config.pbtxt")):
-        raise ServingError(
-            f"there is no model in {repository}: run `make demo`, or `signs export onnx` first"
-        )
+        raise ServingError(f"there is no model in {repository}: run `make demo`, or `signs export onnx` first")
     ports = ports or free_ports(host)
     check_ports(host, ports)
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -170,7 +168,7 @@ def _command(
     ]
 
 
-def _die_with_parent(parent: int) -> "ctypes._NamedFuncPointer":
+def _die_with_parent(parent: int) -> Callable[[], None]:
     """Returns what makes a child end with its parent, also when that is killed and can clean up nothing."""
     libc = ctypes.CDLL(None, use_errno=True)
 
@@ -179,7 +177,7 @@ def _die_with_parent(parent: int) -> "ctypes._NamedFuncPointer":
         if os.getppid() != parent:  # it died before the line above
             os._exit(1)
 
-    return arm  # type: ignore[return-value]
+    return arm
 
 
 def _wait_until_ready(server: RunningServer) -> None:
@@ -187,9 +185,7 @@ def _wait_until_ready(server: RunningServer) -> None:
     url = f"http://{server.http_url}/v2/health/ready"
     while time.monotonic() < deadline:
         if server.process.poll() is not None:
-            raise ServingError(
-                f"tritonserver ended at once: {reason_in_log(server.log)} (all of it: {server.log})"
-            )
+            raise ServingError(f"tritonserver ended at once: {reason_in_log(server.log)} (all of it: {server.log})")
         try:
             with urllib.request.urlopen(url, timeout=2):
                 return

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import would ask the network for a newer version
 
-import albumentations as A  # noqa: E402, N812
-import cv2  # noqa: E402
+import albumentations as A
+import cv2
 
 Augment = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.uint8]]
 

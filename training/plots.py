@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 matplotlib.use("Agg")  # no screen needed
 
-from matplotlib import pyplot as plt  # noqa: E402
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 INK, ACCENT, SECOND, RULE = "#1f2933", "#154889", "#c1121c", "#d9dee4"
 
@@ -67,7 +68,7 @@ def draw_confusion_matrix(confusion: npt.NDArray[np.int64], names: Sequence[str]
     save_figure(figure, path)
 
 
-def save_figure(figure: plt.Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
     """Writes a figure as a picture and frees it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)

@@ -109,9 +109,7 @@ def run_training(
         log_files(folder / "plots", "plots")
         log_files(folder / "checkpoint", "checkpoint")
         version = register_checkpoint(MODEL_NAME, run_id, metrics)
-    return ClassifierRun(
-        folder, run_id, version, model, train_crops, test_crops, probabilities, evaluation, metrics
-    )
+    return ClassifierRun(folder, run_id, version, model, train_crops, test_crops, probabilities, evaluation, metrics)
 
 
 def cross_validate(crops: Crops, config: TrainingConfig, folds: int, progress: ProgressCallback) -> float:
@@ -167,8 +165,6 @@ def _fit(
 
 
 def _draw(plots: Path, curve: Sequence[EpochReport], evaluation: Evaluation) -> None:
-    draw_curves(
-        [report.loss for report in curve], [report.accuracy for report in curve], plots / "curves.png"
-    )
+    draw_curves([report.loss for report in curve], [report.accuracy for report in curve], plots / "curves.png")
     save_confusion_matrix(evaluation, plots / "confusion_matrix.png")
     (plots / "curves.json").write_text(json.dumps([asdict(report) for report in curve], indent=2) + "\n")

@@ -20,7 +20,7 @@ with warnings.catch_warnings():  # MLflow's own imports warn of their dependenci
     import mlflow
     from mlflow.exceptions import MlflowException
 
-from training.errors import TrainingError  # noqa: E402
+from training.errors import TrainingError
 
 EXPERIMENT = "traffic-signs"
 

@@ -74,14 +74,13 @@ def train(
     """
     device = pick_device(config.device)
     model.to(device).train()
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-    )
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     steps = max(1, len(crops) // config.batch_size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=config.learning_rate, total_steps=steps * config.epochs
     )
-    averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True)
+    averaging = get_ema_multi_avg_fn(config.ema_decay)  # type: ignore[no-untyped-call]
+    averaged = AveragedModel(model, multi_avg_fn=averaging, use_buffers=True)
     batches = _batches(crops, config, steps)
     for epoch in range(1, config.epochs + 1):
         losses, hits, seen = 0.0, 0, 0
@@ -100,14 +99,14 @@ def train(
         if not np.isfinite(losses):
             raise TrainingError(f"the loss is {losses} after epoch {epoch}: lower the learning rate")
         if on_epoch is not None:
-            on_epoch(EpochReport(epoch, losses / seen, hits / seen, schedule.get_last_lr()[0]))
+            on_epoch(EpochReport(epoch, losses / seen, hits / seen, float(schedule.get_last_lr()[0])))
     return averaged.module.cpu().eval()
 
 
 def seed_everything(seed: int) -> None:
     """Seeds Python, NumPy and PyTorch: call it before building the model."""
     random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 - libraries below still draw from it
+    np.random.seed(seed)
     torch.manual_seed(seed)
 
 
@@ -123,9 +122,7 @@ def pick_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise TrainingError(
-            f"no device {name!r} here ({str(error).splitlines()[0]}): use auto or cpu"
-        ) from error
+        raise TrainingError(f"no device {name!r} here ({str(error).splitlines()[0]}): use auto or cpu") from error
     return device
 
 

@@ -15,9 +15,7 @@ def demo(
     name: Annotated[str, typer.Option(help="Name of the run; its folder is RUNS/NAME.")] = "",
     runs: Annotated[Path, typer.Option(help="Folder of all runs and of MLflow's database.")] = Path("runs"),
     repository: Annotated[Path, typer.Option(help="Triton model repository.")] = Path("model_repository"),
-    home: Annotated[Path, typer.Option(help="Where tritonserver is, or is to be installed.")] = Path(
-        ".tritonserver"
-    ),
+    home: Annotated[Path, typer.Option(help="Where tritonserver is, or is to be installed.")] = Path(".tritonserver"),
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training crops.")] = 80,
     seed: Annotated[int, typer.Option(help="Seed of the drawn data and of the training.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print summary.json instead of the table.")] = False,

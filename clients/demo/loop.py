@@ -81,9 +81,7 @@ def run_demo(
         model_file = repository / manifest.model / str(manifest.version) / "model.onnx"
         in_process = onnxruntime_predictor(model_file)(run.test_crops.images)
         with running_server(installation, repository, folder / "tritonserver.log") as server:
-            console.print(
-                f"  ready on {server.grpc_url} (gRPC) and {server.http_url} (HTTP)", highlight=False
-            )
+            console.print(f"  ready on {server.grpc_url} (gRPC) and {server.http_url} (HTTP)", highlight=False)
             measurement = measure(server, manifest.model, manifest.version, run.test_crops.images)
     answers = {
         "pytorch": run.probabilities,
@@ -126,7 +124,7 @@ def _load(data: Path | None, runs: Path, seed: int, progress: ProgressCallback) 
 def _describe(dataset: Dataset) -> str:
     parts = []
     for split in ("train", "test"):
-        samples = dataset.split(split)  # type: ignore[arg-type]
+        samples = dataset.split(split)
         boxes = sum(len(sample.boxes) for sample in samples)
         parts.append(f"{boxes} signs in {len(samples)} {split} scenes")
     return f"{dataset.name}: {', '.join(parts)}"

@@ -45,8 +45,7 @@ def write_report(
         labels=LABELS,
         manifest=manifest,
         plots={
-            name: _embed_file(folder / "plots" / f"{name}.png")
-            for name in ("curves", "confusion_matrix", "latencies")
+            name: _embed_file(folder / "plots" / f"{name}.png") for name in ("curves", "confusion_matrix", "latencies")
         },
         scene=_draw_scene(dataset, run),
         gallery=_gallery(run, _spread(run)),

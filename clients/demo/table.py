@@ -16,9 +16,7 @@ LABELS = {
 def print_table(summary: dict[str, Any], console: Console) -> None:
     """Prints what a demo came to, and where to look next."""
     data, latency, http = summary["data"], summary["latency_ms"], summary["latency_ms_http"]
-    table = Table(
-        title=f"\n{summary['model']} version {summary['version']}", show_header=False, title_justify="left"
-    )
+    table = Table(title=f"\n{summary['model']} version {summary['version']}", show_header=False, title_justify="left")
     table.add_column()
     table.add_column(justify="right")
     for key, value in summary["accuracy"].items():

@@ -53,9 +53,7 @@ def load_gtsdb(path: Path) -> Dataset:
 def _find_labels(path: Path, names: list[str]) -> str:
     candidates = [name for name in names if PurePosixPath(name).name == "gt.txt"]
     if not candidates:
-        raise DataError(
-            f"{path} is not GTSDB: it holds no gt.txt. Give the FullIJCNN2013 folder or FullIJCNN2013.zip"
-        )
+        raise DataError(f"{path} is not GTSDB: it holds no gt.txt. Give the FullIJCNN2013 folder or FullIJCNN2013.zip")
     return min(candidates, key=lambda name: (name.count("/"), name))
 
 
@@ -74,12 +72,8 @@ def _parse_labels(source: Source, label_file: str) -> dict[str, list[Box]]:
         scene = match[1]
         left, top, right, bottom, class_id = (int(field) for field in match.groups()[1:])
         if class_id >= NUM_CLASSES:
-            raise DataError(
-                f"{source.path}: {label_file} line {number} has class {class_id}; ids are 0 to 42"
-            )
+            raise DataError(f"{source.path}: {label_file} line {number} has class {class_id}; ids are 0 to 42")
         if right < left or bottom < top:
-            raise DataError(
-                f"{source.path}: {label_file} line {number} has a box without area: {line.strip()}"
-            )
+            raise DataError(f"{source.path}: {label_file} line {number} has a box without area: {line.strip()}")
         boxes.setdefault(scene, []).append(Box(left, top, right + 1, bottom + 1, class_id))
     return boxes

@@ -7,7 +7,7 @@ that a sign looks the same on every machine and in every browser.
 from __future__ import annotations
 
 BLACK = "#14110F"
-GREY = "#808285"
+GREY = "#6C6E71"
 WHITE = "#FFFFFF"
 RED = "#C1121C"
 YELLOW = "#F7BA0B"
@@ -39,9 +39,7 @@ def disc(x: float, y: float, radius: float, colour: str = BLACK) -> str:
 
 def box(x: float, y: float, width: float, height: float, colour: str = BLACK, radius: float = 0.0) -> str:
     """Returns a filled rectangle with corners rounded by ``radius``."""
-    return (
-        f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="{radius:g}" fill="{colour}"/>'
-    )
+    return f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="{radius:g}" fill="{colour}"/>'
 
 
 def moved(elements: str, x: float, y: float, scale: float = 1.0, turn: float = 0.0) -> str:
@@ -108,8 +106,8 @@ def _line_of_glyphs(text: str, widths: dict[str, float], h: float, s: float, gap
 def number(text: str, colour: str = BLACK) -> str:
     """Returns a speed in km/h: broad digits for two places, narrow ones for three."""
     if len(text) == 2:
-        return _line_of_glyphs(text, dict.fromkeys("02356789", 24.0), 40, 6.8, 3.6, colour)
-    return _line_of_glyphs(text, {"1": 12.5, "2": 18.5, "0": 18.5}, 39, 5.9, 3.3, colour)
+        return _line_of_glyphs(text, dict.fromkeys("0235678", 23.4), 40, 6.1, 4.0, colour)
+    return _line_of_glyphs(text, {"1": 12.0, "2": 18.2, "0": 18.2}, 39, 5.3, 3.7, colour)
 
 
 def stop_word() -> str:
@@ -176,10 +174,7 @@ def priority_here() -> str:
 
 def bend_left() -> str:
     """Returns an arrow with a notched tail that bends to the left."""
-    road = (
-        "M53.8 80.4V62.5Q53.8 59.4 50.6 59.4H45.6V64.3L34.8 55.3L45.6 46.3V51H53.2"
-        "Q62.4 51 62.4 60.4V80.4L58.1 77.2Z"
-    )
+    road = "M53.8 80.4V62.5Q53.8 59.4 50.6 59.4H45.6V64.3L34.8 55.3L45.6 46.3V51H53.2Q62.4 51 62.4 60.4V80.4L58.1 77.2Z"
     return fill(road)
 
 
@@ -189,14 +184,12 @@ def double_bend_left() -> str:
         "M53.6 81V71L41.4 65.4Q39 64.2 39 61.4V48.8H35.4L43.8 35.4L52.2 48.8H48.6V58.4"
         "L60.8 64Q63.2 65.2 63.2 68V81L58.4 77.4Z"
     )
-    return fill(road)
+    return moved(fill(road), 6, 9.6, 0.88)
 
 
 def bumps() -> str:
     """Returns two humps on a road."""
-    return fill(
-        "M24.5 80.5V77.2H27.4C33 77.2 33.4 67 39.2 67S45 74 50 74S55 67 60.8 67S67 77.2 72.6 77.2H75.5V80.5Z"
-    )
+    return fill("M24.5 80.5V77.2H27.4C33 77.2 33.4 67 39.2 67S45 74 50 74S55 67 60.8 67S67 77.2 72.6 77.2H75.5V80.5Z")
 
 
 def skidding_car() -> str:
@@ -250,29 +243,28 @@ def walker() -> str:
 
 def _running_child(skirt: bool) -> str:
     """Returns a child running to the left, 34 units tall, its feet on y = 0."""
-    torso = "M-3.6 -25H2.6Q5 -24.6 5.2 -22L4.4 -12.8H-4L-4.8 -22Q-5 -24.6 -3.6 -25Z"
+    torso = "M-3.2 -25H2.4Q4.4 -24.6 4.6 -22L3.8 -12.4H-3.6L-4.2 -22Q-4.4 -24.6 -3.2 -25Z"
     hem = fill("M-3.6 -18H3.8L8.4 -9.4H-7Z") if skirt else ""
     return (
         disc(-1, -30.4, 4)
         + fill(torso)
         + hem
-        + limb("M-3.4 -23L-8.6 -18L-13 -20.6", 2.8)
-        + limb("M3.6 -23L8.6 -18L12.6 -19.4", 2.8)
-        + limb("M-2 -13L-7.6 -8L-6.2 -1L-8.6 -0.4", 3.6)
-        + limb("M2.4 -13L7.4 -6.4L14.6 -3L15.8 -4.8", 3.6)
+        + limb("M-3.4 -23L-7.6 -17.6L-11.4 -19.6", 2.6)
+        + limb("M3.6 -23L7.6 -17.2L10.6 -19", 2.6)
+        + limb("M-1.8 -13L-6.2 -7.6L-5 -0.8L-7 -0.4", 3.3)
+        + limb("M2 -13L5.8 -6.4L11.6 -1.6L13 -3.2", 3.3)
     )
 
 
 def children() -> str:
     """Returns a small child and a bigger one, running to the left."""
-    return moved(_running_child(True), 35.8, 80, 0.68) + moved(_running_child(False), 56.4, 80, 1.03)
+    return moved(_running_child(True), 36.2, 80.4, 0.8) + moved(_running_child(False), 55.6, 80.4, 1.2)
 
 
 def bicycle() -> str:
     """Returns a bicycle facing to the left."""
     wheels = "".join(
-        f'<circle cx="{x}" cy="70.6" r="9.2" fill="none" stroke="{BLACK}" stroke-width="2.3"/>'
-        for x in (33.2, 66.8)
+        f'<circle cx="{x}" cy="70.6" r="9.2" fill="none" stroke="{BLACK}" stroke-width="2.3"/>' for x in (33.2, 66.8)
     )
     frame = "M41.4 54.6L51 70.6L60.6 56.2H42.2M60.6 56.2L66.8 70.6H51"
     machine = (
@@ -292,7 +284,7 @@ def bicycle() -> str:
 def snowflake() -> str:
     """Returns a snow crystal with six feathered arms."""
     arm = stroke("M0 0V-17.2M-5.4 -15.4L0 -10L5.4 -15.4", 3.7, cap="round")
-    return "".join(moved(arm, 50, 62.4, 1.0, turn) for turn in range(0, 360, 60))
+    return "".join(moved(arm, 50, 63, 0.9, turn) for turn in range(0, 360, 60))
 
 
 def leaping_deer() -> str:
@@ -341,7 +333,7 @@ def arrow_down_right() -> str:
 
 def roundabout_arrows() -> str:
     """Returns three arrows chasing each other anticlockwise, as traffic keeps to the right."""
-    # An arc of radius 31 from 3 to 71 degrees; the head lies along the tangent at 75 degrees.
-    arc = stroke("M31 -1.6A31 31 0 0 0 8.6 -29.8", 7.2, WHITE)
-    head = stroke("M18.8 -38.4L4.1 -30.9L13.4 -17.2", 7.2, WHITE)
-    return "".join(moved(arc + head, 50, 50, 1.0, turn) for turn in (0, 120, 240))
+    # An arc of radius 31 from -10 to 74 degrees; the head lies along the tangent at 75 degrees.
+    arc = stroke("M30.5 5.4A31 31 0 0 0 8.6 -29.8", 6.8, WHITE)
+    head = stroke("M18.8 -38.4L4.1 -30.9L13.4 -17.2", 6.8, WHITE)
+    return "".join(moved(arc + head, 50, 50, 1.0, turn) for turn in (12, 132, 252))

@@ -52,9 +52,9 @@ def end_of(symbol: str) -> str:
     """Returns a sign that ends a restriction: grey symbol, struck out by five diagonal stripes."""
     face = disc(50, 50, 49.6, WHITE) + disc(50, 50, 48.2, BLACK) + disc(50, 50, 46, WHITE)
     stripes = ""
-    for offset in (-7.2, -3.6, 0.0, 3.6, 7.2):
+    for offset in (-8.0, -4.0, 0.0, 4.0, 8.0):
         half = (47.0**2 - offset**2) ** 0.5
-        stripes += box(-half, offset - 0.95, 2 * half, 1.9)
+        stripes += box(-half, offset - 1.0, 2 * half, 2.0)
     return face + symbol + moved(stripes, 50, 50, turn=-48)
 
 

@@ -30,18 +30,14 @@ class FolderSource(Source):
 
     def names(self) -> list[str]:
         """Returns the path of every file below the folder, sorted."""
-        return sorted(
-            file.relative_to(self.path).as_posix() for file in self.path.rglob("*") if file.is_file()
-        )
+        return sorted(file.relative_to(self.path).as_posix() for file in self.path.rglob("*") if file.is_file())
 
     def read(self, name: str) -> bytes:
         """Returns a file's bytes."""
         try:
             return (self.path / name).read_bytes()
         except OSError as error:
-            raise DataError(
-                f"{self.path / name} cannot be read ({error.strerror}): check the file"
-            ) from error
+            raise DataError(f"{self.path / name} cannot be read ({error.strerror}): check the file") from error
 
 
 class ZipSource(Source):
@@ -52,9 +48,7 @@ class ZipSource(Source):
         try:
             self._archive = zipfile.ZipFile(path)
         except OSError as error:
-            raise DataError(
-                f"{path} cannot be read ({error.strerror}): check the path and its rights"
-            ) from error
+            raise DataError(f"{path} cannot be read ({error.strerror}): check the path and its rights") from error
         except zipfile.BadZipFile as error:
             raise DataError(f"{path} is not a whole zip archive ({error}): download it again") from error
 
@@ -67,9 +61,7 @@ class ZipSource(Source):
         try:
             return self._archive.read(name)
         except (KeyError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-            raise DataError(
-                f"{self.path}: {name} is damaged ({error}): download the archive again"
-            ) from error
+            raise DataError(f"{self.path}: {name} is damaged ({error}): download the archive again") from error
 
 
 def open_source(path: Path) -> Source:

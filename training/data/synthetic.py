@@ -103,9 +103,7 @@ def _find_room(
     raise ValueError(f"a picture of {width} x {height} pixels has no room for so many signs")
 
 
-def _mount(
-    street: Street, patch: SignPatch, box: tuple[int, int, int, int], rng: np.random.Generator
-) -> None:
+def _mount(street: Street, patch: SignPatch, box: tuple[int, int, int, int], rng: np.random.Generator) -> None:
     """Paints what carries and surrounds a sign: pole, leaves, backing board, plate with small print."""
     size = max(box[2] - box[0], box[3] - box[1])
     shade = street.light * np.float32(0.25 + 0.75 * min(patch.gain, 1.4))
@@ -125,9 +123,7 @@ def _mount(
         _small_print(street, box, size, shade, rng)
 
 
-def _pole(
-    street: Street, box: tuple[int, int, int, int], size: float, shade: Field, rng: np.random.Generator
-) -> None:
+def _pole(street: Street, box: tuple[int, int, int, int], size: float, shade: Field, rng: np.random.Generator) -> None:
     """Paints the pole of a sign from behind the plate, or above it, down to the ground."""
     steel = np.clip(pick(rng, [(150, 154, 156), (110, 112, 112), (186, 188, 188)]) * shade, 0, 255)
     thick = max(1.2, size * rng.uniform(0.06, 0.13))
@@ -135,9 +131,7 @@ def _pole(
     foot = max(box[3] + size * rng.uniform(1.8, 3.5), street.horizon + size * rng.uniform(0.3, 0.8))
     rectangle(street.image, x, head, thick, foot - head, steel)
     # The side towards the light.
-    rectangle(
-        street.image, x + thick / 4, head, thick / 4, foot - head, np.clip(steel * np.float32(1.3), 0, 255)
-    )
+    rectangle(street.image, x + thick / 4, head, thick / 4, foot - head, np.clip(steel * np.float32(1.3), 0, 255))
 
 
 def _small_print(
@@ -304,9 +298,7 @@ def _write_scene(folder: Path, number: int, class_ids: Sequence[int], rng: np.ra
     image, boxes = draw_scene(class_ids, rng)
     name = f"{number:05d}.jpg"
     quality = int(rng.integers(70, 96))
-    done, data = cv2.imencode(
-        ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
-    )
+    done, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not done:
         raise OSError(f"scene {name} could not be encoded as JPEG")
     (folder / name).write_bytes(data.tobytes())

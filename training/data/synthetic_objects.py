@@ -19,9 +19,7 @@ def furnish(street: Street, rng: np.random.Generator) -> None:
         rectangle(image, x, top, thick, horizon + rng.uniform(0, 0.25) * height - top, steel)
         if rng.random() < 0.4:
             end = (int(x + rng.normal(0, 120)), int(top - 6))
-            cv2.line(
-                image, (int(x), int(top)), end, [float(c) for c in steel], max(int(thick / 2), 1), cv2.LINE_AA
-            )
+            cv2.line(image, (int(x), int(top)), end, [float(c) for c in steel], max(int(thick / 2), 1), cv2.LINE_AA)
     for _ in range(int(rng.integers(0, 3))):
         ends = rng.uniform(0, horizon * 0.7, 2)
         cv2.line(image, (0, int(ends[0])), (width, int(ends[1])), (50, 50, 54), 1, cv2.LINE_AA)
@@ -72,9 +70,7 @@ def _car(street: Street, rng: np.random.Generator, x: float, y: float, size: flo
     lamp = pick(rng, [(190, 24, 20), (236, 232, 214)])
     for sign in (-1, 1):
         ellipse(image, x + sign * 0.82 * s, y - 0.52 * s, 0.13 * s, 0.1 * s, lamp)
-    rectangle(
-        image, x - 0.25 * s, y - 0.42 * s, 0.5 * s, 0.13 * s, np.array([220, 220, 214], np.float32) * light
-    )
+    rectangle(image, x - 0.25 * s, y - 0.42 * s, 0.5 * s, 0.13 * s, np.array([220, 220, 214], np.float32) * light)
 
 
 def _distractor(street: Street, rng: np.random.Generator, x: float, y: float, size: float) -> None:

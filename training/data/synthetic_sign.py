@@ -205,9 +205,7 @@ def _hide(cover: Field, rng: np.random.Generator, size: float, gain: float) -> N
     else:
         x, y = (left + rng.uniform(0.3, 0.6, 2) * size).astype(int)
         w, h = (rng.uniform(0.08, 0.2, 2) * size).astype(int) + 1
-        cv2.rectangle(
-            cover, (int(x), int(y)), (int(x + w), int(y + h)), _opaque(rng.uniform(0.1, 0.9, 3) * gain), -1
-        )
+        cv2.rectangle(cover, (int(x), int(y)), (int(x + w), int(y + h)), _opaque(rng.uniform(0.1, 0.9, 3) * gain), -1)
 
 
 def _opaque(colour: npt.NDArray[np.float64]) -> tuple[float, float, float, float]:

@@ -135,12 +135,8 @@ def _sky(image: Image, rng: np.random.Generator, horizon: int, day: float) -> No
     ramp = np.linspace(0, 1, horizon // 2 + 1, dtype=np.float32)[:, None, None]
     sky = np.broadcast_to(top + (low - top) * ramp, (horizon // 2 + 1, width // 2 + 1, 3))
     clouds = noise(rng, sky.shape[0], sky.shape[1], 16, 256)
-    cover = np.clip(clouds * 0.45 + rng.uniform(-0.2, 0.5), 0, 1)[..., None] * np.float32(
-        rng.uniform(0.2, 0.9)
-    )
-    cloud = pick(
-        rng, [(250, 250, 252), (196, 200, 208)] if not overcast else [(188, 192, 200), (250, 250, 250)]
-    )
+    cover = np.clip(clouds * 0.45 + rng.uniform(-0.2, 0.5), 0, 1)[..., None] * np.float32(rng.uniform(0.2, 0.9))
+    cloud = pick(rng, [(250, 250, 252), (196, 200, 208)] if not overcast else [(188, 192, 200), (250, 250, 250)])
     sky = (sky + (cloud - sky) * cover) * np.float32(0.35 + 0.65 * day**0.6)
     small = np.clip(sky, 0, 255).astype(np.uint8)
     image[:horizon] = cv2.resize(small, (width, horizon), interpolation=cv2.INTER_LINEAR)
@@ -166,9 +162,7 @@ def _ground(image: Image, rng: np.random.Generator, horizon: int, vanishing_x: f
     height, width = image.shape[:2]
     depth = height - horizon
     paved = rng.random() < 0.4
-    verge = pick(
-        rng, [(150, 146, 140), (122, 118, 112)] if paved else [(96, 104, 56), (78, 90, 44), (128, 116, 70)]
-    )
+    verge = pick(rng, [(150, 146, 140), (122, 118, 112)] if paved else [(96, 104, 56), (78, 90, 44), (128, 116, 70)])
     asphalt = pick(rng, [(104, 104, 106), (82, 82, 86), (128, 126, 124)])
     image[horizon:] = np.clip(verge, 0, 255).astype(np.uint8)
     left, right = width * rng.uniform(-0.7, 0.12), width * rng.uniform(0.85, 1.7)
@@ -211,9 +205,7 @@ def _ground_texture(image: Image, rng: np.random.Generator, horizon: int, light:
     warped = cv2.warpPerspective(flat, matrix, (width, depth), borderMode=cv2.BORDER_REFLECT)
     shade = 1 + np.float32(rng.uniform(0.02, 0.1)) * warped[..., 0]
     if rng.random() < 0.5:
-        shade *= 1 - np.clip((warped[..., 1] - rng.uniform(-0.3, 1.0)) * 5, 0, 1) * np.float32(
-            rng.uniform(0.2, 0.6)
-        )
+        shade *= 1 - np.clip((warped[..., 1] - rng.uniform(-0.3, 1.0)) * 5, 0, 1) * np.float32(rng.uniform(0.2, 0.6))
     ground = image[horizon:].astype(np.float32) * (shade[..., None] * light)
     image[horizon:] = np.clip(ground, 0, 255).astype(np.uint8)
 
@@ -278,9 +270,7 @@ def _facade(
         panel(0.05, rng.uniform(0.4, 0.95), 0.8, 0.86, sign)
 
 
-def foliage(
-    image: Image, rng: np.random.Generator, x: float, y: float, rx: float, ry: float, colour: Field
-) -> None:
+def foliage(image: Image, rng: np.random.Generator, x: float, y: float, rx: float, ry: float, colour: Field) -> None:
     """Paints leaves in a ragged ellipse around (x, y), with gaps through which one sees what is behind."""
     height, width = image.shape[:2]
     left, right = int(max(x - 1.4 * rx, 0)), int(min(x + 1.4 * rx, width))
@@ -327,9 +317,7 @@ def _tree(image: Image, rng: np.random.Generator, horizon: int, vanishing_x: flo
         tip = (int(x + rng.normal(0, 0.3) * size), int(base - size * rng.uniform(0.8, 1.6)))
         start = (int(x), int(base - size * rng.uniform(0.4, 0.9)))
         cv2.line(image, start, tip, [float(c) for c in bark], max(1, int(trunk * 0.4)), cv2.LINE_AA)
-    foliage(
-        image, rng, x, base - size * 1.1, size * rng.uniform(0.4, 0.7), size * rng.uniform(0.45, 0.7), colour
-    )
+    foliage(image, rng, x, base - size * 1.1, size * rng.uniform(0.4, 0.7), size * rng.uniform(0.45, 0.7), colour)
 
 
 def _haze(image: Image, rng: np.random.Generator, horizon: int, day: float) -> None:

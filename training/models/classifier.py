@@ -42,9 +42,7 @@ class SignClassifier(nn.Module):
         dropout: share of the pooled features to drop while training.
     """
 
-    def __init__(
-        self, num_classes: int, widths: tuple[int, ...] = (32, 64, 128), dropout: float = 0.2
-    ) -> None:
+    def __init__(self, num_classes: int, widths: tuple[int, ...] = (32, 64, 128), dropout: float = 0.2) -> None:
         super().__init__()
         self.stem = nn.Sequential(
             nn.Conv2d(3, widths[0], 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()
@@ -82,4 +80,4 @@ def predict_probabilities(model: nn.Module, images: Tensor, batch_size: int = 25
     """
     model.eval()
     with torch.inference_mode():
-        return torch.cat([model(batch).softmax(dim=1).float() for batch in images.split(batch_size)])
+        return torch.cat([model(batch).softmax(dim=1).float() for batch in torch.split(images, batch_size)])

@@ -149,7 +149,7 @@ class SignClient:
             return request()
         except InferenceServerException as error:
             raise ClientError(self._explain(error.message() or str(error))) from error
-        except OSError as error:  # the HTTP client lets socket errors through
+        except Exception as error:  # the HTTP client lets errors of sockets and of its parser through
             raise ClientError(self._explain(str(error))) from error
 
     def _explain(self, reason: str) -> str:

@@ -31,7 +31,7 @@ def classifier(
     data: Annotated[str, typer.Option(help="gtsdb=PATH: a GTSDB folder or zip.", show_default=False)],
     name: Annotated[str, typer.Option(help="Name of the run; its folder is RUNS/NAME.")] = "",
     runs: Annotated[Path, typer.Option(help="Folder of all runs and of MLflow's database.")] = Path("runs"),
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training crops.")] = 100,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training crops.")] = 80,
     seed: Annotated[int, typer.Option(help="Seed of weights, order and augmentation.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, or auto.")] = "auto",
     folds: Annotated[int, typer.Option(min=0, help="Cross-validate first, with this many folds.")] = 0,

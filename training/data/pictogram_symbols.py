@@ -258,7 +258,7 @@ def _running_child(skirt: bool) -> str:
 
 def children() -> str:
     """Returns a small child and a bigger one, running to the left."""
-    return moved(_running_child(True), 36.2, 80.4, 0.8) + moved(_running_child(False), 55.6, 80.4, 1.2)
+    return moved(_running_child(True), 38.2, 80.4, 0.9) + moved(_running_child(False), 57.4, 80.4, 1.14)
 
 
 def bicycle() -> str:

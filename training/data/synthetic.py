@@ -210,9 +210,9 @@ def write_gtsdb(
 ) -> Path:
     """Writes a drawn data set in GTSDB's layout: ``00000.jpg`` ... and ``gt.txt``.
 
-    The same seed gives the same bytes. The looks of a scene depend on the seed, its split and its place in
-    the split only, so a larger data set contains the smaller one. Two runs must not write the same folder
-    at the same time.
+    The same seed gives the same bytes with the same library versions. The looks of a scene depend on the seed,
+    its split and its place in the split only, so a larger data set contains the smaller one. Two runs must not
+    write the same folder at the same time.
 
     Args:
         folder: is created, with its parents; it appears when all is written.

@@ -10,7 +10,7 @@ import pytest
 from training.data.pictograms import CLASS_COUNT, render, svg
 
 SIZE = 64
-# Measured: the closest pair, the limits 30 and 80, differs by 3.4 on average; the same sign would by 0.
+# Measured: the closest pair, the limits 30 and 80, differs by 3.3 on average; the same sign would by 0.
 CLEARLY_DIFFERENT = 2.0
 PLAIN_ELEMENTS = {"svg", "g", "path", "polygon", "circle", "rect"}
 

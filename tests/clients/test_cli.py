@@ -1,0 +1,76 @@
+"""The command line: help that teaches, one line for each expected problem, exit codes that scripts can use."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+
+
+def signs(*arguments: str, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-c", "from clients.cli import main; main()", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd or ROOT, check=False, timeout=120)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [[], ["demo"], ["train"], ["train", "classifier"], ["export"], ["export", "onnx"], ["serve"], ["predict"]],
+)
+def test_help_teaches(command: list[str]) -> None:
+    result = signs(*command, "--help")
+    assert result.returncode == 0
+    assert "Usage" in result.stdout and len(result.stdout) > 300
+
+
+def test_a_usage_mistake_exits_2() -> None:
+    assert signs("predict").returncode == 2
+    assert signs("serve", "--http-port", "x").returncode == 2
+    assert signs("predict", "x.png", "--protocol", "ftp").returncode == 2
+
+
+def one_line(result: "subprocess.CompletedProcess[str]") -> str:
+    assert result.returncode == 1, result.stderr
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("signs: "), result.stderr
+    return lines[0]
+
+
+def test_predict_names_a_file_that_is_missing_or_no_picture(tmp_path: Path) -> None:
+    (tmp_path / "text.jpg").write_text("not a picture")
+    (tmp_path / "empty.png").write_bytes(b"")
+    assert "No such file" in one_line(signs("predict", str(tmp_path / "nothing.png")))
+    assert "not an image" in one_line(signs("predict", str(tmp_path / "text.jpg")))
+    assert "not an image" in one_line(signs("predict", str(tmp_path / "empty.png")))
+    assert "directory" in one_line(signs("predict", str(tmp_path)))
+
+
+def test_predict_without_a_server_says_how_to_start_one(tmp_path: Path) -> None:
+    Image.new("RGB", (60, 60)).save(tmp_path / "sign.png")
+    message = one_line(signs("predict", str(tmp_path / "sign.png"), "--url", "127.0.0.1:1"))
+    assert "signs serve" in message
+
+
+def test_export_names_a_missing_checkpoint(tmp_path: Path) -> None:
+    assert "not a checkpoint" in one_line(signs("export", "onnx", str(tmp_path), "--repository", str(tmp_path / "r")))
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize("data", ["nowhere", "empty", "broken.zip", "other.zip"])
+def test_the_demo_refuses_data_that_is_not_gtsdb(tmp_path: Path, data: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken.zip").write_bytes(b"PK\x03\x04 not a zip")
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
+        archive.writestr("holiday.txt", "sun")
+    message = one_line(signs("demo", "--data", str(tmp_path / data), cwd=tmp_path))
+    assert any(hint in message for hint in ("give a folder", "FullIJCNN2013", "download it again"))
+    assert not (tmp_path / "model_repository").exists()
+
+
+def test_serve_names_an_empty_repository(tmp_path: Path) -> None:
+    result = signs("serve", "--repository", str(tmp_path), "--home", str(ROOT / ".tritonserver"), cwd=tmp_path)
+    assert "no model in" in result.stderr and result.returncode == 1

@@ -1,0 +1,71 @@
+"""What all tests share: a real tritonserver, and a model to serve."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from export.repository import Manifest
+from export.run import export_classifier
+from serving.errors import ServingError
+from serving.install import Installation, find_interpreter, find_or_install
+from serving.server import RunningServer, running_server
+from training.checkpoint import CheckpointInfo, save_checkpoint
+from training.data.classes import CLASS_NAMES
+from training.models.classifier import SignClassifier
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def installation() -> Installation:
+    """A real tritonserver; skips where this machine can have none."""
+    try:
+        find_interpreter()
+    except ServingError as error:
+        pytest.skip(str(error))
+    return find_or_install(ROOT / ".tritonserver", print)
+
+
+@pytest.fixture(scope="session")
+def random_crops() -> npt.NDArray[np.uint8]:
+    """Noise in the shape of sign crops, uint8 [80, 48, 48, 3]."""
+    return np.random.default_rng(7).integers(0, 256, (80, 48, 48, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of the sign classifier whose weights are random, but the same each time."""
+    folder = tmp_path_factory.mktemp("run") / "checkpoint"
+    torch.manual_seed(1)
+    model = SignClassifier(len(CLASS_NAMES))
+    with torch.no_grad():
+        model.head.weight.mul_(8)  # spreads the probabilities, so that the most probable class is not a coin toss
+    data = {"name": "none", "fingerprint": "0" * 64}
+    save_checkpoint(folder, model, CheckpointInfo("sign_classifier", {}, list(CLASS_NAMES), 48, data))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty folder that becomes a model repository."""
+    return tmp_path_factory.mktemp("model_repository")
+
+
+@pytest.fixture(scope="session")
+def manifest(checkpoint: Path, repository: Path, random_crops: npt.NDArray[np.uint8]) -> Manifest:
+    """The checkpoint, exported and published as version 1 in `repository`."""
+    return export_classifier(checkpoint, repository, random_crops)
+
+
+@pytest.fixture(scope="session")
+def server(
+    installation: Installation, repository: Path, manifest: Manifest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningServer]:
+    """A real tritonserver that serves version 1 of the sign classifier."""
+    log = tmp_path_factory.mktemp("server") / "tritonserver.log"
+    with running_server(installation, repository, log) as running:
+        yield running

@@ -1,0 +1,96 @@
+"""Parity holds for a true export, and a difference is found and named."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from export.conversion import convert
+from export.errors import ExportError, ParityError
+from export.parity import (
+    MAX_BATCH,
+    TOLERANCE,
+    compare,
+    onnxruntime_predictor,
+    predict_in_batches,
+    probe_images,
+    pytorch_predictor,
+    require_parity,
+)
+from training.checkpoint import load_checkpoint
+
+Crops = npt.NDArray[np.uint8]
+
+
+def test_an_exported_model_agrees_on_real_random_and_extreme_images(
+    checkpoint: Path, tmp_path: Path, random_crops: Crops
+) -> None:
+    model, info = load_checkpoint(checkpoint)
+    convert(model, info, tmp_path / "model.onnx")
+    images = probe_images(random_crops)
+    candidate = predict_in_batches(onnxruntime_predictor(tmp_path / "model.onnx"), images)
+    parity = require_parity(pytorch_predictor(model)(images), candidate, real=len(random_crops))
+    assert parity.samples == len(images) > len(random_crops)
+    assert parity.max_difference <= TOLERANCE
+    assert parity.disagreements == 0
+
+
+def test_altered_weights_are_found(checkpoint: Path, tmp_path: Path, random_crops: Crops) -> None:
+    model, info = load_checkpoint(checkpoint)
+    path = tmp_path / "model.onnx"
+    convert(model, info, path)
+    proto = onnx.load(path)
+    weights = next(each for each in proto.graph.initializer if each.name.endswith("head.weight"))
+    weights.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weights) * np.float32(1.01), weights.name))
+    onnx.save(proto, path)
+    with pytest.raises(ParityError, match=r"differs from PyTorch on \d+ of 80 images"):
+        require_parity(pytorch_predictor(model)(random_crops), onnxruntime_predictor(path)(random_crops), 80)
+
+
+def test_another_class_for_a_real_image_is_refused_however_close() -> None:
+    reference = np.full((3, 2), 0.5, np.float32)
+    reference[:, 0] += 1e-6
+    candidate = reference.copy()
+    candidate[1] = candidate[1, ::-1]
+    with pytest.raises(ParityError, match=r"1 of 3 images \(numbers 1;"):
+        require_parity(reference, candidate, real=3)
+    assert require_parity(reference, candidate, real=0).disagreements == 1
+
+
+def test_numbers_that_are_not_finite_are_refused() -> None:
+    reference = np.full((2, 2), 0.5, np.float32)
+    with pytest.raises(ParityError, match="not finite"):
+        require_parity(reference, np.full((2, 2), np.nan, np.float32), real=2)
+
+
+def test_batches_of_one_seven_and_the_largest_are_run_in_order() -> None:
+    sizes: list[int] = []
+
+    def predict(images: Crops) -> npt.NDArray[np.float32]:
+        sizes.append(len(images))
+        return images[:, 0, 0, :1].astype(np.float32)
+
+    images = np.zeros((100, 2, 2, 3), np.uint8)
+    images[:, 0, 0, 0] = np.arange(100)
+    assert predict_in_batches(predict, images).ravel().tolist() == list(range(100))
+    assert sizes == [1, 7, MAX_BATCH, 1, 7, 20]
+
+
+def test_compare_measures_maximum_mean_and_disagreements() -> None:
+    left = np.array([[0.9, 0.1], [0.2, 0.8]], np.float32)
+    right = np.array([[0.7, 0.3], [0.6, 0.4]], np.float32)
+    parity = compare(left, right)
+    assert parity.max_difference == pytest.approx(0.4)
+    assert parity.mean_difference == pytest.approx(0.3)
+    assert (parity.samples, parity.disagreements) == (2, 1)
+
+
+def test_a_truncated_file_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    convert(*load_checkpoint(checkpoint), path)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ExportError, match="cannot load"):
+        onnxruntime_predictor(path)

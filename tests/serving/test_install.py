@@ -1,0 +1,94 @@
+"""The tritonserver installation is whole or absent, and says what is missing."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from serving import install as module
+from serving.errors import ServingError
+from serving.install import Installation, find_interpreter, find_or_install, is_installed
+
+
+@pytest.mark.end_to_end
+def test_the_binary_runs_and_is_the_version_it_claims(installation: Installation) -> None:
+    environment = {**os.environ, **installation.environment}
+    result = subprocess.run(
+        [str(installation.binary), "--help"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert "--model-repository" in result.stdout + result.stderr
+    assert "2.51.0" in installation.description
+
+
+@pytest.mark.end_to_end
+def test_the_backend_in_use_is_the_one_of_this_checkout(installation: Installation) -> None:
+    backends = Path(next(a for a in installation.arguments if "backend-dir" in a).partition("=")[2])
+    ours = Path(module.__file__).parent / "backends" / "onnxruntime"
+    assert (backends / "onnxruntime").resolve() == ours.resolve()
+
+
+def test_the_interpreter_has_a_stub_and_its_library() -> None:
+    interpreter = find_interpreter()
+    assert interpreter.version in module.STUB_VERSIONS
+    major, minor = interpreter.version
+    assert (Path(interpreter.library_folder) / f"libpython{major}.{minor}.so.1.0").exists()
+
+
+def test_another_platform_is_refused_with_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    with pytest.raises(ServingError, match=r"aarch64.*official tritonserver image"):
+        module.install(tmp_path / "home", print)
+
+
+def test_no_interpreter_names_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_probe", lambda executable: None)
+    with pytest.raises(ServingError, match=r"libpython.*apt-get install"):
+        find_interpreter()
+
+
+def test_an_interpreter_that_does_not_run_is_passed_over(tmp_path: Path) -> None:
+    assert module._probe(str(tmp_path / "python3")) is None
+    broken = tmp_path / "broken"
+    broken.write_text("#!/bin/sh\nexit 1\n")
+    broken.chmod(0o755)
+    assert module._probe(str(broken)) is None
+
+
+def test_an_unreachable_package_index_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:1/simple")
+    monkeypatch.setenv("PIP_NO_INDEX", "")
+    monkeypatch.setenv("PIP_FIND_LINKS", "")
+    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "")
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    with pytest.raises(ServingError, match="check the connection to your package index"):
+        module.install(tmp_path / "home", print)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_half_or_foreign_installation_does_not_count(tmp_path: Path) -> None:
+    assert not is_installed(tmp_path)
+    record = tmp_path / "installation.json"
+    for text in (
+        "{",
+        json.dumps({"layout": module.LAYOUT}),
+        json.dumps({"layout": module.LAYOUT + 1, "interpreter": {"executable": sys.executable}}),
+        json.dumps({"layout": module.LAYOUT, "interpreter": {"executable": str(tmp_path / "gone")}}),
+    ):
+        record.write_text(text)
+        assert not is_installed(tmp_path)
+    record.write_text(json.dumps({"layout": module.LAYOUT, "interpreter": {"executable": sys.executable}}))
+    assert is_installed(tmp_path)
+
+
+def test_a_tritonserver_on_the_path_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "tritonserver"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_or_install(tmp_path / "home", print).binary == program

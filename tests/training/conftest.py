@@ -1,0 +1,63 @@
+"""Fixtures of the training tests: a tiny data set, crops that are easy to learn, an empty tracker."""
+
+import shutil
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+from sqlalchemy.exc import SADeprecationWarning
+from tiny_gtsdb import COLOURS, TinyGtsdb, write_tiny_gtsdb
+
+from training.data.crops import Crops
+
+
+@pytest.fixture
+def gtsdb(tmp_path: Path) -> TinyGtsdb:
+    """Returns a data set that the test may change."""
+    return write_tiny_gtsdb(tmp_path)
+
+
+@pytest.fixture
+def coloured_crops() -> Crops:
+    """Returns 48 noisy crops of four classes, two an image, that their colour alone tells apart."""
+    rng = np.random.default_rng(7)
+    class_ids = np.tile(np.array(list(COLOURS), dtype=np.int64), 12)
+    colours = np.array([COLOURS[int(class_id)] for class_id in class_ids])
+    images = colours[:, None, None, :] + rng.integers(-25, 26, (len(class_ids), 24, 24, 3))
+    sources = tuple(f"{index // 2:05}.jpg" for index in range(len(class_ids)))
+    return Crops(images.clip(0, 255).astype(np.uint8), class_ids, sources, fingerprint="drawn")
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns an MLflow database without runs: MLflow takes seconds to create one, a copy takes none."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    with warnings.catch_warnings():
+        # SQLAlchemy says this once a process, of MLflow's own tables, when they are first used.
+        warnings.filterwarnings("ignore", "The ``noload`` loader strategy is deprecated", SADeprecationWarning)
+        mlflow.MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def fresh_tracker(monkeypatch: pytest.MonkeyPatch, empty_database: Path) -> Iterator[None]:
+    """Makes MLflow forget, before and after a test, what it keeps in the process and in the environment."""
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
+        # Set before it is deleted, so that monkeypatch also removes what MLflow itself leaves in the environment.
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    yield
+    while mlflow.active_run() is not None:
+        mlflow.end_run()
+
+
+@pytest.fixture
+def runs(tmp_path: Path, fresh_tracker: None, empty_database: Path) -> Path:
+    """Returns a folder of runs whose MLflow database is empty."""
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    shutil.copyfile(empty_database, folder / "mlflow.db")
+    return folder

@@ -1,0 +1,83 @@
+"""Tests of augmentation."""
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from training.augmentation import build_augmentation
+
+
+def _asymmetric(size: int = 48) -> npt.NDArray[np.uint8]:
+    """Returns a picture that no mirror and no turn maps to itself: four quarters of different brightness."""
+    image = np.full((size, size, 3), 30, dtype=np.uint8)
+    middle = size // 2
+    image[:middle, :middle], image[middle:, :middle], image[:middle, middle:] = 230, 150, 90
+    return image
+
+
+def _correlation(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> float:
+    return float(np.corrcoef(a.ravel().astype(np.float64), b.ravel().astype(np.float64))[0, 1])
+
+
+def test_same_seed_repeats_the_whole_sequence() -> None:
+    first, second = build_augmentation(3), build_augmentation(3)
+
+    for _ in range(20):
+        assert np.array_equal(first(_asymmetric()), second(_asymmetric()))
+
+
+def test_other_seed_gives_another_sequence() -> None:
+    first, second = build_augmentation(3), build_augmentation(4)
+
+    assert not all(np.array_equal(first(_asymmetric()), second(_asymmetric())) for _ in range(5))
+
+
+def test_sequence_does_not_depend_on_global_random_state() -> None:
+    np.random.seed(0)
+    first = [build_augmentation(5)(_asymmetric()) for _ in range(2)]
+    np.random.seed(1)
+
+    assert np.array_equal(first[0], build_augmentation(5)(_asymmetric()))
+    assert np.array_equal(first[0], first[1])
+
+
+def test_calls_differ_from_each_other() -> None:
+    augment = build_augmentation(0)
+
+    assert len({augment(_asymmetric()).tobytes() for _ in range(20)}) >= 18
+
+
+@pytest.mark.parametrize("shape", [(48, 48, 3), (24, 24, 3), (30, 50, 3)])
+def test_shape_and_dtype_stay(shape: tuple[int, int, int]) -> None:
+    augment = build_augmentation(0)
+    image = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+    for _ in range(40):
+        result = augment(image)
+        assert (result.shape, result.dtype) == (shape, np.uint8)
+
+
+def test_input_is_not_changed() -> None:
+    augment, image = build_augmentation(0), _asymmetric()
+
+    for _ in range(20):
+        augment(image)
+    assert np.array_equal(image, _asymmetric())
+
+
+def test_signs_are_never_mirrored_or_turned() -> None:
+    augment, image = build_augmentation(1), _asymmetric()
+    turned = {
+        "left to right": image[:, ::-1],
+        "upside down": image[::-1],
+        "half turn": image[::-1, ::-1],
+        "quarter turn": np.rot90(image),
+        "other quarter turn": np.rot90(image, 3),
+        "transposed": image.transpose(1, 0, 2),
+    }
+
+    for _ in range(200):
+        result = augment(image)
+        upright = _correlation(result, image)
+        for name, other in turned.items():
+            assert upright > _correlation(result, other), name

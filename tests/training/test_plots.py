@@ -1,0 +1,51 @@
+"""Tests of the pictures of training runs."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+from PIL import Image
+
+from training.plots import draw_confusion_matrix, draw_curves
+
+
+def _check_picture(path: Path) -> None:
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        pixels = np.asarray(image.convert("RGB"))
+    assert min(pixels.shape[:2]) > 200
+    assert (pixels == 255).all(axis=2).mean() > 0.3  # a white ground
+    assert (pixels != 255).any(axis=2).mean() > 0.01  # with something on it
+    assert plt.get_fignums() == []  # and the figure is freed
+
+
+@pytest.mark.parametrize("epochs", [1, 30])
+def test_curves_are_one_picture(tmp_path: Path, epochs: int) -> None:
+    path = tmp_path / "new" / "folder" / "curves.png"
+
+    draw_curves([3.0 / epoch for epoch in range(1, epochs + 1)], [0.5] * epochs, path)
+
+    _check_picture(path)
+
+
+def test_confusion_matrix_is_one_picture(tmp_path: Path) -> None:
+    confusion = np.diag(np.arange(6)).astype(np.int64)
+    confusion[2, 4] = 7
+
+    draw_confusion_matrix(confusion, [f"class {index}" for index in range(6)], tmp_path / "confusion.png")
+
+    _check_picture(tmp_path / "confusion.png")
+
+
+def test_confusion_matrix_may_be_empty(tmp_path: Path) -> None:
+    draw_confusion_matrix(np.zeros((3, 3), dtype=np.int64), ["a", "b", "c"], tmp_path / "confusion.png")
+
+    _check_picture(tmp_path / "confusion.png")
+
+
+def test_same_figures_give_the_same_picture(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        draw_curves([2.0, 1.0], [0.1, 0.9], tmp_path / name)
+
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()

@@ -21,7 +21,7 @@ from training.plots import ACCENT, RULE, SECOND, save_figure
 from training.preprocessing import decode
 from training.runs import ClassifierRun
 
-GALLERY = 24
+GALLERY = 28  # four full rows on a wide screen
 SCENE_WIDTH = 1100
 
 
@@ -97,8 +97,9 @@ def _draw_scene(dataset: Dataset, run: ClassifierRun) -> str:
         draw.rectangle((left - 2, top - 2, end + 2, bottom + 2), outline=ACCENT if right else SECOND, width=3)
         text = CLASS_NAMES[int(run.probabilities[index].argmax())]
         width = draw.textlength(text, font) + 10
-        x = min(max(0.0, left - 3), SCENE_WIDTH - width)
-        y = bottom + 5 if bottom + 27 < picture.height else top - 27
+        # Beside the sign: others often hang above or below it on the same pole.
+        x = end + 6 if end + 6 + width < SCENE_WIDTH else left - 6 - width
+        y = (top + bottom) / 2 - 10
         draw.rectangle((x, y, x + width, y + 21), fill=ACCENT if right else SECOND)
         draw.text((x + 5, y + 2), text, fill="white", font=font)
     return _embed(picture, "JPEG")

@@ -1,17 +1,25 @@
 """Fixtures of the training tests: a tiny data set, crops that are easy to learn, an empty tracker."""
 
 import shutil
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
 import numpy as np
 import pytest
-from sqlalchemy.exc import SADeprecationWarning
-from tiny_gtsdb import COLOURS, TinyGtsdb, write_tiny_gtsdb
+import torch
 
+from tests.training.tiny_gtsdb import COLOURS, TinyGtsdb, write_tiny_gtsdb
 from training.data.crops import Crops
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Keeps PyTorch on one thread: on images this small, threads that share a busy machine only wait."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -35,10 +43,7 @@ def coloured_crops() -> Crops:
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Returns an MLflow database without runs: MLflow takes seconds to create one, a copy takes none."""
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    with warnings.catch_warnings():
-        # SQLAlchemy says this once a process, of MLflow's own tables, when they are first used.
-        warnings.filterwarnings("ignore", "The ``noload`` loader strategy is deprecated", SADeprecationWarning)
-        mlflow.MlflowClient(f"sqlite:///{path}").search_experiments()
+    mlflow.MlflowClient(f"sqlite:///{path}").search_experiments()
     return path
 
 

@@ -127,7 +127,7 @@ def test_file_instead_of_a_folder_is_a_checkpoint_error(folder: Path) -> None:
 def test_missing_weights_are_a_checkpoint_error(folder: Path) -> None:
     (folder / "weights.safetensors").unlink()
 
-    with pytest.raises(CheckpointError, match="is not a checkpoint: .* is missing"):
+    with pytest.raises(CheckpointError, match=r"is not a checkpoint: .* is missing"):
         load_checkpoint(folder)
 
 
@@ -181,7 +181,7 @@ def test_unknown_architecture_is_a_checkpoint_error_that_names_the_known(folder:
 def test_arguments_that_the_architecture_does_not_take_are_a_checkpoint_error(folder: Path, arguments: object) -> None:
     _change_info(folder, arguments=arguments)
 
-    with pytest.raises(CheckpointError, match="does not take|cannot be used"):
+    with pytest.raises(CheckpointError, match=r"does not take|cannot be used"):
         load_checkpoint(folder)
 
 
@@ -201,7 +201,7 @@ def test_empty_widths_are_a_checkpoint_error(folder: Path) -> None:
 def test_weights_of_another_shape_are_a_checkpoint_error(folder: Path, fields: dict[str, Any]) -> None:
     _change_info(folder, **fields)
 
-    with pytest.raises(CheckpointError, match="cannot be used: .*state_dict"):
+    with pytest.raises(CheckpointError, match=r"cannot be used: .*state_dict"):
         load_checkpoint(folder)
 
 

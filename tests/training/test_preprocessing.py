@@ -159,7 +159,8 @@ def test_crop_without_margin_and_scale_is_the_box_itself() -> None:
 
     cut = crop(image, (30, 20, 62, 52), 32, margin=0.0)
 
-    assert (cut.shape, cut.dtype) == ((32, 32, 3), np.uint8)
+    assert cut.shape == (32, 32, 3)
+    assert cut.dtype == np.uint8
     assert np.array_equal(cut, np.asarray(image)[20:52, 30:62])
 
 

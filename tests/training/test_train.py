@@ -40,7 +40,8 @@ def test_seed_also_decides_order_and_augmentation(coloured_crops: Crops) -> None
     def from_equal_weights(seed: int) -> torch.Tensor:
         seed_everything(0)
         model = SignClassifier(43, widths=(8, 16))
-        return train(model, coloured_crops, replace(CONFIG, seed=seed)).state_dict()["head.weight"]
+        weights: dict[str, torch.Tensor] = train(model, coloured_crops, replace(CONFIG, seed=seed)).state_dict()
+        return weights["head.weight"]
 
     assert not torch.equal(from_equal_weights(0), from_equal_weights(1))
 

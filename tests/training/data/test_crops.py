@@ -5,8 +5,8 @@ import shutil
 
 import numpy as np
 import pytest
-from tiny_gtsdb import COLOURS, LABELS, TinyGtsdb, zip_folder
 
+from tests.training.tiny_gtsdb import COLOURS, LABELS, TinyGtsdb, zip_folder
 from training.data.crops import cut_crops
 from training.data.gtsdb import load_gtsdb
 from training.errors import DataError

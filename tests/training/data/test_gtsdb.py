@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tiny_gtsdb import LABELS, TinyGtsdb, zip_folder
 
+from tests.training.tiny_gtsdb import LABELS, TinyGtsdb, zip_folder
 from training.data.gtsdb import load_gtsdb
 from training.data.records import Box
 from training.errors import DataError

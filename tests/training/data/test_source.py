@@ -6,8 +6,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from tiny_gtsdb import TinyGtsdb, zip_folder
 
+from tests.training.tiny_gtsdb import TinyGtsdb, zip_folder
 from training.data.source import FolderSource, ZipSource, open_source
 from training.errors import DataError
 

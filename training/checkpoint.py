@@ -53,7 +53,7 @@ def build_model(info: CheckpointInfo) -> nn.Module:
         raise CheckpointError(f"unknown architecture {info.architecture!r}: this version knows {known}")
     try:
         return ARCHITECTURES[info.architecture](num_classes=len(info.class_names), **info.arguments)
-    except TypeError as error:
+    except (TypeError, ValueError, LookupError) as error:
         raise CheckpointError(f"{info.architecture} does not take {info.arguments}: {error}") from error
 
 
@@ -61,18 +61,20 @@ def save_checkpoint(folder: Path, model: nn.Module, info: CheckpointInfo) -> Non
     """Writes a checkpoint in one rename, so that a reader sees all of it or nothing.
 
     Raises:
-        CheckpointError: `folder` exists already; a checkpoint is never written over.
+        CheckpointError: `folder` exists already (a checkpoint is never written over) or cannot be written.
     """
     if folder.exists():
         raise CheckpointError(f"{folder} exists already: choose another run name, or move it away")
     staging = folder.with_name(f".staging-{folder.name}-{os.getpid()}")
     shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
     try:
+        staging.mkdir(parents=True)
         tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
         save_file(tensors, staging / "weights.safetensors")
         (staging / "model.json").write_text(json.dumps(asdict(info), indent=2) + "\n")
         staging.rename(folder)
+    except OSError as error:
+        raise CheckpointError(f"cannot write {folder} ({error}): check its rights and the free space") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -87,14 +89,15 @@ def load_checkpoint(folder: Path) -> tuple[nn.Module, CheckpointInfo]:
         CheckpointError: a file is missing or damaged, or the weights do not fit the architecture.
     """
     try:
+        for name in ("model.json", "weights.safetensors"):
+            if not (folder / name).is_file():
+                raise CheckpointError(
+                    f"{folder} is not a checkpoint: {name} is missing. Give the folder that `signs train` printed"
+                )
         info = CheckpointInfo(**json.loads((folder / "model.json").read_text()))
         model = build_model(info)
         model.load_state_dict(load_file(folder / "weights.safetensors"))
-    except FileNotFoundError as error:
-        raise CheckpointError(
-            f"{folder} is not a checkpoint: {Path(error.filename or folder).name} is missing. "
-            "Give the folder that `signs train` printed"
-        ) from error
-    except (OSError, SafetensorError, ValueError, TypeError, RuntimeError) as error:
-        raise CheckpointError(f"the checkpoint {folder} cannot be used: {error}") from error
+    except (OSError, SafetensorError, ValueError, TypeError, LookupError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]  # PyTorch lists every tensor on a line of its own
+        raise CheckpointError(f"the checkpoint {folder} cannot be used: {reason}") from error
     return model.eval(), info

@@ -43,6 +43,8 @@ def classifier(
     signs train classifier --data gtsdb=FullIJCNN2013.zip
     signs train classifier --data gtsdb=FullIJCNN2013 --folds 5 --name baseline
     """
+    path = parse_data(data)
+
     import json
 
     from rich.console import Console
@@ -55,7 +57,10 @@ def classifier(
     config = TrainingConfig(epochs=epochs, seed=seed, device=device)
     name = name or f"classifier-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     with progress_bars(Console(stderr=True)) as progress:
-        run = run_training(load_gtsdb(parse_data(data)), config, name, runs, folds, progress)
+        dataset = load_gtsdb(path)
+        for notice in dataset.notices:
+            typer.echo(f"note: {notice}", err=True)
+        run = run_training(dataset, config, name, runs, folds, progress)
     if as_json:
         result = {"checkpoint": str(run.checkpoint), "run_id": run.run_id, "metrics": run.metrics}
         typer.echo(json.dumps(result))

@@ -1,6 +1,7 @@
 """A training run from data to registered checkpoint, and cross-validation of the same recipe."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from training.models.classifier import predict_probabilities
 from training.plots import draw_curves
 from training.progress import ProgressCallback, silent
 from training.tracking import git_commit, log_files, log_metrics, register_checkpoint, tracked_run
-from training.train import EpochReport, TrainingConfig, seed_everything, train
+from training.train import EpochReport, TrainingConfig, pick_device, seed_everything, train
 
 INPUT_SIZE = 48  # pixels; GTSDB's signs have a median of 38
 MODEL_NAME = "sign_classifier"
@@ -77,8 +78,11 @@ def run_training(
         progress: told how far each stage is.
 
     Raises:
-        TrainingError: the name is taken, the data cannot be used, or training diverged.
+        TrainingError: the name is taken or unfit, the data cannot be used, or training diverged.
     """
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise TrainingError(f"{name!r} cannot name a run: use letters, digits, '.', '-' and '_'")
+    pick_device(config.device)  # a wrong one is better told before the data is read
     folder = runs / name
     if (folder / "checkpoint").exists():
         raise TrainingError(f"there is a run {name!r} in {runs} already: choose another --name")

@@ -47,21 +47,39 @@ def tracked_run(name: str, runs: Path, parameters: Mapping[str, object]) -> Iter
     """
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow").setLevel(logging.WARNING)
-    runs.mkdir(parents=True, exist_ok=True)
     uri = default_tracking_uri(runs)
+    chosen = os.environ.get("MLFLOW_TRACKING_URI")
     try:
+        with _open_run(name, runs, uri) as run:
+            try:
+                mlflow.log_params({**parameters, "git_commit": git_commit()})
+                yield run.info.run_id
+            except MlflowException as error:
+                raise TrainingError(f"MLflow at {uri} failed during the run: {_first_line(error)}") from error
+    finally:
+        # MLflow writes its address into the environment; the next run must see the user's choice, not ours.
+        if chosen is None:
+            os.environ.pop("MLFLOW_TRACKING_URI", None)
+
+
+def _open_run(name: str, runs: Path, uri: str) -> mlflow.ActiveRun:
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
         mlflow.set_tracking_uri(uri)
         if mlflow.get_experiment_by_name(EXPERIMENT) is None:
             own = uri.startswith("sqlite:")
             location = (runs / "artifacts").resolve().as_uri() if own else None
             mlflow.create_experiment(EXPERIMENT, artifact_location=location)
         mlflow.set_experiment(EXPERIMENT)
-        run = mlflow.start_run(run_name=name)
-    except MlflowException as error:
-        raise TrainingError(f"MLflow at {uri} cannot be used ({error}): check MLFLOW_TRACKING_URI") from error
-    with run:
-        mlflow.log_params({**parameters, "git_commit": git_commit()})
-        yield run.info.run_id
+        return mlflow.start_run(run_name=name)
+    except Exception as error:  # MLflow lets the errors of its database and network libraries through
+        raise TrainingError(
+            f"MLflow at {uri} cannot be used ({_first_line(error)}): check MLFLOW_TRACKING_URI and {runs}"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0][:300] if str(error) else type(error).__name__
 
 
 def log_metrics(metrics: Mapping[str, float], step: int | None = None) -> None:

@@ -121,8 +121,9 @@ def pick_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise TrainingError(f"no device {name!r} here ({str(error).splitlines()[0]}): use auto or cpu") from error
+    except Exception as error:  # every backend of PyTorch fails in a way of its own
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise TrainingError(f"no device {name!r} here ({reason}): use auto or cpu") from error
     return device
 
 

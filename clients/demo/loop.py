@@ -65,6 +65,8 @@ def run_demo(
         # First, so that a wrong path or platform is told before the training and not after it.
         dataset = _load(data, runs, config.seed, progress)
         console.print(f"  {_describe(dataset)}", highlight=False)
+        for notice in dataset.notices:
+            console.print(f"  note: {notice}", highlight=False)
     with _stage("server", console, seconds):
         installation = find_or_install(home, lambda what: console.print(f"  {what} ..."))
         console.print(f"  {installation.description}", highlight=False)

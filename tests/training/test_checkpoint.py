@@ -105,7 +105,6 @@ def test_saving_works_again_after_a_failure(tmp_path: Path, model: nn.Module, mo
     assert load_checkpoint(tmp_path / "checkpoint")[1] == INFO
 
 
-@pytest.mark.xfail(strict=True, raises=OSError, reason="save_checkpoint lets OSError through")
 def test_place_that_cannot_be_written_is_a_checkpoint_error(tmp_path: Path, model: nn.Module) -> None:
     (tmp_path / "file").write_text("not a folder")
 
@@ -120,7 +119,7 @@ def test_folder_without_a_checkpoint_is_a_checkpoint_error(tmp_path: Path, place
 
 
 def test_file_instead_of_a_folder_is_a_checkpoint_error(folder: Path) -> None:
-    with pytest.raises(CheckpointError, match="cannot be used"):
+    with pytest.raises(CheckpointError, match="is not a checkpoint"):
         load_checkpoint(folder / "model.json")
 
 
@@ -131,7 +130,6 @@ def test_missing_weights_are_a_checkpoint_error(folder: Path) -> None:
         load_checkpoint(folder)
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="the message says that the folder is missing")
 def test_message_names_the_missing_weights(folder: Path) -> None:
     (folder / "weights.safetensors").unlink()
 
@@ -185,7 +183,6 @@ def test_arguments_that_the_architecture_does_not_take_are_a_checkpoint_error(fo
         load_checkpoint(folder)
 
 
-@pytest.mark.xfail(strict=True, raises=IndexError, reason="load_checkpoint lets IndexError through")
 def test_empty_widths_are_a_checkpoint_error(folder: Path) -> None:
     _change_info(folder, arguments={"widths": []})
 

@@ -34,7 +34,9 @@ def load_gtsdb(path: Path) -> Dataset:
     scenes = {
         PurePosixPath(name).stem: name
         for name in names
-        if PurePosixPath(name).parent == root and PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+        if PurePosixPath(name).parent == root
+        and PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+        and re.fullmatch("[0-9]{5}", PurePosixPath(name).stem)
     }
     if not scenes:
         raise DataError(f"{path} has {label_file} but no scene images beside it: unpack the whole data set")
@@ -45,9 +47,10 @@ def load_gtsdb(path: Path) -> Dataset:
             boxes=tuple(boxes.get(number, ())),
         )
         for number, name in sorted(scenes.items())
-        if number.isdigit()
     )
-    return Dataset(name=f"gtsdb={path.name}", samples=samples, read=lambda sample: source.read(sample.image))
+    absent = sorted(set(boxes) - set(scenes))
+    notices = (f"{label_file} labels {len(absent)} scenes that are not here, such as {absent[0]}",) if absent else ()
+    return Dataset(f"gtsdb={path.name}", samples, lambda sample: source.read(sample.image), notices)
 
 
 def _find_labels(path: Path, names: list[str]) -> str:
@@ -58,12 +61,12 @@ def _find_labels(path: Path, names: list[str]) -> str:
 
 
 def _parse_labels(source: Source, label_file: str) -> dict[str, list[Box]]:
-    text = source.read(label_file).decode("utf-8", errors="replace")
+    text = source.read(label_file).decode("utf-8-sig", errors="replace")
     boxes: dict[str, list[Box]] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
             continue
-        match = re.fullmatch(r"(\d{5})\.\w+;(\d+);(\d+);(\d+);(\d+);(\d+)", line.strip())
+        match = re.fullmatch(r"(\d{5})\.\w+" + 5 * r";(\d{1,6})", line.strip())
         if match is None:
             raise DataError(
                 f"{source.path}: {label_file} line {number} is {line[:60]!r}; "

@@ -43,11 +43,13 @@ class Dataset:
         name: what to call it in logs and reports.
         samples: every image, in the data set's own order.
         read: returns the encoded bytes of a sample's image.
+        notices: what a person should know about this copy of the data, a sentence each.
     """
 
     name: str
     samples: tuple[Sample, ...]
     read: Callable[[Sample], bytes]
+    notices: tuple[str, ...] = ()
 
     def split(self, split: Split) -> Sequence[Sample]:
         """Returns the samples of one split."""

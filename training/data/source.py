@@ -1,7 +1,6 @@
 """Files of a data set, whether it lies in a folder or still in its zip."""
 
 import zipfile
-import zlib
 from abc import ABC, abstractmethod
 from pathlib import Path
 
@@ -49,7 +48,7 @@ class ZipSource(Source):
             self._archive = zipfile.ZipFile(path)
         except OSError as error:
             raise DataError(f"{path} cannot be read ({error.strerror}): check the path and its rights") from error
-        except zipfile.BadZipFile as error:
+        except (ValueError, NotImplementedError, zipfile.BadZipFile) as error:
             raise DataError(f"{path} is not a whole zip archive ({error}): download it again") from error
 
     def names(self) -> list[str]:
@@ -60,7 +59,7 @@ class ZipSource(Source):
         """Returns a file's bytes."""
         try:
             return self._archive.read(name)
-        except (KeyError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        except Exception as error:  # zipfile lets the errors of every decoder through
             raise DataError(f"{self.path}: {name} is damaged ({error}): download the archive again") from error
 
 
@@ -70,8 +69,11 @@ def open_source(path: Path) -> Source:
     Raises:
         DataError: there is nothing at `path`, or it is neither a folder nor a zip.
     """
-    if path.is_dir():
-        return FolderSource(path)
-    if path.is_file():
-        return ZipSource(path)
+    try:
+        if path.is_dir():
+            return FolderSource(path)
+        if path.is_file():
+            return ZipSource(path)
+    except OSError as error:  # a name that is too long, a folder above that may not be entered
+        raise DataError(f"{path} cannot be read ({error.strerror}): check the path and its rights") from error
     raise DataError(f"there is no data at {path}: give a folder or a zip archive that exists")

@@ -64,12 +64,12 @@ def run_demo(
     with _stage("data", console, seconds), progress_bars(console) as progress:
         # First, so that a wrong path or platform is told before the training and not after it.
         dataset = _load(data, runs, config.seed, progress)
-        console.print(f"  {_describe(dataset)}", highlight=False)
+        console.print(f"  {_describe(dataset)}", highlight=False, soft_wrap=True)
         for notice in dataset.notices:
-            console.print(f"  note: {notice}", highlight=False)
+            console.print(f"  note: {notice}", highlight=False, soft_wrap=True)
     with _stage("server", console, seconds):
         installation = find_or_install(home, lambda what: console.print(f"  {what} ..."))
-        console.print(f"  {installation.description}", highlight=False)
+        console.print(f"  {installation.description}", highlight=False, soft_wrap=True)
     with _stage("train", console, seconds), progress_bars(console) as progress:
         run = run_training(dataset, config, name, runs, progress=progress)
     with _stage("export", console, seconds):
@@ -78,12 +78,15 @@ def run_demo(
             f"  {manifest.model} version {manifest.version}: parity with PyTorch on "
             f"{manifest.parity['samples']} images, largest difference {manifest.parity['max_difference']:.1e}",
             highlight=False,
+            soft_wrap=True,
         )
     with _stage("serve", console, seconds):
         model_file = repository / manifest.model / str(manifest.version) / "model.onnx"
         in_process = onnxruntime_predictor(model_file)(run.test_crops.images)
         with running_server(installation, repository, folder / "tritonserver.log") as server:
-            console.print(f"  ready on {server.grpc_url} (gRPC) and {server.http_url} (HTTP)", highlight=False)
+            console.print(
+                f"  ready on {server.grpc_url} (gRPC) and {server.http_url} (HTTP)", highlight=False, soft_wrap=True
+            )
             measurement = measure(server, manifest.model, manifest.version, run.test_crops.images)
     answers = {
         "pytorch": run.probabilities,

@@ -1,5 +1,9 @@
 """The table that ends the demo."""
 
+import os
+import shutil
+import sys
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -31,12 +35,14 @@ def print_table(summary: dict[str, Any], console: Console) -> None:
         table.add_row(name, f"{size / 1e6:.2f} MB")
     table.add_row("seconds in all", f"{sum(summary['seconds'].values()):.0f}")
     console.print(table, highlight=False)
+    signs = "signs" if shutil.which("signs") else os.path.relpath(sys.argv[0])
+    database = Path(summary["report"]).parents[1] / "mlflow.db"
     console.print(
         f"Served by {summary['backend']}.\n\n"
         f"look    {summary['report']}\n"
-        f"serve   signs serve\n"
-        f"ask     signs predict IMAGE\n"
-        f"runs    mlflow ui --backend-store-uri sqlite:///{summary['report'].split('/')[0]}/mlflow.db --workers 1",
+        f"serve   {signs} serve\n"
+        f"ask     {signs} predict IMAGE\n"
+        f"runs    {Path(signs).with_name('mlflow')} ui --backend-store-uri sqlite:///{database} --workers 1",
         highlight=False,
         soft_wrap=True,
     )

@@ -17,7 +17,9 @@ def _export() -> None:
 def onnx_(
     checkpoint: Annotated[Path, typer.Argument(help="Folder of a checkpoint, as `signs train` printed it.")],
     repository: Annotated[Path, typer.Option(help="Triton model repository.")] = Path("model_repository"),
-    data: Annotated[str, typer.Option(help="gtsdb=PATH: prove parity on its test crops too.", show_default=False)] = "",
+    data: Annotated[
+        str, typer.Option(help="gtsdb=PATH or gtsrb=PATH: prove parity on its test crops too.", show_default=False)
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
 ) -> None:
     """Export a classifier to ONNX, compare it with PyTorch and publish it as a new version.
@@ -35,15 +37,12 @@ def onnx_(
 
     from export.run import export_classifier
     from training.checkpoint import load_checkpoint
-    from training.cli import parse_data
     from training.data.crops import cut_crops
-    from training.data.gtsdb import load_gtsdb
+    from training.data.load import load_data
 
     size = load_checkpoint(checkpoint)[1].input_size
-    if data:
-        samples = cut_crops(load_gtsdb(parse_data(data)), "test", size).images
-    else:
-        samples = np.empty((0, size, size, 3), np.uint8)
+    nothing = np.empty((0, size, size, 3), np.uint8)
+    samples = cut_crops(load_data(data), "test", size).images if data else nothing
     manifest = export_classifier(checkpoint, repository, samples)
     if as_json:
         typer.echo(json.dumps(asdict(manifest)))

@@ -14,21 +14,9 @@ def _train() -> None:
     """Train a model; every run is recorded in MLflow."""
 
 
-def parse_data(data: str) -> Path:
-    """Returns the path of `gtsdb=PATH`.
-
-    Raises:
-        typer.BadParameter: it has another form.
-    """
-    kind, separator, path = data.partition("=")
-    if kind != "gtsdb" or not separator or not path:
-        raise typer.BadParameter(f"{data!r}: give gtsdb=PATH, a GTSDB folder or FullIJCNN2013.zip")
-    return Path(path)
-
-
 @app.command()
 def classifier(
-    data: Annotated[str, typer.Option(help="gtsdb=PATH: a GTSDB folder or zip.", show_default=False)],
+    data: Annotated[str, typer.Option(help="gtsdb=PATH or gtsrb=PATH: a folder or zip.", show_default=False)],
     name: Annotated[str, typer.Option(help="Name of the run; its folder is RUNS/NAME.")] = "",
     runs: Annotated[Path, typer.Option(help="Folder of all runs and of MLflow's database.")] = Path("runs"),
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training crops.")] = 80,
@@ -42,24 +30,23 @@ def classifier(
     \b
     signs train classifier --data gtsdb=FullIJCNN2013.zip
     signs train classifier --data gtsdb=FullIJCNN2013 --folds 5 --name baseline
+    signs train classifier --data gtsrb=GTSRB --epochs 16
     """
-    path = parse_data(data)
-
     import json
 
     from rich.console import Console
 
-    from training.data.gtsdb import load_gtsdb
+    from training.data.load import load_data
     from training.progress import progress_bars
     from training.runs import run_training
     from training.train import TrainingConfig
 
+    dataset = load_data(data)
+    for notice in dataset.notices:
+        typer.echo(f"note: {notice}", err=True)
     config = TrainingConfig(epochs=epochs, seed=seed, device=device)
     name = name or f"classifier-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     with progress_bars(Console(stderr=True)) as progress:
-        dataset = load_gtsdb(path)
-        for notice in dataset.notices:
-            typer.echo(f"note: {notice}", err=True)
         run = run_training(dataset, config, name, runs, folds, progress)
     if as_json:
         result = {"checkpoint": str(run.checkpoint), "run_id": run.run_id, "metrics": run.metrics}

@@ -22,7 +22,8 @@ class Crops:
     Attributes:
         images: uint8 [n, size, size, 3], RGB.
         class_ids: int64 [n].
-        sources: the image each crop comes from; crops of one image share its name.
+        sources: the track that each crop belongs to, or where there is none the image it was cut from: crops
+            with one source never stand in different folds.
         fingerprint: sha256 over names, boxes, classes and image bytes: equal data, equal fingerprint.
     """
 
@@ -55,8 +56,8 @@ def cut_crops(dataset: Dataset, split: Split, size: int, progress: Progress | No
     samples = [sample for sample in dataset.split(split) if sample.boxes]
     if not samples:
         raise DataError(
-            f"{dataset.name} has no labelled signs in its {split} split: "
-            "GTSDB's training scenes are 00000 to 00599, its test scenes 00600 to 00899"
+            f"{dataset.name} has no labelled signs in its {split} split: give the whole benchmark "
+            "(GTSDB's training scenes are 00000 to 00599, its test scenes 00600 to 00899)"
         )
     images: list[npt.NDArray[np.uint8]] = []
     digest = hashlib.sha256()
@@ -69,7 +70,7 @@ def cut_crops(dataset: Dataset, split: Split, size: int, progress: Progress | No
     return Crops(
         images=np.stack(images),
         class_ids=np.array([box.class_id for sample in samples for box in sample.boxes], dtype=np.int64),
-        sources=tuple(sample.image for sample in samples for _ in sample.boxes),
+        sources=tuple(sample.track or sample.image for sample in samples for _ in sample.boxes),
         fingerprint=digest.hexdigest(),
     )
 
@@ -84,8 +85,8 @@ def _cut_all(
             crops = [crop(image, (box.left, box.top, box.right, box.bottom), size) for box in sample.boxes]
         except ImageError as error:
             raise DataError(
-                f"{dataset.name}: {sample.image} cannot be used: {error}. Restore the file, or remove its "
-                "lines from gt.txt"
+                f"{dataset.name}: {sample.image} cannot be used: {error}. Restore the file, or remove it "
+                "from the labels"
             ) from error
         return sample, crops, hashlib.sha256(data).digest()
 

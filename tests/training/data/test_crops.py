@@ -95,7 +95,7 @@ def test_broken_image_is_a_data_error_that_names_it(gtsdb: TinyGtsdb, content: b
     path = gtsdb.folder / "00003.jpg"
     path.write_bytes(path.read_bytes()[:-1000] if content is None else content)
 
-    with pytest.raises(DataError, match=r"00003\.jpg cannot be used: .*Restore the file, or remove its lines"):
+    with pytest.raises(DataError, match=r"00003\.jpg cannot be used: .*Restore the file, or remove it"):
         cut_crops(load_gtsdb(gtsdb.folder), "train", 24)
 
 

@@ -16,6 +16,8 @@ from serving.errors import ServingError
 from training import cli as training_cli
 from training.errors import TrainingError
 
+INTERRUPTED = 130  # what shells call a program that ended on SIGINT
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -45,8 +47,10 @@ def main() -> None:
         _fail(str(error), 1)
     except ModuleNotFoundError as error:
         _fail(f"{error.name} is not installed: pip install 'traffic-sign-mlops[train,export,client]'", 1)
-    except KeyboardInterrupt:
-        _fail("stopped", 130)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:  # typer ends so on Ctrl-C, and says nothing
+            _fail("stopped", INTERRUPTED)
+        raise
 
 
 def _fail(message: str, code: int) -> None:

@@ -157,8 +157,11 @@ def _write(path: Path, content: bytes) -> None:
 def _replace(path: Path, content: bytes) -> None:
     if path.exists() and path.read_bytes() == content:
         return  # a server that polls would reload the model for a new time stamp
-    staging = path.with_name(f".staging-{path.name}-{os.getpid()}")
+    descriptor, name = tempfile.mkstemp(prefix=".staging-", dir=path.parent)
+    os.close(descriptor)
+    staging = Path(name)
     try:
+        staging.chmod(0o644)
         _write(staging, content)
         staging.replace(path)
     finally:

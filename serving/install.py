@@ -100,8 +100,8 @@ def install(home: Path, say: Say) -> None:
             "run the official tritonserver image and point the clients at it with --url"
         )
     interpreter = find_interpreter()
+    _remove_leftovers(home)
     staging = home.with_name(f"{home.name}.partial-{os.getpid()}")
-    shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     try:
         say("downloading tritonserver (55 MB)")
@@ -118,6 +118,8 @@ def install(home: Path, say: Say) -> None:
         _pip("install", "--only-binary=:all:", "--python-version", version, "--target", target, *PACKAGES)
         record = {"layout": LAYOUT, "wheel": WHEEL, "interpreter": asdict(interpreter)}
         (staging / "installation.json").write_text(json.dumps(record, indent=2) + "\n")
+        if is_installed(home):
+            return  # another process was faster, and may be serving from it already
         if home.exists():
             shutil.rmtree(home)
         staging.rename(home)
@@ -127,6 +129,17 @@ def install(home: Path, say: Say) -> None:
         ) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _remove_leftovers(home: Path) -> None:
+    """Removes what installations that were killed outright have left beside `home`."""
+    for leftover in home.parent.glob(f"{home.name}.partial-*"):
+        try:
+            os.kill(int(leftover.name.rpartition("-")[2]), 0)
+        except (ValueError, ProcessLookupError):
+            shutil.rmtree(leftover, ignore_errors=True)
+        except PermissionError:
+            pass  # somebody else's installation, still going on
 
 
 def find_interpreter() -> Interpreter:

@@ -20,7 +20,7 @@ def classifier(
     name: Annotated[str, typer.Option(help="Name of the run; its folder is RUNS/NAME.")] = "",
     runs: Annotated[Path, typer.Option(help="Folder of all runs and of MLflow's database.")] = Path("runs"),
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training crops.")] = 80,
-    seed: Annotated[int, typer.Option(help="Seed of weights, order and augmentation.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of weights, order and augmentation.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, or auto.")] = "auto",
     folds: Annotated[int, typer.Option(min=0, help="Cross-validate first, with this many folds.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,

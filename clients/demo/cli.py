@@ -17,7 +17,7 @@ def demo(
     repository: Annotated[Path, typer.Option(help="Triton model repository.")] = Path("model_repository"),
     home: Annotated[Path, typer.Option(help="Where tritonserver is, or is to be installed.")] = Path(".tritonserver"),
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training crops.")] = 80,
-    seed: Annotated[int, typer.Option(help="Seed of the drawn data and of the training.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the drawn data and of the training.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print summary.json instead of the table.")] = False,
 ) -> None:
     """Run the whole loop: data, training, export with proof, a version, a real tritonserver, clients, a report.

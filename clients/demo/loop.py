@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -116,13 +116,14 @@ def _load(data: Path | None, runs: Path, seed: int, progress: ProgressCallback) 
         return load_gtsdb(data)
     folder = runs / "data" / f"drawn-scenes-seed-{seed}"
     if not folder.exists():
-        write_gtsdb(
-            folder,
-            DRAWN_TRAIN_SCENES,
-            DRAWN_TEST_SCENES,
-            seed,
-            progress=lambda *counts: progress("drawing scenes", *counts),
-        )
+        with suppress(FileExistsError):  # another demo was faster: the same seed draws the same scenes
+            write_gtsdb(
+                folder,
+                DRAWN_TRAIN_SCENES,
+                DRAWN_TEST_SCENES,
+                seed,
+                progress=lambda *counts: progress("drawing scenes", *counts),
+            )
     return load_gtsdb(folder)
 
 

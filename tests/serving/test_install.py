@@ -92,3 +92,13 @@ def test_a_tritonserver_on_the_path_goes_first(tmp_path: Path, monkeypatch: pyte
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert find_or_install(tmp_path / "home", print).binary == program
+
+
+def test_leftovers_of_killed_installations_are_removed_and_those_of_running_ones_kept(tmp_path: Path) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    killed, running = (tmp_path / f"home.partial-{pid}" for pid in (dead.pid, os.getppid()))
+    for leftover in (killed, running):
+        leftover.mkdir()
+    module._remove_leftovers(tmp_path / "home")
+    assert list(tmp_path.iterdir()) == [running]

@@ -6,6 +6,7 @@ on them says something about drawings only.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -232,24 +233,40 @@ def write_gtsdb(
     _check_counts(train_scenes, test_scenes, seed, signs_per_scene)
     if folder.exists():
         raise FileExistsError(f"{folder} exists: remove it or choose another folder")
+    _remove_leftovers(folder)
     # Only a rename makes the folder appear, so a killed run leaves nothing that looks like a whole data set.
-    unfinished = folder.with_name(f".{folder.name}.unfinished")
-    if unfinished.exists():
-        shutil.rmtree(unfinished)
+    unfinished = folder.with_name(f".{folder.name}.unfinished-{os.getpid()}")
     unfinished.mkdir(parents=True)
-    total = train_scenes + test_scenes
-    lines: list[str] = []
-    done = 0
-    for split, first, count in (("train", 0, train_scenes), ("test", FIRST_TEST_SCENE, test_scenes)):
-        for index, class_ids in enumerate(deal_classes(seed, split, count, signs_per_scene)):
+    try:
+        lines: list[str] = []
+        scenes = [
+            (split, first, index, class_ids)
+            for split, first, count in (("train", 0, train_scenes), ("test", FIRST_TEST_SCENE, test_scenes))
+            for index, class_ids in enumerate(deal_classes(seed, split, count, signs_per_scene))
+        ]
+        for done, (split, first, index, class_ids) in enumerate(scenes, start=1):
             lines += _write_scene(unfinished, first + index, class_ids, _stream(seed, split, _LOOKS, index))
-            done += 1
             if progress is not None:
-                progress(done, total)
-    (unfinished / "gt.txt").write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
-    (unfinished / "README.txt").write_text(_readme(train_scenes, test_scenes, seed), encoding="ascii")
-    unfinished.rename(folder)
+                progress(done, len(scenes))
+        (unfinished / "gt.txt").write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
+        (unfinished / "README.txt").write_text(_readme(train_scenes, test_scenes, seed), encoding="ascii")
+        if folder.exists():
+            raise FileExistsError(f"{folder} exists: another run has drawn it meanwhile")
+        unfinished.rename(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
     return folder
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Removes what runs that were killed outright have left beside the folder."""
+    for leftover in folder.parent.glob(f".{folder.name}.unfinished-*"):
+        try:
+            os.kill(int(leftover.name.rpartition("-")[2]), 0)
+        except (ValueError, ProcessLookupError):
+            shutil.rmtree(leftover, ignore_errors=True)
+        except PermissionError:
+            pass  # somebody else's run, still going on
 
 
 def _check_counts(train_scenes: int, test_scenes: int, seed: int, signs_per_scene: int) -> None:

@@ -1,5 +1,7 @@
 """Tests of the drawn data set."""
 
+import os
+import subprocess
 from collections import Counter
 from pathlib import Path
 
@@ -180,18 +182,32 @@ def test_impossible_counts_are_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_killed_run_leaves_no_folder_and_can_be_repeated(tmp_path: Path) -> None:
-    def kill(done: int, total: int) -> None:
-        if done == 1:
-            raise KeyboardInterrupt
+def test_stopped_run_leaves_nothing_and_can_be_repeated(tmp_path: Path) -> None:
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_gtsdb(tmp_path / "drawn", 2, 0, seed=1, progress=kill)
-    assert not (tmp_path / "drawn").exists()
-    [leftover] = tmp_path.iterdir()
-    (leftover / "stale.txt").write_text("from the killed run")
-
+        write_gtsdb(tmp_path / "drawn", 2, 0, seed=1, progress=stop)
+    assert list(tmp_path.iterdir()) == []
     folder = write_gtsdb(tmp_path / "drawn", 2, 0, seed=1)
-
-    assert list(tmp_path.iterdir()) == [folder]
     assert sorted(_files(folder)) == ["00000.jpg", "00001.jpg", "README.txt", "gt.txt"]
+
+
+def test_leftovers_of_killed_runs_are_removed_and_those_of_running_ones_kept(tmp_path: Path) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    killed = tmp_path / f".drawn.unfinished-{dead.pid}"
+    running = tmp_path / f".drawn.unfinished-{os.getppid()}"
+    for leftover in (killed, running):
+        leftover.mkdir()
+    folder = write_gtsdb(tmp_path / "drawn", 1, 0, seed=1)
+    assert sorted(tmp_path.iterdir()) == sorted([running, folder])
+
+
+def test_the_slower_of_two_runs_leaves_the_first_data_set_alone(tmp_path: Path) -> None:
+    def finish_first(done: int, total: int) -> None:
+        (tmp_path / "drawn").mkdir(exist_ok=True)
+
+    with pytest.raises(FileExistsError, match="another run"):
+        write_gtsdb(tmp_path / "drawn", 1, 0, seed=1, progress=finish_first)
+    assert list(tmp_path.iterdir()) == [tmp_path / "drawn"]

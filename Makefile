@@ -1,7 +1,10 @@
 # make demo [DATA=<GTSDB folder or FullIJCNN2013.zip>]   the whole loop
 # make test                                              all tests
+# A failing command in a pipe must stop make.
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
 PYTHON ?= python3
-DATA ?=
+export DATA ?=
 VENV := .venv
 SIGNS := $(VENV)/bin/signs
 
@@ -19,14 +22,16 @@ help:
 $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -m serving
 	@$(PYTHON) -m venv $(VENV) || { echo "cannot make $(VENV): install python3-venv" >&2; exit 1; }
 	@echo "installing the project into $(VENV) (about two minutes the first time)"
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt --editable '.[train,export,client,dev]'
+	@$(VENV)/bin/python -m pip install --disable-pip-version-check --progress-bar off \
+		--constraint constraints.txt --editable '.[train,export,client,dev]' \
+		| sed -un 's/^Collecting \([^ ]*\).*/  \1/p; s/^Installing collected packages.*/  unpacking all of them/p'
 	@touch $@
 
 demo: $(VENV)/installed
-	@$(SIGNS) demo $(if $(DATA),--data '$(DATA)')
+	@$(SIGNS) demo $${DATA:+--data "$$DATA"}
 
 test: $(VENV)/installed
 	@$(VENV)/bin/python -m pytest

@@ -45,6 +45,9 @@ def main() -> None:
         app()
     except (TrainingError, ExportError, ServingError, ClientError) as error:
         _fail(str(error), 1)
+    except OSError as error:  # a file in place of a folder, a full disk, a right that is missing
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(f"{where}{error.strerror or error}: check the path, its rights and the free space", 1)
     except ModuleNotFoundError as error:
         _fail(f"{error.name} is not installed: pip install 'traffic-sign-mlops[train,export,client]'", 1)
     except SystemExit as ended:

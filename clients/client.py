@@ -1,5 +1,6 @@
 """The Python client: sign images in, classes out, over gRPC or HTTP."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -57,7 +58,7 @@ class SignClient:
             version,
             timeout,
         )
-        if "://" in url:
+        if not re.fullmatch(r"[^\s/:]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}", url):
             raise ClientError(f"{url!r}: give host:port without a scheme, such as localhost:8001")
         if protocol == "grpc":
             import tritonclient.grpc as triton
@@ -158,6 +159,8 @@ class SignClient:
             return f"no answer from {self.url} within {self.timeout:g} s: the server is busy or gone"
         if any(sign in lowered for sign in ("connect", "unavailable", "refused", "resolution", "name or service")):
             return f"no {self.protocol} server at {self.url}: start one with `signs serve`, or give its --url"
+        if "Expected HTTP/" in reason:
+            return f"{self.url} does not speak HTTP: give the server's HTTP port, or --protocol grpc"
         return f"{self.url} answers: {reason}"
 
 

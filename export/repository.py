@@ -1,5 +1,6 @@
 """The Triton model repository: numbered versions, each with a manifest, moved into place in one rename."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -13,6 +14,7 @@ from typing import Any
 from export.errors import RepositoryError
 
 MANIFEST = "manifest.json"
+LAST_VERSION = ".last-version"  # the highest number ever given out
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,9 @@ def publish(
         for name, text in shared.items():
             _replace(folder / name, text.encode())
         while True:
-            version = max(versions(repository, model), default=0) + 1
+            version = _next_version(folder)
+            # Spent before it is used: a version that is removed later does not give its number to another.
+            _replace(folder / LAST_VERSION, f"{version}\n".encode())
             manifest = Manifest(model=model, version=version, files=described, **facts)
             _write(staging / MANIFEST, (json.dumps(asdict(manifest), indent=2) + "\n").encode())
             verify_files(staging, manifest)
@@ -105,11 +109,26 @@ def publish(
             return manifest
     except OSError as error:
         raise RepositoryError(
-            f"cannot publish to {folder} ({error.strerror or error}): check its rights and the free space"
+            f"cannot publish to {folder} ({error.strerror or error}): check the path, its rights and the free space"
         ) from error
     finally:
         if staging is not None:
             shutil.rmtree(staging, ignore_errors=True)
+
+
+def withdraw(repository: Path, model: str, version: int) -> None:
+    """Takes a version back out of the repository, in one rename; its number stays spent.
+
+    Raises:
+        RepositoryError: it is not there, or cannot be removed.
+    """
+    folder = repository / model
+    grave = folder / f".staging-withdrawn-{version}-{os.getpid()}"
+    try:
+        (folder / str(version)).rename(grave)
+    except OSError as error:
+        raise RepositoryError(f"cannot withdraw {folder / str(version)} ({error.strerror})") from error
+    shutil.rmtree(grave, ignore_errors=True)
 
 
 def load_manifest(repository: Path, model: str, version: int) -> Manifest:
@@ -141,6 +160,13 @@ def verify_files(folder: Path, manifest: Manifest) -> None:
                 f"{folder / name} is not the file that was published (sha256 {found['sha256'][:12]}, "
                 f"the manifest says {expected['sha256'][:12]}): publish the model again"
             )
+
+
+def _next_version(folder: Path) -> int:
+    taken = [int(entry.name) for entry in folder.iterdir() if entry.name.isdigit()]
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        taken.append(int((folder / LAST_VERSION).read_text()))
+    return max(taken, default=0) + 1
 
 
 def _describe(content: bytes) -> dict[str, Any]:

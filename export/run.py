@@ -1,5 +1,6 @@
 """One export from checkpoint to published version: convert, prove, publish."""
 
+import hashlib
 import tempfile
 from pathlib import Path
 
@@ -57,7 +58,12 @@ def export_classifier(checkpoint: Path, repository: Path, samples: Images) -> Ma
         files={"model.onnx": content},
         shared={"config.pbtxt": to_text(config), LABELS_FILE: "\n".join(info.class_names) + "\n"},
         facts={
-            "source": {"run_id": info.run_id, "git_commit": info.git_commit, "checkpoint": checkpoint.name},
+            "source": {
+                "run_id": info.run_id,
+                "git_commit": info.git_commit,
+                "checkpoint": str(checkpoint),
+                "weights_sha256": hashlib.sha256((checkpoint / "weights.safetensors").read_bytes()).hexdigest(),
+            },
             "data": info.data,
             "opset": OPSET,
             "ir_version": IR_VERSION,

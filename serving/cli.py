@@ -14,7 +14,10 @@ def serve(
     metrics_port: Annotated[int, typer.Option(min=1, max=65535)] = 8002,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is all of them.")] = "127.0.0.1",
     home: Annotated[Path, typer.Option(help="Where tritonserver is, or is to be installed.")] = Path(".tritonserver"),
-    log: Annotated[Path, typer.Option(help="File that takes the server's own log.")] = Path("runs/tritonserver.log"),
+    log: Annotated[
+        Path | None,
+        typer.Option(help="File that takes the server's own log; runs/tritonserver-PORT.log without it."),
+    ] = None,
 ) -> None:
     """Serve the model repository with tritonserver until Ctrl-C.
 
@@ -27,10 +30,11 @@ def serve(
     from serving.server import Ports, reason_in_log, running_server
 
     console = Console()
+    log = log or Path(f"runs/tritonserver-{http_port}.log")
     installation = find_or_install(home, lambda what: console.print(f"[dim]{what} ...[/dim]"))
     ports = Ports(http_port, grpc_port, metrics_port)
     with running_server(installation, repository, log, ports, host) as server:
-        console.print(f"[bold]{installation.description}[/bold] serves {repository}")
+        console.print(f"[bold]{installation.description}[/bold] serves {repository}", soft_wrap=True)
         for model in sorted(repository.glob("*/config.pbtxt")):
             numbers = sorted(
                 int(entry.name) for entry in model.parent.iterdir() if entry.is_dir() and entry.name.isdigit()

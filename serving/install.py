@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from serving.errors import ServingError
+from serving.lifetime import die_with_parent
 
 WHEEL = "nvidia-pytriton==0.7.0"  # the last release; carries tritonserver 2.51.0
 PACKAGES = (
@@ -29,6 +30,14 @@ PACKAGES = (
 )
 STUB_VERSIONS = ((3, 12), (3, 11), (3, 10))  # that both the wheel has a stub for and NumPy 1.26 a wheel
 NATIVE = Path("/opt/tritonserver/bin/tritonserver")  # where the official image has it
+# Without any of these the server cannot start; where one is gone, all of it is installed anew.
+PARTS = (
+    "tritonserver/bin/tritonserver",
+    "tritonserver/backends/python/libtriton_python.so",
+    "tritonserver/backends/python/triton_python_backend_stub",
+    "nvidia_pytriton.libs",
+    "python/bin/python3",
+)
 # Bumped when the layout below changes, so that an older installation is made anew.
 LAYOUT = 1
 
@@ -71,7 +80,7 @@ def find_or_install(home: Path, say: Say) -> Installation:
     Raises:
         ServingError: there is none for this platform or interpreter, or the package index cannot be reached.
     """
-    native = shutil.which("tritonserver") or (str(NATIVE) if NATIVE.exists() else None)
+    native = find_native()
     if native:
         return Installation(Path(native), {}, [], f"tritonserver at {native}")
     if not is_installed(home):
@@ -79,11 +88,19 @@ def find_or_install(home: Path, say: Say) -> Installation:
     return _describe(home.resolve())
 
 
+def find_native() -> str | None:
+    """Returns the path of a tritonserver that the machine has by itself, as the official image does."""
+    return shutil.which("tritonserver") or (str(NATIVE) if NATIVE.exists() else None)
+
+
 def is_installed(home: Path) -> bool:
-    """Tells whether `home` holds a complete installation of this layout whose interpreter is still there."""
+    """Tells whether `home` holds an installation of this layout with all its parts and its interpreter."""
     try:
         record = json.loads((home / "installation.json").read_text())
-        return record["layout"] == LAYOUT and Path(record["interpreter"]["executable"]).exists()
+        version = ".".join(map(str, record["interpreter"]["version"]))
+        parts = [home / part for part in PARTS] + [Path(record["interpreter"]["executable"])]
+        parts += [home / f"python/lib/python{version}/site-packages" / name for name in ("numpy", "onnxruntime")]
+        return record["layout"] == LAYOUT and all(part.exists() for part in parts)
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -94,16 +111,11 @@ def install(home: Path, say: Say) -> None:
     Raises:
         ServingError: see find_or_install.
     """
-    if sys.platform != "linux" or platform.machine() != "x86_64":
-        raise ServingError(
-            f"there is no tritonserver wheel for {sys.platform} on {platform.machine()}: use Linux on x86-64, or "
-            "run the official tritonserver image and point the clients at it with --url"
-        )
-    interpreter = find_interpreter()
-    _remove_leftovers(home)
+    interpreter = check_machine()
     staging = home.with_name(f"{home.name}.partial-{os.getpid()}")
-    staging.mkdir(parents=True)
     try:
+        _remove_leftovers(home)
+        staging.mkdir(parents=True)
         say("downloading tritonserver (55 MB)")
         _pip("download", "--no-deps", "--only-binary=:all:", "--dest", str(staging), WHEEL)
         (wheel,) = staging.glob("*.whl")
@@ -131,6 +143,20 @@ def install(home: Path, say: Say) -> None:
         shutil.rmtree(staging, ignore_errors=True)
 
 
+def check_machine() -> Interpreter:
+    """Returns the interpreter that a tritonserver installed here would use.
+
+    Raises:
+        ServingError: there is no wheel for this platform, or no interpreter that fits it.
+    """
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        raise ServingError(
+            f"there is no tritonserver wheel for {sys.platform} on {platform.machine()}: use Linux on x86-64, or "
+            "run the official tritonserver image and point the clients at it with --url"
+        )
+    return find_interpreter()
+
+
 def _remove_leftovers(home: Path) -> None:
     """Removes what installations that were killed outright have left beside `home`."""
     for leftover in home.parent.glob(f"{home.name}.partial-*"):
@@ -155,7 +181,8 @@ def find_interpreter() -> Interpreter:
     wanted = ", ".join(f"3.{minor}" for _, minor in STUB_VERSIONS)
     raise ServingError(
         f"tritonserver needs a Python {wanted} with its shared library (libpython3.X.so.1.0), and this machine "
-        "has none. On Debian and Ubuntu: apt-get install libpython3.11 python3.11; with uv: uv python install 3.12"
+        "has none. On Debian and Ubuntu: apt-get install python3-venv libpython3.11 (or .12, as python3 "
+        "--version says); with uv: uv python install 3.12"
     )
 
 
@@ -231,11 +258,11 @@ def _describe(home: Path) -> Installation:
 
 def _pip(*arguments: str) -> None:
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments, "--quiet"]
-    result = subprocess.run(command, capture_output=True, text=True)
+    result = subprocess.run(command, capture_output=True, text=True, preexec_fn=die_with_parent(os.getpid()))
     if result.returncode:
         lines = [line for line in result.stderr.splitlines() if "ERROR" in line] or result.stderr.splitlines()
         reason = lines[0].removeprefix("ERROR: ") if lines else f"pip exited with {result.returncode}"
         raise ServingError(
-            f"cannot fetch tritonserver for this machine ({reason}): check the connection to your package index, "
-            "and that it has wheels for this platform"
+            f"cannot fetch tritonserver for this machine ({reason}): check the free space, the connection to your "
+            "package index, and that it has wheels for this platform"
         )

@@ -1,7 +1,7 @@
 """Starts a tritonserver, waits until it is ready, and stops it; no way of ending leaves it behind."""
 
 import contextlib
-import ctypes
+import errno
 import os
 import signal
 import socket
@@ -9,16 +9,16 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from serving.errors import ServingError
 from serving.install import Installation
+from serving.lifetime import die_with_parent
 
 READY_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 35.0  # tritonserver gives requests in flight 30 s
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 @dataclass(frozen=True)
@@ -74,13 +74,17 @@ def free_ports(host: str = "127.0.0.1") -> Ports:
 def check_ports(host: str, ports: Ports) -> None:
     """Raises ServingError where a port cannot be listened on."""
     if len({ports.http, ports.grpc, ports.metrics}) < 3:
-        raise ServingError(f"HTTP, gRPC and metrics need three ports, not {ports}: choose others")
+        raise ServingError("HTTP, gRPC and metrics need a port each: give three different ones")
     for kind, port in (("http", ports.http), ("grpc", ports.grpc), ("metrics", ports.metrics)):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, port))
             except OSError as error:
+                if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                    raise ServingError(
+                        f"cannot listen on {host} ({error.strerror}): give an IPv4 address of this machine with --host"
+                    ) from error
                 raise ServingError(
                     f"cannot listen on {host}:{port} ({error.strerror}): stop what uses it, or give another "
                     f"port with --{kind}-port"
@@ -124,7 +128,7 @@ def running_server(
             stderr=subprocess.STDOUT,
             # Its own session, so that Ctrl-C in the terminal reaches us alone and we stop it in order.
             start_new_session=True,
-            preexec_fn=_die_with_parent(os.getpid()),
+            preexec_fn=die_with_parent(os.getpid()),
         )
     try:
         server = RunningServer(ports, host, process, log)
@@ -168,18 +172,6 @@ def _command(
     ]
 
 
-def _die_with_parent(parent: int) -> Callable[[], None]:
-    """Returns what makes a child end with its parent, also when that is killed and can clean up nothing."""
-    libc = ctypes.CDLL(None, use_errno=True)
-
-    def arm() -> None:
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it died before the line above
-            os._exit(1)
-
-    return arm
-
-
 def _wait_until_ready(server: RunningServer) -> None:
     deadline = time.monotonic() + READY_TIMEOUT_S
     url = f"http://{server.http_url}/v2/health/ready"
@@ -200,8 +192,11 @@ def _wait_until_ready(server: RunningServer) -> None:
 def reason_in_log(log: Path) -> str:
     """Returns the line of a tritonserver log that says best why it failed."""
     lines = log.read_text(errors="replace").splitlines()
-    for sign in ("failed to load", "error while loading", "E", "error"):
-        for line in lines:
-            if line.startswith(sign) or (" " in sign and sign in line):
-                return line.partition("] ")[2].strip('"').partition("\\n")[0] or line
-    return lines[-1] if lines else "it printed nothing"
+    # Without a GPU every log has the line of the CUDA driver; the summary of the server names no cause.
+    errors = [line for line in lines if line.startswith(("E", "F")) and "CudaDriverHelper" not in line]
+    loading = [line for line in errors if "failed to load '" in line]
+    failed = [line for line in errors if "failed" in line]
+    linker = [line for line in lines if "error while loading" in line]
+    for line in (*loading, *failed, *errors, *linker, *reversed(lines)):
+        return line.partition("] ")[2].strip('"').partition("\\n")[0] or line
+    return "it printed nothing"

@@ -71,6 +71,7 @@ def save_checkpoint(folder: Path, model: nn.Module, info: CheckpointInfo) -> Non
         staging.mkdir(parents=True)
         tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
         save_file(tensors, staging / "weights.safetensors")
+        (staging / "weights.safetensors").chmod(0o644)  # safetensors writes 0600; the rest is for all to read
         (staging / "model.json").write_text(json.dumps(asdict(info), indent=2) + "\n")
         staging.rename(folder)
     except OSError as error:

@@ -33,6 +33,7 @@ def classifier(
     signs train classifier --data gtsrb=GTSRB --epochs 16
     """
     import json
+    import shlex
 
     from rich.console import Console
 
@@ -54,4 +55,4 @@ def classifier(
         return
     for key, value in run.metrics.items():
         typer.echo(f"{key.replace('_', ' ')}: {value:.2%}")
-    typer.echo(f"checkpoint: {run.checkpoint}\nnext: signs export onnx {run.checkpoint}")
+    typer.echo(f"checkpoint: {run.checkpoint}\nnext: signs export onnx {run.checkpoint} --data {shlex.quote(data)}")

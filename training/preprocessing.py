@@ -15,8 +15,8 @@ FORMATS = ("JPEG", "PNG", "PPM", "WEBP", "BMP")
 
 CROP_MARGIN = 0.1  # GTSRB's images carry a border of about 10% of the sign; crops from scenes get the same
 
-# Photographs are far smaller; Pillow warns above half of this and refuses above it (decompression bombs).
-Image.MAX_IMAGE_PIXELS = 100_000_000
+MAX_PIXELS = 100_000_000  # photographs are smaller; a few kilobytes can claim far more (decompression bombs)
+Image.MAX_IMAGE_PIXELS = None  # Pillow's own check prints a warning of two lines; ours comes at the same moment
 
 
 class ImageError(ValueError):
@@ -31,15 +31,18 @@ def decode(data: bytes) -> Image.Image:
     """
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ImageError(f"it is too large ({image.width}x{image.height} pixels)")
             upright = ImageOps.exif_transpose(image)
             if upright.mode.startswith("I"):  # 16-bit grey, which Pillow would clip instead of scaling
                 return Image.fromarray((np.asarray(upright) // 256).astype(np.uint8)).convert("RGB")
             if upright.mode == "P":  # a palette may hold transparency, which has no way straight to RGB
                 upright = upright.convert("RGBA")
             return upright.convert("RGB")
-    except (UnidentifiedImageError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        reason = "it is too large" if "decompression bomb" in str(error) else "it is not an image"
-        raise ImageError(f"{reason} ({len(data)} bytes)") from error
+    except ImageError:
+        raise
+    except UnidentifiedImageError as error:
+        raise ImageError(f"it is not an image in JPEG, PNG, PPM, WebP or BMP ({len(data)} bytes)") from error
     except (OSError, SyntaxError, ValueError) as error:
         raise ImageError(f"it is damaged ({error})") from error
 

@@ -16,7 +16,10 @@ def silent(what: str, done: int, total: int) -> None:
 
 @contextmanager
 def progress_bars(console: Console) -> Iterator[ProgressCallback]:
-    """Shows a bar for each thing that is being done; where there is no terminal, a line when it is done."""
+    """Shows a bar for each thing that is being done; where there is no terminal, a line for each quarter."""
+    if not console.is_terminal:
+        yield _quarters(console)
+        return
     columns = (
         TextColumn("  {task.description}"),
         BarColumn(bar_width=32),
@@ -32,3 +35,15 @@ def progress_bars(console: Console) -> Iterator[ProgressCallback]:
             bars.update(tasks[what], completed=done, total=total)
 
         yield show
+
+
+def _quarters(console: Console) -> ProgressCallback:
+    shown: dict[str, int] = {}
+
+    def show(what: str, done: int, total: int) -> None:
+        quarter = 4 * done // max(total, 1)
+        if quarter > shown.get(what, 0):
+            shown[what] = quarter
+            console.print(f"  {what}: {done} of {total}", highlight=False, soft_wrap=True)
+
+    return show

@@ -59,6 +59,14 @@ class ClassifierRun:
         return self.folder / "checkpoint"
 
 
+def check_name(name: str, runs: Path) -> None:
+    """Raises TrainingError where `name` cannot name a new run in the folder `runs`."""
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise TrainingError(f"{name!r} cannot name a run: use letters, digits, '.', '-' and '_'")
+    if (runs / name / "checkpoint").exists():
+        raise TrainingError(f"there is a run {name!r} in {runs} already: choose another --name")
+
+
 def run_training(
     dataset: Dataset,
     config: TrainingConfig,
@@ -80,12 +88,9 @@ def run_training(
     Raises:
         TrainingError: the name is taken or unfit, the data cannot be used, or training diverged.
     """
-    if not re.fullmatch(r"\w[\w.-]*", name):
-        raise TrainingError(f"{name!r} cannot name a run: use letters, digits, '.', '-' and '_'")
+    check_name(name, runs)
     pick_device(config.device)  # a wrong one is better told before the data is read
     folder = runs / name
-    if (folder / "checkpoint").exists():
-        raise TrainingError(f"there is a run {name!r} in {runs} already: choose another --name")
     train_crops = cut_crops(dataset, "train", INPUT_SIZE, lambda *n: progress("reading training scenes", *n))
     test_crops = cut_crops(dataset, "test", INPUT_SIZE, lambda *n: progress("reading test scenes", *n))
     parameters = {**asdict(config), "data": dataset.name, "data_fingerprint": train_crops.fingerprint}

@@ -4,6 +4,7 @@ Every training run leaves its parameters, curves, metrics, plots and checkpoint,
 model with the alias `challenger`. The registered version points at the checkpoint's own files: nothing is pickled.
 """
 
+import fcntl
 import logging
 import os
 import subprocess
@@ -19,6 +20,7 @@ with warnings.catch_warnings():  # MLflow's own imports warn of their dependenci
     warnings.simplefilter("ignore")
     import mlflow
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
 from training.errors import TrainingError
 
@@ -51,11 +53,10 @@ def tracked_run(name: str, runs: Path, parameters: Mapping[str, object]) -> Iter
     chosen = os.environ.get("MLFLOW_TRACKING_URI")
     try:
         with _open_run(name, runs, uri) as run:
-            try:
-                mlflow.log_params({**parameters, "git_commit": git_commit()})
-                yield run.info.run_id
-            except MlflowException as error:
-                raise TrainingError(f"MLflow at {uri} failed during the run: {_first_line(error)}") from error
+            mlflow.log_params({**parameters, "git_commit": git_commit()})
+            yield run.info.run_id
+    except (MlflowException, SQLAlchemyError) as error:
+        raise TrainingError(f"MLflow at {uri} failed during the run: {_first_line(error)}") from error
     finally:
         # MLflow writes its address into the environment; the next run must see the user's choice, not ours.
         if chosen is None:
@@ -66,10 +67,12 @@ def _open_run(name: str, runs: Path, uri: str) -> mlflow.ActiveRun:
     try:
         runs.mkdir(parents=True, exist_ok=True)
         mlflow.set_tracking_uri(uri)
-        if mlflow.get_experiment_by_name(EXPERIMENT) is None:
-            own = uri.startswith("sqlite:")
-            location = (runs / "artifacts").resolve().as_uri() if own else None
-            mlflow.create_experiment(EXPERIMENT, artifact_location=location)
+        with (runs / ".mlflow.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # two first runs at once would both create the database
+            if mlflow.get_experiment_by_name(EXPERIMENT) is None:
+                own = uri.startswith("sqlite:")
+                location = (runs / "artifacts").resolve().as_uri() if own else None
+                mlflow.create_experiment(EXPERIMENT, artifact_location=location)
         mlflow.set_experiment(EXPERIMENT)
         return mlflow.start_run(run_name=name)
     except Exception as error:  # MLflow lets the errors of its database and network libraries through

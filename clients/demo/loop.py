@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from clients.demo.measure import Measurement, measure
 from clients.demo.report import write_report
 from clients.errors import ClientError
 from export.parity import onnxruntime_predictor
-from export.repository import Manifest
+from export.repository import Manifest, withdraw
 from export.run import export_classifier
 from serving.install import find_or_install
 from serving.server import running_server
@@ -23,7 +24,7 @@ from training.data.gtsdb import load_gtsdb
 from training.data.records import Dataset
 from training.data.synthetic import write_gtsdb
 from training.progress import ProgressCallback, progress_bars
-from training.runs import ClassifierRun, run_training
+from training.runs import ClassifierRun, check_name, run_training
 from training.train import TrainingConfig
 
 DRAWN_TRAIN_SCENES, DRAWN_TEST_SCENES = 240, 60
@@ -61,6 +62,9 @@ def run_demo(
     """
     seconds: dict[str, float] = {}
     folder = runs / name
+    check_name(name, runs)
+    if repository.exists() and not repository.is_dir():
+        raise ClientError(f"{repository} is a file: give a folder with --repository")
     with _stage("data", console, seconds), progress_bars(console) as progress:
         # First, so that a wrong path or platform is told before the training and not after it.
         dataset = _load(data, runs, config.seed, progress)
@@ -94,8 +98,13 @@ def run_demo(
         "triton_grpc": measurement.probabilities["grpc"],
         "triton_http": measurement.probabilities["http"],
     }
-    _require_agreement(answers, run)
+    try:
+        _require_agreement(answers, run)
+    except ClientError:
+        withdraw(repository, manifest.model, manifest.version)
+        raise
     summary = _summarise(answers, run, manifest, measurement, model_file, folder, seconds)
+    summary["data"]["notices"] = list(dataset.notices)
     summary["backend"] = installation.description
     with _stage("report", console, seconds):
         write_report(folder, summary, dataset, run, manifest, measurement)
@@ -124,7 +133,8 @@ def _load(data: Path | None, runs: Path, seed: int, progress: ProgressCallback) 
                 seed,
                 progress=lambda *counts: progress("drawing scenes", *counts),
             )
-    return load_gtsdb(folder)
+    notice = "these scenes are drawn: an accuracy on them says nothing about real roads"
+    return replace(load_gtsdb(folder), name=f"drawn scenes, seed {seed}", notices=(notice,))
 
 
 def _describe(dataset: Dataset) -> str:
@@ -143,7 +153,7 @@ def _require_agreement(answers: dict[str, Probabilities], run: ClassifierRun) ->
         if len(wrong):
             raise ClientError(
                 f"{name} and PyTorch name different classes for {len(wrong)} of {len(reference)} held-out crops "
-                f"(numbers {', '.join(map(str, wrong[:10]))}): do not serve this version; please report this"
+                f"(numbers {', '.join(map(str, wrong[:10]))}): the version was withdrawn; please report this"
             )
 
 

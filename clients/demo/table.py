@@ -37,12 +37,13 @@ def print_table(summary: dict[str, Any], console: Console) -> None:
     console.print(table, highlight=False)
     signs = "signs" if shutil.which("signs") else os.path.relpath(sys.argv[0])
     database = Path(summary["report"]).parents[1] / "mlflow.db"
+    look = f"{Path(signs).with_name('mlflow')} ui --backend-store-uri sqlite:///{database} --workers 1"
     console.print(
         f"Served by {summary['backend']}.\n\n"
         f"look    {summary['report']}\n"
         f"serve   {signs} serve\n"
         f"ask     {signs} predict IMAGE\n"
-        f"runs    {Path(signs).with_name('mlflow')} ui --backend-store-uri sqlite:///{database} --workers 1",
+        f"runs    MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false {look}",
         highlight=False,
         soft_wrap=True,
     )

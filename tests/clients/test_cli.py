@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from export.repository import Manifest
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -74,3 +76,41 @@ def test_the_demo_refuses_data_that_is_not_gtsdb(tmp_path: Path, data: str) -> N
 def test_serve_names_an_empty_repository(tmp_path: Path) -> None:
     result = signs("serve", "--repository", str(tmp_path), "--home", str(ROOT / ".tritonserver"), cwd=tmp_path)
     assert "no model in" in result.stderr and result.returncode == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("demo", "--runs", "FILE"),
+        ("demo", "--home", "FILE/x"),
+        ("demo", "--repository", "FILE"),
+        ("demo", "--name", "../elsewhere"),
+        ("serve", "--log", "FILE/x"),
+        ("serve", "--home", "FILE/x"),
+        ("serve", "--host", "8.8.8.8"),
+        ("predict", "PICTURE", "--url", "localhost:abc", "--protocol", "http"),
+        ("predict", "PICTURE", "--url", ""),
+        ("export", "onnx", "FILE"),
+        ("train", "classifier", "--data", "gtsdb=FILE"),
+    ],
+)
+def test_whatever_is_wrong_with_a_path_or_an_address_is_one_line(
+    arguments: tuple[str, ...], tmp_path: Path, repository: Path, manifest: Manifest
+) -> None:
+    (tmp_path / "file").write_text("x")
+    Image.new("RGB", (60, 60)).save(tmp_path / "sign.png")
+    words = {"FILE": str(tmp_path / "file"), "PICTURE": str(tmp_path / "sign.png")}
+    given = [
+        words.get(word, word.replace("FILE/", f"{words['FILE']}/").replace("=FILE", f"={words['FILE']}"))
+        for word in arguments
+    ]
+    home = ["--home", str(ROOT / ".tritonserver")] if given[0] in ("demo", "serve") and "--home" not in given else []
+    served = ["--repository", str(repository)] if given[0] == "serve" else []
+    message = one_line(signs(*given, *home, *served, cwd=tmp_path))
+    assert len(message) > 30
+    assert not list(tmp_path.rglob("checkpoint"))
+
+
+@pytest.mark.parametrize("seed", ["-1", str(2**32), "x"])
+def test_a_seed_that_numpy_cannot_take_is_a_usage_mistake(seed: str) -> None:
+    assert signs("demo", "--seed", seed).returncode == 2

@@ -60,7 +60,7 @@ def summaries(installation: Installation, scenes: Path, workspace: Path) -> list
 def test_the_second_run_publishes_version_2(summaries: list[dict[str, Any]], workspace: Path) -> None:
     assert [summary["version"] for summary in summaries] == [1, 2]
     folder = workspace / "model_repository" / "sign_classifier"
-    assert sorted(entry.name for entry in folder.iterdir()) == ["1", "2", "config.pbtxt", "labels.txt"]
+    assert sorted(entry.name for entry in folder.iterdir()) == [".last-version", "1", "2", "config.pbtxt", "labels.txt"]
     for version in ("1", "2"):
         assert sorted(entry.name for entry in (folder / version).iterdir()) == ["manifest.json", "model.onnx"]
 
@@ -100,8 +100,8 @@ def test_the_version_leads_back_to_its_mlflow_run(summaries: list[dict[str, Any]
     assert challenger.run_id == run.info.run_id
 
 
-def test_no_server_is_left(summaries: list[dict[str, Any]]) -> None:
-    assert servers() == []
+def test_no_server_is_left(summaries: list[dict[str, Any]], workspace: Path) -> None:
+    assert servers(workspace) == []
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
@@ -120,6 +120,7 @@ def test_a_killed_demo_leaves_no_server_and_no_half_version(
     assert process.stdout is not None
     for line in process.stdout:
         if "ready on" in line:
+            assert servers(tmp_path), "what must be gone later is there now"
             break
     time.sleep(0.5)  # tritonclient prints a traceback of its own when it is interrupted while it connects
     process.send_signal(how)
@@ -128,21 +129,48 @@ def test_a_killed_demo_leaves_no_server_and_no_half_version(
     if how == signal.SIGINT:
         assert rest.strip().endswith("signs: stopped") and "Traceback" not in rest
     deadline = time.monotonic() + 20
-    while servers() and time.monotonic() < deadline:
+    while servers(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.2)
-    assert servers() == []
+    assert servers(tmp_path) == []
     versions = [entry.name for entry in (tmp_path / "model_repository" / "sign_classifier").iterdir() if entry.is_dir()]
     assert versions == ["1"], "published before the server started, and whole"
 
 
-def servers() -> list[int]:
-    """Returns the process ids of all tritonservers that serve a repository called model_repository/ of a test."""
+def servers(workspace: Path) -> list[int]:
+    """Returns the process ids of all tritonservers that serve the repository of a workspace."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
         except OSError:
             continue
-        if "tritonserver" in line.split(" ")[0] and "pytest" in line and "/model_repository " in line:
+        if "tritonserver" in line.split(" ")[0] and f"{workspace}/model_repository " in line:
             found.append(int(process.name))
     return found
+
+
+def test_a_version_that_triton_answers_differently_is_withdrawn(
+    installation: Installation, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ONNX Runtime's answers are turned round here, since no real export of ours disagrees."""
+    turned = "lambda path: lambda images: predictor(path)(images)[:, ::-1]"
+    code = f"""
+import clients.demo.loop as loop
+predictor = loop.onnxruntime_predictor
+loop.onnxruntime_predictor = {turned}
+from clients.cli import main
+main()
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code, *command(scenes, "--name", "wrong")[len(COMMAND) :]],
+        cwd=tmp_path,
+        env={**environment(), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert "onnxruntime and PyTorch name different classes" in result.stderr and "withdrawn" in result.stderr
+    folder = tmp_path / "model_repository" / "sign_classifier"
+    assert not [entry for entry in folder.iterdir() if entry.is_dir()]
+    assert servers(tmp_path) == []

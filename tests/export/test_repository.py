@@ -15,7 +15,7 @@ import pytest
 
 from export import repository as module
 from export.errors import RepositoryError
-from export.repository import Manifest, load_manifest, publish, verify_files, versions
+from export.repository import Manifest, load_manifest, publish, verify_files, versions, withdraw
 
 FACTS: dict[str, Any] = {
     "source": {},
@@ -47,7 +47,7 @@ def test_versions_count_up_and_are_described(tmp_path: Path) -> None:
     assert manifest.files["model.onnx"]["size"] == 1
     verify_files(tmp_path / "m" / "3", manifest)
     assert names(tmp_path / "m" / "3") == ["manifest.json", "model.onnx"]
-    assert names(tmp_path / "m") == sorted([*map(str, range(1, 12)), "config.pbtxt", "labels.txt"])
+    assert names(tmp_path / "m") == sorted([*map(str, range(1, 12)), ".last-version", "config.pbtxt", "labels.txt"])
 
 
 def test_a_number_is_not_used_again_while_a_newer_one_is_there(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_a_repository_that_is_a_file_is_refused(tmp_path: Path) -> None:
         publish_once(tmp_path / "file")
 
 
-@pytest.mark.parametrize("step", range(1, 9))
+@pytest.mark.parametrize("step", range(1, 11))
 def test_kill_9_at_any_step_leaves_whole_versions_only(tmp_path: Path, step: int) -> None:
     """A child publishes and is killed with SIGKILL just before its n-th change of the disk."""
     publish_once(tmp_path)
@@ -141,8 +141,8 @@ def test_kill_9_at_any_step_leaves_whole_versions_only(tmp_path: Path, step: int
         verify_files(tmp_path / "m" / str(version), load_manifest(tmp_path, "m", version))
     numbered = [name for name in names(tmp_path / "m") if name.isdigit()]
     assert numbered in (["1"], ["1", "2"])
-    assert (numbered == ["1"]) or step >= 7, "a version appears with the rename and not before"
-    assert publish_once(tmp_path).version == len(numbered) + 1, "the next publisher is not in the way of the dead one"
+    assert (numbered == ["1"]) or step >= 9, "a version appears with the rename and not before"
+    assert publish_once(tmp_path).version > len(numbered), "the next publisher is not in the way of the dead one"
 
 
 def test_a_reader_never_sees_half_a_version(tmp_path: Path) -> None:
@@ -157,3 +157,22 @@ def test_a_reader_never_sees_half_a_version(tmp_path: Path) -> None:
         for writer in writers:
             writer.result()
     assert versions(tmp_path, "m") == list(range(1, 21))
+
+
+def test_a_removed_version_does_not_give_its_number_to_another(tmp_path: Path) -> None:
+    publish_once(tmp_path)
+    publish_once(tmp_path)
+    withdraw(tmp_path, "m", 2)
+    assert versions(tmp_path, "m") == [1]
+    assert publish_once(tmp_path).version == 3
+
+
+def test_withdrawing_what_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RepositoryError, match="cannot withdraw"):
+        withdraw(tmp_path, "m", 1)
+
+
+def test_a_file_with_a_number_for_a_name_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "1").touch()
+    assert publish_once(tmp_path).version == 2

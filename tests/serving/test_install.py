@@ -66,24 +66,39 @@ def test_an_unreachable_package_index_leaves_nothing(tmp_path: Path, monkeypatch
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
     monkeypatch.setenv("PIP_RETRIES", "0")
-    with pytest.raises(ServingError, match="check the connection to your package index"):
+    with pytest.raises(ServingError, match="check the free space, the connection"):
         module.install(tmp_path / "home", print)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_half_or_foreign_installation_does_not_count(tmp_path: Path) -> None:
-    assert not is_installed(tmp_path)
-    record = tmp_path / "installation.json"
-    for text in (
-        "{",
-        json.dumps({"layout": module.LAYOUT}),
-        json.dumps({"layout": module.LAYOUT + 1, "interpreter": {"executable": sys.executable}}),
-        json.dumps({"layout": module.LAYOUT, "interpreter": {"executable": str(tmp_path / "gone")}}),
-    ):
-        record.write_text(text)
-        assert not is_installed(tmp_path)
-    record.write_text(json.dumps({"layout": module.LAYOUT, "interpreter": {"executable": sys.executable}}))
-    assert is_installed(tmp_path)
+@pytest.fixture
+def whole(tmp_path: Path) -> Path:
+    """The outline of a whole installation: its record and an empty file for each part."""
+    interpreter = {"executable": sys.executable, "version": [3, 11]}
+    record = {"layout": module.LAYOUT, "interpreter": interpreter}
+    (tmp_path / "installation.json").write_text(json.dumps(record))
+    site = "python/lib/python3.11/site-packages"
+    for part in (*module.PARTS, f"{site}/numpy", f"{site}/onnxruntime"):
+        (tmp_path / part).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / part).touch()
+    return tmp_path
+
+
+def test_a_whole_installation_counts(whole: Path) -> None:
+    assert is_installed(whole)
+
+
+@pytest.mark.parametrize("part", [*module.PARTS, "python/lib/python3.11/site-packages/numpy", "installation.json"])
+def test_without_any_of_its_parts_it_does_not_count(whole: Path, part: str) -> None:
+    (whole / part).unlink()
+    assert not is_installed(whole)
+
+
+@pytest.mark.parametrize("change", [{"layout": module.LAYOUT + 1}, {"interpreter": {"executable": "/gone"}}, None])
+def test_a_foreign_or_damaged_record_does_not_count(whole: Path, change: dict[str, object] | None) -> None:
+    record = whole / "installation.json"
+    record.write_text("{" if change is None else json.dumps(json.loads(record.read_text()) | change))
+    assert not is_installed(whole)
 
 
 def test_a_tritonserver_on_the_path_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

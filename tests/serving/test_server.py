@@ -111,7 +111,7 @@ def test_a_port_in_use_is_named_before_anything_starts(
 
 
 def test_the_same_port_twice_is_refused() -> None:
-    with pytest.raises(ServingError, match="three ports"):
+    with pytest.raises(ServingError, match="a port each"):
         check_ports("127.0.0.1", Ports(8000, 8000, 8002))
 
 

@@ -117,7 +117,7 @@ def test_decode_takes_the_first_frame_of_an_animation() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"\x00", b"no image, only text\n" * 20, b"%PDF-1.7\n", b"GIF89a"])
 def test_bytes_that_are_no_image_are_an_image_error(data: bytes) -> None:
-    with pytest.raises(ImageError, match=rf"it is not an image \({len(data)} bytes\)"):
+    with pytest.raises(ImageError, match=rf"it is not an image in .* \({len(data)} bytes\)"):
         decode(data)
 
 

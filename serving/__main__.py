@@ -1,0 +1,14 @@
+"""`python -m serving`: says whether a tritonserver can run here, before anything is installed.
+
+Needs the standard library alone.
+"""
+
+import sys
+
+from serving.errors import ServingError
+from serving.install import check_machine, find_native
+
+try:
+    find_native() or check_machine()
+except ServingError as error:
+    sys.exit(f"signs: {error}")

@@ -23,7 +23,7 @@ from serving.server import running_server
 from training.data.gtsdb import load_gtsdb
 from training.data.records import Dataset
 from training.data.synthetic import write_gtsdb
-from training.progress import ProgressCallback, progress_bars
+from training.progress import progress_bars
 from training.runs import ClassifierRun, check_name, run_training
 from training.train import TrainingConfig
 
@@ -65,9 +65,9 @@ def run_demo(
     check_name(name, runs)
     if repository.exists() and not repository.is_dir():
         raise ClientError(f"{repository} is a file: give a folder with --repository")
-    with _stage("data", console, seconds), progress_bars(console) as progress:
+    with _stage("data", console, seconds):
         # First, so that a wrong path or platform is told before the training and not after it.
-        dataset = _load(data, runs, config.seed, progress)
+        dataset = _load(data, runs, config.seed, console)
         console.print(f"  {_describe(dataset)}", highlight=False, soft_wrap=True)
         for notice in dataset.notices:
             console.print(f"  note: {notice}", highlight=False, soft_wrap=True)
@@ -120,12 +120,13 @@ def _stage(name: str, console: Console, seconds: dict[str, float]) -> Iterator[N
     seconds[name] = round(time.perf_counter() - start, 2)
 
 
-def _load(data: Path | None, runs: Path, seed: int, progress: ProgressCallback) -> Dataset:
+def _load(data: Path | None, runs: Path, seed: int, console: Console) -> Dataset:
     if data is not None:
         return load_gtsdb(data)
     folder = runs / "data" / f"drawn-scenes-seed-{seed}"
     if not folder.exists():
-        with suppress(FileExistsError):  # another demo was faster: the same seed draws the same scenes
+        # Where another demo was faster, that is as good: the same seed draws the same scenes.
+        with suppress(FileExistsError), progress_bars(console) as progress:
             write_gtsdb(
                 folder,
                 DRAWN_TRAIN_SCENES,

@@ -164,7 +164,7 @@ def _command(
         f"--metrics-address={host}",
         f"--metrics-port={ports.metrics}",
         "--model-control-mode=none",
-        # A load that was started by mistake must not end in the shared memory of another server's models.
+        # Two servers on one machine must not use the same names of shared memory for their Python models.
         f"--backend-config=python,shm-region-prefix-name=signs-{ports.grpc}-",
         "--metrics-config=summary_latencies=true",
         *installation.arguments,

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -113,7 +113,7 @@ def run_training(
         evaluation = evaluate(probabilities, test_crops.class_ids)
         metrics |= {f"test_{key}": value for key, value in evaluation.metrics().items()}
         log_metrics(metrics)
-        save_checkpoint(folder / "checkpoint", model, CheckpointInfo(**{**asdict(info), "metrics": metrics}))
+        save_checkpoint(folder / "checkpoint", model, replace(info, metrics=metrics))
         _draw(folder / "plots", curve, evaluation)
         log_files(folder / "plots", "plots")
         log_files(folder / "checkpoint", "checkpoint")

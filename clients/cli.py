@@ -8,12 +8,14 @@ import typer
 
 from clients.demo.cli import demo
 from clients.errors import ClientError
+from clients.evaluate import evaluate
 from clients.predict import predict
 from export import cli as export_cli
 from export.errors import ExportError
 from serving.cli import serve
 from serving.errors import ServingError
 from training import cli as training_cli
+from training.data import cli as data_cli
 from training.errors import TrainingError
 
 INTERRUPTED = 130  # what shells call a program that ended on SIGINT
@@ -27,8 +29,10 @@ app = typer.Typer(
     epilog="A first walk: signs demo, then signs serve in one terminal and signs predict IMAGE in another.",
 )
 app.command()(demo)
+app.add_typer(data_cli.app, name="data")
 app.add_typer(training_cli.app, name="train")
 app.add_typer(export_cli.app, name="export")
+app.command()(evaluate)
 app.command()(serve)
 app.command()(predict)
 

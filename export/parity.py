@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import onnxruntime
 import torch
 from torch import nn
@@ -61,6 +62,25 @@ def onnxruntime_predictor(path: Path) -> Predict:
         return result
 
     return predict
+
+
+def input_size(path: Path) -> int:
+    """Returns the side in pixels of the square images that an ONNX classifier takes.
+
+    Raises:
+        ExportError: it cannot be read, or takes something else than uint8 [batch, size, size, 3].
+    """
+    try:
+        (value,) = onnx.load(path, load_external_data=False).graph.input
+        _, height, width, channels = (dim.dim_value for dim in value.type.tensor_type.shape.dim)
+        is_crop = value.type.tensor_type.elem_type == onnx.TensorProto.UINT8 and height == width and channels == 3
+    except Exception as error:  # protobuf's errors have no common base with the others
+        raise ExportError(
+            f"{path} is not an ONNX classifier ({error}): give a file that `signs export` wrote"
+        ) from error
+    if not is_crop or value.name != INPUT_NAME:
+        raise ExportError(f"{path} does not take {INPUT_NAME}, uint8 [batch, size, size, 3]: give a sign classifier")
+    return int(height)
 
 
 def pytorch_predictor(model: nn.Module) -> Predict:

@@ -21,6 +21,7 @@ from export.parity import (
 from export.repository import Manifest, publish
 from training.checkpoint import load_checkpoint
 
+MODEL = "sign_classifier"  # its name on the server, whatever its architecture
 DATATYPES = {onnx.TensorProto.UINT8: "UINT8", onnx.TensorProto.FLOAT: "FP32"}
 
 
@@ -51,16 +52,17 @@ def export_classifier(checkpoint: Path, repository: Path, samples: Images) -> Ma
         )
         graph = onnx.load(path).graph
         content = path.read_bytes()
-    config = classifier_config(info.architecture, info.input_size, len(info.class_names), MAX_BATCH)
+    config = classifier_config(MODEL, info.input_size, len(info.class_names), MAX_BATCH)
     return publish(
         repository,
-        info.architecture,
+        MODEL,
         files={"model.onnx": content},
         shared={"config.pbtxt": to_text(config), LABELS_FILE: "\n".join(info.class_names) + "\n"},
         facts={
             "source": {
                 "run_id": info.run_id,
                 "git_commit": info.git_commit,
+                "architecture": info.architecture,
                 "checkpoint": str(checkpoint),
                 "weights_sha256": hashlib.sha256((checkpoint / "weights.safetensors").read_bytes()).hexdigest(),
             },

@@ -43,9 +43,11 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(1)
     model = SignClassifier(len(CLASS_NAMES))
     with torch.no_grad():
-        model.head.weight.mul_(8)  # spreads the probabilities, so that the most probable class is not a coin toss
+        model.get_parameter("backbone.head.weight").mul_(
+            8
+        )  # spreads the probabilities, so that the most probable class is not a coin toss
     data = {"name": "none", "fingerprint": "0" * 64}
-    save_checkpoint(folder, model, CheckpointInfo("sign_classifier", {}, list(CLASS_NAMES), 48, data))
+    save_checkpoint(folder, model, CheckpointInfo("small_resnet", {}, list(CLASS_NAMES), 48, data))
     return folder
 
 

@@ -16,9 +16,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from training.errors import CheckpointError
+from training.models.backbones import ARCHITECTURES
 from training.models.classifier import SignClassifier
-
-ARCHITECTURES: dict[str, type[nn.Module]] = {"sign_classifier": SignClassifier}
 
 
 @dataclass(frozen=True)
@@ -26,11 +25,11 @@ class CheckpointInfo:
     """The content of `model.json`.
 
     Attributes:
-        architecture: a key of ARCHITECTURES.
-        arguments: the architecture's constructor arguments.
+        architecture: one of `training.models.backbones.ARCHITECTURES`.
+        arguments: of that network's constructor; empty for its defaults.
         class_names: by class id.
         input_size: side of the square input in pixels.
-        data: the data set's name and `fingerprint`.
+        data: name and `fingerprint` of the training data, and what else is to be known of it.
         metrics: evaluation figures by name.
         run_id: the MLflow run; empty where there was none.
         git_commit: of the code; empty outside a checkout.
@@ -46,13 +45,18 @@ class CheckpointInfo:
     git_commit: str = ""
 
 
-def build_model(info: CheckpointInfo) -> nn.Module:
-    """Builds the network that a checkpoint describes, with fresh weights."""
+def build_model(info: CheckpointInfo) -> SignClassifier:
+    """Builds the network that a checkpoint describes, with fresh weights.
+
+    Raises:
+        CheckpointError: the architecture is unknown or does not take the arguments.
+        TrainingError: it needs torchvision, which is not there.
+    """
     if info.architecture not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
         raise CheckpointError(f"unknown architecture {info.architecture!r}: this version knows {known}")
     try:
-        return ARCHITECTURES[info.architecture](num_classes=len(info.class_names), **info.arguments)
+        return SignClassifier(len(info.class_names), info.architecture, **info.arguments)
     except (TypeError, ValueError, LookupError) as error:
         raise CheckpointError(f"{info.architecture} does not take {info.arguments}: {error}") from error
 
@@ -80,7 +84,7 @@ def save_checkpoint(folder: Path, model: nn.Module, info: CheckpointInfo) -> Non
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def load_checkpoint(folder: Path) -> tuple[nn.Module, CheckpointInfo]:
+def load_checkpoint(folder: Path) -> tuple[SignClassifier, CheckpointInfo]:
     """Reads a checkpoint.
 
     Returns:

@@ -1,12 +1,22 @@
 """`signs train`: the command line of training. Stages are imported only when they are called."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from training.runs import ClassifierRun, Listener
+
 app = typer.Typer(no_args_is_help=True, help="Train a model; every run is recorded in MLflow.")
+
+RunsOption = Annotated[Path, typer.Option(help="Folder of all runs and of MLflow's database.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 @app.callback()
@@ -16,43 +26,184 @@ def _train() -> None:
 
 @app.command()
 def classifier(
-    data: Annotated[str, typer.Option(help="gtsdb=PATH or gtsrb=PATH: a folder or zip.", show_default=False)],
-    name: Annotated[str, typer.Option(help="Name of the run; its folder is RUNS/NAME.")] = "",
-    runs: Annotated[Path, typer.Option(help="Folder of all runs and of MLflow's database.")] = Path("runs"),
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training crops.")] = 80,
+    data: Annotated[
+        list[str],
+        typer.Option(
+            help="gtsdb=PATH, gtsrb=PATH (a folder or zip) or synthetic=N (drawn signs); give it more than once to "
+            "learn from several.",
+            show_default=False,
+        ),
+    ],
+    name: Annotated[str, typer.Option(help="Name of the run; its folder is RUNS/NAME.", show_default=False)] = "",
+    runs: RunsOption = Path("runs"),
+    architecture: Annotated[
+        str, typer.Option(help="small_resnet, or with torchvision: resnet18, mobilenet_v3_small, ...")
+    ] = "small_resnet",
+    epochs: Annotated[
+        int, typer.Option(min=0, help="Passes over the training crops; 0: about 800,000 crops, 10 to 80 passes.")
+    ] = 0,
+    batch_size: Annotated[int, typer.Option(min=0, help="Crops a step; 0: 64, or 16 for few crops.")] = 0,
+    learning_rate: Annotated[float, typer.Option(min=1e-7, max=10, help="Peak of the one-cycle schedule.")] = 2e-3,
+    holdout: Annotated[
+        float, typer.Option(min=0, max=0.5, help="Share of the tracks held out to watch and to calibrate on.")
+    ] = 0.1,
+    refit: Annotated[bool, typer.Option(help="Train once more on everything, held-out crops included.")] = True,
+    patience: Annotated[
+        int, typer.Option(min=0, help="Stop after so many epochs without a smaller held-out loss; 0: never.")
+    ] = 0,
+    folds: Annotated[int, typer.Option(min=0, help="Cross-validate first, with this many folds.")] = 0,
+    keep_leaked: Annotated[
+        bool, typer.Option("--keep-leaked", help="Keep the tracks of GTSRB that show test signs of GTSDB.")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of weights, order and augmentation.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, or auto.")] = "auto",
-    folds: Annotated[int, typer.Option(min=0, help="Cross-validate first, with this many folds.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    precision: Annotated[str, typer.Option(help="fp32, bf16, or auto: bf16 where the hardware has it.")] = "auto",
+    workers: Annotated[
+        int | None, typer.Option(min=0, max=256, help="Processes that prepare batches.", show_default="chosen")
+    ] = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Train the sign classifier on the crops of a data set's training split and judge it on its test split.
+    """Train the sign classifier on the crops of the training splits and judge it on the test splits.
+
+    A run that was interrupted or killed is taken up again by `signs train resume NAME`. Several GPUs: put
+    `torchrun --nproc-per-node=GPUS --no-python` before the command.
 
     \b
     signs train classifier --data gtsdb=FullIJCNN2013.zip
-    signs train classifier --data gtsdb=FullIJCNN2013 --folds 5 --name baseline
-    signs train classifier --data gtsrb=GTSRB --epochs 16
+    signs train classifier --data gtsrb=data/gtsrb --name gtsrb
+    signs train classifier --data gtsdb=FullIJCNN2013 --data gtsrb=GTSRB --folds 5
+    signs train classifier --data synthetic=20000 --name drawn
     """
-    import json
-    import shlex
-
-    from rich.console import Console
-
-    from training.data.load import load_data
-    from training.progress import progress_bars
+    from training.data.gather import open_sources
+    from training.device import joined_world
+    from training.interrupted import Recipe
     from training.runs import run_training
     from training.train import TrainingConfig
 
-    dataset = load_data(data)
-    for notice in dataset.notices:
-        typer.echo(f"note: {notice}", err=True)
-    config = TrainingConfig(epochs=epochs, seed=seed, device=device)
+    config = TrainingConfig(
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        patience=patience,
+        seed=seed,
+        device=device,
+        precision=precision,
+        workers=workers,
+    )
+    recipe = Recipe(config, architecture, folds, holdout, refit, keep_leaked)
     name = name or f"classifier-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    with joined_world(device) as world, _listening(name, world.is_main) as listener:
+        specs = [_absolute(spec) for spec in data]
+        run = run_training(open_sources(specs), recipe, name, runs, listener, specs, world)
+        if world.is_main:
+            _report(run, specs, as_json)
+
+
+@app.command()
+def resume(
+    name: Annotated[str, typer.Argument(help="Name of the interrupted run.")],
+    runs: RunsOption = Path("runs"),
+    as_json: JsonOption = False,
+) -> None:
+    """Go on with a run that was interrupted or killed, from its last whole epoch to the result it would have had.
+
+    \b
+    signs train resume gtsrb
+    """
+    from training.device import joined_world
+    from training.interrupted import load_interrupted
+    from training.runs import resume_training
+
+    found = load_interrupted(runs / name)
+    with joined_world(found.recipe.config.device) as world, _listening(name, world.is_main) as listener:
+        run = resume_training(name, runs, listener, world)
+        if world.is_main:
+            _report(run, found.specs, as_json)
+
+
+@app.command()
+def throughput(
+    architecture: Annotated[str, typer.Option(help="As of `signs train classifier`.")] = "small_resnet",
+    batch_size: Annotated[int, typer.Option(min=1, help="Crops a step.")] = 64,
+    steps: Annotated[int, typer.Option(min=1, help="Steps a measurement.")] = 40,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each is measured, in turn.")] = 5,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, or auto.")] = "auto",
+    precision: Annotated[str, typer.Option(help="fp32, bf16, or auto.")] = "auto",
+    workers: Annotated[
+        int | None, typer.Option(min=0, max=256, help="Processes that prepare batches.", show_default="chosen")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure whether preparing the crops keeps up: the loop's images per second beside the network's alone.
+
+    Both take the same training steps on noise; one gets its batches from the augmentation, the other has them in
+    memory. A ratio of 1 means that preparing them costs nothing.
+
+    \b
+    signs train throughput
+    signs train throughput --device cpu --precision fp32 --json
+    """
+    import json
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from training.progress import progress_bars
+    from training.throughput import measure_throughput
+    from training.train import TrainingConfig
+
+    config = TrainingConfig(epochs=1, batch_size=batch_size, device=device, precision=precision, workers=workers)
     with progress_bars(Console(stderr=True)) as progress:
-        run = run_training(dataset, config, name, runs, folds, progress)
+        result = measure_throughput(architecture, config, steps, rounds, progress)
     if as_json:
-        result = {"checkpoint": str(run.checkpoint), "run_id": run.run_id, "metrics": run.metrics}
-        typer.echo(json.dumps(result))
+        typer.echo(json.dumps(asdict(result)))
+        return
+    typer.echo(
+        f"{result.device}, {result.precision}, {result.workers} workers, batches of {batch_size}\n"
+        f"network alone: {result.network:.0f} images/s\nwhole loop:    {result.loop:.0f} images/s\n"
+        f"ratio:         {result.ratio:.2f} (median of {rounds} pairs)"
+    )
+
+
+@contextmanager
+def _listening(name: str, is_main: bool) -> Iterator[Listener]:
+    """Shows bars and notices on standard error; on Ctrl-C it says how to go on."""
+    from rich.console import Console
+
+    from training.progress import progress_bars
+    from training.runs import Listener
+
+    if not is_main:
+        yield Listener()
+        return
+    console = Console(stderr=True)
+    try:
+        with progress_bars(console) as progress:
+            yield Listener(progress, lambda notice: console.print(f"note: {notice}", highlight=False, soft_wrap=True))
+    except KeyboardInterrupt:
+        typer.echo(f"signs: to go on with this run: signs train resume {name}", err=True)
+        raise
+
+
+def _report(run: ClassifierRun, specs: Sequence[str], as_json: bool) -> None:
+    import json
+    import shlex
+
+    if as_json:
+        typer.echo(json.dumps({"checkpoint": str(run.checkpoint), "run_id": run.run_id, "metrics": run.metrics}))
         return
     for key, value in run.metrics.items():
-        typer.echo(f"{key.replace('_', ' ')}: {value:.2%}")
-    typer.echo(f"checkpoint: {run.checkpoint}\nnext: signs export onnx {run.checkpoint} --data {shlex.quote(data)}")
+        shown = f"{value:.2%}" if key.endswith("accuracy") else f"{value:.4f}"
+        typer.echo(f"{key.replace('_', ' ')}: {shown}")
+    tested = next((spec for spec in specs if not spec.startswith("synthetic=")), "")
+    data = f" --data {shlex.quote(tested)}" if tested else ""
+    typer.echo(f"plots: {run.folder / 'plots'}\ncheckpoint: {run.checkpoint}")
+    typer.echo(f"next: signs export onnx {run.checkpoint}{data}")
+
+
+def _absolute(spec: str) -> str:
+    """Makes the path in a data set's name absolute, so that a run can be resumed from another folder."""
+    kind, separator, path = spec.partition("=")
+    if Path(spec).exists() or not separator:
+        return str(Path(spec).absolute())
+    return spec if kind == "synthetic" or not path else f"{kind}={Path(path).absolute()}"

@@ -1,14 +1,13 @@
-"""Figures and pictures of how well a classifier does."""
+"""How well a classifier does: figures, whatever has computed its answers."""
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from training.calibration import Reliability, reliability
 from training.data.classes import CLASS_NAMES
-from training.data.crops import Crops
-from training.plots import draw_confusion_matrix
 
 
 @dataclass(frozen=True)
@@ -20,16 +19,41 @@ class Evaluation:
         recall: by class id, share of the class's crops found; NaN for a class without crops.
         confusion: int64 [classes, classes], rows are the truth.
         mistakes: indices of the wrong crops, the most confident mistake first.
+        reliability: how far the scores can be believed.
     """
 
     accuracy: float
     recall: npt.NDArray[np.float64]
     confusion: npt.NDArray[np.int64]
     mistakes: npt.NDArray[np.int64]
+    reliability: Reliability
 
     def metrics(self) -> dict[str, float]:
-        """Returns the scalar figures by name."""
-        return {"accuracy": self.accuracy, "balanced_accuracy": float(np.nanmean(self.recall))}
+        """Returns the scalar figures by name; `ece` is the expected calibration error."""
+        return {
+            "accuracy": self.accuracy,
+            "balanced_accuracy": float(np.nanmean(self.recall)),
+            "ece": self.reliability.expected_calibration_error,
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns all figures in types that JSON has; classes without crops have a recall of None."""
+        totals = self.confusion.sum(axis=1)
+        return {
+            "samples": int(totals.sum()),
+            "wrong": len(self.mistakes),
+            **self.metrics(),
+            "classes": [
+                {
+                    "class_id": class_id,
+                    "name": name,
+                    "samples": int(totals[class_id]),
+                    "recall": float(self.recall[class_id]) if totals[class_id] else None,
+                }
+                for class_id, name in enumerate(CLASS_NAMES)
+            ],
+            "confusion": self.confusion.tolist(),
+        }
 
 
 def evaluate(probabilities: npt.NDArray[np.float32], class_ids: npt.NDArray[np.int64]) -> Evaluation:
@@ -47,28 +71,6 @@ def evaluate(probabilities: npt.NDArray[np.float32], class_ids: npt.NDArray[np.i
         confusion.diagonal(), totals, out=np.full(len(totals), np.nan), where=totals > 0, dtype=np.float64
     )
     wrong = np.flatnonzero(predicted != class_ids)
-    mistakes = wrong[np.argsort(-probabilities[wrong, predicted[wrong]])]
-    return Evaluation(float((predicted == class_ids).mean()), recall, confusion, mistakes)
-
-
-def save_confusion_matrix(evaluation: Evaluation, path: Path) -> None:
-    """Writes the confusion matrix as a picture, with the names of the classes."""
-    draw_confusion_matrix(evaluation.confusion, CLASS_NAMES, path)
-
-
-def fold_indices(crops: Crops, folds: int, seed: int) -> list[npt.NDArray[np.int64]]:
-    """Deals crops into folds for cross-validation; the crops of one image stay together.
-
-    Returns:
-        For each fold, the indices of its crops; together they are all crops, each once.
-
-    Raises:
-        ValueError: fewer than two folds, or more folds than images.
-    """
-    images = sorted(set(crops.sources))
-    if not 2 <= folds <= len(images):
-        raise ValueError(f"{folds} folds of {len(images)} images: choose 2 or more, at most one an image")
-    order = np.random.default_rng(seed).permutation(len(images))
-    fold_of = {images[image]: position % folds for position, image in enumerate(order)}
-    folds_by_crop = np.array([fold_of[source] for source in crops.sources])
-    return [np.flatnonzero(folds_by_crop == fold) for fold in range(folds)]
+    mistakes = wrong[np.argsort(-probabilities[wrong, predicted[wrong]], kind="stable")]
+    accuracy = float((predicted == class_ids).mean())
+    return Evaluation(accuracy, recall, confusion, mistakes, reliability(probabilities, class_ids))

@@ -2,6 +2,7 @@
 
 Every training run leaves its parameters, curves, metrics, plots and checkpoint, and a registered version of its
 model with the alias `challenger`. The registered version points at the checkpoint's own files: nothing is pickled.
+A tracking server that fails costs the record, never the training.
 """
 
 import fcntl
@@ -9,20 +10,20 @@ import logging
 import os
 import subprocess
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+# Set before the import, and only where the user has not: no calls home, no bars of its own, and a server that is
+# down is found out in seconds, not after the minutes that MLflow's own seven retries take.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
 with warnings.catch_warnings():  # MLflow's own imports warn of their dependencies' plans
     warnings.simplefilter("ignore")
     import mlflow
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
-from training.errors import TrainingError
 
 EXPERIMENT = "traffic-signs"
 
@@ -32,78 +33,120 @@ def default_tracking_uri(runs: Path) -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(runs / 'mlflow.db').resolve()}"
 
 
+class Tracker:
+    """Records one run; once MLflow has failed, it says so and records nothing more.
+
+    Args:
+        warn: told in one sentence why the run is not recorded.
+        run_id: of the open MLflow run; empty for a tracker that records nothing.
+    """
+
+    def __init__(self, warn: Callable[[str], None], run_id: str = "") -> None:
+        self.run_id = run_id
+        self._warn = warn
+        self._is_recording = bool(run_id)
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Records metrics."""
+        self._try(lambda: mlflow.log_metrics(dict(metrics), step=step))
+
+    def log_parameters(self, parameters: Mapping[str, object]) -> None:
+        """Records settings."""
+        self._try(lambda: mlflow.log_params(dict(parameters)))
+
+    def log_files(self, folder: Path) -> None:
+        """Stores all files of a folder as artifacts, under its name."""
+        self._try(lambda: mlflow.log_artifacts(str(folder), folder.name))
+
+    def register_checkpoint(self, model: str, metrics: Mapping[str, float]) -> str:
+        """Registers the run's `checkpoint` artifact as a new version of `model`, with the alias `challenger`.
+
+        Returns:
+            The registry's version number, as text; empty where MLflow has failed.
+        """
+        versions: list[str] = []
+        self._try(lambda: versions.append(_register(model, self.run_id, metrics)))
+        return versions[0] if versions else ""
+
+    def _try(self, record: Callable[[], object]) -> None:
+        if not self._is_recording:
+            return
+        try:
+            record()
+        except Exception as error:  # MLflow lets the errors of its database and network libraries through
+            self._is_recording = False
+            self._warn(
+                f"MLflow at {mlflow.get_tracking_uri()} has failed ({_first_line(error)}): training goes on, its "
+                "files stay in the run's folder, but nothing more is recorded and no version is registered"
+            )
+
+
 @contextmanager
-def tracked_run(name: str, runs: Path, parameters: Mapping[str, object]) -> Iterator[str]:
-    """Opens an MLflow run; it ends as FAILED when the block raises.
+def tracked_run(
+    name: str, runs: Path, parameters: Mapping[str, object], warn: Callable[[str], None], run_id: str = ""
+) -> Iterator[Tracker]:
+    """Opens an MLflow run, with system metrics; it ends as FAILED when the block raises.
 
     Args:
         name: the run's name.
         runs: folder that holds the database and, for a database of our own, the artifacts.
         parameters: the configuration to record.
+        warn: told in one sentence where the run is not recorded.
+        run_id: a run to take up again, of a training that was interrupted.
 
     Yields:
-        The run's id.
-
-    Raises:
-        TrainingError: the tracking server or database cannot be used.
+        The tracker; one that records nothing where MLflow cannot be used.
     """
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    # MLflow's system monitor warns of every metric that a machine does not have.
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
     uri = default_tracking_uri(runs)
     chosen = os.environ.get("MLFLOW_TRACKING_URI")
+    failed = True
     try:
-        with _open_run(name, runs, uri) as run:
-            mlflow.log_params({**parameters, "git_commit": git_commit()})
-            yield run.info.run_id
-    except (MlflowException, SQLAlchemyError) as error:
-        raise TrainingError(f"MLflow at {uri} failed during the run: {_first_line(error)}") from error
+        try:
+            runs.mkdir(parents=True, exist_ok=True)
+            tracker = Tracker(warn, _open_run(name, runs, uri, run_id))
+        except Exception as error:  # as in Tracker
+            warn(
+                f"MLflow at {uri} cannot be used ({_first_line(error)}): training goes on unrecorded. "
+                f"Check MLFLOW_TRACKING_URI and {runs}"
+            )
+            tracker = Tracker(warn)
+        if not run_id:
+            tracker.log_parameters({**parameters, "git_commit": git_commit()})
+        yield tracker
+        failed = False
     finally:
+        _end_run("FAILED" if failed else "FINISHED")
         # MLflow writes its address into the environment; the next run must see the user's choice, not ours.
         if chosen is None:
             os.environ.pop("MLFLOW_TRACKING_URI", None)
 
 
-def _open_run(name: str, runs: Path, uri: str) -> mlflow.ActiveRun:
+def _open_run(name: str, runs: Path, uri: str, run_id: str) -> str:
+    mlflow.set_tracking_uri(uri)
+    with (runs / ".mlflow.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two first runs at once would both create the database
+        if mlflow.get_experiment_by_name(EXPERIMENT) is None:
+            own = uri.startswith("sqlite:")
+            location = (runs / "artifacts").resolve().as_uri() if own else None
+            mlflow.create_experiment(EXPERIMENT, artifact_location=location)
+    mlflow.set_experiment(EXPERIMENT)
+    run = mlflow.start_run(run_id=run_id or None, run_name=None if run_id else name, log_system_metrics=True)
+    return str(run.info.run_id)
+
+
+def _end_run(status: str) -> None:
+    if mlflow.active_run() is None:
+        return
     try:
-        runs.mkdir(parents=True, exist_ok=True)
-        mlflow.set_tracking_uri(uri)
-        with (runs / ".mlflow.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # two first runs at once would both create the database
-            if mlflow.get_experiment_by_name(EXPERIMENT) is None:
-                own = uri.startswith("sqlite:")
-                location = (runs / "artifacts").resolve().as_uri() if own else None
-                mlflow.create_experiment(EXPERIMENT, artifact_location=location)
-        mlflow.set_experiment(EXPERIMENT)
-        return mlflow.start_run(run_name=name)
-    except Exception as error:  # MLflow lets the errors of its database and network libraries through
-        raise TrainingError(
-            f"MLflow at {uri} cannot be used ({_first_line(error)}): check MLFLOW_TRACKING_URI and {runs}"
-        ) from error
+        mlflow.end_run(status)
+    except Exception:  # the tracker has told of it, or there is nothing left to lose
+        logging.getLogger(__name__).debug("MLflow did not take the end of the run", exc_info=True)
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0][:300] if str(error) else type(error).__name__
-
-
-def log_metrics(metrics: Mapping[str, float], step: int | None = None) -> None:
-    """Records metrics of the open run."""
-    mlflow.log_metrics(dict(metrics), step=step)
-
-
-def log_files(path: Path, folder: str) -> None:
-    """Stores a file, or all files of a folder, as artifacts of the open run."""
-    if path.is_dir():
-        mlflow.log_artifacts(str(path), folder)
-    else:
-        mlflow.log_artifact(str(path), folder)
-
-
-def register_checkpoint(model: str, run_id: str, metrics: Mapping[str, float]) -> str:
-    """Registers the run's `checkpoint` artifact as a new version of `model`, with the alias `challenger`.
-
-    Returns:
-        The registry's version number, as text.
-    """
+def _register(model: str, run_id: str, metrics: Mapping[str, float]) -> str:
     client = mlflow.MlflowClient()
     if not client.search_registered_models(f"name = '{model}'"):
         client.create_registered_model(model)
@@ -112,6 +155,10 @@ def register_checkpoint(model: str, run_id: str, metrics: Mapping[str, float]) -
     version = client.create_model_version(model, source=source, run_id=run_id, tags=tags)
     client.set_registered_model_alias(model, "challenger", version.version)
     return str(version.version)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0][:300] if str(error) else type(error).__name__
 
 
 def git_commit() -> str:

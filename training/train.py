@@ -1,18 +1,41 @@
-"""The training loop of the classifier."""
+"""The training loop of the classifier.
+
+The loop is our own and not a framework's: what frameworks write to go on after a crash is pickled, and a pickle is
+never loaded here. In return an epoch follows from the state at its beginning, the seed and its number alone, so that
+a training that was killed goes on to the very weights it would have had.
+"""
 
 import random
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from training.augmentation import build_augmentation
 from training.data.crops import Crops
-from training.errors import TrainingError
+from training.device import World, pick_device, pick_precision, pick_workers
+from training.errors import CheckpointError, TrainingError
+from training.loading import AugmentedBatches, load_batches
+from training.models.classifier import predict_logits
+from training.state import (
+    flatten_optimizer,
+    load_state,
+    restore_optimizer,
+    save_state,
+    with_prefix,
+    without_prefix,
+)
+
+# The default length of a training, in crops seen: what 2 CPU cores do in about half an hour.
+DEFAULT_CROPS_SEEN = 800_000
+MIN_EPOCHS, MAX_EPOCHS = 10, 80
+FEW_CROPS = 5000  # below, smaller batches: a short training needs its steps
 
 
 @dataclass(frozen=True)
@@ -20,87 +43,253 @@ class TrainingConfig:
     """What a training run can be told.
 
     Attributes:
-        epochs: passes over the training crops.
-        batch_size: crops a step.
+        epochs: passes over the training crops; 0 chooses by their number.
+        batch_size: crops a step, over all processes; 0 chooses by their number.
         learning_rate: peak of the one-cycle schedule.
         weight_decay: of AdamW.
         label_smoothing: share of each label's probability spread over all classes.
-        ema_decay: of the exponential moving average of the weights, a step; the average is what is kept.
+        averaging: window of the exponential moving average of the weights, as a share of all steps; the average
+            is what is kept.
         balance: how far to even out the classes: 0 draws every crop equally often, 1 every class.
+        patience: epochs without a smaller validation loss after which training stops, and the best weights are
+            kept; 0 trains to the end and keeps the last.
         seed: of weights, order and augmentation.
         device: "auto" takes a GPU where there is one.
+        precision: of the forward pass: fp32, bf16, or "auto".
+        workers: processes that prepare batches; None chooses. Any number gives the same training.
     """
 
-    epochs: int = 80
-    batch_size: int = 16
+    epochs: int = 0
+    batch_size: int = 0
     learning_rate: float = 2e-3
     weight_decay: float = 0.02
     label_smoothing: float = 0.05
-    ema_decay: float = 0.99
+    averaging: float = 0.02
     balance: float = 0.5
+    patience: int = 0
     seed: int = 0
     device: str = "auto"
+    precision: str = "auto"
+    workers: int | None = None
+
+    def suited_to(self, crops: int) -> "TrainingConfig":
+        """Returns the config with its open choices made for a number of training crops."""
+        epochs = self.epochs or int(np.clip(round(DEFAULT_CROPS_SEEN / crops), MIN_EPOCHS, MAX_EPOCHS))
+        return replace(self, epochs=epochs, batch_size=self.batch_size or (16 if crops < FEW_CROPS else 64))
 
 
 @dataclass(frozen=True)
 class EpochReport:
-    """What one epoch came to: `loss` and `accuracy` are means over its augmented training crops."""
+    """What one epoch came to: `loss` and `accuracy` are means over its augmented training crops.
+
+    The validation figures are those of the averaged weights, None without validation crops.
+    """
 
     epoch: int
     loss: float
     accuracy: float
     learning_rate: float
+    images_per_second: float
+    validation_loss: float | None = None
+    validation_accuracy: float | None = None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished training.
+
+    Attributes:
+        model: with the averaged weights, on the CPU, in evaluation mode.
+        curve: a report for each epoch.
+        epoch: whose weights these are.
+    """
+
+    model: nn.Module
+    curve: tuple[EpochReport, ...]
+    epoch: int
 
 
 def train(
     model: nn.Module,
     crops: Crops,
     config: TrainingConfig,
+    validation: Crops | None = None,
+    state: Path | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
-) -> nn.Module:
+    world: World | None = None,
+) -> Trained:
     """Trains a classifier on sign crops.
 
     Args:
         model: maps uint8 [n, h, w, 3] to logits; it is changed.
         crops: the training crops.
         config: how.
+        validation: crops to watch the averaged weights on after each epoch.
+        state: file that holds the state of an unfinished training; where it exists, training goes on from it.
         on_epoch: told of every finished epoch.
+        world: the processes that train together; each must be given the same crops.
 
     Returns:
-        The averaged model, on the CPU, in evaluation mode. On a CPU the same seed gives the same weights.
+        The averaged model. On a CPU the same seed gives the same weights, whether the training was interrupted
+        or not.
 
     Raises:
-        TrainingError: the loss is no longer a number, or the device is not there.
+        TrainingError: the loss is no longer a number, patience has nothing to watch, or the device is not there.
+        training.errors.CheckpointError: the state cannot be read or written, or belongs to another training.
     """
-    device = pick_device(config.device)
-    model.to(device).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    steps = max(1, len(crops) // config.batch_size)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=config.learning_rate, total_steps=steps * config.epochs
-    )
-    averaging = get_ema_multi_avg_fn(config.ema_decay)  # type: ignore[no-untyped-call]
-    averaged = AveragedModel(model, multi_avg_fn=averaging, use_buffers=True)
-    batches = _batches(crops, config, steps)
-    for epoch in range(1, config.epochs + 1):
-        losses, hits, seen = 0.0, 0, 0
-        for _ in range(steps):
-            images, labels = (tensor.to(device) for tensor in next(batches))
-            logits = model(images)
-            loss = F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            schedule.step()
-            averaged.update_parameters(model)
-            losses += loss.item() * len(labels)
-            hits += int((logits.argmax(dim=1) == labels).sum())
-            seen += len(labels)
-        if not np.isfinite(losses):
-            raise TrainingError(f"the loss is {losses} after epoch {epoch}: lower the learning rate")
+    config = config.suited_to(len(crops))
+    if config.patience and validation is None:
+        raise TrainingError("patience needs validation crops to watch: hold some out with --holdout")
+    fit = Fit(model, crops, config, world or World())
+    if state is not None and state.exists():
+        fit.restore(state)
+    batches = load_batches(fit.batches, fit.epoch * fit.steps, config.epochs * fit.steps, fit.workers)
+    while not fit.is_finished:
+        report = fit.run_epoch(batches)
+        if validation is not None:
+            report = fit.validate(report, validation)
+        fit.curve.append(report)
+        if state is not None and fit.world.is_main:
+            fit.save(state)
         if on_epoch is not None:
-            on_epoch(EpochReport(epoch, losses / seen, hits / seen, float(schedule.get_last_lr()[0])))
-    return averaged.module.cpu().eval()
+            on_epoch(report)
+    return Trained(fit.kept_model(), tuple(fit.curve), fit.kept_epoch)
+
+
+class Fit:
+    """All that changes while a network is trained."""
+
+    def __init__(self, model: nn.Module, crops: Crops, config: TrainingConfig, world: World) -> None:
+        self.config, self.world = config, world
+        self.device = pick_device(config.device)
+        self.precision = pick_precision(config.precision, self.device)
+        self.workers = pick_workers(config.workers, self.device)
+        self.batches = AugmentedBatches(crops, config.batch_size, config.balance, config.seed, (world.rank, world.size))
+        self.steps = max(1, len(crops) // config.batch_size)
+        total = self.steps * config.epochs
+        self.model = model.to(self.device).train()
+        self.parallel = DistributedDataParallel(self.model) if world.size > 1 else self.model
+        self.optimizer = torch.optim.AdamW(
+            model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+        )
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer, max_lr=config.learning_rate, total_steps=total
+        )
+        decay = 1 - 1 / max(1.0, config.averaging * total)
+        averaging = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+        self.averaged = AveragedModel(self.model, multi_avg_fn=averaging, use_buffers=True)
+        self.curve: list[EpochReport] = []
+        self.best: dict[str, Tensor] = {}
+        self.kept_epoch = 0
+        # What a saved state must agree on; where and with how many workers it is computed may change.
+        recipe = {key: value for key, value in asdict(config).items() if key not in ("device", "workers")}
+        self.identity = {**recipe, "precision": self.precision, "data": crops.fingerprint, "crops": len(crops)}
+
+    @property
+    def epoch(self) -> int:
+        """How many epochs are done."""
+        return len(self.curve)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all epochs are done, or none of the last ones was better."""
+        tired = self.config.patience and self.epoch - self.kept_epoch >= self.config.patience
+        return self.epoch >= self.config.epochs or bool(tired)
+
+    def run_epoch(self, batches: Iterator[tuple[Tensor, Tensor]]) -> EpochReport:
+        """Takes the steps of one epoch."""
+        # Dropout draws from PyTorch's own generator, which must not depend on where the training was resumed.
+        torch.manual_seed(
+            int(np.random.SeedSequence((self.config.seed, self.epoch, self.world.rank)).generate_state(1)[0])
+        )
+        self.model.train()
+        losses = hits = torch.zeros((), device=self.device, dtype=torch.float64)
+        seen, began = 0, time.perf_counter()
+        for _ in range(self.steps):
+            images, labels = next(batches)
+            loss, right = self.step(images, labels)
+            losses, hits = losses + loss * len(labels), hits + right
+            seen += len(labels)
+        mean = losses.item() / seen
+        if not np.isfinite(mean):
+            raise TrainingError(f"the loss is {mean} after epoch {self.epoch + 1}: lower the learning rate")
+        rate = seen * self.world.size / (time.perf_counter() - began)
+        if not self.config.patience:
+            self.kept_epoch = self.epoch + 1
+        return EpochReport(
+            self.epoch + 1, mean, hits.item() / seen, float(self.schedule.get_last_lr()[0]), round(rate, 1)
+        )
+
+    def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Learns from one batch; returns its mean loss and the number of right answers, both still on the device."""
+        images, labels = images.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            logits = self.parallel(images).float()
+        loss = F.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.schedule.step()
+        self.averaged.update_parameters(self.model)
+        return loss.detach(), (logits.detach().argmax(dim=1) == labels).sum()
+
+    def validate(self, report: EpochReport, validation: Crops) -> EpochReport:
+        """Adds the validation figures to a report, and keeps the weights where they are the best so far."""
+        labels = torch.from_numpy(validation.class_ids)
+        logits = predict_logits(self.averaged, torch.from_numpy(validation.images))
+        loss = F.cross_entropy(logits, labels)
+        if self.world.size > 1:  # all processes must stop in the same epoch
+            shared = loss.to(self.device)
+            distributed.broadcast(shared, 0)
+            loss = shared.cpu()
+        best = min((past.validation_loss or 0 for past in self.curve), default=float("inf"))
+        if self.config.patience and loss.item() < best:
+            self.best = {name: value.detach().clone() for name, value in self.averaged.module.state_dict().items()}
+            self.kept_epoch = report.epoch
+        accuracy = (logits.argmax(dim=1) == labels).double().mean().item()
+        return replace(report, validation_loss=loss.item(), validation_accuracy=accuracy)
+
+    def kept_model(self) -> nn.Module:
+        """Returns the network with the weights to keep, on the CPU, in evaluation mode."""
+        if self.best:
+            self.averaged.module.load_state_dict(self.best)
+        return self.averaged.module.cpu().eval()
+
+    def save(self, path: Path) -> None:
+        """Writes all that a later process needs to go on."""
+        tensors, groups = flatten_optimizer(self.optimizer)
+        schedule = {key: value for key, value in self.schedule.state_dict().items() if not callable(value)}
+        save_state(
+            path,
+            {
+                **with_prefix("model", self.model.state_dict()),
+                **with_prefix("averaged", self.averaged.state_dict()),
+                **with_prefix("best", self.best),
+                **tensors,
+            },
+            {
+                "identity": self.identity,
+                "groups": groups,
+                "schedule": schedule,
+                "curve": [asdict(report) for report in self.curve],
+                "kept_epoch": self.kept_epoch,
+            },
+        )
+
+    def restore(self, path: Path) -> None:
+        """Takes up the training that `save` wrote down."""
+        tensors, facts = load_state(path)
+        if facts.get("identity") != self.identity:
+            raise CheckpointError(
+                f"{path} belongs to a training with other settings or data: choose another --name, or remove it"
+            )
+        self.model.load_state_dict(without_prefix("model", tensors))
+        self.averaged.load_state_dict(without_prefix("averaged", tensors))
+        self.best = without_prefix("best", tensors)
+        restore_optimizer(self.optimizer, tensors, facts["groups"])
+        self.schedule.load_state_dict(facts["schedule"])
+        self.curve = [EpochReport(**report) for report in facts["curve"]]
+        self.kept_epoch = facts["kept_epoch"]
 
 
 def seed_everything(seed: int) -> None:
@@ -108,34 +297,3 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
-
-
-def pick_device(name: str) -> torch.device:
-    """Returns the named device, or for "auto" a GPU where there is one.
-
-    Raises:
-        TrainingError: the device does not exist here.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except Exception as error:  # every backend of PyTorch fails in a way of its own
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise TrainingError(f"no device {name!r} here ({reason}): use auto or cpu") from error
-    return device
-
-
-def _batches(crops: Crops, config: TrainingConfig, steps: int) -> Iterator[tuple[Tensor, Tensor]]:
-    rng = np.random.default_rng(config.seed)
-    augment = build_augmentation(config.seed)
-    counts = np.bincount(crops.class_ids)
-    weights = counts[crops.class_ids] ** -float(config.balance)
-    weights /= weights.sum()
-    while True:
-        # One draw an epoch without replacement within a batch would starve rare classes: draw with it.
-        order = rng.choice(len(crops), size=(steps, min(config.batch_size, len(crops))), p=weights)
-        for indices in order:
-            images = np.stack([augment(image) for image in crops.images[indices]])
-            yield torch.from_numpy(images), torch.from_numpy(crops.class_ids[indices])

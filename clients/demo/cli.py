@@ -16,7 +16,7 @@ def demo(
     runs: Annotated[Path, typer.Option(help="Folder of all runs and of MLflow's database.")] = Path("runs"),
     repository: Annotated[Path, typer.Option(help="Triton model repository.")] = Path("model_repository"),
     home: Annotated[Path, typer.Option(help="Where tritonserver is, or is to be installed.")] = Path(".tritonserver"),
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training crops.")] = 80,
+    epochs: Annotated[int, typer.Option(min=0, help="Passes over the training crops; 0: by their number.")] = 0,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the drawn data and of the training.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print summary.json instead of the table.")] = False,
 ) -> None:
@@ -32,12 +32,13 @@ def demo(
 
     from clients.demo.loop import run_demo
     from clients.demo.table import print_table
+    from training.interrupted import Recipe
     from training.train import TrainingConfig
 
     console = Console(stderr=as_json)
     name = name or f"demo-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    config = TrainingConfig(epochs=epochs, seed=seed)
-    summary = run_demo(data, config, name, runs, repository, home, console)
+    recipe = Recipe(TrainingConfig(epochs=epochs, seed=seed))
+    summary = run_demo(data, recipe, name, runs, repository, home, console)
     if as_json:
         typer.echo(json.dumps(summary, indent=2))
     else:

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -21,20 +21,22 @@ from export.run import export_classifier
 from serving.install import find_or_install
 from serving.server import running_server
 from training.data.gtsdb import load_gtsdb
-from training.data.records import Dataset
+from training.data.records import Dataset, Split
 from training.data.synthetic import write_gtsdb
+from training.interrupted import Recipe, check_name
 from training.progress import progress_bars
-from training.runs import ClassifierRun, check_name, run_training
-from training.train import TrainingConfig
+from training.runs import ClassifierRun, Listener, run_training
 
 DRAWN_TRAIN_SCENES, DRAWN_TEST_SCENES = 240, 60
+SPLITS: tuple[Split, ...] = ("train", "test")
+KIND = "gtsdb"  # of the data, drawn or real
 
 Probabilities = npt.NDArray[np.float32]
 
 
 def run_demo(
     data: Path | None,
-    config: TrainingConfig,
+    recipe: Recipe,
     name: str,
     runs: Path,
     repository: Path,
@@ -45,7 +47,7 @@ def run_demo(
 
     Args:
         data: GTSDB folder or zip; scenes are drawn where it is None.
-        config: of the training.
+        recipe: of the training.
         name: of the run.
         runs: folder of all runs.
         repository: folder of the Triton models.
@@ -67,17 +69,15 @@ def run_demo(
         raise ClientError(f"{repository} is a file: give a folder with --repository")
     with _stage("data", console, seconds):
         # First, so that a wrong path or platform is told before the training and not after it.
-        dataset = _load(data, runs, config.seed, console)
+        dataset = _load(data, runs, recipe.config.seed, console)
         console.print(f"  {_describe(dataset)}", highlight=False, soft_wrap=True)
-        for notice in dataset.notices:
-            console.print(f"  note: {notice}", highlight=False, soft_wrap=True)
     with _stage("server", console, seconds):
         installation = find_or_install(home, lambda what: console.print(f"  {what} ..."))
         console.print(f"  {installation.description}", highlight=False, soft_wrap=True)
     with _stage("train", console, seconds), progress_bars(console) as progress:
-        run = run_training(dataset, config, name, runs, progress=progress)
+        run = run_training([dataset], recipe, name, runs, Listener(progress, _teller(console)))
     with _stage("export", console, seconds):
-        manifest = export_classifier(run.checkpoint, repository, run.test_crops.images)
+        manifest = export_classifier(run.checkpoint, repository, run.data.tests[KIND].images)
         console.print(
             f"  {manifest.model} version {manifest.version}: parity with PyTorch on "
             f"{manifest.parity['samples']} images, largest difference {manifest.parity['max_difference']:.1e}",
@@ -86,14 +86,14 @@ def run_demo(
         )
     with _stage("serve", console, seconds):
         model_file = repository / manifest.model / str(manifest.version) / "model.onnx"
-        in_process = onnxruntime_predictor(model_file)(run.test_crops.images)
+        in_process = onnxruntime_predictor(model_file)(run.data.tests[KIND].images)
         with running_server(installation, repository, folder / "tritonserver.log") as server:
             console.print(
                 f"  ready on {server.grpc_url} (gRPC) and {server.http_url} (HTTP)", highlight=False, soft_wrap=True
             )
-            measurement = measure(server, manifest.model, manifest.version, run.test_crops.images)
+            measurement = measure(server, manifest.model, manifest.version, run.data.tests[KIND].images)
     answers = {
-        "pytorch": run.probabilities,
+        "pytorch": run.probabilities[KIND],
         "onnxruntime": in_process,
         "triton_grpc": measurement.probabilities["grpc"],
         "triton_http": measurement.probabilities["http"],
@@ -104,7 +104,7 @@ def run_demo(
         withdraw(repository, manifest.model, manifest.version)
         raise
     summary = _summarise(answers, run, manifest, measurement, model_file, folder, seconds)
-    summary["data"]["notices"] = list(dataset.notices)
+    summary["data"]["notices"] = list(run.data.notices)
     summary["backend"] = installation.description
     with _stage("report", console, seconds):
         write_report(folder, summary, dataset, run, manifest, measurement)
@@ -120,9 +120,20 @@ def _stage(name: str, console: Console, seconds: dict[str, float]) -> Iterator[N
     seconds[name] = round(time.perf_counter() - start, 2)
 
 
+def _teller(console: Console) -> Callable[[str], None]:
+    return lambda notice: console.print(f"  note: {notice}", highlight=False, soft_wrap=True)
+
+
 def _load(data: Path | None, runs: Path, seed: int, console: Console) -> Dataset:
     if data is not None:
-        return load_gtsdb(data)
+        dataset = load_gtsdb(data)
+        for split in SPLITS:
+            if not dataset.has_signs(split):
+                raise ClientError(
+                    f"{data} has no labelled signs in its {split} split: the demo needs both, training scenes 00000 to "
+                    "00599 and test scenes 00600 to 00899; give the whole FullIJCNN2013"
+                )
+        return dataset
     folder = runs / "data" / f"drawn-scenes-seed-{seed}"
     if not folder.exists():
         # Where another demo was faster, that is as good: the same seed draws the same scenes.
@@ -135,12 +146,12 @@ def _load(data: Path | None, runs: Path, seed: int, console: Console) -> Dataset
                 progress=lambda *counts: progress("drawing scenes", *counts),
             )
     notice = "these scenes are drawn: an accuracy on them says nothing about real roads"
-    return replace(load_gtsdb(folder), name=f"drawn scenes, seed {seed}", notices=(notice,))
+    return replace(load_gtsdb(folder), notices=(notice,))
 
 
 def _describe(dataset: Dataset) -> str:
     parts = []
-    for split in ("train", "test"):
+    for split in SPLITS:
         samples = dataset.split(split)
         boxes = sum(len(sample.boxes) for sample in samples)
         parts.append(f"{boxes} signs in {len(samples)} {split} scenes")
@@ -167,7 +178,7 @@ def _summarise(
     folder: Path,
     seconds: dict[str, float],
 ) -> dict[str, Any]:
-    truth = run.test_crops.class_ids
+    truth = run.data.tests[KIND].class_ids
     p50, p99 = np.percentile(measurement.latencies_ms["grpc"], (50, 99))
     http_p50, http_p99 = np.percentile(measurement.latencies_ms["http"], (50, 99))
     return {
@@ -177,8 +188,8 @@ def _summarise(
         "data": {
             "name": manifest.data["name"],
             "fingerprint": manifest.data["fingerprint"],
-            "train_crops": len(run.train_crops),
-            "test_crops": len(run.test_crops),
+            "train_crops": len(run.data.train),
+            "test_crops": len(run.data.tests[KIND]),
         },
         "accuracy": {name: float((each.argmax(axis=1) == truth).mean()) for name, each in answers.items()},
         "latency_ms": {"p50": round(float(p50), 3), "p99": round(float(p99), 3)},

@@ -21,6 +21,7 @@ from training.plots import ACCENT, RULE, SECOND, save_figure
 from training.preprocessing import decode
 from training.runs import ClassifierRun
 
+KIND = "gtsdb"  # of the data, drawn or real
 GALLERY = 28  # four full rows on a wide screen
 SCENE_WIDTH = 1100
 
@@ -45,11 +46,13 @@ def write_report(
         labels=LABELS,
         manifest=manifest,
         plots={
-            name: _embed_file(folder / "plots" / f"{name}.png") for name in ("curves", "confusion_matrix", "latencies")
+            "curves": _embed_file(folder / "plots" / "curves.png"),
+            "confusion_matrix": _embed_file(folder / "plots" / f"{KIND}_test" / "confusion_matrix.png"),
+            "latencies": _embed_file(folder / "plots" / "latencies.png"),
         },
         scene=_draw_scene(dataset, run),
         gallery=_gallery(run, _spread(run)),
-        mistakes=_gallery(run, run.evaluation.mistakes[:GALLERY]),
+        mistakes=_gallery(run, run.evaluations[KIND].mistakes[:GALLERY]),
         measured={"requests": REQUESTS, "clients": CLIENTS, "batch": BATCH},
     )
     (folder / "report.html").write_text(page)
@@ -57,8 +60,8 @@ def write_report(
 
 def _spread(run: ClassifierRun) -> npt.NDArray[np.int64]:
     """Returns held-out crops of as many classes as the gallery can show."""
-    _, first = np.unique(run.test_crops.class_ids, return_index=True)
-    rest = np.setdiff1d(np.arange(len(run.test_crops)), first)
+    _, first = np.unique(run.data.tests[KIND].class_ids, return_index=True)
+    rest = np.setdiff1d(np.arange(len(run.data.tests[KIND])), first)
     chosen: npt.NDArray[np.int64] = np.concatenate([first, rest])[:GALLERY]
     return chosen
 
@@ -66,13 +69,13 @@ def _spread(run: ClassifierRun) -> npt.NDArray[np.int64]:
 def _gallery(run: ClassifierRun, indices: npt.NDArray[np.int64]) -> list[dict[str, Any]]:
     cards = []
     for index in indices:
-        truth, predicted = int(run.test_crops.class_ids[index]), int(run.probabilities[index].argmax())
+        truth, predicted = int(run.data.tests[KIND].class_ids[index]), int(run.probabilities[KIND][index].argmax())
         cards.append(
             {
-                "picture": _embed(Image.fromarray(run.test_crops.images[index]), "PNG"),
+                "picture": _embed(Image.fromarray(run.data.tests[KIND].images[index]), "PNG"),
                 "truth": CLASS_NAMES[truth],
                 "predicted": CLASS_NAMES[predicted],
-                "score": float(run.probabilities[index, predicted]),
+                "score": float(run.probabilities[KIND][index, predicted]),
                 "right": truth == predicted,
             }
         )
@@ -81,7 +84,7 @@ def _gallery(run: ClassifierRun, indices: npt.NDArray[np.int64]) -> list[dict[st
 
 def _draw_scene(dataset: Dataset, run: ClassifierRun) -> str:
     """Draws the held-out scene with the most signs, each with the class that was predicted for it."""
-    names = run.test_crops.sources
+    names = run.data.tests[KIND].sources
     busiest = max(sorted(set(names)), key=names.count)
     sample = next(each for each in dataset.split("test") if each.image == busiest)
     picture = decode(dataset.read(sample))
@@ -91,11 +94,11 @@ def _draw_scene(dataset: Dataset, run: ClassifierRun) -> str:
     font = ImageFont.load_default(15)
     for index in (number for number, name in enumerate(names) if name == busiest):
         box = sample.boxes[index - names.index(busiest)]
-        right = run.probabilities[index].argmax() == run.test_crops.class_ids[index]
+        right = run.probabilities[KIND][index].argmax() == run.data.tests[KIND].class_ids[index]
         left, top, end, bottom = (scale * edge for edge in (box.left, box.top, box.right, box.bottom))
         draw.rectangle((left - 3, top - 3, end + 3, bottom + 3), outline="white", width=5)
         draw.rectangle((left - 2, top - 2, end + 2, bottom + 2), outline=ACCENT if right else SECOND, width=3)
-        text = CLASS_NAMES[int(run.probabilities[index].argmax())]
+        text = CLASS_NAMES[int(run.probabilities[KIND][index].argmax())]
         width = draw.textlength(text, font) + 10
         # Beside the sign: others often hang above or below it on the same pole.
         x = end + 6 if end + 6 + width < SCENE_WIDTH else left - 6 - width

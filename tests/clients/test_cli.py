@@ -19,7 +19,22 @@ def signs(*arguments: str, cwd: Path | None = None) -> "subprocess.CompletedProc
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["demo"], ["train"], ["train", "classifier"], ["export"], ["export", "onnx"], ["serve"], ["predict"]],
+    [
+        [],
+        ["demo"],
+        ["data"],
+        ["data", "fetch"],
+        ["data", "check"],
+        ["train"],
+        ["train", "classifier"],
+        ["train", "resume"],
+        ["train", "throughput"],
+        ["evaluate"],
+        ["export"],
+        ["export", "onnx"],
+        ["serve"],
+        ["predict"],
+    ],
 )
 def test_help_teaches(command: list[str]) -> None:
     result = signs(*command, "--help")

@@ -95,7 +95,7 @@ def test_the_version_leads_back_to_its_mlflow_run(summaries: list[dict[str, Any]
     client = mlflow.MlflowClient(f"sqlite:///{workspace / 'runs' / 'mlflow.db'}")
     run = client.get_run(manifest["source"]["run_id"])
     assert run.info.status == "FINISHED"
-    assert run.data.params["data_fingerprint"] == manifest["data"]["fingerprint"]
+    assert run.data.params["fingerprint"] == manifest["data"]["fingerprint"]
     challenger = client.get_model_version_by_alias("sign_classifier", "challenger")
     assert challenger.run_id == run.info.run_id
 

@@ -14,7 +14,7 @@ from training.checkpoint import CheckpointInfo, build_model, load_checkpoint, sa
 from training.errors import CheckpointError
 
 INFO = CheckpointInfo(
-    architecture="sign_classifier",
+    architecture="small_resnet",
     arguments={"widths": [8, 16], "dropout": 0.1},
     class_names=["stop", "Stra\u00dfe", "yield"],
     input_size=32,
@@ -85,7 +85,7 @@ def test_failing_half_way_leaves_nothing_behind(
 
 
 def test_info_that_is_no_json_leaves_nothing_behind(tmp_path: Path, model: nn.Module) -> None:
-    info = CheckpointInfo("sign_classifier", {"widths": {8, 16}}, ["stop"], 32, {})  # JSON has no sets
+    info = CheckpointInfo("small_resnet", {"widths": {8, 16}}, ["stop"], 32, {})  # JSON has no sets
 
     with pytest.raises((TypeError, CheckpointError)):
         save_checkpoint(tmp_path / "checkpoint", model, info)
@@ -153,7 +153,7 @@ def test_pickled_weights_are_refused(folder: Path, model: nn.Module) -> None:
         load_checkpoint(folder)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "null", "{}", '{"architecture": "sign_classifier"}', "\x00"])
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", "{}", '{"architecture": "small_resnet"}', "\x00"])
 def test_damaged_info_is_a_checkpoint_error(folder: Path, content: str) -> None:
     (folder / "model.json").write_text(content)
 
@@ -171,7 +171,9 @@ def test_info_that_is_no_text_is_a_checkpoint_error(folder: Path) -> None:
 def test_unknown_architecture_is_a_checkpoint_error_that_names_the_known(folder: Path) -> None:
     _change_info(folder, architecture="transformer")
 
-    with pytest.raises(CheckpointError, match="unknown architecture 'transformer': this version knows sign_classifier"):
+    with pytest.raises(
+        CheckpointError, match="unknown architecture 'transformer': this version knows small_resnet, resnet18"
+    ):
         load_checkpoint(folder)
 
 

@@ -1,14 +1,12 @@
 """Tests of the figures."""
 
-from pathlib import Path
+import json
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from training.data.classes import NUM_CLASSES
-from training.data.crops import Crops
-from training.evaluate import Evaluation, evaluate, fold_indices, save_confusion_matrix
+from training.evaluate import Evaluation, evaluate
 
 
 @pytest.fixture
@@ -49,6 +47,7 @@ def test_balanced_accuracy_leaves_out_classes_without_crops(evaluation: Evaluati
     assert evaluation.metrics() == {
         "accuracy": pytest.approx(4 / 7),
         "balanced_accuracy": pytest.approx((1 / 2 + 2 / 3 + 1 / 2) / 3),
+        "ece": pytest.approx(evaluation.reliability.expected_calibration_error),
     }
 
 
@@ -56,40 +55,13 @@ def test_flawless_predictions_have_no_mistakes() -> None:
     flawless = evaluate(np.eye(5, dtype=np.float32), np.arange(5))
 
     assert flawless.mistakes.tolist() == []
-    assert flawless.metrics() == {"accuracy": 1.0, "balanced_accuracy": 1.0}
+    assert flawless.metrics() == {"accuracy": 1.0, "balanced_accuracy": 1.0, "ece": 0.0}
 
 
-def test_confusion_matrix_is_a_picture_even_with_classes_that_have_no_crops(tmp_path: Path) -> None:
-    probabilities = np.eye(NUM_CLASSES, dtype=np.float32)[[1, 2, 2, 40]]
-    path = tmp_path / "plots" / "confusion_matrix.png"
+def test_all_figures_are_json_with_none_for_a_class_without_crops() -> None:
+    figures = json.loads(json.dumps(evaluate(np.eye(NUM_CLASSES, dtype=np.float32)[:3], np.array([0, 1, 1])).as_dict()))
 
-    save_confusion_matrix(evaluate(probabilities, np.array([1, 2, 3, 40])), path)
-
-    with Image.open(path) as image:
-        image.load()
-        assert image.format == "PNG"
-
-
-@pytest.mark.parametrize("folds", [2, 5, 24])
-def test_folds_hold_every_crop_once_and_keep_images_together(coloured_crops: Crops, folds: int) -> None:
-    parts = fold_indices(coloured_crops, folds, seed=0)
-
-    assert len(parts) == folds
-    assert sorted(np.concatenate(parts).tolist()) == list(range(len(coloured_crops)))
-    images = [{coloured_crops.sources[index] for index in part} for part in parts]
-    assert sum(len(names) for names in images) == len(set.union(*images)) == 24
-    assert max(len(names) for names in images) - min(len(names) for names in images) <= 1
-
-
-def test_folds_repeat_by_seed(coloured_crops: Crops) -> None:
-    def dealt(seed: int) -> list[list[int]]:
-        return [part.tolist() for part in fold_indices(coloured_crops, 4, seed)]
-
-    assert dealt(3) == dealt(3)
-    assert dealt(3) != dealt(4)
-
-
-@pytest.mark.parametrize("folds", [-1, 0, 1, 25])
-def test_folds_that_cannot_be_dealt_are_a_value_error(coloured_crops: Crops, folds: int) -> None:
-    with pytest.raises(ValueError, match=rf"{folds} folds of 24 images: choose 2 or more"):
-        fold_indices(coloured_crops, folds, seed=0)
+    assert (figures["samples"], figures["wrong"]) == (3, 1)
+    assert [each["recall"] for each in figures["classes"][:3]] == [1.0, 0.5, None]
+    assert figures["classes"][1] == {"class_id": 1, "name": "speed limit 30", "samples": 2, "recall": 0.5}
+    assert sum(map(sum, figures["confusion"])) == 3

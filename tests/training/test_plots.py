@@ -7,7 +7,8 @@ import pytest
 from matplotlib import pyplot as plt
 from PIL import Image
 
-from training.plots import draw_confusion_matrix, draw_curves
+from training.calibration import reliability
+from training.plots import draw_confusion_matrix, draw_curves, draw_mistakes, draw_recall, draw_reliability
 
 
 def _check_picture(path: Path) -> None:
@@ -49,3 +50,37 @@ def test_same_figures_give_the_same_picture(tmp_path: Path) -> None:
         draw_curves([2.0, 1.0], [0.1, 0.9], tmp_path / name)
 
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_curves_take_held_out_figures_of_fewer_epochs(tmp_path: Path) -> None:
+    draw_curves([2.0, 1.0, 0.5], [0.1, 0.9, 1.0], tmp_path / "curves.png", [(1.0, 0.5), (0.4, 1.0)])
+
+    _check_picture(tmp_path / "curves.png")
+
+
+@pytest.mark.parametrize("worst", [0.0, 0.995, 1.0])
+def test_recall_is_one_picture_without_the_classes_that_have_no_crops(tmp_path: Path, worst: float) -> None:
+    recall, counts = np.array([1.0, np.nan, worst] * 8), np.array([5, 0, 7] * 8)
+
+    draw_recall(recall, counts, ["a", "b", "c"] * 8, tmp_path / "recall.png")
+
+    _check_picture(tmp_path / "recall.png")
+
+
+def test_reliability_is_one_picture(tmp_path: Path) -> None:
+    probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]], dtype=np.float32)
+
+    draw_reliability(reliability(probabilities, np.array([0, 1, 1])), tmp_path / "reliability.png")
+
+    _check_picture(tmp_path / "reliability.png")
+
+
+@pytest.mark.parametrize("count", [0, 1, 9])
+def test_mistakes_are_one_picture(tmp_path: Path, count: int) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (count, 24, 24, 3), dtype=np.uint8)
+
+    draw_mistakes(images, [("is stop", "taken for give way")] * count, tmp_path / "mistakes.png")
+
+    with Image.open(tmp_path / "mistakes.png") as image:
+        assert min(image.size) > 50
+    assert plt.get_fignums() == []

@@ -9,20 +9,27 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from tests.training.tiny_gtsdb import TinyGtsdb
 from training.checkpoint import load_checkpoint
 from training.data.classes import CLASS_NAMES
 from training.data.crops import Crops
+from training.data.gather import open_sources
 from training.data.gtsdb import load_gtsdb
-from training.errors import DataError, TrainingError
-from training.models.classifier import predict_probabilities
-from training.progress import silent
-from training.runs import INPUT_SIZE, MODEL_NAME, cross_validate, run_training
+from training.data.records import Dataset
+from training.errors import CheckpointError, DataError, TrainingError
+from training.interrupted import Recipe
+from training.models.classifier import SignClassifier, predict_probabilities
+from training.runs import INPUT_SIZE, MODEL_NAME, ClassifierRun, Listener, cross_validate, resume_training, run_training
 from training.tracking import EXPERIMENT
-from training.train import TrainingConfig
+from training.train import EpochReport, TrainingConfig
 
-CONFIG = TrainingConfig(epochs=2, batch_size=4, device="cpu")
+RECIPE = Recipe(TrainingConfig(epochs=2, batch_size=4, device="cpu", precision="fp32", workers=0), holdout=0)
+
+
+def _with(**config: object) -> Recipe:
+    return replace(RECIPE, config=replace(RECIPE.config, **config))  # type: ignore[arg-type]
 
 
 def _client(runs: Path) -> mlflow.MlflowClient:
@@ -36,156 +43,318 @@ def _statuses(runs: Path) -> list[str]:
     return [run.info.status for run in _client(runs).search_runs([experiment.experiment_id])]
 
 
+def _sources(gtsdb: TinyGtsdb) -> list[Dataset]:
+    return [load_gtsdb(gtsdb.folder)]
+
+
+def _weights(run: ClassifierRun) -> bytes:
+    return (run.checkpoint / "weights.safetensors").read_bytes()
+
+
 def test_run_leaves_checkpoint_plots_record_and_registered_version(
     gtsdb: TinyGtsdb, runs: Path, tmp_path: Path
 ) -> None:
     calls: list[tuple[str, int, int]] = []
-    dataset = load_gtsdb(gtsdb.zip)
+    told: list[str] = []
+    listener = Listener(lambda *call: calls.append(call), told.append)
 
-    run = run_training(dataset, CONFIG, "first", runs, progress=lambda *call: calls.append(call))
+    run = run_training([load_gtsdb(gtsdb.zip)], RECIPE, "first", runs, listener)
 
     # what is returned
     assert run.folder == runs / "first"
     assert run.registered_version == "1"
-    assert run.probabilities.shape == (3, 43)
-    assert (len(run.train_crops), len(run.test_crops)) == (8, 3)
-    assert run.metrics.keys() == {"test_accuracy", "test_balanced_accuracy"}
-    assert run.metrics["test_accuracy"] == run.evaluation.accuracy
+    assert run.probabilities["gtsdb"].shape == (3, 43)
+    assert (len(run.data.train), len(run.data.tests["gtsdb"])) == (8, 3)
+    assert run.metrics.keys() == {"gtsdb_test_accuracy", "gtsdb_test_balanced_accuracy", "gtsdb_test_ece"}
+    assert run.metrics["gtsdb_test_accuracy"] == run.evaluations["gtsdb"].accuracy
 
     # the checkpoint
     model, info = load_checkpoint(run.checkpoint)
     assert sorted(path.name for path in run.checkpoint.iterdir()) == ["model.json", "weights.safetensors"]
-    assert (info.architecture, info.input_size, info.run_id) == (MODEL_NAME, INPUT_SIZE, run.run_id)
+    assert (info.architecture, info.input_size, info.run_id) == ("small_resnet", INPUT_SIZE, run.run_id)
     assert info.class_names == list(CLASS_NAMES)
-    assert info.data == {"name": "gtsdb=FullIJCNN2013.zip", "fingerprint": run.train_crops.fingerprint}
+    assert info.data == {
+        "name": "gtsdb=FullIJCNN2013.zip",
+        "fingerprint": run.data.train.fingerprint,
+        "leaked_tracks": "none known",
+    }
     assert info.metrics == run.metrics
-    again = predict_probabilities(model, torch.from_numpy(run.test_crops.images)).numpy()
-    assert np.array_equal(again, run.probabilities)
+    again = predict_probabilities(model, torch.from_numpy(run.data.tests["gtsdb"].images)).numpy()
+    assert np.array_equal(again, run.probabilities["gtsdb"])
 
     # the plots
-    for name in ("curves.png", "confusion_matrix.png"):
+    pictures = {path.relative_to(run.folder / "plots").as_posix() for path in run.folder.rglob("*.png")}
+    assert pictures == {
+        "curves.png",
+        *(f"gtsdb_test/{name}.png" for name in ("confusion_matrix", "recall", "reliability", "mistakes")),
+    }
+    for name in pictures:
         with Image.open(run.folder / "plots" / name) as image:
             image.load()
             assert image.format == "PNG"
-    curve = json.loads((run.folder / "plots" / "curves.json").read_text())
-    assert [report["epoch"] for report in curve] == [1, 2]
+    curves = json.loads((run.folder / "plots" / "curves.json").read_text())
+    assert [report["epoch"] for report in curves["train"]] == [1, 2]
+    figures = json.loads((run.folder / "plots" / "gtsdb_test" / "evaluation.json").read_text())
+    assert figures["accuracy"] == run.metrics["gtsdb_test_accuracy"]
+    assert len(figures["mistakes"]) == figures["wrong"]
 
     # the record
     client = _client(runs)
     recorded = client.get_run(run.run_id)
     assert (recorded.info.run_name, recorded.info.status) == ("first", "FINISHED")
-    assert recorded.data.params["epochs"] == "2"
-    assert recorded.data.params["seed"] == "0"
-    assert recorded.data.params["data_fingerprint"] == run.train_crops.fingerprint
-    assert recorded.data.metrics["test_accuracy"] == pytest.approx(run.metrics["test_accuracy"])
-    for key in ("train_loss", "train_accuracy", "train_learning_rate"):
+    expected = {"epochs": "2", "seed": "0", "architecture": "small_resnet", "holdout": "0"}
+    assert recorded.data.params.items() >= expected.items()
+    assert recorded.data.params["fingerprint"] == run.data.train.fingerprint
+    for key, value in run.metrics.items():
+        assert recorded.data.metrics[key] == pytest.approx(value)
+    for key in ("train_loss", "train_accuracy", "train_learning_rate", "train_images_per_second"):
         assert [metric.step for metric in client.get_metric_history(run.run_id, key)] == [1, 2]
     artifacts = {file.path for folder in ("plots", "checkpoint") for file in client.list_artifacts(run.run_id, folder)}
-    assert artifacts == {
-        "plots/curves.png",
-        "plots/confusion_matrix.png",
-        "plots/curves.json",
-        "checkpoint/model.json",
-        "checkpoint/weights.safetensors",
-    }
+    assert {"plots/curves.png", "plots/gtsdb_test", "checkpoint/model.json"} <= artifacts
 
     # the registered version
     version = client.get_model_version_by_alias(MODEL_NAME, "challenger")
     assert (str(version.version), version.run_id) == ("1", run.run_id)
-    assert version.tags["test_accuracy"] == f"{run.metrics['test_accuracy']:.6f}"
+    assert version.tags["gtsdb_test_accuracy"] == f"{run.metrics['gtsdb_test_accuracy']:.6f}"
     source = Path(mlflow.artifacts.download_artifacts(version.source, dst_path=str(tmp_path / "copy")))
-    weights = "weights.safetensors"
-    assert (source / weights).read_bytes() == (run.checkpoint / weights).read_bytes()
+    assert (source / "weights.safetensors").read_bytes() == _weights(run)
 
-    # the progress
-    for what, total in (("reading training scenes", 4), ("reading test scenes", 2), ("training epochs", 2)):
+    # the progress, and nothing to be told
+    for what, total in (("reading gtsdb training images", 4), ("reading gtsdb test images", 2), ("train: epochs", 2)):
         assert [call for call in calls if call[0] == what][-1] == (what, total, total)
+    assert told == []
 
 
 def test_same_run_again_is_bit_identical_and_the_next_version(gtsdb: TinyGtsdb, runs: Path) -> None:
-    config = replace(CONFIG, epochs=1)
-    first = run_training(load_gtsdb(gtsdb.zip), config, "first", runs)
-    second = run_training(load_gtsdb(gtsdb.folder), config, "second", runs)
+    first = run_training([load_gtsdb(gtsdb.zip)], _with(epochs=1), "first", runs)
+    second = run_training([load_gtsdb(gtsdb.folder)], _with(epochs=1), "second", runs)
 
-    weights = [(run.checkpoint / "weights.safetensors").read_bytes() for run in (first, second)]
-    assert weights[0] == weights[1]
+    assert _weights(first) == _weights(second)
     assert [first.registered_version, second.registered_version] == ["1", "2"]
+
+
+def test_hold_out_is_watched_calibrates_and_is_learned_from_at_last(gtsdb: TinyGtsdb, runs: Path) -> None:
+    calls: list[tuple[str, int, int]] = []
+    recipe = replace(_with(epochs=1), holdout=0.5)
+
+    run = run_training(_sources(gtsdb), recipe, "first", runs, Listener(lambda *call: calls.append(call)))
+
+    assert {"validation_accuracy", "temperature"} <= run.metrics.keys()
+    assert isinstance(run.model, SignClassifier)
+    assert float(run.model.temperature) == pytest.approx(run.metrics["temperature"])
+    assert ("refit: epochs", 1, 1) in calls
+    curves = json.loads((run.folder / "plots" / "curves.json").read_text())
+    assert curves["train"][0]["validation_loss"] > 0
+    assert curves["refit"][0]["validation_loss"] is None
+    assert "validation_loss" in _client(runs).get_run(run.run_id).data.metrics
+
+
+def test_without_a_refit_the_watched_network_is_kept(gtsdb: TinyGtsdb, runs: Path) -> None:
+    recipe = replace(_with(epochs=1), holdout=0.5, refit=False)
+
+    run = run_training(_sources(gtsdb), recipe, "first", runs)
+
+    assert json.loads((run.folder / "plots" / "curves.json").read_text()).keys() == {"train"}
+    assert "temperature" in run.metrics
+
+
+def test_hold_out_that_no_class_can_spare_is_left_out(gtsdb: TinyGtsdb, runs: Path) -> None:
+    run = run_training(_sources(gtsdb), replace(_with(epochs=1), holdout=0.1), "first", runs)
+
+    assert "temperature" not in run.metrics
+
+
+class _KilledError(BaseException):
+    """Stands for a kill -9, which no process survives to tell; that one is in the tests of the command line."""
+
+
+@pytest.mark.parametrize("stage", ["fold 1 of 2", "train", "refit"])
+def test_interrupted_run_is_resumed_to_the_same_result(gtsdb: TinyGtsdb, runs: Path, stage: str) -> None:
+    recipe, specs = replace(RECIPE, holdout=0.5, folds=2), [f"gtsdb={gtsdb.folder}"]
+    whole = run_training(open_sources(specs), recipe, "whole", runs, specs=specs)
+
+    def interrupt(what: str, done: int, total: int) -> None:
+        if (what, done) == (f"{stage}: epochs", 1):
+            raise _KilledError
+
+    with pytest.raises(_KilledError):
+        run_training(open_sources(specs), recipe, "cut", runs, Listener(interrupt), specs)
+    with pytest.raises(TrainingError, match=r"was interrupted: `signs train resume cut` goes on"):
+        run_training(open_sources(specs), recipe, "cut", runs, specs=specs)
+    resumed = resume_training("cut", runs)
+
+    assert _weights(resumed) == _weights(whole)
+    assert resumed.metrics == whole.metrics
+    assert sorted(path.name for path in resumed.folder.iterdir()) == ["checkpoint", "plots"]
+    assert sorted(_statuses(runs)) == ["FINISHED", "FINISHED"]
+    with pytest.raises(TrainingError, match="is finished"):
+        resume_training("cut", runs)
+
+
+def test_run_that_was_never_begun_cannot_be_resumed(runs: Path) -> None:
+    with pytest.raises(TrainingError, match="there is no interrupted run 'cut'"):
+        resume_training("cut", runs)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"specs": [], "recipe": {"config": {"lr": 1}}, "run_id": ""}'])
+def test_damaged_settings_are_a_training_error(runs: Path, content: str) -> None:
+    (runs / "cut").mkdir()
+    (runs / "cut" / "run.json").write_text(content)
+
+    with pytest.raises(TrainingError, match=r"run\.json cannot be used"):
+        resume_training("cut", runs)
+
+
+def test_full_disk_keeps_what_is_there_to_go_on_with(
+    gtsdb: TinyGtsdb, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The full disk is simulated: filling a real one would disturb the machine."""
+    from training import state
+
+    specs = [f"gtsdb={gtsdb.folder}"]
+    whole = run_training(open_sources(specs), RECIPE, "whole", runs, specs=specs)
+    writes = [0]
+
+    def fill(*arguments: object, **named: object) -> None:
+        writes[0] += 1
+        if writes[0] == 2:
+            raise OSError(28, "No space left on device")
+        save_file(*arguments, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(state, "save_file", fill)
+        with pytest.raises(CheckpointError, match=r"No space left on device.*`signs train resume` goes on"):
+            run_training(open_sources(specs), RECIPE, "cut", runs, specs=specs)
+
+    assert not list((runs / "cut").rglob(".staging-*"))
+    assert _weights(resume_training("cut", runs)) == _weights(whole)
 
 
 def test_taken_name_is_a_training_error_and_changes_nothing(gtsdb: TinyGtsdb, runs: Path) -> None:
     (runs / "first" / "checkpoint").mkdir(parents=True)
 
     with pytest.raises(TrainingError, match=r"there is a run 'first' in .* already: choose another --name"):
-        run_training(load_gtsdb(gtsdb.folder), CONFIG, "first", runs)
+        run_training(_sources(gtsdb), RECIPE, "first", runs)
     assert _statuses(runs) == []
     assert list((runs / "first" / "checkpoint").iterdir()) == []
 
 
 def test_data_that_cannot_be_used_is_a_data_error_before_anything_is_recorded(gtsdb: TinyGtsdb, runs: Path) -> None:
-    for path in gtsdb.folder.glob("006*.jpg"):
+    for path in gtsdb.folder.glob("000*.jpg"):
         path.unlink()
 
-    with pytest.raises(DataError, match="no labelled signs in its test split"):
-        run_training(load_gtsdb(gtsdb.folder), CONFIG, "first", runs)
+    with pytest.raises(DataError, match="no labelled training signs"):
+        run_training(_sources(gtsdb), RECIPE, "first", runs)
     assert _statuses(runs) == []
     assert not (runs / "first").exists()
 
 
-def test_diverging_run_is_a_training_error_and_ends_failed_without_a_checkpoint(gtsdb: TinyGtsdb, runs: Path) -> None:
+def test_data_without_a_test_split_is_trained_on_and_told(gtsdb: TinyGtsdb, runs: Path) -> None:
+    for path in gtsdb.folder.glob("006*.jpg"):
+        path.unlink()
+    told: list[str] = []
+
+    run = run_training(_sources(gtsdb), _with(epochs=1), "first", runs, Listener(tell=told.append))
+
+    assert run.evaluations == {}
+    assert run.checkpoint.is_dir()
+    assert any("no test signs" in notice for notice in told)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "problem"),
+    [
+        (replace(RECIPE, architecture="transformer"), "unknown architecture 'transformer'"),
+        (_with(device="abacus"), "no device 'abacus' here"),
+        (_with(precision="fp8"), "no precision 'fp8'"),
+    ],
+)
+def test_setting_that_cannot_be_is_told_before_the_data_is_read(runs: Path, recipe: Recipe, problem: str) -> None:
+    def read(_: object) -> bytes:
+        pytest.fail("the data must not be read")
+
+    with pytest.raises(TrainingError, match=problem):
+        run_training([Dataset("gtsdb=x", (), read)], recipe, "first", runs)
+    assert not (runs / "first").exists()
+
+
+@pytest.mark.parametrize("specs", [[], ["given"]])
+def test_diverging_run_is_a_training_error_and_ends_failed_without_a_trace(
+    gtsdb: TinyGtsdb, runs: Path, specs: list[str]
+) -> None:
     with pytest.raises(TrainingError, match="lower the learning rate"):
-        run_training(load_gtsdb(gtsdb.folder), replace(CONFIG, learning_rate=1e30), "first", runs)
+        run_training(_sources(gtsdb), _with(learning_rate=1e30), "first", runs, specs=specs)
 
     assert _statuses(runs) == ["FAILED"]
     assert not (runs / "first").exists()
 
 
-def test_failed_name_can_be_used_again(gtsdb: TinyGtsdb, runs: Path) -> None:
-    dataset = load_gtsdb(gtsdb.folder)
-    with pytest.raises(TrainingError, match="lower the learning rate"):
-        run_training(dataset, replace(CONFIG, learning_rate=1e30), "first", runs)
-
-    assert run_training(dataset, replace(CONFIG, epochs=1), "first", runs).checkpoint.is_dir()
-    assert sorted(_statuses(runs)) == ["FAILED", "FINISHED"]
-
-
-def test_server_that_is_down_is_a_training_error(
+def test_server_that_is_down_costs_the_record_and_not_the_run(
     gtsdb: TinyGtsdb, tmp_path: Path, fresh_tracker: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    told: list[str] = []
 
-    with pytest.raises(TrainingError, match=r"MLflow at http://127\.0\.0\.1:1 cannot be used"):
-        run_training(load_gtsdb(gtsdb.folder), CONFIG, "first", tmp_path / "runs")
-    assert not (tmp_path / "runs" / "first").exists()
+    run = run_training(_sources(gtsdb), RECIPE, "first", tmp_path / "runs", Listener(tell=told.append))
+
+    assert (run.run_id, run.registered_version) == ("", "")
+    assert load_checkpoint(run.checkpoint)[1].metrics == run.metrics
+    assert len(told) == 1 and "training goes on unrecorded" in told[0]
 
 
 def test_folds_are_cross_validated_and_recorded(gtsdb: TinyGtsdb, runs: Path) -> None:
     calls: list[tuple[str, int, int]] = []
-    config = replace(CONFIG, epochs=1)
 
     run = run_training(
-        load_gtsdb(gtsdb.folder), config, "folded", runs, folds=2, progress=lambda *call: calls.append(call)
+        _sources(gtsdb), replace(_with(epochs=1), folds=2), "folded", runs, Listener(lambda *call: calls.append(call))
     )
 
     accuracy = run.metrics["cross_validated_accuracy"]
     assert accuracy in {hits / 8 for hits in range(9)}
+    assert "temperature" in run.metrics
     assert _client(runs).get_run(run.run_id).data.metrics["cross_validated_accuracy"] == pytest.approx(accuracy)
     assert load_checkpoint(run.checkpoint)[1].metrics["cross_validated_accuracy"] == accuracy
     for number in (1, 2):
-        assert (f"fold {number} of 2: training epochs", 1, 1) in calls
+        assert (f"fold {number} of 2: epochs", 1, 1) in calls
 
 
 @pytest.mark.parametrize("folds", [1, 5])
 def test_folds_that_cannot_be_dealt_are_a_training_error(gtsdb: TinyGtsdb, runs: Path, folds: int) -> None:
     with pytest.raises(TrainingError, match=rf"cannot cross-validate: {folds} folds of 4 images"):
-        run_training(load_gtsdb(gtsdb.folder), CONFIG, "folded", runs, folds=folds)
+        run_training(_sources(gtsdb), replace(RECIPE, folds=folds), "folded", runs)
     assert _statuses(runs) == ["FAILED"]
 
 
-def test_cross_validation_repeats(coloured_crops: Crops) -> None:
-    config = replace(CONFIG, epochs=1, batch_size=16)
+def test_cross_validation_answers_for_each_crop_by_a_network_that_has_not_seen_its_image(
+    coloured_crops: Crops,
+) -> None:
+    asked: list[set[str]] = []
 
-    first, second = (cross_validate(coloured_crops, config, 2, silent) for _ in range(2))
+    class Remembers(torch.nn.Module):
+        """Answers with class 1 for every image it was given, else with class 0."""
 
-    assert first == second
-    assert 0 <= first <= 1
+        def __init__(self, crops: Crops) -> None:
+            super().__init__()
+            self.dummy = torch.nn.Parameter(torch.zeros(()))
+            self.seen = {image.tobytes() for image in crops.images}
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            seen = torch.tensor([image.numpy().tobytes() in self.seen for image in images])
+            return torch.nn.functional.one_hot(seen.long(), 43).float()
+
+    def fit(stage: str, part: Crops) -> torch.nn.Module:
+        asked.append(set(part.sources))
+        return Remembers(part)
+
+    logits = cross_validate(fit, coloured_crops, 3, seed=0)
+
+    assert logits.argmax(dim=1).tolist() == [0] * len(coloured_crops)
+    assert len(asked) == 3 and all(len(sources) == 16 for sources in asked)
+
+
+def test_curve_reports_are_json(gtsdb: TinyGtsdb, runs: Path) -> None:
+    run = run_training(_sources(gtsdb), _with(epochs=1), "first", runs)
+
+    (report,) = json.loads((run.folder / "plots" / "curves.json").read_text())["train"]
+    assert EpochReport(**report).epoch == 1

@@ -8,15 +8,11 @@ import pytest
 from mlflow.entities import Run
 
 from training.errors import TrainingError
-from training.tracking import (
-    EXPERIMENT,
-    default_tracking_uri,
-    git_commit,
-    log_files,
-    log_metrics,
-    register_checkpoint,
-    tracked_run,
-)
+from training.tracking import EXPERIMENT, default_tracking_uri, git_commit, tracked_run
+
+
+def _fail(notice: str) -> None:
+    pytest.fail(f"nothing is to be told, but it was: {notice}")
 
 
 def _recorded(runs: Path) -> list[Run]:
@@ -26,23 +22,25 @@ def _recorded(runs: Path) -> list[Run]:
 
 
 def test_finished_block_leaves_a_finished_run_with_its_parameters(runs: Path) -> None:
-    with tracked_run("first", runs, {"epochs": 3, "device": "cpu"}) as run_id:
-        log_metrics({"loss": 2.0}, step=1)
-        log_metrics({"loss": 1.0}, step=2)
-        log_metrics({"accuracy": 0.5})
+    with tracked_run("first", runs, {"epochs": 3, "device": "cpu"}, _fail) as tracker:
+        tracker.log_metrics({"loss": 2.0}, step=1)
+        tracker.log_metrics({"loss": 1.0}, step=2)
+        tracker.log_metrics({"accuracy": 0.5})
 
+    run_id = tracker.run_id
     (run,) = _recorded(runs)
     assert run.info.run_id == run_id
     assert (run.info.run_name, run.info.status) == ("first", "FINISHED")
     assert run.data.params == {"epochs": "3", "device": "cpu", "git_commit": git_commit()}
-    assert run.data.metrics == {"loss": 1.0, "accuracy": 0.5}
+    learned = {key: value for key, value in run.data.metrics.items() if not key.startswith("system/")}
+    assert learned == {"loss": 1.0, "accuracy": 0.5}
     history = mlflow.MlflowClient(f"sqlite:///{runs / 'mlflow.db'}").get_metric_history(run_id, "loss")
     assert [(metric.step, metric.value) for metric in history] == [(1, 2.0), (2, 1.0)]
 
 
 @pytest.mark.parametrize("error", [RuntimeError, TrainingError, KeyboardInterrupt])
 def test_failing_block_leaves_a_failed_run_and_its_error(runs: Path, error: type[BaseException]) -> None:
-    with pytest.raises(error, match="in the block"), tracked_run("first", runs, {}):
+    with pytest.raises(error, match="in the block"), tracked_run("first", runs, {}, _fail):
         raise error("in the block")
 
     (run,) = _recorded(runs)
@@ -52,27 +50,36 @@ def test_failing_block_leaves_a_failed_run_and_its_error(runs: Path, error: type
 
 def test_runs_one_after_the_other_share_an_experiment(runs: Path) -> None:
     for name in ("first", "second"):
-        with tracked_run(name, runs, {}):
+        with tracked_run(name, runs, {}, _fail):
             pass
 
     assert {run.info.run_name for run in _recorded(runs)} == {"first", "second"}
     assert len({run.info.experiment_id for run in _recorded(runs)}) == 1
 
 
+def test_interrupted_run_is_taken_up_again(runs: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), tracked_run("first", runs, {"epochs": 3}, _fail) as tracker:
+        tracker.log_metrics({"loss": 2.0}, step=1)
+        raise KeyboardInterrupt
+    with tracked_run("first", runs, {"epochs": 3}, _fail, tracker.run_id) as again:
+        again.log_metrics({"loss": 1.0}, step=2)
+
+    (run,) = _recorded(runs)
+    assert (run.info.run_id, run.info.run_name, run.info.status) == (tracker.run_id, "first", "FINISHED")
+    assert run.data.metrics["loss"] == 1.0
+
+
 def test_files_lie_below_the_folder_of_runs(runs: Path, tmp_path: Path) -> None:
     (tmp_path / "plots").mkdir()
     (tmp_path / "plots" / "a.txt").write_text("a")
-    (tmp_path / "alone.txt").write_text("b")
 
-    with tracked_run("first", runs, {}) as run_id:
-        log_files(tmp_path / "plots", "plots")
-        log_files(tmp_path / "alone.txt", "texts")
+    with tracked_run("first", runs, {}, _fail) as tracker:
+        tracker.log_files(tmp_path / "plots")
 
-    stored = {path.name: path for path in (runs / "artifacts").rglob("*.txt")}
-    assert {name: path.read_text() for name, path in stored.items()} == {"a.txt": "a", "alone.txt": "b"}
-    assert all(run_id in path.parts for path in stored.values())
-    assert stored["a.txt"].parent.name == "plots"
-    assert stored["alone.txt"].parent.name == "texts"
+    (stored,) = (runs / "artifacts").rglob("*.txt")
+    assert stored.read_text() == "a"
+    assert stored.parent.name == "plots"
+    assert tracker.run_id in stored.parts
 
 
 def test_registered_versions_count_up_and_the_newest_is_challenger(runs: Path, tmp_path: Path) -> None:
@@ -80,24 +87,33 @@ def test_registered_versions_count_up_and_the_newest_is_challenger(runs: Path, t
     (tmp_path / "checkpoint" / "weights.safetensors").write_bytes(b"weights")
     versions = []
     for name in ("first", "second"):
-        with tracked_run(name, runs, {}) as run_id:
-            log_files(tmp_path / "checkpoint", "checkpoint")
-            versions.append(register_checkpoint("sign_classifier", run_id, {"test_accuracy": 0.5}))
+        with tracked_run(name, runs, {}, _fail) as tracker:
+            tracker.log_files(tmp_path / "checkpoint")
+            versions.append(tracker.register_checkpoint("sign_classifier", {"test_accuracy": 0.5}))
 
     client = mlflow.MlflowClient(f"sqlite:///{runs / 'mlflow.db'}")
     challenger = client.get_model_version_by_alias("sign_classifier", "challenger")
     assert versions == ["1", "2"]
     assert str(challenger.version) == "2"
-    assert challenger.run_id == run_id
+    assert challenger.run_id == tracker.run_id
     assert challenger.tags == {"test_accuracy": "0.500000"}
     downloaded = Path(mlflow.artifacts.download_artifacts(challenger.source, dst_path=str(tmp_path / "copy")))
     assert (downloaded / "weights.safetensors").read_bytes() == b"weights"
 
 
+def test_system_metrics_are_recorded(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.1")
+    with tracked_run("first", runs, {}, _fail):
+        time.sleep(1.5)
+
+    (run,) = _recorded(runs)
+    assert {"system/cpu_utilization_percentage", "system/system_memory_usage_megabytes"} <= run.data.metrics.keys()
+
+
 def test_folder_of_runs_is_made(tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{runs / 'mlflow.db'}")
 
-    with tracked_run("first", tmp_path / "new" / "folder", {}):
+    with tracked_run("first", tmp_path / "new" / "folder", {}, _fail):
         pass
 
     assert (tmp_path / "new" / "folder").is_dir()
@@ -113,54 +129,64 @@ def test_tracking_uri_comes_from_the_environment_or_the_folder(
 
 
 def test_second_folder_of_runs_in_one_process_has_its_own_database(runs: Path, tmp_path: Path) -> None:
-    with tracked_run("first", runs, {}):
+    with tracked_run("first", runs, {}, _fail):
         pass
 
     assert default_tracking_uri(tmp_path / "other") == f"sqlite:///{tmp_path.resolve()}/other/mlflow.db"
 
 
-def test_server_that_is_down_is_a_training_error_soon(
-    tmp_path: Path, fresh_tracker: None, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("uri", ["http://127.0.0.1:1", "carrier-pigeon://coop"])
+def test_training_goes_on_where_no_server_answers_and_says_so(
+    tmp_path: Path, fresh_tracker: None, monkeypatch: pytest.MonkeyPatch, uri: str
 ) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    begin = time.monotonic()
+    told: list[str] = []
 
-    with (
-        pytest.raises(
-            TrainingError, match=r"MLflow at http://127\.0\.0\.1:1 cannot be used .*check MLFLOW_TRACKING_URI"
-        ),
-        tracked_run("first", tmp_path, {}),
-    ):
-        pytest.fail("the block must not run")
+    with tracked_run("first", tmp_path, {}, told.append) as tracker:
+        tracker.log_metrics({"loss": 1.0})
+        tracker.log_files(tmp_path)
+        assert tracker.register_checkpoint("sign_classifier", {}) == ""
 
-    assert time.monotonic() - begin < 10
-
-
-def test_tracking_uri_of_an_unknown_kind_is_a_training_error(
-    tmp_path: Path, fresh_tracker: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "carrier-pigeon://coop")
-
-    with (
-        pytest.raises(TrainingError, match="MLflow at carrier-pigeon://coop cannot be used"),
-        tracked_run("first", tmp_path, {}),
-    ):
-        pytest.fail("the block must not run")
+    assert tracker.run_id == ""
+    (notice,) = told
+    assert f"MLflow at {uri} cannot be used" in notice
+    assert "training goes on unrecorded. Check MLFLOW_TRACKING_URI" in notice
 
 
-def test_damaged_database_is_a_training_error(runs: Path) -> None:
+def test_training_goes_on_with_a_damaged_database(runs: Path) -> None:
     (runs / "mlflow.db").write_bytes(b"not a database" * 1000)
+    told: list[str] = []
 
-    with pytest.raises(TrainingError), tracked_run("first", runs, {}):
-        pytest.fail("the block must not run")
+    with tracked_run("first", runs, {}, told.append) as tracker:
+        tracker.log_metrics({"loss": 1.0})
+
+    assert len(told) == 1
 
 
-def test_file_in_place_of_the_folder_of_runs_is_a_training_error(tmp_path: Path, fresh_tracker: None) -> None:
+def test_server_that_goes_down_is_told_once_and_training_goes_on(runs: Path) -> None:
+    told: list[str] = []
+    with tracked_run("first", runs, {}, told.append) as tracker:
+        tracker.log_metrics({"loss": 1.0})
+        (runs / "mlflow.db").write_bytes(b"not a database" * 1000)
+        for step in range(3):
+            tracker.log_metrics({"loss": 0.5}, step=step)
+        tracker.log_files(runs)
+        assert tracker.register_checkpoint("sign_classifier", {}) == ""
+
+    (notice,) = told
+    assert "has failed" in notice
+    assert "training goes on" in notice
+
+
+def test_file_in_place_of_the_folder_of_runs_is_told(tmp_path: Path, fresh_tracker: None) -> None:
     (tmp_path / "runs").write_text("a file")
+    told: list[str] = []
 
-    with pytest.raises(TrainingError), tracked_run("first", tmp_path / "runs", {}):
-        pytest.fail("the block must not run")
+    with tracked_run("first", tmp_path / "runs", {}, told.append):
+        pass
+
+    assert len(told) == 1
 
 
 def test_git_commit_is_a_hash_or_empty() -> None:

@@ -1,8 +1,11 @@
 """Tests of `signs train`."""
 
 import json
+import os
 import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -41,7 +44,7 @@ def _problem(captured: str) -> str:
 
 def test_data_of_another_form_is_one_line(signs: Signs, capsys: pytest.CaptureFixture[str]) -> None:
     assert signs("train", "classifier", "--data", "nonsense") == 1
-    assert "give gtsdb=PATH or gtsrb=PATH" in _problem(capsys.readouterr().err)
+    assert "gtsdb=PATH" in _problem(capsys.readouterr().err)
 
 
 def test_missing_data_option_ends_with_code_2(signs: Signs, capsys: pytest.CaptureFixture[str]) -> None:
@@ -49,7 +52,10 @@ def test_missing_data_option_ends_with_code_2(signs: Signs, capsys: pytest.Captu
     assert "--data" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("option", "value"), [("--epochs", "0"), ("--epochs", "many"), ("--folds", "-1")])
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--epochs", "-1"), ("--holdout", "0.9"), ("--workers", "-1"), ("--epochs", "many"), ("--folds", "-1")],
+)
 def test_number_out_of_range_ends_with_code_2(
     signs: Signs, capsys: pytest.CaptureFixture[str], option: str, value: str
 ) -> None:
@@ -98,8 +104,8 @@ def test_trained_classifier_is_printed_as_json_alone(
     result = json.loads(captured.out)
     assert result["checkpoint"] == str(runs / "tiny" / "checkpoint")
     assert load_checkpoint(Path(result["checkpoint"]))[1].run_id == result["run_id"]
-    assert result["metrics"].keys() == {"test_accuracy", "test_balanced_accuracy"}
-    assert "training epochs" in captured.err
+    assert result["metrics"].keys() == {"gtsdb_test_accuracy", "gtsdb_test_balanced_accuracy", "gtsdb_test_ece"}
+    assert "train: epochs: 1 of 1" in captured.err
 
 
 def test_trained_classifier_is_printed_with_the_next_command(
@@ -110,9 +116,81 @@ def test_trained_classifier_is_printed_with_the_next_command(
     assert signs("train", "classifier", *arguments) == 0
 
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split(":")[0] for line in lines] == ["test accuracy", "test balanced accuracy", "checkpoint", "next"]
+    assert [line.split(":")[0] for line in lines] == [
+        "gtsdb test accuracy",
+        "gtsdb test balanced accuracy",
+        "gtsdb test ece",
+        "plots",
+        "checkpoint",
+        "next",
+    ]
     assert lines[0].endswith("%")
-    checkpoint = lines[2].removeprefix("checkpoint: ")
+    checkpoint = lines[4].removeprefix("checkpoint: ")
     assert Path(checkpoint).parent.name.startswith("classifier-")
-    assert lines[3].startswith(f"next: signs export onnx {checkpoint} --data gtsdb=")
+    assert lines[5].startswith(f"next: signs export onnx {checkpoint} --data gtsdb=")
     assert load_checkpoint(Path(checkpoint))
+
+
+def _start(runs: Path, *arguments: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", "from clients.cli import main; main()", "train", *map(str, arguments)]
+    return subprocess.Popen([*command, "--runs", str(runs)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def _wait_for_state(runs: Path, process: subprocess.Popen[str]) -> None:
+    while not list(runs.glob("cut/states/train.safetensors")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_killed_run_is_resumed_to_the_same_weights(gtsdb: TinyGtsdb, runs: Path, number: signal.Signals) -> None:
+    data = f"gtsdb={os.path.relpath(gtsdb.folder)}"
+    options = ("--data", data, "--epochs", 60, "--batch-size", 4, "--holdout", 0, "--device", "cpu")
+    cut = _start(runs, "classifier", *options, "--name", "cut")
+    _wait_for_state(runs, cut)
+    cut.send_signal(number)
+    _, said = cut.communicate(timeout=60)
+    assert cut.returncode == (-signal.SIGKILL if number == signal.SIGKILL else 130)
+    if number == signal.SIGINT:
+        assert said.endswith("signs: to go on with this run: signs train resume cut\nsigns: stopped\n")
+    assert (runs / "cut" / "run.json").is_file()
+    assert not (runs / "cut" / "checkpoint").exists()
+
+    whole = _start(runs, "classifier", *options, "--name", "whole")
+    assert whole.wait(timeout=120) == 0, whole.communicate()
+    resumed = _start(runs, "resume", "cut", "--json")
+    out, said = resumed.communicate(timeout=120)
+
+    assert resumed.returncode == 0, said
+    assert json.loads(out)["checkpoint"] == str(runs / "cut" / "checkpoint")
+    first, second = ((runs / name / "checkpoint" / "weights.safetensors").read_bytes() for name in ("whole", "cut"))
+    assert first == second
+
+
+def test_run_that_is_not_there_cannot_be_resumed(signs: Signs, runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert signs("train", "resume", "nowhere", "--runs", runs) == 1
+    assert "there is no interrupted run 'nowhere'" in _problem(capsys.readouterr().err)
+
+
+def test_torchrun_trains_one_run_in_two_processes(gtsdb: TinyGtsdb, runs: Path) -> None:
+    """On the CPU through gloo, as there are no two GPUs here."""
+    options = ["--data", f"gtsdb={gtsdb.folder}", "--epochs", "2", "--batch-size", "4", "--device", "cpu", "--json"]
+    signs = [str(Path(sys.executable).with_name("signs")), "train", "classifier", "--name", "two", "--runs", str(runs)]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--no-python"]
+
+    ended = subprocess.run([*torchrun, *signs, *options], capture_output=True, text=True, timeout=200)
+
+    assert ended.returncode == 0, ended.stderr
+    (line,) = [line for line in ended.stdout.splitlines() if line.startswith("{")]
+    assert load_checkpoint(Path(json.loads(line)["checkpoint"]))
+
+
+def test_throughput_is_measured_in_pairs(signs: Signs, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--device", "cpu", "--batch-size", 4, "--steps", 3, "--rounds", 2]
+
+    assert signs("train", "throughput", *options, "--json") == 0
+
+    result = json.loads(capsys.readouterr().out)
+    assert result.keys() == {"network", "loop", "ratio", "device", "precision", "workers"}
+    assert result["network"] > 0 and result["loop"] > 0 and result["ratio"] > 0
+    assert result["device"] == "cpu"

@@ -1,10 +1,13 @@
 """Reader of GTSRB, the German Traffic Sign Recognition Benchmark (Stallkamp et al., Neural Networks 2012).
 
 Each image shows one sign with a border of about 10%. One physical sign was filmed about 30 times: those images are
-one track, and a split must never divide it. Two layouts are on people's disks:
+one track, and a split must never divide it. Three layouts are on people's disks:
 
 - official: `Final_Training/Images/000NN/{TTTTT_FFFFF.ppm, GT-000NN.csv}` and `Final_Test/Images/*.ppm` with
   `GT-final_test.csv`, whose columns are separated by `;`;
+- the official archives of today: `GTSRB/Training/000NN/` as above, `GTSRB/Final_Test/Images/*.ppm` with
+  `GT-final_test.test.csv`, which has no classes, and in an archive of its own `GT-final_test.csv`, which has them
+  and lies elsewhere than the images when all are unpacked into one folder;
 - the Kaggle copy: `Train.csv` and `Test.csv`, separated by `,`, with a path column, and
   `Train/<class>/<class>_<track>_<frame>.png`.
 
@@ -14,7 +17,8 @@ inclusive on the right and bottom.
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from training.data.classes import NUM_CLASSES
@@ -24,10 +28,28 @@ from training.errors import DataError
 
 IMAGE_SUFFIXES = (".ppm", ".png", ".jpg", ".jpeg")
 COLUMNS = ("Roi.X1", "Roi.Y1", "Roi.X2", "Roi.Y2", "ClassId")
+UNLABELLED_TEST = "GT-final_test.test.csv"
+
+
+@dataclass(frozen=True)
+class _Images:
+    """Every file of a data set, and the folders where test images lie apart from their CSV."""
+
+    names: frozenset[str]
+    test_folders: tuple[PurePosixPath, ...]
+
+    def find(self, listed: PurePosixPath, split: Split) -> str | None:
+        """Returns the image as listed, or under the suffix or in the folder that this copy of the data has."""
+        elsewhere = [folder / listed.name for folder in self.test_folders] if split == "test" else []
+        for path in (listed, *elsewhere):
+            for candidate in (path, *(path.with_suffix(suffix) for suffix in IMAGE_SUFFIXES)):
+                if candidate.as_posix() in self.names:
+                    return candidate.as_posix()
+        return None
 
 
 def load_gtsrb(path: Path) -> Dataset:
-    """Reads the labels of a GTSRB folder or zip, in the official layout or Kaggle's.
+    """Reads the labels of a GTSRB folder or zip, in the official layouts or Kaggle's.
 
     Args:
         path: the folder or zip; the training part, the test part or both may be in it.
@@ -36,16 +58,15 @@ def load_gtsrb(path: Path) -> Dataset:
         DataError: there is no GTSRB at `path`, or a label cannot be right; the message names the line.
     """
     source = open_source(path)
-    names = set(source.names())
-    samples: list[Sample] = []
+    names = source.names()
+    images = _Images(frozenset(names), _test_folders(source, names))
+    label_files = _without_doubles(find_label_files(names))
+    samples: dict[str, Sample] = {}
     absent: list[str] = []
-    for label_file in sorted(names):
-        split = _split_of(PurePosixPath(label_file).name)
-        if split is None:
-            continue
-        for sample, is_there in _read_labels(source, label_file, split, names):
-            if is_there:
-                samples.append(sample)
+    for label_file, split in label_files.items():
+        for sample, is_there in _read_labels(source, label_file, split, images):
+            if is_there:  # one test image may be listed twice, beside its CSV and from afar
+                samples.setdefault(sample.image, sample)
             else:
                 absent.append(sample.image)
     if not samples:
@@ -53,36 +74,93 @@ def load_gtsrb(path: Path) -> Dataset:
             f"{path} is not GTSRB: it holds no images listed in Train.csv, Test.csv, GT-000NN.csv or "
             "GT-final_test.csv. Give the unpacked benchmark or its Kaggle copy"
         )
-    notices = (f"{len(absent)} listed images are not here, such as {absent[0]}",) if absent else ()
-    return Dataset(f"gtsrb={path.name}", tuple(samples), lambda sample: source.read(sample.image), notices)
+    found = tuple(samples.values())
+    return Dataset(f"gtsrb={path.name}", found, lambda sample: source.read(sample.image), _notices(found, absent))
+
+
+def find_label_files(names: Sequence[str]) -> dict[str, Split]:
+    """Returns GTSRB's lists of images among `names`, with the split of each; empty without any."""
+    splits = {name: _split_of(name.rpartition("/")[2]) for name in names}
+    return {name: split for name, split in splits.items() if split is not None}
 
 
 def _split_of(file_name: str) -> Split | None:
     if file_name == "Train.csv" or re.fullmatch(r"GT-\d{5}\.csv", file_name):
         return "train"
-    if file_name in ("Test.csv", "GT-final_test.csv"):
+    if file_name in ("Test.csv", "GT-final_test.csv", UNLABELLED_TEST):
         return "test"
     return None
 
 
-def _read_labels(source: Source, label_file: str, split: Split, names: set[str]) -> Iterator[tuple[Sample, bool]]:
-    """Yields each labelled sample, and whether its image is there."""
+def _without_doubles(label_files: dict[str, Split]) -> dict[str, Split]:
+    """Leaves out lists whose images another list has, too.
+
+    `Final_Training` holds all of `Training`, under other track numbers: folds over both would divide tracks.
+    """
+    has_final = any("Final_Training" in PurePosixPath(file).parts for file in label_files)
+    has_test_labels = any(split == "test" and not _is_unlabelled(file) for file, split in label_files.items())
+    return {
+        file: split
+        for file, split in label_files.items()
+        if not (has_final and "Training" in PurePosixPath(file).parts)
+        and not (has_test_labels and _is_unlabelled(file))
+    }
+
+
+def _is_unlabelled(label_file: str) -> bool:
+    return PurePosixPath(label_file).name == UNLABELLED_TEST
+
+
+def _test_folders(source: Source, names: Sequence[str]) -> tuple[PurePosixPath, ...]:
+    """Returns the folders `Final_Test/Images`, the shallowest first."""
+    outside = source.path.absolute().stem  # people also give Final_Test itself
+    folders = {name.rpartition("/")[0] for name in names}
+    found = [PurePosixPath(folder) for folder in folders if f"/{outside}/{folder}".endswith("/Final_Test/Images")]
+    return tuple(sorted(found, key=lambda folder: (len(folder.parts), folder)))
+
+
+def _notices(samples: Sequence[Sample], absent: Sequence[str]) -> tuple[str, ...]:
+    notices = []
+    if absent:
+        notices.append(f"{len(absent)} listed images are not here, such as {absent[0]}")
+    learned = {box.class_id for sample in samples if sample.split == "train" for box in sample.boxes}
+    empty = sorted(set(range(NUM_CLASSES)) - learned)
+    if learned and empty:
+        notices.append(f"no training image shows {len(empty)} of the {NUM_CLASSES} classes: {_join(empty)}")
+    unlabelled = sum(not sample.labelled for sample in samples)
+    if unlabelled:
+        notices.append(
+            f"the {unlabelled} test images have no labels: unpack GTSRB_Final_Test_GT.zip into the same folder, "
+            "which holds GT-final_test.csv"
+        )
+    return tuple(notices)
+
+
+def _join(class_ids: Sequence[int]) -> str:
+    shown = ", ".join(str(class_id) for class_id in class_ids[:5])
+    return f"{shown} and others" if len(class_ids) > 5 else shown
+
+
+def _read_labels(source: Source, label_file: str, split: Split, images: _Images) -> Iterator[tuple[Sample, bool]]:
+    """Yields each listed sample, and whether its image is there."""
     folder = PurePosixPath(label_file).parent
     text = source.read(label_file).decode("utf-8-sig", errors="replace")
     delimiter = ";" if ";" in text.partition("\n")[0] else ","
     rows = csv.DictReader(text.splitlines(), delimiter=delimiter)
     image_column = "Path" if "Path" in (rows.fieldnames or ()) else "Filename"
-    missing = {*COLUMNS, image_column} - set(rows.fieldnames or ())
+    labelled = not _is_unlabelled(label_file)
+    missing = {*(COLUMNS if labelled else ()), image_column} - set(rows.fieldnames or ())
     if missing:
         raise DataError(f"{source.path}: {label_file} has no column {', '.join(sorted(missing))}")
     for number, row in enumerate(rows, start=2):
         where = f"{source.path}: {label_file} line {number}"
-        box = _parse_box(where, row)
-        image = _find_image(folder / str(row[image_column]), names)
-        track = _track(PurePosixPath(image).stem, box.class_id) if split == "train" else None
+        listed = folder / str(row[image_column])
+        image = images.find(listed, split)
+        boxes = (_parse_box(where, row),) if labelled else ()
+        track = next((_track(listed.stem, box.class_id) for box in boxes if split == "train"), None)
         if split == "train" and track is None:
-            raise DataError(f"{where}: {image} has no track in its name; expected TTTTT_FFFFF or CCCCC_TTTTT_FFFFF")
-        yield Sample(image, split, (box,), track), image in names
+            raise DataError(f"{where}: {listed} has no track in its name; expected TTTTT_FFFFF or CCCCC_TTTTT_FFFFF")
+        yield Sample(image or listed.as_posix(), split, boxes, track, labelled), image is not None
 
 
 def _parse_box(where: str, row: dict[str, str]) -> Box:
@@ -95,14 +173,6 @@ def _parse_box(where: str, row: dict[str, str]) -> Box:
     if right < left or bottom < top or min(left, top) < 0:
         raise DataError(f"{where} has a box without area or outside the image: {left, top, right, bottom}")
     return Box(left, top, right + 1, bottom + 1, class_id)
-
-
-def _find_image(path: PurePosixPath, names: set[str]) -> str:
-    """Returns the image as listed, or under the suffix that this copy of the data has."""
-    for candidate in (path, *(path.with_suffix(suffix) for suffix in IMAGE_SUFFIXES)):
-        if candidate.as_posix() in names:
-            return candidate.as_posix()
-    return path.as_posix()
 
 
 def _track(stem: str, class_id: int) -> str | None:

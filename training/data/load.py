@@ -1,8 +1,10 @@
-"""Data sets by name, as the command line gives them: `gtsdb=PATH`, `gtsrb=PATH`."""
+"""Data sets as the command line gives them: `gtsdb=PATH`, `gtsrb=PATH`, or the path alone."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
+from training.data.detect import detect_kind
 from training.data.gtsdb import load_gtsdb
 from training.data.gtsrb import load_gtsrb
 from training.data.records import Dataset
@@ -15,13 +17,21 @@ def load_data(spec: str) -> Dataset:
     """Reads the labels of a data set.
 
     Args:
-        spec: `gtsdb=PATH` or `gtsrb=PATH`, where the path is a folder or a zip.
+        spec: `gtsdb=PATH`, `gtsrb=PATH`, or a path whose content tells which of them it is; a folder or a zip.
 
     Raises:
         DataError: it has another form, or the data set cannot be read.
     """
-    kind, separator, path = spec.partition("=")
-    if kind not in LOADERS or not separator or not path:
+    for kind, load in LOADERS.items():
+        path = spec.removeprefix(f"{kind}=")
+        # A file may itself be called gtsdb=something: then it is meant unless the rest is a path, too.
+        if path not in ("", spec) and (_exists(path) or not _exists(spec)):
+            return load(Path(path))
+    if not _exists(spec):
         forms = " or ".join(f"{kind}=PATH" for kind in LOADERS)
-        raise DataError(f"{spec!r} names no data set: give {forms}, a folder or a zip")
-    return LOADERS[kind](Path(path))
+        raise DataError(f"{spec!r} names no data set: give {forms}, or a path that exists; a folder or a zip")
+    return LOADERS[detect_kind(Path(spec))](Path(spec))
+
+
+def _exists(path: str) -> bool:
+    return os.path.exists(path)  # noqa: PTH110 - unlike Path.exists, it takes any text

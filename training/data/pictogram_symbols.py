@@ -80,7 +80,7 @@ def _glyph(character: str, w: float, h: float, s: float) -> str:
         f"M{left + 0.12 * a} {waist + 0.68 * a}A{a} {a} 0 0 1 {right} {waist + a}{foot}",
         "6": f"{_loop(left, right, waist, bottom)}"
         f"M{left} {bottom - a}V{waist + a}C{left} {0.36 * h} {0.38 * w} {0.2 * h} {0.64 * w} 0",
-        "7": f"M0 {top}H{right - 0.05 * w}C{0.7 * w} {0.36 * h} {0.42 * w} {0.6 * h} {0.4 * w} {h}",
+        "7": f"M0 {top}H{right - 0.05 * w}L{0.38 * w} {h}M{left} 0V{0.2 * h}",
         "8": _loop(left + 0.04 * w, right - 0.04 * w, top, 0.47 * h) + _loop(left, right, 0.47 * h, bottom),
         "S": f"M{right} {top + a}A{a} {a} 0 0 0 {left} {top + a}"
         f"C{left} {0.54 * h} {right} {0.46 * h} {right} {bottom - a}A{a} {a} 0 0 1 {left} {bottom - a}",
@@ -106,8 +106,8 @@ def _line_of_glyphs(text: str, widths: dict[str, float], h: float, s: float, gap
 def number(text: str, colour: str = BLACK) -> str:
     """Returns a speed in km/h: broad digits for two places, narrow ones for three."""
     if len(text) == 2:
-        return _line_of_glyphs(text, dict.fromkeys("0235678", 23.4), 40, 6.1, 4.0, colour)
-    return _line_of_glyphs(text, {"1": 12.0, "2": 18.2, "0": 18.2}, 39, 5.3, 3.7, colour)
+        return _line_of_glyphs(text, dict.fromkeys("0235678", 23.8), 43.4, 5.9, 4.2, colour)
+    return _line_of_glyphs(text, {"1": 11.4, "2": 19.2, "0": 19.2}, 43.4, 5.7, 3.2, colour)
 
 
 def stop_word() -> str:
@@ -168,38 +168,42 @@ def exclamation_mark() -> str:
 
 def priority_here() -> str:
     """Returns the thick upright arrow crossing a thin side road."""
-    arrow = "M50 35.5L60.5 48.5V50.5H57.2V80L50 74.6L42.8 80V50.5H39.5V48.5Z"
-    return fill(arrow) + box(33.6, 58.6, 32.8, 4.6)
+    arrow = "M50 40.8L58.8 51.4V80.5L50 74.3L41.2 80.5V51.4Z"
+    return fill(arrow) + box(33.4, 57.8, 33.2, 5.2)
 
 
 def bend_left() -> str:
-    """Returns an arrow with a notched tail that bends to the left."""
-    road = "M53.8 80.4V62.5Q53.8 59.4 50.6 59.4H45.6V64.3L34.8 55.3L45.6 46.3V51H53.2Q62.4 51 62.4 60.4V80.4L58.1 77.2Z"
-    return fill(road)
+    """Returns a road with a pointed end and a notched tail that bends to the left."""
+    return fill(
+        "M36.4 56.6L43.2 51.8H50.6C59.6 51.8 64.4 56.6 64.4 65.4V80.6L59.6 76.2L54.8 80.6V66.6"
+        "C54.8 62.6 53 61 49.2 61H43.2Z"
+    )
 
 
 def double_bend_left() -> str:
-    """Returns an arrow that swings to the left, then on to the right and up."""
-    road = (
-        "M53.6 81V71L41.4 65.4Q39 64.2 39 61.4V48.8H35.4L43.8 35.4L52.2 48.8H48.6V58.4"
-        "L60.8 64Q63.2 65.2 63.2 68V81L58.4 77.4Z"
+    """Returns a road that, from its notched tail upwards, swings to the left and then on upwards."""
+    return fill(
+        "M44.8 38.4L49.4 47.6V61.2L59.4 56.4Q62 55.4 64.4 57.2Q66.8 59.2 66.8 62V80.8L62.2 76.4L57.6 80.8V65.6"
+        "L48 70.2Q44.6 71.4 42 69.2Q40.2 67.6 40.2 65V47.6Z"
     )
-    return moved(fill(road), 6, 9.6, 0.88)
 
 
 def bumps() -> str:
     """Returns two humps on a road."""
-    return fill("M24.5 80.5V77.2H27.4C33 77.2 33.4 67 39.2 67S45 74 50 74S55 67 60.8 67S67 77.2 72.6 77.2H75.5V80.5Z")
+    return fill(
+        "M27.6 80.2V75.4H34.4C37.6 75.4 37.8 67.6 42.4 67.6S47.2 73.6 50 73.6S53 67.6 57.6 67.6S62.4 75.4 65.6 75.4"
+        "H72.4V80.2Z"
+    )
 
 
 def skidding_car() -> str:
     """Returns a tilted car leaving two winding tracks."""
     tracks = (
-        "M29.5 79.8C36 81.4 46.5 80.6 45 77.4C43.6 74.4 35 74.8 37.2 70.4",
-        "M49 80.6C58 81.6 68.5 79.8 66 76.2C63.4 72.8 54 75.4 56.5 71.8",
+        "M38.4 71.6C44.6 70.8 47.6 72.2 44 74C39.4 76 31.6 76.4 31.4 78.8C31.4 81.4 38.6 80.8 44.6 80.2",
+        "M53.6 72.8C60.6 72.8 66.8 73.6 63.8 76C61.4 77.8 60.6 79.8 71.2 80.6",
     )
-    car = moved(car_end_on(BLACK), 49.6, 55.6, 1.0, 14)
-    return car + "".join(stroke(track, 2.1, cap="round") for track in tracks)
+    car = moved(car_end_on(BLACK), 50.2, 57.4, 1.1, 14)
+    return car + "".join(stroke(track, 2.4, cap="round") for track in tracks)
 
 
 def narrowing_road() -> str:
@@ -241,24 +245,25 @@ def walker() -> str:
     )
 
 
-def _running_child(skirt: bool) -> str:
-    """Returns a child running to the left, 34 units tall, its feet on y = 0."""
-    torso = "M-3.2 -25H2.4Q4.4 -24.6 4.6 -22L3.8 -12.4H-3.6L-4.2 -22Q-4.4 -24.6 -3.2 -25Z"
-    hem = fill("M-3.6 -18H3.8L8.4 -9.4H-7Z") if skirt else ""
-    return (
-        disc(-1, -30.4, 4)
-        + fill(torso)
-        + hem
-        + limb("M-3.4 -23L-7.6 -17.6L-11.4 -19.6", 2.6)
-        + limb("M3.6 -23L7.6 -17.2L10.6 -19", 2.6)
-        + limb("M-1.8 -13L-6.2 -7.6L-5 -0.8L-7 -0.4", 3.3)
-        + limb("M2 -13L5.8 -6.4L11.6 -1.6L13 -3.2", 3.3)
-    )
-
-
 def children() -> str:
-    """Returns a small child and a bigger one, running to the left."""
-    return moved(_running_child(True), 38.2, 80.4, 0.9) + moved(_running_child(False), 57.4, 80.4, 1.14)
+    """Returns a small child and a bigger one, running to the left with their arms out."""
+    small = (
+        disc(35.8, 57.2, 3.3)
+        + fill("M33.6 61.4L39.6 61L41.8 72.4H32.6Z")
+        + limb("M34.4 62.6L30.4 67.2L27.2 64.6", 2.5)
+        + limb("M39 62.2L43.2 63.8L46.8 61", 2.4)
+        + limb("M35.2 71.6L35.8 81H33.2", 2.8)
+        + limb("M39.4 71.6L41.6 75.8L46.8 75.6", 2.8)
+    )
+    big = (
+        disc(54.8, 47.6, 3.9)
+        + fill("M51.2 53.2Q55 51.8 58.4 53.8L59.8 70H52.8Z")
+        + limb("M52 54.6L46.4 58.2L41.8 55", 3.0)
+        + limb("M58 55.2L64.6 59.6L68.8 65.6", 2.9)
+        + limb("M54.6 69L54 75.6L55 81.2H52.2", 3.6)
+        + limb("M58 69L62.6 75L69 78.6", 3.6)
+    )
+    return small + big
 
 
 def bicycle() -> str:
@@ -283,7 +288,7 @@ def bicycle() -> str:
 
 def snowflake() -> str:
     """Returns a snow crystal with six feathered arms."""
-    arm = stroke("M0 0V-17.2M-5.4 -15.4L0 -10L5.4 -15.4", 3.7, cap="round")
+    arm = stroke("M0 0V-16.6M-5.3 -14.8L0 -9.6L5.3 -14.8", 3.9, cap="round")
     return "".join(moved(arm, 50, 63, 0.9, turn) for turn in range(0, 360, 60))
 
 
@@ -294,7 +299,7 @@ def leaping_deer() -> str:
         " 65.6 67.6L70.2 72.4L73.4 80.2L70.8 80.4L67.6 74.4L61.2 70.6C58.6 69 56.4 66.6 53.4 66"
         "C50 65.6 47.4 65 45 62.8C42.6 60.4 42 55.6 41.2 50.2L36.6 49.6Z"
     )
-    return (
+    deer = (
         fill(body)
         + limb("M45 62L36.8 60L33 64.4", 2.5)
         + limb("M47.4 63.8L41.4 64.8L38.6 69", 2.5)
@@ -303,6 +308,7 @@ def leaping_deer() -> str:
         + limb("M43.4 45.4C44.6 42.4 43.8 40 45.6 36.6M44 42L40.8 38.6", 1.5)
         + limb("M44.6 44.6C48 43.2 48.4 40.6 50.4 38.8M47.4 42.6V38.4", 1.5)
     )
+    return moved(deer, 5.4, 4.8, 0.94)
 
 
 def arrow_ahead() -> str:
@@ -313,7 +319,7 @@ def arrow_ahead() -> str:
 def arrow_right() -> str:
     """Returns the white arrow coming from below and turning right."""
     head = stroke("M57.6 19.6L77 36.4L57.6 53.2", 9.4, WHITE)
-    return stroke("M38 82V46.4Q38 36.4 48 36.4H75", 9.4, WHITE) + head
+    return stroke("M38 82V56.4Q38 36.4 58 36.4H75", 9.4, WHITE) + head
 
 
 def arrow_ahead_or_right() -> str:
@@ -328,12 +334,12 @@ def arrow_ahead_or_right() -> str:
 
 def arrow_down_right() -> str:
     """Returns the white arrow pointing down and to the right."""
-    return stroke("M24 24L72 72", 10.4, WHITE) + stroke("M75.4 40.6V75.4H40.6", 10.4, WHITE)
+    return stroke("M25 25L70 70", 9.8, WHITE) + stroke("M72.4 40.4V72.4H40.4", 9.8, WHITE)
 
 
 def roundabout_arrows() -> str:
     """Returns three arrows chasing each other anticlockwise, as traffic keeps to the right."""
-    # An arc of radius 31 from -10 to 74 degrees; the head lies along the tangent at 75 degrees.
-    arc = stroke("M30.5 5.4A31 31 0 0 0 8.6 -29.8", 6.8, WHITE)
-    head = stroke("M18.8 -38.4L4.1 -30.9L13.4 -17.2", 6.8, WHITE)
+    # An arc of radius 31.5 from -18 to 74 degrees; the head lies along the tangent at 75 degrees.
+    arc = stroke("M30 9.7A31.5 31.5 0 0 0 8.7 -30.3", 5.6, WHITE)
+    head = stroke("M19 -38.6L4.6 -31.4L13.4 -18", 5.2, WHITE)
     return "".join(moved(arc + head, 50, 50, 1.0, turn) for turn in (12, 132, 252))

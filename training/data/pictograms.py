@@ -50,7 +50,7 @@ def blue_disc(symbol: str) -> str:
 
 def end_of(symbol: str) -> str:
     """Returns a sign that ends a restriction: grey symbol, struck out by five diagonal stripes."""
-    face = disc(50, 50, 49.6, WHITE) + disc(50, 50, 48.2, BLACK) + disc(50, 50, 46, WHITE)
+    face = disc(50, 50, 49.6, WHITE) + disc(50, 50, 48.4, BLACK) + disc(50, 50, 45.6, WHITE)
     stripes = ""
     for offset in (-8.0, -4.0, 0.0, 4.0, 8.0):
         half = (47.0**2 - offset**2) ** 0.5
@@ -96,7 +96,7 @@ _DRAWINGS: dict[int, Callable[[], str]] = {
     3: lambda: red_ring(symbols.number("60")),
     4: lambda: red_ring(symbols.number("70")),
     5: lambda: red_ring(symbols.number("80")),
-    6: lambda: end_of(symbols.number("80", GREY)),
+    6: lambda: end_of(symbols.moved(symbols.number("80", GREY), -11, -11, 1.22)),
     7: lambda: red_ring(symbols.number("100")),
     8: lambda: red_ring(symbols.number("120")),
     9: lambda: red_ring(symbols.two_cars(RED, BLACK)),
@@ -131,8 +131,8 @@ _DRAWINGS: dict[int, Callable[[], str]] = {
     38: lambda: blue_disc(symbols.arrow_down_right()),
     39: lambda: symbols.mirrored(blue_disc(symbols.arrow_down_right())),
     40: lambda: blue_disc(symbols.roundabout_arrows()),
-    41: lambda: end_of(symbols.two_cars(GREY, GREY)),
-    42: lambda: end_of(symbols.lorry_and_car(GREY, GREY)),
+    41: lambda: end_of(symbols.moved(symbols.two_cars(GREY, GREY), -13.5, -12.6, 1.25)),
+    42: lambda: end_of(symbols.moved(symbols.lorry_and_car(GREY, GREY), -11.8, -12.4, 1.24)),
 }
 
 

@@ -27,12 +27,15 @@ class Sample:
         split: the benchmark's own split; a scene is known by its split and its name together.
         boxes: the signs; empty for a scene without any.
         track: which physical sign was filmed, where the data set says so. Splits never divide a track.
+        labelled: whether the data say which signs are in the image. False is not the same as no signs: such an
+            image has no boxes because nobody told, and must not count as an empty one.
     """
 
     image: str
     split: Split
     boxes: tuple[Box, ...]
     track: str | None = None
+    labelled: bool = True
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Dataset:
     """A data set as its reader found it.
 
     Attributes:
-        name: what to call it in logs and reports.
+        name: what to call it in logs and reports: its kind, "=", and the name of its folder or zip.
         samples: every image, in the data set's own order.
         read: returns the encoded bytes of a sample's image.
         notices: what a person should know about this copy of the data, a sentence each.
@@ -50,6 +53,15 @@ class Dataset:
     samples: tuple[Sample, ...]
     read: Callable[[Sample], bytes]
     notices: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """What kind of data set it is: "gtsdb" or "gtsrb", the first half of its name."""
+        return self.name.partition("=")[0]
+
+    def has_signs(self, split: Split) -> bool:
+        """Returns whether a split has labelled signs."""
+        return any(sample.boxes for sample in self.samples if sample.split == split)
 
     def split(self, split: Split) -> Sequence[Sample]:
         """Returns the samples of one split."""

@@ -66,9 +66,9 @@ def draw_scene(
         boxes[k] = _find_room(patches[k], taken, rng, street)
     # All poles come before all plates, so that no pole ever hides another sign.
     for k in reversed(order):
-        _mount(street, patches[k], boxes[k], rng)
+        mount(street, patches[k], boxes[k], rng)
     for k in reversed(order):
-        _paste(street.image, patches[k], boxes[k])
+        paste(street.image, patches[k], boxes[k])
     return _photograph(street, rng), [boxes[k] for k in range(len(patches))]
 
 
@@ -104,7 +104,7 @@ def _find_room(
     raise ValueError(f"a picture of {width} x {height} pixels has no room for so many signs")
 
 
-def _mount(street: Street, patch: SignPatch, box: tuple[int, int, int, int], rng: np.random.Generator) -> None:
+def mount(street: Street, patch: SignPatch, box: tuple[int, int, int, int], rng: np.random.Generator) -> None:
     """Paints what carries and surrounds a sign: pole, leaves, backing board, plate with small print."""
     size = max(box[2] - box[0], box[3] - box[1])
     shade = street.light * np.float32(0.25 + 0.75 * min(patch.gain, 1.4))
@@ -147,7 +147,7 @@ def _small_print(
         rectangle(street.image, *bar, white * np.float32(0.2))
 
 
-def _paste(image: Image, patch: SignPatch, box: tuple[int, int, int, int]) -> None:
+def paste(image: Image, patch: SignPatch, box: tuple[int, int, int, int]) -> None:
     """Lays the patch over the picture so that its plate fills ``box``; overhang is cut off."""
     x, y = box[0] - patch.box[0], box[1] - patch.box[1]
     h, w = patch.rgba.shape[:2]

@@ -68,8 +68,14 @@ def motion_kernel(length: float, angle: float) -> Field:
     return (kernel / max(float(kernel.sum()), 1e-6)).astype(np.float32)
 
 
-def draw_sign(class_id: int, rng: np.random.Generator, size: float) -> SignPatch:
+def draw_sign(class_id: int, rng: np.random.Generator, size: float, gain: float | None = None) -> SignPatch:
     """Draws one sign whose plate, as seen, is ``size`` pixels on its long side (to within a pixel or two).
+
+    Args:
+        class_id: which sign.
+        rng: decides everything else about it.
+        size: pixels.
+        gain: brightness of the light on the plate, 1 in plain daylight; left to ``rng`` where it is None.
 
     Raises:
         ValueError: ``class_id`` is not from 0 to 42.
@@ -83,7 +89,8 @@ def draw_sign(class_id: int, rng: np.random.Generator, size: float) -> SignPatch
         _template(class_id, level), view @ to_unit, (edge, edge), flags=cv2.INTER_LINEAR
     ).astype(np.float32)
     colour, plate = warped[..., :3], warped[..., 3:]
-    gain = float(np.clip(np.exp(rng.normal(-0.25, 0.6)), 0.1, 1.5))
+    if gain is None:
+        gain = float(np.clip(np.exp(rng.normal(-0.25, 0.6)), 0.1, 1.5))
     colour = _weathered(colour, plate, rng)
     colour = _lit(colour, plate, rng, gain)
     cover = np.dstack([colour, plate])
@@ -173,7 +180,9 @@ def _lit(colour: Field, plate: Field, rng: np.random.Generator, gain: float) -> 
     if rng.random() < 0.08:
         x, y, reach = rng.uniform(-0.5, 0.5), rng.uniform(-0.5, 0.5), rng.uniform(0.15, 0.5)
         glare = rng.uniform(0.3, 0.9) * np.exp(-((across - x) ** 2 + (down - y) ** 2) / reach**2)
-        colour = colour + (plate - colour) * glare[..., None].astype(np.float32)
+        # A sign in deep shade has little to mirror.
+        mirrored = plate * np.float32(min(2.5 * gain, 1))
+        colour = colour + np.maximum(mirrored - colour, 0) * glare[..., None].astype(np.float32)
     # Over-exposure spills into all channels: a glaring red turns orange, as in photographs.
     spill = np.maximum(colour - 1, 0).sum(axis=2, keepdims=True) * np.float32(0.3)
     return np.asarray(np.minimum(colour + spill * plate, plate), np.float32)

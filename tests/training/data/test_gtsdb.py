@@ -3,13 +3,15 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from PIL import Image
 
 from tests.training.tiny_gtsdb import LABELS, TinyGtsdb, zip_folder
+from training.data.crops import cut_crops
 from training.data.gtsdb import load_gtsdb
-from training.data.records import Box
+from training.data.records import Box, Dataset
 from training.errors import DataError
 
 
@@ -18,6 +20,23 @@ def _append(gtsdb: TinyGtsdb, line: str) -> int:
     labels = gtsdb.folder / "gt.txt"
     labels.write_text(labels.read_text() + line + "\n")
     return len(labels.read_text().splitlines())
+
+
+def _archives(gtsdb: TinyGtsdb, parent: Path) -> tuple[Path, Path]:
+    """Writes the scenes as the archives for training and for test unpack: the latter without labels, from 00000."""
+    train, test = parent / "TrainIJCNN2013", parent / "TestIJCNN2013Download"
+    train.mkdir(parents=True)
+    test.mkdir()
+    for path in gtsdb.folder.glob("*.jpg"):
+        number = int(path.stem)
+        shutil.copy(path, train / path.name if number < 600 else test / f"{number - 600:05}.jpg")
+    lines = (gtsdb.folder / "gt.txt").read_text().splitlines(keepends=True)
+    (train / "gt.txt").write_text("".join(line for line in lines if line < "00600"))
+    return train, test
+
+
+def _boxes(dataset: Dataset, split: Literal["train", "test"]) -> list[tuple[Box, ...]]:
+    return [sample.boxes for sample in dataset.split(split)]
 
 
 def test_labels_become_exclusive_boxes_of_every_scene(gtsdb: TinyGtsdb) -> None:
@@ -207,3 +226,150 @@ def test_labels_of_scenes_that_are_not_there_are_left_out(gtsdb: TinyGtsdb) -> N
     dataset = load_gtsdb(gtsdb.folder)
 
     assert [sample.image[:5] for sample in dataset.samples] == [number for number in LABELS if number != "00003"]
+
+
+def test_training_archive_alone_is_read(gtsdb: TinyGtsdb, tmp_path: Path) -> None:
+    train, _ = _archives(gtsdb, tmp_path / "downloads")
+
+    for path in (train, zip_folder(train)):
+        dataset = load_gtsdb(path)
+        assert _boxes(dataset, "train") == [boxes for number, boxes in gtsdb.boxes.items() if number < "00600"]
+        assert not dataset.split("test")
+        assert dataset.notices == ()
+
+
+def test_scenes_of_the_test_archive_are_unlabelled_and_not_empty(gtsdb: TinyGtsdb, tmp_path: Path) -> None:
+    _, test = _archives(gtsdb, tmp_path / "downloads")
+    renamed = test.with_name("TestIJCNN2013.zip")
+    zip_folder(test).rename(renamed)
+
+    for path in (test, renamed):
+        dataset = load_gtsdb(path)
+        assert [(sample.split, sample.labelled, sample.boxes) for sample in dataset.samples] == 2 * [
+            ("test", False, ())
+        ]
+        assert len(dataset.notices) == 1
+        assert dataset.notices[0].startswith("the 2 scenes of the test split have no labels: put the official gt.txt")
+        with pytest.raises(DataError, match="no labelled signs in its test split"):
+            cut_crops(dataset, "test", 24)
+
+
+@pytest.mark.parametrize("place", ["inside", "below", "beside the folder", "beside the zip"])
+def test_test_archive_takes_the_labels_of_a_full_gt_txt(gtsdb: TinyGtsdb, tmp_path: Path, place: str) -> None:
+    _, test = _archives(gtsdb, tmp_path / "downloads")
+    folder = {"inside": test, "below": test / "labels"}.get(place, test.parent)
+    folder.mkdir(exist_ok=True)
+    shutil.copy(gtsdb.folder / "gt.txt", folder)
+
+    dataset = load_gtsdb(zip_folder(test) if place == "beside the zip" else test)
+
+    assert _boxes(dataset, "test") == [gtsdb.boxes["00600"], gtsdb.boxes["00601"]]
+    assert all(sample.labelled for sample in dataset.samples)
+    assert any("labels 4 scenes that are not here, such as 00000" in notice for notice in dataset.notices)
+    assert any("labels are those of" in notice for notice in dataset.notices) == place.startswith("beside")
+
+
+def test_archives_side_by_side_are_one_data_set(gtsdb: TinyGtsdb, tmp_path: Path) -> None:
+    parent = _archives(gtsdb, tmp_path / "downloads")[0].parent
+
+    dataset = load_gtsdb(parent)
+
+    assert _boxes(dataset, "train") == [boxes for number, boxes in gtsdb.boxes.items() if number < "00600"]
+    assert [sample.labelled for sample in dataset.samples] == 5 * [True] + 2 * [False]
+    assert [sample.image for sample in dataset.split("test")] == [
+        "TestIJCNN2013Download/00000.jpg",
+        "TestIJCNN2013Download/00001.jpg",
+    ]
+    assert dataset.read(dataset.samples[0]) == (gtsdb.folder / "00000.jpg").read_bytes()
+    assert dataset.read(dataset.split("test")[0]) == (gtsdb.folder / "00600.jpg").read_bytes()
+
+
+@pytest.mark.parametrize("place", [".", "labels", "TestIJCNN2013Download", ".."])
+def test_archives_side_by_side_take_the_labels_of_a_full_gt_txt(gtsdb: TinyGtsdb, tmp_path: Path, place: str) -> None:
+    parent = _archives(gtsdb, tmp_path / "a" / "downloads")[0].parent
+    (parent / place).mkdir(exist_ok=True)
+    shutil.copy(gtsdb.folder / "gt.txt", parent / place)
+
+    dataset = load_gtsdb(parent)
+
+    assert _boxes(dataset, "train") + _boxes(dataset, "test") == list(gtsdb.boxes.values())
+    assert all(sample.labelled for sample in dataset.samples)
+
+
+def test_archives_beside_the_full_set_add_no_scene(gtsdb: TinyGtsdb) -> None:
+    _archives(gtsdb, gtsdb.folder.parent)
+
+    dataset = load_gtsdb(gtsdb.folder.parent)
+
+    assert [sample.image for sample in dataset.samples] == [f"FullIJCNN2013/{number}.jpg" for number in LABELS]
+    assert [sample.boxes for sample in dataset.samples] == list(gtsdb.boxes.values())
+
+
+def test_own_crops_of_the_benchmark_are_no_scenes(gtsdb: TinyGtsdb, tmp_path: Path) -> None:
+    train, _ = _archives(gtsdb, tmp_path / "downloads")
+    (train / "07").mkdir()
+    shutil.copy(train / "00001.jpg", train / "07" / "00005.jpg")
+    shutil.move(train / "gt.txt", train.parent)
+    train.rename(train.with_name("scenes"))
+    shutil.rmtree(train.parent / "TestIJCNN2013Download")
+
+    for path in (train.parent, train.parent / "scenes"):  # labels above the images, labels beside the folder
+        assert len(load_gtsdb(path).samples) == 5
+    shutil.rmtree(train.parent / "scenes")
+    (train.parent / "07").mkdir()
+    shutil.copy(gtsdb.folder / "00001.jpg", train.parent / "07" / "00005.jpg")
+    with pytest.raises(DataError, match="no scene images"):
+        load_gtsdb(train.parent)
+
+
+def test_labels_beside_are_not_read_where_the_data_have_their_own(gtsdb: TinyGtsdb) -> None:
+    (gtsdb.folder.parent / "gt.txt").write_text("of another data set\n")
+
+    assert [sample.boxes for sample in load_gtsdb(gtsdb.zip).samples] == list(gtsdb.boxes.values())
+
+
+def test_malformed_labels_beside_are_a_data_error_that_names_the_file(gtsdb: TinyGtsdb, tmp_path: Path) -> None:
+    _, test = _archives(gtsdb, tmp_path / "downloads")
+    (test.parent / "gt.txt").write_text("of another data set\n")
+
+    with pytest.raises(DataError, match=r"downloads: gt\.txt line 1 is 'of another data set'"):
+        load_gtsdb(test)
+
+
+def test_full_set_takes_labels_from_beside_where_it_has_none(gtsdb: TinyGtsdb) -> None:
+    (gtsdb.folder / "gt.txt").rename(gtsdb.folder.parent / "gt.txt")
+
+    dataset = load_gtsdb(gtsdb.folder)
+
+    assert [sample.boxes for sample in dataset.samples] == list(gtsdb.boxes.values())
+    assert dataset.notices == (f"labels are those of {gtsdb.folder.parent / 'gt.txt'}",)
+
+
+def test_split_that_the_labels_never_mention_is_unlabelled(gtsdb: TinyGtsdb) -> None:
+    labels = gtsdb.folder / "gt.txt"
+    labels.write_text("".join(line for line in labels.read_text().splitlines(keepends=True) if line < "00600"))
+
+    dataset = load_gtsdb(gtsdb.folder)
+
+    assert [sample.labelled for sample in dataset.samples] == 5 * [True] + 2 * [False]
+    assert "the 2 scenes of the test split have no labels" in dataset.notices[0]
+
+
+def test_test_archive_with_training_scenes_is_a_data_error(gtsdb: TinyGtsdb, tmp_path: Path) -> None:
+    _, test = _archives(gtsdb, tmp_path / "downloads")
+    shutil.copy(test / "00000.jpg", test / "00450.jpg")
+
+    with pytest.raises(DataError, match=r"cannot be of the test split, whose scenes are numbered 00000 to 00299, or"):
+        load_gtsdb(test)
+
+
+def test_labels_nearest_to_the_top_win_for_their_split(gtsdb: TinyGtsdb, tmp_path: Path) -> None:
+    train, test = _archives(gtsdb, tmp_path / "downloads")
+    (train / "gt.txt").write_text("00001.ppm;7;8;9;10;5\n")
+    (test / "labels").mkdir()
+    shutil.copy(gtsdb.folder / "gt.txt", test / "labels")
+
+    dataset = load_gtsdb(train.parent)
+
+    assert _boxes(dataset, "train") == [(), (Box(7, 8, 10, 11, 5),), (), (), ()]
+    assert _boxes(dataset, "test") == [gtsdb.boxes["00600"], gtsdb.boxes["00601"]]

@@ -1,6 +1,7 @@
 """The reader of GTSRB reads both layouts people have, whole or in part, and never loses a track."""
 
 import io
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from training.data.crops import cut_crops
 from training.data.gtsrb import load_gtsrb
 from training.data.records import Box
 from training.errors import DataError
-from training.evaluate import fold_indices
+from training.folds import fold_indices
 
 REAL = Path(__file__).parents[4] / "shared" / "data" / "gtsrb.zip"
 OFFICIAL_HEADER = "Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId\n"
@@ -78,7 +79,7 @@ def test_both_layouts_say_the_same(official: Path, kaggle: Path) -> None:
     left, right = load_gtsrb(official), load_gtsrb(kaggle)
     for dataset in (left, right):
         assert (len(dataset.split("train")), len(dataset.split("test"))) == (12, 2)
-        assert dataset.notices == ()
+        assert dataset.notices == ("no training image shows 41 of the 43 classes: 1, 2, 3, 4, 5 and others",)
         assert {sample.track for sample in dataset.split("train")} == {
             "00000_00000",
             "00000_00001",
@@ -122,12 +123,83 @@ def test_listed_images_that_are_absent_are_told(kaggle: Path) -> None:
     (kaggle / "Test" / "00001.png").unlink()
     dataset = load_gtsrb(kaggle)
     assert len(dataset.split("test")) == 1
-    assert dataset.notices == ("1 listed images are not here, such as Test/00001.png",)
+    assert dataset.notices[0] == "1 listed images are not here, such as Test/00001.png"
 
 
 def test_one_part_alone_is_enough(official: Path) -> None:
     assert not load_gtsrb(official / "Final_Training").split("test")
     assert not load_gtsrb(official / "Final_Test").split("train")
+
+
+@pytest.fixture
+def archives(official: Path, tmp_path: Path) -> Path:
+    """The same signs as the archives of today leave them in one folder: the test labels lie apart from the images."""
+    root = tmp_path / "today"
+    (root / "GTSRB").mkdir(parents=True)
+    shutil.copytree(official / "Final_Training" / "Images", root / "GTSRB" / "Training")
+    test = root / "GTSRB" / "Final_Test" / "Images"
+    shutil.copytree(official / "Final_Test" / "Images", test)
+    labels = (test / "GT-final_test.csv").rename(root / "GT-final_test.csv").read_text()
+    without_class = [line.rpartition(";")[0] + "\n" for line in labels.splitlines()]
+    (test / "GT-final_test.test.csv").write_text("".join(without_class))
+    return root
+
+
+def test_the_archives_of_today_say_the_same(official: Path, archives: Path) -> None:
+    left, right = load_gtsrb(official), load_gtsrb(archives)
+    assert right.notices == left.notices
+    assert {(Path(s.image).name, s.track, s.boxes, s.labelled) for s in left.samples} == {
+        (Path(s.image).name, s.track, s.boxes, s.labelled) for s in right.samples
+    }
+    assert cut_crops(left, "test", 32).fingerprint == cut_crops(load_gtsrb(zipped(archives)), "test", 32).fingerprint
+
+
+def test_test_images_without_labels_are_unlabelled(archives: Path) -> None:
+    (archives / "GT-final_test.csv").unlink()
+    dataset = load_gtsrb(archives)
+    assert [(s.labelled, s.boxes) for s in dataset.split("test")] == 2 * [(False, ())]
+    assert all(sample.labelled for sample in dataset.split("train"))
+    assert "the 2 test images have no labels: unpack GTSRB_Final_Test_GT.zip" in dataset.notices[-1]
+    alone = load_gtsrb(archives / "GTSRB" / "Final_Test")
+    assert [sample.image for sample in alone.samples] == ["Images/00000.ppm", "Images/00001.ppm"]
+    assert len(alone.notices) == 1
+
+
+def test_test_labels_above_the_images_are_enough(archives: Path) -> None:
+    (archives / "GT-final_test.csv").rename(archives / "GTSRB" / "Final_Test" / "GT-final_test.csv")
+    assert load_gtsrb(archives).notices == load_gtsrb(archives / "GTSRB" / "Training").notices
+    for path in (archives, archives / "GTSRB", archives / "GTSRB" / "Final_Test"):
+        assert [s.boxes[0].class_id for s in load_gtsrb(path).split("test")] == [14, 14]
+
+
+def test_test_labels_win_over_the_list_without_classes_wherever_they_lie(archives: Path) -> None:
+    (archives / "labels").mkdir()  # read after GTSRB
+    (archives / "GT-final_test.csv").rename(archives / "labels" / "GT-final_test.csv")
+    assert all(sample.labelled for sample in load_gtsrb(archives).samples)
+
+
+def test_test_labels_in_two_places_count_once(archives: Path) -> None:
+    shutil.copy(archives / "GT-final_test.csv", archives / "GTSRB" / "Final_Test" / "Images")
+    assert len(load_gtsrb(archives).split("test")) == 2
+
+
+def test_the_smaller_training_archive_adds_nothing_to_the_final_one(official: Path) -> None:
+    shutil.copytree(official / "Final_Training" / "Images", official / "Training")
+    train = load_gtsrb(official).split("train")
+    assert len(train) == 12
+    assert all(sample.image.startswith("Final_Training/") for sample in train)
+
+
+def test_classes_without_a_training_image_are_told(kaggle: Path) -> None:
+    lines = []
+    for class_id in set(range(43)) - {3, 41}:
+        name = f"Train/{class_id}/{class_id:05d}_00000_00000.png"
+        picture(kaggle / name, 60)
+        lines.append(f"30,40,5,6,24,33,{class_id},{name}\n")
+    (kaggle / "Train.csv").write_text(KAGGLE_HEADER + "".join(lines))
+    assert load_gtsrb(kaggle).notices == ("no training image shows 2 of the 43 classes: 3, 41",)
+    (kaggle / "Train.csv").unlink()
+    assert load_gtsrb(kaggle).notices == ()
 
 
 @pytest.mark.parametrize(
@@ -165,6 +237,7 @@ def test_something_else_is_refused(tmp_path: Path) -> None:
 def test_the_real_archive_has_its_1307_tracks() -> None:
     dataset = load_gtsrb(REAL)
     train = dataset.split("train")
+    assert dataset.notices == ()
     assert len(train) == 39209
     assert len({sample.track for sample in train}) == 1307
     assert len(dataset.split("test")) == 3000

@@ -56,13 +56,13 @@ def test_scene_boxes_lie_inside_apart_and_within_size_limits() -> None:
 
 def test_sign_is_painted_where_its_box_says(monkeypatch: pytest.MonkeyPatch) -> None:
     before: list[np.ndarray] = []
-    mount = synthetic._mount
+    mount = synthetic.mount
 
     def keep_what_is_behind(*arguments: object) -> None:
         mount(*arguments)  # type: ignore[arg-type]
         before[:] = [arguments[0].image.copy()]  # type: ignore[attr-defined]
 
-    monkeypatch.setattr(synthetic, "_mount", keep_what_is_behind)
+    monkeypatch.setattr(synthetic, "mount", keep_what_is_behind)
     monkeypatch.setattr(synthetic, "_photograph", lambda street, rng: street.image)
     # A steady light and no occlusion would be needed for exact edges, so most of the plate must do.
     image, [(left, top, right, bottom)] = draw_scene([17], np.random.default_rng(1))

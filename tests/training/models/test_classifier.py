@@ -60,6 +60,21 @@ def test_network_has_at_most_a_million_parameters(model: SignClassifier) -> None
     assert 100_000 < sum(parameter.numel() for parameter in model.parameters()) <= 1_000_000
 
 
+def test_temperature_divides_the_logits_when_evaluating_and_not_when_training(
+    model: SignClassifier, images: Tensor
+) -> None:
+    plain = model(images)
+    model.temperature.fill_(2.0)
+
+    assert torch.equal(model(images), plain / 2)
+    assert "temperature" in model.state_dict()
+    model.train()
+    for norm in model.modules():
+        if isinstance(norm, torch.nn.BatchNorm2d | torch.nn.Dropout):
+            norm.eval()  # all that training changes but the temperature
+    assert torch.equal(model(images), plain)
+
+
 def test_every_parameter_gets_a_gradient(model: SignClassifier, images: Tensor) -> None:
     model.train()(images).square().sum().backward()
 

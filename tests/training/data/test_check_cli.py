@@ -1,0 +1,205 @@
+"""Tests of `signs data check` and of the report that it leaves."""
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+from PIL import Image
+
+from clients.cli import main
+from tests.training.data.textured import leak, write_scenes, write_tracks
+from training.data.audit import audit
+from training.data.audit_plots import draw_contact_sheet
+from training.data.gtsdb import load_gtsdb
+
+Signs = Callable[..., int]
+
+PICTURES = {"contact_sheet.png", "sizes.png", "classes.png"}
+
+
+@pytest.fixture
+def signs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Signs]:
+    """Returns a function that runs `signs data check ARGUMENTS` in this process and returns its exit code."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "100")
+    handler = signal.getsignal(signal.SIGTERM)
+
+    def run(*arguments: object) -> int:
+        monkeypatch.setattr(sys, "argv", ["signs", "data", "check", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0)
+
+    yield run
+    signal.signal(signal.SIGTERM, handler)
+
+
+@pytest.fixture
+def scenes(tmp_path: Path) -> Path:
+    return write_scenes(tmp_path)
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return tmp_path / "new" / "report"
+
+
+def files(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_whole_data_set_ends_with_code_0_and_leaves_report_and_pictures(
+    signs: Signs, scenes: Path, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert signs(scenes, "--output", output) == 0
+
+    captured = capsys.readouterr()
+    assert "gtsdb=FullIJCNN2013 train" in " ".join(captured.out.split())
+    assert "no problems" in captured.out
+    assert str(output / "contact_sheet.png") in captured.out.replace("\n", "")
+    assert "reading gtsdb=FullIJCNN2013: 3 of 3" in captured.err
+    assert files(output) == {"audit.json", *PICTURES}
+    for name in PICTURES:
+        with Image.open(output / name) as picture:
+            pixels = np.asarray(picture.convert("RGB"))
+        assert min(pixels.shape[:2]) > 200
+        assert (pixels == 255).all(axis=2).mean() > 0.1
+        assert (pixels != 255).any(axis=2).mean() > 0.01
+    assert plt.get_fignums() == []
+
+
+def test_broken_image_ends_with_code_1_after_the_report(
+    signs: Signs, scenes: Path, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (scenes / "00001.png").write_bytes(b"text")
+
+    assert signs(scenes, "--output", output) == 1
+
+    captured = capsys.readouterr()
+    assert "00001.png: it is not an image" in captured.out
+    assert "1 problem: mend it before you train" in captured.out
+    assert not any(line.startswith("signs: ") for line in captured.err.splitlines())
+    assert files(output) == {"audit.json", *PICTURES}
+
+
+def test_no_more_than_ten_examples_of_a_problem_are_printed(
+    signs: Signs, scenes: Path, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(100, 113):
+        (scenes / f"{number:05}.png").write_text(f"text {number}")
+
+    assert signs(scenes, "--output", output) == 1
+
+    out = capsys.readouterr().out
+    assert "broken images: 13 (gtsdb=FullIJCNN2013)" in out
+    assert "00109.png" in out
+    assert "00110.png" not in out
+    assert "and 3 more" in out
+    assert len(json.loads((output / "audit.json").read_text())["data_sets"][0]["broken"]) == 13
+
+
+def test_json_alone_is_on_stdout_and_holds_everything(
+    signs: Signs, scenes: Path, tmp_path: Path, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tracks = write_tracks(tmp_path)
+    track = leak(scenes, tracks, 9)
+
+    assert signs(f"gtsdb={scenes}", f"gtsrb={tracks}", "--output", output, "--json") == 0
+
+    captured = capsys.readouterr()
+    report = json.loads(captured.out)
+    assert report == json.loads((output / "audit.json").read_text())
+    assert report["problems"] == 0
+    assert [each["name"] for each in report["data_sets"]] == ["gtsdb=FullIJCNN2013", "gtsrb=GTSRB"]
+    assert report["data_sets"][1]["classes"][9] == {"id": 9, "name": "no overtaking", "train": 2, "test": 1}
+    assert report["data_sets"][0]["splits"]["train"]["long_sides"] == {"32": 43}
+    (leaked,) = [each for each in report["leakage"] if each["repeats"]]
+    assert (leaked["train"], leaked["test"], leaked["images"]) == ("gtsrb=GTSRB", "gtsdb=FullIJCNN2013", 2)
+    assert leaked["tracks"] == [track]
+    assert leaked["repeats"][0]["test_image"] == "00600.png"
+    assert leaked["repeats"][0]["train_image"] == f"Train/9/{track}_00001.jpg"
+    assert "comparing training with test signs" in captured.err
+    assert files(output) == {"audit.json", "leakage.png", *PICTURES}
+
+
+def test_leakage_is_printed_for_people(
+    signs: Signs, scenes: Path, tmp_path: Path, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tracks = write_tracks(tmp_path)
+    leak(scenes, tracks, 9)
+
+    assert signs(scenes, tracks, "--output", output) == 0
+
+    rows = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "gtsrb gtsdb 1 of 43 (2.3%) 1 2" in rows
+    assert "gtsdb gtsrb 0 of 43 (0.0%) 0 0" in rows
+
+
+def test_picture_of_an_earlier_check_does_not_stay(signs: Signs, scenes: Path, output: Path) -> None:
+    output.mkdir(parents=True)
+    (output / "leakage.png").write_text("of an earlier check")
+
+    assert signs(scenes, "--output", output) == 0
+
+    assert files(output) == {"audit.json", *PICTURES}
+
+
+def test_same_data_give_the_same_contact_sheet(scenes: Path, tmp_path: Path) -> None:
+    for name in "ab":
+        draw_contact_sheet(audit([load_gtsdb(scenes)]), tmp_path / name / "contact_sheet.png")
+
+    assert (tmp_path / "a" / "contact_sheet.png").read_bytes() == (tmp_path / "b" / "contact_sheet.png").read_bytes()
+
+
+def test_data_set_without_any_label_is_reported(signs: Signs, tmp_path: Path, output: Path) -> None:
+    folder = write_scenes(tmp_path).rename(tmp_path / "TestIJCNN2013Download")
+    for name in ("gt.txt", "00600.png"):
+        (folder / name).unlink()
+
+    assert signs(f"gtsdb={folder}", "--output", output) == 0
+
+    (facts,) = json.loads((output / "audit.json").read_text())["data_sets"]
+    assert facts["splits"]["test"]["signs"] == 0
+    assert facts["splits"]["test"]["unlabelled"] == 2
+
+
+def test_data_set_that_cannot_be_read_is_one_line_and_leaves_nothing(
+    signs: Signs, tmp_path: Path, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "data.zip").write_text("text")
+
+    assert signs(f"gtsdb={tmp_path / 'data.zip'}", "--output", output) == 1
+
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert "is not a whole zip archive" in captured.err
+    assert not output.exists()
+
+
+def test_output_that_is_a_file_is_one_line_before_anything_is_read(
+    signs: Signs, scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "report").write_text("mine")
+
+    assert signs(scenes, "--output", tmp_path / "report") == 1
+
+    captured = capsys.readouterr()
+    assert captured.err.startswith("signs: ")
+    assert captured.err.count("\n") == 1
+    assert (tmp_path / "report").read_text() == "mine"
+
+
+def test_no_path_ends_with_code_2(signs: Signs, capsys: pytest.CaptureFixture[str]) -> None:
+    assert signs() == 2
+    assert "PATH" in capsys.readouterr().err
+
+
+def test_help_shows_examples(signs: Signs, capsys: pytest.CaptureFixture[str]) -> None:
+    assert signs("--help") == 0
+    assert "signs data check gtsrb=GTSRB gtsdb=FullIJCNN2013 --output runs/both" in capsys.readouterr().out

@@ -1,0 +1,146 @@
+"""Tests of training data from several data sets."""
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.training.tiny_gtsdb import TinyGtsdb
+from training.data.gather import Drawings, gather_crops, open_sources
+from training.data.gtsdb import load_gtsdb
+from training.data.records import Box, Dataset, Sample
+from training.errors import DataError
+from training.progress import silent
+
+SIZE = 24
+
+
+def _png(seed: int, brighter: int = 0) -> bytes:
+    """Returns a picture that is like no other of another seed, and almost like the one of the same seed."""
+    coarse = np.random.default_rng(seed).integers(20, 200, (6, 6, 3)) + brighter
+    buffer = io.BytesIO()
+    Image.fromarray(coarse.astype(np.uint8)).resize((48, 48), Image.Resampling.BICUBIC).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _dataset(kind: str, samples: list[tuple[Sample, bytes]]) -> Dataset:
+    content = {(sample.split, sample.image): data for sample, data in samples}
+    read: Callable[[Sample], bytes] = lambda sample: content[sample.split, sample.image]  # noqa: E731
+    return Dataset(f"{kind}=here", tuple(sample for sample, _ in samples), read)
+
+
+@pytest.fixture
+def gtsrb() -> Dataset:
+    """Returns three tracks of two frames, of classes 1, 1 and 2."""
+    box = (0, 0, 48, 48)
+    return _dataset(
+        "gtsrb",
+        [
+            (Sample(f"{track}_{frame}.png", "train", (Box(*box, class_id),), f"t{track}"), _png(track, 3 * frame))
+            for track, class_id in ((10, 1), (11, 1), (12, 2))
+            for frame in (0, 1)
+        ],
+    )
+
+
+@pytest.fixture
+def gtsdb() -> Dataset:
+    """Returns a training scene, and a test scene that shows the sign of GTSRB's track 11."""
+    box = Box(0, 0, 48, 48, 1)
+    return _dataset(
+        "gtsdb",
+        [(Sample("00000.png", "train", (box,)), _png(30)), (Sample("00600.png", "test", (box,)), _png(11, 20))],
+    )
+
+
+def test_one_data_set_is_as_it_is(gtsdb: Dataset) -> None:
+    data = gather_crops([gtsdb], SIZE, 0, False, silent)
+
+    assert (len(data.train), list(data.tests), data.notices) == (1, ["gtsdb"], ())
+    assert data.train.sources == ("00000.png",)
+    assert data.facts() == {
+        "name": "gtsdb=here",
+        "fingerprint": data.train.fingerprint,
+        "leaked_tracks": "none known",
+    }
+
+
+def test_tracks_that_show_test_signs_are_left_out_and_told(gtsdb: Dataset, gtsrb: Dataset) -> None:
+    data = gather_crops([gtsdb, gtsrb], SIZE, 0, False, silent)
+
+    assert data.leaked_tracks == "dropped"
+    assert {source.rpartition("/")[2] for source in data.train.sources} == {"00000.png", "t10", "t12"}
+    (notice,) = data.notices
+    assert notice.startswith("1 tracks of GTSRB (2 images) show test signs of GTSDB and are left out")
+
+
+def test_leaked_tracks_can_be_kept_and_make_other_data(gtsdb: Dataset, gtsrb: Dataset) -> None:
+    kept = gather_crops([gtsdb, gtsrb], SIZE, 0, True, silent)
+
+    assert (len(kept.train), kept.leaked_tracks, kept.notices) == (7, "kept", ())
+    assert kept.train.fingerprint != gather_crops([gtsdb, gtsrb], SIZE, 0, False, silent).train.fingerprint
+
+
+def test_gtsrb_alone_loses_no_track(gtsrb: Dataset) -> None:
+    data = gather_crops([gtsrb], SIZE, 0, False, silent)
+
+    assert (len(data.train), data.tests, data.leaked_tracks) == (6, {}, "none known")
+
+
+def test_drawings_are_learned_from_and_never_judged_on(gtsdb: Dataset) -> None:
+    data = gather_crops([gtsdb, Drawings(43)], SIZE, 0, False, silent)
+
+    assert len(data.train) == 44
+    assert sorted(set(data.train.class_ids.tolist())) == list(range(43))
+    assert list(data.tests) == ["gtsdb"]
+    assert data.name == "gtsdb=here, synthetic=43"
+
+
+def test_images_of_one_name_in_two_data_sets_are_two_sources(gtsdb: Dataset) -> None:
+    other = replace(gtsdb, name="gtsdb=there", samples=gtsdb.samples[:1])
+
+    data = gather_crops([gtsdb, other], SIZE, 0, False, silent)
+
+    assert len(set(data.train.sources)) == 2
+
+
+def test_two_test_splits_of_one_kind_are_a_data_error(gtsdb: Dataset) -> None:
+    with pytest.raises(DataError, match="two data sets of the kind gtsdb have a test split"):
+        gather_crops([gtsdb, replace(gtsdb, name="gtsdb=there")], SIZE, 0, False, silent)
+
+
+def test_nothing_to_learn_from_is_a_data_error(gtsdb: Dataset) -> None:
+    with pytest.raises(DataError, match="there are no labelled training signs in the data"):
+        gather_crops([replace(gtsdb, samples=gtsdb.samples[1:])], SIZE, 0, False, silent)
+
+
+def test_notices_name_their_data_set(gtsdb: Dataset) -> None:
+    data = gather_crops([replace(gtsdb, notices=("half of it is missing",))], SIZE, 0, False, silent)
+
+    assert data.notices == ("gtsdb=here: half of it is missing",)
+
+
+def test_sources_are_opened_as_the_command_line_names_them(tmp_path: Path) -> None:
+    from tests.training.tiny_gtsdb import write_tiny_gtsdb
+
+    tiny: TinyGtsdb = write_tiny_gtsdb(tmp_path)
+
+    first, second = open_sources([f"gtsdb={tiny.folder}", "synthetic=50"])
+
+    assert isinstance(first, Dataset) and first.samples == load_gtsdb(tiny.folder).samples
+    assert second == Drawings(50)
+
+
+@pytest.mark.parametrize("count", ["", "0", "-3", "many", "1.5", "1000001", "²"])
+def test_number_of_drawings_must_be_one(count: str) -> None:
+    with pytest.raises(DataError, match="give the number of signs to draw, such as synthetic=20000"):
+        open_sources([f"synthetic={count}"])
+
+
+def test_data_set_given_twice_is_a_data_error() -> None:
+    with pytest.raises(DataError, match="synthetic=5 is given twice"):
+        open_sources(["synthetic=5", "synthetic=5"])

@@ -1,0 +1,41 @@
+"""Tests of where and how precisely to compute."""
+
+import pytest
+import torch
+
+from training.device import World, joined_world, pick_device, pick_precision, pick_workers
+from training.errors import TrainingError
+
+
+def test_device_of_another_build_of_pytorch_is_a_training_error() -> None:
+    with pytest.raises(TrainingError, match="no device 'hpu' here"):
+        pick_device("hpu")
+
+
+def test_auto_picks_a_device_that_works() -> None:
+    assert pick_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert pick_device("cpu") == torch.device("cpu")
+
+
+def test_precision_is_as_asked_or_one_that_the_hardware_has() -> None:
+    cpu = torch.device("cpu")
+
+    assert pick_precision("fp32", cpu) == "fp32"
+    assert pick_precision("bf16", cpu) == "bf16"
+    assert pick_precision("auto", cpu) in ("fp32", "bf16")
+    with pytest.raises(TrainingError, match="no precision 'int4': choose auto, fp32, bf16"):
+        pick_precision("int4", cpu)
+
+
+def test_workers_are_as_asked_or_at_least_one() -> None:
+    assert pick_workers(0, torch.device("cpu")) == 0
+    assert pick_workers(None, torch.device("cpu")) == 1
+    assert pick_workers(None, torch.device("cuda")) >= 1
+
+
+def test_world_is_of_one_without_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+
+    with joined_world("cpu") as world:
+        assert world == World(0, 1)

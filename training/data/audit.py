@@ -1,0 +1,330 @@
+"""An audit of data sets: what is in them, what is broken, what stands in them twice.
+
+Every image is read and decoded once, as training would. Broken images and boxes that cannot be right are problems;
+everything else is worth knowing, and no fault.
+"""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from training.data.classes import NUM_CLASSES
+from training.data.crops import Crops
+from training.data.leakage import THRESHOLD, Leakage, leaked_tracks
+from training.data.records import Box, Dataset, Sample, Split
+from training.errors import DataError
+from training.preprocessing import ImageError, crop, decode
+from training.progress import ProgressCallback, silent
+
+CROP_SIZE = 48
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """An image that cannot be used as it is.
+
+    Attributes:
+        image: its path inside the data set.
+        what: what is wrong with it or one of its boxes.
+    """
+
+    image: str
+    what: str
+
+
+@dataclass(frozen=True)
+class SplitFacts:
+    """One split of a data set.
+
+    Attributes:
+        images: how many there are.
+        signs: labelled signs, broken images included.
+        without_signs: labelled images that show no sign.
+        unlabelled: images of which nobody said what they show.
+        signs_per_class: labelled signs by class id.
+        long_sides: how many signs have so many pixels on the long side of their box.
+        empty_classes: classes without a sign; none are listed for a split without any sign.
+    """
+
+    images: int
+    signs: int
+    without_signs: int
+    unlabelled: int
+    signs_per_class: tuple[int, ...]
+    long_sides: dict[int, int]
+    empty_classes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """Images with the same bytes.
+
+    Attributes:
+        sha256: of the bytes.
+        images: two or more, each as its data set, split and path.
+        labels_differ: whether not all have the same boxes and classes.
+    """
+
+    sha256: str
+    images: tuple[tuple[str, Split, str], ...]
+    labels_differ: bool
+
+    @property
+    def reach(self) -> str:
+        """How far apart they lie: "within a split", "across splits" or "across data sets"."""
+        if len({name for name, _, _ in self.images}) > 1:
+            return "across data sets"
+        return "across splits" if len({split for _, split, _ in self.images}) > 1 else "within a split"
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """One data set.
+
+    Attributes:
+        name: of the data set.
+        splits: what is in each split that has images.
+        broken: images that cannot be read or decoded.
+        bad_boxes: boxes that reach outside their image or have no area.
+        divided_tracks: tracks that stand in both splits.
+        tracks_of_two_classes: tracks whose images are labelled with more than one class.
+        notices: what the reader noticed.
+    """
+
+    name: str
+    splits: dict[Split, SplitFacts]
+    broken: tuple[Problem, ...]
+    bad_boxes: tuple[Problem, ...]
+    divided_tracks: tuple[str, ...]
+    tracks_of_two_classes: tuple[str, ...]
+    notices: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Training crops of one data set against test crops of another, or of the same.
+
+    Attributes:
+        train: name of the data set that is learned from.
+        test: name of the one that is judged on.
+        leakage: the repeats; the indices are those of `Signs`.
+        test_signs: crops of the test split in all.
+        repeated_signs: those of them that a training crop repeats.
+        images: training images that go with the tracks, were they left out.
+    """
+
+    train: str
+    test: str
+    leakage: Leakage
+    test_signs: int
+    repeated_signs: int
+    images: int
+
+
+@dataclass(frozen=True)
+class Signs:
+    """The signs of one split that could be cut out, each with the image it comes from."""
+
+    crops: Crops
+    images: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What an audit found; `signs` are there to draw pictures from."""
+
+    data_sets: tuple[DatasetFacts, ...]
+    duplicates: tuple[Duplicate, ...]
+    comparisons: tuple[Comparison, ...]
+    signs: dict[tuple[str, Split], Signs]
+
+    @property
+    def problems(self) -> int:
+        """How many broken images and bad boxes there are."""
+        return sum(len(facts.broken) + len(facts.bad_boxes) for facts in self.data_sets)
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """One image after it was read: where it is broken, `crops` is empty; a box that misses it has the crop None."""
+
+    sample: Sample
+    sha256: str | None
+    broken: str | None
+    bad_boxes: tuple[str, ...] = ()
+    crops: tuple[npt.NDArray[np.uint8] | None, ...] = ()
+
+
+def audit(data_sets: Sequence[Dataset], progress: ProgressCallback = silent) -> Audit:
+    """Reads and decodes every image and compares what training would learn from with what it would be judged on.
+
+    Args:
+        data_sets: one or more.
+        progress: told how far each part is.
+
+    Raises:
+        DataError: two of the data sets have one name.
+    """
+    names = [dataset.name for dataset in data_sets]
+    if len(set(names)) < len(names):
+        raise DataError(
+            f"two data sets are both called {Counter(names).most_common(1)[0][0]}: give each once, or rename one"
+        )
+    facts: list[DatasetFacts] = []
+    signs: dict[tuple[str, Split], Signs] = {}
+    digests: dict[str, list[tuple[str, Sample]]] = defaultdict(list)
+    for dataset in data_sets:
+        checked = []
+        for each in _check_all(dataset, progress):
+            checked.append(each)
+            if each.sha256 is not None:
+                digests[each.sha256].append((dataset.name, each.sample))
+        facts.append(_facts(dataset, checked))
+        for split in SPLITS:
+            found = _collect(checked, split)
+            if found is not None:
+                signs[dataset.name, split] = found
+    return Audit(tuple(facts), _duplicates(digests), tuple(_compare(names, signs, progress)), signs)
+
+
+def _check_all(dataset: Dataset, progress: ProgressCallback) -> Iterator[_Checked]:
+    with ThreadPoolExecutor() as pool:  # Pillow releases the interpreter while it decodes
+        try:
+            for done, checked in enumerate(pool.map(partial(_check, dataset), dataset.samples), start=1):
+                yield checked
+                progress(f"reading {dataset.name}", done, len(dataset.samples))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _check(dataset: Dataset, sample: Sample) -> _Checked:
+    try:
+        data = dataset.read(sample)
+    except DataError as error:
+        return _Checked(sample, None, str(error))
+    sha256 = hashlib.sha256(data).hexdigest()
+    try:
+        image = decode(data)
+    except ImageError as error:
+        return _Checked(sample, sha256, str(error))
+    bad_boxes: list[str] = []
+    crops: list[npt.NDArray[np.uint8] | None] = []
+    for box in sample.boxes:
+        fault = _fault(box, image.width, image.height)
+        if fault is not None:
+            bad_boxes.append(fault)
+        try:
+            crops.append(crop(image, (box.left, box.top, box.right, box.bottom), CROP_SIZE))
+        except ImageError:
+            crops.append(None)
+    return _Checked(sample, sha256, None, tuple(bad_boxes), tuple(crops))
+
+
+def _fault(box: Box, width: int, height: int) -> str | None:
+    """Returns what is wrong with a box in an image of that size."""
+    if box.right <= box.left or box.bottom <= box.top:
+        return f"the box of class {box.class_id} at {box.left},{box.top} has no area"
+    if box.left < 0 or box.top < 0 or box.right > width or box.bottom > height:
+        corners = f"{box.left},{box.top} to {box.right},{box.bottom}"
+        return f"the box of class {box.class_id} from {corners} reaches outside the image of {width}x{height} pixels"
+    return None
+
+
+def _facts(dataset: Dataset, checked: Sequence[_Checked]) -> DatasetFacts:
+    splits: dict[str, set[Split]] = defaultdict(set)
+    classes: dict[str, set[int]] = defaultdict(set)
+    for sample in dataset.samples:
+        if sample.track is not None:
+            splits[sample.track].add(sample.split)
+            classes[sample.track].update(box.class_id for box in sample.boxes)
+    return DatasetFacts(
+        name=dataset.name,
+        splits={split: _split_facts(samples) for split in SPLITS if (samples := dataset.split(split))},
+        broken=tuple(Problem(each.sample.image, each.broken) for each in checked if each.broken is not None),
+        bad_boxes=tuple(Problem(each.sample.image, fault) for each in checked for fault in each.bad_boxes),
+        divided_tracks=tuple(sorted(track for track, found in splits.items() if len(found) > 1)),
+        tracks_of_two_classes=tuple(sorted(track for track, found in classes.items() if len(found) > 1)),
+        notices=dataset.notices,
+    )
+
+
+def _split_facts(samples: Sequence[Sample]) -> SplitFacts:
+    boxes = [box for sample in samples for box in sample.boxes]
+    per_class = Counter(box.class_id for box in boxes)
+    long_sides = Counter(max(box.right - box.left, box.bottom - box.top) for box in boxes)
+    return SplitFacts(
+        images=len(samples),
+        signs=len(boxes),
+        without_signs=sum(sample.labelled and not sample.boxes for sample in samples),
+        unlabelled=sum(not sample.labelled for sample in samples),
+        signs_per_class=tuple(per_class[class_id] for class_id in range(NUM_CLASSES)),
+        long_sides=dict(sorted(long_sides.items())),
+        empty_classes=tuple(class_id for class_id in range(NUM_CLASSES) if boxes and not per_class[class_id]),
+    )
+
+
+def _collect(checked: Sequence[_Checked], split: Split) -> Signs | None:
+    """Returns the signs of one split, or None where there are none."""
+    found = [
+        (image, box.class_id, each.sample)
+        for each in checked
+        if each.sample.split == split
+        # Broken images have boxes, but no crops.
+        for box, image in zip(each.sample.boxes, each.crops, strict=False)
+        if image is not None
+    ]
+    if not found:
+        return None
+    digests = "".join(each.sha256 or "" for each in checked if each.sample.split == split)
+    crops = Crops(
+        images=np.stack([image for image, _, _ in found]),
+        class_ids=np.array([class_id for _, class_id, _ in found], dtype=np.int64),
+        sources=tuple(sample.track or sample.image for _, _, sample in found),
+        fingerprint=hashlib.sha256(digests.encode()).hexdigest(),
+    )
+    return Signs(crops, tuple(sample.image for _, _, sample in found))
+
+
+def _duplicates(digests: dict[str, list[tuple[str, Sample]]]) -> tuple[Duplicate, ...]:
+    return tuple(
+        Duplicate(
+            sha256=sha256,
+            images=tuple((name, sample.split, sample.image) for name, sample in copies),
+            labels_differ=len({sample.boxes for _, sample in copies}) > 1,
+        )
+        for sha256, copies in digests.items()
+        if len(copies) > 1
+    )
+
+
+def _compare(
+    names: Sequence[str], signs: dict[tuple[str, Split], Signs], progress: ProgressCallback
+) -> Iterator[Comparison]:
+    """Yields the comparison of every training split with every test split, its own included."""
+    pairs = [
+        (train, test) for train in names for test in names if (train, "train") in signs and (test, "test") in signs
+    ]
+    for done, (train, test) in enumerate(pairs, start=1):
+        learned, judged = signs[train, "train"], signs[test, "test"]
+        leakage = leaked_tracks(learned.crops, judged.crops, THRESHOLD)
+        dropped = set(leakage.tracks)
+        yield Comparison(
+            train=train,
+            test=test,
+            leakage=leakage,
+            test_signs=len(judged.crops),
+            repeated_signs=len({repeat.test for repeat in leakage.repeats}),
+            images=len(
+                {image for image, track in zip(learned.images, learned.crops.sources, strict=True) if track in dropped}
+            ),
+        )
+        progress("comparing training with test signs", done, len(pairs))

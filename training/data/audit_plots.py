@@ -1,0 +1,169 @@
+"""Pictures of an audit. Each function writes one PNG; what they show comes from the user's data."""
+
+from collections.abc import Sequence
+from itertools import zip_longest
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+
+from training.data.audit import SPLITS, Audit, Comparison, DatasetFacts
+from training.data.classes import CLASS_NAMES, NUM_CLASSES
+from training.data.records import Split
+from training.plots import ACCENT, INK, RULE, SECOND, save_figure
+
+COLOURS: dict[Split, str] = {"train": ACCENT, "test": SECOND}
+SHEET_COLUMNS, SHEET_CROPS = 4, 8
+PAIR_COLUMNS, SHOWN_PAIRS = 6, 36
+GAP = 2  # pixels between two crops of a strip
+
+
+def draw_contact_sheet(audit: Audit, path: Path, seed: int = 0) -> None:
+    """Draws every class with its number of signs and some of its crops, a line for each data set.
+
+    Args:
+        audit: with its signs.
+        path: of the picture.
+        seed: chooses the crops: the same data and seed give the same picture.
+    """
+    rng = np.random.default_rng(seed)
+    lines = len(audit.data_sets)
+    rows = -(-NUM_CLASSES // SHEET_COLUMNS)
+    size = (4 * SHEET_COLUMNS, 0.6 + rows * (0.3 + 0.5 * lines))
+    figure, grid = plt.subplots(rows, SHEET_COLUMNS, figsize=size, layout="constrained")
+    for axes in grid.flat:
+        axes.axis("off")
+    # Down the columns, as one reads a list.
+    for class_id, axes in zip(range(NUM_CLASSES), grid.T.flat, strict=False):
+        strips = [_strip(_choose(audit, facts.name, class_id, rng), SHEET_CROPS) for facts in audit.data_sets]
+        axes.imshow(_stack(strips), interpolation="bilinear")
+        counts = [sum(each.signs_per_class[class_id] for each in facts.splits.values()) for facts in audit.data_sets]
+        numbers = " and ".join(f"{count:,}" for count in counts)
+        colour = INK if all(counts) else SECOND
+        axes.set_title(f"{class_id}  {CLASS_NAMES[class_id]}  ({numbers})", fontsize=8, loc="left", pad=3, color=colour)
+    names = " and ".join(facts.name for facts in audit.data_sets)
+    below = ", one below the other" if lines > 1 else ""
+    figure.suptitle(f"Up to {SHEET_CROPS} signs of each class at random, and how many there are: {names}{below}")
+    save_figure(figure, path)
+
+
+def draw_sizes(data_sets: Sequence[DatasetFacts], path: Path) -> None:
+    """Draws how large the signs are: a panel for each data set, a line for each split."""
+    figure, panels = plt.subplots(1, len(data_sets), figsize=(5.2 * len(data_sets), 3.2), squeeze=False)
+    for axes, facts in zip(panels.flat, data_sets, strict=True):
+        largest = max((max(each.long_sides, default=0) for each in facts.splits.values()), default=0)
+        edges = np.arange(0, largest + 8, 4 if largest <= 150 else 8)
+        for split, each in facts.splits.items():
+            if each.signs:
+                sides, counts = list(each.long_sides), np.array(list(each.long_sides.values()))
+                label = f"{split}, {each.signs:,} signs"
+                axes.hist(
+                    sides,
+                    edges,
+                    weights=100 * counts / counts.sum(),
+                    histtype="step",
+                    linewidth=1.8,
+                    color=COLOURS[split],
+                    label=label,
+                )
+        axes.set(xlabel="long side of the sign, pixels", ylabel="share of the split, %", title=facts.name)
+        _tidy(axes)
+    save_figure(figure, path)
+
+
+def draw_classes(data_sets: Sequence[DatasetFacts], path: Path) -> None:
+    """Draws how many signs each class has: a panel for each data set, a bar for each split."""
+    figure, panels = plt.subplots(1, len(data_sets), figsize=(3 + 4 * len(data_sets), 8.5), sharey=True, squeeze=False)
+    positions = np.arange(NUM_CLASSES)
+    for axes, facts in zip(panels.flat, data_sets, strict=True):
+        for offset, split in ((-0.2, SPLITS[0]), (0.2, SPLITS[1])):
+            if split in facts.splits:
+                each = facts.splits[split]
+                label = f"{split}, {each.signs:,} signs"
+                axes.barh(positions + offset, each.signs_per_class, height=0.4, color=COLOURS[split], label=label)
+        axes.set_yticks(positions, [f"{class_id}  {name}" for class_id, name in enumerate(CLASS_NAMES)], fontsize=7)
+        axes.tick_params(axis="y", length=0)
+        axes.set_ylim(NUM_CLASSES - 0.4, -0.6)
+        axes.set(xlabel="signs", title=facts.name)
+        _tidy(axes, grid="x")
+    save_figure(figure, path)
+
+
+def draw_leakage(audit: Audit, path: Path) -> None:
+    """Draws test signs beside the training crops that repeat them; of many, some from the most alike to the least.
+
+    Args:
+        audit: with its signs and at least one repeat.
+        path: of the picture.
+    """
+    found = [comparison for comparison in audit.comparisons if comparison.leakage.repeats]
+    rows = [-(-min(len(comparison.leakage.repeats), SHOWN_PAIRS) // PAIR_COLUMNS) for comparison in found]
+    figure = plt.figure(figsize=(2.1 * PAIR_COLUMNS, sum(1.35 * count + 0.6 for count in rows)), layout="constrained")
+    sections = figure.subfigures(len(found), 1, height_ratios=[1.35 * count + 0.6 for count in rows], squeeze=False)
+    for section, comparison, count in zip(sections.flat, found, rows, strict=True):
+        section.suptitle(
+            f"{comparison.repeated_signs} of {comparison.test_signs:,} test signs of {comparison.test} (left of each "
+            f"pair) stand in the training split of {comparison.train} (right){_excerpt(comparison)}",
+            fontsize=11,
+        )
+        panels = section.subplots(count, PAIR_COLUMNS, squeeze=False)
+        for axes, pair in zip_longest(panels.flat, _pairs(audit, comparison)):
+            axes.axis("off")
+            if pair is not None:
+                strip, caption = pair
+                axes.imshow(strip, interpolation="bilinear")
+                axes.set_title(caption, fontsize=7, pad=3)
+    save_figure(figure, path)
+
+
+def _excerpt(comparison: Comparison) -> str:
+    count = len(comparison.leakage.repeats)
+    return f"; {SHOWN_PAIRS} of {count:,} pairs" if count > SHOWN_PAIRS else ""
+
+
+def _pairs(audit: Audit, comparison: Comparison) -> list[tuple[npt.NDArray[np.uint8], str]]:
+    learned, judged = audit.signs[comparison.train, "train"], audit.signs[comparison.test, "test"]
+    repeats = comparison.leakage.repeats
+    chosen = np.linspace(0, len(repeats) - 1, min(len(repeats), SHOWN_PAIRS)).round().astype(int)
+    pairs = []
+    for index in chosen.tolist():
+        repeat = repeats[index]
+        strip = _strip([judged.crops.images[repeat.test], learned.crops.images[repeat.train]], 2)
+        test, source = Path(judged.images[repeat.test]).name, Path(learned.crops.sources[repeat.train]).name
+        pairs.append((strip, f"{repeat.correlation:.3f}  {test}\n{source}"))
+    return pairs
+
+
+def _choose(audit: Audit, name: str, class_id: int, rng: np.random.Generator) -> list[npt.NDArray[np.uint8]]:
+    """Returns some crops of a class, from both splits of a data set."""
+    parts = [audit.signs[name, split].crops for split in SPLITS if (name, split) in audit.signs]
+    images = [crops.images[index] for crops in parts for index in np.flatnonzero(crops.class_ids == class_id)]
+    chosen = rng.permutation(len(images))[:SHEET_CROPS]
+    return [images[index] for index in sorted(chosen.tolist())]
+
+
+def _strip(images: Sequence[npt.NDArray[np.uint8]], places: int) -> npt.NDArray[np.uint8]:
+    """Returns crops side by side on white, with empty places at the end where there are fewer."""
+    side = images[0].shape[0] if images else 48
+    strip = np.full((side, places * (side + GAP) - GAP, 3), 255, np.uint8)
+    for place, image in enumerate(images):
+        left = place * (side + GAP)
+        strip[:, left : left + side] = image
+    return strip
+
+
+def _stack(strips: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
+    gap = np.full((GAP, strips[0].shape[1], 3), 255, np.uint8)
+    parts = [part for strip in strips for part in (strip, gap)]
+    return np.concatenate(parts[:-1])
+
+
+def _tidy(axes: Axes, grid: str = "both") -> None:
+    axes.title.set_fontsize(11)
+    axes.title.set_color(INK)
+    axes.grid(axis=grid, color=RULE, linewidth=0.6)  # type: ignore[arg-type]
+    axes.set_axisbelow(True)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, fontsize=9)

@@ -1,0 +1,233 @@
+"""An audit for people and machines: tables on the terminal, a JSON file and pictures in a folder."""
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from training.data.audit import Audit, Comparison, DatasetFacts, Problem, SplitFacts
+from training.data.audit_plots import draw_classes, draw_contact_sheet, draw_leakage, draw_sizes
+from training.data.classes import CLASS_NAMES, NUM_CLASSES
+from training.data.leakage import THRESHOLD
+from training.progress import ProgressCallback, silent
+
+EXAMPLES = 10
+RAREST = 6
+
+
+def write_audit(folder: Path, audit: Audit, progress: ProgressCallback = silent) -> list[Path]:
+    """Writes audit.json, contact_sheet.png, sizes.png, classes.png and, where there is something, leakage.png.
+
+    audit.json goes first and comes last: where it is, the pictures beside it belong to it.
+
+    Args:
+        folder: made where it is missing.
+        audit: what to write.
+        progress: told how many pictures are drawn.
+
+    Returns:
+        The files.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    facts, leakage = folder / "audit.json", folder / "leakage.png"
+    for old in (facts, leakage):
+        old.unlink(missing_ok=True)
+    pictures: dict[Path, Callable[[Path], None]] = {
+        folder / "contact_sheet.png": partial(draw_contact_sheet, audit),
+        folder / "sizes.png": partial(draw_sizes, audit.data_sets),
+        folder / "classes.png": partial(draw_classes, audit.data_sets),
+    }
+    if any(comparison.leakage.repeats for comparison in audit.comparisons):
+        pictures[leakage] = partial(draw_leakage, audit)
+    for done, (path, draw) in enumerate(pictures.items(), start=1):
+        draw(path)
+        progress("drawing pictures", done, len(pictures))
+    staging = folder / f".audit.json.{os.getpid()}"
+    try:
+        staging.write_text(json.dumps(audit_as_dict(audit), indent=2) + "\n")
+        staging.replace(facts)
+    finally:
+        staging.unlink(missing_ok=True)
+    return [facts, *pictures]
+
+
+def audit_as_dict(audit: Audit) -> dict[str, Any]:
+    """Returns everything that was found, without the crops, ready for JSON."""
+    return {
+        "problems": audit.problems,
+        "data_sets": [_facts_as_dict(facts) for facts in audit.data_sets],
+        "duplicates": [
+            {
+                "sha256": each.sha256,
+                "reach": each.reach,
+                "labels_differ": each.labels_differ,
+                "images": [{"data_set": name, "split": split, "image": image} for name, split, image in each.images],
+            }
+            for each in audit.duplicates
+        ],
+        "leakage": [_comparison_as_dict(audit, comparison) for comparison in audit.comparisons],
+    }
+
+
+def print_audit(console: Console, audit: Audit) -> None:
+    """Prints what a person should see first: counts, the rarest classes, what is wrong, what stands in it twice."""
+    _print_counts(console, audit.data_sets)
+    _print_rarest(console, audit.data_sets)
+    for facts in audit.data_sets:
+        _print_examples(console, "broken images", facts.name, _lines(facts.broken))
+        _print_examples(console, "boxes that cannot be right", facts.name, _lines(facts.bad_boxes))
+        _print_examples(console, "tracks in both splits", facts.name, facts.divided_tracks)
+        _print_examples(console, "tracks with two classes", facts.name, facts.tracks_of_two_classes)
+        for notice in facts.notices:
+            console.print(f"note: {facts.name}: {notice}", highlight=False, soft_wrap=True, markup=False)
+    for reach in ("within a split", "across splits", "across data sets"):
+        groups = [
+            " = ".join(f"{split} {image}" for _, split, image in each.images)
+            + (", with different labels" if each.labels_differ else "")
+            for each in audit.duplicates
+            if each.reach == reach
+        ]
+        _print_examples(console, "groups of images with the same bytes", reach, groups)
+    _print_leakage(console, audit.comparisons, _short_names(audit.data_sets))
+    if audit.problems:
+        problems = "1 problem: mend it" if audit.problems == 1 else f"{audit.problems} problems: mend them"
+        console.print(f"{problems} before you train", style="bold red", highlight=False)
+    else:
+        console.print("no problems", style="bold green", highlight=False)
+
+
+def _print_counts(console: Console, data_sets: Sequence[DatasetFacts]) -> None:
+    has_unlabelled = any(each.unlabelled for facts in data_sets for each in facts.splits.values())
+    unlabelled = ("no labels",) if has_unlabelled else ()
+    table = _table("data set", "split", "images", "signs", "classes", "no signs", *unlabelled, "pixels (median)")
+    for facts in data_sets:
+        for split, each in facts.splits.items():
+            numbers = [each.images, each.signs, NUM_CLASSES - each.signs_per_class.count(0), each.without_signs]
+            if has_unlabelled:
+                numbers.append(each.unlabelled)
+            table.add_row(facts.name, split, *(f"{number:,}" for number in numbers), _size_range(each))
+    console.print(table, highlight=False)
+
+
+def _table(*headings: str, left: int = 2) -> Table:
+    """Returns a table whose first columns hold names, and the others numbers."""
+    table = Table(box=None, header_style="bold", pad_edge=False, collapse_padding=True)
+    for position, heading in enumerate(headings):
+        is_name = position < left
+        table.add_column(heading, justify="left" if is_name else "right", overflow="fold", no_wrap=not is_name)
+    return table
+
+
+def _size_range(facts: SplitFacts) -> str:
+    """Returns the smallest and the largest long side, and the median."""
+    if not facts.signs:
+        return "-"
+    seen = 0
+    for side, count in facts.long_sides.items():
+        seen += count
+        if 2 * seen >= facts.signs:
+            return f"{min(facts.long_sides)} to {max(facts.long_sides)} ({side})"
+    raise AssertionError("the sides are those of all signs")
+
+
+def _print_rarest(console: Console, data_sets: Sequence[DatasetFacts]) -> None:
+    """Prints the classes with the fewest signs to learn from."""
+    columns = [(facts, split) for facts in data_sets for split in facts.splits if facts.splits[split].signs]
+    counted = [facts.splits[split] for facts, split in columns if split == "train"] or [
+        facts.splits[split] for facts, split in columns
+    ]
+    totals = [sum(each.signs_per_class[class_id] for each in counted) for class_id in range(NUM_CLASSES)]
+    rarest = sorted(range(NUM_CLASSES), key=lambda class_id: totals[class_id])[:RAREST]
+    names = _short_names(data_sets)
+    table = _table("fewest signs", *(f"{names[facts.name]} {split}" for facts, split in columns), left=1)
+    for class_id in rarest:
+        counts = [facts.splits[split].signs_per_class[class_id] for facts, split in columns]
+        table.add_row(f"{class_id} {CLASS_NAMES[class_id]}", *map(str, counts))
+    if columns:
+        console.print()
+        console.print(table, highlight=False)
+    for facts, split in columns:
+        empty = facts.splits[split].empty_classes
+        if empty:
+            ids = ", ".join(map(str, empty))
+            console.print(f"{names[facts.name]} {split}: no sign of class {ids}", highlight=False, soft_wrap=True)
+
+
+def _short_names(data_sets: Sequence[DatasetFacts]) -> dict[str, str]:
+    """Returns the kind of each data set by its name, or the name where two are of one kind."""
+    kinds = [facts.name.partition("=")[0] for facts in data_sets]
+    return {
+        facts.name: kind if kinds.count(kind) == 1 else facts.name for facts, kind in zip(data_sets, kinds, strict=True)
+    }
+
+
+def _print_leakage(console: Console, comparisons: Sequence[Comparison], names: dict[str, str]) -> None:
+    if not comparisons:
+        return
+    table = _table("learned from", "judged on", "test signs seen", "tracks", "their images")
+    for each in comparisons:
+        seen = f"{each.repeated_signs} of {each.test_signs:,} ({each.repeated_signs / each.test_signs:.1%})"
+        table.add_row(names[each.train], names[each.test], seen, str(len(each.leakage.tracks)), f"{each.images:,}")
+    console.print()
+    console.print(table, highlight=False)
+    console.print(
+        f"seen: a training crop of the same class correlates above {THRESHOLD}. Leave those tracks (of GTSDB, scenes) "
+        "out before you judge",
+        highlight=False,
+        soft_wrap=True,
+        style="dim",
+    )
+
+
+def _print_examples(console: Console, what: str, where: str, lines: Sequence[str]) -> None:
+    if not lines:
+        return
+    console.print(f"\n{what}: {len(lines)} ({where})", highlight=False, soft_wrap=True, markup=False, style="bold")
+    for line in lines[:EXAMPLES]:
+        console.print(f"  {line}", highlight=False, soft_wrap=True, markup=False)
+    if len(lines) > EXAMPLES:
+        console.print(f"  and {len(lines) - EXAMPLES} more", highlight=False)
+
+
+def _lines(problems: Sequence[Problem]) -> list[str]:
+    return [f"{problem.image}: {problem.what}" for problem in problems]
+
+
+def _facts_as_dict(facts: DatasetFacts) -> dict[str, Any]:
+    classes = [
+        {"id": class_id, "name": name} | {split: each.signs_per_class[class_id] for split, each in facts.splits.items()}
+        for class_id, name in enumerate(CLASS_NAMES)
+    ]
+    splits = asdict(facts)["splits"]
+    for each in splits.values():
+        del each["signs_per_class"]
+    return asdict(facts) | {"splits": splits, "classes": classes}
+
+
+def _comparison_as_dict(audit: Audit, comparison: Comparison) -> dict[str, Any]:
+    learned, judged = audit.signs[comparison.train, "train"], audit.signs[comparison.test, "test"]
+    return {
+        "train": comparison.train,
+        "test": comparison.test,
+        "threshold": THRESHOLD,
+        "test_signs": comparison.test_signs,
+        "repeated_signs": comparison.repeated_signs,
+        "tracks": list(comparison.leakage.tracks),
+        "images": comparison.images,
+        "repeats": [
+            {
+                "test_image": judged.images[repeat.test],
+                "train_image": learned.images[repeat.train],
+                "track": learned.crops.sources[repeat.train],
+                "class_id": int(judged.crops.class_ids[repeat.test]),
+                "correlation": round(repeat.correlation, 4),
+            }
+            for repeat in comparison.leakage.repeats
+        ],
+    }

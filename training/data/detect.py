@@ -1,0 +1,31 @@
+"""Which benchmark lies at a path, told by the files in it."""
+
+from pathlib import Path
+from typing import Literal
+
+from training.data import gtsdb, gtsrb
+from training.data.source import open_source
+from training.errors import DataError
+
+
+def detect_kind(path: Path) -> Literal["gtsdb", "gtsrb"]:
+    """Returns which benchmark a folder or zip holds; its labels may still be wrong.
+
+    Raises:
+        DataError: there is nothing at `path`, or it holds neither benchmark, or both.
+    """
+    source = open_source(path)
+    names = source.names()
+    has_gtsdb = gtsdb.holds_gtsdb(source, names)
+    has_gtsrb = bool(gtsrb.find_label_files(names))
+    if has_gtsdb and has_gtsrb:
+        raise DataError(f"{path} holds both GTSDB and GTSRB: say which, with gtsdb={path} or gtsrb={path}")
+    if has_gtsdb:
+        return "gtsdb"
+    if has_gtsrb:
+        return "gtsrb"
+    raise DataError(
+        f"{path} is neither GTSDB nor GTSRB. Give the folder or zip FullIJCNN2013, TrainIJCNN2013, "
+        "TestIJCNN2013Download or Kaggle's GTSDB_Train_and_Test; or GTSRB with its GT-000NN.csv and "
+        "GT-final_test.csv, or Kaggle's copy of it with Train.csv and Test.csv"
+    )

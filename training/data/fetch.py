@@ -1,0 +1,288 @@
+"""Fetches the official archives of GTSDB and GTSRB from ERDA, where the benchmarks' authors have archived them.
+
+Which archives: the archive's own page names `GTSRB_Final_Training_Images.zip` (39,209 images) as the official training
+data. `GTSRB-Training_fixed.zip`, which torchvision downloads, is the smaller set of the 2011 online competition
+(26,640 images) and is not fetched. The MD5 sums of GTSRB's archives are those that torchvision and other projects
+check. No sum of `FullIJCNN2013.zip` has been published that we could find: there the CRC of each member and the number
+of scenes and signs are checked instead, which finds damage but would not find a forgery.
+"""
+
+import fcntl
+import hashlib
+import shutil
+import time
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from training.data.download import download, require_space, require_web_address
+from training.data.load import LOADERS
+from training.data.records import Split
+from training.errors import DataError
+from training.progress import ProgressCallback, silent
+
+BLOCK = 4096  # bytes that the last part of a small file takes on most disks
+TEST_LABELS = "GT-final_test.csv"
+TEST_IMAGES = "Final_Test/Images"
+# What zipfile lets through where an archive is damaged or of a kind that it cannot read.
+ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An official archive.
+
+    Attributes:
+        name: of its file.
+        md5: its published MD5 sum, in hexadecimal; None where none is known.
+    """
+
+    name: str
+    md5: str | None
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What there is to fetch of a benchmark, and how to know that all of it has come.
+
+    Attributes:
+        kind: the name its reader has in training.data.load.
+        address: where its archives lie, under their names.
+        archives: the zips.
+        folder: what they unpack to; None where one zip is the data set, and is read as it is.
+        counts: images and signs of each split.
+        credit: under which terms, and whom to cite.
+    """
+
+    kind: str
+    address: str
+    archives: tuple[Archive, ...]
+    folder: str | None
+    counts: Mapping[Split, tuple[int, int]]
+    credit: str
+
+
+BENCHMARKS: dict[str, Benchmark] = {
+    "gtsdb": Benchmark(
+        kind="gtsdb",
+        address="https://sid.erda.dk/public/archives/ff17dc924eba88d5d01a807357d6614c",
+        archives=(Archive("FullIJCNN2013.zip", None),),
+        folder=None,
+        counts={"train": (600, 852), "test": (300, 361)},
+        credit=(
+            "GTSDB, Institut für Neuroinformatik, Ruhr-Universität Bochum: free to use for any purpose (its "
+            "ReadMe.txt). Please cite S. Houben et al., Detection of Traffic Signs in Real-World Images: The German "
+            "Traffic Sign Detection Benchmark, IJCNN 2013, doi 10.1109/IJCNN.2013.6706807."
+        ),
+    ),
+    "gtsrb": Benchmark(
+        kind="gtsrb",
+        address="https://sid.erda.dk/public/archives/daaeac0d7ce1152aea9b61d9f1e19370",
+        archives=(
+            Archive("GTSRB_Final_Training_Images.zip", "f33fd80ac59bff73c82d25ab499e03a3"),
+            Archive("GTSRB_Final_Test_Images.zip", "c7e4e6327067d32654124b0fe9e82185"),
+            Archive("GTSRB_Final_Test_GT.zip", "fe31e9c9270bbcd7b84b7f21a9d9d9e5"),
+        ),
+        folder="GTSRB",
+        counts={"train": (39_209, 39_209), "test": (12_630, 12_630)},
+        credit=(
+            "GTSRB, Institut für Neuroinformatik, Ruhr-Universität Bochum: free to use (its page). Please cite J. "
+            "Stallkamp et al., Man vs. computer: Benchmarking machine learning algorithms for traffic sign "
+            "recognition, Neural Networks 32, 2012, doi 10.1016/j.neunet.2012.02.016."
+        ),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A benchmark on disk.
+
+    Attributes:
+        path: what to give to its reader.
+        bytes: size of the archives that this call has fetched; 0 where all was there already.
+        files: number of those archives.
+        seconds: how long the call took.
+    """
+
+    path: Path
+    bytes: int
+    files: int
+    seconds: float
+
+
+def fetch(
+    benchmark: Benchmark, to: Path, mirror: str = "", keep_archives: bool = False, progress: ProgressCallback = silent
+) -> Fetched:
+    """Fetches a benchmark, checks it, and unpacks it where its reader cannot read the zips as one data set.
+
+    What is there already is checked and left as it is. What an earlier call was fetching goes on where it stopped.
+
+    Args:
+        benchmark: one of BENCHMARKS.
+        to: folder for it; made where it is missing.
+        mirror: address of a folder that holds the archives under their official names; empty for the official one.
+        keep_archives: keep the zips after they have been unpacked.
+        progress: told megabytes, members checked and files unpacked.
+
+    Raises:
+        DataError: an archive cannot be had or is not the right one, the disk has too little space, what is there
+            already is not whole, or another call is fetching into the same folder.
+    """
+    started = time.monotonic()
+    address = mirror.rstrip("/") or benchmark.address
+    require_web_address(address)
+    path = to / (benchmark.folder or benchmark.archives[0].name)
+    if path.exists():
+        _check_present(path, lambda: _check_whole(path, benchmark, progress))
+        return Fetched(path, 0, 0, time.monotonic() - started)
+    to.mkdir(parents=True, exist_ok=True)
+    with _alone_in(to):
+        sizes = [size for archive in benchmark.archives if (size := _fetch(archive, benchmark, address, to, progress))]
+        if benchmark.folder:
+            zips = [to / archive.name for archive in benchmark.archives]
+            _unpack(zips, benchmark, to / benchmark.folder, progress)
+            for file in [] if keep_archives else zips:
+                file.unlink()
+    return Fetched(path, sum(sizes), len(sizes), time.monotonic() - started)
+
+
+def _fetch(archive: Archive, benchmark: Benchmark, address: str, to: Path, progress: ProgressCallback) -> int:
+    """Returns the bytes of an archive that was fetched, or 0 where it was there."""
+    file = to / archive.name
+
+    def check(path: Path) -> None:
+        _check_archive(path, archive, benchmark, progress)
+
+    if file.exists():
+        _check_present(file, lambda: check(file))
+        return 0
+    download(f"{address}/{archive.name}", file, check, progress)
+    return file.stat().st_size
+
+
+def _check_present(path: Path, check: Callable[[], None]) -> None:
+    """Checks what an earlier call or a person has put there; it is never removed without being asked."""
+    try:
+        check()
+    except DataError as problem:
+        raise DataError(
+            f"{path} is there already, but is not whole ({problem}): remove it and run the command again"
+        ) from problem
+
+
+def _check_whole(path: Path, benchmark: Benchmark, progress: ProgressCallback) -> None:
+    if benchmark.folder:
+        _check_counts(path, benchmark)
+    else:
+        _check_archive(path, benchmark.archives[0], benchmark, progress)
+
+
+def _check_archive(path: Path, archive: Archive, benchmark: Benchmark, progress: ProgressCallback) -> None:
+    what = f"checking {archive.name}"
+    progress(what, 0, 1)
+    if archive.md5 is not None:
+        _check_md5(path, archive.md5)
+    else:
+        _check_members(path)
+    if benchmark.folder is None:
+        _check_counts(path, benchmark)
+    progress(what, 1, 1)
+
+
+def _check_md5(path: Path, expected: str) -> None:
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    if found != expected:
+        raise DataError(f"its MD5 sum is {found}, not {expected}")
+
+
+def _check_members(path: Path) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except ZIP_ERRORS as error:
+        raise DataError(f"it is no whole zip archive: {error}") from error
+    if damaged is not None:
+        raise DataError(f"its member {damaged} is damaged")
+
+
+def _check_counts(path: Path, benchmark: Benchmark) -> None:
+    """Reads the labels, and compares how many images and signs there are with what was published."""
+    dataset = LOADERS[benchmark.kind](path)
+    for split, expected in benchmark.counts.items():
+        samples = dataset.split(split)
+        found = (len(samples), sum(len(sample.boxes) for sample in samples))
+        if found != expected:
+            raise DataError(
+                f"its {split} split has {found[0]} images with {found[1]} signs, not {expected[0]} with {expected[1]}"
+            )
+
+
+def _unpack(zips: list[Path], benchmark: Benchmark, folder: Path, progress: ProgressCallback) -> None:
+    """Unpacks all zips into `folder`, which appears in one rename when all of it is there."""
+    staging = folder.with_name(f".staging-{benchmark.kind}")
+    shutil.rmtree(staging, ignore_errors=True)  # of a call that was killed outright
+    try:
+        staging.mkdir()
+        for file in zips:
+            _extract(file, staging, progress)
+        root = staging / folder.name
+        labels = staging / TEST_LABELS
+        if labels.exists() and (root / TEST_IMAGES).is_dir():
+            # The archive has the labels at its top; beside its images they make one data set.
+            labels.rename(root / TEST_IMAGES / TEST_LABELS)
+        try:
+            _check_counts(root, benchmark)
+        except DataError as problem:
+            raise DataError(
+                f"the archives in {folder.parent} do not make the whole benchmark ({problem}): "
+                "remove them and run the command again"
+            ) from problem
+        root.rename(folder)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _extract(file: Path, folder: Path, progress: ProgressCallback) -> None:
+    """Unpacks a zip into `folder`, and nothing of it elsewhere.
+
+    Raises:
+        DataError: a member would lie outside `folder`, the zip is damaged, or the disk has too little space.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            members = archive.infolist()
+            for member in members:
+                _require_inside(file, member.filename)
+            require_space(folder, sum(member.file_size + BLOCK for member in members), f"unpacking {file.name}")
+            for done, member in enumerate(members, start=1):
+                archive.extract(member, folder)
+                progress(f"unpacking {file.name}", done, len(members))
+    except ZIP_ERRORS as error:
+        raise DataError(f"{file} cannot be unpacked ({error}): remove it and run the command again") from error
+
+
+def _require_inside(file: Path, member: str) -> None:
+    # zipfile would drop the dots and write the member somewhere; no honest archive has one.
+    path = PurePosixPath(member.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or ":" in member:
+        raise DataError(f"{file} has a member that leads out of its folder ({member!r}): do not use this archive")
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keeps every other call out of a folder; a call that is killed leaves no lock behind."""
+    lock = folder / ".fetch.lock"
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DataError(f"another call is fetching into {folder}: wait for it or give another --to") from error
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)

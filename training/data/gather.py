@@ -1,0 +1,158 @@
+"""Training data from several data sets at once: what to learn from, and what to judge on."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from training.data.crops import Crops, cut_crops
+from training.data.leakage import leaked_tracks
+from training.data.load import load_data
+from training.data.records import Dataset
+from training.data.synthetic_crops import draw_crops
+from training.errors import DataError
+
+# (what is being done, how many are done, how many there are)
+Progress = Callable[[str, int, int], None]
+
+DRAWN = "synthetic"
+
+
+@dataclass(frozen=True)
+class Drawings:
+    """So many drawn signs, given as `synthetic=N`; they are only learned from, never judged on."""
+
+    count: int
+
+    @property
+    def name(self) -> str:
+        """What to call them in logs and reports."""
+        return f"{DRAWN}={self.count}"
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Crops to learn from and crops to judge on.
+
+    Attributes:
+        name: of the data sets together.
+        train: all training crops.
+        tests: the test crops of each data set that has some, by its kind.
+        notices: what a person should know, a sentence each.
+        leaked_tracks: whether tracks of GTSRB that show test signs of GTSDB are in it: "none known" (nobody has
+            looked), "dropped" or "kept".
+    """
+
+    name: str
+    train: Crops
+    tests: dict[str, Crops]
+    notices: tuple[str, ...]
+    leaked_tracks: str
+
+    def facts(self) -> dict[str, str]:
+        """Returns what a checkpoint is to remember of the data."""
+        return {"name": self.name, "fingerprint": self.train.fingerprint, "leaked_tracks": self.leaked_tracks}
+
+
+def open_sources(specs: Sequence[str]) -> list[Dataset | Drawings]:
+    """Opens data sets as the command line gives them: `gtsdb=PATH`, `gtsrb=PATH`, `PATH` or `synthetic=N`.
+
+    Raises:
+        DataError: one has another form or cannot be read, or one is given twice.
+    """
+    doubled = {spec for spec in specs if specs.count(spec) > 1}
+    if doubled:
+        raise DataError(f"{doubled.pop()} is given twice: name each data set once")
+    sources: list[Dataset | Drawings] = []
+    for spec in specs:
+        kind, _, count = spec.partition("=")
+        if kind != DRAWN:
+            sources.append(load_data(spec))
+        elif count.isascii() and count.isdigit() and 0 < int(count) <= 1_000_000:
+            sources.append(Drawings(int(count)))
+        else:
+            raise DataError(f"{spec!r}: give the number of signs to draw, such as {DRAWN}=20000")
+    return sources
+
+
+def gather_crops(
+    sources: Sequence[Dataset | Drawings], size: int, seed: int, keep_leaked: bool, progress: Progress
+) -> TrainingData:
+    """Cuts or draws all crops.
+
+    GTSRB and GTSDB were filmed on the same drives. Where both are given, the tracks of GTSRB that show a test sign
+    of GTSDB are left out, so that the figure on GTSDB is honest.
+
+    Args:
+        sources: data sets and drawings.
+        size: side of a crop in pixels.
+        seed: of the drawings.
+        keep_leaked: keep those tracks all the same.
+        progress: told how far each part is.
+
+    Raises:
+        DataError: there is nothing to learn from or to judge on, or an image or label cannot be used.
+    """
+    trains: list[tuple[str, Crops]] = []
+    tests: dict[str, Crops] = {}
+    notices: list[str] = []
+    for source in sources:
+        if isinstance(source, Drawings):
+            drawn = draw_crops(source.count, size, seed, _told(progress, "drawing signs"))
+            trains.append((DRAWN, drawn))
+            continue
+        notices.extend(f"{source.name}: {notice}" for notice in source.notices)
+        if source.has_signs("train"):
+            crops = cut_crops(source, "train", size, _told(progress, f"reading {source.kind} training images"))
+            trains.append((source.kind, crops))
+        if source.has_signs("test"):
+            if source.kind in tests:
+                raise DataError(f"two data sets of the kind {source.kind} have a test split: give one of them")
+            tests[source.kind] = cut_crops(source, "test", size, _told(progress, f"reading {source.kind} test images"))
+    if not trains:
+        raise DataError("there are no labelled training signs in the data: give a data set's training part as well")
+    leaks = "none known"
+    if "gtsdb" in tests and "gtsrb" in (kind for kind, _ in trains):
+        leaks = "kept" if keep_leaked else "dropped"
+        if not keep_leaked:
+            trains, dropped = _without_leaks(trains, tests["gtsdb"])
+            notices.extend(dropped)
+    name = ", ".join(source.name for source in sources)
+    return TrainingData(name, _joined(trains), tests, tuple(notices), leaks)
+
+
+def _without_leaks(trains: Sequence[tuple[str, Crops]], test: Crops) -> tuple[list[tuple[str, Crops]], list[str]]:
+    kept, notices = [], []
+    for kind, crops in trains:
+        if kind == "gtsrb":
+            leaked = set(leaked_tracks(crops, test).tracks)
+            keep = np.array([source not in leaked for source in crops.sources])
+            if not keep.all():
+                notices.append(
+                    f"{len(leaked)} tracks of GTSRB ({int((~keep).sum())} images) show test signs of GTSDB and are "
+                    "left out; --keep-leaked keeps them"
+                )
+                fingerprint = hashlib.sha256(f"{crops.fingerprint} without {sorted(leaked)}".encode()).hexdigest()
+                crops = replace(crops.select(np.flatnonzero(keep)), fingerprint=fingerprint)
+        kept.append((kind, crops))
+    return kept, notices
+
+
+def _joined(parts: Sequence[tuple[str, Crops]]) -> Crops:
+    if len(parts) == 1:
+        return parts[0][1]
+    fingerprints = "".join(crops.fingerprint for _, crops in parts)
+    return Crops(
+        images=np.concatenate([crops.images for _, crops in parts]),
+        class_ids=np.concatenate([crops.class_ids for _, crops in parts]),
+        # Two data sets may both have an image 00000.ppm.
+        sources=tuple(
+            f"{number}-{kind}/{source}" for number, (kind, crops) in enumerate(parts) for source in crops.sources
+        ),
+        fingerprint=hashlib.sha256(fingerprints.encode()).hexdigest(),
+    )
+
+
+def _told(progress: Progress, what: str) -> Callable[[int, int], None]:
+    return lambda done, total: progress(what, done, total)

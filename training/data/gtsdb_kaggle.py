@@ -1,0 +1,236 @@
+"""Labels of the Kaggle copy of GTSDB: what is wrong with them is repaired or told.
+
+The copy (icebearogo/german-traffic-sign-detection-gtsdb-dataset) lies as
+`GTSDB_Train_and_Test/{Train,Test}/{images/*.jpg,labels/*.txt}`. A label file has one line a box,
+`class cx cy w h`, centre and size as shares of the image. Its labels are not those of the benchmark:
+
+- the training split keeps only the last box of each scene, 506 of 852;
+- the class ids of the test split are positions in the list of ids sorted as text: 0, 1, 10, 11, ..., 2, 20, ...;
+- one test label has the class id 100.
+"""
+
+import io
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from PIL import Image
+
+from training.data.classes import NUM_CLASSES
+from training.data.records import Box, Split
+from training.data.source import Source
+from training.errors import DataError
+from training.preprocessing import FORMATS
+
+STRAY_CLASS_ID = 100
+IDS_SORTED_AS_TEXT: tuple[int, ...] = tuple(sorted(range(NUM_CLASSES), key=str))
+CLASSES_NOT_IN_TEST = frozenset({0, 19, 20, 21, 27})  # the official test split has no box of these
+
+
+@dataclass(frozen=True)
+class KaggleLabels:
+    """Labels of one split.
+
+    Attributes:
+        boxes: the signs of each scene by the number in its file name, only for scenes whose image is there and
+            only where there are any; sides may be off by one pixel, as the copy does not say how it counted.
+        notices: what is wrong with the labels, a sentence each.
+    """
+
+    boxes: dict[str, tuple[Box, ...]]
+    notices: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Label:
+    """One line of a label file; lengths are shares of the image."""
+
+    scene: str
+    class_id: int
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+def find_label_files(source: Source, folder: PurePosixPath) -> dict[str, str]:
+    """Returns the label files of one split by scene number, empty where there are none.
+
+    Args:
+        source: the copy.
+        folder: `Train/labels` or `Test/labels` in it.
+    """
+    files = [PurePosixPath(name) for name in source.names()]
+    return {
+        file.stem: file.as_posix()
+        for file in files
+        if file.parent == folder and file.suffix == ".txt" and re.fullmatch("[0-9]{5}", file.stem)
+    }
+
+
+def read_kaggle_labels(source: Source, folder: PurePosixPath, split: Split, images: Mapping[str, str]) -> KaggleLabels:
+    """Reads the labels of one split, and repairs what can be repaired.
+
+    Args:
+        source: the copy.
+        folder: `Train/labels` or `Test/labels` in it.
+        split: which of the two it is.
+        images: the images of that split by the number in their name.
+
+    Raises:
+        DataError: a label cannot be right, or a labelled image is broken; the message names the file and line.
+    """
+    found = _parse_all(source, folder)
+    labels = [label for label in found if label.class_id != STRAY_CLASS_ID]
+    notices = []
+    if split == "train":
+        notices += _lost_boxes(folder, labels)
+    elif labels:
+        labels, notice = _restore_ids(folder, labels)
+        notices.append(notice)
+    if len(labels) < len(found):
+        strays = [label.scene for label in found if label.class_id == STRAY_CLASS_ID]
+        notices.append(
+            f"{folder} has {len(strays)} of {len(found)} labels with class {STRAY_CLASS_ID}, which is no class: "
+            f"left out, so that scene {strays[0]} misses a box"
+        )
+    absent = sorted({label.scene for label in found} - set(images))
+    if absent:
+        notices.append(f"{folder} labels {len(absent)} scenes whose images are not here, such as {absent[0]}")
+    return KaggleLabels(_to_pixels(source, labels, images), tuple(notices))
+
+
+def check_numbering(
+    source: Source, folder: PurePosixPath, images: Mapping[str, str], official: Mapping[str, Sequence[Box]]
+) -> str | None:
+    """Returns a warning where the copy's boxes lie elsewhere than the official ones of the same scene number.
+
+    The classes in the copy are wrong, its boxes are not: where they do not lie on official boxes, the copy numbers
+    its scenes otherwise than the benchmark, and the official labels would go to the wrong images.
+
+    Args:
+        source: the copy.
+        folder: `Train/labels` or `Test/labels` in it.
+        images: the images of that split by the number in their name.
+        official: the official boxes by the same numbers.
+    """
+    try:
+        boxes = _to_pixels(source, _parse_all(source, folder), images)
+    except DataError:
+        return None  # these labels are not used, so that they may be as broken as they like
+    hits = [any(_holds(theirs, box) for theirs in official.get(scene, ())) for scene in boxes for box in boxes[scene]]
+    if 2 * sum(hits) >= len(hits):
+        return None
+    return (
+        f"only {sum(hits)} of {len(hits)} boxes in {folder} lie where gt.txt has one: this copy seems to number its "
+        "scenes otherwise than the benchmark, so look at its images before you trust a figure"
+    )
+
+
+def _holds(box: Box, other: Box) -> bool:
+    """Returns whether the centre of `other` lies in `box`."""
+    x, y = (other.left + other.right) / 2, (other.top + other.bottom) / 2
+    return box.left <= x <= box.right and box.top <= y <= box.bottom
+
+
+def _parse_all(source: Source, folder: PurePosixPath) -> list[_Label]:
+    labels = []
+    for scene, file in sorted(find_label_files(source, folder).items()):
+        text = source.read(file).decode("utf-8-sig", errors="replace")
+        for number, line in enumerate(text.splitlines(), start=1):
+            if line.strip():
+                labels.append(_parse(f"{source.path}: {file} line {number}", scene, line))
+    return labels
+
+
+def _parse(where: str, scene: str, line: str) -> _Label:
+    fields = line.split()
+    try:
+        if len(fields) != 5 or not re.fullmatch("[0-9]{1,6}", fields[0]):
+            raise ValueError
+        class_id, (x, y, width, height) = int(fields[0]), map(float, fields[1:])
+    except ValueError as error:
+        raise DataError(f"{where} is {line[:60]!r}; expected five numbers: class cx cy w h") from error
+    if class_id >= NUM_CLASSES and class_id != STRAY_CLASS_ID:
+        raise DataError(f"{where} has class {class_id}; ids are 0 to {NUM_CLASSES - 1}")
+    if not all(0 <= share <= 1 for share in (x, y, width, height)):  # holds for nan, too
+        raise DataError(f"{where} is {line[:60]!r}; centre and size must be shares of the image, 0 to 1")
+    if width == 0 or height == 0:
+        raise DataError(f"{where} has a box without area: {line.strip()[:60]}")
+    return _Label(scene, class_id, x, y, width, height)
+
+
+def _lost_boxes(folder: PurePosixPath, labels: Sequence[_Label]) -> list[str]:
+    """Returns a notice where no scene has a second box, as 247 scenes of the benchmark's training split have."""
+    scenes = Counter(label.scene for label in labels)
+    if len(scenes) < 2 or max(scenes.values()) > 1:
+        return []
+    missing = sorted(set(range(NUM_CLASSES)) - {label.class_id for label in labels})
+    # A few are worth naming; of a small part of the copy most classes are missing anyway.
+    named = f" ({', '.join(map(str, missing))})" if 0 < len(missing) <= 5 else ""
+    return [
+        f"{folder} has one box for each of its {len(scenes)} labelled scenes, where the benchmark has 852 in 506: this "
+        f"copy lost all but the last box of a scene, and {len(missing)} of {NUM_CLASSES} classes have none{named}"
+    ]
+
+
+def _restore_ids(folder: PurePosixPath, labels: Sequence[_Label]) -> tuple[list[_Label], str]:
+    """Returns the labels with the benchmark's class ids, and a notice of what was done.
+
+    The classes that the official test split lacks tell which ids these are. In doubt they are taken for positions,
+    as they are in the copy that is known.
+    """
+    ids = {label.class_id for label in labels}
+    odd_as_ids = sorted(ids & CLASSES_NOT_IN_TEST)
+    odd_as_positions = {IDS_SORTED_AS_TEXT[position] for position in ids} & CLASSES_NOT_IN_TEST
+    if odd_as_positions and not odd_as_ids:
+        notice = f"{folder} seems to have the benchmark's own class ids: its {len(labels)} labels are taken as they are"
+        return list(labels), notice
+    restored = [
+        _Label(label.scene, IDS_SORTED_AS_TEXT[label.class_id], label.x, label.y, label.width, label.height)
+        for label in labels
+    ]
+    if odd_as_ids and not odd_as_positions:
+        reason = f"class {odd_as_ids[0]} occurs, which the official test split lacks"
+    else:
+        reason = "these labels do not tell, but the known copy has them so"
+    return restored, (
+        f"{folder} has positions in the list of ids sorted as text in place of class ids ({reason}): "
+        f"{len(labels)} labels were translated back"
+    )
+
+
+def _to_pixels(source: Source, labels: Sequence[_Label], images: Mapping[str, str]) -> dict[str, tuple[Box, ...]]:
+    by_scene: dict[str, list[_Label]] = {}
+    for label in labels:
+        by_scene.setdefault(label.scene, []).append(label)
+    boxes = {}
+    for scene in sorted(by_scene.keys() & images.keys()):
+        width, height = _size(source, images[scene])
+        boxes[scene] = tuple(_to_box(label, width, height) for label in by_scene[scene])
+    return boxes
+
+
+def _to_box(label: _Label, width: int, height: int) -> Box:
+    left, right = _edges(label.x, label.width, width)
+    top, bottom = _edges(label.y, label.height, height)
+    return Box(left, top, right, bottom, label.class_id)
+
+
+def _edges(centre: float, share: float, length: int) -> tuple[int, int]:
+    """Returns the first pixel and the one after the last, at least one pixel apart and inside the image."""
+    first = min(max(round((centre - share / 2) * length), 0), length - 1)
+    return first, max(min(round((centre + share / 2) * length), length), first + 1)
+
+
+def _size(source: Source, image: str) -> tuple[int, int]:
+    """Returns the width and height that the header of an image tells."""
+    try:
+        with Image.open(io.BytesIO(source.read(image)), formats=FORMATS) as opened:
+            return opened.size
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(
+            f"{source.path}: {image} cannot be used: it is not a whole image. Restore the file, or remove its labels"
+        ) from error

@@ -1,0 +1,301 @@
+"""Draws crops of single signs by the ten thousand, as GTSRB would have them.
+
+A crop shows a weathered sign before a piece of a drawn street, at the resolution, in the light and with the blur
+of a car's camera. The distributions of size and brightness follow those of GTSRB's training images.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as PillowImage
+
+from training.data.crops import Crops, Progress
+from training.data.pictograms import CLASS_COUNT
+from training.data.synthetic import mount, paste
+from training.data.synthetic_objects import furnish
+from training.data.synthetic_sign import SignPatch, draw_sign, motion_kernel
+from training.data.synthetic_street import Field, Image, Street, ellipse, noise, paint_street, pick
+from training.preprocessing import crop
+
+DRAWING_VERSION = 1  # part of every fingerprint: raise it when the same seed starts to give other pixels
+MOST_CROPS = 1_000_000
+SMALLEST_CROP, LARGEST_CROP = 8, 256
+
+# Starting processes takes about a second, in which one of them draws a hundred crops.
+_FEWEST_FOR_A_POOL = 1000
+_STREETS_PER_DECK = 3
+_STREET_WIDTH, _STREET_HEIGHT = 480, 300
+
+# Of GTSRB's training images: long side of a sign in pixels.
+_MEDIAN_SIZE, _SIZE_SPREAD, _SMALLEST_SIGN, _LARGEST_SIGN = 37.0, 0.55, 15.0, 250.0
+
+
+def draw_crops(
+    count: int, size: int, seed: int, progress: Progress | None = None, processes: int | None = None
+) -> Crops:
+    """Draws crops of signs, the classes dealt evenly.
+
+    The same arguments give the same pixels with the same versions of the libraries, however many processes draw
+    them; a smaller count gives the first of the same crops. Processes are started afresh ("spawn"), so a script
+    that calls this at its top level needs the usual ``if __name__ == "__main__":``.
+
+    Args:
+        count: how many crops.
+        size: side of a crop in pixels.
+        seed: 0 or above.
+        progress: called with (crops done, crops in all).
+        processes: how many draw; as many as there are processors where it is None.
+
+    Returns:
+        Crops with margins as ``cut_crops`` gives them, each from a sign of its own.
+
+    Raises:
+        ValueError: count, size, seed or processes is out of range.
+    """
+    _check(count, size, seed, processes)
+    images = np.empty((count, size, size, 3), np.uint8)
+    class_ids = np.empty(count, np.int64)
+    done = 0
+    for drawn, dealt in _draw_decks(count, size, seed, processes):
+        images[done : done + len(drawn)] = drawn
+        class_ids[done : done + len(drawn)] = dealt
+        done += len(drawn)
+        if progress is not None:
+            progress(done, count)
+    digest = hashlib.sha256(f"synthetic {DRAWING_VERSION} {count} {size} {seed}".encode())
+    digest.update(images.data)
+    sources = tuple(f"synthetic-{number:07d}" for number in range(count))
+    return Crops(images, class_ids, sources, digest.hexdigest())
+
+
+def _check(count: int, size: int, seed: int, processes: int | None) -> None:
+    """Raises ValueError if an argument of ``draw_crops`` is out of range."""
+    if not 1 <= count <= MOST_CROPS:
+        raise ValueError(f"the number of drawn crops must be 1 to {MOST_CROPS}, not {count}")
+    if not SMALLEST_CROP <= size <= LARGEST_CROP:
+        raise ValueError(f"the size of a drawn crop must be {SMALLEST_CROP} to {LARGEST_CROP} pixels, not {size}")
+    if seed < 0:
+        raise ValueError(f"the seed must not be negative, but is {seed}")
+    if processes is not None and processes < 1:
+        raise ValueError(f"the number of processes must be at least 1, not {processes}")
+
+
+Deck = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]
+
+
+def _draw_decks(count: int, size: int, seed: int, processes: int | None) -> Iterator[Deck]:
+    """Yields the crops and class ids of deck after deck of the 43 classes, the last cut off at ``count``."""
+    decks = -(-count // CLASS_COUNT)
+    lengths = [min(CLASS_COUNT, count - deck * CLASS_COUNT) for deck in range(decks)]
+    draw = partial(_draw_deck, size, seed)
+    if processes is None:
+        processes = (os.cpu_count() or 1) if count >= _FEWEST_FOR_A_POOL else 1
+    if processes == 1:
+        yield from map(draw, range(decks), lengths)
+        return
+    with ProcessPoolExecutor(min(processes, decks), get_context("spawn"), _start_process) as pool:
+        try:
+            yield from pool.map(draw, range(decks), lengths)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _start_process() -> None:
+    """Readies a process of the pool: one processor each, and Ctrl-C is for the parent alone to answer."""
+    cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _draw_deck(size: int, seed: int, deck: int, length: int) -> Deck:
+    """Returns the first ``length`` crops of a shuffled deck and their class ids."""
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(deck,)))
+    class_ids = rng.permutation(CLASS_COUNT)[:length].astype(np.int64)
+    streets = [_street(rng) for _ in range(_STREETS_PER_DECK)]
+    return np.stack([_draw_crop(int(class_id), size, streets, rng) for class_id in class_ids]), class_ids
+
+
+def _street(rng: np.random.Generator) -> Street:
+    street = paint_street(rng, _STREET_WIDTH, _STREET_HEIGHT)
+    furnish(street, rng)
+    return street
+
+
+def _draw_crop(class_id: int, size: int, streets: list[Street], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """Returns one crop, uint8 [size, size, 3]."""
+    # Detail beyond what the crop can show would be drawn in vain.
+    largest = float(np.clip(1.6 * size, _SMALLEST_SIGN, _LARGEST_SIGN))
+    plate_size = _MEDIAN_SIZE * float(np.exp(rng.normal(0, _SIZE_SPREAD)))
+    plate_size = min(max(plate_size, _SMALLEST_SIGN), largest)
+    light, surrounding_light = _lights(rng)
+    # What is too bright must stay whole until the lens has blurred it: then white eats into thin black strokes.
+    exposure = float(np.exp(rng.uniform(0, 1.1))) if rng.random() < 0.4 else 1.0
+    patch = _aged(draw_sign(class_id, rng, plate_size, light / exposure), rng)
+    edge = int(plate_size * 1.5) + 4
+    view = _surroundings(streets, edge, surrounding_light / exposure, rng)
+    box = _place(patch, edge)
+    if rng.random() < 0.2:
+        _neighbour(view.image, box, rng, patch.gain)
+    mount(view, patch, box, rng)
+    paste(view.image, patch, box)
+    if rng.random() < 0.06:
+        _branches(view.image, rng, patch.gain)
+    picture = _photographed(view.image, plate_size, exposure, rng)
+    return crop(PillowImage.fromarray(picture), _annotated(box, rng), size)
+
+
+def _lights(rng: np.random.Generator) -> tuple[float, float]:
+    """Returns the light on the sign, 1 in plain daylight, and the mean brightness of what is behind it, 0 to 255.
+
+    Both are log-normal, as in GTSRB, where a sign is often in the shade before a bright sky.
+    """
+    common = rng.normal()
+    light = np.exp(-0.5 + 0.75 * common)
+    behind = 66 * np.exp(0.95 * (0.6 * common + 0.8 * rng.normal()))
+    return float(np.clip(light, 0.07, 2.4)), float(np.clip(behind, 5, 250))
+
+
+def _aged(patch: SignPatch, rng: np.random.Generator) -> SignPatch:
+    """Returns the sign with its red darkened, as cameras see it, and on some signs bleached towards orange."""
+    rgba = patch.rgba.astype(np.float32)
+    excess = np.maximum(rgba[..., 0] - np.maximum(rgba[..., 1], rgba[..., 2]), 0)
+    if rng.random() < 0.25:
+        bleached = excess * np.float32(rng.beta(1.2, 2.5))
+        rgba[..., 1] += 0.8 * bleached
+        rgba[..., 2] += np.float32(rng.uniform(0, 0.6)) * bleached
+    else:
+        rgba[..., 0] -= np.float32(rng.uniform(0, 0.65)) * excess
+    return patch._replace(rgba=np.round(rgba).astype(np.uint8))
+
+
+def _surroundings(streets: list[Street], edge: int, brightness: float, rng: np.random.Generator) -> Street:
+    """Returns a square piece of one of the streets, ``edge`` pixels wide, of a mean ``brightness``."""
+    street = streets[int(rng.integers(len(streets)))]
+    height, width = street.image.shape[:2]
+    window = int(np.clip(edge * np.exp(rng.uniform(-1.1, 0.7)), 16, height))
+    x = int(rng.integers(0, width - window + 1))
+    middle = street.horizon - 0.12 * height + rng.normal(0, 0.15) * height
+    y = int(np.clip(middle - window / 2, 0, height - window))
+    piece = cv2.resize(street.image[y : y + window, x : x + window], (edge, edge), interpolation=cv2.INTER_AREA)
+    if rng.random() < 0.5:
+        piece = cv2.flip(piece, 1)
+    picture = piece.astype(np.float32)
+    grey = picture.mean(axis=2, keepdims=True)
+    contrast = np.float32(np.exp(rng.normal(0.4, 0.45)))
+    stretched = np.maximum(grey + (contrast - 1) * (grey - grey.mean()), 2)
+    colourful = np.float32(rng.uniform(0.1, 0.65))
+    picture = (grey + (picture - grey) * colourful) * (stretched / np.maximum(grey, 1))
+    scale = brightness / max(float(picture.mean()), 4.0)
+    picture *= scale
+    picture *= np.maximum(1 + np.float32(rng.beta(1, 2)) * noise(rng, edge, edge, 2, 8)[..., None], 0)
+    image = np.clip(picture, 0, 255).astype(np.uint8)
+    if rng.random() < 0.2:
+        _branches(image, rng, brightness / 255)
+    lit = np.clip(street.light * np.float32(scale), 0.05, 1.3).astype(np.float32)
+    return Street(image, int(edge * 0.9), lit)
+
+
+def _branches(image: Image, rng: np.random.Generator, light: float) -> None:
+    """Paints bare twigs across the picture, in place."""
+    edge = image.shape[0]
+    bark = pick(rng, [(60, 52, 44), (40, 36, 34), (110, 100, 88)]) * np.float32(light)
+    for _ in range(int(rng.integers(3, 14))):
+        start, angle, length = rng.uniform(0, edge, 2), rng.uniform(0, 2 * np.pi), rng.uniform(0.2, 1) * edge
+        end = start + length * np.array([np.cos(angle), np.sin(angle)])
+        ends = np.round(np.stack([start, end]) * 16).astype(int)
+        colour = [float(c) for c in np.clip(bark, 0, 255)]
+        cv2.line(image, tuple(ends[0]), tuple(ends[1]), colour, int(rng.integers(1, 3)), cv2.LINE_AA, shift=4)
+
+
+def _neighbour(image: Image, box: tuple[int, int, int, int], rng: np.random.Generator, light: float) -> None:
+    """Paints the edge of another sign, above or below, on the same pole; in place."""
+    left, top, right, bottom = box
+    radius = (right - left) * rng.uniform(0.4, 0.55)
+    reach = radius + (right - left) * rng.uniform(0.01, 0.12)
+    y = bottom + reach if rng.random() < 0.6 else top - reach
+    paint = np.clip(pick(rng, [(180, 24, 28), (180, 24, 28), (20, 66, 136), (226, 226, 222)]) * light, 0, 255)
+    ellipse(image, (left + right) / 2, y, radius, radius, np.asarray(paint, np.float32))
+    if rng.random() < 0.7:
+        pale = np.full(3, min(215 * light, 255), np.float32)
+        ellipse(image, (left + right) / 2, y, 0.72 * radius, 0.72 * radius, pale)
+
+
+def _place(patch: SignPatch, edge: int) -> tuple[int, int, int, int]:
+    """Returns the box of the plate in the middle of a square picture."""
+    left, top, right, bottom = patch.box
+    x, y = (edge - (right - left)) // 2, (edge - (bottom - top)) // 2
+    return x, y, x + right - left, y + bottom - top
+
+
+def _photographed(image: Image, plate_size: float, exposure: float, rng: np.random.Generator) -> Image:
+    """Returns the picture as a car's camera gives it."""
+    picture = _coloured(_exposed(_through_lens(image, plate_size, rng), exposure), rng)
+    height, width = picture.shape[:2]
+    grain = np.float32(np.exp(rng.normal(0.4, 0.6)))
+    grains = np.dstack([noise(rng, height, width, 1, 1) for _ in range(3)])
+    taken = np.clip(picture + grain * grains, 0, 255).astype(np.uint8)
+    return _compressed(taken, int(rng.integers(55, 97))) if rng.random() < 0.6 else taken
+
+
+def _through_lens(image: Image, plate_size: float, rng: np.random.Generator) -> Field:
+    """Returns the picture smeared by motion and out of focus."""
+    picture = image.astype(np.float32)
+    if rng.random() < 0.3:
+        length = min(1 + plate_size * abs(rng.normal(0, 0.06)), 0.25 * plate_size)
+        picture = np.asarray(cv2.filter2D(picture, -1, motion_kernel(length, rng.uniform(0, 180))), np.float32)
+    focus = rng.uniform(0.2, 0.55) + plate_size * max(rng.normal(-0.012, 0.012), 0)
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), float(focus)), np.float32)
+
+
+def _exposed(picture: Field, exposure: float) -> Field:
+    """Returns the picture made brighter; what overflows one channel spills into the others.
+
+    So a glaring red turns orange and a glaring blue cyan, as in photographs.
+    """
+    picture = picture * np.float32(exposure)
+    spill = np.maximum(picture - 255, 0).sum(axis=2, keepdims=True) * np.float32(0.3)
+    return np.asarray(np.minimum(picture + spill, 255), np.float32)
+
+
+def _coloured(picture: Field, rng: np.random.Generator) -> Field:
+    """Returns the picture with a colour cast, paler or stronger colours and a veil of stray light."""
+    # On average a little less green, as in GTSRB.
+    warm = rng.normal(-0.01, 0.07)
+    cast = np.exp([warm, rng.normal(-0.045, 0.025), -warm]).astype(np.float32)
+    grey = picture.mean(axis=2, keepdims=True)
+    picture = (grey + (picture - grey) * np.float32(rng.uniform(0.65, 1.1))) * cast
+    veil = np.float32(rng.beta(1, 8) * 0.24)
+    return np.asarray(picture * (1 - veil) + 2 * veil * picture.mean(), np.float32)
+
+
+def _compressed(image: Image, quality: int) -> Image:
+    """Returns what JPEG of that quality leaves of the picture."""
+    swapped = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    done, data = cv2.imencode(".jpg", swapped, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise OSError("a drawn crop could not be encoded as JPEG")
+    shown = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
+    return np.asarray(cv2.cvtColor(shown, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _annotated(box: tuple[int, int, int, int], rng: np.random.Generator) -> tuple[float, float, float, float]:
+    """Returns the box as a person or a detector would have drawn it, each edge a few percent off."""
+    left, top, right, bottom = box
+    size = max(right - left, bottom - top)
+    slip = np.clip(rng.normal(0, 0.025, 4), -0.07, 0.07) * size
+    return (
+        left + float(slip[0]),
+        top + float(slip[1]),
+        right + float(slip[2]),
+        bottom + float(slip[3]),
+    )

@@ -1,0 +1,54 @@
+"""Splits of training crops that cannot leak: the crops of one track, or of one scene, stay together."""
+
+import numpy as np
+import numpy.typing as npt
+
+from training.data.crops import Crops
+
+
+def fold_indices(crops: Crops, folds: int, seed: int) -> list[npt.NDArray[np.int64]]:
+    """Deals crops into folds for cross-validation.
+
+    Returns:
+        For each fold, the indices of its crops; together they are all crops, each once.
+
+    Raises:
+        ValueError: fewer than two folds, or more folds than tracks or images.
+    """
+    sources = sorted(set(crops.sources))
+    if not 2 <= folds <= len(sources):
+        raise ValueError(f"{folds} folds of {len(sources)} images: choose 2 or more, at most one an image")
+    order = np.random.default_rng(seed).permutation(len(sources))
+    fold_of = {sources[source]: position % folds for position, source in enumerate(order)}
+    folds_by_crop = np.array([fold_of[source] for source in crops.sources])
+    return [np.flatnonzero(folds_by_crop == fold) for fold in range(folds)]
+
+
+def holdout_indices(crops: Crops, share: float, seed: int) -> npt.NDArray[np.int64]:
+    """Chooses crops to hold out, about `share` of every class.
+
+    A track or image is held out only while every class in it keeps enough others: no class loses more than its
+    share, and one of few tracks loses none.
+
+    Args:
+        crops: the training crops.
+        share: above 0 and below 1.
+        seed: of the choice.
+
+    Returns:
+        Their indices, in order; empty where every class has too few tracks.
+    """
+    classes_of: dict[str, set[int]] = {}
+    for source, class_id in zip(crops.sources, crops.class_ids, strict=True):
+        classes_of.setdefault(source, set()).add(int(class_id))
+    room = np.zeros(int(crops.class_ids.max()) + 1)
+    for found in classes_of.values():
+        room[list(found)] += share
+    held: set[str] = set()
+    sources = sorted(classes_of)
+    for position in np.random.default_rng(seed).permutation(len(sources)):
+        class_ids = list(classes_of[sources[position]])
+        if (room[class_ids] >= 1).all():
+            room[class_ids] -= 1
+            held.add(sources[position])
+    return np.flatnonzero([source in held for source in crops.sources])

@@ -1,0 +1,112 @@
+"""Runs that can be gone on with: a run's settings and states lie in its folder until it is finished."""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from training.errors import CheckpointError, TrainingError
+from training.models.backbones import DEFAULT
+from training.train import TrainingConfig
+
+SETTINGS, STATES = "run.json", "states"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a training run does, besides its data.
+
+    Attributes:
+        config: of the training loop.
+        architecture: of the network.
+        folds: with 2 or more, cross-validate over the training crops first.
+        holdout: share of the tracks or images that is held out to watch the training and to calibrate on; 0 holds
+            none out.
+        refit: train once more on everything, after the hold-out has said what it has to say.
+        keep_leaked: keep the tracks of GTSRB that show test signs of GTSDB.
+    """
+
+    config: TrainingConfig = field(default_factory=TrainingConfig)
+    architecture: str = DEFAULT
+    folds: int = 0
+    holdout: float = 0.1
+    refit: bool = True
+    keep_leaked: bool = False
+
+
+@dataclass(frozen=True)
+class Interrupted:
+    """What `run.json` says: the data sets as the command line gave them, the recipe, the MLflow run."""
+
+    specs: tuple[str, ...]
+    recipe: Recipe
+    run_id: str
+
+
+def check_name(name: str, runs: Path) -> None:
+    """Raises TrainingError where `name` cannot name a new run in the folder `runs`."""
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise TrainingError(f"{name!r} cannot name a run: use letters, digits, '.', '-' and '_'")
+    if (runs / name / "checkpoint").exists():
+        raise TrainingError(f"there is a run {name!r} in {runs} already: choose another --name")
+    if (runs / name / SETTINGS).exists():
+        raise TrainingError(
+            f"the run {name!r} in {runs} was interrupted: `signs train resume {name}` goes on with it; or choose "
+            "another --name"
+        )
+
+
+def save_interrupted(folder: Path, specs: Sequence[str], recipe: Recipe, run_id: str) -> None:
+    """Writes the settings of a run that begins.
+
+    Raises:
+        CheckpointError: they cannot be written.
+    """
+    path = folder / SETTINGS
+    staging = path.with_name(f".staging-{SETTINGS}-{os.getpid()}")
+    content = {"specs": list(specs), "recipe": asdict(recipe), "run_id": run_id}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        staging.write_text(json.dumps(content, indent=2) + "\n")
+        staging.replace(path)
+    except OSError as error:
+        staging.unlink(missing_ok=True)
+        raise CheckpointError(f"cannot write {path} ({error.strerror}): check its rights and the free space") from error
+
+
+def load_interrupted(folder: Path) -> Interrupted:
+    """Reads the settings of an interrupted run.
+
+    Raises:
+        TrainingError: there is no such run, it is finished, or its settings are damaged.
+    """
+    path = folder / SETTINGS
+    if (folder / "checkpoint").exists():
+        raise TrainingError(f"the run {folder.name!r} is finished: its checkpoint is {folder / 'checkpoint'}")
+    if not path.is_file():
+        raise TrainingError(
+            f"there is no interrupted run {folder.name!r} in {folder.parent}: start one with `signs train classifier`"
+        )
+    try:
+        content = json.loads(path.read_text())
+        config = TrainingConfig(**content["recipe"].pop("config"))
+        recipe = Recipe(config=config, **content["recipe"])
+        return Interrupted(tuple(content["specs"]), recipe, content["run_id"])
+    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+        raise TrainingError(f"{path} cannot be used ({error}): remove {folder} and start again") from error
+
+
+def state_file(folder: Path, stage: str) -> Path:
+    """Returns where the state of one stage of a run lies."""
+    return folder / STATES / f"{stage.replace(' ', '-')}.safetensors"
+
+
+def forget_interrupted(folder: Path) -> None:
+    """Removes what only an unfinished run needs."""
+    shutil.rmtree(folder / STATES, ignore_errors=True)
+    (folder / SETTINGS).unlink(missing_ok=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()

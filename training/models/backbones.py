@@ -1,0 +1,57 @@
+"""Architectures by name: our small network, and backbones of torchvision where it is installed."""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from training.errors import TrainingError
+from training.models.small_resnet import SmallResNet
+
+DEFAULT = "small_resnet"
+
+# Those of torchvision that take small images; all of them begin with random weights, as the published ones are
+# pickles and learned from photographs whose licences are not known.
+TORCHVISION = (
+    "resnet18",
+    "resnet50",
+    "mobilenet_v3_small",
+    "mobilenet_v3_large",
+    "efficientnet_b0",
+    "shufflenet_v2_x1_0",
+    "regnet_y_400mf",
+)
+ARCHITECTURES = (DEFAULT, *TORCHVISION)
+
+
+def build_backbone(architecture: str, num_classes: int, **arguments: Any) -> nn.Module:
+    """Builds a network that maps normalised images, float [n, 3, h, w], to logits [n, num_classes].
+
+    Args:
+        architecture: one of ARCHITECTURES.
+        num_classes: how many classes there are.
+        arguments: of the architecture's constructor.
+
+    Raises:
+        TrainingError: the architecture is unknown, or torchvision is needed and cannot be imported.
+        TypeError, ValueError, LookupError: the constructor does not take the arguments.
+    """
+    if architecture == DEFAULT:
+        return SmallResNet(num_classes, **arguments)
+    if architecture not in TORCHVISION:
+        raise TrainingError(f"unknown architecture {architecture!r}: this version knows {', '.join(ARCHITECTURES)}")
+    model: nn.Module = _torchvision_builder(architecture)(weights=None, num_classes=num_classes, **arguments)
+    return model
+
+
+def _torchvision_builder(architecture: str) -> Callable[..., nn.Module]:
+    try:
+        from torchvision import models
+    except Exception as error:  # a torchvision of another build than PyTorch's fails with RuntimeError and others
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise TrainingError(
+            f"{architecture} needs torchvision, which cannot be imported ({reason}): install the build that belongs "
+            f"to your PyTorch (pip install 'traffic-sign-mlops[vision]'), or take --architecture {DEFAULT}"
+        ) from error
+    builder: Callable[..., nn.Module] = getattr(models, architecture)
+    return builder

@@ -1,0 +1,52 @@
+"""An evaluation as files: figures for machines, pictures for people."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from training.data.classes import CLASS_NAMES
+from training.data.crops import Crops
+from training.evaluate import Evaluation
+from training.plots import draw_confusion_matrix, draw_mistakes, draw_recall, draw_reliability
+
+SHOWN_MISTAKES = 40
+
+
+def write_evaluation(
+    folder: Path, evaluation: Evaluation, crops: Crops, probabilities: npt.NDArray[np.float32]
+) -> None:
+    """Writes `evaluation.json` and pictures of it.
+
+    Args:
+        folder: takes confusion_matrix.png, recall.png, reliability.png and mistakes.png; made where it is missing.
+        evaluation: of the crops.
+        crops: what was classified.
+        probabilities: [n, classes], the answers.
+    """
+    draw_confusion_matrix(evaluation.confusion, CLASS_NAMES, folder / "confusion_matrix.png")
+    draw_recall(evaluation.recall, evaluation.confusion.sum(axis=1), CLASS_NAMES, folder / "recall.png")
+    draw_reliability(evaluation.reliability, folder / "reliability.png")
+    worst = evaluation.mistakes[:SHOWN_MISTAKES]
+    captions = [
+        (
+            f"is {CLASS_NAMES[crops.class_ids[index]]}",
+            f"taken for {CLASS_NAMES[probabilities[index].argmax()]}\n{probabilities[index].max():.0%} sure",
+        )
+        for index in worst
+    ]
+    draw_mistakes(crops.images[worst], captions, folder / "mistakes.png")
+    figures = evaluation.as_dict()
+    figures["mistakes"] = [describe_mistake(index, crops, probabilities) for index in evaluation.mistakes.tolist()]
+    (folder / "evaluation.json").write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def describe_mistake(index: int, crops: Crops, probabilities: npt.NDArray[np.float32]) -> dict[str, object]:
+    """Returns which crop was taken for what, and how surely."""
+    return {
+        "source": crops.sources[index],
+        "class_id": int(crops.class_ids[index]),
+        "predicted": int(probabilities[index].argmax()),
+        "score": round(float(probabilities[index].max()), 6),
+    }

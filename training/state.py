@@ -1,0 +1,84 @@
+"""What an unfinished training needs to go on as if nothing had happened: one file, replaced after every epoch.
+
+Tensors lie in a safetensors file and everything else in its header as JSON: nothing is pickled. Optimizer states are
+flattened to `optimizer.<parameter>.<name>`.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from training.errors import CheckpointError
+
+FACTS = "facts"
+
+
+def save_state(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    """Writes the state in one rename: whoever kills this process leaves the last state or this one.
+
+    Raises:
+        CheckpointError: it cannot be written; the last state is as it was.
+    """
+    staging = path.with_name(f".staging-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+        save_file(whole, staging, metadata={FACTS: json.dumps(facts)})
+        with staging.open("rb") as file:
+            os.fsync(file.fileno())
+        staging.replace(path)
+    except (OSError, SafetensorError) as error:
+        staging.unlink(missing_ok=True)
+        raise CheckpointError(
+            f"cannot write {path} ({error}): make room on the disk, then `signs train resume` goes on after the last "
+            "whole epoch"
+        ) from error
+
+
+def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Reads a state: its tensors and its facts.
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = json.loads((file.metadata() or {})[FACTS])
+            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 (no mapping)
+    except (OSError, SafetensorError, ValueError, LookupError, TypeError) as error:
+        raise CheckpointError(f"{path} cannot be used ({error}): remove it, and the stage starts again") from error
+
+
+def with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Returns the tensors under `prefix.name`."""
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def without_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Returns the tensors whose name begins with `prefix.`, without it."""
+    return {name.removeprefix(f"{prefix}."): t for name, t in tensors.items() if name.startswith(f"{prefix}.")}
+
+
+def flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
+    """Returns an optimizer's tensors by name, and its parameter groups."""
+    state = optimizer.state_dict()
+    tensors = {f"{index}.{key}": value for index, entry in state["state"].items() for key, value in entry.items()}
+    return with_prefix("optimizer", tensors), state["param_groups"]
+
+
+def restore_optimizer(
+    optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], groups: list[dict[str, Any]]
+) -> None:
+    """Gives an optimizer the state that `flatten_optimizer` returned."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in without_prefix("optimizer", tensors).items():
+        index, _, key = name.partition(".")
+        state.setdefault(int(index), {})[key] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": groups})

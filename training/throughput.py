@@ -1,0 +1,87 @@
+"""Does the preparation of batches keep up with the network? Measured in pairs, on the same cores."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import numpy as np
+from torch import Tensor
+
+from training.data.classes import NUM_CLASSES
+from training.data.crops import Crops
+from training.device import World
+from training.loading import PREFETCH, load_batches
+from training.models.classifier import SignClassifier
+from training.progress import ProgressCallback
+from training.train import Fit, TrainingConfig, seed_everything
+
+SIZE = 48
+CROPS = 2048
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """Images per second of training steps.
+
+    Attributes:
+        network: with the batches in memory, median over the rounds.
+        loop: with the batches drawn and augmented by the workers.
+        ratio: of the two, median over the rounds, each measured one after the other.
+        device: where.
+        precision: of the forward pass.
+        workers: processes that prepared batches.
+    """
+
+    network: float
+    loop: float
+    ratio: float
+    device: str
+    precision: str
+    workers: int
+
+
+def measure_throughput(
+    architecture: str, config: TrainingConfig, steps: int, rounds: int, progress: ProgressCallback
+) -> Throughput:
+    """Times the training loop beside the network alone, in turn, on noise.
+
+    Args:
+        architecture: of the network.
+        config: batch size, device, precision and workers are used.
+        steps: of a measurement.
+        rounds: how often each is measured.
+        progress: told of the rounds done.
+
+    Raises:
+        TrainingError: the architecture or the device cannot be had.
+    """
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (CROPS, SIZE, SIZE, 3), dtype=np.uint8)
+    crops = Crops(images, rng.integers(0, NUM_CLASSES, CROPS), tuple(map(str, range(CROPS))), "noise")
+    seed_everything(config.seed)
+    taken = steps * (2 * rounds + 1)  # more than the schedule may have, were it that of the 2048 crops
+    config = replace(config, epochs=-(-taken * config.batch_size // CROPS))
+    fit = Fit(SignClassifier(NUM_CLASSES, architecture), crops, config, World())
+    ready = fit.batches[0]
+    batches = load_batches(fit.batches, 0, rounds * (steps + PREFETCH * max(1, fit.workers)), fit.workers)
+    _images_per_second(fit, [ready] * steps)  # memory, kernels, clock rates
+    pairs = []
+    for done in range(1, rounds + 1):
+        network = _images_per_second(fit, [ready] * steps)
+        for _ in range(PREFETCH * fit.workers):
+            next(batches)  # prepared while the network alone was measured: not the loop's own work
+        pairs.append((network, _images_per_second(fit, islice(batches, steps))))
+        progress("rounds", done, rounds)
+    network, loop = np.median(pairs, axis=0)
+    ratio = float(np.median([loop / network for network, loop in pairs]))
+    return Throughput(float(network), float(loop), ratio, str(fit.device), fit.precision, fit.workers)
+
+
+def _images_per_second(fit: Fit, batches: Iterable[tuple[Tensor, Tensor]]) -> float:
+    images, began = 0, time.perf_counter()
+    for batch in batches:
+        loss, _ = fit.step(*batch)
+        images += len(batch[1])
+    loss.item()  # waits for a GPU
+    return images / (time.perf_counter() - began)

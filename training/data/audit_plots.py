@@ -43,7 +43,7 @@ def draw_contact_sheet(audit: Audit, path: Path, seed: int = 0) -> None:
         numbers = " and ".join(f"{count:,}" for count in counts)
         colour = INK if all(counts) else SECOND
         axes.set_title(f"{class_id}  {CLASS_NAMES[class_id]}  ({numbers})", fontsize=8, loc="left", pad=3, color=colour)
-    names = " and ".join(facts.name for facts in audit.data_sets)
+    names = " and ".join(_plain(facts.name) for facts in audit.data_sets)
     below = ", one below the other" if lines > 1 else ""
     figure.suptitle(f"Up to {SHEET_CROPS} signs of each class at random, and how many there are: {names}{below}")
     save_figure(figure, path)
@@ -68,7 +68,9 @@ def draw_sizes(data_sets: Sequence[DatasetFacts], path: Path) -> None:
                     color=COLOURS[split],
                     label=label,
                 )
-        axes.set(xlabel="long side of the sign, pixels", ylabel="share of the split, %", title=facts.name)
+        if not largest:
+            axes.text(0.5, 0.5, "no labelled signs", ha="center", va="center", transform=axes.transAxes)
+        axes.set(xlabel="long side of the sign, pixels", ylabel="share of the split, %", title=_plain(facts.name))
         _tidy(axes)
     save_figure(figure, path)
 
@@ -86,7 +88,7 @@ def draw_classes(data_sets: Sequence[DatasetFacts], path: Path) -> None:
         axes.set_yticks(positions, [f"{class_id}  {name}" for class_id, name in enumerate(CLASS_NAMES)], fontsize=7)
         axes.tick_params(axis="y", length=0)
         axes.set_ylim(NUM_CLASSES - 0.4, -0.6)
-        axes.set(xlabel="signs", title=facts.name)
+        axes.set(xlabel="signs", title=_plain(facts.name))
         _tidy(axes, grid="x")
     save_figure(figure, path)
 
@@ -104,8 +106,8 @@ def draw_leakage(audit: Audit, path: Path) -> None:
     sections = figure.subfigures(len(found), 1, height_ratios=[1.35 * count + 0.6 for count in rows], squeeze=False)
     for section, comparison, count in zip(sections.flat, found, rows, strict=True):
         section.suptitle(
-            f"{comparison.repeated_signs} of {comparison.test_signs:,} test signs of {comparison.test} (left of each "
-            f"pair) stand in the training split of {comparison.train} (right){_excerpt(comparison)}",
+            f"{comparison.repeated_signs} of {comparison.test_signs:,} test signs of {_plain(comparison.test)} (left "
+            f"of each pair) stand in the training split of {_plain(comparison.train)} (right){_excerpt(comparison)}",
             fontsize=11,
         )
         panels = section.subplots(count, PAIR_COLUMNS, squeeze=False)
@@ -116,6 +118,11 @@ def draw_leakage(audit: Audit, path: Path) -> None:
                 axes.imshow(strip, interpolation="bilinear")
                 axes.set_title(caption, fontsize=7, pad=3)
     save_figure(figure, path)
+
+
+def _plain(name: str) -> str:
+    """Returns a name so that Matplotlib draws its dollar signs instead of reading a formula between them."""
+    return name.replace("$", r"\$")
 
 
 def _excerpt(comparison: Comparison) -> str:
@@ -132,7 +139,7 @@ def _pairs(audit: Audit, comparison: Comparison) -> list[tuple[npt.NDArray[np.ui
         repeat = repeats[index]
         strip = _strip([judged.crops.images[repeat.test], learned.crops.images[repeat.train]], 2)
         test, source = Path(judged.images[repeat.test]).name, Path(learned.crops.sources[repeat.train]).name
-        pairs.append((strip, f"{repeat.correlation:.3f}  {test}\n{source}"))
+        pairs.append((strip, f"{repeat.correlation:.3f}  {_plain(test)}\n{_plain(source)}"))
     return pairs
 
 

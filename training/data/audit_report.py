@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from training.data.audit import Audit, Comparison, DatasetFacts, Problem, SplitFacts
+from training.data.audit import Audit, Comparison, DatasetFacts, Duplicate, Problem, SplitFacts
 from training.data.audit_plots import draw_classes, draw_contact_sheet, draw_leakage, draw_sizes
 from training.data.classes import CLASS_NAMES, NUM_CLASSES
 from training.data.leakage import THRESHOLD
@@ -87,12 +88,7 @@ def print_audit(console: Console, audit: Audit) -> None:
         for notice in facts.notices:
             console.print(f"note: {facts.name}: {notice}", highlight=False, soft_wrap=True, markup=False)
     for reach in ("within a split", "across splits", "across data sets"):
-        groups = [
-            " = ".join(f"{split} {image}" for _, split, image in each.images)
-            + (", with different labels" if each.labels_differ else "")
-            for each in audit.duplicates
-            if each.reach == reach
-        ]
+        groups = [_line(each) for each in audit.duplicates if each.reach == reach]
         _print_examples(console, "groups of images with the same bytes", reach, groups)
     _print_leakage(console, audit.comparisons, _short_names(audit.data_sets))
     if audit.problems:
@@ -111,7 +107,7 @@ def _print_counts(console: Console, data_sets: Sequence[DatasetFacts]) -> None:
             numbers = [each.images, each.signs, NUM_CLASSES - each.signs_per_class.count(0), each.without_signs]
             if has_unlabelled:
                 numbers.append(each.unlabelled)
-            table.add_row(facts.name, split, *(f"{number:,}" for number in numbers), _size_range(each))
+            table.add_row(escape(facts.name), split, *(f"{number:,}" for number in numbers), _size_range(each))
     console.print(table, highlight=False)
 
 
@@ -160,10 +156,11 @@ def _print_rarest(console: Console, data_sets: Sequence[DatasetFacts]) -> None:
 
 
 def _short_names(data_sets: Sequence[DatasetFacts]) -> dict[str, str]:
-    """Returns the kind of each data set by its name, or the name where two are of one kind."""
+    """Returns the kind of each data set by its name, or the name where two are of one kind; safe in markup."""
     kinds = [facts.name.partition("=")[0] for facts in data_sets]
     return {
-        facts.name: kind if kinds.count(kind) == 1 else facts.name for facts, kind in zip(data_sets, kinds, strict=True)
+        facts.name: kind if kinds.count(kind) == 1 else escape(facts.name)
+        for facts, kind in zip(data_sets, kinds, strict=True)
     }
 
 
@@ -193,6 +190,12 @@ def _print_examples(console: Console, what: str, where: str, lines: Sequence[str
         console.print(f"  {line}", highlight=False, soft_wrap=True, markup=False)
     if len(lines) > EXAMPLES:
         console.print(f"  and {len(lines) - EXAMPLES} more", highlight=False)
+
+
+def _line(duplicate: Duplicate) -> str:
+    is_far = duplicate.reach == "across data sets"
+    images = [f"{name} {split} {image}" if is_far else f"{split} {image}" for name, split, image in duplicate.images]
+    return " = ".join(images) + (", with different labels" if duplicate.labels_differ else "")
 
 
 def _lines(problems: Sequence[Problem]) -> list[str]:

@@ -168,6 +168,23 @@ def test_data_set_without_any_label_is_reported(signs: Signs, tmp_path: Path, ou
     assert facts["splits"]["test"]["unlabelled"] == 2
 
 
+def test_names_are_shown_as_they_are(
+    signs: Signs, tmp_path: Path, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = tmp_path / "[red]" / "[bold] $x^{$", tmp_path / "[red]" / "other"
+    first.parent.mkdir()
+    write_scenes(tmp_path).rename(first)
+    write_scenes(tmp_path).rename(second)
+    (second / "00600.png").write_bytes((first / "00000.png").read_bytes())
+
+    assert signs(f"gtsdb={first}", f"gtsdb={second}", "--output", output) == 0
+
+    out = capsys.readouterr().out
+    assert out.count("gtsdb=[bold] $x^{$ train") >= 4  # in the counts, the rarest classes and the duplicates
+    assert "gtsdb=[bold] $x^{$ gtsdb=other" in " ".join(out.split())  # in the comparisons
+    assert files(output) == {"audit.json", "leakage.png", *PICTURES}
+
+
 def test_data_set_that_cannot_be_read_is_one_line_and_leaves_nothing(
     signs: Signs, tmp_path: Path, output: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from training.augmentation import build_augmentation
+from training.augmentation import Augmentation
 from training.data.crops import Crops
 
 PREFETCH = 8  # batches a worker prepares ahead
@@ -32,7 +32,7 @@ class AugmentedBatches(Dataset[tuple[Tensor, Tensor]]):
         counts = np.bincount(crops.class_ids)
         weights = counts[crops.class_ids] ** -float(balance)
         self._cumulated = np.cumsum(weights / weights.sum())
-        self._augment = build_augmentation()
+        self._augment = Augmentation()
 
     def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
         """Returns images, uint8 [n, size, size, 3], and class ids, int64 [n]."""
@@ -40,9 +40,8 @@ class AugmentedBatches(Dataset[tuple[Tensor, Tensor]]):
         rng = np.random.default_rng((self._seed, step))
         drawn = np.searchsorted(self._cumulated, rng.random(self._batch_size), side="right")
         indices = np.minimum(drawn, len(self._class_ids) - 1)[rank::count]
-        self._augment.set_random_seed(int(rng.integers(2**31)) + rank)
-        images = np.stack([self._augment(image=image)["image"] for image in self._images[indices]])
-        return torch.from_numpy(images), torch.from_numpy(self._class_ids[indices])
+        self._augment.seed(int(rng.integers(2**31)) + 2 * rank)
+        return torch.from_numpy(self._augment(self._images[indices])), torch.from_numpy(self._class_ids[indices])
 
 
 def load_batches(

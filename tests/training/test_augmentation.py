@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from training.augmentation import build_augmentation
+from training.augmentation import GROUP, Augmentation
 
 
 def _asymmetric(size: int = 48) -> npt.NDArray[np.uint8]:
@@ -18,9 +18,10 @@ def _asymmetric(size: int = 48) -> npt.NDArray[np.uint8]:
 
 
 def _augmentation(seed: int) -> Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.uint8]]:
-    pipeline = build_augmentation()
-    pipeline.set_random_seed(seed)
-    return lambda image: pipeline(image=image)["image"]
+    """Returns a function that alters one crop."""
+    augmentation = Augmentation()
+    augmentation.seed(seed)
+    return lambda image: augmentation(image[None])[0]
 
 
 def _correlation(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> float:
@@ -90,3 +91,22 @@ def test_signs_are_never_mirrored_or_turned() -> None:
         upright = _correlation(result, image)
         for name, other in turned.items():
             assert upright > _correlation(result, other), name
+
+
+def test_crops_of_a_batch_are_warped_each_in_its_own_way() -> None:
+    augmentation = Augmentation()
+    augmentation.seed(0)
+
+    altered = augmentation(np.stack([_asymmetric()] * (GROUP + 1)))
+
+    assert len({image.tobytes() for image in altered}) == GROUP + 1
+    assert augmentation(np.zeros((3 * GROUP - 1, 24, 24, 3), np.uint8)).shape == (3 * GROUP - 1, 24, 24, 3)
+
+
+def test_dark_crops_do_not_turn_black() -> None:
+    dark = _asymmetric() // 10
+    augment = _augmentation(0)
+
+    spreads = [float(augment(dark).std()) for _ in range(60)]
+
+    assert np.mean([spread < 1 for spread in spreads]) < 0.05

@@ -27,9 +27,9 @@ def test_precision_is_as_asked_or_one_that_the_hardware_has() -> None:
         pick_precision("int4", cpu)
 
 
-def test_workers_are_as_asked_or_at_least_one() -> None:
-    assert pick_workers(0, torch.device("cpu")) == 0
-    assert pick_workers(None, torch.device("cpu")) == 1
+def test_workers_are_as_asked_or_suit_the_device() -> None:
+    assert pick_workers(3, torch.device("cpu")) == 3
+    assert pick_workers(None, torch.device("cpu")) == 0
     assert pick_workers(None, torch.device("cuda")) >= 1
 
 

@@ -40,8 +40,8 @@ class TrainingData:
         train: all training crops.
         tests: the test crops of each data set that has some, by its kind.
         notices: what a person should know, a sentence each.
-        leaked_tracks: whether tracks of GTSRB that show test signs of GTSDB are in it: "none known" (nobody has
-            looked), "dropped" or "kept".
+        leaked_tracks: what became of tracks that show test signs of another data set: "none known" (there was no
+            other to compare with), "dropped" or "kept".
     """
 
     name: str
@@ -82,13 +82,13 @@ def gather_crops(
     """Cuts or draws all crops.
 
     GTSRB and GTSDB were filmed on the same drives. Where both are given, the tracks of GTSRB that show a test sign
-    of GTSDB are left out, so that the figure on GTSDB is honest.
+    of GTSDB are left out, and the scenes of GTSDB that show one of GTSRB, so that the figures are honest.
 
     Args:
         sources: data sets and drawings.
         size: side of a crop in pixels.
         seed: of the drawings.
-        keep_leaked: keep those tracks all the same.
+        keep_leaked: keep them all the same.
         progress: told how far each part is.
 
     Raises:
@@ -112,29 +112,34 @@ def gather_crops(
             tests[source.kind] = cut_crops(source, "test", size, _told(progress, f"reading {source.kind} test images"))
     if not trains:
         raise DataError("there are no labelled training signs in the data: give a data set's training part as well")
-    leaks = "none known"
-    if "gtsdb" in tests and "gtsrb" in (kind for kind, _ in trains):
-        leaks = "kept" if keep_leaked else "dropped"
-        if not keep_leaked:
-            trains, dropped = _without_leaks(trains, tests["gtsdb"])
-            notices.extend(dropped)
+    foreign = {kind for kind, _ in trains if kind != DRAWN and tests.keys() - {kind}}
+    leaks = ("kept" if keep_leaked else "dropped") if foreign else "none known"
+    if not keep_leaked:
+        trains, dropped = _without_leaks(trains, tests)
+        notices.extend(dropped)
     name = ", ".join(source.name for source in sources)
     return TrainingData(name, _joined(trains), tests, tuple(notices), leaks)
 
 
-def _without_leaks(trains: Sequence[tuple[str, Crops]], test: Crops) -> tuple[list[tuple[str, Crops]], list[str]]:
+def _without_leaks(
+    trains: Sequence[tuple[str, Crops]], tests: dict[str, Crops]
+) -> tuple[list[tuple[str, Crops]], list[str]]:
+    """Drops the tracks and scenes that show a test sign of another data set."""
     kept, notices = [], []
     for kind, crops in trains:
-        if kind == "gtsrb":
+        others = {other: test for other, test in tests.items() if other != kind and kind != DRAWN}
+        for other, test in others.items():
             leaked = set(leaked_tracks(crops, test).tracks)
             keep = np.array([source not in leaked for source in crops.sources])
-            if not keep.all():
-                notices.append(
-                    f"{len(leaked)} tracks of GTSRB ({int((~keep).sum())} images) show test signs of GTSDB and are "
-                    "left out; --keep-leaked keeps them"
-                )
-                fingerprint = hashlib.sha256(f"{crops.fingerprint} without {sorted(leaked)}".encode()).hexdigest()
-                crops = replace(crops.select(np.flatnonzero(keep)), fingerprint=fingerprint)
+            if keep.all():
+                continue
+            what = "track" if kind == "gtsrb" else "scene"
+            notices.append(
+                f"{len(leaked)} {what}{'s' * (len(leaked) != 1)} of {kind.upper()} ({int((~keep).sum())} crops) show "
+                f"test signs of {other.upper()} and are left out; --keep-leaked keeps them"
+            )
+            fingerprint = hashlib.sha256(f"{crops.fingerprint} without {sorted(leaked)}".encode()).hexdigest()
+            crops = replace(crops.select(np.flatnonzero(keep)), fingerprint=fingerprint)
         kept.append((kind, crops))
     return kept, notices
 

@@ -75,7 +75,7 @@ def test_tracks_that_show_test_signs_are_left_out_and_told(gtsdb: Dataset, gtsrb
     assert data.leaked_tracks == "dropped"
     assert {source.rpartition("/")[2] for source in data.train.sources} == {"00000.png", "t10", "t12"}
     (notice,) = data.notices
-    assert notice.startswith("1 tracks of GTSRB (2 images) show test signs of GTSDB and are left out")
+    assert notice.startswith("1 track of GTSRB (2 crops) show test signs of GTSDB and are left out")
 
 
 def test_leaked_tracks_can_be_kept_and_make_other_data(gtsdb: Dataset, gtsrb: Dataset) -> None:
@@ -83,6 +83,22 @@ def test_leaked_tracks_can_be_kept_and_make_other_data(gtsdb: Dataset, gtsrb: Da
 
     assert (len(kept.train), kept.leaked_tracks, kept.notices) == (7, "kept", ())
     assert kept.train.fingerprint != gather_crops([gtsdb, gtsrb], SIZE, 0, False, silent).train.fingerprint
+
+
+def test_scenes_that_show_test_signs_of_gtsrb_are_left_out_as_well(gtsdb: Dataset, gtsrb: Dataset) -> None:
+    test = Sample("test.png", "test", (Box(0, 0, 48, 48, 1),))
+    judged = replace(
+        gtsrb, samples=(*gtsrb.samples, test), read=lambda each: _png(30) if each is test else gtsrb.read(each)
+    )
+    more = Sample("00001.png", "train", (Box(0, 0, 48, 48, 1),))
+    scenes = replace(
+        gtsdb, samples=(*gtsdb.samples, more), read=lambda each: _png(77) if each is more else gtsdb.read(each)
+    )
+
+    data = gather_crops([scenes, judged], SIZE, 0, False, silent)
+
+    assert {source.rpartition("/")[2] for source in data.train.sources} == {"00001.png", "t10", "t12"}
+    assert any("1 scene of GTSDB (1 crops) show test signs of GTSRB" in notice for notice in data.notices)
 
 
 def test_gtsrb_alone_loses_no_track(gtsrb: Dataset) -> None:

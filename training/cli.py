@@ -76,9 +76,8 @@ def classifier(
     """
     from training.data.gather import open_sources
     from training.device import joined_world
-    from training.interrupted import Recipe
+    from training.recipe import Recipe, TrainingConfig
     from training.runs import run_training
-    from training.train import TrainingConfig
 
     config = TrainingConfig(
         epochs=epochs,
@@ -149,8 +148,8 @@ def throughput(
     from rich.console import Console
 
     from training.progress import progress_bars
+    from training.recipe import TrainingConfig
     from training.throughput import measure_throughput
-    from training.train import TrainingConfig
 
     config = TrainingConfig(epochs=1, batch_size=batch_size, device=device, precision=precision, workers=workers)
     with progress_bars(Console(stderr=True)) as progress:

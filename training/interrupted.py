@@ -5,36 +5,13 @@ import os
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from training.errors import CheckpointError, TrainingError
-from training.models.backbones import DEFAULT
-from training.train import TrainingConfig
+from training.recipe import Recipe, TrainingConfig
 
 SETTINGS, STATES = "run.json", "states"
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What a training run does, besides its data.
-
-    Attributes:
-        config: of the training loop.
-        architecture: of the network.
-        folds: with 2 or more, cross-validate over the training crops first.
-        holdout: share of the tracks or images that is held out to watch the training and to calibrate on; 0 holds
-            none out.
-        refit: train once more on everything, after the hold-out has said what it has to say.
-        keep_leaked: keep the tracks of GTSRB that show test signs of GTSDB.
-    """
-
-    config: TrainingConfig = field(default_factory=TrainingConfig)
-    architecture: str = DEFAULT
-    folds: int = 0
-    holdout: float = 0.1
-    refit: bool = True
-    keep_leaked: bool = False
 
 
 @dataclass(frozen=True)

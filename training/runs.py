@@ -27,7 +27,6 @@ from training.errors import CheckpointError, TrainingError
 from training.evaluate import Evaluation, evaluate
 from training.folds import fold_indices, holdout_indices
 from training.interrupted import (
-    Recipe,
     check_name,
     forget_interrupted,
     load_interrupted,
@@ -37,9 +36,10 @@ from training.interrupted import (
 from training.models.classifier import SignClassifier, predict_logits, predict_probabilities
 from training.plots import draw_curves
 from training.progress import ProgressCallback, silent
+from training.recipe import Recipe, TrainingConfig
 from training.report import write_evaluation
 from training.tracking import Tracker, git_commit, tracked_run
-from training.train import EpochReport, Trained, TrainingConfig, seed_everything, train
+from training.train import EpochReport, Trained, seed_everything, train
 
 INPUT_SIZE = 48  # pixels; GTSDB's signs have a median of 38
 MODEL_NAME = "sign_classifier"

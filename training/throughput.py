@@ -14,7 +14,8 @@ from training.device import World
 from training.loading import PREFETCH, load_batches
 from training.models.classifier import SignClassifier
 from training.progress import ProgressCallback
-from training.train import Fit, TrainingConfig, seed_everything
+from training.recipe import TrainingConfig
+from training.train import Fit, seed_everything
 
 SIZE = 48
 CROPS = 2048

@@ -32,8 +32,7 @@ def demo(
 
     from clients.demo.loop import run_demo
     from clients.demo.table import print_table
-    from training.interrupted import Recipe
-    from training.train import TrainingConfig
+    from training.recipe import Recipe, TrainingConfig
 
     console = Console(stderr=as_json)
     name = name or f"demo-{datetime.now(UTC):%Y%m%d-%H%M%S}"

@@ -23,8 +23,9 @@ from serving.server import running_server
 from training.data.gtsdb import load_gtsdb
 from training.data.records import Dataset, Split
 from training.data.synthetic import write_gtsdb
-from training.interrupted import Recipe, check_name
+from training.interrupted import check_name
 from training.progress import progress_bars
+from training.recipe import Recipe
 from training.runs import ClassifierRun, Listener, run_training
 
 DRAWN_TRAIN_SCENES, DRAWN_TEST_SCENES = 240, 60

@@ -17,7 +17,8 @@ from training.device import World, pick_device
 from training.errors import CheckpointError, TrainingError
 from training.evaluate import evaluate
 from training.models.classifier import SignClassifier, predict_probabilities
-from training.train import EpochReport, Trained, TrainingConfig, seed_everything, train
+from training.recipe import TrainingConfig
+from training.train import EpochReport, Trained, seed_everything, train
 
 CONFIG = TrainingConfig(epochs=2, batch_size=8, device="cpu", precision="fp32", workers=0)
 WIDTHS = (8, 16)

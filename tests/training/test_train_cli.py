@@ -157,11 +157,10 @@ def test_killed_run_is_resumed_to_the_same_weights(gtsdb: TinyGtsdb, runs: Path,
     assert not (runs / "cut" / "checkpoint").exists()
 
     whole = _start(runs, "classifier", *options, "--name", "whole")
-    assert whole.wait(timeout=120) == 0, whole.communicate()
     resumed = _start(runs, "resume", "cut", "--json")
-    out, said = resumed.communicate(timeout=120)
+    (_, whole_said), (out, said) = whole.communicate(timeout=200), resumed.communicate(timeout=200)
 
-    assert resumed.returncode == 0, said
+    assert (whole.returncode, resumed.returncode) == (0, 0), (whole_said, said)
     assert json.loads(out)["checkpoint"] == str(runs / "cut" / "checkpoint")
     first, second = ((runs / name / "checkpoint" / "weights.safetensors").read_bytes() for name in ("whole", "cut"))
     assert first == second

@@ -1,0 +1,74 @@
+"""The settings of a training run."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from training.models.backbones import DEFAULT
+
+# The default length of a training, in crops seen: what 2 CPU cores do in about half an hour.
+DEFAULT_CROPS_SEEN = 800_000
+MIN_EPOCHS, MAX_EPOCHS = 10, 80
+FEW_CROPS = 5000  # below, smaller batches: a short training needs its steps
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """What a training run can be told.
+
+    Attributes:
+        epochs: passes over the training crops; 0 chooses by their number.
+        batch_size: crops a step, over all processes; 0 chooses by their number.
+        learning_rate: peak of the one-cycle schedule.
+        weight_decay: of AdamW.
+        label_smoothing: share of each label's probability spread over all classes.
+        averaging: window of the exponential moving average of the weights, as a share of all steps; the average
+            is what is kept.
+        balance: how far to even out the classes: 0 draws every crop equally often, 1 every class.
+        patience: epochs without a smaller validation loss after which training stops, and the best weights are
+            kept; 0 trains to the end and keeps the last.
+        seed: of weights, order and augmentation.
+        device: "auto" takes a GPU where there is one.
+        precision: of the forward pass: fp32, bf16, or "auto".
+        workers: processes that prepare batches; None chooses. Any number gives the same training.
+    """
+
+    epochs: int = 0
+    batch_size: int = 0
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.02
+    label_smoothing: float = 0.05
+    averaging: float = 0.02
+    balance: float = 0.5
+    patience: int = 0
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "auto"
+    workers: int | None = None
+
+    def suited_to(self, crops: int) -> "TrainingConfig":
+        """Returns the config with its open choices made for a number of training crops."""
+        epochs = self.epochs or int(np.clip(round(DEFAULT_CROPS_SEEN / crops), MIN_EPOCHS, MAX_EPOCHS))
+        return replace(self, epochs=epochs, batch_size=self.batch_size or (16 if crops < FEW_CROPS else 64))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a training run does, besides its data.
+
+    Attributes:
+        config: of the training loop.
+        architecture: of the network.
+        folds: with 2 or more, cross-validate over the training crops first.
+        holdout: share of the tracks or images that is held out to watch the training and to calibrate on; 0 holds
+            none out.
+        refit: train once more on everything, after the hold-out has said what it has to say.
+        keep_leaked: keep the tracks of GTSRB that show test signs of GTSDB.
+    """
+
+    config: TrainingConfig = field(default_factory=TrainingConfig)
+    architecture: str = DEFAULT
+    folds: int = 0
+    holdout: float = 0.1
+    refit: bool = True
+    keep_leaked: bool = False

@@ -19,16 +19,18 @@ def fit_temperature(logits: npt.NDArray[np.float32], class_ids: npt.NDArray[np.i
         class_ids: [n].
 
     Returns:
-        The temperature of the smallest negative log likelihood, kept within 1/8 and 8: where every crop is right
-        the likelihood grows without end as the temperature falls, and no sample is reason to be that sure.
+        The temperature of the smallest negative log likelihood, kept within 1/8 and 8. The labels count as right
+        with probability (n + 1) / (n + 2), as in Platt's scaling (1999): where every crop is right the likelihood
+        would grow without end as the temperature falls, and a small sample is no reason to be very sure.
     """
+    doubt = logits.shape[1] / (logits.shape[1] - 1) / (len(logits) + 2)  # PyTorch leaves the label a share of it
     steepness = torch.zeros((), dtype=torch.float64, requires_grad=True)  # logarithm of 1 / temperature
     inputs, targets = torch.from_numpy(logits).double(), torch.from_numpy(class_ids)
     optimizer = torch.optim.LBFGS([steepness], max_iter=100, line_search_fn="strong_wolfe")
 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()
-        loss = F.cross_entropy(inputs * steepness.clamp(-4, 4).exp(), targets)
+        loss = F.cross_entropy(inputs * steepness.clamp(-4, 4).exp(), targets, label_smoothing=doubt)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 

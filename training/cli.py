@@ -53,7 +53,7 @@ def classifier(
     ] = 0,
     folds: Annotated[int, typer.Option(min=0, help="Cross-validate first, with this many folds.")] = 0,
     keep_leaked: Annotated[
-        bool, typer.Option("--keep-leaked", help="Keep the tracks of GTSRB that show test signs of GTSDB.")
+        bool, typer.Option("--keep-leaked", help="Keep training signs that another data set's test split shows, too.")
     ] = False,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of weights, order and augmentation.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, or auto.")] = "auto",
@@ -204,5 +204,5 @@ def _absolute(spec: str) -> str:
     """Makes the path in a data set's name absolute, so that a run can be resumed from another folder."""
     kind, separator, path = spec.partition("=")
     if Path(spec).exists() or not separator:
-        return str(Path(spec).absolute())
-    return spec if kind == "synthetic" or not path else f"{kind}={Path(path).absolute()}"
+        return str(Path(spec).resolve())
+    return spec if kind == "synthetic" or not path else f"{kind}={Path(path).resolve()}"

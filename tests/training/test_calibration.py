@@ -35,10 +35,19 @@ def test_temperature_undoes_logits_that_are_too_small_or_too_large(factor: float
     assert after <= before + 0.001
 
 
-def test_temperature_stays_within_bounds_where_all_or_nothing_is_right() -> None:
+@pytest.mark.parametrize("count", [10, 50, 1000])
+def test_sample_without_a_mistake_is_believed_as_far_as_it_is_large(count: int) -> None:
+    logits = 4 * np.eye(5, dtype=np.float32)[np.arange(count) % 5]
+
+    temperature = fit_temperature(logits, np.arange(count) % 5)
+
+    assert _softmax(logits / temperature).max(axis=1) == pytest.approx((count + 1) / (count + 2), abs=1e-4)
+
+
+def test_temperature_stays_within_bounds() -> None:
     logits = np.eye(5, dtype=np.float32)[np.arange(50) % 5]
 
-    assert fit_temperature(logits, np.arange(50) % 5) == pytest.approx(1 / LIMIT)
+    assert fit_temperature(0.01 * logits, np.arange(50) % 5) == pytest.approx(1 / LIMIT)
     assert fit_temperature(10 * logits, (np.arange(50) + 1) % 5) == pytest.approx(LIMIT)
 
 

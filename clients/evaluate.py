@@ -78,7 +78,7 @@ def evaluate_model(
         url: of the server, likewise `protocol`, `name` and `version` of its model.
 
     Returns:
-        What `training.evaluate.Evaluation.as_dict` gives, and `backend`, `data`, `split` and `notices`.
+        What `training.report.all_figures` gives, and `backend`, `data`, `split` and `notices`.
 
     Raises:
         ClientError: there is no such model, or the server does not answer.
@@ -90,7 +90,7 @@ def evaluate_model(
     from training.data.load import load_data
     from training.evaluate import evaluate as compare
     from training.progress import progress_bars
-    from training.report import describe_mistake, write_evaluation
+    from training.report import all_figures, write_evaluation
 
     backend, predict, size, trained_on = _open(model, url, protocol, name, version)
     dataset = load_data(data)
@@ -106,8 +106,7 @@ def evaluate_model(
         "data": dataset.name,
         "split": split,
         "notices": notices,
-        **evaluation.as_dict(),
-        "mistakes": [describe_mistake(index, crops, probabilities) for index in evaluation.mistakes.tolist()],
+        **all_figures(evaluation, crops, probabilities),
     }
 
 

@@ -20,8 +20,8 @@ from export.parity import (
 )
 from export.repository import Manifest, publish
 from training.checkpoint import load_checkpoint
+from training.models.classifier import MODEL_NAME
 
-MODEL = "sign_classifier"  # its name on the server, whatever its architecture
 DATATYPES = {onnx.TensorProto.UINT8: "UINT8", onnx.TensorProto.FLOAT: "FP32"}
 
 
@@ -52,10 +52,10 @@ def export_classifier(checkpoint: Path, repository: Path, samples: Images) -> Ma
         )
         graph = onnx.load(path).graph
         content = path.read_bytes()
-    config = classifier_config(MODEL, info.input_size, len(info.class_names), MAX_BATCH)
+    config = classifier_config(MODEL_NAME, info.input_size, len(info.class_names), MAX_BATCH)
     return publish(
         repository,
-        MODEL,
+        MODEL_NAME,
         files={"model.onnx": content},
         shared={"config.pbtxt": to_text(config), LABELS_FILE: "\n".join(info.class_names) + "\n"},
         facts={

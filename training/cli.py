@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Train a model; every run is recorded in MLflow.")
 
 RunsOption = Annotated[Path, typer.Option(help="Folder of all runs and of MLflow's database.")]
+ArchitectureOption = Annotated[
+    str, typer.Option(help="small_resnet, or with torchvision: resnet18, mobilenet_v3_small, ...")
+]
+DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, or auto.")]
+PrecisionOption = Annotated[str, typer.Option(help="fp32, bf16, or auto: bf16 where the hardware has it.")]
+WorkersOption = Annotated[
+    int | None, typer.Option(min=0, max=256, help="Processes that prepare batches.", show_default="chosen")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
@@ -36,9 +44,7 @@ def classifier(
     ],
     name: Annotated[str, typer.Option(help="Name of the run; its folder is RUNS/NAME.", show_default=False)] = "",
     runs: RunsOption = Path("runs"),
-    architecture: Annotated[
-        str, typer.Option(help="small_resnet, or with torchvision: resnet18, mobilenet_v3_small, ...")
-    ] = "small_resnet",
+    architecture: ArchitectureOption = "small_resnet",
     epochs: Annotated[
         int, typer.Option(min=0, help="Passes over the training crops; 0: about 800,000 crops, 10 to 80 passes.")
     ] = 0,
@@ -56,11 +62,9 @@ def classifier(
         bool, typer.Option("--keep-leaked", help="Keep training signs that another data set's test split shows, too.")
     ] = False,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of weights, order and augmentation.")] = 0,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, or auto.")] = "auto",
-    precision: Annotated[str, typer.Option(help="fp32, bf16, or auto: bf16 where the hardware has it.")] = "auto",
-    workers: Annotated[
-        int | None, typer.Option(min=0, max=256, help="Processes that prepare batches.", show_default="chosen")
-    ] = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    workers: WorkersOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train the sign classifier on the crops of the training splits and judge it on the test splits.
@@ -122,15 +126,13 @@ def resume(
 
 @app.command()
 def throughput(
-    architecture: Annotated[str, typer.Option(help="As of `signs train classifier`.")] = "small_resnet",
+    architecture: ArchitectureOption = "small_resnet",
     batch_size: Annotated[int, typer.Option(min=1, help="Crops a step.")] = 64,
     steps: Annotated[int, typer.Option(min=1, help="Steps a measurement.")] = 40,
     rounds: Annotated[int, typer.Option(min=1, help="How often each is measured, in turn.")] = 5,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, or auto.")] = "auto",
-    precision: Annotated[str, typer.Option(help="fp32, bf16, or auto.")] = "auto",
-    workers: Annotated[
-        int | None, typer.Option(min=0, max=256, help="Processes that prepare batches.", show_default="chosen")
-    ] = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    workers: WorkersOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure whether preparing the crops keeps up: the loop's images per second beside the network's alone.

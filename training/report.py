@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,16 +38,19 @@ def write_evaluation(
         for index in worst
     ]
     draw_mistakes(crops.images[worst], captions, folder / "mistakes.png")
-    figures = evaluation.as_dict()
-    figures["mistakes"] = [describe_mistake(index, crops, probabilities) for index in evaluation.mistakes.tolist()]
+    figures = all_figures(evaluation, crops, probabilities)
     (folder / "evaluation.json").write_text(json.dumps(figures, indent=2) + "\n")
 
 
-def describe_mistake(index: int, crops: Crops, probabilities: npt.NDArray[np.float32]) -> dict[str, object]:
-    """Returns which crop was taken for what, and how surely."""
-    return {
-        "source": crops.sources[index],
-        "class_id": int(crops.class_ids[index]),
-        "predicted": int(probabilities[index].argmax()),
-        "score": round(float(probabilities[index].max()), 6),
-    }
+def all_figures(evaluation: Evaluation, crops: Crops, probabilities: npt.NDArray[np.float32]) -> dict[str, Any]:
+    """Returns the figures of an evaluation and its mistakes: which crop was taken for what, and how surely."""
+    mistakes = [
+        {
+            "source": crops.sources[index],
+            "class_id": int(crops.class_ids[index]),
+            "predicted": int(probabilities[index].argmax()),
+            "score": round(float(probabilities[index].max()), 6),
+        }
+        for index in evaluation.mistakes.tolist()
+    ]
+    return {**evaluation.as_dict(), "mistakes": mistakes}

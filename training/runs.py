@@ -8,7 +8,7 @@ and takes that temperature over. Test images are looked at once, at the end.
 import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +33,7 @@ from training.interrupted import (
     save_interrupted,
     state_file,
 )
-from training.models.classifier import SignClassifier, predict_logits, predict_probabilities
+from training.models.classifier import MODEL_NAME, SignClassifier, predict_logits, predict_probabilities
 from training.plots import draw_curves
 from training.progress import ProgressCallback, silent
 from training.recipe import Recipe, TrainingConfig
@@ -42,7 +42,6 @@ from training.tracking import Tracker, git_commit, tracked_run
 from training.train import EpochReport, Trained, seed_everything, train
 
 INPUT_SIZE = 48  # pixels; GTSDB's signs have a median of 38
-MODEL_NAME = "sign_classifier"
 
 
 @dataclass(frozen=True)
@@ -185,7 +184,8 @@ class _Run:
             if self.specs and self.world.is_main:
                 save_interrupted(self.folder, self.specs, self.recipe, tracker.run_id)
             try:
-                stages = _Stages(info, recipe, self._state_folder(), self.listener.progress, tracker, self.world)
+                resumable = self.folder if self.specs else None
+                stages = _Stages(info, recipe, resumable, self.listener.progress, tracker, self.world)
                 model, metrics = stages.fit_all(data.train)
             except CheckpointError:
                 raise  # such as a full disk: what is there can be gone on with
@@ -230,9 +230,6 @@ class _Run:
             return nullcontext(Tracker(self.listener.tell))
         return tracked_run(self.folder.name, self.folder.parent, parameters, self.listener.tell, self.run_id)
 
-    def _state_folder(self) -> Path | None:
-        return self.folder if self.specs else None
-
 
 @dataclass
 class _Stages:
@@ -244,9 +241,7 @@ class _Stages:
     progress: ProgressCallback
     tracker: Tracker
     world: World
-
-    def __post_init__(self) -> None:
-        self.curves: dict[str, tuple[EpochReport, ...]] = {}
+    curves: dict[str, tuple[EpochReport, ...]] = field(default_factory=dict)
 
     def fit_all(self, crops: Crops) -> tuple[SignClassifier, dict[str, float]]:
         """Returns the calibrated network, and what cross-validation and hold-out have measured."""

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from rich.console import Console
 
 from clients.demo.measure import Measurement, measure
-from clients.demo.report import write_report
+from clients.demo.report import KIND, write_report
 from clients.errors import ClientError
 from export.parity import onnxruntime_predictor
 from export.repository import Manifest, withdraw
@@ -21,7 +21,7 @@ from export.run import export_classifier
 from serving.install import find_or_install
 from serving.server import running_server
 from training.data.gtsdb import load_gtsdb
-from training.data.records import Dataset, Split
+from training.data.records import SPLITS, Dataset
 from training.data.synthetic import write_gtsdb
 from training.interrupted import check_name
 from training.progress import progress_bars
@@ -29,8 +29,6 @@ from training.recipe import Recipe
 from training.runs import ClassifierRun, Listener, run_training
 
 DRAWN_TRAIN_SCENES, DRAWN_TEST_SCENES = 240, 60
-SPLITS: tuple[Split, ...] = ("train", "test")
-KIND = "gtsdb"  # of the data, drawn or real
 
 Probabilities = npt.NDArray[np.float32]
 

@@ -19,9 +19,9 @@ from training.data.gather import open_sources
 from training.data.gtsdb import load_gtsdb
 from training.data.records import Dataset
 from training.errors import CheckpointError, DataError, TrainingError
-from training.models.classifier import SignClassifier, predict_probabilities
+from training.models.classifier import MODEL_NAME, SignClassifier, predict_probabilities
 from training.recipe import Recipe, TrainingConfig
-from training.runs import INPUT_SIZE, MODEL_NAME, ClassifierRun, Listener, cross_validate, resume_training, run_training
+from training.runs import INPUT_SIZE, ClassifierRun, Listener, cross_validate, resume_training, run_training
 from training.tracking import EXPERIMENT
 from training.train import EpochReport
 

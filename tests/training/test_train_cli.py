@@ -6,33 +6,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from clients.cli import main
+from tests.training.signs_command import Signs
 from tests.training.tiny_gtsdb import TinyGtsdb
 from training.checkpoint import load_checkpoint
-
-Signs = Callable[..., int]
-
-
-@pytest.fixture
-def signs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Signs]:
-    """Returns a function that runs `signs ARGUMENTS` in this process and returns its exit code."""
-    monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.setenv("COLUMNS", "200")
-    handler = signal.getsignal(signal.SIGTERM)
-
-    def run(*arguments: object) -> int:
-        monkeypatch.setattr(sys, "argv", ["signs", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return int(ended.value.code or 0)
-
-    yield run
-    signal.signal(signal.SIGTERM, handler)
 
 
 def _problem(captured: str) -> str:

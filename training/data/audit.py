@@ -7,10 +7,8 @@ everything else is worth knowing, and no fault.
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -18,13 +16,13 @@ import numpy.typing as npt
 from training.data.classes import NUM_CLASSES
 from training.data.crops import Crops
 from training.data.leakage import THRESHOLD, Leakage, leaked_tracks
-from training.data.records import Box, Dataset, Sample, Split
+from training.data.records import SPLITS, Box, Dataset, Sample, Split
+from training.data.threads import map_in_threads
 from training.errors import DataError
 from training.preprocessing import ImageError, crop, decode
 from training.progress import ProgressCallback, silent
 
 CROP_SIZE = 48
-SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 @dataclass(frozen=True)
@@ -196,14 +194,9 @@ def audit(data_sets: Sequence[Dataset], progress: ProgressCallback = silent) -> 
 
 
 def _check_all(dataset: Dataset, progress: ProgressCallback) -> Iterator[_Checked]:
-    with ThreadPoolExecutor() as pool:  # Pillow releases the interpreter while it decodes
-        try:
-            for done, checked in enumerate(pool.map(partial(_check, dataset), dataset.samples), start=1):
-                yield checked
-                progress(f"reading {dataset.name}", done, len(dataset.samples))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    for done, checked in enumerate(map_in_threads(partial(_check, dataset), dataset.samples), start=1):
+        yield checked
+        progress(f"reading {dataset.name}", done, len(dataset.samples))
 
 
 def _check(dataset: Dataset, sample: Sample) -> _Checked:

@@ -9,9 +9,9 @@ import numpy.typing as npt
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from training.data.audit import SPLITS, Audit, Comparison, DatasetFacts
+from training.data.audit import Audit, Comparison, DatasetFacts
 from training.data.classes import CLASS_NAMES, NUM_CLASSES
-from training.data.records import Split
+from training.data.records import SPLITS, Split
 from training.plots import ACCENT, INK, RULE, SECOND, save_figure
 
 COLOURS: dict[Split, str] = {"train": ACCENT, "test": SECOND}

@@ -2,13 +2,13 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from training.data.records import Dataset, Sample, Split
+from training.data.threads import map_in_threads
 from training.errors import DataError
 from training.preprocessing import ImageError, crop, decode
 
@@ -90,9 +90,4 @@ def _cut_all(
             ) from error
         return sample, crops, hashlib.sha256(data).digest()
 
-    with ThreadPoolExecutor() as pool:  # Pillow releases the interpreter while it decodes
-        try:
-            yield from pool.map(cut, samples)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    return map_in_threads(cut, samples)

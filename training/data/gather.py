@@ -10,11 +10,9 @@ from training.data.crops import Crops, cut_crops
 from training.data.leakage import leaked_tracks
 from training.data.load import load_data
 from training.data.records import Dataset
-from training.data.synthetic_crops import draw_crops
+from training.data.synthetic_crops import MOST_CROPS, draw_crops
 from training.errors import DataError
-
-# (what is being done, how many are done, how many there are)
-Progress = Callable[[str, int, int], None]
+from training.progress import ProgressCallback
 
 DRAWN = "synthetic"
 
@@ -69,7 +67,7 @@ def open_sources(specs: Sequence[str]) -> list[Dataset | Drawings]:
         kind, _, count = spec.partition("=")
         if kind != DRAWN:
             sources.append(load_data(spec))
-        elif count.isascii() and count.isdigit() and 0 < int(count) <= 1_000_000:
+        elif count.isascii() and count.isdigit() and 0 < int(count) <= MOST_CROPS:
             sources.append(Drawings(int(count)))
         else:
             raise DataError(f"{spec!r}: give the number of signs to draw, such as {DRAWN}=20000")
@@ -77,7 +75,7 @@ def open_sources(specs: Sequence[str]) -> list[Dataset | Drawings]:
 
 
 def gather_crops(
-    sources: Sequence[Dataset | Drawings], size: int, seed: int, keep_leaked: bool, progress: Progress
+    sources: Sequence[Dataset | Drawings], size: int, seed: int, keep_leaked: bool, progress: ProgressCallback
 ) -> TrainingData:
     """Cuts or draws all crops.
 
@@ -159,5 +157,5 @@ def _joined(parts: Sequence[tuple[str, Crops]]) -> Crops:
     )
 
 
-def _told(progress: Progress, what: str) -> Callable[[int, int], None]:
+def _told(progress: ProgressCallback, what: str) -> Callable[[int, int], None]:
     return lambda done, total: progress(what, done, total)

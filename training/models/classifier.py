@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from training.models.backbones import DEFAULT, build_backbone
 
+MODEL_NAME = "sign_classifier"  # in the model registry and on the server, whatever its architecture
+
 # Mean and standard deviation that bring pixel values of 0 to 255 near zero and one. Signs are filmed in every
 # light, so per-channel statistics of one data set would only tie the network to it.
 PIXEL_MEAN = 127.5

@@ -1,23 +1,17 @@
 """Tests of the audit on the real benchmark."""
 
-from pathlib import Path
-
 import pytest
 
+from tests.training.data.real_data import GTSDB, NEEDS_GTSDB
 from training.data.audit import Audit, audit
 from training.data.gtsdb import load_gtsdb
 
-ARCHIVE = Path(__file__).resolve().parents[4] / "shared" / "data" / "gtsdb.zip"
-
-pytestmark = [
-    pytest.mark.real_data,
-    pytest.mark.skipif(not ARCHIVE.is_file(), reason="the real GTSDB images are not at ../shared/data/gtsdb.zip"),
-]
+pytestmark = NEEDS_GTSDB
 
 
 @pytest.fixture(scope="module")
 def found() -> Audit:
-    return audit([load_gtsdb(ARCHIVE)])
+    return audit([load_gtsdb(GTSDB)])
 
 
 def test_nothing_is_broken_and_nothing_stands_in_it_twice(found: Audit) -> None:

@@ -1,9 +1,6 @@
 """Tests of `signs data check` and of the report that it leaves."""
 
 import json
-import signal
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,32 +8,20 @@ import pytest
 from matplotlib import pyplot as plt
 from PIL import Image
 
-from clients.cli import main
 from tests.training.data.textured import leak, write_scenes, write_tracks
+from tests.training.signs_command import Signs
 from training.data.audit import audit
 from training.data.audit_plots import draw_contact_sheet
 from training.data.gtsdb import load_gtsdb
-
-Signs = Callable[..., int]
 
 PICTURES = {"contact_sheet.png", "sizes.png", "classes.png"}
 
 
 @pytest.fixture
-def signs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Signs]:
-    """Returns a function that runs `signs data check ARGUMENTS` in this process and returns its exit code."""
-    monkeypatch.setenv("NO_COLOR", "1")
+def check(signs: Signs, monkeypatch: pytest.MonkeyPatch) -> Signs:
+    """Returns a function that runs `signs data check ARGUMENTS` on a narrow terminal."""
     monkeypatch.setenv("COLUMNS", "100")
-    handler = signal.getsignal(signal.SIGTERM)
-
-    def run(*arguments: object) -> int:
-        monkeypatch.setattr(sys, "argv", ["signs", "data", "check", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return int(ended.value.code or 0)
-
-    yield run
-    signal.signal(signal.SIGTERM, handler)
+    return lambda *arguments: signs("data", "check", *arguments)
 
 
 @pytest.fixture
@@ -54,9 +39,9 @@ def files(folder: Path) -> set[str]:
 
 
 def test_whole_data_set_ends_with_code_0_and_leaves_report_and_pictures(
-    signs: Signs, scenes: Path, output: Path, capsys: pytest.CaptureFixture[str]
+    check: Signs, scenes: Path, output: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert signs(scenes, "--output", output) == 0
+    assert check(scenes, "--output", output) == 0
 
     captured = capsys.readouterr()
     assert "gtsdb=FullIJCNN2013 train" in " ".join(captured.out.split())
@@ -74,11 +59,11 @@ def test_whole_data_set_ends_with_code_0_and_leaves_report_and_pictures(
 
 
 def test_broken_image_ends_with_code_1_after_the_report(
-    signs: Signs, scenes: Path, output: Path, capsys: pytest.CaptureFixture[str]
+    check: Signs, scenes: Path, output: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (scenes / "00001.png").write_bytes(b"text")
 
-    assert signs(scenes, "--output", output) == 1
+    assert check(scenes, "--output", output) == 1
 
     captured = capsys.readouterr()
     assert "00001.png: it is not an image" in captured.out
@@ -88,12 +73,12 @@ def test_broken_image_ends_with_code_1_after_the_report(
 
 
 def test_no_more_than_ten_examples_of_a_problem_are_printed(
-    signs: Signs, scenes: Path, output: Path, capsys: pytest.CaptureFixture[str]
+    check: Signs, scenes: Path, output: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number in range(100, 113):
         (scenes / f"{number:05}.png").write_text(f"text {number}")
 
-    assert signs(scenes, "--output", output) == 1
+    assert check(scenes, "--output", output) == 1
 
     out = capsys.readouterr().out
     assert "broken images: 13 (gtsdb=FullIJCNN2013)" in out
@@ -104,12 +89,12 @@ def test_no_more_than_ten_examples_of_a_problem_are_printed(
 
 
 def test_json_alone_is_on_stdout_and_holds_everything(
-    signs: Signs, scenes: Path, tmp_path: Path, output: Path, capsys: pytest.CaptureFixture[str]
+    check: Signs, scenes: Path, tmp_path: Path, output: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tracks = write_tracks(tmp_path)
     track = leak(scenes, tracks, 9)
 
-    assert signs(f"gtsdb={scenes}", f"gtsrb={tracks}", "--output", output, "--json") == 0
+    assert check(f"gtsdb={scenes}", f"gtsrb={tracks}", "--output", output, "--json") == 0
 
     captured = capsys.readouterr()
     report = json.loads(captured.out)
@@ -128,23 +113,23 @@ def test_json_alone_is_on_stdout_and_holds_everything(
 
 
 def test_leakage_is_printed_for_people(
-    signs: Signs, scenes: Path, tmp_path: Path, output: Path, capsys: pytest.CaptureFixture[str]
+    check: Signs, scenes: Path, tmp_path: Path, output: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tracks = write_tracks(tmp_path)
     leak(scenes, tracks, 9)
 
-    assert signs(scenes, tracks, "--output", output) == 0
+    assert check(scenes, tracks, "--output", output) == 0
 
     rows = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert "gtsrb gtsdb 1 of 43 (2.3%) 1 2" in rows
     assert "gtsdb gtsrb 0 of 43 (0.0%) 0 0" in rows
 
 
-def test_picture_of_an_earlier_check_does_not_stay(signs: Signs, scenes: Path, output: Path) -> None:
+def test_picture_of_an_earlier_check_does_not_stay(check: Signs, scenes: Path, output: Path) -> None:
     output.mkdir(parents=True)
     (output / "leakage.png").write_text("of an earlier check")
 
-    assert signs(scenes, "--output", output) == 0
+    assert check(scenes, "--output", output) == 0
 
     assert files(output) == {"audit.json", *PICTURES}
 
@@ -156,12 +141,12 @@ def test_same_data_give_the_same_contact_sheet(scenes: Path, tmp_path: Path) -> 
     assert (tmp_path / "a" / "contact_sheet.png").read_bytes() == (tmp_path / "b" / "contact_sheet.png").read_bytes()
 
 
-def test_data_set_without_any_label_is_reported(signs: Signs, tmp_path: Path, output: Path) -> None:
+def test_data_set_without_any_label_is_reported(check: Signs, tmp_path: Path, output: Path) -> None:
     folder = write_scenes(tmp_path).rename(tmp_path / "TestIJCNN2013Download")
     for name in ("gt.txt", "00600.png"):
         (folder / name).unlink()
 
-    assert signs(f"gtsdb={folder}", "--output", output) == 0
+    assert check(f"gtsdb={folder}", "--output", output) == 0
 
     (facts,) = json.loads((output / "audit.json").read_text())["data_sets"]
     assert facts["splits"]["test"]["signs"] == 0
@@ -169,7 +154,7 @@ def test_data_set_without_any_label_is_reported(signs: Signs, tmp_path: Path, ou
 
 
 def test_names_are_shown_as_they_are(
-    signs: Signs, tmp_path: Path, output: Path, capsys: pytest.CaptureFixture[str]
+    check: Signs, tmp_path: Path, output: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first, second = tmp_path / "[red]" / "[bold] $x^{$", tmp_path / "[red]" / "other"
     first.parent.mkdir()
@@ -177,7 +162,7 @@ def test_names_are_shown_as_they_are(
     write_scenes(tmp_path).rename(second)
     (second / "00600.png").write_bytes((first / "00000.png").read_bytes())
 
-    assert signs(f"gtsdb={first}", f"gtsdb={second}", "--output", output) == 0
+    assert check(f"gtsdb={first}", f"gtsdb={second}", "--output", output) == 0
 
     out = capsys.readouterr().out
     assert out.count("gtsdb=[bold] $x^{$ train") >= 4  # in the counts, the rarest classes and the duplicates
@@ -186,11 +171,11 @@ def test_names_are_shown_as_they_are(
 
 
 def test_data_set_that_cannot_be_read_is_one_line_and_leaves_nothing(
-    signs: Signs, tmp_path: Path, output: Path, capsys: pytest.CaptureFixture[str]
+    check: Signs, tmp_path: Path, output: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "data.zip").write_text("text")
 
-    assert signs(f"gtsdb={tmp_path / 'data.zip'}", "--output", output) == 1
+    assert check(f"gtsdb={tmp_path / 'data.zip'}", "--output", output) == 1
 
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -200,11 +185,11 @@ def test_data_set_that_cannot_be_read_is_one_line_and_leaves_nothing(
 
 
 def test_output_that_is_a_file_is_one_line_before_anything_is_read(
-    signs: Signs, scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    check: Signs, scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "report").write_text("mine")
 
-    assert signs(scenes, "--output", tmp_path / "report") == 1
+    assert check(scenes, "--output", tmp_path / "report") == 1
 
     captured = capsys.readouterr()
     assert captured.err.startswith("signs: ")
@@ -212,11 +197,11 @@ def test_output_that_is_a_file_is_one_line_before_anything_is_read(
     assert (tmp_path / "report").read_text() == "mine"
 
 
-def test_no_path_ends_with_code_2(signs: Signs, capsys: pytest.CaptureFixture[str]) -> None:
-    assert signs() == 2
+def test_no_path_ends_with_code_2(check: Signs, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check() == 2
     assert "PATH" in capsys.readouterr().err
 
 
-def test_help_shows_examples(signs: Signs, capsys: pytest.CaptureFixture[str]) -> None:
-    assert signs("--help") == 0
+def test_help_shows_examples(check: Signs, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check("--help") == 0
     assert "signs data check gtsrb=GTSRB gtsdb=FullIJCNN2013 --output runs/both" in capsys.readouterr().out

@@ -6,38 +6,24 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from clients.cli import main
 from tests.training.data.file_server import FileServer, running_file_server
+from tests.training.signs_command import Signs
 from tests.training.tiny_gtsdb import write_tiny_gtsdb
 from training.data.download import CHUNK
 from training.data.fetch import BENCHMARKS
 
-Signs = Callable[..., int]
 
-
-@pytest.fixture
-def signs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Signs]:
-    """Returns a function that runs `signs ARGUMENTS` in this process and returns its exit code."""
-    monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.setenv("COLUMNS", "200")
+@pytest.fixture(autouse=True)
+def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Runs every test in an empty folder, and lets no proxy come between it and its own server."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.chdir(tmp_path)
-    handler = signal.getsignal(signal.SIGTERM)
-
-    def run(*arguments: object) -> int:
-        monkeypatch.setattr(sys, "argv", ["signs", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return int(ended.value.code or 0)
-
-    yield run
-    signal.signal(signal.SIGTERM, handler)
 
 
 @pytest.fixture

@@ -1,25 +1,20 @@
 """Tests of the GTSDB reader on the real benchmark."""
 
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
+from tests.training.data.real_data import GTSDB, NEEDS_GTSDB
 from training.data.crops import cut_crops
 from training.data.gtsdb import load_gtsdb
 from training.data.records import Dataset
 
-ARCHIVE = Path(__file__).resolve().parents[4] / "shared" / "data" / "gtsdb.zip"
-
-pytestmark = [
-    pytest.mark.real_data,
-    pytest.mark.skipif(not ARCHIVE.is_file(), reason="the real GTSDB images are not at ../shared/data/gtsdb.zip"),
-]
+pytestmark = NEEDS_GTSDB
 
 
 @pytest.fixture(scope="module")
 def dataset() -> Dataset:
-    return load_gtsdb(ARCHIVE)
+    return load_gtsdb(GTSDB)
 
 
 def test_scenes_and_boxes_are_as_many_as_published(dataset: Dataset) -> None:

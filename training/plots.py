@@ -1,5 +1,6 @@
 """Pictures of training runs. Each function writes one PNG."""
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -140,14 +141,21 @@ def draw_mistakes(
         axes.axis("off")
         return save_figure(figure, path)
     rows = -(-count // columns)
-    figure, grid = plt.subplots(rows, columns, figsize=(1.65 * columns, 2.05 * rows), squeeze=False)
+    figure, grid = plt.subplots(rows, columns, figsize=(1.65 * columns, 2.4 * rows), squeeze=False)
     for axes in grid.flat:
         axes.axis("off")
     for axes, image, (truth, answer) in zip(grid.flat, images, captions, strict=False):
         axes.imshow(image, interpolation="nearest")
-        axes.set_title(truth, fontsize=7, color=INK, pad=3)
-        axes.text(0.5, -0.06, answer, transform=axes.transAxes, ha="center", va="top", fontsize=7, color=SECOND)
+        axes.set_title(_wrapped(truth), fontsize=7, color=INK, pad=3)
+        axes.text(
+            0.5, -0.06, _wrapped(answer), transform=axes.transAxes, ha="center", va="top", fontsize=7, color=SECOND
+        )
     save_figure(figure, path)
+
+
+def _wrapped(caption: str) -> str:
+    """Breaks the lines of a caption where they would run into that of the next picture."""
+    return "\n".join(textwrap.fill(line, 22) for line in caption.split("\n"))
 
 
 def save_figure(figure: Figure, path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Learns to find signs in street scenes, and judges what was found."""

@@ -78,7 +78,7 @@ def evaluate_model(
         url: of the server, likewise `protocol`, `name` and `version` of its model.
 
     Returns:
-        What `training.report.all_figures` gives, and `backend`, `data`, `split` and `notices`.
+        What `training.classifier.report.all_figures` gives, and `backend`, `data`, `split` and `notices`.
 
     Raises:
         ClientError: there is no such model, or the server does not answer.
@@ -86,11 +86,11 @@ def evaluate_model(
     """
     from rich.console import Console
 
+    from training.classifier.evaluate import evaluate as compare
+    from training.classifier.report import all_figures, write_evaluation
     from training.data.crops import cut_crops
     from training.data.load import load_data
-    from training.evaluate import evaluate as compare
     from training.progress import progress_bars
-    from training.report import all_figures, write_evaluation
 
     backend, predict, size, trained_on = _open(model, url, protocol, name, version)
     dataset = load_data(data)
@@ -123,8 +123,8 @@ def _open(
         from export.parity import pytorch_predictor
         from training.checkpoint import load_checkpoint
 
-        network, info = load_checkpoint(model)
-        return "pytorch", pytorch_predictor(network), info.input_size, info.data
+        network, info = load_checkpoint(model, name)
+        return "pytorch", pytorch_predictor(network), info.input_size[0], info.data
     path = model / "model.onnx" if model.is_dir() else model
     if path.suffix != ".onnx" or not path.is_file():
         raise ClientError(f"{model} is no checkpoint, no version with a model.onnx and no .onnx file: check the path")

@@ -36,11 +36,11 @@ def onnx_(
     import numpy as np
 
     from export.run import export_classifier
-    from training.checkpoint import load_checkpoint
+    from training.checkpoint import load_info
     from training.data.crops import cut_crops
     from training.data.load import load_data
 
-    size = load_checkpoint(checkpoint)[1].input_size
+    size = load_info(checkpoint).input_size[0]
     nothing = np.empty((0, size, size, 3), np.uint8)
     samples = cut_crops(load_data(data), "test", size).images if data else nothing
     manifest = export_classifier(checkpoint, repository, samples)

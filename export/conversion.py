@@ -49,8 +49,7 @@ def convert(model: nn.Module, info: CheckpointInfo, path: Path) -> None:
     Raises:
         ExportError: the exporter failed, or its result is not what was asked for.
     """
-    size = info.input_size
-    example = torch.zeros((2, size, size, 3), dtype=torch.uint8)
+    example = torch.zeros((2, *info.input_size, 3), dtype=torch.uint8)
     batch = torch.export.Dim("batch", min=1, max=4096)
     try:
         with _quiet():

@@ -38,12 +38,12 @@ def export_classifier(checkpoint: Path, repository: Path, samples: Images) -> Ma
         ExportError: the model cannot be exported, differs from PyTorch, or cannot be published. Nothing is.
         training.errors.CheckpointError: the checkpoint cannot be read.
     """
-    model, info = load_checkpoint(checkpoint)
+    model, info = load_checkpoint(checkpoint, MODEL_NAME)
     with tempfile.TemporaryDirectory(prefix="signs-export-") as scratch:
         path = Path(scratch) / "model.onnx"
         convert(model, info, path)
-        if samples.shape[1:] != (info.input_size, info.input_size, 3):
-            raise ExportError(f"samples are {samples.shape[1:]}, the model takes {info.input_size} pixels square")
+        if samples.shape[1:] != (*info.input_size, 3):
+            raise ExportError(f"samples are {samples.shape[1:]}, the model takes {info.input_size}")
         images = probe_images(samples)
         parity = require_parity(
             pytorch_predictor(model)(images),
@@ -52,7 +52,7 @@ def export_classifier(checkpoint: Path, repository: Path, samples: Images) -> Ma
         )
         graph = onnx.load(path).graph
         content = path.read_bytes()
-    config = classifier_config(MODEL_NAME, info.input_size, len(info.class_names), MAX_BATCH)
+    config = classifier_config(MODEL_NAME, info.input_size[0], len(info.class_names), MAX_BATCH)
     return publish(
         repository,
         MODEL_NAME,

@@ -48,7 +48,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
             8
         )  # spreads the probabilities, so that the most probable class is not a coin toss
     data = {"name": "none", "fingerprint": "0" * 64}
-    save_checkpoint(folder, model, CheckpointInfo("small_resnet", {}, list(CLASS_NAMES), 48, data))
+    info = CheckpointInfo("sign_classifier", "small_resnet", {}, list(CLASS_NAMES), [48, 48], data)
+    save_checkpoint(folder, model, info)
     return folder
 
 

@@ -16,8 +16,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from training.errors import CheckpointError
+from training.models import classifier, detector
 from training.models.backbones import ARCHITECTURES
-from training.models.classifier import SignClassifier
 
 
 @dataclass(frozen=True)
@@ -25,38 +25,47 @@ class CheckpointInfo:
     """The content of `model.json`.
 
     Attributes:
-        architecture: one of `training.models.backbones.ARCHITECTURES`.
+        model: what the network is: "sign_classifier" or "sign_detector".
+        architecture: one of `training.models.backbones.ARCHITECTURES` for a classifier, of
+            `training.models.detector.ARCHITECTURES` for a detector.
         arguments: of that network's constructor; empty for its defaults.
-        class_names: by class id.
-        input_size: side of the square input in pixels.
+        class_names: of what it tells apart: classes or categories, by id.
+        input_size: height and width of the input in pixels.
         data: name and `fingerprint` of the training data, and what else is to be known of it.
         metrics: evaluation figures by name.
         run_id: the MLflow run; empty where there was none.
         git_commit: of the code; empty outside a checkout.
     """
 
+    model: str
     architecture: str
     arguments: dict[str, Any]
     class_names: list[str]
-    input_size: int
+    input_size: list[int]
     data: dict[str, str]
     metrics: dict[str, float] = field(default_factory=dict)
     run_id: str = ""
     git_commit: str = ""
 
 
-def build_model(info: CheckpointInfo) -> SignClassifier:
+def build_model(info: CheckpointInfo) -> nn.Module:
     """Builds the network that a checkpoint describes, with fresh weights.
 
     Raises:
         CheckpointError: the architecture is unknown or does not take the arguments.
         TrainingError: it needs torchvision, which is not there.
     """
-    if info.architecture not in ARCHITECTURES:
-        known = ", ".join(ARCHITECTURES)
-        raise CheckpointError(f"unknown architecture {info.architecture!r}: this version knows {known}")
+    known = {classifier.MODEL_NAME: ARCHITECTURES, detector.MODEL_NAME: detector.ARCHITECTURES}
+    if info.model not in known:
+        raise CheckpointError(f"unknown model {info.model!r}: this version knows {', '.join(known)}")
+    if info.architecture not in known[info.model]:
+        raise CheckpointError(
+            f"unknown architecture {info.architecture!r}: this version knows {', '.join(known[info.model])}"
+        )
     try:
-        return SignClassifier(len(info.class_names), info.architecture, **info.arguments)
+        if info.model == detector.MODEL_NAME:
+            return detector.SignDetector(len(info.class_names), **info.arguments)
+        return classifier.SignClassifier(len(info.class_names), info.architecture, **info.arguments)
     except (TypeError, ValueError, LookupError) as error:
         raise CheckpointError(f"{info.architecture} does not take {info.arguments}: {error}") from error
 
@@ -84,14 +93,37 @@ def save_checkpoint(folder: Path, model: nn.Module, info: CheckpointInfo) -> Non
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def load_checkpoint(folder: Path) -> tuple[SignClassifier, CheckpointInfo]:
+def load_checkpoint(folder: Path, model: str = "") -> tuple[nn.Module, CheckpointInfo]:
     """Reads a checkpoint.
+
+    Args:
+        folder: of the checkpoint.
+        model: what it must be of: "sign_classifier" or "sign_detector"; empty takes either.
 
     Returns:
         The network in evaluation mode on the CPU, and what `model.json` says of it.
 
     Raises:
-        CheckpointError: a file is missing or damaged, or the weights do not fit the architecture.
+        CheckpointError: a file is missing or damaged, it is of another model, or the weights do not fit the
+            architecture.
+    """
+    info = load_info(folder)
+    if model and info.model != model:
+        raise CheckpointError(f"the checkpoint {folder} is of a {info.model}: give one of a {model}")
+    try:
+        network = build_model(info)
+        network.load_state_dict(load_file(folder / "weights.safetensors"))
+    except (OSError, SafetensorError, ValueError, TypeError, LookupError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]  # PyTorch lists every tensor on a line of its own
+        raise CheckpointError(f"the checkpoint {folder} cannot be used: {reason}") from error
+    return network.eval(), info
+
+
+def load_info(folder: Path) -> CheckpointInfo:
+    """Reads what a checkpoint says of itself.
+
+    Raises:
+        CheckpointError: it is not a checkpoint, or damaged.
     """
     try:
         for name in ("model.json", "weights.safetensors"):
@@ -99,10 +131,6 @@ def load_checkpoint(folder: Path) -> tuple[SignClassifier, CheckpointInfo]:
                 raise CheckpointError(
                     f"{folder} is not a checkpoint: {name} is missing. Give the folder that `signs train` printed"
                 )
-        info = CheckpointInfo(**json.loads((folder / "model.json").read_text()))
-        model = build_model(info)
-        model.load_state_dict(load_file(folder / "weights.safetensors"))
-    except (OSError, SafetensorError, ValueError, TypeError, LookupError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:300]  # PyTorch lists every tensor on a line of its own
-        raise CheckpointError(f"the checkpoint {folder} cannot be used: {reason}") from error
-    return model.eval(), info
+        return CheckpointInfo(**json.loads((folder / "model.json").read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise CheckpointError(f"the checkpoint {folder} cannot be used: {error}") from error

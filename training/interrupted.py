@@ -16,8 +16,9 @@ SETTINGS, STATES = "run.json", "states"
 
 @dataclass(frozen=True)
 class Interrupted:
-    """What `run.json` says: the data sets as the command line gave them, the recipe, the MLflow run."""
+    """What `run.json` says: what is trained, the data sets as the command line gave them, the recipe, MLflow's run."""
 
+    model: str
     specs: tuple[str, ...]
     recipe: Recipe
     run_id: str
@@ -36,7 +37,7 @@ def check_name(name: str, runs: Path) -> None:
         )
 
 
-def save_interrupted(folder: Path, specs: Sequence[str], recipe: Recipe, run_id: str) -> None:
+def save_interrupted(folder: Path, model: str, specs: Sequence[str], recipe: Recipe, run_id: str) -> None:
     """Writes the settings of a run that begins.
 
     Raises:
@@ -44,7 +45,7 @@ def save_interrupted(folder: Path, specs: Sequence[str], recipe: Recipe, run_id:
     """
     path = folder / SETTINGS
     staging = path.with_name(f".staging-{SETTINGS}-{os.getpid()}")
-    content = {"specs": list(specs), "recipe": asdict(recipe), "run_id": run_id}
+    content = {"model": model, "specs": list(specs), "recipe": asdict(recipe), "run_id": run_id}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         staging.write_text(json.dumps(content, indent=2) + "\n")
@@ -71,7 +72,7 @@ def load_interrupted(folder: Path) -> Interrupted:
         content = json.loads(path.read_text())
         config = TrainingConfig(**content["recipe"].pop("config"))
         recipe = Recipe(config=config, **content["recipe"])
-        return Interrupted(tuple(content["specs"]), recipe, content["run_id"])
+        return Interrupted(content["model"], tuple(content["specs"]), recipe, content["run_id"])
     except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
         raise TrainingError(f"{path} cannot be used ({error}): remove {folder} and start again") from error
 

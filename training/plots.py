@@ -1,19 +1,16 @@
 """Pictures of training runs. Each function writes one PNG."""
 
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
-import numpy as np
-import numpy.typing as npt
 
 matplotlib.use("Agg")  # no screen needed
 
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from training.calibration import Reliability
+from training.train import EpochReport
 
 INK, ACCENT, SECOND, RULE = "#1f2933", "#154889", "#c1121c", "#d9dee4"
 
@@ -33,33 +30,30 @@ plt.rcParams.update(
 )
 
 
-def draw_curves(
-    losses: Sequence[float],
-    accuracies: Sequence[float],
-    path: Path,
-    validation: Sequence[tuple[float, float]] = (),
-) -> None:
-    """Draws loss and accuracy by epoch: on the augmented training crops, and on held-out ones where there are any.
+def draw_curves(curve: Sequence[EpochReport], path: Path, error: str = "error, %") -> None:
+    """Draws loss and error by epoch: on the altered training examples, and on held-out ones where there are any.
 
     Args:
-        losses: of the training crops, by epoch.
-        accuracies: likewise.
+        curve: of one training.
         path: of the picture.
-        validation: loss and accuracy of the held-out crops, by epoch.
+        error: what 1 minus the score is called.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2))
-    errors = [np.subtract(1, accuracies)] + (
-        [np.array([1 - accuracy for _, accuracy in validation])] if validation else []
-    )
-    left.plot(range(1, len(losses) + 1), losses, color=SECOND, linewidth=2, label="augmented training crops")
-    right.plot(range(1, len(losses) + 1), 100 * errors[0], color=SECOND, linewidth=2)
-    if validation:
-        epochs = range(1, len(validation) + 1)
-        left.plot(epochs, [loss for loss, _ in validation], color=ACCENT, linewidth=2, label="held-out crops")
-        right.plot(epochs, 100 * errors[1], color=ACCENT, linewidth=2)
+    epochs = [report.epoch for report in curve]
+    left.plot(epochs, [report.loss for report in curve], color=SECOND, linewidth=2, label="altered training examples")
+    right.plot(epochs, [100 * (1 - report.score) for report in curve], color=SECOND, linewidth=2)
+    watched = [
+        (report.epoch, report.validation_loss, 100 * (1 - report.validation_score))
+        for report in curve
+        if report.validation_loss is not None and report.validation_score is not None
+    ]
+    if watched:
+        watched_epochs, losses, errors = zip(*watched, strict=True)
+        left.plot(watched_epochs, losses, color=ACCENT, linewidth=2, label="held out")
+        right.plot(watched_epochs, errors, color=ACCENT, linewidth=2)
         left.legend(frameon=False, fontsize=9)
     left.set(xlabel="epoch", title="loss", ylim=(0, None))
-    right.set(xlabel="epoch", title="error, %")
+    right.set(xlabel="epoch", title=error)
     # From half the crops wrong to one in a thousand: only a logarithm shows both ends.
     right.set_yscale("symlog", linthresh=0.1)
     right.set_ylim(0, 100)
@@ -68,94 +62,6 @@ def draw_curves(
         axes.grid(color=RULE, linewidth=0.6)
         axes.title.set_fontsize(11)
     save_figure(figure, path)
-
-
-def draw_confusion_matrix(confusion: npt.NDArray[np.int64], names: Sequence[str], path: Path) -> None:
-    """Draws a confusion matrix [classes, classes] whose rows are the truth, coloured by share of the row."""
-    totals = np.maximum(confusion.sum(axis=1, keepdims=True), 1)
-    figure, axes = plt.subplots(figsize=(11, 10))
-    picture = axes.imshow(confusion / totals, cmap="Blues", vmin=0, vmax=1)
-    labels = [f"{name} {class_id}" for class_id, name in enumerate(names)]
-    axes.set_yticks(range(len(names)), labels, fontsize=7)
-    axes.set_xticks(range(len(names)), [str(index) for index in range(len(names))], fontsize=7)
-    axes.set(xlabel="predicted class", ylabel="true class")
-    for row, column in zip(*np.nonzero(confusion), strict=True):
-        light = confusion[row, column] > totals[row, 0] / 2
-        axes.text(
-            column,
-            row,
-            str(confusion[row, column]),
-            ha="center",
-            va="center",
-            fontsize=6,
-            color="white" if light else SECOND,
-        )
-    figure.colorbar(picture, shrink=0.6, label="share of the true class")
-    save_figure(figure, path)
-
-
-def draw_recall(
-    recall: npt.NDArray[np.float64], counts: npt.NDArray[np.int64], names: Sequence[str], path: Path
-) -> None:
-    """Draws the recall of each class that has crops, the worst at the top."""
-    order = [int(index) for index in np.argsort(-np.nan_to_num(recall, nan=2.0), kind="stable") if counts[index]]
-    figure, axes = plt.subplots(figsize=(7, 0.8 + 0.19 * len(order)))
-    colours = [ACCENT if recall[index] == 1 else SECOND for index in order]
-    axes.barh(range(len(order)), 100 * recall[order], color=colours, height=0.7)
-    axes.set_yticks(range(len(order)), [f"{names[index]} ({counts[index]})" for index in order], fontsize=7)
-    lowest = 100 * float(np.nanmin(recall))
-    axes.set(xlabel="recall, % (number of crops in brackets)", xlim=(max(0.0, lowest - (100 - lowest) / 4 - 0.5), 100))
-    axes.set_ylim(-0.6, len(order) - 0.4)
-    axes.grid(axis="x", color=RULE, linewidth=0.6)
-    axes.set_axisbelow(True)
-    save_figure(figure, path)
-
-
-def draw_reliability(table: Reliability, path: Path) -> None:
-    """Draws how often predictions are right against how sure they are, and how many there are of each."""
-    filled = table.counts > 0
-    figure, (upper, lower) = plt.subplots(
-        2, 1, figsize=(4.6, 5.2), sharex=True, gridspec_kw={"height_ratios": (3, 1), "hspace": 0.08}
-    )
-    upper.plot((0, 1), (0, 1), color=RULE, linewidth=1.5, zorder=0)
-    upper.plot(table.confidence[filled], table.accuracy[filled], "o-", color=ACCENT, markersize=5)
-    upper.set(ylabel="share that is right", ylim=(-0.03, 1.03), xlim=(0, 1.02))
-    upper.set_title(f"expected calibration error {table.expected_calibration_error:.4f}", fontsize=11)
-    edges = np.linspace(0, 1, len(table.counts) + 1)
-    lower.bar(edges[:-1], table.counts, width=np.diff(edges) * 0.9, align="edge", color=ACCENT)
-    lower.set(xlabel="confidence", ylabel="crops", yscale="log")
-    for axes in (upper, lower):
-        axes.grid(color=RULE, linewidth=0.6)
-        axes.set_axisbelow(True)
-    save_figure(figure, path)
-
-
-def draw_mistakes(
-    images: npt.NDArray[np.uint8], captions: Sequence[tuple[str, str]], path: Path, columns: int = 8
-) -> None:
-    """Draws wrongly classified crops, uint8 [n, size, size, 3], each with what it is and what it was taken for."""
-    count = len(images)
-    if count == 0:
-        figure, axes = plt.subplots(figsize=(5, 1))
-        axes.text(0.5, 0.5, "no mistakes", ha="center", va="center", fontsize=12)
-        axes.axis("off")
-        return save_figure(figure, path)
-    rows = -(-count // columns)
-    figure, grid = plt.subplots(rows, columns, figsize=(1.65 * columns, 2.4 * rows), squeeze=False)
-    for axes in grid.flat:
-        axes.axis("off")
-    for axes, image, (truth, answer) in zip(grid.flat, images, captions, strict=False):
-        axes.imshow(image, interpolation="nearest")
-        axes.set_title(_wrapped(truth), fontsize=7, color=INK, pad=3)
-        axes.text(
-            0.5, -0.06, _wrapped(answer), transform=axes.transAxes, ha="center", va="top", fontsize=7, color=SECOND
-        )
-    save_figure(figure, path)
-
-
-def _wrapped(caption: str) -> str:
-    """Breaks the lines of a caption where they would run into that of the next picture."""
-    return "\n".join(textwrap.fill(line, 22) for line in caption.split("\n"))
 
 
 def save_figure(figure: Figure, path: Path) -> None:

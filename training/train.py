@@ -1,4 +1,4 @@
-"""The training loop of the classifier.
+"""The training loop, one for every network: what is learned, a `Task` says.
 
 The loop is our own and not a framework's: what frameworks write to go on after a crash is pickled, and a pickle is
 never loaded here. In return an epoch follows from the state at its beginning, the seed and its number alone, so that
@@ -7,22 +7,21 @@ a training that was killed goes on to the very weights it would have had.
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import Dataset
 
-from training.data.crops import Crops
 from training.device import World, pick_device, pick_precision, pick_workers
 from training.errors import CheckpointError, TrainingError
-from training.loading import AugmentedBatches, load_batches
-from training.models.classifier import predict_logits
+from training.loading import load_batches
 from training.recipe import TrainingConfig
 from training.state import (
     flatten_optimizer,
@@ -34,20 +33,51 @@ from training.state import (
 )
 
 
+class Task(Protocol):
+    """What a network is to learn, from what, and what it is watched on."""
+
+    @property
+    def examples(self) -> int:
+        """How many make an epoch."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the data."""
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether there is held-out data to watch."""
+
+    def batches(self, config: TrainingConfig, share: tuple[int, int]) -> Dataset[tuple[Tensor, ...]]:
+        """Returns batches by their number: images, uint8 [n, h, w, 3], and what is to be learned of them.
+
+        Args:
+            config: batch size, balance and seed are used.
+            share: (rank, count) where several processes divide each batch among them.
+        """
+
+    def loss(self, answer: Any, wanted: Sequence[Tensor], config: TrainingConfig) -> tuple[Tensor, Tensor]:
+        """Returns the mean loss of what the network answers, and a mean score, 0 to 1, for people to watch."""
+
+    def watch(self, model: nn.Module) -> tuple[float, float]:
+        """Returns loss and score on the held-out data of a network in evaluation mode."""
+
+
 @dataclass(frozen=True)
 class EpochReport:
-    """What one epoch came to: `loss` and `accuracy` are means over its augmented training crops.
+    """What one epoch came to: `loss` and `score` are means over its augmented training examples.
 
-    The validation figures are those of the averaged weights, None without validation crops.
+    What the score is, the task says: accuracy for a classifier. The validation figures are those of the averaged
+    weights, None without held-out data.
     """
 
     epoch: int
     loss: float
-    accuracy: float
+    score: float
     learning_rate: float
     images_per_second: float
     validation_loss: float | None = None
-    validation_accuracy: float | None = None
+    validation_score: float | None = None
 
 
 @dataclass(frozen=True)
@@ -67,23 +97,21 @@ class Trained:
 
 def train(
     model: nn.Module,
-    crops: Crops,
+    task: Task,
     config: TrainingConfig,
-    validation: Crops | None = None,
     state: Path | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
     world: World | None = None,
 ) -> Trained:
-    """Trains a classifier on sign crops.
+    """Trains a network.
 
     Args:
-        model: maps uint8 [n, h, w, 3] to logits; it is changed.
-        crops: the training crops.
+        model: maps images, uint8 [n, h, w, 3], to what the task judges; it is changed.
+        task: what is learned, from what.
         config: how.
-        validation: crops to watch the averaged weights on after each epoch.
         state: file that holds the state of an unfinished training; where it exists, training goes on from it.
         on_epoch: told of every finished epoch.
-        world: the processes that train together; each must be given the same crops.
+        world: the processes that train together; each must be given the same data.
 
     Returns:
         The averaged model. On a CPU the same seed gives the same weights, whether the training was interrupted
@@ -93,17 +121,15 @@ def train(
         TrainingError: the loss is no longer a number, patience has nothing to watch, or the device is not there.
         training.errors.CheckpointError: the state cannot be read or written, or belongs to another training.
     """
-    config = config.suited_to(len(crops))
-    if config.patience and validation is None:
-        raise TrainingError("patience needs validation crops to watch: hold some out with --holdout")
-    fit = Fit(model, crops, config, world or World())
+    config = config.suited_to(task.examples)
+    if config.patience and not task.is_watched:
+        raise TrainingError("patience needs held-out data to watch: hold some out with --holdout")
+    fit = Fit(model, task, config, world or World())
     if state is not None and state.exists():
         fit.restore(state)
     batches = load_batches(fit.batches, fit.epoch * fit.steps, config.epochs * fit.steps, fit.workers)
     while not fit.is_finished:
-        report = fit.run_epoch(batches)
-        if validation is not None:
-            report = fit.validate(report, validation)
+        report = fit.validate(fit.run_epoch(batches))
         fit.curve.append(report)
         if state is not None and fit.world.is_main:
             fit.save(state)
@@ -115,13 +141,13 @@ def train(
 class Fit:
     """All that changes while a network is trained."""
 
-    def __init__(self, model: nn.Module, crops: Crops, config: TrainingConfig, world: World) -> None:
-        self.config, self.world = config, world
+    def __init__(self, model: nn.Module, task: Task, config: TrainingConfig, world: World) -> None:
+        self.task, self.config, self.world = task, config, world
         self.device = pick_device(config.device)
         self.precision = pick_precision(config.precision, self.device)
         self.workers = pick_workers(config.workers, self.device)
-        self.batches = AugmentedBatches(crops, config.batch_size, config.balance, config.seed, (world.rank, world.size))
-        self.steps = max(1, len(crops) // config.batch_size)
+        self.batches = task.batches(config, (world.rank, world.size))
+        self.steps = max(1, task.examples // config.batch_size)
         total = self.steps * config.epochs
         self.model = model.to(self.device).train()
         self.parallel = DistributedDataParallel(self.model) if world.size > 1 else self.model
@@ -139,7 +165,8 @@ class Fit:
         self.kept_epoch = 0
         # What a saved state must agree on; where and with how many workers it is computed may change.
         recipe = {key: value for key, value in asdict(config).items() if key not in ("device", "workers")}
-        self.identity = {**recipe, "precision": self.precision, "data": crops.fingerprint, "crops": len(crops)}
+        self.identity = {**recipe, "precision": self.precision, "data": task.fingerprint}
+        self.identity["examples"] = task.examples
 
     @property
     def epoch(self) -> int:
@@ -152,20 +179,20 @@ class Fit:
         tired = self.config.patience and self.epoch - self.kept_epoch >= self.config.patience
         return self.epoch >= self.config.epochs or bool(tired)
 
-    def run_epoch(self, batches: Iterator[tuple[Tensor, Tensor]]) -> EpochReport:
+    def run_epoch(self, batches: Iterator[tuple[Tensor, ...]]) -> EpochReport:
         """Takes the steps of one epoch."""
         # Dropout draws from PyTorch's own generator, which must not depend on where the training was resumed.
         torch.manual_seed(
             int(np.random.SeedSequence((self.config.seed, self.epoch, self.world.rank)).generate_state(1)[0])
         )
         self.model.train()
-        losses = hits = torch.zeros((), device=self.device, dtype=torch.float64)
+        losses = scores = torch.zeros((), device=self.device, dtype=torch.float64)
         seen, began = 0, time.perf_counter()
         for _ in range(self.steps):
-            images, labels = next(batches)
-            loss, right = self.step(images, labels)
-            losses, hits = losses + loss * len(labels), hits + right
-            seen += len(labels)
+            batch = next(batches)
+            loss, score = self.step(*batch)
+            count = len(batch[0])
+            losses, scores, seen = losses + loss * count, scores + score * count, seen + count
         mean = losses.item() / seen
         if not np.isfinite(mean):
             raise TrainingError(f"the loss is {mean} after epoch {self.epoch + 1}: lower the learning rate")
@@ -173,37 +200,36 @@ class Fit:
         if not self.config.patience:
             self.kept_epoch = self.epoch + 1
         return EpochReport(
-            self.epoch + 1, mean, hits.item() / seen, float(self.schedule.get_last_lr()[0]), round(rate, 1)
+            self.epoch + 1, mean, scores.item() / seen, float(self.schedule.get_last_lr()[0]), round(rate, 1)
         )
 
-    def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Learns from one batch; returns its mean loss and the number of right answers, both still on the device."""
-        images, labels = images.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
+    def step(self, images: Tensor, *wanted: Tensor) -> tuple[Tensor, Tensor]:
+        """Learns from one batch; returns its mean loss and its mean score, both still on the device."""
+        images, *rest = (tensor.to(self.device, non_blocking=True) for tensor in (images, *wanted))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            logits = self.parallel(images).float()
-        loss = F.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing)
+            answer = self.parallel(images)
+        loss, score = self.task.loss(answer, rest, self.config)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.schedule.step()
         self.averaged.update_parameters(self.model)
-        return loss.detach(), (logits.detach().argmax(dim=1) == labels).sum()
+        return loss.detach(), score.detach()
 
-    def validate(self, report: EpochReport, validation: Crops) -> EpochReport:
+    def validate(self, report: EpochReport) -> EpochReport:
         """Adds the validation figures to a report, and keeps the weights where they are the best so far."""
-        labels = torch.from_numpy(validation.class_ids)
-        logits = predict_logits(self.averaged, torch.from_numpy(validation.images))
-        loss = F.cross_entropy(logits, labels)
+        if not self.task.is_watched:
+            return report
+        loss, score = self.task.watch(self.averaged.eval())
         if self.world.size > 1:  # all processes must stop in the same epoch
-            shared = loss.to(self.device)
+            shared = torch.tensor(loss, dtype=torch.float64, device=self.device)
             distributed.broadcast(shared, 0)
-            loss = shared.cpu()
+            loss = shared.item()
         best = min((past.validation_loss or 0 for past in self.curve), default=float("inf"))
-        if self.config.patience and loss.item() < best:
+        if self.config.patience and loss < best:
             self.best = {name: value.detach().clone() for name, value in self.averaged.module.state_dict().items()}
             self.kept_epoch = report.epoch
-        accuracy = (logits.argmax(dim=1) == labels).double().mean().item()
-        return replace(report, validation_loss=loss.item(), validation_accuracy=accuracy)
+        return replace(report, validation_loss=loss, validation_score=score)
 
     def kept_model(self) -> nn.Module:
         """Returns the network with the weights to keep, on the CPU, in evaluation mode."""

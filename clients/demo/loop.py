@@ -20,13 +20,14 @@ from export.repository import Manifest, withdraw
 from export.run import export_classifier
 from serving.install import find_or_install
 from serving.server import running_server
+from training.classifier.runs import ClassifierRun, train_classifier
 from training.data.gtsdb import load_gtsdb
 from training.data.records import SPLITS, Dataset
 from training.data.synthetic import write_gtsdb
 from training.interrupted import check_name
 from training.progress import progress_bars
 from training.recipe import Recipe
-from training.runs import ClassifierRun, Listener, run_training
+from training.runs import Listener
 
 DRAWN_TRAIN_SCENES, DRAWN_TEST_SCENES = 240, 60
 
@@ -74,7 +75,7 @@ def run_demo(
         installation = find_or_install(home, lambda what: console.print(f"  {what} ..."))
         console.print(f"  {installation.description}", highlight=False, soft_wrap=True)
     with _stage("train", console, seconds), progress_bars(console) as progress:
-        run = run_training([dataset], recipe, name, runs, Listener(progress, _teller(console)))
+        run = train_classifier([dataset], recipe, name, runs, Listener(progress, _teller(console)))
     with _stage("export", console, seconds):
         manifest = export_classifier(run.checkpoint, repository, run.data.tests[KIND].images)
         console.print(

@@ -15,11 +15,11 @@ from PIL import Image, ImageDraw, ImageFont
 from clients.demo.measure import BATCH, CLIENTS, REQUESTS, Measurement
 from clients.demo.table import LABELS
 from export.repository import Manifest
+from training.classifier.runs import ClassifierRun
 from training.data.classes import CLASS_NAMES
 from training.data.records import Dataset
 from training.plots import ACCENT, RULE, SECOND, save_figure
 from training.preprocessing import decode
-from training.runs import ClassifierRun
 
 KIND = "gtsdb"  # of the data, drawn or real
 GALLERY = 28  # four full rows on a wide screen

@@ -1,6 +1,7 @@
 """Tests of checkpoints."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ from training.checkpoint import CheckpointInfo, build_model, load_checkpoint, sa
 from training.errors import CheckpointError
 
 INFO = CheckpointInfo(
+    model="sign_classifier",
     architecture="small_resnet",
     arguments={"widths": [8, 16], "dropout": 0.1},
     class_names=["stop", "Stra\u00dfe", "yield"],
-    input_size=32,
+    input_size=[32, 32],
     data={"name": "drawn", "fingerprint": "0123"},
     metrics={"test_accuracy": 0.75},
     run_id="abc",
@@ -85,7 +87,7 @@ def test_failing_half_way_leaves_nothing_behind(
 
 
 def test_info_that_is_no_json_leaves_nothing_behind(tmp_path: Path, model: nn.Module) -> None:
-    info = CheckpointInfo("small_resnet", {"widths": {8, 16}}, ["stop"], 32, {})  # JSON has no sets
+    info = replace(INFO, arguments={"widths": {8, 16}})  # JSON has no sets
 
     with pytest.raises((TypeError, CheckpointError)):
         save_checkpoint(tmp_path / "checkpoint", model, info)

@@ -1,5 +1,6 @@
 """Tests of the pictures of training runs."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,12 @@ import pytest
 from matplotlib import pyplot as plt
 from PIL import Image
 
-from training.calibration import reliability
-from training.plots import draw_confusion_matrix, draw_curves, draw_mistakes, draw_recall, draw_reliability
+from training.classifier.calibration import reliability
+from training.classifier.plots import draw_confusion_matrix, draw_mistakes, draw_recall, draw_reliability
+from training.plots import draw_curves
+from training.train import EpochReport
+
+CURVE = [EpochReport(epoch, 3.0 / epoch, 1 - 0.9 / epoch, 1e-3, 100.0) for epoch in range(1, 31)]
 
 
 def _check_picture(path: Path) -> None:
@@ -25,7 +30,7 @@ def _check_picture(path: Path) -> None:
 def test_curves_are_one_picture(tmp_path: Path, epochs: int) -> None:
     path = tmp_path / "new" / "folder" / "curves.png"
 
-    draw_curves([3.0 / epoch for epoch in range(1, epochs + 1)], [0.5] * epochs, path)
+    draw_curves(CURVE[:epochs], path)
 
     _check_picture(path)
 
@@ -47,13 +52,15 @@ def test_confusion_matrix_may_be_empty(tmp_path: Path) -> None:
 
 def test_same_figures_give_the_same_picture(tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
-        draw_curves([2.0, 1.0], [0.1, 0.9], tmp_path / name)
+        draw_curves(CURVE, tmp_path / name)
 
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
 def test_curves_take_held_out_figures_of_fewer_epochs(tmp_path: Path) -> None:
-    draw_curves([2.0, 1.0, 0.5], [0.1, 0.9, 1.0], tmp_path / "curves.png", [(1.0, 0.5), (0.4, 1.0)])
+    watched = [replace(CURVE[0], validation_loss=1.0, validation_score=0.5)]
+
+    draw_curves([*watched, *CURVE[1:]], tmp_path / "curves.png", "1 - mAP50, %")
 
     _check_picture(tmp_path / "curves.png")
 

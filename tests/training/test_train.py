@@ -12,10 +12,11 @@ import pytest
 import torch
 from torch import nn
 
+from training.classifier.evaluate import evaluate
+from training.classifier.task import Classification
 from training.data.crops import Crops
 from training.device import World, pick_device
 from training.errors import CheckpointError, TrainingError
-from training.evaluate import evaluate
 from training.models.classifier import SignClassifier, predict_probabilities
 from training.recipe import TrainingConfig
 from training.train import EpochReport, Trained, seed_everything, train
@@ -33,7 +34,7 @@ def _train(
 ) -> Trained:
     seed_everything(config.seed)
     model = SignClassifier(43, widths=WIDTHS)
-    return train(model, crops, config, validation, state, on_epoch)
+    return train(model, Classification(crops, validation), config, state, on_epoch)
 
 
 def _trained(crops: Crops, config: TrainingConfig, reports: list[EpochReport] | None = None) -> nn.Module:
@@ -60,7 +61,9 @@ def test_other_seed_gives_other_weights(coloured_crops: Crops) -> None:
 def test_seed_also_decides_order_and_augmentation(coloured_crops: Crops) -> None:
     def from_equal_weights(seed: int) -> nn.Module:
         seed_everything(0)
-        return train(SignClassifier(43, widths=WIDTHS), coloured_crops, replace(CONFIG, seed=seed)).model
+        return train(
+            SignClassifier(43, widths=WIDTHS), Classification(coloured_crops), replace(CONFIG, seed=seed)
+        ).model
 
     assert not _same(from_equal_weights(0), from_equal_weights(1))
 
@@ -78,7 +81,7 @@ def test_colours_are_learned(coloured_crops: Crops, precision: str) -> None:
     probabilities = predict_probabilities(model, torch.from_numpy(coloured_crops.images)).numpy()
     assert evaluate(probabilities, coloured_crops.class_ids).accuracy == 1.0
     assert reports[-1].loss < reports[0].loss / 2
-    assert reports[-1].accuracy > 0.5 > reports[0].accuracy
+    assert reports[-1].score > 0.5 > reports[0].score
 
 
 def test_model_comes_back_on_the_cpu_in_evaluation_mode_with_full_precision(coloured_crops: Crops) -> None:
@@ -93,7 +96,7 @@ def test_averaged_weights_come_back_not_the_last(coloured_crops: Crops) -> None:
     seed_everything(0)
     model = SignClassifier(43, widths=WIDTHS)
 
-    averaged = train(model, coloured_crops, replace(CONFIG, averaging=0.5)).model
+    averaged = train(model, Classification(coloured_crops), replace(CONFIG, averaging=0.5)).model
 
     assert averaged is not model
     assert not _same(averaged, model)
@@ -106,7 +109,7 @@ def test_every_epoch_is_reported_with_its_figures(coloured_crops: Crops) -> None
     assert [report.epoch for report in reports] == [1, 2, 3]
     assert trained.curve == tuple(reports)
     assert trained.epoch == 3
-    assert all(report.loss > 0 and 0 <= report.accuracy <= 1 for report in reports)
+    assert all(report.loss > 0 and 0 <= report.score <= 1 for report in reports)
     assert all(report.images_per_second > 0 and report.validation_loss is None for report in reports)
     assert 0 <= reports[-1].learning_rate < reports[0].learning_rate <= CONFIG.learning_rate
 
@@ -116,7 +119,7 @@ def test_validation_is_of_the_averaged_weights(coloured_crops: Crops) -> None:
 
     probabilities = predict_probabilities(trained.model, torch.from_numpy(coloured_crops.images)).numpy()
     report = trained.curve[-1]
-    assert report.validation_accuracy == evaluate(probabilities, coloured_crops.class_ids).accuracy
+    assert report.validation_score == evaluate(probabilities, coloured_crops.class_ids).accuracy
     truth = probabilities[np.arange(len(coloured_crops)), coloured_crops.class_ids]
     assert report.validation_loss == pytest.approx(float(-np.log(truth).mean()), rel=1e-4)
 
@@ -266,9 +269,11 @@ def _train_one_rank(rank: int, port: int, crops: Crops, config: TrainingConfig, 
     torch.set_num_threads(1)
     with joined_world("cpu") as world:
         seed_everything(config.seed)
-        trained = train(SignClassifier(43, widths=WIDTHS), crops, config, crops, folder / "state", None, world)
+        trained = train(
+            SignClassifier(43, widths=WIDTHS), Classification(crops, crops), config, folder / "state", None, world
+        )
         torch.save(trained.model.state_dict(), folder / f"{rank}.pt")
-        (folder / f"{rank}.txt").write_text(f"{world.size} {len(trained.curve)} {trained.curve[-1].accuracy}")
+        (folder / f"{rank}.txt").write_text(f"{world.size} {len(trained.curve)} {trained.curve[-1].score}")
 
 
 def test_two_processes_train_one_network(coloured_crops: Crops, tmp_path: Path, free_port: int) -> None:

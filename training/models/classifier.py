@@ -27,7 +27,7 @@ class SignClassifier(nn.Module):
 
     Attributes:
         temperature: float32 [], divides the logits in evaluation mode (Guo et al., 2017, arXiv 1706.04599);
-            1 until `training.calibration` has found a better one.
+            1 until `training.classifier.calibration` has found a better one.
     """
 
     temperature: Tensor

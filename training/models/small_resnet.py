@@ -5,11 +5,17 @@ from torch import Tensor, nn
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut; halves the resolution where the width changes."""
+    """Two 3x3 convolutions and a shortcut.
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    Args:
+        in_channels: of what comes in.
+        out_channels: of what goes out.
+        stride: 2 halves the resolution; where it is not given, that happens where the width changes.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int | None = None) -> None:
         super().__init__()
-        stride = 1 if in_channels == out_channels else 2
+        stride = stride or (1 if in_channels == out_channels else 2)
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False)
         self.norm1 = nn.BatchNorm2d(out_channels)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from training.classifier.folds import fold_indices
 from training.data.crops import cut_crops
 from training.data.gtsrb import load_gtsrb
 from training.data.records import Box
 from training.errors import DataError
-from training.folds import fold_indices
 
 REAL = Path(__file__).parents[4] / "shared" / "data" / "gtsrb.zip"
 OFFICIAL_HEADER = "Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId\n"

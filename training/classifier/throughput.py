@@ -8,6 +8,7 @@ from itertools import islice
 import numpy as np
 from torch import Tensor
 
+from training.classifier.task import Classification
 from training.data.classes import NUM_CLASSES
 from training.data.crops import Crops
 from training.device import World
@@ -63,7 +64,7 @@ def measure_throughput(
     seed_everything(config.seed)
     taken = steps * (2 * rounds + 1)  # more than the schedule may have, were it that of the 2048 crops
     config = replace(config, epochs=-(-taken * config.batch_size // CROPS))
-    fit = Fit(SignClassifier(NUM_CLASSES, architecture), crops, config, World())
+    fit = Fit(SignClassifier(NUM_CLASSES, architecture), Classification(crops), config, World())
     ready = fit.batches[0]
     batches = load_batches(fit.batches, 0, rounds * (steps + PREFETCH * max(1, fit.workers)), fit.workers)
     _images_per_second(fit, [ready] * steps)  # memory, kernels, clock rates
@@ -79,10 +80,10 @@ def measure_throughput(
     return Throughput(float(network), float(loop), ratio, str(fit.device), fit.precision, fit.workers)
 
 
-def _images_per_second(fit: Fit, batches: Iterable[tuple[Tensor, Tensor]]) -> float:
+def _images_per_second(fit: Fit, batches: Iterable[tuple[Tensor, ...]]) -> float:
     images, began = 0, time.perf_counter()
     for batch in batches:
         loss, _ = fit.step(*batch)
-        images += len(batch[1])
+        images += len(batch[0])
     loss.item()  # waits for a GPU
     return images / (time.perf_counter() - began)

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from training.augmentation import GROUP, Augmentation
+from training.classifier.augmentation import GROUP, Augmentation
 
 
 def _asymmetric(size: int = 48) -> npt.NDArray[np.uint8]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from training.calibration import Reliability, reliability
+from training.classifier.calibration import Reliability, reliability
 from training.data.classes import CLASS_NAMES
 
 

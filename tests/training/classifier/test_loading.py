@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 import torch
 
+from training.classifier.loading import AugmentedBatches
 from training.data.crops import Crops
-from training.loading import AugmentedBatches, load_batches
+from training.loading import load_batches
 
 
 def _batches(crops: Crops, seed: int = 0, balance: float = 0.5, share: tuple[int, int] = (0, 1)) -> AugmentedBatches:
     return AugmentedBatches(crops, 8, balance, seed, share)
 
 
-def _equal(first: tuple[torch.Tensor, torch.Tensor], second: tuple[torch.Tensor, torch.Tensor]) -> bool:
+def _equal(first: tuple[torch.Tensor, ...], second: tuple[torch.Tensor, ...]) -> bool:
     return torch.equal(first[0], second[0]) and torch.equal(first[1], second[1])
 
 

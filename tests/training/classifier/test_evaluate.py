@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from training.classifier.evaluate import Evaluation, evaluate
 from training.data.classes import NUM_CLASSES
-from training.evaluate import Evaluation, evaluate
 
 
 @pytest.fixture

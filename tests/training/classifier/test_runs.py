@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from tests.training.tiny_gtsdb import TinyGtsdb
 from training.checkpoint import load_checkpoint
+from training.classifier.runs import INPUT_SIZE, ClassifierRun, cross_validate, resume_classifier, train_classifier
 from training.data.classes import CLASS_NAMES
 from training.data.crops import Crops
 from training.data.gather import open_sources
@@ -21,7 +22,7 @@ from training.data.records import Dataset
 from training.errors import CheckpointError, DataError, TrainingError
 from training.models.classifier import MODEL_NAME, SignClassifier, predict_probabilities
 from training.recipe import Recipe, TrainingConfig
-from training.runs import INPUT_SIZE, ClassifierRun, Listener, cross_validate, resume_training, run_training
+from training.runs import Listener
 from training.tracking import EXPERIMENT
 from training.train import EpochReport
 
@@ -58,7 +59,7 @@ def test_run_leaves_checkpoint_plots_record_and_registered_version(
     told: list[str] = []
     listener = Listener(lambda *call: calls.append(call), told.append)
 
-    run = run_training([load_gtsdb(gtsdb.zip)], RECIPE, "first", runs, listener)
+    run = train_classifier([load_gtsdb(gtsdb.zip)], RECIPE, "first", runs, listener)
 
     # what is returned
     assert run.folder == runs / "first"
@@ -71,7 +72,7 @@ def test_run_leaves_checkpoint_plots_record_and_registered_version(
     # the checkpoint
     model, info = load_checkpoint(run.checkpoint)
     assert sorted(path.name for path in run.checkpoint.iterdir()) == ["model.json", "weights.safetensors"]
-    assert (info.architecture, info.input_size, info.run_id) == ("small_resnet", INPUT_SIZE, run.run_id)
+    assert (info.architecture, info.input_size, info.run_id) == ("small_resnet", [INPUT_SIZE, INPUT_SIZE], run.run_id)
     assert info.class_names == list(CLASS_NAMES)
     assert info.data == {
         "name": "gtsdb=FullIJCNN2013.zip",
@@ -126,8 +127,8 @@ def test_run_leaves_checkpoint_plots_record_and_registered_version(
 
 
 def test_same_run_again_is_bit_identical_and_the_next_version(gtsdb: TinyGtsdb, runs: Path) -> None:
-    first = run_training([load_gtsdb(gtsdb.zip)], _with(epochs=1), "first", runs)
-    second = run_training([load_gtsdb(gtsdb.folder)], _with(epochs=1), "second", runs)
+    first = train_classifier([load_gtsdb(gtsdb.zip)], _with(epochs=1), "first", runs)
+    second = train_classifier([load_gtsdb(gtsdb.folder)], _with(epochs=1), "second", runs)
 
     assert _weights(first) == _weights(second)
     assert [first.registered_version, second.registered_version] == ["1", "2"]
@@ -137,7 +138,7 @@ def test_hold_out_is_watched_calibrates_and_is_learned_from_at_last(gtsdb: TinyG
     calls: list[tuple[str, int, int]] = []
     recipe = replace(_with(epochs=1), holdout=0.5)
 
-    run = run_training(_sources(gtsdb), recipe, "first", runs, Listener(lambda *call: calls.append(call)))
+    run = train_classifier(_sources(gtsdb), recipe, "first", runs, Listener(lambda *call: calls.append(call)))
 
     assert {"validation_accuracy", "temperature"} <= run.metrics.keys()
     assert isinstance(run.model, SignClassifier)
@@ -152,14 +153,14 @@ def test_hold_out_is_watched_calibrates_and_is_learned_from_at_last(gtsdb: TinyG
 def test_without_a_refit_the_watched_network_is_kept(gtsdb: TinyGtsdb, runs: Path) -> None:
     recipe = replace(_with(epochs=1), holdout=0.5, refit=False)
 
-    run = run_training(_sources(gtsdb), recipe, "first", runs)
+    run = train_classifier(_sources(gtsdb), recipe, "first", runs)
 
     assert json.loads((run.folder / "plots" / "curves.json").read_text()).keys() == {"train"}
     assert "temperature" in run.metrics
 
 
 def test_hold_out_that_no_class_can_spare_is_left_out(gtsdb: TinyGtsdb, runs: Path) -> None:
-    run = run_training(_sources(gtsdb), replace(_with(epochs=1), holdout=0.1), "first", runs)
+    run = train_classifier(_sources(gtsdb), replace(_with(epochs=1), holdout=0.1), "first", runs)
 
     assert "temperature" not in run.metrics
 
@@ -171,29 +172,29 @@ class _KilledError(BaseException):
 @pytest.mark.parametrize("stage", ["fold 1 of 2", "train", "refit"])
 def test_interrupted_run_is_resumed_to_the_same_result(gtsdb: TinyGtsdb, runs: Path, stage: str) -> None:
     recipe, specs = replace(RECIPE, holdout=0.5, folds=2), [f"gtsdb={gtsdb.folder}"]
-    whole = run_training(open_sources(specs), recipe, "whole", runs, specs=specs)
+    whole = train_classifier(open_sources(specs), recipe, "whole", runs, specs=specs)
 
     def interrupt(what: str, done: int, total: int) -> None:
         if (what, done) == (f"{stage}: epochs", 1):
             raise _KilledError
 
     with pytest.raises(_KilledError):
-        run_training(open_sources(specs), recipe, "cut", runs, Listener(interrupt), specs)
+        train_classifier(open_sources(specs), recipe, "cut", runs, Listener(interrupt), specs)
     with pytest.raises(TrainingError, match=r"was interrupted: `signs train resume cut` goes on"):
-        run_training(open_sources(specs), recipe, "cut", runs, specs=specs)
-    resumed = resume_training("cut", runs)
+        train_classifier(open_sources(specs), recipe, "cut", runs, specs=specs)
+    resumed = resume_classifier("cut", runs)
 
     assert _weights(resumed) == _weights(whole)
     assert resumed.metrics == whole.metrics
     assert sorted(path.name for path in resumed.folder.iterdir()) == ["checkpoint", "plots"]
     assert sorted(_statuses(runs)) == ["FINISHED", "FINISHED"]
     with pytest.raises(TrainingError, match="is finished"):
-        resume_training("cut", runs)
+        resume_classifier("cut", runs)
 
 
 def test_run_that_was_never_begun_cannot_be_resumed(runs: Path) -> None:
     with pytest.raises(TrainingError, match="there is no interrupted run 'cut'"):
-        resume_training("cut", runs)
+        resume_classifier("cut", runs)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"specs": [], "recipe": {"config": {"lr": 1}}, "run_id": ""}'])
@@ -202,7 +203,7 @@ def test_damaged_settings_are_a_training_error(runs: Path, content: str) -> None
     (runs / "cut" / "run.json").write_text(content)
 
     with pytest.raises(TrainingError, match=r"run\.json cannot be used"):
-        resume_training("cut", runs)
+        resume_classifier("cut", runs)
 
 
 def test_full_disk_keeps_what_is_there_to_go_on_with(
@@ -212,7 +213,7 @@ def test_full_disk_keeps_what_is_there_to_go_on_with(
     from training import state
 
     specs = [f"gtsdb={gtsdb.folder}"]
-    whole = run_training(open_sources(specs), RECIPE, "whole", runs, specs=specs)
+    whole = train_classifier(open_sources(specs), RECIPE, "whole", runs, specs=specs)
     writes = [0]
 
     def fill(*arguments: object, **named: object) -> None:
@@ -224,17 +225,17 @@ def test_full_disk_keeps_what_is_there_to_go_on_with(
     with monkeypatch.context() as patch:
         patch.setattr(state, "save_file", fill)
         with pytest.raises(CheckpointError, match=r"No space left on device.*`signs train resume` goes on"):
-            run_training(open_sources(specs), RECIPE, "cut", runs, specs=specs)
+            train_classifier(open_sources(specs), RECIPE, "cut", runs, specs=specs)
 
     assert not list((runs / "cut").rglob(".staging-*"))
-    assert _weights(resume_training("cut", runs)) == _weights(whole)
+    assert _weights(resume_classifier("cut", runs)) == _weights(whole)
 
 
 def test_taken_name_is_a_training_error_and_changes_nothing(gtsdb: TinyGtsdb, runs: Path) -> None:
     (runs / "first" / "checkpoint").mkdir(parents=True)
 
     with pytest.raises(TrainingError, match=r"there is a run 'first' in .* already: choose another --name"):
-        run_training(_sources(gtsdb), RECIPE, "first", runs)
+        train_classifier(_sources(gtsdb), RECIPE, "first", runs)
     assert _statuses(runs) == []
     assert list((runs / "first" / "checkpoint").iterdir()) == []
 
@@ -244,7 +245,7 @@ def test_data_that_cannot_be_used_is_a_data_error_before_anything_is_recorded(gt
         path.unlink()
 
     with pytest.raises(DataError, match="no labelled training signs"):
-        run_training(_sources(gtsdb), RECIPE, "first", runs)
+        train_classifier(_sources(gtsdb), RECIPE, "first", runs)
     assert _statuses(runs) == []
     assert not (runs / "first").exists()
 
@@ -254,7 +255,7 @@ def test_data_without_a_test_split_is_trained_on_and_told(gtsdb: TinyGtsdb, runs
         path.unlink()
     told: list[str] = []
 
-    run = run_training(_sources(gtsdb), _with(epochs=1), "first", runs, Listener(tell=told.append))
+    run = train_classifier(_sources(gtsdb), _with(epochs=1), "first", runs, Listener(tell=told.append))
 
     assert run.evaluations == {}
     assert run.checkpoint.is_dir()
@@ -274,7 +275,7 @@ def test_setting_that_cannot_be_is_told_before_the_data_is_read(runs: Path, reci
         pytest.fail("the data must not be read")
 
     with pytest.raises(TrainingError, match=problem):
-        run_training([Dataset("gtsdb=x", (), read)], recipe, "first", runs)
+        train_classifier([Dataset("gtsdb=x", (), read)], recipe, "first", runs)
     assert not (runs / "first").exists()
 
 
@@ -283,7 +284,7 @@ def test_diverging_run_is_a_training_error_and_ends_failed_without_a_trace(
     gtsdb: TinyGtsdb, runs: Path, specs: list[str]
 ) -> None:
     with pytest.raises(TrainingError, match="lower the learning rate"):
-        run_training(_sources(gtsdb), _with(learning_rate=1e30), "first", runs, specs=specs)
+        train_classifier(_sources(gtsdb), _with(learning_rate=1e30), "first", runs, specs=specs)
 
     assert _statuses(runs) == ["FAILED"]
     assert not (runs / "first").exists()
@@ -296,7 +297,7 @@ def test_server_that_is_down_costs_the_record_and_not_the_run(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     told: list[str] = []
 
-    run = run_training(_sources(gtsdb), RECIPE, "first", tmp_path / "runs", Listener(tell=told.append))
+    run = train_classifier(_sources(gtsdb), RECIPE, "first", tmp_path / "runs", Listener(tell=told.append))
 
     assert (run.run_id, run.registered_version) == ("", "")
     assert load_checkpoint(run.checkpoint)[1].metrics == run.metrics
@@ -306,7 +307,7 @@ def test_server_that_is_down_costs_the_record_and_not_the_run(
 def test_folds_are_cross_validated_and_recorded(gtsdb: TinyGtsdb, runs: Path) -> None:
     calls: list[tuple[str, int, int]] = []
 
-    run = run_training(
+    run = train_classifier(
         _sources(gtsdb), replace(_with(epochs=1), folds=2), "folded", runs, Listener(lambda *call: calls.append(call))
     )
 
@@ -322,7 +323,7 @@ def test_folds_are_cross_validated_and_recorded(gtsdb: TinyGtsdb, runs: Path) ->
 @pytest.mark.parametrize("folds", [1, 5])
 def test_folds_that_cannot_be_dealt_are_a_training_error(gtsdb: TinyGtsdb, runs: Path, folds: int) -> None:
     with pytest.raises(TrainingError, match=rf"cannot cross-validate: {folds} folds of 4 images"):
-        run_training(_sources(gtsdb), replace(RECIPE, folds=folds), "folded", runs)
+        train_classifier(_sources(gtsdb), replace(RECIPE, folds=folds), "folded", runs)
     assert _statuses(runs) == ["FAILED"]
 
 
@@ -354,7 +355,7 @@ def test_cross_validation_answers_for_each_crop_by_a_network_that_has_not_seen_i
 
 
 def test_curve_reports_are_json(gtsdb: TinyGtsdb, runs: Path) -> None:
-    run = run_training(_sources(gtsdb), _with(epochs=1), "first", runs)
+    run = train_classifier(_sources(gtsdb), _with(epochs=1), "first", runs)
 
     (report,) = json.loads((run.folder / "plots" / "curves.json").read_text())["train"]
     assert EpochReport(**report).epoch == 1

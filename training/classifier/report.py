@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from training.classifier.evaluate import Evaluation
+from training.classifier.plots import draw_confusion_matrix, draw_mistakes, draw_recall, draw_reliability
 from training.data.classes import CLASS_NAMES
 from training.data.crops import Crops
-from training.evaluate import Evaluation
-from training.plots import draw_confusion_matrix, draw_mistakes, draw_recall, draw_reliability
 
 SHOWN_MISTAKES = 40
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from training.classifier.folds import fold_indices, holdout_indices
 from training.data.crops import Crops
-from training.folds import fold_indices, holdout_indices
 
 
 def _crops(tracks: dict[str, list[int]]) -> Crops:

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from training.calibration import BINS, LIMIT, fit_temperature, reliability
+from training.classifier.calibration import BINS, LIMIT, fit_temperature, reliability
 
 
 def _honest_logits(count: int, seed: int = 0) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:

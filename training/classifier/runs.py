@@ -1,0 +1,211 @@
+"""A training run from data to registered checkpoint: cross-validation, hold-out, calibration, the final fit.
+
+The protocol: a share of the tracks (of scenes: of the images) is held out and watched; its logits give the
+temperature that makes the scores believable; then the network is trained once more on everything by the same recipe,
+and takes that temperature over. Test images are looked at once, at the end.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from training.checkpoint import CheckpointInfo, build_model
+from training.classifier.calibration import fit_temperature
+from training.classifier.evaluate import Evaluation, evaluate
+from training.classifier.folds import fold_indices, holdout_indices
+from training.classifier.report import write_evaluation
+from training.classifier.task import Classification
+from training.data.classes import CLASS_NAMES
+from training.data.crops import Crops
+from training.data.gather import Drawings, TrainingData, gather_crops, open_sources
+from training.data.records import Dataset
+from training.device import World
+from training.errors import TrainingError
+from training.interrupted import check_name, load_interrupted
+from training.models.classifier import MODEL_NAME, SignClassifier, predict_logits, predict_probabilities
+from training.recipe import Recipe, TrainingConfig
+from training.runs import Listener, Run
+from training.tracking import git_commit
+from training.train import Trained
+
+INPUT_SIZE = 48  # pixels; GTSDB's signs have a median of 38
+
+
+@dataclass(frozen=True)
+class ClassifierRun:
+    """What a finished training run left behind.
+
+    Attributes:
+        folder: the run's folder, with `checkpoint/` and `plots/` in it.
+        run_id: of MLflow; empty where the run could not be recorded.
+        registered_version: in MLflow's model registry; empty likewise.
+        model: the trained network, on the CPU, in evaluation mode.
+        data: what it learned from and is judged on.
+        probabilities: float32 [n, classes] for the test crops of each data set.
+        evaluations: of these.
+        metrics: all scalar figures by name, as recorded in MLflow and in the checkpoint.
+    """
+
+    folder: Path
+    run_id: str
+    registered_version: str
+    model: nn.Module
+    data: TrainingData
+    probabilities: dict[str, npt.NDArray[np.float32]]
+    evaluations: dict[str, Evaluation]
+    metrics: dict[str, float]
+
+    @property
+    def checkpoint(self) -> Path:
+        """The folder of the checkpoint."""
+        return self.folder / "checkpoint"
+
+
+def train_classifier(
+    sources: Sequence[Dataset | Drawings],
+    recipe: Recipe,
+    name: str,
+    runs: Path,
+    listener: Listener | None = None,
+    specs: Sequence[str] = (),
+    world: World | None = None,
+) -> ClassifierRun:
+    """Trains a classifier on the training splits, judges it on each test split and records everything.
+
+    Args:
+        sources: the data sets.
+        recipe: how.
+        name: of the run; `runs/<name>` must not hold a run yet.
+        runs: folder of all runs and of MLflow's database.
+        listener: told of progress and notices.
+        specs: the sources as the command line gives them: with them the run can be resumed after a kill.
+        world: the processes that train together.
+
+    Raises:
+        TrainingError: the name is taken or unfit, the data cannot be used, or training diverged.
+    """
+    check_name(name, runs)
+    run = Run(MODEL_NAME, "accuracy", recipe, runs / name, listener or Listener(), tuple(specs), world or World())
+    return _carry_out(run, sources)
+
+
+def resume_classifier(
+    name: str, runs: Path, listener: Listener | None = None, world: World | None = None
+) -> ClassifierRun:
+    """Goes on with a run that was killed, to the result it would have had.
+
+    Raises:
+        TrainingError: there is no such run, or as `train_classifier`.
+    """
+    found = load_interrupted(runs / name)
+    listener, world = listener or Listener(), world or World()
+    run = Run(MODEL_NAME, "accuracy", found.recipe, runs / name, listener, found.specs, world, found.run_id)
+    return _carry_out(run, open_sources(found.specs))
+
+
+def cross_validate(fit: Callable[[str, Crops], nn.Module], crops: Crops, folds: int, seed: int) -> Tensor:
+    """Trains on all folds but one and answers for that one, for each fold.
+
+    Args:
+        fit: trains a network; called with the stage's name and its crops.
+        crops: to deal.
+        folds: how many.
+        seed: of the deal.
+
+    Returns:
+        float32 [n, classes], the logits of each crop by the network that has not seen its track or image.
+
+    Raises:
+        TrainingError: there are fewer tracks or images than folds.
+    """
+    try:
+        held_out = fold_indices(crops, folds, seed)
+    except ValueError as error:
+        raise TrainingError(f"cannot cross-validate: {error}") from error
+    logits = torch.empty(len(crops), len(CLASS_NAMES))
+    for number, held in enumerate(held_out, start=1):
+        kept = np.setdiff1d(np.arange(len(crops)), held)
+        model = fit(f"fold {number} of {folds}", crops.select(kept))
+        logits[held] = predict_logits(model, torch.from_numpy(crops.images[held]))
+    return logits
+
+
+def _carry_out(run: Run, sources: Sequence[Dataset | Drawings]) -> ClassifierRun:
+    """Reads the data, trains, judges and records."""
+    recipe, listener = run.recipe, run.listener
+    info = CheckpointInfo(MODEL_NAME, recipe.architecture, {}, list(CLASS_NAMES), [INPUT_SIZE, INPUT_SIZE], {})
+    build_model(info)  # an architecture that cannot be had is better told before the data is read
+    data = gather_crops(sources, INPUT_SIZE, recipe.config.seed, recipe.keep_leaked, listener.progress)
+    for notice in data.notices:
+        listener.tell(notice)
+    if not data.tests:
+        listener.tell("the data has no test signs: judge the checkpoint with `signs evaluate`")
+    recipe = replace(recipe, config=recipe.config.suited_to(len(data.train)))
+    with run.recorded(recipe, data.facts()) as run_id:
+        info = replace(info, data=data.facts(), run_id=run_id, git_commit=git_commit())
+        model, metrics = _fit_all(run, recipe, info, data.train)
+        return _judge(run, model, data, info, metrics)
+
+
+def _judge(
+    run: Run, model: SignClassifier, data: TrainingData, info: CheckpointInfo, metrics: dict[str, float]
+) -> ClassifierRun:
+    """Evaluates the network on every test split and writes down all that is to stay."""
+    probabilities = {
+        kind: predict_probabilities(model, torch.from_numpy(crops.images)).numpy() for kind, crops in data.tests.items()
+    }
+    evaluations = {kind: evaluate(probabilities[kind], crops.class_ids) for kind, crops in data.tests.items()}
+    for kind, evaluation in evaluations.items():
+        metrics |= {f"{kind}_test_{key}": value for key, value in evaluation.metrics().items()}
+
+    def write_plots(plots: Path) -> None:
+        for kind, evaluation in evaluations.items():
+            write_evaluation(plots / f"{kind}_test", evaluation, data.tests[kind], probabilities[kind])
+
+    version = run.finish(model, replace(info, metrics=metrics), metrics, write_plots)
+    return ClassifierRun(run.folder, info.run_id, version, model, data, probabilities, evaluations, metrics)
+
+
+def _fit_all(run: Run, recipe: Recipe, info: CheckpointInfo, crops: Crops) -> tuple[SignClassifier, dict[str, float]]:
+    """Returns the calibrated network, and what cross-validation and hold-out have measured."""
+    config = recipe.config
+    metrics: dict[str, float] = {}
+    unseen: tuple[Tensor, npt.NDArray[np.int64]] | None = None  # logits and labels nobody has learned from
+
+    def fit(stage: str, part: Crops, config: TrainingConfig, validation: Crops | None = None) -> Trained:
+        return run.fit(stage, lambda: build_model(info), Classification(part, validation), config)
+
+    if recipe.folds:
+        fold_config = replace(config, patience=0)
+        logits = cross_validate(
+            lambda stage, part: fit(stage, part, fold_config).model, crops, recipe.folds, config.seed
+        )
+        metrics["cross_validated_accuracy"] = _accuracy(logits, crops.class_ids)
+        unseen = logits, crops.class_ids
+    held = holdout_indices(crops, recipe.holdout, config.seed) if recipe.holdout else np.empty(0, np.int64)
+    trained: Trained | None = None
+    if len(held):
+        validation = crops.select(held)
+        kept = crops.select(np.setdiff1d(np.arange(len(crops)), held))
+        trained = fit("train", kept, config, validation)
+        logits = predict_logits(trained.model, torch.from_numpy(validation.images))
+        metrics["validation_accuracy"] = _accuracy(logits, validation.class_ids)
+        unseen = unseen or (logits, validation.class_ids)
+        config = replace(config, patience=0, epochs=trained.epoch)
+    if trained is None or recipe.refit:
+        trained = fit("refit" if trained else "train", crops, config)
+    model = trained.model
+    assert isinstance(model, SignClassifier)
+    if unseen is not None:
+        metrics["temperature"] = fit_temperature(unseen[0].numpy(), unseen[1])
+        model.temperature.fill_(metrics["temperature"])
+    return model, metrics
+
+
+def _accuracy(logits: Tensor, class_ids: npt.NDArray[np.int64]) -> float:
+    return float((logits.argmax(dim=1).numpy() == class_ids).mean())

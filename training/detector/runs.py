@@ -1,0 +1,208 @@
+"""A training run of the detector, from scenes to registered checkpoint.
+
+The protocol is the classifier's: a share of the scenes is held out and watched, then the network is trained once more
+on all of them by the same recipe, and judged once on the test scenes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from torch import nn
+
+from training.checkpoint import CheckpointInfo, build_model
+from training.data.categories import CATEGORY_NAMES
+from training.data.gather import Drawings, open_sources
+from training.data.records import Dataset
+from training.detector.detections import Detections
+from training.detector.evaluate import DetectionEvaluation, evaluate_detections
+from training.detector.predict import detect
+from training.detector.report import write_detection_evaluation
+from training.detector.scenes import Scenes, load_scenes
+from training.detector.task import Detection, labelled
+from training.device import World
+from training.errors import DataError, TrainingError
+from training.interrupted import check_name, load_interrupted
+from training.models.detector import MODEL_NAME
+from training.recipe import Recipe, TrainingConfig
+from training.runs import Listener, Run
+from training.tracking import git_commit
+from training.train import Trained
+
+INPUT_SIZE = [800, 1360]  # height and width in pixels of GTSDB's scenes; small signs have 16 of them
+SCORE = "map50"
+ERROR = "1 - overlap (training), 1 - mAP50 (held out), %"  # what the curves show
+
+
+@dataclass(frozen=True)
+class DetectorRun:
+    """What a finished training run left behind.
+
+    Attributes:
+        folder: the run's folder, with `checkpoint/` and `plots/` in it.
+        run_id: of MLflow; empty where the run could not be recorded.
+        model: the trained network, on the CPU, in evaluation mode.
+        evaluation: of the test scenes; None where the data has none.
+        metrics: all scalar figures by name, as recorded in MLflow and in the checkpoint.
+    """
+
+    folder: Path
+    run_id: str
+    model: nn.Module
+    evaluation: DetectionEvaluation | None
+    metrics: dict[str, float]
+
+    @property
+    def checkpoint(self) -> Path:
+        """The folder of the checkpoint."""
+        return self.folder / "checkpoint"
+
+
+def train_detector(
+    sources: Sequence[Dataset | Drawings],
+    recipe: Recipe,
+    name: str,
+    runs: Path,
+    listener: Listener | None = None,
+    specs: Sequence[str] = (),
+    world: World | None = None,
+) -> DetectorRun:
+    """Trains a detector on the training scenes, judges it on the test scenes and records everything.
+
+    Args:
+        sources: one data set of scenes.
+        recipe: how.
+        name: of the run; `runs/<name>` must not hold a run yet.
+        runs: folder of all runs and of MLflow's database.
+        listener: told of progress and notices.
+        specs: the sources as the command line gives them: with them the run can be resumed after a kill.
+        world: the processes that train together.
+
+    Raises:
+        TrainingError: the name is taken or unfit, the data cannot be used, or training diverged.
+    """
+    check_name(name, runs)
+    run = Run(MODEL_NAME, SCORE, recipe, runs / name, listener or Listener(), tuple(specs), world or World())
+    return _carry_out(run, sources)
+
+
+def resume_detector(name: str, runs: Path, listener: Listener | None = None, world: World | None = None) -> DetectorRun:
+    """Goes on with a run that was killed, to the result it would have had.
+
+    Raises:
+        TrainingError: there is no such run, or as `train_detector`.
+    """
+    found = load_interrupted(runs / name)
+    listener, world = listener or Listener(), world or World()
+    run = Run(MODEL_NAME, SCORE, found.recipe, runs / name, listener, found.specs, world, found.run_id)
+    return _carry_out(run, open_sources(found.specs))
+
+
+def _carry_out(run: Run, sources: Sequence[Dataset | Drawings]) -> DetectorRun:
+    """Reads the data, trains, judges and records."""
+    recipe, listener = run.recipe, run.listener
+    dataset = _scenes_of(sources)
+    info = CheckpointInfo(MODEL_NAME, recipe.architecture, {}, list(CATEGORY_NAMES), INPUT_SIZE, {})
+    build_model(info)  # an architecture that cannot be had is better told before the data is read
+    for notice in dataset.notices:
+        listener.tell(notice)
+    scenes = load_scenes(dataset, "train", lambda *counts: listener.progress("reading training scenes", *counts))
+    tests: Scenes | None = None
+    if dataset.has_signs("test"):
+        tests = load_scenes(dataset, "test", lambda *counts: listener.progress("reading test scenes", *counts))
+    else:
+        listener.tell("the data has no test signs: judge the checkpoint with `signs evaluate`")
+    facts = {"name": dataset.name, "fingerprint": scenes.fingerprint}
+    with run.recorded(recipe, facts) as run_id:
+        info = replace(info, data=facts, run_id=run_id, git_commit=git_commit())
+        model, metrics = _fit_all(run, recipe, info, scenes)
+        return _judge(run, model, tests, info, metrics)
+
+
+def _fit_all(run: Run, recipe: Recipe, info: CheckpointInfo, scenes: Scenes) -> tuple[nn.Module, dict[str, float]]:
+    """Returns the network, and what cross-validation and hold-out have measured."""
+    config = recipe.config
+    metrics: dict[str, float] = {}
+
+    def fit(stage: str, part: Scenes, config: TrainingConfig, validation: Scenes | None = None) -> Trained:
+        return run.fit(stage, lambda: build_model(info), Detection(part, validation), config)
+
+    if recipe.folds:
+        found: list[Detections | None] = [None] * len(scenes)
+        folds = deal_scenes(len(scenes), recipe.folds, config.seed)
+        for number, held in enumerate(folds, start=1):
+            kept = scenes.select(np.setdiff1d(np.arange(len(scenes)), held))
+            trained = fit(f"fold {number} of {recipe.folds}", kept, replace(config, patience=0))
+            for index, answer in zip(held, detect(trained.model, scenes.select(held).images), strict=True):
+                found[index] = answer
+        answers = [answer for answer in found if answer is not None]
+        figures = evaluate_detections(labelled(scenes), answers, CATEGORY_NAMES).metrics()
+        metrics |= {f"cross_validated_{key}": value for key, value in figures.items()}
+    trained_once: Trained | None = None
+    if recipe.holdout:
+        held = np.sort(deal_scenes(len(scenes), max(2, round(1 / recipe.holdout)), config.seed)[0])
+        validation = scenes.select(held)
+        trained_once = fit("train", scenes.select(np.setdiff1d(np.arange(len(scenes)), held)), config, validation)
+        answers = detect(trained_once.model, validation.images)
+        figures = evaluate_detections(labelled(validation), answers, CATEGORY_NAMES).metrics()
+        metrics |= {f"validation_{key}": value for key, value in figures.items()}
+        config = replace(config, patience=0, epochs=trained_once.epoch)
+    if trained_once is None or recipe.refit:
+        trained_once = fit("refit" if trained_once else "train", scenes, config)
+    return trained_once.model, metrics
+
+
+def _judge(
+    run: Run, model: nn.Module, tests: Scenes | None, info: CheckpointInfo, metrics: dict[str, float]
+) -> DetectorRun:
+    """Evaluates the network on the test scenes and writes down all that is to stay."""
+    if tests is None:
+        run.finish(model, replace(info, metrics=metrics), metrics, lambda plots: None, ERROR)
+        return DetectorRun(run.folder, info.run_id, model, None, metrics)
+    run.listener.progress("judging: scenes", 0, len(tests))
+    found = detect(model, tests.images, lambda *counts: run.listener.progress("judging: scenes", *counts))
+    truth = labelled(tests)
+    evaluation = evaluate_detections(truth, found, CATEGORY_NAMES)
+    metrics |= {f"gtsdb_test_{key}": value for key, value in evaluation.metrics().items()}
+
+    def write_plots(plots: Path) -> None:
+        write_detection_evaluation(
+            plots / "gtsdb_test",
+            evaluation,
+            truth,
+            found,
+            lambda index: Image.fromarray(tests.images[index]),
+            tests.names,
+        )
+
+    run.finish(model, replace(info, metrics=metrics), metrics, write_plots, ERROR)
+    return DetectorRun(run.folder, info.run_id, model, evaluation, metrics)
+
+
+def deal_scenes(count: int, folds: int, seed: int) -> list[npt.NDArray[np.int64]]:
+    """Deals scenes into folds at random.
+
+    Returns:
+        For each fold, the indices of its scenes; together they are all scenes, each once.
+
+    Raises:
+        TrainingError: there are fewer scenes than folds.
+    """
+    if count < folds:
+        raise TrainingError(f"{folds} folds of {count} scenes: at most one a scene")
+    order = np.random.default_rng(seed).permutation(count)
+    return [np.sort(order[fold::folds]) for fold in range(folds)]
+
+
+def _scenes_of(sources: Sequence[Dataset | Drawings]) -> Dataset:
+    for source in sources:
+        if isinstance(source, Drawings) or source.kind != "gtsdb":
+            raise DataError(f"{source.name} has no street scenes: the detector learns from gtsdb=PATH")
+    if len(sources) != 1:
+        raise DataError("the detector learns from one data set: give --data once")
+    (dataset,) = sources
+    assert isinstance(dataset, Dataset)
+    return dataset

@@ -1,0 +1,63 @@
+"""What the detector learns: where the signs of a scene are."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from training.data.categories import CATEGORY_NAMES, CATEGORY_OF_CLASS
+from training.detector.detections import Detections
+from training.detector.evaluate import evaluate_detections
+from training.detector.loading import SceneBatches
+from training.detector.loss import detection_loss
+from training.detector.predict import read_maps, scene_maps
+from training.detector.scenes import Scenes
+from training.models.detector import Maps
+from training.recipe import TrainingConfig
+
+CROPS_A_SCENE = 8  # in an epoch
+
+
+class Detection:
+    """A `training.train.Task`; its score is the overlap of boxes while learning, and mAP50 on held-out scenes.
+
+    Args:
+        scenes: to learn from.
+        validation: to watch the network on.
+    """
+
+    def __init__(self, scenes: Scenes, validation: Scenes | None = None) -> None:
+        self._scenes, self._validation = scenes, validation
+        self.examples, self.fingerprint = CROPS_A_SCENE * len(scenes), scenes.fingerprint
+        self.is_watched = validation is not None
+
+    def batches(self, config: TrainingConfig, share: tuple[int, int]) -> SceneBatches:
+        """Returns altered crops and the signs in them."""
+        return SceneBatches(self._scenes, config.batch_size, config.balance, config.seed, share)
+
+    def loss(self, answer: Maps, wanted: Sequence[Tensor], config: TrainingConfig) -> tuple[Tensor, Tensor]:
+        """Returns the loss of the maps, and the overlap reached."""
+        boxes, labels = wanted
+        return detection_loss(answer, boxes, labels)
+
+    def watch(self, model: nn.Module) -> tuple[float, float]:
+        """Returns the mean loss of the held-out scenes, and mAP50 of the benchmark's three categories on them."""
+        assert self._validation is not None
+        truth = labelled(self._validation)
+        images = self._validation.images
+        found, losses = [], []
+        for image, signs, maps in zip(images, truth, scene_maps(model, images), strict=True):
+            found.append(read_maps(maps, image.shape[0], image.shape[1]))
+            wanted = (torch.from_numpy(each).unsqueeze(0).to(maps.heat.device) for each in (signs.boxes, signs.labels))
+            losses.append(detection_loss(maps, *wanted)[0].item())
+        figures = evaluate_detections(truth, found, CATEGORY_NAMES).metrics()
+        return float(np.mean(losses)), figures["map50_benchmark"]
+
+
+def labelled(scenes: Scenes) -> list[Detections]:
+    """Returns the signs of scenes as detections; labels are category ids."""
+    return [
+        Detections(boxes, np.ones(len(boxes), np.float32), CATEGORY_OF_CLASS[class_ids])
+        for boxes, class_ids in zip(scenes.boxes, scenes.class_ids, strict=True)
+    ]

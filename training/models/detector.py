@@ -1,0 +1,152 @@
+"""The sign detector: from the bytes of a street scene to boxes, in one pass and without anchors.
+
+A sign is a peak of a heatmap at a fourth of the scene's resolution (Zhou et al., 2019, arXiv 1904.07850); the cells
+around the peak say how far it is to the sign's four sides (Tian et al., 2019, arXiv 1904.01355), and how well they
+believe to know it.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from training.models.classifier import PIXEL_MEAN, PIXEL_STD
+from training.models.small_resnet import ResidualBlock
+
+MODEL_NAME = "sign_detector"  # in the model registry and on the server
+ARCHITECTURES = ("centre_net",)
+
+STRIDE = 4  # pixels a cell of the maps
+DEEPEST = 32  # pixels a cell of the coarsest layer: scenes are filled up to a multiple of it
+UNIT = 16.0  # pixels to a side where the network says nothing: the signs of GTSDB have a median of 38 pixels
+PEAK = 5  # cells: the highest of a square of so many is one sign
+FOUND = 100  # signs a scene
+
+
+class Maps(NamedTuple):
+    """What the network says of every cell.
+
+    Attributes:
+        heat: float32 [n, categories, h, w], logits of a sign's centre being in the cell.
+        sides: float32 [n, 4, h, w], pixels from the cell's centre to the sign's left, top, right and bottom.
+        quality: float32 [n, 1, h, w], logits of the overlap (intersection over union) of that box with the sign.
+    """
+
+    heat: Tensor
+    sides: Tensor
+    quality: Tensor
+
+
+class Found(NamedTuple):
+    """Signs found, the surest first; always FOUND of them, most with a score near 0.
+
+    Attributes:
+        boxes: float32 [n, FOUND, 4]: left, top, right and bottom in pixels, right and bottom exclusive.
+        scores: float32 [n, FOUND], 0 to 1.
+        categories: int32 [n, FOUND].
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    categories: Tensor
+
+
+class SignDetector(nn.Module):
+    """Finds traffic signs in street scenes: 1.7 M parameters with the defaults.
+
+    Args:
+        num_categories: how many kinds of signs are told apart.
+        widths: channels of the layers at strides 2, 4, 8, 16 and 32.
+        depths: residual blocks of the layers at strides 4, 8, 16 and 32.
+        neck: channels of the way back up to stride 4.
+    """
+
+    def __init__(
+        self,
+        num_categories: int,
+        widths: tuple[int, ...] = (32, 64, 96, 128, 128),
+        depths: tuple[int, ...] = (1, 2, 2, 2),
+        neck: int = 64,
+    ) -> None:
+        super().__init__()
+        self.num_categories = num_categories
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, widths[0], 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()
+        )
+        stages = zip(widths, widths[1:], depths, strict=False)
+        self.stages = nn.ModuleList(_stage(before, after, depth) for before, after, depth in stages)
+        self.laterals = nn.ModuleList(nn.Conv2d(width, neck, 1) for width in widths[1:])
+        self.smooth = nn.ModuleList(_convolution(neck, neck) for _ in widths[2:])
+        self.head = _convolution(neck, neck)
+        self.answers = nn.Conv2d(neck, num_categories + 4 + 1, 1)
+        # So that the first steps are not spent on learning that nearly every cell is empty.
+        bias = torch.zeros(num_categories + 4 + 1)
+        bias[:num_categories] = -4.6
+        self.answers.bias = nn.Parameter(bias)
+
+    def forward(self, images: Tensor) -> Maps:
+        """Maps scenes to maps.
+
+        Args:
+            images: [n, height, width, 3], RGB, 0 to 255, uint8 or float.
+
+        Returns:
+            Maps of ceil(height / 32) * 8 by ceil(width / 32) * 8 cells.
+        """
+        dtype = next(self.parameters()).dtype
+        x = ((images.to(dtype) - PIXEL_MEAN) / PIXEL_STD).permute(0, 3, 1, 2)
+        x = F.pad(x, (0, -images.shape[2] % DEEPEST, 0, -images.shape[1] % DEEPEST))
+        x = self.stem(x)
+        levels = []
+        for stage in self.stages:
+            x = stage(x)
+            levels.append(x)
+        y = self.laterals[-1](levels[-1])
+        for level in reversed(range(len(levels) - 1)):
+            y = self.laterals[level](levels[level]) + F.interpolate(y, scale_factor=2.0, mode="nearest")
+            y = self.smooth[level](y)
+        heat, sides, quality = self.answers(self.head(y)).float().split((self.num_categories, 4, 1), dim=1)
+        return Maps(heat, UNIT * sides.clamp(-8, 4).exp(), quality)
+
+
+def find_peaks(maps: Maps, height: int, width: int) -> Found:
+    """Reads the signs off the maps.
+
+    Every cell of the 3x3 around a peak has learned where the sign's sides are: their mean, each weighted by its own
+    heat, is better than the peak's own answer. A peak has one category, the likeliest, so that no sign is found
+    twice and no suppression of doubles is needed.
+
+    Args:
+        maps: of scenes.
+        height: of the scenes in pixels; boxes end there.
+        width: likewise.
+    """
+    heat, categories = maps.heat.sigmoid().max(dim=1, keepdim=True)
+    is_peak = F.max_pool2d(heat, PEAK, stride=1, padding=PEAK // 2) == heat
+    score = heat * maps.quality.sigmoid().sqrt() * is_peak
+    rows, columns = maps.heat.shape[2:]
+    device = maps.heat.device
+    y = ((torch.arange(rows, device=device) + 0.5) * STRIDE).view(1, rows, 1).expand(1, rows, columns)
+    x = ((torch.arange(columns, device=device) + 0.5) * STRIDE).view(1, 1, columns).expand(1, rows, columns)
+    centres = torch.cat((x, y, x, y)).unsqueeze(0)
+    signs = maps.sides.new_tensor((-1.0, -1.0, 1.0, 1.0)).view(1, 4, 1, 1)
+    boxes = centres + signs * maps.sides
+    weight = F.avg_pool2d(heat, 3, stride=1, padding=1)
+    boxes = F.avg_pool2d(boxes * heat, 3, stride=1, padding=1) / weight.clamp(min=1e-9)
+    scores, cells = score.flatten(1).topk(FOUND, dim=1)
+    boxes = boxes.flatten(2).gather(2, cells.unsqueeze(1).expand(-1, 4, -1)).transpose(1, 2)
+    edges = boxes.new_tensor((width, height, width, height))
+    boxes = boxes.clamp(min=0).minimum(edges)
+    return Found(boxes, scores, categories.flatten(1).gather(1, cells).to(torch.int32))
+
+
+def _stage(before: int, after: int, depth: int) -> nn.Sequential:
+    first = ResidualBlock(before, after, stride=2)
+    return nn.Sequential(first, *(ResidualBlock(after, after) for _ in range(depth - 1)))
+
+
+def _convolution(before: int, after: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)
+    )

@@ -152,8 +152,10 @@ def _leaks(kind: str, split: str, trained_on: dict[str, str]) -> list[str]:
     """Returns a warning where the model may have learned from the very signs it is judged on."""
     if split == "train":
         return ["these are training signs: the figures say what the model remembers, not what it can do"]
-    if kind == "gtsdb" and "gtsrb" in trained_on.get("name", "") and trained_on.get("leaked_tracks") != "dropped":
-        return ["it learned from GTSRB, which shows some test signs of GTSDB: the figures may flatter"]
+    learned_from = {name.partition("=")[0] for name in trained_on.get("name", "").split(", ")}
+    others = sorted({"gtsdb", "gtsrb"} & learned_from - {kind})
+    if others and kind not in trained_on.get("free_of", "").split(","):
+        return [f"it learned from {others[0].upper()}, which shows some of these signs: the figures may flatter"]
     return []
 
 

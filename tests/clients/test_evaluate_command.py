@@ -81,20 +81,30 @@ def test_people_get_a_table_and_a_warning_of_training_signs(checkpoint: Path, da
     assert "these are training signs" in result.stdout
 
 
-@pytest.mark.parametrize(("leaked", "warned"), [("kept", True), ("none known", True), ("dropped", False)])
+@pytest.mark.parametrize(
+    ("learned_from", "free_of", "warned"),
+    [
+        ("gtsrb=here", "", True),
+        ("gtsrb=here, gtsdb=there", "gtsrb", True),
+        ("gtsrb=here, gtsdb=there", "gtsdb,gtsrb", False),
+        ("gtsdb=there, synthetic=1000", "", False),
+    ],
+)
 def test_model_that_may_have_seen_the_test_signs_is_warned_of(
-    checkpoint: Path, data: str, tmp_path: Path, leaked: str, warned: bool
+    checkpoint: Path, data: str, tmp_path: Path, learned_from: str, free_of: str, warned: bool
 ) -> None:
     import shutil
 
     copy = shutil.copytree(checkpoint, tmp_path / "checkpoint")
     info = json.loads((copy / "model.json").read_text())
-    info["data"] = {"name": "gtsrb=here", "leaked_tracks": leaked}
+    info["data"] = {"name": learned_from, "free_of": free_of}
     (copy / "model.json").write_text(json.dumps(info))
 
     figures = evaluate_model(copy, data, "test", None)
 
-    assert any("shows some test signs of GTSDB" in notice for notice in figures["notices"]) == warned
+    assert (
+        any("learned from GTSRB, which shows some of these signs" in notice for notice in figures["notices"]) == warned
+    )
 
 
 def test_wrong_input_is_one_line(checkpoint: Path, data: str, tmp_path: Path) -> None:

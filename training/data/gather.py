@@ -38,19 +38,18 @@ class TrainingData:
         train: all training crops.
         tests: the test crops of each data set that has some, by its kind.
         notices: what a person should know, a sentence each.
-        leaked_tracks: what became of tracks that show test signs of another data set: "none known" (there was no
-            other to compare with), "dropped" or "kept".
+        free_of: kinds of data sets whose test signs, those at hand, have been taken out of the training crops.
     """
 
     name: str
     train: Crops
     tests: dict[str, Crops]
     notices: tuple[str, ...]
-    leaked_tracks: str
+    free_of: tuple[str, ...]
 
     def facts(self) -> dict[str, str]:
         """Returns what a checkpoint is to remember of the data."""
-        return {"name": self.name, "fingerprint": self.train.fingerprint, "leaked_tracks": self.leaked_tracks}
+        return {"name": self.name, "fingerprint": self.train.fingerprint, "free_of": ",".join(self.free_of)}
 
 
 def open_sources(specs: Sequence[str]) -> list[Dataset | Drawings]:
@@ -110,13 +109,13 @@ def gather_crops(
             tests[source.kind] = cut_crops(source, "test", size, _told(progress, f"reading {source.kind} test images"))
     if not trains:
         raise DataError("there are no labelled training signs in the data: give a data set's training part as well")
-    foreign = {kind for kind, _ in trains if kind != DRAWN and tests.keys() - {kind}}
-    leaks = ("kept" if keep_leaked else "dropped") if foreign else "none known"
+    free_of: tuple[str, ...] = ()
     if not keep_leaked:
+        free_of = tuple(sorted(tests))
         trains, dropped = _without_leaks(trains, tests)
         notices.extend(dropped)
     name = ", ".join(source.name for source in sources)
-    return TrainingData(name, _joined(trains), tests, tuple(notices), leaks)
+    return TrainingData(name, _joined(trains), tests, tuple(notices), free_of)
 
 
 def _without_leaks(

@@ -77,7 +77,7 @@ def test_run_leaves_checkpoint_plots_record_and_registered_version(
     assert info.data == {
         "name": "gtsdb=FullIJCNN2013.zip",
         "fingerprint": run.data.train.fingerprint,
-        "leaked_tracks": "none known",
+        "free_of": "gtsdb",
     }
     assert info.metrics == run.metrics
     again = predict_probabilities(model, torch.from_numpy(run.data.tests["gtsdb"].images)).numpy()

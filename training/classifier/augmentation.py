@@ -75,13 +75,22 @@ class Augmentation:
                 ),
                 A.GaussNoise(std_range=(0.01, 0.07), p=0.2),
                 A.ImageCompression(quality_range=(35, 95), p=0.15),
-                # Twigs, poles and stickers.
-                A.CoarseDropout(
-                    num_holes_range=(1, 2),
-                    hole_height_range=(0.08, 0.3),
-                    hole_width_range=(0.08, 0.3),
-                    fill="random_uniform",
-                    p=0.2,
+                A.OneOf(
+                    [
+                        A.CoarseDropout(  # twigs and stickers
+                            num_holes_range=(1, 2),
+                            hole_height_range=(0.08, 0.3),
+                            hole_width_range=(0.08, 0.3),
+                            fill="random_uniform",
+                        ),
+                        A.CoarseDropout(  # poles
+                            num_holes_range=(1, 1),
+                            hole_height_range=(0.9, 1.0),
+                            hole_width_range=(0.08, 0.25),
+                            fill="random_uniform",
+                        ),
+                    ],
+                    p=0.25,
                 ),
             ]
         )

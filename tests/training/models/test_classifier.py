@@ -45,6 +45,21 @@ def test_half_precision_network_takes_uint8(model: SignClassifier, images: Tenso
     assert torch.allclose(logits.float(), expected, atol=0.1)
 
 
+def test_light_and_contrast_of_a_crop_change_little(model: SignClassifier, images: Tensor) -> None:
+    signs = images.float()
+    signs = signs - signs.mean() + 128
+
+    logits, darker = model(signs), model(0.3 * signs + 5)
+
+    assert (logits - darker).abs().max() < 0.2 * logits.std()
+    assert not torch.allclose(model(torch.full_like(signs, 20.0)), logits, atol=1e-3)
+
+
+@pytest.mark.parametrize("value", [0, 17, 255])
+def test_crop_of_one_colour_has_finite_logits(model: SignClassifier, value: int) -> None:
+    assert model(torch.full((1, 48, 48, 3), value, dtype=torch.uint8)).isfinite().all()
+
+
 def test_colour_channels_are_not_interchangeable(model: SignClassifier, images: Tensor) -> None:
     assert not torch.allclose(model(images), model(images.flip(-1)), atol=1e-3)
 

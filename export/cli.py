@@ -18,11 +18,11 @@ def onnx_(
     checkpoint: Annotated[Path, typer.Argument(help="Folder of a checkpoint, as `signs train` printed it.")],
     repository: Annotated[Path, typer.Option(help="Triton model repository.")] = Path("model_repository"),
     data: Annotated[
-        str, typer.Option(help="gtsdb=PATH or gtsrb=PATH: prove parity on its test crops too.", show_default=False)
+        str, typer.Option(help="gtsdb=PATH or gtsrb=PATH: prove parity on its test images, too.", show_default=False)
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
 ) -> None:
-    """Export a classifier to ONNX, compare it with PyTorch and publish it as a new version.
+    """Export a network to ONNX, compare it with PyTorch and publish it as a new version.
 
     Parity is proved on random and extreme images, and with --data on real ones; beyond the tolerance nothing is
     published.
@@ -33,17 +33,11 @@ def onnx_(
     import json
     from dataclasses import asdict
 
-    import numpy as np
-
-    from export.run import export_classifier
+    from export.run import export_checkpoint
+    from export.samples import real_samples
     from training.checkpoint import load_info
-    from training.data.crops import cut_crops
-    from training.data.load import load_data
 
-    size = load_info(checkpoint).input_size[0]
-    nothing = np.empty((0, size, size, 3), np.uint8)
-    samples = cut_crops(load_data(data), "test", size).images if data else nothing
-    manifest = export_classifier(checkpoint, repository, samples)
+    manifest = export_checkpoint(checkpoint, repository, real_samples(load_info(checkpoint), data))
     if as_json:
         typer.echo(json.dumps(asdict(manifest)))
         return

@@ -3,7 +3,7 @@
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
-from export.conversion import INPUT_NAME, OUTPUT_NAME
+from export.conversion import FOUND, INPUT_NAME, OUTPUT_NAME, SCENES
 from export.errors import RepositoryError
 
 LABELS_FILE = "labels.txt"
@@ -21,15 +21,38 @@ def classifier_config(
         max_batch: largest batch that Triton may form out of waiting requests.
         queue_delay_us: how long in microseconds a request may wait for others to join its batch.
     """
+    size = [input_size, input_size, 3]
+    output = pb.ModelOutput(name=OUTPUT_NAME, data_type=pb.TYPE_FP32, dims=[num_classes], label_filename=LABELS_FILE)
+    return _onnx_config(name, INPUT_NAME, size, [output], max_batch, queue_delay_us)
+
+
+def detector_config(
+    name: str, input_size: tuple[int, int], found: int, max_batch: int, queue_delay_us: int = 200
+) -> pb.ModelConfig:
+    """Describes an ONNX detector to Triton.
+
+    Args:
+        name: of the model.
+        input_size: height and width of a scene in pixels.
+        found: signs a scene.
+        max_batch: largest batch that Triton may form out of waiting requests.
+        queue_delay_us: how long in microseconds a request may wait for others to join its batch.
+    """
+    kinds = zip(FOUND, (pb.TYPE_FP32, pb.TYPE_FP32, pb.TYPE_INT32), ([found, 4], [found], [found]), strict=True)
+    outputs = [pb.ModelOutput(name=output, data_type=kind, dims=dims) for output, kind, dims in kinds]
+    return _onnx_config(name, SCENES, [*input_size, 3], outputs, max_batch, queue_delay_us)
+
+
+def _onnx_config(
+    name: str, input_name: str, size: list[int], outputs: list[pb.ModelOutput], max_batch: int, queue_delay_us: int
+) -> pb.ModelConfig:
     config = pb.ModelConfig(
         name=name,
         # Means the same on the official image (its ONNX Runtime backend) and with the local stand-in.
         platform="onnxruntime_onnx",
         max_batch_size=max_batch,
-        input=[pb.ModelInput(name=INPUT_NAME, data_type=pb.TYPE_UINT8, dims=[input_size, input_size, 3])],
-        output=[
-            pb.ModelOutput(name=OUTPUT_NAME, data_type=pb.TYPE_FP32, dims=[num_classes], label_filename=LABELS_FILE)
-        ],
+        input=[pb.ModelInput(name=input_name, data_type=pb.TYPE_UINT8, dims=size)],
+        output=outputs,
         version_policy=pb.ModelVersionPolicy(latest=pb.ModelVersionPolicy.Latest(num_versions=1)),
         # AUTO: on the GPU where the server has one, else on the CPU.
         instance_group=[pb.ModelInstanceGroup(kind=pb.ModelInstanceGroup.KIND_AUTO, count=1)],
@@ -38,9 +61,7 @@ def classifier_config(
     # The first run of a network is slow (memory, kernels): let it happen before the server says it is ready.
     for batch in (1, max_batch):
         warm_up = pb.ModelWarmup(name=f"batch of {batch}", batch_size=batch)
-        warm_up.inputs[INPUT_NAME].CopyFrom(
-            pb.ModelWarmup.Input(data_type=pb.TYPE_UINT8, dims=[input_size, input_size, 3], random_data=True)
-        )
+        warm_up.inputs[input_name].CopyFrom(pb.ModelWarmup.Input(data_type=pb.TYPE_UINT8, dims=size, random_data=True))
         config.model_warmup.append(warm_up)
     return config
 

@@ -2,10 +2,11 @@
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 from pathlib import Path
+from typing import NamedTuple
 
 import onnx
 import torch
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 
 from export.errors import ExportError
 from training.checkpoint import CheckpointInfo
+from training.models import classifier, detector
+from training.models.detector import find_peaks
 
 # The serving image (tritonserver 26.07) carries ONNX Runtime 1.27. Opset 20 and IR 10 are what the exporter of
 # PyTorch writes by itself, and every ONNX Runtime since 1.18 reads them.
@@ -20,29 +23,58 @@ OPSET = 20
 IR_VERSION = 10
 INPUT_NAME = "images"
 OUTPUT_NAME = "probabilities"
+SCENES = "scenes"
+FOUND = ("boxes", "scores", "categories")
 
 
 class WithSoftmax(nn.Module):
     """A classifier whose answers are probabilities: what is served."""
 
-    def __init__(self, classifier: nn.Module) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.classifier = classifier
+        self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
         """Maps uint8 [n, h, w, 3] to float32 [n, classes]; rows sum to one."""
-        probabilities: Tensor = self.classifier(images).softmax(dim=1)
+        probabilities: Tensor = self.network(images).softmax(dim=1)
         return probabilities
 
 
-def convert(model: nn.Module, info: CheckpointInfo, path: Path) -> None:
-    """Writes a classifier as ONNX and checks the file.
+class WithPeaks(nn.Module):
+    """A detector whose answers are boxes, scores and categories: what is served."""
 
-    The graph takes `images`, uint8 [batch, size, size, 3], normalises them itself, and gives `probabilities`,
-    float32 [batch, classes]. Where the model comes from stands in its metadata.
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, scenes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Maps uint8 [n, h, w, 3] to what `training.models.detector.Found` describes."""
+        found = find_peaks(self.network(scenes), scenes.shape[1], scenes.shape[2])
+        return found.boxes, found.scores, found.categories
+
+
+class _Served(NamedTuple):
+    wrapped: Callable[[nn.Module], nn.Module]
+    input: str
+    outputs: tuple[str, ...]
+
+
+_SERVED = {
+    classifier.MODEL_NAME: _Served(WithSoftmax, INPUT_NAME, (OUTPUT_NAME,)),
+    detector.MODEL_NAME: _Served(WithPeaks, SCENES, FOUND),
+}
+
+
+def convert(model: nn.Module, info: CheckpointInfo, path: Path) -> None:
+    """Writes a network as ONNX and checks the file.
+
+    The graph takes bytes, uint8 [batch, height, width, 3], and normalises them itself. A classifier's has the input
+    `images` and gives `probabilities`, float32 [batch, classes]. A detector's has the input `scenes` and gives `boxes`,
+    float32 [batch, 100, 4], `scores`, float32 [batch, 100], and `categories`, int32 [batch, 100]. Where the model comes
+    from stands in its metadata.
 
     Args:
-        model: maps uint8 [n, size, size, 3] to logits.
+        model: what a checkpoint holds.
         info: of the checkpoint the model was loaded from.
         path: of the file to write.
 
@@ -50,16 +82,17 @@ def convert(model: nn.Module, info: CheckpointInfo, path: Path) -> None:
         ExportError: the exporter failed, or its result is not what was asked for.
     """
     example = torch.zeros((2, *info.input_size, 3), dtype=torch.uint8)
+    served = _SERVED[info.model]
     batch = torch.export.Dim("batch", min=1, max=4096)
     try:
         with _quiet():
             program = torch.onnx.export(
-                WithSoftmax(model.eval()),
+                served.wrapped(model.eval()),
                 (example,),
                 dynamo=True,
                 opset_version=OPSET,
-                input_names=[INPUT_NAME],
-                output_names=[OUTPUT_NAME],
+                input_names=[served.input],
+                output_names=list(served.outputs),
                 dynamic_shapes=({0: batch},),
                 external_data=False,
             )

@@ -44,8 +44,8 @@ class Parity:
         return asdict(self)
 
 
-def onnxruntime_predictor(path: Path) -> Predict:
-    """Returns a function that runs an ONNX file in process, on the CPU.
+def open_session(path: Path) -> onnxruntime.InferenceSession:
+    """Loads an ONNX file into ONNX Runtime, on the CPU.
 
     Raises:
         ExportError: ONNX Runtime cannot load the file.
@@ -53,9 +53,14 @@ def onnxruntime_predictor(path: Path) -> Predict:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions have no common base of their own
         raise ExportError(f"ONNX Runtime cannot load {path}: {error}") from error
+
+
+def onnxruntime_predictor(path: Path) -> Predict:
+    """Returns a function that runs an ONNX classifier in process; raises as `open_session` does."""
+    session = open_session(path)
 
     def predict(images: Images) -> Probabilities:
         result: Probabilities = session.run([OUTPUT_NAME], {INPUT_NAME: images})[0]
@@ -88,18 +93,21 @@ def pytorch_predictor(model: nn.Module) -> Predict:
     return lambda images: predict_probabilities(model, torch.from_numpy(images)).numpy()
 
 
-def probe_images(real: Images, seed: int = 0) -> Images:
-    """Returns the real images followed by random and extreme ones: noise, black, white, checkerboard, one colour."""
-    size = real.shape[1]
-    rng = np.random.default_rng(seed)
-    noise = rng.integers(0, 256, (16, size, size, 3), dtype=np.uint8)
-    checker = (np.indices((size, size)).sum(axis=0) % 2 * 255).astype(np.uint8)
+def probe_images(real: Images, noises: int = 16) -> Images:
+    """Returns the real images, [n, h, w, 3], followed by random and extreme ones.
+
+    These are noise, black, white, a checkerboard, one colour.
+    """
+    height, width = real.shape[1:3]
+    size = (height, width, 3)
+    noise = np.random.default_rng(0).integers(0, 256, (noises, *size), dtype=np.uint8)
+    checker = (np.indices((height, width)).sum(axis=0) % 2 * 255).astype(np.uint8)
     extreme = np.stack(
         [
-            np.zeros((size, size, 3), np.uint8),
-            np.full((size, size, 3), 255, np.uint8),
+            np.zeros(size, np.uint8),
+            np.full(size, 255, np.uint8),
             np.repeat(checker[..., None], 3, axis=2),
-            *(np.full((size, size, 3), color, np.uint8) for color in ((255, 0, 0), (0, 255, 0), (0, 0, 255))),
+            *(np.full(size, color, np.uint8) for color in ((255, 0, 0), (0, 255, 0), (0, 0, 255))),
         ]
     )
     return np.concatenate([real, noise, extreme])

@@ -5,13 +5,17 @@ import tempfile
 from pathlib import Path
 
 import onnx
+from torch import nn
 
-from export.config import LABELS_FILE, classifier_config, to_text
+from export import detection_parity
+from export.config import LABELS_FILE, classifier_config, detector_config, to_text
 from export.conversion import IR_VERSION, OPSET, convert
+from export.detection_parity import onnxruntime_detector, pytorch_detector, require_same_signs
 from export.errors import ExportError
 from export.parity import (
     MAX_BATCH,
     Images,
+    Parity,
     onnxruntime_predictor,
     predict_in_batches,
     probe_images,
@@ -19,45 +23,39 @@ from export.parity import (
     require_parity,
 )
 from export.repository import Manifest, publish
-from training.checkpoint import load_checkpoint
-from training.models.classifier import MODEL_NAME
+from training.checkpoint import CheckpointInfo, load_checkpoint
+from training.models import detector
 
-DATATYPES = {onnx.TensorProto.UINT8: "UINT8", onnx.TensorProto.FLOAT: "FP32"}
+DATATYPES = {onnx.TensorProto.UINT8: "UINT8", onnx.TensorProto.FLOAT: "FP32", onnx.TensorProto.INT32: "INT32"}
 
 
-def export_classifier(checkpoint: Path, repository: Path, samples: Images) -> Manifest:
-    """Exports a classifier, proves that it answers as in PyTorch, and publishes it as a new version.
+def export_checkpoint(checkpoint: Path, repository: Path, samples: Images) -> Manifest:
+    """Exports a network, proves that it answers as in PyTorch, and publishes it as a new version.
 
     Args:
-        checkpoint: folder of the checkpoint.
+        checkpoint: folder of the checkpoint, of a classifier or a detector.
         repository: folder of the Triton models.
-        samples: uint8 [n, size, size, 3], real images to prove parity on besides random and extreme ones; n may
-            be 0.
+        samples: uint8 [n, height, width, 3], real images of the network's input size to prove parity on besides
+            random and extreme ones; n may be 0.
 
     Raises:
         ExportError: the model cannot be exported, differs from PyTorch, or cannot be published. Nothing is.
         training.errors.CheckpointError: the checkpoint cannot be read.
     """
-    model, info = load_checkpoint(checkpoint, MODEL_NAME)
+    model, info = load_checkpoint(checkpoint)
+    if samples.shape[1:] != (*info.input_size, 3):
+        raise ExportError(f"samples are {samples.shape[1:]}, the model takes {info.input_size} pixels")
     with tempfile.TemporaryDirectory(prefix="signs-export-") as scratch:
         path = Path(scratch) / "model.onnx"
         convert(model, info, path)
-        if samples.shape[1:] != (*info.input_size, 3):
-            raise ExportError(f"samples are {samples.shape[1:]}, the model takes {info.input_size}")
-        images = probe_images(samples)
-        parity = require_parity(
-            pytorch_predictor(model)(images),
-            predict_in_batches(onnxruntime_predictor(path), images),
-            real=len(samples),
-        )
+        parity = _prove(info, model, path, samples)
         graph = onnx.load(path).graph
         content = path.read_bytes()
-    config = classifier_config(MODEL_NAME, info.input_size[0], len(info.class_names), MAX_BATCH)
     return publish(
         repository,
-        MODEL_NAME,
+        info.model,
         files={"model.onnx": content},
-        shared={"config.pbtxt": to_text(config), LABELS_FILE: "\n".join(info.class_names) + "\n"},
+        shared=_shared_files(info),
         facts={
             "source": {
                 "run_id": info.run_id,
@@ -76,6 +74,25 @@ def export_classifier(checkpoint: Path, repository: Path, samples: Images) -> Ma
             "metrics": info.metrics,
         },
     )
+
+
+def _prove(info: CheckpointInfo, model: nn.Module, path: Path, samples: Images) -> Parity:
+    if info.model == detector.MODEL_NAME:
+        return require_same_signs(pytorch_detector(model), onnxruntime_detector(path), samples)
+    images = probe_images(samples)
+    answers = predict_in_batches(onnxruntime_predictor(path), images)
+    return require_parity(pytorch_predictor(model)(images), answers, real=len(samples))
+
+
+def _shared_files(info: CheckpointInfo) -> dict[str, str]:
+    """Returns what all versions of a model share."""
+    labels = "\n".join(info.class_names) + "\n"
+    height, width = info.input_size
+    if info.model == detector.MODEL_NAME:
+        config = detector_config(info.model, (height, width), detector.FOUND, detection_parity.MAX_BATCH)
+    else:
+        config = classifier_config(info.model, height, len(info.class_names), MAX_BATCH)
+    return {"config.pbtxt": to_text(config), LABELS_FILE: labels}
 
 
 def _describe(value: onnx.ValueInfoProto) -> dict[str, object]:

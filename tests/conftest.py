@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from export.repository import Manifest
-from export.run import export_classifier
+from export.run import export_checkpoint
 from serving.errors import ServingError
 from serving.install import Installation, find_interpreter, find_or_install
 from serving.server import RunningServer, running_server
@@ -62,7 +62,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def manifest(checkpoint: Path, repository: Path, random_crops: npt.NDArray[np.uint8]) -> Manifest:
     """The checkpoint, exported and published as version 1 in `repository`."""
-    return export_classifier(checkpoint, repository, random_crops)
+    return export_checkpoint(checkpoint, repository, random_crops)
 
 
 @pytest.fixture(scope="session")

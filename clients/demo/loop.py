@@ -17,7 +17,7 @@ from clients.demo.report import KIND, write_report
 from clients.errors import ClientError
 from export.parity import onnxruntime_predictor
 from export.repository import Manifest, withdraw
-from export.run import export_classifier
+from export.run import export_checkpoint
 from serving.install import find_or_install
 from serving.server import running_server
 from training.classifier.runs import ClassifierRun, train_classifier
@@ -77,7 +77,7 @@ def run_demo(
     with _stage("train", console, seconds), progress_bars(console) as progress:
         run = train_classifier([dataset], recipe, name, runs, Listener(progress, _teller(console)))
     with _stage("export", console, seconds):
-        manifest = export_classifier(run.checkpoint, repository, run.data.tests[KIND].images)
+        manifest = export_checkpoint(run.checkpoint, repository, run.data.tests[KIND].images)
         console.print(
             f"  {manifest.model} version {manifest.version}: parity with PyTorch on "
             f"{manifest.parity['samples']} images, largest difference {manifest.parity['max_difference']:.1e}",

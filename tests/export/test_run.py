@@ -10,7 +10,7 @@ from export import run as module
 from export.config import from_text
 from export.errors import ExportError, ParityError
 from export.repository import Manifest, load_manifest, verify_files, versions
-from export.run import export_classifier
+from export.run import export_checkpoint
 from training.errors import CheckpointError
 
 Crops = npt.NDArray[np.uint8]
@@ -30,13 +30,13 @@ def test_the_version_says_what_it_is(manifest: Manifest, repository: Path) -> No
 
 
 def test_without_real_samples_parity_is_proved_on_random_and_extreme_images(checkpoint: Path, tmp_path: Path) -> None:
-    manifest = export_classifier(checkpoint, tmp_path, np.empty((0, 48, 48, 3), np.uint8))
+    manifest = export_checkpoint(checkpoint, tmp_path, np.empty((0, 48, 48, 3), np.uint8))
     assert manifest.parity["real_samples"] == 0 and manifest.parity["samples"] > 0
 
 
 def test_samples_of_another_size_are_refused(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="48 pixels square"):
-        export_classifier(checkpoint, tmp_path, np.zeros((1, 32, 32, 3), np.uint8))
+        export_checkpoint(checkpoint, tmp_path, np.zeros((1, 32, 32, 3), np.uint8))
     assert versions(tmp_path, "sign_classifier") == []
 
 
@@ -45,10 +45,10 @@ def test_a_model_that_differs_is_not_published(
 ) -> None:
     monkeypatch.setattr(module, "predict_in_batches", lambda predict, images: 0.99 * predict(images))
     with pytest.raises(ParityError, match="nothing was published"):
-        export_classifier(checkpoint, tmp_path, random_crops)
+        export_checkpoint(checkpoint, tmp_path, random_crops)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="is not a checkpoint"):
-        export_classifier(tmp_path / "nowhere", tmp_path, np.empty((0, 48, 48, 3), np.uint8))
+        export_checkpoint(tmp_path / "nowhere", tmp_path, np.empty((0, 48, 48, 3), np.uint8))

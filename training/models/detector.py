@@ -122,8 +122,10 @@ def find_peaks(maps: Maps, height: int, width: int) -> Found:
         height: of the scenes in pixels; boxes end there.
         width: likewise.
     """
-    heat, categories = maps.heat.sigmoid().max(dim=1, keepdim=True)
-    is_peak = F.max_pool2d(heat, PEAK, stride=1, padding=PEAK // 2) == heat
+    logits, categories = maps.heat.max(dim=1, keepdim=True)
+    # Of logits, as the sigmoids of two sure cells may be the same number.
+    is_peak = F.max_pool2d(logits, PEAK, stride=1, padding=PEAK // 2) == logits
+    heat = logits.sigmoid()
     score = heat * maps.quality.sigmoid().sqrt() * is_peak
     rows, columns = maps.heat.shape[2:]
     device = maps.heat.device

@@ -1,0 +1,133 @@
+"""Tests of the proof that an exported detector finds what the trained one finds."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from export.config import from_text
+from export.detection_parity import (
+    FLOOR,
+    SCORE_TOLERANCE,
+    Answers,
+    compare_signs,
+    onnxruntime_detector,
+    pytorch_detector,
+    require_same_signs,
+)
+from export.errors import ParityError
+from export.repository import verify_files
+from export.run import export_checkpoint
+from training.checkpoint import CheckpointInfo, save_checkpoint
+from training.data.categories import CATEGORY_NAMES
+from training.models.detector import FOUND, MODEL_NAME, SignDetector
+
+HEIGHT, WIDTH = 96, 160
+
+
+@pytest.fixture(scope="module")
+def detector_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of a small detector with random weights, sure enough of what it sees to find something."""
+    torch.manual_seed(3)
+    arguments = {"widths": [8, 8, 16, 16, 16], "neck": 16}
+    model = SignDetector(4, **arguments)  # type: ignore[arg-type]
+    with torch.no_grad():
+        model.answers.weight.mul_(6)
+        model.get_parameter("answers.bias").zero_()
+    info = CheckpointInfo(MODEL_NAME, "centre_net", arguments, list(CATEGORY_NAMES), [HEIGHT, WIDTH], {"name": "none"})
+    folder = tmp_path_factory.mktemp("detector") / "checkpoint"
+    save_checkpoint(folder, model, info)
+    return folder
+
+
+@pytest.fixture
+def scenes() -> npt.NDArray[np.uint8]:
+    blocks = np.random.default_rng(1).integers(0, 256, (6, HEIGHT // 8, WIDTH // 8, 3), dtype=np.uint8)
+    return blocks.repeat(8, axis=1).repeat(8, axis=2)
+
+
+@pytest.fixture
+def answers() -> Answers:
+    rng = np.random.default_rng(0)
+    corners = rng.uniform(0, 500, (2, FOUND, 2)).astype(np.float32)
+    scores = -np.sort(-rng.uniform(0, 1, (2, FOUND)).astype(np.float32), axis=1)
+    return Answers(np.concatenate([corners, corners + 30], axis=2), scores, rng.integers(0, 4, (2, FOUND), np.int32))
+
+
+def test_published_version_finds_what_the_checkpoint_finds(
+    detector_checkpoint: Path, tmp_path: Path, scenes: npt.NDArray[np.uint8]
+) -> None:
+    manifest = export_checkpoint(detector_checkpoint, tmp_path, scenes)
+
+    assert (manifest.model, manifest.version) == (MODEL_NAME, 1)
+    assert manifest.inputs == [{"name": "scenes", "datatype": "UINT8", "shape": [-1, HEIGHT, WIDTH, 3]}]
+    assert manifest.outputs == [
+        {"name": "boxes", "datatype": "FP32", "shape": [-1, FOUND, 4]},
+        {"name": "scores", "datatype": "FP32", "shape": [-1, FOUND]},
+        {"name": "categories", "datatype": "INT32", "shape": [-1, FOUND]},
+    ]
+    assert manifest.parity["real_samples"] == 6 and manifest.parity["disagreements"] == 0
+    assert manifest.parity["max_difference"] <= SCORE_TOLERANCE
+    verify_files(tmp_path / MODEL_NAME / "1", manifest)
+    config = from_text((tmp_path / MODEL_NAME / "config.pbtxt").read_text())
+    assert [output.name for output in config.output] == ["boxes", "scores", "categories"]
+    assert (tmp_path / MODEL_NAME / "labels.txt").read_text().split() == list(CATEGORY_NAMES)
+    detect = onnxruntime_detector(tmp_path / MODEL_NAME / "1" / "model.onnx")
+    assert (detect(scenes).scores > FLOOR).any()  # there is something to agree on
+    whole, alone = detect(scenes), detect(scenes[2:3])
+    np.testing.assert_allclose(whole.boxes[2], alone.boxes[0], atol=1e-3)
+
+
+def test_a_detector_that_differs_is_refused(detector_checkpoint: Path, scenes: npt.NDArray[np.uint8]) -> None:
+    from training.checkpoint import load_checkpoint
+
+    reference = pytorch_detector(load_checkpoint(detector_checkpoint)[0])
+
+    def moved(images: npt.NDArray[np.uint8]) -> Answers:
+        same = reference(images)
+        return replace(same, boxes=same.boxes + 0.1)
+
+    with pytest.raises(ParityError, match=r"boxes by up to 0\.1 pixels .* Nothing was published"):
+        require_same_signs(reference, moved, scenes)
+
+
+def test_equal_answers_agree_and_so_do_those_in_another_order(answers: Answers) -> None:
+    parity, _ = compare_signs(answers, answers)
+    assert (parity.samples, parity.max_difference, parity.max_box_difference, parity.disagreements) == (2, 0, 0, 0)
+
+    swapped = answers.scores.copy()
+    swapped[0, [3, 4]] = answers.scores[0, 3]
+    order = np.arange(FOUND)
+    order[[3, 4]] = order[[4, 3]]
+    first = replace(answers, scores=swapped)
+    second = replace(first, boxes=first.boxes[:, order], categories=first.categories[:, order])
+    assert compare_signs(first, second)[0].disagreements == 0
+
+
+def test_differences_are_found_where_they_are(answers: Answers) -> None:
+    scores = answers.scores.copy()
+    scores[1, 0] += 0.01
+    parity, worst = compare_signs(answers, replace(answers, scores=scores))
+    assert parity.max_difference == pytest.approx(0.01, abs=1e-5) and worst == 1
+
+    categories = answers.categories.copy()
+    categories[0, 0] = (categories[0, 0] + 1) % 4
+    parity, worst = compare_signs(answers, replace(answers, categories=categories))
+    assert parity.disagreements >= 2 and worst == 0
+
+    boxes = answers.boxes.copy()
+    boxes[1, 5] += 40
+    assert compare_signs(answers, replace(answers, boxes=boxes))[0].disagreements >= 2
+
+
+@pytest.mark.parametrize("field", ["scores", "boxes"])
+def test_what_is_no_number_is_never_equal(answers: Answers, field: str) -> None:
+    broken = getattr(answers, field).copy()
+    broken[0, 0] = np.nan
+
+    parity, _ = compare_signs(answers, replace(answers, **{field: broken}))
+
+    assert parity.disagreements or not parity.max_difference <= SCORE_TOLERANCE

@@ -103,7 +103,7 @@ def run_demo(
     except ClientError:
         withdraw(repository, manifest.model, manifest.version)
         raise
-    summary = _summarise(answers, run, manifest, measurement, model_file, folder, seconds)
+    summary = _summarise(answers, run, manifest, measurement, repository, folder, seconds)
     summary["data"]["notices"] = list(run.data.notices)
     summary["backend"] = installation.description
     with _stage("report", console, seconds):
@@ -174,7 +174,7 @@ def _summarise(
     run: ClassifierRun,
     manifest: Manifest,
     measurement: Measurement,
-    model_file: Path,
+    repository: Path,
     folder: Path,
     seconds: dict[str, float],
 ) -> dict[str, Any]:
@@ -185,6 +185,7 @@ def _summarise(
         "name": folder.name,
         "model": manifest.model,
         "version": manifest.version,
+        "repository": str(repository),
         "data": {
             "name": manifest.data["name"],
             "fingerprint": manifest.data["fingerprint"],
@@ -197,7 +198,7 @@ def _summarise(
         "images_per_second": round(measurement.images_per_second, 1),
         "bytes": {
             "weights.safetensors": (run.checkpoint / "weights.safetensors").stat().st_size,
-            "model.onnx": model_file.stat().st_size,
+            "model.onnx": manifest.files["model.onnx"]["size"],
         },
         "report": str(folder / "report.html"),
         "mlflow_run": run.run_id,

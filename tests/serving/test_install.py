@@ -13,6 +13,8 @@ from serving import install as module
 from serving.errors import ServingError
 from serving.install import Installation, find_interpreter, find_or_install, is_installed
 
+SITE = "python/lib/python3.11/site-packages"
+
 
 @pytest.mark.end_to_end
 def test_the_binary_runs_and_is_the_version_it_claims(installation: Installation) -> None:
@@ -29,6 +31,21 @@ def test_the_backend_in_use_is_the_one_of_this_checkout(installation: Installati
     backends = Path(next(a for a in installation.arguments if "backend-dir" in a).partition("=")[2])
     ours = Path(module.__file__).parent / "backends" / "onnxruntime"
     assert (backends / "onnxruntime").resolve() == ours.resolve()
+
+
+@pytest.mark.end_to_end
+def test_its_own_python_decodes_pictures(installation: Installation) -> None:
+    python = Path(installation.environment["PATH"].partition(":")[0]) / "python3"
+    code = "from PIL import Image, features; import numpy, onnxruntime; assert features.check('webp')"
+    result = subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+def test_an_installation_without_its_packages_on_record_does_not_count(whole: Path) -> None:
+    record = json.loads((whole / "installation.json").read_text())
+    del record["packages"]  # as it was before it was written down
+    (whole / "installation.json").write_text(json.dumps(record))
+    assert not is_installed(whole)
 
 
 def test_the_interpreter_has_a_stub_and_its_library() -> None:
@@ -75,10 +92,9 @@ def test_an_unreachable_package_index_leaves_nothing(tmp_path: Path, monkeypatch
 def whole(tmp_path: Path) -> Path:
     """The outline of a whole installation: its record and an empty file for each part."""
     interpreter = {"executable": sys.executable, "version": [3, 11]}
-    record = {"layout": module.LAYOUT, "interpreter": interpreter}
+    record = {"layout": module.LAYOUT, "packages": list(module.PACKAGES), "interpreter": interpreter}
     (tmp_path / "installation.json").write_text(json.dumps(record))
-    site = "python/lib/python3.11/site-packages"
-    for part in (*module.PARTS, f"{site}/numpy", f"{site}/onnxruntime"):
+    for part in (*module.PARTS, f"{SITE}/numpy", f"{SITE}/onnxruntime", f"{SITE}/PIL"):
         (tmp_path / part).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / part).touch()
     return tmp_path
@@ -88,13 +104,21 @@ def test_a_whole_installation_counts(whole: Path) -> None:
     assert is_installed(whole)
 
 
-@pytest.mark.parametrize("part", [*module.PARTS, "python/lib/python3.11/site-packages/numpy", "installation.json"])
+@pytest.mark.parametrize("part", [*module.PARTS, f"{SITE}/numpy", f"{SITE}/PIL", "installation.json"])
 def test_without_any_of_its_parts_it_does_not_count(whole: Path, part: str) -> None:
     (whole / part).unlink()
     assert not is_installed(whole)
 
 
-@pytest.mark.parametrize("change", [{"layout": module.LAYOUT + 1}, {"interpreter": {"executable": "/gone"}}, None])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"layout": module.LAYOUT + 1},
+        {"packages": [package for package in module.PACKAGES if "pillow" not in package]},
+        {"interpreter": {"executable": "/gone"}},
+        None,
+    ],
+)
 def test_a_foreign_or_damaged_record_does_not_count(whole: Path, change: dict[str, object] | None) -> None:
     record = whole / "installation.json"
     record.write_text("{" if change is None else json.dumps(json.loads(record.read_text()) | change))

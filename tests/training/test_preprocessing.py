@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from training.preprocessing import CROP_MARGIN, ImageError, crop, decode, resize
+from training.preprocessing import CROP_MARGIN, SCENE_FILL, ImageError, crop, decode, fit_scene, resize
 
 
 def _encode(image: Image.Image, form: str, **options: Any) -> bytes:
@@ -150,6 +150,74 @@ def test_damaged_bytes_decode_or_are_an_image_error(form: str) -> None:
 def test_decompression_bomb_is_an_image_error(side: int) -> None:
     with pytest.raises(ImageError, match="it is too large"):
         decode(b"P6 %d %d 255\n" % (side, side) + bytes(30))
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"no image", "unknown_format"),
+        (b"P6 20000 20000 255\n", "too_large"),
+        (b"P6 20 20 255\n123", "damaged"),
+    ],
+)
+def test_an_image_error_says_in_a_word_what_is_wrong(data: bytes, reason: str) -> None:
+    with pytest.raises(ImageError) as caught:
+        decode(data)
+
+    assert caught.value.reason == reason
+
+
+def test_a_scene_of_the_right_size_keeps_its_pixels() -> None:
+    fitted = fit_scene(_ramp(120, 80), 80, 120)
+
+    assert (fitted.content, fitted.scale) == ((120, 80), (1.0, 1.0, 1.0, 1.0))
+    assert np.array_equal(fitted.pixels, np.asarray(_ramp(120, 80)))
+
+
+def test_a_smaller_scene_is_not_enlarged_and_the_rest_is_filled() -> None:
+    fitted = fit_scene(_ramp(50, 30), 80, 120)
+
+    assert fitted.pixels.shape == (80, 120, 3) and fitted.pixels.dtype == np.uint8
+    assert np.array_equal(fitted.pixels[:30, :50], np.asarray(_ramp(50, 30)))
+    assert (fitted.pixels[30:] == SCENE_FILL).all() and (fitted.pixels[:, 50:] == SCENE_FILL).all()
+    assert fitted.scale == (1.0, 1.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize(("size", "content"), [((240, 100), (120, 50)), ((120, 160), (60, 80)), ((300, 300), (80, 80))])
+def test_a_larger_scene_is_shrunk_and_keeps_its_shape(size: tuple[int, int], content: tuple[int, int]) -> None:
+    fitted = fit_scene(_ramp(*size), 80, 120)
+
+    assert fitted.content == content
+    across, down = content[0] / size[0], content[1] / size[1]
+    assert fitted.scale == (across, down, across, down)
+    assert (fitted.pixels[content[1] :] == SCENE_FILL).all() and (fitted.pixels[:, content[0] :] == SCENE_FILL).all()
+
+
+@pytest.mark.parametrize("size", [(333, 197), (1999, 1001), (121, 80), (5000, 3), (1, 4000)])
+def test_a_box_scaled_to_the_scene_frames_the_same_part_of_it(size: tuple[int, int]) -> None:
+    image = Image.new("RGB", size, (0, 0, 200))
+    width, height = size
+    box = (width // 4, height // 4, max(width // 4 + 1, width // 2), max(height // 4 + 1, height // 2))
+    image.paste((200, 0, 0), box)
+
+    fitted = fit_scene(image, 80, 120)
+
+    red = (fitted.pixels[..., 0] > 100) & (fitted.pixels[..., 2] < 100)
+    left, top, right, bottom = np.array(box) * fitted.scale
+    assert red.sum() == pytest.approx((right - left) * (bottom - top), rel=0.15, abs=(right - left) + (bottom - top))
+    if red.any():
+        rows, columns = np.nonzero(red)
+        found = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+        assert np.abs(found - [left, top, right, bottom]).max() <= 1
+
+
+def test_shrinking_a_scene_does_not_alias() -> None:
+    stripes = np.zeros((240, 240, 3), dtype=np.uint8)
+    stripes[:, ::2] = 255
+
+    small = fit_scene(Image.fromarray(stripes), 40, 40).pixels
+
+    assert np.abs(small[2:-2, 2:-2].astype(int) - 127).max() <= 8
 
 
 def test_crop_without_margin_and_scale_is_the_box_itself() -> None:

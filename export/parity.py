@@ -69,23 +69,37 @@ def onnxruntime_predictor(path: Path) -> Predict:
     return predict
 
 
-def input_size(path: Path) -> int:
-    """Returns the side in pixels of the square images that an ONNX classifier takes.
+def input_names(path: Path) -> list[str]:
+    """Returns the names of an ONNX file's inputs.
 
     Raises:
-        ExportError: it cannot be read, or takes something else than uint8 [batch, size, size, 3].
+        ExportError: it cannot be read.
     """
+    return [value.name for value in _load_graph(path).input]
+
+
+def input_size(path: Path) -> tuple[int, int]:
+    """Returns height and width in pixels of the images that an ONNX network takes.
+
+    Raises:
+        ExportError: it cannot be read, or takes something else than uint8 [batch, height, width, 3].
+    """
+    (value, *others) = _load_graph(path).input
+    shape = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+    is_image = value.type.tensor_type.elem_type == onnx.TensorProto.UINT8 and len(shape) == 4 and shape[3] == 3
+    if others or not is_image or not shape[1] or not shape[2]:
+        raise ExportError(f"{path} does not take one uint8 [batch, height, width, 3]: give a file of `signs export`")
+    return shape[1], shape[2]
+
+
+def _load_graph(path: Path) -> onnx.GraphProto:
     try:
-        (value,) = onnx.load(path, load_external_data=False).graph.input
-        _, height, width, channels = (dim.dim_value for dim in value.type.tensor_type.shape.dim)
-        is_crop = value.type.tensor_type.elem_type == onnx.TensorProto.UINT8 and height == width and channels == 3
+        graph = onnx.load(path, load_external_data=False).graph
     except Exception as error:  # protobuf's errors have no common base with the others
-        raise ExportError(
-            f"{path} is not an ONNX classifier ({error}): give a file that `signs export` wrote"
-        ) from error
-    if not is_crop or value.name != INPUT_NAME:
-        raise ExportError(f"{path} does not take {INPUT_NAME}, uint8 [batch, size, size, 3]: give a sign classifier")
-    return int(height)
+        raise ExportError(f"{path} is not an ONNX file ({error}): give one that `signs export` wrote") from error
+    if not graph.input:
+        raise ExportError(f"{path} is not an ONNX file of a network: give one that `signs export` wrote")
+    return graph
 
 
 def pytorch_predictor(model: nn.Module) -> Predict:

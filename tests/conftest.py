@@ -14,8 +14,10 @@ from serving.errors import ServingError
 from serving.install import Installation, find_interpreter, find_or_install
 from serving.server import RunningServer, running_server
 from training.checkpoint import CheckpointInfo, save_checkpoint
+from training.data.categories import CATEGORY_NAMES
 from training.data.classes import CLASS_NAMES
 from training.models.classifier import SignClassifier
+from training.models.detector import SignDetector
 
 ROOT = Path(__file__).parents[1]
 
@@ -49,6 +51,25 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )  # spreads the probabilities, so that the most probable class is not a coin toss
     data = {"name": "none", "fingerprint": "0" * 64}
     info = CheckpointInfo("sign_classifier", "small_resnet", {}, list(CLASS_NAMES), [48, 48], data)
+    save_checkpoint(folder, model, info)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def detector_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of a small detector of scenes of 96x160 pixels, with weights that are random but the same each time.
+
+    It is sure enough of what it sees to find something.
+    """
+    torch.manual_seed(3)
+    arguments = {"widths": [8, 8, 16, 16, 16], "neck": 16}
+    model = SignDetector(len(CATEGORY_NAMES), **arguments)  # type: ignore[arg-type]
+    with torch.no_grad():
+        model.answers.weight.mul_(6)
+        model.get_parameter("answers.bias").zero_()
+    data = {"name": "none", "fingerprint": "0" * 64}
+    info = CheckpointInfo("sign_detector", "centre_net", arguments, list(CATEGORY_NAMES), [96, 160], data)
+    folder = tmp_path_factory.mktemp("detector") / "checkpoint"
     save_checkpoint(folder, model, info)
     return folder
 

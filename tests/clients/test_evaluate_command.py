@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from clients.errors import ClientError
 from clients.evaluate import evaluate_model
-from export.errors import ExportError
 from export.repository import Manifest
 from serving.server import RunningServer
 from tests.clients.test_cli import one_line, signs
@@ -112,7 +112,7 @@ def test_wrong_input_is_one_line(checkpoint: Path, data: str, tmp_path: Path) ->
     assert "give either" in one_line(signs("evaluate", "--data", data))
     assert "give either" in one_line(signs("evaluate", str(checkpoint), "--url", "localhost:1", "--data", data))
     assert "no checkpoint, no version" in one_line(signs("evaluate", str(tmp_path / "nowhere"), "--data", data))
-    assert "is not an ONNX classifier" in one_line(signs("evaluate", str(tmp_path / "model.onnx"), "--data", data))
+    assert "is not an ONNX file" in one_line(signs("evaluate", str(tmp_path / "model.onnx"), "--data", data))
     assert "signs serve" in one_line(signs("evaluate", "--url", "127.0.0.1:1", "--data", data))
     assert "there is no data at" in one_line(signs("evaluate", str(checkpoint), "--data", "gtsdb=nowhere"))
     assert signs("evaluate", str(checkpoint), "--data", data, "--split", "all").returncode == 2
@@ -121,7 +121,7 @@ def test_wrong_input_is_one_line(checkpoint: Path, data: str, tmp_path: Path) ->
 def test_onnx_file_of_something_else_is_refused(tmp_path: Path, data: str, tiny_onnx: Callable[[Path], None]) -> None:
     tiny_onnx(tmp_path / "other.onnx")
 
-    with pytest.raises(ExportError, match="does not take images, uint8"):
+    with pytest.raises(ClientError, match="takes x: it is no classifier, detector or recognizer"):
         evaluate_model(tmp_path / "other.onnx", data, "test", None)
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-import torch
 
 from export.config import from_text
 from export.detection_parity import (
@@ -21,26 +20,10 @@ from export.detection_parity import (
 from export.errors import ParityError
 from export.repository import verify_files
 from export.run import export_checkpoint
-from training.checkpoint import CheckpointInfo, save_checkpoint
 from training.data.categories import CATEGORY_NAMES
-from training.models.detector import FOUND, MODEL_NAME, SignDetector
+from training.models.detector import FOUND, MODEL_NAME
 
-HEIGHT, WIDTH = 96, 160
-
-
-@pytest.fixture(scope="module")
-def detector_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint of a small detector with random weights, sure enough of what it sees to find something."""
-    torch.manual_seed(3)
-    arguments = {"widths": [8, 8, 16, 16, 16], "neck": 16}
-    model = SignDetector(4, **arguments)  # type: ignore[arg-type]
-    with torch.no_grad():
-        model.answers.weight.mul_(6)
-        model.get_parameter("answers.bias").zero_()
-    info = CheckpointInfo(MODEL_NAME, "centre_net", arguments, list(CATEGORY_NAMES), [HEIGHT, WIDTH], {"name": "none"})
-    folder = tmp_path_factory.mktemp("detector") / "checkpoint"
-    save_checkpoint(folder, model, info)
-    return folder
+HEIGHT, WIDTH = 96, 160  # of the detector in tests/conftest.py
 
 
 @pytest.fixture

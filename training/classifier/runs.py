@@ -108,6 +108,19 @@ def resume_classifier(
     return _carry_out(run, open_sources(found.specs))
 
 
+def hold_out(data: TrainingData, share: float, seed: int) -> npt.NDArray[np.int64]:
+    """Returns the indices of the training crops to hold out: photographs where there are any.
+
+    How a network does on drawings says little, and a temperature for them is none for photographs.
+    """
+    if not share:
+        return np.empty(0, np.int64)
+    candidates = np.flatnonzero(~data.is_drawn)
+    if not len(candidates):
+        candidates = np.arange(len(data.train))
+    return candidates[holdout_indices(data.train.select(candidates), share, seed)]
+
+
 def cross_validate(fit: Callable[[str, Crops], nn.Module], crops: Crops, folds: int, seed: int) -> Tensor:
     """Trains on all folds but one and answers for that one, for each fold.
 
@@ -148,7 +161,7 @@ def _carry_out(run: Run, sources: Sequence[Dataset | Drawings]) -> ClassifierRun
     recipe = replace(recipe, config=recipe.config.suited_to(len(data.train)))
     with run.recorded(recipe, data.facts()) as run_id:
         info = replace(info, data=data.facts(), run_id=run_id, git_commit=git_commit())
-        model, metrics = _fit_all(run, recipe, info, data.train)
+        model, metrics = _fit_all(run, recipe, info, data)
         return _judge(run, model, data, info, metrics)
 
 
@@ -171,9 +184,11 @@ def _judge(
     return ClassifierRun(run.folder, info.run_id, version, model, data, probabilities, evaluations, metrics)
 
 
-def _fit_all(run: Run, recipe: Recipe, info: CheckpointInfo, crops: Crops) -> tuple[SignClassifier, dict[str, float]]:
+def _fit_all(
+    run: Run, recipe: Recipe, info: CheckpointInfo, data: TrainingData
+) -> tuple[SignClassifier, dict[str, float]]:
     """Returns the calibrated network, and what cross-validation and hold-out have measured."""
-    config = recipe.config
+    crops, config = data.train, recipe.config
     metrics: dict[str, float] = {}
     unseen: tuple[Tensor, npt.NDArray[np.int64]] | None = None  # logits and labels nobody has learned from
 
@@ -187,7 +202,7 @@ def _fit_all(run: Run, recipe: Recipe, info: CheckpointInfo, crops: Crops) -> tu
         )
         metrics["cross_validated_accuracy"] = _accuracy(logits, crops.class_ids)
         unseen = logits, crops.class_ids
-    held = holdout_indices(crops, recipe.holdout, config.seed) if recipe.holdout else np.empty(0, np.int64)
+    held = hold_out(data, recipe.holdout, config.seed)
     trained: Trained | None = None
     if len(held):
         validation = crops.select(held)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from training.data.crops import Crops, cut_crops
 from training.data.leakage import leaked_tracks
@@ -38,6 +39,7 @@ class TrainingData:
         train: all training crops.
         tests: the test crops of each data set that has some, by its kind.
         notices: what a person should know, a sentence each.
+        is_drawn: bool [n], which of the training crops are drawings.
         free_of: kinds of data sets whose test signs, those at hand, have been taken out of the training crops.
     """
 
@@ -46,6 +48,7 @@ class TrainingData:
     tests: dict[str, Crops]
     notices: tuple[str, ...]
     free_of: tuple[str, ...]
+    is_drawn: npt.NDArray[np.bool_]
 
     def facts(self) -> dict[str, str]:
         """Returns what a checkpoint is to remember of the data."""
@@ -115,7 +118,8 @@ def gather_crops(
         trains, dropped = _without_leaks(trains, tests)
         notices.extend(dropped)
     name = ", ".join(source.name for source in sources)
-    return TrainingData(name, _joined(trains), tests, tuple(notices), free_of)
+    is_drawn = np.concatenate([np.full(len(crops), kind == DRAWN) for kind, crops in trains])
+    return TrainingData(name, _joined(trains), tests, tuple(notices), free_of, is_drawn)
 
 
 def _without_leaks(

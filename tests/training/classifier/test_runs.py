@@ -13,14 +13,22 @@ from safetensors.torch import save_file
 
 from tests.training.tiny_gtsdb import TinyGtsdb
 from training.checkpoint import load_checkpoint
-from training.classifier.runs import INPUT_SIZE, ClassifierRun, cross_validate, resume_classifier, train_classifier
+from training.classifier.runs import (
+    INPUT_SIZE,
+    ClassifierRun,
+    cross_validate,
+    hold_out,
+    resume_classifier,
+    train_classifier,
+)
 from training.data.classes import CLASS_NAMES
 from training.data.crops import Crops
-from training.data.gather import open_sources
+from training.data.gather import Drawings, gather_crops, open_sources
 from training.data.gtsdb import load_gtsdb
 from training.data.records import Dataset
 from training.errors import CheckpointError, DataError, TrainingError
 from training.models.classifier import MODEL_NAME, SignClassifier, predict_probabilities
+from training.progress import silent
 from training.recipe import Recipe, TrainingConfig
 from training.runs import Listener
 from training.tracking import EXPERIMENT
@@ -359,3 +367,14 @@ def test_curve_reports_are_json(gtsdb: TinyGtsdb, runs: Path) -> None:
 
     (report,) = json.loads((run.folder / "plots" / "curves.json").read_text())["train"]
     assert EpochReport(**report).epoch == 1
+
+
+def test_only_photographs_are_held_out_where_there_are_any(gtsdb: TinyGtsdb) -> None:
+    mixed = gather_crops([Drawings(86), load_gtsdb(gtsdb.folder)], 48, 0, False, silent)
+    drawn = gather_crops([Drawings(86)], 48, 0, False, silent)
+
+    held = hold_out(mixed, 0.5, seed=0)
+
+    assert len(held) and not mixed.is_drawn[held].any()
+    assert len(hold_out(drawn, 0.5, seed=0)) == 43
+    assert len(hold_out(mixed, 0, seed=0)) == 0

@@ -107,6 +107,12 @@ def test_gtsrb_alone_loses_no_track(gtsrb: Dataset) -> None:
     assert (len(data.train), data.tests, data.free_of) == (6, {}, ())
 
 
+def test_it_is_known_which_crops_are_drawn(gtsdb: Dataset) -> None:
+    data = gather_crops([Drawings(5), gtsdb], SIZE, 0, False, silent)
+
+    assert data.is_drawn.tolist() == [True] * 5 + [False]
+
+
 def test_drawings_are_learned_from_and_never_judged_on(gtsdb: Dataset) -> None:
     data = gather_crops([gtsdb, Drawings(43)], SIZE, 0, False, silent)
 

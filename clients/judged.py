@@ -1,0 +1,180 @@
+"""What `signs evaluate` judges: a network in PyTorch, an ONNX file in ONNX Runtime, or a model on a server."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from clients.client import SignClient
+from clients.connection import Connection, Protocol
+from clients.errors import ClientError, UnknownModelError
+
+CLASSIFIER, DETECTOR, RECOGNIZER = "sign_classifier", "sign_detector", "sign_recognizer"
+KIND_OF_INPUT = {"images": CLASSIFIER, "scenes": DETECTOR, "image": RECOGNIZER}
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A model that is ready to answer.
+
+    Attributes:
+        backend: who answers: pytorch, onnxruntime, triton_grpc or triton_http.
+        run: maps uint8 [n, height, width, 3] to probabilities [n, classes], or of a detector to boxes, scores and
+            categories; see `training.models.detector.Found`.
+        size: height and width of the input in pixels.
+        trained_on: what is known of its training data.
+    """
+
+    backend: str
+    run: Callable[[Pixels], Any]
+    size: tuple[int, int]
+    trained_on: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A model, wherever it is.
+
+    Attributes:
+        path: a checkpoint, a version's folder or an ONNX file; None for a server's model.
+        url: host:port of the server.
+        protocol: "grpc" or "http".
+        name: of the server's model.
+        version: of the server's model; the server's choice where it is empty.
+    """
+
+    path: Path | None
+    url: str = ""
+    protocol: Protocol = "grpc"
+    name: str = CLASSIFIER
+    version: str = ""
+
+    def kind(self) -> str:
+        """Returns what it is: CLASSIFIER, DETECTOR or RECOGNIZER.
+
+        Raises:
+            ClientError: it is none of them, or not there.
+        """
+        if self.path is None:
+            config = _config(self.url, self.protocol, self.name, self.version)
+            inputs = [str(entry["name"]) for entry in config["input"]]
+        elif _is_checkpoint(self.path):
+            from training.checkpoint import load_info
+
+            return load_info(self.path).model
+        else:
+            from export.parity import input_names
+
+            inputs = input_names(_onnx_file(self.path))
+        if len(inputs) != 1 or inputs[0] not in KIND_OF_INPUT:
+            whose = self.path or f"{self.name} at {self.url}"
+            raise ClientError(f"{whose} takes {', '.join(inputs)}: it is no classifier, detector or recognizer of ours")
+        return KIND_OF_INPUT[inputs[0]]
+
+    def open_classifier(self) -> Opened:
+        """Opens a classifier.
+
+        Raises:
+            ClientError: the server cannot be reached.
+            export.errors.ExportError, training.errors.CheckpointError: the file cannot be used.
+        """
+        if self.path is None:
+            client = SignClient(self.url, self.protocol, self.name, self.version)
+            size = (client.input_size, client.input_size)
+            return Opened(f"triton_{self.protocol}", client.probabilities, size, {})
+        if _is_checkpoint(self.path):
+            from export.parity import pytorch_predictor
+            from training.checkpoint import load_checkpoint
+
+            network, info = load_checkpoint(self.path, CLASSIFIER)
+            return Opened("pytorch", pytorch_predictor(network), (info.input_size[0], info.input_size[1]), info.data)
+        from export.parity import input_size, onnxruntime_predictor
+
+        path = _onnx_file(self.path)
+        size = input_size(path)  # first: it says more clearly than ONNX Runtime what a wrong file is
+        return Opened("onnxruntime", onnxruntime_predictor(path), size, _trained_on(path))
+
+    def open_detector(self) -> Opened:
+        """Opens a detector; errors are those of `open_classifier`."""
+        from export import detection_parity as parity
+
+        def as_tuple(detect: Callable[[Pixels], parity.Answers]) -> Callable[[Pixels], Any]:
+            def run(scenes: Pixels) -> Any:
+                answers = detect(scenes)
+                return answers.boxes, answers.scores, answers.categories
+
+            return run
+
+        if self.path is None:
+            return self._served_detector()
+        if _is_checkpoint(self.path):
+            from training.checkpoint import load_checkpoint
+
+            network, info = load_checkpoint(self.path, DETECTOR)
+            size = (info.input_size[0], info.input_size[1])
+            return Opened("pytorch", as_tuple(parity.pytorch_detector(network)), size, info.data)
+        from export.parity import input_size
+
+        path = _onnx_file(self.path)
+        size = input_size(path)
+        return Opened("onnxruntime", as_tuple(parity.onnxruntime_detector(path)), size, _trained_on(path))
+
+    def _served_detector(self) -> Opened:
+        connection = Connection(self.url, self.protocol, timeout=60.0)
+        (described,) = connection.model_config(self.name, self.version)["input"]
+        height, width = (int(side) for side in described["dims"][:2])
+        names = ("boxes", "scores", "categories")
+
+        def run(scenes: Pixels) -> Any:
+            inputs = [connection.tensor(described["name"], scenes, "UINT8")]
+            outputs = [connection.output(name) for name in names]
+            answer = connection.infer(self.name, self.version, inputs, outputs)
+            return tuple(answer.as_numpy(name) for name in names)
+
+        return Opened(f"triton_{self.protocol}", run, (height, width), {})
+
+
+def usual_model(url: str, protocol: Protocol, kind: str) -> str:
+    """Returns the model that a server is asked about data of a kind where nobody names one.
+
+    Raises:
+        ClientError: the server cannot be reached.
+    """
+    if kind == "gtsdb":
+        try:
+            _config(url, protocol, RECOGNIZER, "")
+            return RECOGNIZER
+        except UnknownModelError:
+            pass
+    return CLASSIFIER
+
+
+def _config(url: str, protocol: Protocol, name: str, version: str) -> dict[str, Any]:
+    connection = Connection(url, protocol, timeout=60.0)
+    try:
+        return connection.model_config(name, version)
+    finally:
+        connection.close()
+
+
+def _is_checkpoint(path: Path) -> bool:
+    return (path / "model.json").is_file()
+
+
+def _onnx_file(path: Path) -> Path:
+    file = path / "model.onnx" if path.is_dir() else path
+    if file.suffix != ".onnx" or not file.is_file():
+        raise ClientError(f"{path} is no checkpoint, no version with a model.onnx and no .onnx file: check the path")
+    return file
+
+
+def _trained_on(path: Path) -> dict[str, str]:
+    manifest = path.with_name("manifest.json")
+    data: dict[str, str] = json.loads(manifest.read_text()).get("data", {}) if manifest.is_file() else {}
+    return data

@@ -11,6 +11,7 @@ from clients.errors import ClientError
 from clients.evaluate import evaluate
 from clients.predict import predict
 from export import cli as export_cli
+from export import repository_cli
 from export.errors import ExportError
 from serving.cli import serve
 from serving.errors import ServingError
@@ -32,6 +33,7 @@ app.command()(demo)
 app.add_typer(data_cli.app, name="data")
 app.add_typer(training_cli.app, name="train")
 app.add_typer(export_cli.app, name="export")
+app.add_typer(repository_cli.app, name="repository")
 app.command()(evaluate)
 app.command()(serve)
 app.command()(predict)

@@ -14,6 +14,11 @@ def serve(
     metrics_port: Annotated[int, typer.Option(min=1, max=65535)] = 8002,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is all of them.")] = "127.0.0.1",
     home: Annotated[Path, typer.Option(help="Where tritonserver is, or is to be installed.")] = Path(".tritonserver"),
+    public_key: Annotated[
+        Path | None,
+        typer.Option(help="PEM file: serve only what its private half has signed.", show_default=False),
+    ] = None,
+    no_verify: Annotated[bool, typer.Option("--no-verify", help="Start without looking at the checksums.")] = False,
     log: Annotated[
         Path | None,
         typer.Option(help="File that takes the server's own log; runs/tritonserver-PORT.log without it."),
@@ -21,26 +26,34 @@ def serve(
 ) -> None:
     """Serve the model repository with tritonserver until Ctrl-C.
 
-    A tritonserver on the PATH is used where there is one; otherwise one is installed from PyPI, once.
+    A tritonserver on the PATH is used where there is one; otherwise one is installed from PyPI, once. Every version
+    that is to be served must fit its manifest.
+
+    \b
+    signs serve
+    signs serve --repository served --public-key release.pub
     """
     from rich.console import Console
 
     from serving.errors import ServingError
     from serving.install import find_or_install
-    from serving.server import Ports, reason_in_log, running_server
+    from serving.server import Ports, reason_in_log, running_server, served_versions
 
     console = Console()
+    if public_key is not None and no_verify:
+        raise ServingError("--public-key asks for a check and --no-verify for none: give one of them")
+    if not no_verify:
+        from export.repository.verification import check_served
+
+        for notice in check_served(repository, public_key):
+            console.print(f"note: {notice}", highlight=False, soft_wrap=True)
     log = log or Path(f"runs/tritonserver-{http_port}.log")
     installation = find_or_install(home, lambda what: console.print(f"[dim]{what} ...[/dim]"))
     ports = Ports(http_port, grpc_port, metrics_port)
     with running_server(installation, repository, log, ports, host) as server:
         console.print(f"[bold]{installation.description}[/bold] serves {repository}", soft_wrap=True)
-        for model in sorted(repository.glob("*/config.pbtxt")):
-            numbers = sorted(
-                int(entry.name) for entry in model.parent.iterdir() if entry.is_dir() and entry.name.isdigit()
-            )
-            if numbers:
-                console.print(f"  {model.parent.name}, version {numbers[-1]} of {len(numbers)}", highlight=False)
+        for model, version in served_versions(server):
+            console.print(f"  {model}, version {version}", highlight=False)
         console.print(
             f"  gRPC     {server.grpc_url}\n  HTTP     http://{server.http_url}\n"
             f"  metrics  {server.metrics_url}\n  log      {log}\n"

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import json
 import os
 import signal
 import socket
@@ -136,6 +137,14 @@ def running_server(
         yield server
     finally:
         stop(process)
+
+
+def served_versions(server: RunningServer) -> list[tuple[str, str]]:
+    """Returns name and version of each model that a server has ready, as it says itself."""
+    url = f"http://{server.http_url}/v2/repository/index"
+    request = urllib.request.Request(url, data=b'{"ready": true}', method="POST")
+    with urllib.request.urlopen(request, timeout=10) as response:
+        return [(entry["name"], entry["version"]) for entry in json.load(response)]
 
 
 def stop(process: "subprocess.Popen[bytes]") -> None:

@@ -17,6 +17,7 @@ from clients.demo.report import KIND, write_report
 from clients.errors import ClientError
 from export.parity import onnxruntime_predictor
 from export.repository import Manifest, withdraw
+from export.repository.pull import pull
 from export.run import export_checkpoint
 from serving.install import find_or_install
 from serving.server import running_server
@@ -87,7 +88,9 @@ def run_demo(
     with _stage("serve", console, seconds):
         model_file = repository / manifest.model / str(manifest.version) / "model.onnx"
         in_process = onnxruntime_predictor(model_file)(run.data.tests[KIND].images)
-        with running_server(installation, repository, folder / "tritonserver.log") as server:
+        # Of this version alone: in the repository another one may be promoted, and it is that one that is served.
+        pull(repository, folder / "served", {manifest.model: [manifest.version]})
+        with running_server(installation, folder / "served", folder / "tritonserver.log") as server:
             console.print(
                 f"  ready on {server.grpc_url} (gRPC) and {server.http_url} (HTTP)", highlight=False, soft_wrap=True
             )

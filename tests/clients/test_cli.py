@@ -32,6 +32,8 @@ def signs(*arguments: str, cwd: Path | None = None) -> "subprocess.CompletedProc
         ["evaluate"],
         ["export"],
         ["export", "onnx"],
+        ["repository"],
+        ["repository", "pull"],
         ["serve"],
         ["predict"],
     ],

@@ -148,7 +148,7 @@ def servers(workspace: Path) -> list[int]:
             line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
         except OSError:
             continue
-        if "tritonserver" in line.split(" ")[0] and f"{workspace}/runs/model_repository " in line:
+        if "tritonserver" in line.split(" ")[0] and f"--model-repository={workspace}/runs/" in line:
             found.append(int(process.name))
     return found
 

@@ -1,0 +1,67 @@
+"""How two versions differ: what they are, where they come from, how good they are."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from export.repository.manifest import Manifest
+from export.repository.promotion import require_version
+from export.repository.publishing import load_manifest
+from export.repository.store import Store, open_store
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One fact of two versions; `delta` is the second less the first where both are numbers."""
+
+    name: str
+    first: Any
+    second: Any
+    delta: float | None = None
+
+
+def compare_versions(repository: str | Path | Store, model: str, first: int, second: int) -> list[Difference]:
+    """Returns the facts of two versions side by side: all figures, and of the rest what differs.
+
+    Args:
+        repository: folder or address of all models.
+        model: name of the model.
+        first: number of a version.
+        second: number of another.
+
+    Raises:
+        RepositoryError: one is not there, or has no manifest.
+    """
+    store = open_store(repository)
+    facts = []
+    for version in (first, second):
+        require_version(store, model, version)
+        facts.append(_facts(load_manifest(store, model, version)))
+    left, right = facts
+    rows = []
+    for name in dict.fromkeys((*left, *right)):
+        a, b = left.get(name), right.get(name)
+        delta = b - a if _is_number(a) and _is_number(b) else None
+        if a != b or (delta is not None and name.startswith(("metrics.", "parity."))):
+            rows.append(Difference(name, a, b, delta))
+    return rows
+
+
+def _facts(manifest: Manifest) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "created": manifest.created,
+        "size": manifest.size,
+        "precision": manifest.precision,
+        "opset": manifest.opset,
+        "ir_version": manifest.ir_version,
+        "inputs": manifest.inputs,
+        "outputs": manifest.outputs,
+    }
+    groups = ("source", "data", "origin", "parity", "metrics")
+    facts |= {f"{group}.{name}": value for group in groups for name, value in getattr(manifest, group).items()}
+    facts |= {f"files.{name}": entry["sha256"] for name, entry in manifest.files.items()}
+    return facts
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)

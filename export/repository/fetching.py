@@ -1,0 +1,48 @@
+"""Brings one version to this machine and believes nothing before it is checked."""
+
+from pathlib import Path
+
+from export.errors import RepositoryError
+from export.repository.manifest import MANIFEST, SIGNATURE, Manifest
+from export.repository.promotion import require_version
+from export.repository.store import Store, counting
+from export.repository.verification import check_folder
+from training.progress import ProgressCallback
+
+
+def fetch_version(
+    store: Store, model: str, version: int, target: Path, public_key: Path | None, progress: ProgressCallback
+) -> Manifest:
+    """Copies what the manifest of a version names, the manifest and the signature; nothing else comes along.
+
+    Args:
+        store: repository it is in.
+        model: name of the model.
+        version: its number.
+        target: folder to make.
+        public_key: the version must be signed with it.
+        progress: shows how much is done.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        RepositoryError: the version is not there, has no manifest, is damaged or not signed so.
+        OSError: the target cannot be written.
+    """
+    manifest = require_version(store, model, version)
+    where = f"{store.name}/{model}/{version}"
+    if manifest is None:
+        raise RepositoryError(
+            f"{where} has no {MANIFEST}, so nothing can be checked: `signs repository publish {where}` gives it one"
+        )
+    present = store.files(model, version)
+    # What is missing is found below.
+    names = [name for name in (MANIFEST, SIGNATURE, *manifest.files) if name in present]
+    advance = counting(progress, f"fetching {model} {version}", sum(present[name] for name in names))
+    target.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        store.fetch(f"{model}/{version}/{name}", target / name, advance)
+    for problem in check_folder(target, model, version, public_key).problems:
+        raise RepositoryError(f"{problem.replace(str(target), where)}: publish the version again")
+    return manifest

@@ -1,0 +1,217 @@
+"""A repository in a folder: versions appear in one rename, one writer at a time holds a lock."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from export.errors import RepositoryError
+from export.repository.manifest import version_number
+from export.repository.store import Advance
+from training.progress import ProgressCallback, silent
+
+LAST_VERSION = ".last-version"  # the highest number ever given out
+LOCK = ".lock"
+STAGING = ".staging-"
+
+
+class LocalStore:
+    """A repository in a folder of this machine."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.name = str(root)
+
+    def models(self) -> list[str]:
+        """Returns the names of all models, sorted."""
+        if not self.root.is_dir():
+            raise RepositoryError(f"there is no repository at {self.root}: check the path, or publish something first")
+        folders = (entry for entry in self.root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+        return sorted(entry.name for entry in folders if (entry / "config.pbtxt").exists() or self.versions(entry.name))
+
+    def versions(self, model: str) -> list[int]:
+        """Returns the numbers of a model's versions, oldest first."""
+        folder = self.root / model
+        if not folder.is_dir():
+            return []
+        numbers = (version_number(entry.name) for entry in folder.iterdir() if entry.is_dir())
+        return sorted(number for number in numbers if number is not None)
+
+    def files(self, model: str, version: int) -> dict[str, int]:
+        """Returns the size in bytes of everything in the folder of a version."""
+        folder = self.root / model / str(version)
+        paths = (path for path in folder.rglob("*") if not path.is_dir())
+        return {path.relative_to(folder).as_posix(): path.lstat().st_size for path in sorted(paths)}
+
+    def shared_files(self, model: str) -> list[str]:
+        """Returns the names of the files that lie beside the versions."""
+        folder = self.root / model
+        return sorted(entry.name for entry in folder.iterdir() if entry.is_file()) if folder.is_dir() else []
+
+    def read(self, path: str) -> bytes:
+        """Returns the content of a file."""
+        return (self.root / path).read_bytes()
+
+    def replace(self, path: str, content: bytes) -> None:
+        """Writes a file in one rename; leaves it alone where nothing changes."""
+        target = self.root / path
+        if target.exists() and target.read_bytes() == content:
+            return  # a server that polls would reload the model for a new time stamp
+        with _new_file(target, content) as staged:
+            staged.replace(target)
+        sync_folder(target.parent)
+
+    def create(self, path: str, content: bytes) -> None:
+        """Writes a file that must be new, in one rename; under the lock."""
+        if (self.root / path).exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+        self.replace(path, content)
+
+    def fetch(self, path: str, target: Path, advance: Advance) -> None:
+        """Copies a file to another place."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with (self.root / path).open("rb") as source, target.open("wb") as copy:
+            while piece := source.read(1 << 20):
+                copy.write(piece)
+                advance(len(piece))
+            copy.flush()
+            sync(copy.fileno())
+
+    @contextlib.contextmanager
+    def folder(self, model: str, version: int, progress: ProgressCallback = silent) -> Iterator[Path]:
+        """Gives the folder of a version itself."""
+        yield self.root / model / str(version)
+
+    @contextlib.contextmanager
+    def staging(self, model: str) -> Iterator[Path]:
+        """Gives an empty folder on the same file system."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        parent = staging_parent(self.root)
+        if parent is None:
+            parent = self.root / model
+            parent.mkdir(exist_ok=True)
+        staged = Path(tempfile.mkdtemp(prefix=staging_prefix(self.root), dir=parent))
+        try:
+            staged.chmod(0o755)  # mkdtemp keeps others out, but the server may run as another user
+            yield staged
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other writers out; the kernel opens the lock when its holder dies, however it dies."""
+        with (self.root / LOCK).open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def claim(self, model: str, number: int | None) -> int:
+        """Takes a number; under the lock."""
+        folder = self.root / model
+        taken = [0]
+        if folder.is_dir():
+            taken += [version_number(entry.name) or 0 for entry in folder.iterdir()]
+            with contextlib.suppress(FileNotFoundError, ValueError):
+                taken.append(int((folder / LAST_VERSION).read_text()))
+        last = max(taken)
+        if number is not None and number <= last:
+            raise RepositoryError(f"{self.name} has given out the numbers of {model} up to {last}: give a higher one")
+        version = number or last + 1
+        if folder.is_dir():
+            # Spent before it is used: a version that is removed later does not give its number to another.
+            self.replace(f"{model}/{LAST_VERSION}", f"{version}\n".encode())
+        return version
+
+    def commit(
+        self, staged: Path, model: str, version: int, shared: dict[str, bytes], progress: ProgressCallback = silent
+    ) -> None:
+        """Moves a prepared folder into place, for a new model together with the files beside it."""
+        folder = self.root / model
+        for path in (*staged.rglob("*/"), staged):
+            sync_folder(path)
+        if folder.is_dir():
+            staged.rename(folder / str(version))
+            sync_folder(folder)
+            return
+        # A server that polls must not find a model without a configuration, or without a version.
+        with self.staging(model) as whole:
+            for name, content in {**shared, LAST_VERSION: f"{version}\n".encode()}.items():
+                write(whole / name, content)
+            staged.rename(whole / str(version))
+            sync_folder(whole)
+            whole.rename(folder)
+        sync_folder(self.root)
+
+    def remove(self, model: str, version: int) -> None:
+        """Takes a version away in one rename, then deletes it."""
+        with self.staging(model) as grave:
+            (self.root / model / str(version)).rename(grave / str(version))
+
+    def sweep(self, model: str, older_than_s: float) -> list[str]:
+        """Removes staging folders and files that nobody has touched for a time."""
+        swept = []
+        beside = staging_parent(self.root)
+        leftovers = [*(self.root / model).glob(f"{STAGING}*")]
+        leftovers += beside.glob(f"{staging_prefix(self.root)}*") if beside else []
+        for path in sorted(leftovers):
+            if time.time() - path.lstat().st_mtime >= older_than_s:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                swept.append(str(path))
+        return swept
+
+
+def staging_parent(root: Path) -> Path | None:
+    """Returns the folder that holds a repository, None where nothing can be renamed from there into it.
+
+    Inside, a server that polls would take a staging folder for a model, or reload the model it lies in.
+    """
+    root = root.resolve()
+    parent = next(path for path in root.parents if path.exists())
+    same_device = not root.exists() or parent.stat().st_dev == root.stat().st_dev
+    return parent if same_device and os.access(parent, os.W_OK | os.X_OK) else None
+
+
+def staging_prefix(root: Path) -> str:
+    """Returns how the names of a repository's staging folders begin."""
+    return f"{STAGING}{root.resolve().name}-"
+
+
+def write(path: Path, content: bytes) -> None:
+    """Writes a file through to the disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        sync(file.fileno())
+
+
+def sync(descriptor: int) -> None:
+    """Waits until an open file or folder is on the disk."""
+    os.fsync(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Waits until the names in a folder are on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        sync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _new_file(target: Path, content: bytes) -> Iterator[Path]:
+    """Gives a file with this content beside `target`; what is left of it goes with the block."""
+    descriptor, name = tempfile.mkstemp(prefix=STAGING, dir=target.parent)
+    os.close(descriptor)
+    staged = Path(name)
+    try:
+        staged.chmod(0o644)
+        write(staged, content)
+        yield staged
+    finally:
+        staged.unlink(missing_ok=True)

@@ -1,0 +1,163 @@
+"""manifest.json: what a version is, where it comes from, and the sha256 of each of its files."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from export.errors import RepositoryError
+
+MANIFEST = "manifest.json"
+SIGNATURE = "model.sig"  # the name that OpenSSF model signing gives it
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a version is and where it comes from; stands beside the model file, and Triton ignores it.
+
+    Attributes:
+        model: its name in the repository.
+        version: its number.
+        files: for each file of the version, `sha256` and `size` in bytes.
+        source: MLflow run, git commit and checkpoint the weights come from.
+        data: name and fingerprint of the training data.
+        opset: of the ONNX graph; 0 for a model that is none.
+        ir_version: of the ONNX file; 0 for a model that is none.
+        precision: of the weights.
+        inputs: name, datatype and shape of each; -1 is any.
+        outputs: likewise.
+        parity: how far the exported model is from the trained one.
+        metrics: evaluation figures by name.
+        created: time of publishing, ISO 8601, UTC.
+        origin: where a copy was taken from: `repository`, `version` and `manifest_sha256` (empty where there was
+            none), and the `origin` that version had itself; {} for a version that was exported into this repository.
+    """
+
+    model: str
+    version: int
+    files: dict[str, dict[str, Any]]
+    source: dict[str, str] = field(default_factory=dict)
+    data: dict[str, str] = field(default_factory=dict)
+    opset: int = 0
+    ir_version: int = 0
+    precision: str = ""
+    inputs: list[dict[str, Any]] = field(default_factory=list)
+    outputs: list[dict[str, Any]] = field(default_factory=list)
+    parity: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    origin: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files together."""
+        return sum(entry["size"] for entry in self.files.values())
+
+    def to_bytes(self) -> bytes:
+        """Returns the content of manifest.json."""
+        return (json.dumps(asdict(self), indent=2) + "\n").encode()
+
+
+def parse_manifest(content: bytes, where: str) -> Manifest:
+    """Reads the content of a manifest.json; fields of a later release are passed over.
+
+    Args:
+        content: of the file.
+        where: it lies, for messages.
+
+    Raises:
+        RepositoryError: it is damaged, or names a file outside its version.
+    """
+    try:
+        values = json.loads(content)
+        known = {each.name for each in fields(Manifest)}
+        manifest = Manifest(**{name: value for name, value in values.items() if name in known})
+        for name, entry in manifest.files.items():
+            if not stays_inside(name) or name in (MANIFEST, SIGNATURE):
+                raise ValueError(f"{name!r} cannot be a file of a version")
+            if not re.fullmatch("[0-9a-f]{64}", entry["sha256"]) or type(entry["size"]) is not int:
+                raise ValueError(f"what it says of {name!r} is no sha256 and size")
+        if type(manifest.model) is not str or type(manifest.version) is not int:
+            raise ValueError("model is no text or version no number")
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise RepositoryError(
+            f"{where} cannot be read ({error}): publish the version again, or remove its folder"
+        ) from error
+    return manifest
+
+
+def check_model_name(name: str) -> str:
+    """Returns the name of a model.
+
+    Raises:
+        RepositoryError: it cannot be one, as `../x` cannot.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
+        raise RepositoryError(f"{name!r} cannot name a model: use letters, digits, '.', '-' and '_'")
+    return name
+
+
+def version_number(name: str) -> int | None:
+    """Returns the number that a folder's name is, None for another name; Triton ignores leading zeros likewise."""
+    return int(name) if re.fullmatch("[1-9][0-9]{0,17}", name) else None
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """Returns sha256 and size in bytes of a file."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+        return {"sha256": digest.hexdigest(), "size": file.tell()}
+
+
+def files_in(folder: Path) -> list[str]:
+    """Returns the files of a version, by their paths inside its folder, without manifest and signature."""
+    paths = (path for path in folder.rglob("*") if not path.is_dir())
+    names = sorted(path.relative_to(folder).as_posix() for path in paths)
+    return [name for name in names if name not in (MANIFEST, SIGNATURE)]
+
+
+def damage(folder: Path, manifest: Manifest) -> Iterator[str]:
+    """Yields a sentence for each file of a version that is missing or altered."""
+    for name, expected in manifest.files.items():
+        try:
+            found = describe(folder / name)
+        except OSError as error:
+            yield f"{folder / name} cannot be read: {error.strerror}"
+            continue
+        if found["sha256"] != expected["sha256"] or found["size"] != expected["size"]:
+            yield (
+                f"{folder / name} is not the file that was published (sha256 {found['sha256'][:12]}, "
+                f"the manifest says {expected['sha256'][:12]})"
+            )
+
+
+def verify_files(folder: Path, manifest: Manifest) -> None:
+    """Checks every file of a version against its manifest.
+
+    Raises:
+        RepositoryError: a file is missing or altered.
+    """
+    for problem in damage(folder, manifest):
+        raise RepositoryError(f"{problem}: publish the model again")
+
+
+@contextmanager
+def clear_errors(doing: str) -> Iterator[None]:
+    """Turns an error of the operating system into a RepositoryError: "cannot <doing> (<reason>)"."""
+    try:
+        yield
+    except OSError as error:
+        raise RepositoryError(
+            f"cannot {doing} ({error.strerror or error}): check the path, its rights and the free space"
+        ) from error
+
+
+def stays_inside(name: str) -> bool:
+    """Says whether a relative path leads to a file below the folder it is relative to."""
+    path = PurePosixPath(name)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\\" not in name

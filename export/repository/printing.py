@@ -1,0 +1,129 @@
+"""What `signs repository` shows a person."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from export.repository.comparison import Difference
+from export.repository.verification import Check
+
+
+def numbers(versions: Sequence[int]) -> str:
+    """Returns numbers with commas between them."""
+    return ", ".join(map(str, versions)) or "none"
+
+
+def print_list(rows: Sequence[dict[str, Any]], repository: str) -> None:
+    """Prints a table of versions."""
+    console = Console()
+    if not rows:
+        console.print(f"no version of any model in {repository}: publish one first", highlight=False, soft_wrap=True)
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("model", overflow="fold")
+    table.add_column("version", justify="right")
+    for name in ("state", "published (UTC)", "precision"):
+        table.add_column(name)
+    table.add_column("size", justify="right")
+    table.add_column("data", overflow="fold")
+    table.add_column("commit")
+    for row in rows:
+        state = [word for word in ("champion", "served", "signed") if row[word]]
+        state += [] if row["manifest"] else ["damaged" if row["problem"] else "made by hand"]
+        table.add_row(
+            row["model"],
+            str(row["version"]),
+            ", ".join(state),
+            row["created"][:16].replace("T", " "),
+            row["precision"],
+            f"{row['size'] / 1e6:.2f} MB",
+            row["data"].get("name", ""),
+            row["source"].get("git_commit", "")[:10],
+        )
+    console.print(table, highlight=False)
+
+
+def print_history(found: dict[str, Any]) -> None:
+    """Prints what `show MODEL` found."""
+    console = Console()
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_row("versions", numbers(found["versions"]))
+    table.add_row("served", numbers(found["served"]))
+    table.add_row("champion", str(found["champion"] or "none was promoted yet"))
+    table.add_row("a rollback goes to", str(found["rollback"] or "nothing: there is no earlier champion"))
+    for position, entry in enumerate(found["history"]):
+        reason = f" ({entry['reason']})" if entry["reason"] else ""
+        verb = "promoted" if entry["action"] == "promote" else "rolled back to"
+        table.add_row("" if position else "history", f"{entry['time'][:16]} {verb} {entry['version']}{reason}")
+    console.print(table, highlight=False)
+
+
+def print_facts(facts: dict[str, Any]) -> None:
+    """Prints what `show MODEL VERSION` found."""
+    console = Console()
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in _flat(facts).items():
+        table.add_row(name, _text(value))
+    console.print(table, highlight=False)
+
+
+def print_checks(checks: Sequence[Check]) -> None:
+    """Prints what verify found."""
+    console = Console()
+    for check in checks:
+        name = check.model if check.version is None else f"{check.model} {check.version}"
+        signature = "" if check.signature in ("none", "unchecked") else f", signature {check.signature}"
+        for problem in check.problems:
+            console.print(f"[red]{name}: {_escape(problem)}[/red]", highlight=False, soft_wrap=True)
+        for notice in check.notices:
+            console.print(f"note: {_escape(notice)}", highlight=False, soft_wrap=True)
+        if check.version is not None and not check.problems:
+            console.print(f"{name}: {'unchecked' if check.notices else 'whole'}{signature}", highlight=False)
+    wrong = sum(bool(check.problems) for check in checks)
+    versions = sum(check.version is not None for check in checks)
+    console.print(f"{versions} versions checked, {wrong or 'no'} {'problem' if wrong == 1 else 'problems'}")
+
+
+def print_differences(rows: Sequence[Difference], model: str, first: int, second: int) -> None:
+    """Prints what diff found."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column(model, overflow="fold")
+    for number in (first, second):
+        table.add_column(f"version {number}", overflow="fold")
+    table.add_column("difference", justify="right")
+    for row in rows:
+        delta = "" if row.delta is None else f"{row.delta:+.6g}" if row.delta else "0"
+        table.add_row(row.name, _text(row.first), _text(row.second), delta)
+    Console().print(table, highlight=False)
+
+
+def _flat(facts: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in facts.items():
+        if isinstance(value, dict) and set(value) != {"sha256", "size"}:
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_text(each)}" for name, each in value.items())
+    if isinstance(value, list):
+        return "; ".join(map(_text, value)) or "-"
+    return _escape(str(value))
+
+
+def _escape(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

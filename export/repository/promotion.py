@@ -1,0 +1,249 @@
+"""Which version is the champion, and how config.pbtxt follows it.
+
+Each promotion and each rollback is a file of its own, promotion-1.json, promotion-2.json and so on, created where no
+such file is yet: the history cannot be rewritten by accident, and of two who promote at once neither is lost. A bucket
+has no way to change one file of a history safely. config.pbtxt is made from the history and can be made again.
+"""
+
+import json
+import re
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from export.errors import RepositoryError
+from export.repository.manifest import (
+    MANIFEST,
+    Manifest,
+    check_model_name,
+    clear_errors,
+    parse_manifest,
+    verify_files,
+)
+from export.repository.policy import CONFIG, label_files, pinned, read_config, served, to_bytes, without_policy
+from export.repository.store import Store, open_store
+
+if TYPE_CHECKING:
+    from tritonclient.grpc import model_config_pb2 as pb
+
+PROMOTION = "promotion-"
+Action = Literal["promote", "rollback"]
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """One entry of the history.
+
+    Attributes:
+        model: name of the model.
+        version: the champion from then on.
+        action: `promote`, or `rollback` to an earlier champion.
+        reason: why, in the words of whoever did it.
+        time: ISO 8601, UTC.
+    """
+
+    model: str
+    version: int
+    action: Action
+    reason: str
+    time: str
+
+
+def history(store: Store, model: str) -> list[Promotion]:
+    """Returns all promotions and rollbacks of a model, oldest first.
+
+    Raises:
+        RepositoryError: an entry is damaged.
+    """
+    entries = []
+    for number in _numbers(store, model):
+        path = f"{model}/{PROMOTION}{number}.json"
+        try:
+            entry = Promotion(**json.loads(store.read(path)))
+            if type(entry.version) is not int or entry.action not in ("promote", "rollback"):
+                raise ValueError("version or action is wrong")
+        except (ValueError, TypeError) as error:
+            raise RepositoryError(f"{store.name}/{path} cannot be read ({error}): mend or remove it") from error
+        entries.append(entry)
+    return entries
+
+
+def champions(entries: list[Promotion]) -> list[int]:
+    """Returns the champions a rollback can go through, the present one last: a rollback undoes a promotion."""
+    stack: list[int] = []
+    for entry in entries:
+        if entry.action == "promote":
+            stack.append(entry.version)
+        else:
+            stack = stack[:-1] if len(stack) > 1 else stack
+    return stack
+
+
+def champion(store: Store, model: str) -> int | None:
+    """Returns the promoted version of a model, None before any promotion."""
+    return next(reversed(champions(history(store, model))), None)
+
+
+def promote(repository: str | Path | Store, model: str, version: int, reason: str) -> Promotion | None:
+    """Makes a version the champion and has config.pbtxt serve it and no other.
+
+    Args:
+        repository: folder or address of all models.
+        model: name of the model.
+        version: its number.
+        reason: goes into the history.
+
+    Returns:
+        The new entry of the history; None where the version was the champion already.
+
+    Raises:
+        RepositoryError: there is no such version, it is damaged, or the repository cannot be written.
+    """
+    store = open_store(repository)
+    with clear_errors(f"promote {model} {version} in {store.name}"):
+        check_model_name(model)
+        _require_whole(store, model, version)
+        with store.locked():
+            entry = None
+            if champion(store, model) != version:
+                entry = _record(store, model, version, "promote", reason)
+            follow(store, model)
+            return entry
+
+
+def rollback(repository: str | Path | Store, model: str, reason: str) -> Promotion:
+    """Makes the champion before the present one champion again.
+
+    Args:
+        repository: folder or address of all models.
+        model: name of the model.
+        reason: goes into the history.
+
+    Raises:
+        RepositoryError: there is none before, it is no longer there, or the repository cannot be written.
+    """
+    store = open_store(repository)
+    with clear_errors(f"roll back {model} in {store.name}"):
+        check_model_name(model)
+        with store.locked():
+            line = champions(history(store, model))
+            if len(line) < 2:
+                raise RepositoryError(f"{model} in {store.name} has no earlier champion: promote a version instead")
+            if line[-2] not in store.versions(model):
+                raise RepositoryError(
+                    f"version {line[-2]} of {model}, the champion before, is no longer in {store.name}: "
+                    "promote another one"
+                )
+            _require_whole(store, model, line[-2])
+            entry = _record(store, model, line[-2], "rollback", reason)
+            follow(store, model)
+            return entry
+
+
+def require_version(store: Store, model: str, version: int) -> Manifest | None:
+    """Returns the manifest of a version, None for one that was made by hand.
+
+    Raises:
+        RepositoryError: the version is not there, its manifest is damaged, or is that of another.
+    """
+    present = store.versions(check_model_name(model))
+    if version not in present:
+        raise RepositoryError(
+            f"there is no version {version} of {model} in {store.name}: it has {', '.join(map(str, present)) or 'none'}"
+        )
+    path = f"{model}/{version}/{MANIFEST}"
+    try:
+        manifest = parse_manifest(store.read(path), f"{store.name}/{path}")
+    except FileNotFoundError:
+        return None
+    if (manifest.model, manifest.version) != (model, version):
+        raise RepositoryError(
+            f"{store.name}/{path} is that of {manifest.model} {manifest.version}: make copies with "
+            "`signs repository publish`"
+        )
+    return manifest
+
+
+def _require_whole(store: Store, model: str, version: int) -> None:
+    manifest = require_version(store, model, version)
+    if manifest is not None:
+        with store.folder(model, version) as folder:
+            verify_files(folder, manifest)
+
+
+def wanted_config(store: Store, model: str) -> "pb.ModelConfig | None":
+    """Returns what config.pbtxt is to be: the champion's own, pinned; before any promotion the newest version's own.
+
+    None where there is neither a version nor a configuration.
+
+    Raises:
+        RepositoryError: a configuration is damaged.
+    """
+    best, present = champion(store, model), store.versions(model)
+    current = best or (present[-1] if present else None)
+    config = own_config(store, model, current) if current is not None else None
+    return pinned(config, [best]) if config is not None and best is not None else config
+
+
+def own_config(store: Store, model: str, version: int) -> "pb.ModelConfig | None":
+    """Returns the configuration a version was published with; that of the model where it brought none."""
+    for path in (f"{model}/{version}/{CONFIG}", f"{model}/{CONFIG}"):
+        with suppress(FileNotFoundError):
+            return read_config(store.read(path), f"{store.name}/{path}")
+    return None
+
+
+def follow(store: Store, model: str) -> None:
+    """Writes config.pbtxt and the labels of what is to be served, where they are not there yet."""
+    while True:
+        entries = history(store, model)
+        config = wanted_config(store, model)
+        if config is None:
+            return
+        present = store.versions(model)
+        current = next(reversed(champions(entries)), present[-1])
+        for name in label_files(config):
+            with suppress(FileNotFoundError):
+                store.replace(f"{model}/{name}", store.read(f"{model}/{current}/{name}"))
+        try:
+            there = read_config(store.read(f"{model}/{CONFIG}"), f"{store.name}/{model}/{CONFIG}")
+        except FileNotFoundError:
+            there = None
+        if there != config:
+            store.replace(f"{model}/{CONFIG}", to_bytes(config))
+        # A bucket has no lock: where another promoted meanwhile, the last word must be the history's.
+        if history(store, model) == entries:
+            return
+
+
+def hold(store: Store, model: str, coming: "pb.ModelConfig") -> None:
+    """Pins what is served now, before a version appears that needs another configuration.
+
+    Without it a server could load the new version with the old configuration, or the other way round.
+    """
+    path = f"{model}/{CONFIG}"
+    with suppress(FileNotFoundError):
+        there = read_config(store.read(path), f"{store.name}/{path}")
+        present = store.versions(model)
+        if present and champion(store, model) is None and without_policy(there) != without_policy(coming):
+            store.replace(path, to_bytes(pinned(there, served(there, present))))
+
+
+def _record(store: Store, model: str, version: int, action: Action, reason: str) -> Promotion:
+    entry = Promotion(model, version, action, reason, datetime.now(UTC).isoformat(timespec="seconds"))
+    number = max(_numbers(store, model), default=0) + 1
+    try:
+        store.create(f"{model}/{PROMOTION}{number}.json", (json.dumps(asdict(entry), indent=2) + "\n").encode())
+    except FileExistsError as error:
+        raise RepositoryError(
+            f"another promotion of {model} was recorded at this very moment: look with `signs repository show {model}` "
+            "and decide again"
+        ) from error
+    return entry
+
+
+def _numbers(store: Store, model: str) -> list[int]:
+    matches = (re.fullmatch(rf"{PROMOTION}(\d+)\.json", name) for name in store.shared_files(model))
+    return sorted(int(match[1]) for match in matches if match)

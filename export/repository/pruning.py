@@ -1,0 +1,74 @@
+"""Removes old versions, never the champion, and what broken-off work has left behind."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from export.errors import RepositoryError
+from export.repository.manifest import check_model_name, clear_errors
+from export.repository.promotion import champion, champions, follow, history
+from export.repository.store import Store, open_store
+
+LEFTOVER_AGE_S = 24 * 3600.0  # no publisher takes that long between two files
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What prune did, or with `dry_run` would do.
+
+    Attributes:
+        kept: numbers of the versions that stay, oldest first.
+        removed: numbers of those that go.
+        swept: leftovers of broken-off work that went.
+    """
+
+    kept: list[int]
+    removed: list[int]
+    swept: list[str]
+
+
+def prune(
+    repository: str | Path | Store,
+    model: str,
+    keep: int,
+    dry_run: bool = False,
+    leftover_age_s: float = LEFTOVER_AGE_S,
+) -> Pruned:
+    """Removes all versions but the champion, or before any promotion the newest, and some others.
+
+    The others are first the champions a rollback goes back to, the last one first, and then the newest versions.
+
+    Args:
+        repository: folder or address of all models.
+        model: name of the model.
+        keep: how many others to keep.
+        dry_run: only say what would go.
+        leftover_age_s: remove staging folders and unfinished uploads that nobody has touched for so many seconds.
+
+    Raises:
+        RepositoryError: there is no such model, or it cannot be written.
+    """
+    store = open_store(repository)
+    with clear_errors(f"prune {check_model_name(model)} in {store.name}"):
+        if not store.versions(model):
+            raise RepositoryError(f"there is no model {model} in {store.name}")
+        if dry_run:
+            kept, removed = _choose(store, model, keep)
+            return Pruned(kept, removed, [])
+        with store.locked():
+            kept, removed = _choose(store, model, keep)
+            for version in removed:
+                if champion(store, model) != version:  # a bucket has no lock: it may be promoted just now
+                    store.remove(model, version)
+            follow(store, model)
+            swept = store.sweep(model, leftover_age_s)
+        present = store.versions(model)
+        return Pruned(present, [version for version in removed if version not in present], swept)
+
+
+def _choose(store: Store, model: str, keep: int) -> tuple[list[int], list[int]]:
+    present = store.versions(model)
+    newest_first = present[::-1]
+    earlier = champions(history(store, model))[::-1]
+    order = list(dict.fromkeys(version for version in (*earlier, *newest_first) if version in present))
+    kept = set(order[: keep + 1])
+    return sorted(kept), [version for version in present if version not in kept]

@@ -1,0 +1,246 @@
+"""Adds versions to a repository, whole or not at all, and takes them away again."""
+
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from export.errors import RepositoryError
+from export.repository.fetching import fetch_version
+from export.repository.local import write
+from export.repository.manifest import (
+    MANIFEST,
+    SIGNATURE,
+    Manifest,
+    check_model_name,
+    clear_errors,
+    describe,
+    files_in,
+    parse_manifest,
+    verify_files,
+    version_number,
+)
+from export.repository.policy import CONFIG, label_files, read_config
+from export.repository.promotion import champion, follow, hold, require_version
+from export.repository.signing import Signer
+from export.repository.store import Store, counting, open_store
+from training.progress import ProgressCallback, silent
+
+# Makes the manifest of a version out of its number and the description of its files.
+Describe = Callable[[int, dict[str, dict[str, Any]]], Manifest]
+
+
+def versions(repository: str | Path | Store, model: str) -> list[int]:
+    """Returns the numbers of a model's versions, oldest first; none for a model that is not there."""
+    return open_store(repository).versions(model)
+
+
+def load_manifest(repository: str | Path | Store, model: str, version: int) -> Manifest:
+    """Reads the manifest of a version.
+
+    Raises:
+        RepositoryError: there is none, or it is damaged.
+    """
+    store = open_store(repository)
+    path = f"{model}/{version}/{MANIFEST}"
+    try:
+        return parse_manifest(store.read(path), f"{store.name}/{path}")
+    except OSError as error:
+        raise RepositoryError(f"{store.name}/{path} cannot be read: {error.strerror or error}") from error
+
+
+def publish(
+    repository: str | Path | Store,
+    model: str,
+    files: Mapping[str, bytes],
+    shared: Mapping[str, str],
+    facts: Mapping[str, Any],
+    signer: Signer | None = None,
+) -> Manifest:
+    """Adds a version to the repository.
+
+    The version is prepared where Triton does not look, verified, and then appears at once under the next free
+    number. Whoever reads the repository, or kills this process, finds a whole version or none. Each version keeps
+    its own copy of the shared files, so that it can be served again as it was; those beside the versions belong
+    to what is served.
+
+    Args:
+        repository: folder or address of all models; a folder is made where it is missing.
+        model: name of the model.
+        files: content of each file of the version, by name.
+        shared: content of the files that Triton reads beside the versions (config.pbtxt, labels.txt), by name.
+        facts: the other fields of the manifest.
+        signer: signs the version.
+
+    Returns:
+        The manifest of the new version.
+
+    Raises:
+        RepositoryError: the repository cannot be written; it is as it was.
+    """
+    contents = {**files, **{name: text.encode() for name, text in shared.items()}}
+    store = open_store(repository)
+    with clear_errors(f"publish to {store.name}/{check_model_name(model)}"), store.staging(model) as staged:
+        for name, content in contents.items():
+            write(staged / name, content)
+        return _add(store, model, staged, lambda number, described: Manifest(model, number, described, **facts), signer)
+
+
+def publish_copy(
+    source: str | Path,
+    repository: str | Path | Store,
+    number: int | None = None,
+    again: bool = False,
+    signer: Signer | None = None,
+    public_key: Path | None = None,
+    progress: ProgressCallback = silent,
+) -> Manifest:
+    """Adds a copy of a version of another repository, under the next number of this one; its provenance stays.
+
+    A version made by hand, which has no manifest, gets one that knows its files and nothing else.
+
+    Args:
+        source: folder or address of the version: REPOSITORY/MODEL/N.
+        repository: folder or address of all models.
+        number: for the copy, higher than any before; the next one for None.
+        again: copy also where a version with the same files is there already.
+        signer: signs the copy, whose manifest is another than the original's.
+        public_key: the original must be signed with it.
+        progress: shows how much is done.
+
+    Returns:
+        The manifest of the copy.
+
+    Raises:
+        RepositoryError: the source is damaged, not signed so, or here already; or the repository cannot be written.
+            It is as it was.
+    """
+    origin, model, version = _split(str(source))
+    store = open_store(repository)
+    with clear_errors(f"publish {source} to {store.name}"):
+        by_hand = require_version(origin, model, version) is None and public_key is None
+        with store.staging(model) as staged:
+            if by_hand:
+                original, digest = _fetch_unchecked(origin, model, version, staged, progress), ""
+            else:
+                original = fetch_version(origin, model, version, staged, public_key, progress)
+                digest = describe(staged / MANIFEST)["sha256"]
+                for name in (MANIFEST, SIGNATURE):  # the copy gets its own
+                    (staged / name).unlink(missing_ok=True)
+            if not again:
+                _refuse_repetition(store, original)
+            _add_shared(origin, original, staged)
+            came_from = {"repository": origin.name, "version": version, "manifest_sha256": digest}
+            if original.origin:
+                came_from["origin"] = original.origin
+
+            def describe_copy(number: int, described: dict[str, dict[str, Any]]) -> Manifest:
+                fresh = Manifest(model, number, described)
+                return replace(original, version=number, files=described, created=fresh.created, origin=came_from)
+
+            return _add(store, model, staged, describe_copy, signer, number, progress)
+
+
+def sign_version(repository: str | Path | Store, model: str, version: int, signer: Signer) -> None:
+    """Signs a version that is there; its files are checked first, a signature it has is replaced.
+
+    Raises:
+        RepositoryError: there is no such version, it has no manifest or is damaged, or it cannot be written.
+    """
+    store = open_store(repository)
+    with clear_errors(f"sign {model} {version} in {store.name}"), tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / str(version)
+        fetch_version(store, model, version, folder, None, silent)
+        signer.sign(folder)
+        store.replace(f"{model}/{version}/{SIGNATURE}", (folder / SIGNATURE).read_bytes())
+
+
+def withdraw(repository: str | Path | Store, model: str, version: int) -> None:
+    """Takes a version back out of the repository; its number stays spent.
+
+    Raises:
+        RepositoryError: it is not there, is the champion, or cannot be removed.
+    """
+    store = open_store(repository)
+    with clear_errors(f"withdraw {model} {version} from {store.name}"), store.locked():
+        if champion(store, model) == version:
+            raise RepositoryError(f"{model} {version} is the champion of {store.name}: promote another version first")
+        store.remove(model, version)
+        follow(store, model)
+
+
+def _add(
+    store: Store,
+    model: str,
+    staged: Path,
+    manifest_of: Describe,
+    signer: Signer | None,
+    number: int | None = None,
+    progress: ProgressCallback = silent,
+) -> Manifest:
+    described = {name: describe(staged / name) for name in files_in(staged)}
+    shared = {}
+    if (staged / CONFIG).exists():
+        config = read_config((staged / CONFIG).read_bytes(), f"{CONFIG} of {model}")
+        names = [CONFIG, *(name for name in label_files(config) if (staged / name).exists())]
+        shared = {name: (staged / name).read_bytes() for name in names}
+    with store.locked():
+        version = store.claim(model, number)
+        manifest = manifest_of(version, described)
+        write(staged / MANIFEST, manifest.to_bytes())
+        verify_files(staged, manifest)
+        if signer is not None:
+            signer.sign(staged)
+        if shared:
+            hold(store, model, config)
+        store.commit(staged, model, version, shared, progress)
+        follow(store, model)
+    return manifest
+
+
+def _fetch_unchecked(origin: Store, model: str, version: int, staged: Path, progress: ProgressCallback) -> Manifest:
+    """Copies a version that was made by hand; returns a manifest that knows its files."""
+    sizes = origin.files(model, version)
+    names = [name for name in sizes if "__pycache__" not in name.split("/")]  # Python made it, and would again
+    advance = counting(progress, f"fetching {model} {version}", sum(sizes[name] for name in names))
+    for name in names:
+        origin.fetch(f"{model}/{version}/{name}", staged / name, advance)
+    return Manifest(model, version, {name: describe(staged / name) for name in names})
+
+
+def _add_shared(origin: Store, original: Manifest, staged: Path) -> None:
+    """Adds configuration and labels to a version that has none of its own: an early or hand-made one."""
+    with suppress(FileNotFoundError):
+        if CONFIG not in original.files:
+            path = f"{original.model}/{CONFIG}"
+            content = origin.read(path)
+            write(staged / CONFIG, content)
+            for name in label_files(read_config(content, f"{origin.name}/{path}")):
+                if name not in original.files:
+                    write(staged / name, origin.read(f"{original.model}/{name}"))
+
+
+def _refuse_repetition(store: Store, original: Manifest) -> None:
+    for version in store.versions(original.model):
+        try:
+            there = load_manifest(store, original.model, version)
+        except RepositoryError:
+            continue  # damaged or made by hand: not to be taken for the same
+        if original.files.items() <= there.files.items():
+            raise RepositoryError(
+                f"{original.model} {version} in {store.name} holds these very files already: promote it, or publish "
+                "them --again"
+            )
+
+
+def _split(source: str) -> tuple[Store, str, int]:
+    repository, _, rest = source.rstrip("/").rpartition("/")
+    repository, _, model = repository.rpartition("/")
+    number = version_number(rest)
+    if number is None or not model:
+        raise RepositoryError(
+            f"{source} is not a version: give REPOSITORY/MODEL/NUMBER, such as staging/sign_classifier/3"
+        )
+    return open_store(repository or "."), check_model_name(model), number

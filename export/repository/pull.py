@@ -1,0 +1,251 @@
+"""Brings exactly the versions asked for into another folder, checked, for a server to start on."""
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from export.errors import RepositoryError
+from export.repository.fetching import fetch_version
+from export.repository.local import LocalStore, staging_parent, staging_prefix, sync_folder, write
+from export.repository.manifest import MANIFEST, check_model_name, clear_errors, parse_manifest
+from export.repository.policy import CONFIG, label_files, pinned, read_config, to_bytes, without_policy
+from export.repository.promotion import champion, require_version
+from export.repository.store import Store, open_store
+from export.repository.verification import check_folder
+from training.progress import ProgressCallback, silent
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """One version that is in the destination now; `fetched` is False where it was there already."""
+
+    model: str
+    version: int
+    fetched: bool
+
+
+def parse_wanted(options: Sequence[str], file: Path | None = None) -> dict[str, list[int]]:
+    """Reads which versions are wanted.
+
+    Args:
+        options: `MODEL=N`, `MODEL=N,M`, or `MODEL` for its champion.
+        file: JSON, {"MODEL": N or [N, M] or null}; instead of options or besides them.
+
+    Returns:
+        Numbers by model; an empty list is the champion, or the newest version before any promotion.
+
+    Raises:
+        RepositoryError: one cannot be read.
+    """
+    wanted: dict[str, list[int]] = {}
+    if file is not None:
+        try:
+            for model, given in json.loads(file.read_text()).items():
+                numbers = given if isinstance(given, list) else [] if given is None else [given]
+                if not all(type(number) is int and number > 0 for number in numbers):
+                    raise ValueError(f"{given!r} is no version of {model}")
+                wanted.setdefault(check_model_name(model), []).extend(numbers)
+        except (OSError, ValueError, AttributeError) as error:
+            raise RepositoryError(
+                f'{file} cannot be read ({error}): write JSON such as {{"sign_classifier": 3}}'
+            ) from error
+    for option in options:
+        model, given_one, text = option.partition("=")
+        numbers = [int(part) for part in text.split(",") if part.isascii() and part.isdecimal() and int(part)]
+        if given_one and len(numbers) != text.count(",") + 1:
+            raise RepositoryError(f"{option!r} names no version: give MODEL=N, MODEL=N,M or MODEL for its champion")
+        wanted.setdefault(check_model_name(model), []).extend(numbers)
+    return wanted
+
+
+def pull(
+    source: str | Path | Store,
+    destination: Path,
+    wanted: Mapping[str, Sequence[int]],
+    public_key: Path | None = None,
+    progress: ProgressCallback = silent,
+) -> list[Pulled]:
+    """Brings versions into a folder and has its config.pbtxt serve exactly these.
+
+    Everything is fetched into a staging folder and checked there before the first name in `destination` changes;
+    where a step fails after that, what was done is undone. Versions that are there and whole are not fetched again;
+    a damaged one is replaced. Other versions and models in `destination` stay; of the models asked for, they are
+    no longer served.
+
+    Args:
+        source: folder or address of all models.
+        destination: folder for them.
+        wanted: numbers by model; an empty list is the champion, or the newest before any promotion; all models of
+            the source where the mapping is empty.
+        public_key: every version must be signed with it.
+        progress: shows how much is done.
+
+    Raises:
+        RepositoryError: a version is not there, damaged, not signed so, cannot share a configuration with another
+            asked for, or is another than the one in `destination`; or `destination` cannot be written. It is as it
+            was.
+    """
+    store = open_store(source)
+    with clear_errors(f"pull {store.name} to {destination}"), _staging(destination) as staged:
+        chosen = _choose(store, wanted)
+        pulled = []
+        for model, numbers in chosen.items():
+            if champion(LocalStore(destination), model) is not None:
+                raise RepositoryError(
+                    f"{destination} has promoted versions of {model} itself: pull elsewhere, or bring it in with "
+                    "`signs repository publish`"
+                )
+            (staged / model).mkdir()
+            for version in numbers:
+                pulled.append(_bring(store, model, version, staged, destination, public_key, progress))
+            folders = [staged / model / str(each.version) for each in pulled if each.model == model]
+            _configure(
+                store,
+                {int(path.name): path if path.exists() else destination / model / path.name for path in folders},
+                staged / model,
+                public_key is not None,
+            )
+        _move(staged, destination, pulled)
+        return pulled
+
+
+def _choose(store: Store, wanted: Mapping[str, Sequence[int]]) -> dict[str, list[int]]:
+    chosen = {}
+    for model, numbers in (wanted or {model: [] for model in store.models()}).items():
+        present = store.versions(check_model_name(model))
+        best = champion(store, model) if present else None
+        if not present:
+            raise RepositoryError(f"there is no model {model} in {store.name}")
+        chosen[model] = sorted(set(numbers)) or [best or present[-1]]
+        for version in chosen[model]:
+            require_version(store, model, version)
+    if not chosen:
+        raise RepositoryError(f"there is no model in {store.name}: publish one first")
+    return chosen
+
+
+def _bring(
+    store: Store,
+    model: str,
+    version: int,
+    staged: Path,
+    destination: Path,
+    public_key: Path | None,
+    progress: ProgressCallback,
+) -> Pulled:
+    """Fetches one version into the staging folder, or finds that the destination has it."""
+    there = destination / model / str(version)
+    if there.exists():
+        require_version(store, model, version)
+        with suppress(FileNotFoundError, NotADirectoryError):
+            if (there / MANIFEST).read_bytes() == store.read(f"{model}/{version}/{MANIFEST}"):
+                if not check_folder(there, model, version, public_key).problems:
+                    return Pulled(model, version, fetched=False)
+                fetch_version(store, model, version, staged / model / str(version), public_key, progress)
+                return Pulled(model, version, fetched=True)
+        raise RepositoryError(
+            f"{there} is not the version {version} of {store.name}: pull into an empty folder, or remove it"
+        )
+    fetch_version(store, model, version, staged / model / str(version), public_key, progress)
+    return Pulled(model, version, fetched=True)
+
+
+def _configure(store: Store, folders: Mapping[int, Path], beside: Path, signed: bool) -> None:
+    """Writes config.pbtxt and labels beside the versions: their own, which were checked, pinned to exactly these.
+
+    Args:
+        store: holds what versions of earlier releases, which have no configuration of their own, are served with.
+        folders: of the versions, by number.
+        beside: folder to write to, with the name of the model.
+        signed: no configuration but a signed one will do.
+    """
+    model = beside.name
+
+    def content(version: int, name: str) -> bytes:
+        if name in parse_manifest((folders[version] / MANIFEST).read_bytes(), str(folders[version])).files:
+            return (folders[version] / name).read_bytes()
+        if signed:
+            raise RepositoryError(
+                f"{model} {version} in {store.name} was published without its {name}, so no signature covers that: "
+                "publish it anew"
+            )
+        try:
+            return store.read(f"{model}/{name}")
+        except FileNotFoundError as error:
+            raise RepositoryError(f"{model} {version} in {store.name} has no {name}: publish it with one") from error
+
+    configs = {number: read_config(content(number, CONFIG), f"{CONFIG} of {model} {number}") for number in folders}
+    first, config = next(iter(configs.items()))
+    for number, each in configs.items():
+        if without_policy(each) != without_policy(config):
+            raise RepositoryError(
+                f"{model} {first} and {number} need different configurations, and Triton takes one for all "
+                "versions of a model: pull one of them"
+            )
+    write(beside / CONFIG, to_bytes(pinned(config, list(folders))))
+    for name in label_files(config):
+        labels = {content(number, name) for number in folders}
+        if len(labels) > 1:
+            raise RepositoryError(f"{name} differs between the versions of {model} asked for: pull one of them")
+        write(beside / name, labels.pop())
+
+
+@contextmanager
+def _staging(destination: Path) -> Iterator[Path]:
+    """Gives a folder from which everything can be renamed into the destination.
+
+    That is beside it; inside it where it is a mount of its own, as a volume of a container is. A server that polls
+    such a volume would take the staging folder for a model: start it afterwards.
+    """
+    if destination.exists() and not destination.is_dir():
+        raise RepositoryError(f"{destination} is a file: give a folder")
+    parent = staging_parent(destination) or destination
+    prefix = staging_prefix(destination)
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True) as scratch:
+        yield Path(scratch)
+
+
+def _move(staged: Path, destination: Path, pulled: Sequence[Pulled]) -> None:
+    """Renames everything into place; on any failure back again."""
+    destination.mkdir(parents=True, exist_ok=True)
+    grave = staged / ".replaced"
+    with LocalStore(destination).locked(), ExitStack() as undo:
+        for model in dict.fromkeys(each.model for each in pulled):
+            if not (destination / model).exists():
+                _rename(staged / model, destination / model, undo)
+                continue
+            for each in pulled:
+                if each.model == model and each.fetched:
+                    there = destination / model / str(each.version)
+                    if there.exists():
+                        (grave / model).mkdir(parents=True, exist_ok=True)
+                        _rename(there, grave / model / str(each.version), undo)
+                    _rename(staged / model / str(each.version), there, undo)
+            # The configuration last: until then the server is told to serve what it served before.
+            for path in sorted((staged / model).iterdir(), key=lambda path: path.name == CONFIG):
+                if path.is_file():
+                    _replace(path, destination / model / path.name, undo)
+            sync_folder(destination / model)
+        sync_folder(destination)
+        undo.pop_all()
+
+
+def _rename(old: Path, new: Path, undo: ExitStack) -> None:
+    old.rename(new)
+    undo.callback(new.rename, old)
+
+
+def _replace(old: Path, new: Path, undo: ExitStack) -> None:
+    before = new.read_bytes() if new.exists() else None
+    if before == old.read_bytes():
+        return
+    old.replace(new)
+    put_back: Callable[[], object] = new.unlink if before is None else lambda: write(new, before)
+    undo.callback(put_back)

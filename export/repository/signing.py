@@ -1,0 +1,97 @@
+"""Signatures of versions with the OpenSSF's model signing: model.sig, over the manifest and every other file.
+
+Keys are elliptic-curve keys in PEM files (P-256, P-384 or P-521). A signature holds for one model and number alone,
+since these stand in the manifest it covers.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from export.errors import RepositoryError
+from export.repository.manifest import SIGNATURE
+
+PASSWORD = "SIGNS_KEY_PASSWORD"  # the environment variable with the password of an encrypted key
+
+
+@dataclass(frozen=True)
+class Signer:
+    """Signs versions with a private key, a PEM file."""
+
+    private_key: Path
+
+    def check(self) -> None:
+        """Raises RepositoryError where the key cannot be used, before anything is written."""
+        self._config()
+
+    def sign(self, folder: Path) -> None:
+        """Writes model.sig into the folder of a version.
+
+        Raises:
+            RepositoryError: the key cannot be used.
+        """
+        from export.repository.local import sync
+
+        config = self._config()
+        try:
+            config.set_hashing_config(_hashing()).sign(folder, folder / SIGNATURE)
+        except Exception as error:  # the library's errors have no common base
+            raise RepositoryError(f"{folder} cannot be signed: {error}") from error
+        with (folder / SIGNATURE).open("rb") as file:
+            sync(file.fileno())
+
+    def _config(self) -> Any:
+        signing = _library().signing
+        password = os.environ.get(PASSWORD)
+        try:
+            # The library hands the password on to cryptography, which takes bytes.
+            return signing.Config().use_elliptic_key_signer(
+                private_key=self.private_key, password=password.encode() if password else None
+            )
+        except Exception as error:  # OSError, TypeError, ValueError and cryptography's own
+            raise RepositoryError(
+                f"{self.private_key} cannot sign ({error}): give the PEM file of a private key on P-256, P-384 or "
+                f"P-521; the password of an encrypted one belongs in {PASSWORD}"
+            ) from error
+
+
+def check_signature(folder: Path, public_key: Path) -> None:
+    """Checks that a version was signed with the private half of a key, and that every file is as it was then.
+
+    Args:
+        folder: of the version.
+        public_key: PEM file.
+
+    Raises:
+        RepositoryError: it is not signed, by another key, or a file was altered, added or removed.
+    """
+    verifying = _library().verifying
+    try:
+        config = verifying.Config().use_elliptic_key_verifier(public_key=public_key)
+    except Exception as error:  # OSError, ValueError and cryptography's own
+        raise RepositoryError(
+            f"{public_key} is not the PEM file of a public key on an elliptic curve: {error}"
+        ) from error
+    if not (folder / SIGNATURE).exists():
+        raise RepositoryError(f"{folder} is not signed: sign it with `signs repository sign`")
+    try:
+        config.set_hashing_config(_hashing()).verify(folder, folder / SIGNATURE)
+    except Exception as error:  # the library's errors have no common base; a wrong key's has no text
+        reason = str(error) or "another key signed it, or the signature was altered"
+        raise RepositoryError(f"the signature of {folder} does not hold: {reason}") from error
+
+
+def _hashing() -> Any:
+    hashing = _library().hashing
+    return hashing.Config().set_ignored_paths(paths=[SIGNATURE], ignore_git_paths=False)
+
+
+def _library() -> Any:
+    try:
+        import model_signing
+    except ImportError as error:
+        raise RepositoryError(
+            f"signatures need model-signing, and {error.name} is missing: pip install 'traffic-sign-mlops[sign]'"
+        ) from error
+    return model_signing

@@ -1,0 +1,134 @@
+"""Where a repository lies: a folder, or a bucket of an object store. Both do the same things in their own way."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+from export.errors import RepositoryError
+from training.progress import ProgressCallback, silent
+
+Advance = Callable[[int], None]  # is told of each piece of so many bytes
+BUCKETS = {"s3": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure"}
+
+
+class Store(Protocol):
+    """A repository's files. Paths are relative to its root, with `/` between their parts.
+
+    Missing files raise FileNotFoundError; all else that goes wrong raises RepositoryError or another OSError.
+
+    Attributes:
+        name: as a person wrote it.
+    """
+
+    name: str
+
+    def models(self) -> list[str]:
+        """Returns the names of all models, sorted."""
+
+    def versions(self, model: str) -> list[int]:
+        """Returns the numbers of a model's whole versions, oldest first; none for a model that is not there."""
+
+    def files(self, model: str, version: int) -> dict[str, int]:
+        """Returns the size in bytes of everything in the folder of a version, by its path in there."""
+
+    def shared_files(self, model: str) -> list[str]:
+        """Returns the names of the files that lie beside the versions."""
+
+    def read(self, path: str) -> bytes:
+        """Returns the content of a file."""
+
+    def replace(self, path: str, content: bytes) -> None:
+        """Writes a file so that a reader finds the old content or the new; leaves it alone where nothing changes."""
+
+    def create(self, path: str, content: bytes) -> None:
+        """Writes a file that must be new.
+
+        Raises:
+            FileExistsError: another has made it.
+        """
+
+    def fetch(self, path: str, target: Path, advance: Advance) -> None:
+        """Copies a file to a place on this machine, through to the disk."""
+
+    def folder(self, model: str, version: int, progress: ProgressCallback = silent) -> AbstractContextManager[Path]:
+        """Gives the folder of a version to read from: itself, or a copy for as long as the block runs."""
+
+    def staging(self, model: str) -> AbstractContextManager[Path]:
+        """Gives an empty folder to prepare a version in, and removes what is left of it after the block."""
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Keeps other writers out where that can be done; where not, `claim` and `create` decide who was first."""
+
+    def claim(self, model: str, number: int | None) -> int:
+        """Takes a number for a new version and spends it.
+
+        Args:
+            model: name of the model.
+            number: the one to take; the next free one for None.
+
+        Raises:
+            RepositoryError: that number has been given out before.
+        """
+
+    def commit(
+        self, staged: Path, model: str, version: int, shared: dict[str, bytes], progress: ProgressCallback = silent
+    ) -> None:
+        """Makes a prepared folder the version of a claimed number.
+
+        Args:
+            staged: folder with all files, the manifest among them.
+            model: name of the model.
+            version: the claimed number.
+            shared: files for beside the versions, in case the model is new.
+            progress: shows how much is done.
+        """
+
+    def remove(self, model: str, version: int) -> None:
+        """Takes a version away: it is gone before the first of its files is."""
+
+    def sweep(self, model: str, older_than_s: float) -> list[str]:
+        """Removes what broken-off work left behind and nobody has touched for a time; returns what it was."""
+
+
+def counting(progress: ProgressCallback, what: str, total: int) -> Advance:
+    """Returns what adds up pieces and shows them, in units of 1000 bytes.
+
+    Args:
+        progress: shows how much is done.
+        what: is being done.
+        total: in bytes.
+    """
+    done = 0
+
+    def advance(piece: int) -> None:
+        nonlocal done
+        done += piece
+        progress(f"{what} (kB)", done // 1000, max(total // 1000, 1))
+
+    return advance
+
+
+def open_store(where: "str | Path | Store") -> Store:
+    """Opens a repository; nothing is read or made yet.
+
+    Args:
+        where: a folder, or s3://BUCKET/PREFIX, gs://..., az://...
+
+    Raises:
+        RepositoryError: the address is of another kind, or the library for it is not installed.
+    """
+    if not isinstance(where, str | Path):
+        return where
+    from export.repository.bucket import BucketStore
+    from export.repository.local import LocalStore
+
+    scheme, separator, rest = str(where).partition("://")
+    if not separator:
+        return LocalStore(Path(where))
+    if scheme not in BUCKETS or not rest.strip("/"):
+        raise RepositoryError(
+            f"{where} cannot be a repository: give a folder, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or "
+            "az://CONTAINER/PREFIX"
+        )
+    return BucketStore(str(where), BUCKETS[scheme])

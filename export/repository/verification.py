@@ -1,0 +1,191 @@
+"""Is a repository what was published? Files against manifests, signatures, and what Triton is told to serve."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from export.errors import RepositoryError
+from export.repository.manifest import (
+    MANIFEST,
+    SIGNATURE,
+    check_model_name,
+    clear_errors,
+    damage,
+    files_in,
+    parse_manifest,
+)
+from export.repository.policy import CONFIG, label_files, read_config, served, without_policy
+from export.repository.promotion import champion, require_version, wanted_config
+from export.repository.signing import check_signature
+from export.repository.store import Store, open_store
+from training.progress import ProgressCallback, silent
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was found in one version, or, with version None, beside the versions of a model.
+
+    Attributes:
+        model: name of the model.
+        version: its number.
+        problems: a sentence each; none is good.
+        notices: worth knowing, no fault.
+        extra: files of the version that were not published.
+        signature: `none`; `unchecked` where no key was given; `valid` or `invalid` where one was.
+    """
+
+    model: str
+    version: int | None
+    problems: list[str] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+    extra: list[str] = field(default_factory=list)
+    signature: str = "none"
+
+
+def check_folder(folder: Path, model: str, version: int, public_key: Path | None = None) -> Check:
+    """Checks a version in a folder of this machine.
+
+    A version without a manifest was made by hand: a notice; but a problem where a signature is asked for.
+    """
+    check = Check(model, version, signature="unchecked" if (folder / SIGNATURE).exists() else "none")
+    if not (folder / MANIFEST).exists():
+        text = f"{folder} has no {MANIFEST}: it was made by hand, and nothing says what its files should be"
+        (check.notices if public_key is None else check.problems).append(text)
+        return check
+    try:
+        manifest = parse_manifest((folder / MANIFEST).read_bytes(), str(folder / MANIFEST))
+    except RepositoryError as error:
+        check.problems.append(str(error))
+        return check
+    if (manifest.model, manifest.version) != (model, version):
+        check.problems.append(f"{folder} says it is {manifest.model} {manifest.version}, not {model} {version}")
+    check.problems.extend(damage(folder, manifest))
+    check.extra.extend(name for name in files_in(folder) if name not in manifest.files)
+    if public_key is None:
+        return check
+    try:
+        check_signature(folder, public_key)
+    except RepositoryError as error:
+        check.problems.append(str(error))
+        return replace(check, signature="invalid" if check.signature != "none" else "none")
+    return replace(check, signature="valid")
+
+
+def verify(
+    repository: str | Path | Store,
+    model: str | None = None,
+    version: int | None = None,
+    public_key: Path | None = None,
+    progress: ProgressCallback = silent,
+) -> list[Check]:
+    """Checks versions: every file against the manifest, files too many, and the signature where a key is given.
+
+    Of whole models also what lies beside the versions: the history, and whether config.pbtxt follows it.
+
+    Args:
+        repository: folder or address of all models.
+        model: the one to check; all for None.
+        version: the one to check; all for None.
+        public_key: every version must be signed with it.
+        progress: shows how much is done.
+
+    Raises:
+        RepositoryError: the repository cannot be read, or has no such model or version.
+    """
+    store = open_store(repository)
+    with clear_errors(f"verify {store.name}"):
+        models = store.models() if model is None else [check_model_name(model)]
+        if version is not None and model is not None:
+            if version not in store.versions(model):
+                require_version(store, model, version)
+            todo = [(model, version)]
+        else:
+            todo = [(each, number) for each in models for number in store.versions(each)]
+            if model is not None and not todo:
+                raise RepositoryError(f"there is no model {model} in {store.name}")
+        checks = []
+        for done, (each, number) in enumerate(todo, start=1):
+            with store.folder(each, number, progress) as folder:
+                found = check_folder(folder, each, number, public_key)
+            where = f"{store.name}/{each}/{number}"
+            problems = [text.replace(str(folder), where) for text in found.problems]
+            problems += [f"{where}/{name} was not published" for name in found.extra]
+            notices = [text.replace(str(folder), where) for text in found.notices]
+            checks.append(replace(found, problems=problems, notices=notices))
+            progress("verifying versions", done, len(todo))
+        if version is None:
+            checks.extend(_check_model(store, each) for each in models)
+        return checks
+
+
+def _check_model(store: Store, model: str) -> Check:
+    """Checks that config.pbtxt serves what it should."""
+    check = Check(model, None)
+    where = f"{store.name}/{model}/{CONFIG}"
+    try:
+        best, present = champion(store, model), store.versions(model)
+        if best is not None and best not in present:
+            check.problems.append(f"version {best} of {model} is the champion, but it is not there")
+        config = read_config(store.read(f"{model}/{CONFIG}"), where)
+        numbers = served(config, present)
+        if not numbers:
+            check.problems.append(f"{where} serves no version that is there")
+        wanted = wanted_config(store, model)
+        if best is not None and numbers and config != wanted:
+            check.problems.append(
+                f"{where} is not that of the champion: `signs repository promote {model} {best}` mends it"
+            )
+        if best is None and wanted is not None and without_policy(config) != without_policy(wanted):
+            check.notices.append(f"{where} is not that of version {present[-1]}, the newest")
+    except FileNotFoundError:
+        check.notices.append(f"{where} is not there: Triton makes up a configuration where it can")
+    except RepositoryError as error:
+        check.problems.append(str(error))
+    return check
+
+
+def check_served(repository: Path, public_key: Path | None = None) -> list[str]:
+    """Checks the versions that a server on this folder would load.
+
+    Args:
+        repository: folder of the models.
+        public_key: every version must be signed with it.
+
+    Returns:
+        Notices, as of versions that were made by hand.
+
+    Raises:
+        RepositoryError: a file is missing or altered, or a signature does not hold; the message names it.
+    """
+    notices: list[str] = []
+    store = open_store(repository)
+    folders = (path for path in repository.iterdir() if path.is_dir()) if repository.is_dir() else ()
+    for folder in sorted(folders):  # Triton loads those with a name that begins with a dot too
+        present = store.versions(folder.name)
+        path = folder / CONFIG
+        config = read_config(path.read_bytes(), str(path)) if path.exists() else None
+        for version in served(config, present) if config is not None else present[-1:]:
+            check = check_folder(folder / str(version), folder.name, version, public_key)
+            if public_key is not None:
+                check.problems.extend(_unsigned_beside(folder, version))
+            if check.problems:
+                raise RepositoryError(
+                    f"{check.problems[0]}: it is not served. Publish or pull the version again, or promote another"
+                )
+            notices += check.notices
+            notices += [f"{folder / str(version) / name} was not published" for name in check.extra]
+    return notices
+
+
+def _unsigned_beside(folder: Path, version: int) -> Iterator[str]:
+    """Yields a sentence for each file beside a signed version that differs from its own, which the signature covers."""
+    signed, beside = folder / str(version) / CONFIG, folder / CONFIG
+    if not signed.exists():
+        yield f"{folder / str(version)} was published without its configuration, so no signature covers {beside}"
+        return
+    own = read_config(signed.read_bytes(), str(signed))
+    if not beside.exists() or without_policy(read_config(beside.read_bytes(), str(beside))) != without_policy(own):
+        yield f"{beside} is not the one that was signed"
+    for name in label_files(own):
+        if not (folder / name).exists() or (folder / name).read_bytes() != (signed.parent / name).read_bytes():
+            yield f"{folder / name} is not the one that was signed"

@@ -1,0 +1,187 @@
+"""What a real tritonserver serves follows the repository: promotion, rollback, pull, and no damaged file ever."""
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnx.numpy_helper
+import pytest
+
+from clients import SignClient
+from export.parity import TOLERANCE, onnxruntime_predictor
+from export.repository import Manifest, promote, publish, publish_copy, rollback
+from export.repository.pull import pull
+from serving.install import Installation
+from serving.server import RunningServer, running_server, served_versions
+
+pytestmark = pytest.mark.end_to_end
+
+ROOT = Path(__file__).parents[2]
+MODEL = "sign_classifier"
+Crops = npt.NDArray[np.uint8]
+
+
+@pytest.fixture
+def two_versions(repository: Path, manifest: Manifest, tmp_path: Path) -> Path:
+    """A repository with two versions that answer differently; 1 is the champion."""
+    place = tmp_path / "models"
+    publish_copy(repository / MODEL / "1", place)
+    publish_other(place, 3.0)
+    promote(place, MODEL, 1, "the first")
+    return place
+
+
+def publish_other(place: Path, factor: float) -> Manifest:
+    """Publishes version 1 once more with other weights in its last layer."""
+    folder = place / MODEL / "1"
+    model = onnx.load(folder / "model.onnx")
+    weights = next(each for each in model.graph.initializer if each.name.endswith("head.weight"))
+    changed = onnx.numpy_helper.to_array(weights)[::-1] * np.float32(factor)
+    weights.CopyFrom(onnx.numpy_helper.from_array(np.ascontiguousarray(changed), weights.name))
+    shared = {name: (folder / name).read_text() for name in ("config.pbtxt", "labels.txt")}
+    return publish(place, MODEL, {"model.onnx": model.SerializeToString()}, shared, {"precision": "fp32"})
+
+
+def answers(place: Path, version: int, crops: Crops) -> npt.NDArray[np.float32]:
+    return onnxruntime_predictor(place / MODEL / str(version) / "model.onnx")(crops)
+
+
+class Asker:
+    """Asks a server without naming a version, over and over; notes which version's answer it got, and each failure."""
+
+    def __init__(self, server: RunningServer, known: dict[int, npt.NDArray[np.float32]], crops: Crops) -> None:
+        self.known, self.crops = known, crops
+        self.seen: list[int] = []
+        self.failures: list[str] = []
+        self.client = SignClient(server.grpc_url)
+        self.stopping = threading.Event()
+        self.thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> "Asker":
+        self.thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stopping.set()
+        self.thread.join()
+        self.client.close()
+
+    def wait_for(self, version: int) -> None:
+        """Waits until answers come from a version and no other."""
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and not self.failures:
+            if len(self.seen) > 20 and set(self.seen[-20:]) == {version}:
+                return
+            time.sleep(0.05)
+        pytest.fail(f"version {version} does not answer: {self.seen[-20:]}, {self.failures}")
+
+    def _run(self) -> None:
+        while not self.stopping.is_set():
+            try:
+                found = self.client.probabilities(self.crops)
+            except Exception as error:
+                self.failures.append(str(error))
+                return
+            near = [number for number, each in self.known.items() if np.abs(each - found).max() <= TOLERANCE]
+            if len(near) == 1:
+                self.seen.append(near[0])
+            else:
+                self.failures.append("the answer is that of no version")
+            time.sleep(0.02)
+
+
+def test_a_server_that_polls_follows_promotions_and_answers_all_the_time(
+    installation: Installation, two_versions: Path, random_crops: Crops, tmp_path: Path
+) -> None:
+    crops = random_crops[:4]
+    known = {number: answers(two_versions, number, crops) for number in (1, 2)}
+    assert np.abs(known[1] - known[2]).max() > 0.01
+    poll = ("--model-control-mode=poll", "--repository-poll-secs=1")
+    with (
+        running_server(installation, two_versions, tmp_path / "log", extra_arguments=poll) as server,
+        Asker(server, known, crops) as asker,
+    ):
+        asker.wait_for(1)
+        publish_other(two_versions, 0.5)
+        time.sleep(4)  # several polls
+        assert set(asker.seen) == {1}, "a challenger changes nothing"
+        assert served_versions(server) == [(MODEL, "1")]
+        promote(two_versions, MODEL, 2, "better")
+        asker.wait_for(2)
+        rollback(two_versions, MODEL, "not better")
+        asker.wait_for(1)
+        assert served_versions(server) == [(MODEL, "1")]
+    assert asker.failures == []
+
+
+def test_a_server_starts_on_exactly_what_was_pulled(
+    installation: Installation, two_versions: Path, random_crops: Crops, tmp_path: Path, bucket: str
+) -> None:
+    for number in (1, 2):
+        publish_copy(two_versions / MODEL / str(number), bucket)
+    pull(bucket, tmp_path / "served", {MODEL: [1, 2]})
+    pull(bucket, tmp_path / "served", {MODEL: [2]})
+    with running_server(installation, tmp_path / "served", tmp_path / "log") as server:
+        assert served_versions(server) == [(MODEL, "2")], "1 is there, and not asked for"
+        with SignClient(server.grpc_url) as client:
+            served = client.probabilities(random_crops)
+    assert np.abs(served - answers(two_versions, 2, random_crops)).max() <= TOLERANCE
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Address of an empty repository on a real S3 server of this machine."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "test")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        boto3.client("s3").create_bucket(Bucket="signs-served")
+        yield "s3://signs-served/models"
+    finally:
+        server.stop()
+
+
+def serve(place: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    code = "from clients.cli import main; main()"
+    home = ["--home", str(ROOT / ".tritonserver"), "--log", str(place.parent / "serve.log")]
+    command = [sys.executable, "-c", code, "serve", "--repository", str(place), *home, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=250)
+
+
+def damage(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1  # in the weights: ONNX Runtime would load it and answer wrongly
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("change", [damage, Path.unlink])
+def test_signs_serve_refuses_a_tampered_file_and_names_it(two_versions: Path, change: Callable[[Path], None]) -> None:
+    change(two_versions / MODEL / "1" / "model.onnx")
+    result = serve(two_versions)
+    assert result.returncode == 1
+    assert "sign_classifier/1/model.onnx" in result.stderr and "is not served" in result.stderr
+    assert not (two_versions.parent / "serve.log").exists(), "nothing was started"
+
+
+def test_signs_serve_looks_at_what_it_serves_and_at_signatures(two_versions: Path, tmp_path: Path) -> None:
+    damage(two_versions / MODEL / "2" / "model.onnx")
+    taken = ("--http-port", "1", "--grpc-port", "1")  # ends it after the check, before the start
+    assert "a port each" in serve(two_versions, *taken).stderr, "a damaged challenger is no reason not to serve"
+    result = serve(two_versions, "--public-key", str(tmp_path / "nowhere.pub"), *taken)
+    assert result.returncode == 1 and "nowhere.pub" in result.stderr
+    damage(two_versions / MODEL / "1" / "model.onnx")
+    assert "a port each" in serve(two_versions, "--no-verify", *taken).stderr
+    assert "give one of them" in serve(two_versions, "--no-verify", "--public-key", "x", *taken).stderr

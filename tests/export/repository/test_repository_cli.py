@@ -1,0 +1,140 @@
+"""`signs repository` as people and scripts call it."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from clients.cli import main
+from export.repository import promote
+from tests.export.repository.samples import publish_once, tree
+
+Signs = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def signs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Signs:
+    """Runs `signs repository ...` in an empty folder; returns exit code, standard output and standard error."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["signs", "repository", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        return int(ended.value.code or 0), captured.out, captured.err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["", "list", "show", "verify", "diff", "publish", "sign", "promote", "rollback", "prune", "pull"],
+)
+def test_help_teaches(signs: Signs, command: str) -> None:
+    code, out, _ = signs(*([command] if command else []), "--help")
+    assert code == 0 and "Usage" in out
+    assert not command or f"signs repository {command}" in out, "with an example"
+
+
+def test_a_walk_from_staging_to_production_and_back(signs: Signs, tmp_path: Path, keys: Path) -> None:
+    for number in (1, 2):
+        publish_once(tmp_path / "staging", bytes([number]), metrics={"accuracy": number / 4})
+    key, public = str(keys / "release.pem"), str(keys / "release.pub")
+    for text in ("1", "2"):
+        code, out, _ = signs("publish", f"staging/m/{text}", "--private-key", key)
+        assert code == 0 and f"published: model_repository/m/{text}" in out
+    code, out, _ = signs("list", "--json")
+    assert [(row["version"], row["served"], row["signed"]) for row in json.loads(out)] == [
+        (1, False, True),
+        (2, True, True),
+    ]
+    assert signs("promote", "m", "1")[:2] == (0, "m 1 is the champion\n")
+    assert signs("promote", "m", "1")[:2] == (0, "m 1 is the champion already\n")
+    code, out, _ = signs("promote", "m", "2", "--reason", "better", "--json")
+    assert json.loads(out)["entry"]["reason"] == "better"
+    assert "champion, served, signed" in signs("list", "m")[1]
+    code, out, _ = signs("show", "m")
+    assert "promoted 2 (better)" in out and "a rollback goes to  1" in out
+    assert json.loads(signs("show", "m", "--json")[1])["champion"] == 2
+    code, out, _ = signs("show", "m", "2")
+    assert "metrics.accuracy" in out and "origin.repository" in out
+    assert json.loads(signs("show", "m", "2", "--json")[1])["metrics"] == {"accuracy": 0.5}
+    code, out, _ = signs("diff", "m", "1", "2")
+    assert "+0.25" in out
+    assert any(row["delta"] == 0.25 for row in json.loads(signs("diff", "m", "1", "2", "--json")[1]))
+    code, out, _ = signs("verify", "--public-key", public)
+    assert code == 0 and "signature valid" in out and "no problems" in out
+    assert signs("pull", "model_repository", "served", "--version", "m=2", "--public-key", public)[0] == 0
+    assert json.loads(signs("pull", "model_repository", "served", "--version", "m", "--json")[1]) == [
+        {"model": "m", "version": 2, "fetched": False}
+    ]
+    assert signs("rollback", "m", "--reason", "worse")[1] == "m 1 is the champion again\n"
+    assert signs("prune", "m", "--keep", "0", "--dry-run")[1] == "would remove: 2\nkept: 1\n"
+    assert json.loads(signs("prune", "m", "--keep", "0", "--json")[1])["removed"] == [2]
+
+
+def test_sign_and_verify(signs: Signs, tmp_path: Path, keys: Path) -> None:
+    publish_once(tmp_path / "model_repository")
+    public = str(keys / "release.pub")
+    code, out, _ = signs("verify", "m", "1", "--public-key", public)
+    assert code == 1 and "is not signed" in out
+    assert signs("sign", "m", "1", "--private-key", str(keys / "release.pem"))[0] == 0
+    code, out, _ = signs("verify", "m", "1", "--public-key", public, "--json")
+    assert code == 0 and json.loads(out)[0]["signature"] == "valid"
+    (tmp_path / "model_repository" / "m" / "1" / "model.onnx").write_bytes(b"x")
+    code, out, _ = signs("verify", "--json")
+    assert code == 1 and "model.onnx" in json.loads(out)[0]["problems"][0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("list", "--repository", "nowhere"), "there is no repository at nowhere"),
+        (("list", "n"), "there is no model n"),
+        (("show", "../m"), "cannot name a model"),
+        (("show", "m", "9"), "no version 9"),
+        (("show", "n"), "there is no model n"),
+        (("verify", "m", "9"), "no version 9"),
+        (("verify", "--public-key", "nowhere.pub"), ""),
+        (("diff", "m", "1", "9"), "no version 9"),
+        (("publish", "m"), "is not a version"),
+        (("publish", "model_repository/m/1"), "these very files already"),
+        (("publish", "model_repository/m/1", "--private-key", "nowhere.pem"), "nowhere.pem cannot sign"),
+        (("sign", "m", "9", "--private-key", "KEY"), "no version 9"),
+        (("promote", "m", "9"), "no version 9"),
+        (("rollback", "m"), "no earlier champion"),
+        (("prune", "n"), "there is no model n"),
+        (("pull", "model_repository", "here", "--version", "m=9"), "no version 9"),
+        (("pull", "model_repository", "here", "--version", "m=x"), "names no version"),
+        (("pull", "nowhere", "here"), "there is no repository"),
+        (("pull", "ftp://x/y", "here"), "cannot be a repository"),
+    ],
+)
+def test_a_problem_is_one_line_and_changes_nothing(
+    signs: Signs, tmp_path: Path, keys: Path, arguments: tuple[str, ...], reason: str
+) -> None:
+    publish_once(tmp_path / "model_repository")
+    promote(tmp_path / "model_repository", "m", 1, "")
+    before = tree(tmp_path)
+    code, _out, err = signs(*(str(keys / "release.pem") if word == "KEY" else word for word in arguments))
+    assert code == 1
+    if reason:
+        last = err.splitlines()[-1]  # progress may stand before it
+        assert last.startswith("signs: ") and reason in last
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "arguments", [("promote", "m"), ("promote", "m", "0"), ("prune", "m", "--keep", "-1"), ("diff", "m", "1")]
+)
+def test_a_usage_mistake_exits_2(signs: Signs, arguments: tuple[str, ...]) -> None:
+    assert signs(*arguments)[0] == 2
+
+
+def test_an_empty_bucket_is_told(signs: Signs, new_bucket: Callable[[], str]) -> None:
+    code, out, _ = signs("list", "--repository", new_bucket())
+    assert code == 0 and "publish one first" in out

@@ -36,7 +36,7 @@ def detector_version(detector_checkpoint: Path, tmp_path_factory: pytest.TempPat
     return repository / manifest.model / str(manifest.version)
 
 
-def _perfect(gtsdb: TinyGtsdb, named: bool) -> dict[str, SceneAnswer]:
+def _perfect(gtsdb: TinyGtsdb, named: bool) -> dict[bytes, SceneAnswer]:
     """Returns what somebody who knows the labels would answer, by the scene's encoded bytes."""
     dataset = load_gtsdb(gtsdb.zip)
     answers = {}

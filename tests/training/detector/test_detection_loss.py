@@ -76,7 +76,8 @@ def test_reports_the_overlap_that_the_boxes_reach() -> None:
 def test_gradients_are_finite_where_there_is_nothing_to_learn() -> None:
     maps = Maps(*(each.clone().requires_grad_() for each in _maps()))
 
-    detection_loss(maps, torch.zeros(1, 1, 4), torch.tensor([[-2]]))[0].backward()
+    loss, _ = detection_loss(maps, torch.zeros(1, 1, 4), torch.tensor([[-2]]))
+    loss.backward()  # type: ignore[no-untyped-call]
 
     assert all(each.grad is None or each.grad.isfinite().all() for each in maps)
     assert maps.heat.grad is not None

@@ -25,7 +25,9 @@ def _crops(boxes: list[tuple[int, int, int, int]], target: int | None, count: in
 
 
 def _redness(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    return np.asarray(image[..., 0], np.float64) - image[..., 1:].mean(axis=2)
+    colours = image.astype(np.float64)
+    redness: npt.NDArray[np.float64] = colours[..., 0] - colours[..., 1:].mean(axis=2)
+    return redness
 
 
 def test_boxes_lie_where_the_signs_are_seen() -> None:

@@ -27,9 +27,9 @@ class Manifest:
         files: for each file of the version, `sha256` and `size` in bytes.
         source: MLflow run, git commit and checkpoint the weights come from.
         data: name and fingerprint of the training data.
-        opset: of the ONNX graph.
-        ir_version: of the ONNX file.
-        precision: of the weights.
+        opset: of the ONNX graph; None for a model that is none.
+        ir_version: of the ONNX file; likewise.
+        precision: of the weights; empty for a model without.
         inputs: name, datatype and shape of each; -1 is any.
         outputs: likewise.
         parity: how far the exported model is from the trained one.
@@ -42,8 +42,8 @@ class Manifest:
     files: dict[str, dict[str, Any]]
     source: dict[str, str]
     data: dict[str, str]
-    opset: int
-    ir_version: int
+    opset: int | None
+    ir_version: int | None
     precision: str
     inputs: list[dict[str, Any]]
     outputs: list[dict[str, Any]]

@@ -41,10 +41,12 @@ def serve(
             )
             if numbers:
                 console.print(f"  {model.parent.name}, version {numbers[-1]} of {len(numbers)}", highlight=False)
+        # Where there is no recognizer, the classifier alone can answer.
+        picture = "PHOTO" if (repository / "sign_recognizer").is_dir() else "--crops IMAGE"
         console.print(
             f"  gRPC     {server.grpc_url}\n  HTTP     http://{server.http_url}\n"
             f"  metrics  {server.metrics_url}\n  log      {log}\n"
-            f"try: signs predict IMAGE --url {server.grpc_url}      stop: Ctrl-C",
+            f"try: signs predict {picture} --url {server.grpc_url}      stop: Ctrl-C",
             highlight=False,
         )
         try:

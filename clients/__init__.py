@@ -1,5 +1,6 @@
-"""What people use the served models with: the Python client and the `signs` command."""
+"""What people use the served models with: the Python clients and the `signs` command."""
 
 from clients.client import Prediction, SignClient
+from clients.recognizer import RecognizerClient, Sign
 
-__all__ = ["Prediction", "SignClient"]
+__all__ = ["Prediction", "RecognizerClient", "Sign", "SignClient"]

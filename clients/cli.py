@@ -27,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="A first walk: signs demo, then signs serve in one terminal and signs predict IMAGE in another.",
+    epilog="A first walk: signs demo, then signs serve in one terminal and signs predict --crops IMAGE in another.",
 )
 app.command()(demo)
 app.add_typer(data_cli.app, name="data")

@@ -1,17 +1,18 @@
-"""The Python client: sign images in, classes out, over gRPC or HTTP."""
+"""The client of the classifier: pictures of one sign each in, classes out, over gRPC or HTTP."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from clients.connection import Connection, Protocol
 from clients.errors import ClientError
 
-Protocol = Literal["grpc", "http"]
+__all__ = ["Prediction", "Protocol", "SignClient"]
+
 INPUT, OUTPUT = "images", "probabilities"
 
 
@@ -51,26 +52,8 @@ class SignClient:
         version: str = "",
         timeout: float = 30.0,
     ) -> None:
-        self.url, self.protocol, self.model, self.version, self.timeout = (
-            url,
-            protocol,
-            model,
-            version,
-            timeout,
-        )
-        if not re.fullmatch(r"[^\s/:]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}", url):
-            raise ClientError(f"{url!r}: give host:port without a scheme, such as localhost:8001")
-        if protocol == "grpc":
-            import tritonclient.grpc as triton
-
-            self._client: Any = triton.InferenceServerClient(url)
-            self._options: dict[str, Any] = {"client_timeout": timeout}
-        else:
-            import tritonclient.http as triton
-
-            self._client = triton.InferenceServerClient(url, connection_timeout=timeout, network_timeout=timeout)
-            self._options = {}
-        self._triton = triton
+        self.model, self.version = model, version
+        self._connection = Connection(url, protocol, timeout)
         self.input_size, self.max_batch = self._describe()
 
     def __enter__(self) -> Self:
@@ -83,7 +66,7 @@ class SignClient:
 
     def close(self) -> None:
         """Closes the connection."""
-        self._client.close()
+        self._connection.close()
 
     def probabilities(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Classifies images and returns every class's probability.
@@ -97,10 +80,7 @@ class SignClient:
         Raises:
             ClientError: the images have another shape or type, or the server refused or did not answer.
         """
-        results = [
-            self._infer(batch, self._triton.InferRequestedOutput(OUTPUT)).as_numpy(OUTPUT)
-            for batch in self._batches(images)
-        ]
+        results = [self._infer(batch).as_numpy(OUTPUT) for batch in self._batches(images)]
         return np.concatenate(results)
 
     def classify(self, images: npt.NDArray[np.uint8], top: int = 3) -> list[list[Prediction]]:
@@ -111,8 +91,7 @@ class SignClient:
         """
         predictions: list[list[Prediction]] = []
         for batch in self._batches(images):
-            output = self._triton.InferRequestedOutput(OUTPUT, class_count=top)
-            rows: Sequence[Sequence[bytes]] = self._infer(batch, output).as_numpy(OUTPUT)
+            rows: Sequence[Sequence[bytes]] = self._infer(batch, class_count=top).as_numpy(OUTPUT)
             predictions.extend([_parse(entry) for entry in row] for row in rows)
         return predictions
 
@@ -125,43 +104,18 @@ class SignClient:
             )
         return [images[start : start + self.max_batch] for start in range(0, len(images), self.max_batch)]
 
-    def _infer(self, batch: npt.NDArray[np.uint8], output: Any) -> Any:
-        tensor = self._triton.InferInput(INPUT, batch.shape, "UINT8")
-        tensor.set_data_from_numpy(np.ascontiguousarray(batch))
-        return self._call(
-            lambda: self._client.infer(
-                self.model, [tensor], model_version=self.version, outputs=[output], **self._options
-            )
-        )
+    def _infer(self, batch: npt.NDArray[np.uint8], class_count: int = 0) -> Any:
+        tensor = self._connection.tensor(INPUT, np.ascontiguousarray(batch), "UINT8")
+        output = self._connection.output(OUTPUT, class_count)
+        return self._connection.infer(self.model, self.version, [tensor], [output])
 
     def _describe(self) -> tuple[int, int]:
-        as_json = {"as_json": True} if self.protocol == "grpc" else {}
-        config = self._call(lambda: self._client.get_model_config(self.model, self.version, **as_json))
-        config = config.get("config", config)
+        config = self._connection.model_config(self.model, self.version)
         inputs = {entry["name"]: entry for entry in config["input"]}
         if INPUT not in inputs:
-            raise ClientError(f"{self.model} at {self.url} takes {', '.join(inputs)}: it is not a sign classifier")
+            url = self._connection.url
+            raise ClientError(f"{self.model} at {url} takes {', '.join(inputs)}: it is not a sign classifier")
         return int(inputs[INPUT]["dims"][0]), max(1, int(config.get("max_batch_size", 0)))
-
-    def _call(self, request: Any) -> Any:
-        from tritonclient.utils import InferenceServerException
-
-        try:
-            return request()
-        except InferenceServerException as error:
-            raise ClientError(self._explain(error.message() or str(error))) from error
-        except Exception as error:  # the HTTP client lets errors of sockets and of its parser through
-            raise ClientError(self._explain(str(error))) from error
-
-    def _explain(self, reason: str) -> str:
-        lowered = reason.lower()
-        if "deadline" in lowered or "timed out" in lowered or "timeout" in lowered:
-            return f"no answer from {self.url} within {self.timeout:g} s: the server is busy or gone"
-        if any(sign in lowered for sign in ("connect", "unavailable", "refused", "resolution", "name or service")):
-            return f"no {self.protocol} server at {self.url}: start one with `signs serve`, or give its --url"
-        if "Expected HTTP/" in reason:
-            return f"{self.url} does not speak HTTP: give the server's HTTP port, or --protocol grpc"
-        return f"{self.url} answers: {reason}"
 
 
 def _parse(entry: bytes) -> Prediction:

@@ -3,3 +3,11 @@
 
 class ClientError(Exception):
     """A problem the caller can mend; the message says how."""
+
+
+class RefusedError(ClientError):
+    """The server refuses this input, and takes others."""
+
+
+class UnknownModelError(ClientError):
+    """The server has no such model."""

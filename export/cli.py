@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Move a checkpoint into the model repository, with proof.")
+app = typer.Typer(no_args_is_help=True, help="Publish models in the repository that Triton serves.")
 
 
 @app.callback()
 def _export() -> None:
-    """Move a checkpoint into the model repository, with proof."""
+    """Publish models in the repository that Triton serves."""
 
 
 @app.command("onnx")
@@ -46,4 +46,36 @@ def onnx_(
         f"parity: {parity['samples']:.0f} images ({parity['real_samples']:.0f} real), "
         f"largest difference {parity['max_difference']:.2g}\n"
         f"published: {repository / manifest.model / str(manifest.version)}\nnext: signs serve"
+    )
+
+
+@app.command("recognizer")
+def recognizer_(
+    repository: Annotated[Path, typer.Option(help="Triton model repository.")] = Path("model_repository"),
+    score_threshold: Annotated[
+        float, typer.Option(min=0, max=1, help="Lowest detection score that counts where a request names none.")
+    ] = 0.3,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
+) -> None:
+    """Publish the recognizer: photographs in, boxes and names of signs out.
+
+    It calls the detector and the classifier of the same repository, in the form they have there now; publish it
+    again when their input sizes change. Its sources and their checksums are the new version.
+
+    \b
+    signs export recognizer
+    signs export recognizer --repository other --score-threshold 0.5
+    """
+    import json
+    from dataclasses import asdict
+
+    from export.recognizer import export_recognizer
+
+    manifest = export_recognizer(repository, score_threshold)
+    if as_json:
+        typer.echo(json.dumps(asdict(manifest)))
+        return
+    typer.echo(
+        f"published: {repository / manifest.model / str(manifest.version)}\n"
+        "next: signs serve, then signs predict PHOTO --annotate DIR"
     )

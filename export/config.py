@@ -66,6 +66,44 @@ def _onnx_config(
     return config
 
 
+def recognizer_config(
+    name: str, max_batch: int, score_threshold: float, instances: int = 2, queue_delay_us: int = 1000
+) -> pb.ModelConfig:
+    """Describes the recognizer, a Python model that calls the detector and the classifier, to Triton.
+
+    Args:
+        name: of the model.
+        max_batch: most requests, each of one photograph, that Triton may hand over at once.
+        score_threshold: lowest detection score that counts where a request names none.
+        instances: processes that run it; with two, one decodes while the other waits for the detector.
+        queue_delay_us: how long in microseconds a request may wait for others to join its batch.
+    """
+    outputs = (
+        ("boxes", pb.TYPE_FP32, [-1, 4]),
+        ("detection_scores", pb.TYPE_FP32, [-1]),
+        ("categories", pb.TYPE_STRING, [-1]),
+        ("class_ids", pb.TYPE_INT32, [-1]),
+        ("class_scores", pb.TYPE_FP32, [-1]),
+        ("names", pb.TYPE_STRING, [-1]),
+    )
+    parameters = {
+        "score_threshold": f"{score_threshold:g}",
+        "detector_version": "latest",
+        "classifier_version": "latest",
+    }
+    return pb.ModelConfig(
+        name=name,
+        backend="python",
+        max_batch_size=max_batch,
+        input=[pb.ModelInput(name="image", data_type=pb.TYPE_STRING, dims=[1])],
+        output=[pb.ModelOutput(name=output, data_type=kind, dims=dims) for output, kind, dims in outputs],
+        version_policy=pb.ModelVersionPolicy(latest=pb.ModelVersionPolicy.Latest(num_versions=1)),
+        instance_group=[pb.ModelInstanceGroup(kind=pb.ModelInstanceGroup.KIND_CPU, count=instances)],
+        dynamic_batching=pb.ModelDynamicBatching(max_queue_delay_microseconds=queue_delay_us),
+        parameters={key: pb.ModelParameter(string_value=value) for key, value in parameters.items()},
+    )
+
+
 def to_text(config: pb.ModelConfig) -> str:
     """Returns the content of a config.pbtxt."""
     text: str = text_format.MessageToString(config)

@@ -54,10 +54,12 @@ def serve(
         console.print(f"[bold]{installation.description}[/bold] serves {repository}", soft_wrap=True)
         for model, version in served_versions(server):
             console.print(f"  {model}, version {version}", highlight=False)
+        # Where there is no recognizer, the classifier alone can answer.
+        picture = "PHOTO" if (repository / "sign_recognizer").is_dir() else "--crops IMAGE"
         console.print(
             f"  gRPC     {server.grpc_url}\n  HTTP     http://{server.http_url}\n"
             f"  metrics  {server.metrics_url}\n  log      {log}\n"
-            f"try: signs predict IMAGE --url {server.grpc_url}      stop: Ctrl-C",
+            f"try: signs predict {picture} --url {server.grpc_url}      stop: Ctrl-C",
             highlight=False,
         )
         try:

@@ -34,6 +34,7 @@ def signs(*arguments: str, cwd: Path | None = None) -> "subprocess.CompletedProc
         ["export", "onnx"],
         ["repository"],
         ["repository", "pull"],
+        ["export", "recognizer"],
         ["serve"],
         ["predict"],
     ],
@@ -48,6 +49,8 @@ def test_a_usage_mistake_exits_2() -> None:
     assert signs("predict").returncode == 2
     assert signs("serve", "--http-port", "x").returncode == 2
     assert signs("predict", "x.png", "--protocol", "ftp").returncode == 2
+    assert signs("predict", "x.png", "--threshold", "2").returncode == 2
+    assert signs("predict", "x.png", "--crops", "--annotate", "x").returncode == 2
 
 
 def one_line(result: "subprocess.CompletedProcess[str]") -> str:
@@ -57,19 +60,20 @@ def one_line(result: "subprocess.CompletedProcess[str]") -> str:
     return lines[0]
 
 
-def test_predict_names_a_file_that_is_missing_or_no_picture(tmp_path: Path) -> None:
+def test_predict_names_a_crop_that_is_missing_or_no_picture(tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("not a picture")
     (tmp_path / "empty.png").write_bytes(b"")
-    assert "No such file" in one_line(signs("predict", str(tmp_path / "nothing.png")))
-    assert "not an image" in one_line(signs("predict", str(tmp_path / "text.jpg")))
-    assert "not an image" in one_line(signs("predict", str(tmp_path / "empty.png")))
-    assert "directory" in one_line(signs("predict", str(tmp_path)))
+    assert "No such file" in one_line(signs("predict", "--crops", str(tmp_path / "nothing.png")))
+    assert "not an image" in one_line(signs("predict", "--crops", str(tmp_path / "text.jpg")))
+    assert "not an image" in one_line(signs("predict", "--crops", str(tmp_path / "empty.png")))
+    assert "directory" in one_line(signs("predict", "--crops", str(tmp_path)))
 
 
 def test_predict_without_a_server_says_how_to_start_one(tmp_path: Path) -> None:
     Image.new("RGB", (60, 60)).save(tmp_path / "sign.png")
-    message = one_line(signs("predict", str(tmp_path / "sign.png"), "--url", "127.0.0.1:1"))
-    assert "signs serve" in message
+    for kind in ([], ["--crops"]):
+        message = one_line(signs("predict", *kind, str(tmp_path / "sign.png"), "--url", "127.0.0.1:1"))
+        assert "signs serve" in message
 
 
 def test_export_names_a_missing_checkpoint(tmp_path: Path) -> None:
@@ -107,6 +111,7 @@ def test_serve_names_an_empty_repository(tmp_path: Path) -> None:
         ("serve", "--host", "8.8.8.8"),
         ("predict", "PICTURE", "--url", "localhost:abc", "--protocol", "http"),
         ("predict", "PICTURE", "--url", ""),
+        ("predict", "PICTURE", "--annotate", "FILE"),
         ("export", "onnx", "FILE"),
         ("train", "classifier", "--data", "gtsdb=FILE"),
     ],

@@ -14,7 +14,7 @@ from serving.server import free_ports
 
 
 def test_the_public_names_are_these() -> None:
-    assert clients.__all__ == ["Prediction", "SignClient"]
+    assert clients.__all__ == ["Prediction", "RecognizerClient", "Sign", "SignClient"]
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])

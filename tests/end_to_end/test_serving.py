@@ -116,19 +116,21 @@ def predict(server: RunningServer, *arguments: str) -> "subprocess.CompletedProc
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_signs_predict_answers_for_each_picture(server: RunningServer, random_crops: Crops, tmp_path: Path) -> None:
+def test_signs_predict_crops_answers_for_each_picture(
+    server: RunningServer, random_crops: Crops, tmp_path: Path
+) -> None:
     import json
 
     paths = [tmp_path / "a.png", tmp_path / "b.jpg", tmp_path / "c.ppm"]
     for path, crop in zip(paths, random_crops, strict=False):
         Image.fromarray(crop).resize((80, 70)).save(path)
-    result = predict(server, *map(str, paths), "--json")
+    result = predict(server, "--crops", *map(str, paths), "--json")
     assert result.returncode == 0, result.stderr
     answers = json.loads(result.stdout)
     assert [answer["image"] for answer in answers] == [str(path) for path in paths]
     for answer in answers:
         assert len(answer["predictions"]) == 3
         assert set(answer["predictions"][0]) == {"class_id", "name", "score"}
-    table = predict(server, str(paths[0]))
+    table = predict(server, "--crops", str(paths[0]))
     assert table.returncode == 0
     assert answers[0]["predictions"][0]["name"] in table.stdout

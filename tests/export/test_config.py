@@ -2,7 +2,7 @@
 
 import pytest
 
-from export.config import classifier_config, from_text, to_text
+from export.config import classifier_config, from_text, recognizer_config, to_text
 from export.errors import RepositoryError
 
 
@@ -20,6 +20,18 @@ def test_says_what_triton_needs() -> None:
     assert config.output[0].label_filename == "labels.txt"
     assert config.dynamic_batching.max_queue_delay_microseconds == 123
     assert [warm_up.batch_size for warm_up in config.model_warmup] == [1, 64]
+
+
+def test_the_recognizer_goes_both_ways_too() -> None:
+    config = recognizer_config("sign_recognizer", 8, 0.25, instances=3, queue_delay_us=50)
+    assert from_text(to_text(config)) == config
+    assert (config.backend, config.max_batch_size, config.instance_group[0].count) == ("python", 8, 3)
+    assert {key: value.string_value for key, value in config.parameters.items()} == {
+        "score_threshold": "0.25",
+        "detector_version": "latest",
+        "classifier_version": "latest",
+    }
+    assert config.dynamic_batching.max_queue_delay_microseconds == 50
 
 
 def test_nonsense_is_refused() -> None:

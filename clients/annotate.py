@@ -1,0 +1,95 @@
+"""Draws what the recognizer found into a copy of the photograph."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from clients.recognizer import Sign
+
+Box = tuple[float, float, float, float]
+COLOR, INK = (255, 214, 0), (0, 0, 0)  # black on yellow is read on road, sky and leaves alike
+QUALITY = 92  # of the JPEG: the frames stay crisp
+
+
+def annotate(photograph: Image.Image, signs: Sequence[Sign]) -> Image.Image:
+    """Returns a copy with a frame around each sign and its name and class score beside it.
+
+    Lines and letters grow with the picture: on one of 1360 pixels, letters are 20 pixels high. A label covers no
+    sign and no other label where there is such a place near its sign, and a line leads from one to the other.
+    """
+    picture = photograph.copy()
+    draw = ImageDraw.Draw(picture)
+    long_side = max(picture.size)
+    line = max(2, round(long_side / 680))
+    font = ImageFont.load_default(max(12, round(long_side / 68)))
+    frames = [_grown(sign.box, line) for sign in signs]
+    labels: list[tuple[Box, str, Box]] = []
+    for sign, frame in zip(signs, frames, strict=True):
+        text = f"{sign.name} {sign.class_score:.0%}"
+        ink = draw.textbbox((0, 0), text, font=font)
+        size = (ink[2] - ink[0] + 4 * line, ink[3] - ink[1] + 4 * line)
+        taken = frames + [place for place, _, _ in labels]
+        places = list(_places(frame, size, picture.size, line))
+        place = next((each for each in places if not any(_overlap(each, other) for other in taken)), places[0])
+        labels.append((place, text, ink))
+    for frame, (place, _, _) in zip(frames, labels, strict=True):
+        draw.line((_nearest(frame, place), _nearest(place, frame)), fill=COLOR, width=line)
+    for left, top, right, bottom in frames:
+        draw.rectangle((left, top, right - 1, bottom - 1), outline=COLOR, width=line)
+    for place, text, ink in labels:  # last, so that nothing is drawn over a name
+        draw.rectangle(place, fill=COLOR)
+        draw.text((place[0] + 2 * line - ink[0], place[1] + 2 * line - ink[1]), text, fill=INK, font=font)
+    return picture
+
+
+def write_annotated(original: Path, photograph: Image.Image, signs: Sequence[Sign], folder: Path) -> Path:
+    """Writes the annotated copy of a photograph into `folder`, whole or not at all.
+
+    Its name is that of the original and a mark made of the original's full path: pictures of the same name from
+    different folders do not meet, and no original is written over. The same picture once more replaces its copy.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    mark = hashlib.sha256(os.fsencode(original.resolve())).hexdigest()[:10]
+    target = folder / f"{original.stem}-signs-{mark}.jpg"
+    staging = folder / f".{target.name}.partial-{os.getpid()}"
+    try:
+        annotate(photograph, signs).save(staging, "JPEG", quality=QUALITY, subsampling=0)
+        staging.replace(target)
+    finally:
+        staging.unlink(missing_ok=True)
+    return target
+
+
+def _grown(box: Box, margin: float) -> Box:
+    return (box[0] - margin, box[1] - margin, box[2] + margin, box[3] + margin)
+
+
+def _places(frame: Box, size: tuple[float, float], picture: tuple[int, int], gap: float) -> Iterator[Box]:
+    """Yields where a label of `size` may stand, the best first: above, below, beside, ever further up and down."""
+    left, top, right, bottom = frame
+    width, height = size
+    middle = (top + bottom - height) / 2
+    corners = [(left, top - height - gap), (left, bottom + gap)]
+    for step in range(12):
+        # Half a label up, half a label down, a whole one up ...
+        shifted = middle + (step + 1) // 2 * (-1) ** step * (height + gap) / 2
+        corners += [(right + 3 * height / 4, shifted), (left - width - 3 * height / 4, shifted)]
+    for x, y in corners:
+        # Moved into the picture, so that a sign at its edge has a whole label.
+        x, y = max(0.0, min(x, picture[0] - width)), max(0.0, min(y, picture[1] - height))
+        yield (x, y, x + width, y + height)
+
+
+def _nearest(box: Box, other: Box) -> tuple[float, float]:
+    """Returns the point of `box` that is nearest to the middle of `other`."""
+    x, y = (other[0] + other[2]) / 2, (other[1] + other[3]) / 2
+    return (max(box[0], min(x, box[2])), max(box[1], min(y, box[3])))
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

@@ -1,0 +1,146 @@
+"""Publishes the recognizer: its Python sources, fitted to the detector and the classifier of the repository."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tritonclient.grpc import model_config_pb2 as pb
+
+from export.config import LABELS_FILE, from_text, recognizer_config, to_text
+from export.errors import ExportError
+from export.repository import Manifest, publish, versions
+from training.data.classes import CATEGORIES
+from training.models.classifier import MODEL_NAME as CLASSIFIER
+from training.tracking import git_commit
+
+DETECTOR, RECOGNIZER = "sign_detector", "sign_recognizer"
+SOURCES = Path(__file__).parents[1] / "serving" / "recognizer"
+MAX_BATCH = 8  # photographs; a detector that runs on a few cores gains nothing from more
+SCORE_THRESHOLD = 0.3
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a tensor of another model must be: name, datatype and shape without the batch; None is any fixed size."""
+
+    name: str
+    datatype: Any
+    shape: tuple[int | None, ...]
+
+
+TAKES = {
+    DETECTOR: (Wanted("scenes", pb.TYPE_UINT8, (None, None, 3)),),
+    CLASSIFIER: (Wanted("images", pb.TYPE_UINT8, (None, None, 3)),),
+}
+GIVES = {
+    DETECTOR: (
+        Wanted("boxes", pb.TYPE_FP32, (None, 4)),
+        Wanted("scores", pb.TYPE_FP32, (None,)),
+        Wanted("categories", pb.TYPE_INT32, (None,)),
+    ),
+    CLASSIFIER: (Wanted("probabilities", pb.TYPE_FP32, (None,)),),
+}
+
+
+def export_recognizer(repository: Path, score_threshold: float = SCORE_THRESHOLD) -> Manifest:
+    """Publishes the recognizer as a new version, fitted to the detector and classifier that are there.
+
+    Args:
+        repository: folder of the Triton models, which holds a detector and a classifier.
+        score_threshold: lowest detection score that counts where a request names none.
+
+    Raises:
+        ExportError: a model is missing or is not what the recognizer can call, or it cannot be published.
+            Nothing is.
+    """
+    if not 0 <= score_threshold <= 1:
+        raise ExportError(f"the score threshold is {score_threshold:g}: give a number from 0 to 1")
+    detector, classifier = (_read_config(repository, model) for model in (DETECTOR, CLASSIFIER))
+    names = _class_names(repository, classifier)
+    category_of = {class_id: number for number, ids in enumerate(CATEGORIES.values()) for class_id in ids}
+    height, width, _ = detector.input[0].dims
+    settings = {
+        "scene_height": height,
+        "scene_width": width,
+        "detector_max_batch": detector.max_batch_size,
+        "crop_size": classifier.input[0].dims[0],
+        "classifier_max_batch": classifier.max_batch_size,
+        "class_names": names,
+        "class_categories": [category_of[class_id] for class_id in range(len(names))],
+        "category_names": list(CATEGORIES),
+    }
+    files = {path.name: path.read_bytes() for path in sorted(SOURCES.glob("*.py"))}
+    config = recognizer_config(RECOGNIZER, MAX_BATCH, score_threshold)
+    return publish(
+        repository,
+        RECOGNIZER,
+        files={**files, "settings.json": (json.dumps(settings, indent=2) + "\n").encode()},
+        shared={"config.pbtxt": to_text(config)},
+        facts={
+            "source": {"git_commit": git_commit()}
+            | {model: f"version {versions(repository, model)[-1]}" for model in (DETECTOR, CLASSIFIER)},
+            "inputs": [_describe(tensor) for tensor in config.input],
+            "outputs": [_describe(tensor) for tensor in config.output],
+        },
+    )
+
+
+def _read_config(repository: Path, model: str) -> pb.ModelConfig:
+    """Reads how a model is served and checks that the recognizer can call it."""
+    path = repository / model / "config.pbtxt"
+    if not path.is_file() or not versions(repository, model):
+        raise ExportError(
+            f"{repository} has no {model}, which the recognizer calls: publish one first with `signs export onnx`"
+        )
+    config = from_text(path.read_text())
+    wrong = [
+        f"no {wanted.name} of {_datatype(wanted.datatype)} {[size or 'any' for size in wanted.shape]}"
+        for wanted, tensors in (
+            *((wanted, config.input) for wanted in TAKES[model]),
+            *((wanted, config.output) for wanted in GIVES[model]),
+        )
+        if not any(_matches(wanted, tensor) for tensor in tensors)
+    ]
+    if len(config.input) != len(TAKES[model]):
+        wrong.append(f"{len(config.input)} inputs")
+    if config.max_batch_size < 1:
+        wrong.append("no batches")
+    if model == CLASSIFIER and not wrong and config.input[0].dims[0] != config.input[0].dims[1]:
+        wrong.append("crops that are not square")
+    if wrong:
+        raise ExportError(f"{path} is no {model} that the recognizer can call ({', '.join(wrong)}): export it again")
+    return config
+
+
+def _matches(wanted: Wanted, found: Any) -> bool:
+    return (
+        (found.name, found.data_type) == (wanted.name, wanted.datatype)
+        and len(found.dims) == len(wanted.shape)
+        and all(each > 0 and size in (None, each) for size, each in zip(wanted.shape, found.dims, strict=True))
+    )
+
+
+def _class_names(repository: Path, classifier: pb.ModelConfig) -> list[str]:
+    path = repository / CLASSIFIER / LABELS_FILE
+    try:
+        names = path.read_text().splitlines()
+    except OSError as error:
+        raise ExportError(f"{path} cannot be read ({error.strerror}): export the classifier again") from error
+    classes, known = classifier.output[0].dims[0], sum(map(len, CATEGORIES.values()))
+    if not len(names) == classes == known:
+        raise ExportError(
+            f"{path} names {len(names)} classes, the classifier tells {classes} apart and {known} are known: "
+            "export the classifier again"
+        )
+    return names
+
+
+def _describe(tensor: Any) -> dict[str, object]:
+    return {"name": tensor.name, "datatype": _datatype(tensor.data_type), "shape": [-1, *tensor.dims]}
+
+
+def _datatype(number: int) -> str:
+    """Returns the name that Triton's protocol gives a datatype of its configuration."""
+    name: str = pb.DataType.Name(number).removeprefix("TYPE_")
+    return "BYTES" if name == "STRING" else name

@@ -1,0 +1,33 @@
+"""A real tritonserver with the recognizer, on a classifier of random weights and a detector of red cells."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from export.recognizer import export_recognizer
+from export.repository import Manifest
+from serving.install import Installation
+from serving.server import RunningServer, running_server
+from tests.red_detector import publish_red_detector
+
+
+@pytest.fixture(scope="session")
+def recognizer_repository(tmp_path_factory: pytest.TempPathFactory, repository: Path, manifest: Manifest) -> Path:
+    """A repository with the three models."""
+    folder = tmp_path_factory.mktemp("recognizer_repository")
+    shutil.copytree(repository / "sign_classifier", folder / "sign_classifier")
+    publish_red_detector(folder)
+    export_recognizer(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def recognizer_server(
+    installation: Installation, recognizer_repository: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningServer]:
+    """A real tritonserver that serves them."""
+    log = tmp_path_factory.mktemp("recognizer_server") / "tritonserver.log"
+    with running_server(installation, recognizer_repository, log) as running:
+        yield running

@@ -53,7 +53,7 @@ def test_the_manifest_names_every_file_and_what_it_was_fitted_to(models: Path) -
     assert manifest == load_manifest(models, "sign_recognizer", 1)
     verify_files(models / "sign_recognizer" / "1", manifest)
     assert "model.py" in manifest.files and "settings.json" in manifest.files
-    assert (manifest.opset, manifest.ir_version, manifest.precision) == (None, None, "")
+    assert (manifest.opset, manifest.ir_version, manifest.precision) == (0, 0, "")
     assert (manifest.source["sign_detector"], manifest.source["sign_classifier"]) == ("version 1", "version 1")
     assert manifest.inputs == [{"name": "image", "datatype": "BYTES", "shape": [-1, 1]}]
     assert {"name": "boxes", "datatype": "FP32", "shape": [-1, -1, 4]} in manifest.outputs

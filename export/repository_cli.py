@@ -259,7 +259,7 @@ def pull(
     version: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="MODEL[=N,...]", help="What to pull, repeatable; MODEL alone is its champion.", show_default="all"
+            metavar="MODEL[=N,...]", help="What to pull, repeatable; MODEL alone is its champion, nothing all of these."
         ),
     ] = None,
     versions_file: Annotated[

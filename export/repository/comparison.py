@@ -41,8 +41,9 @@ def compare_versions(repository: str | Path | Store, model: str, first: int, sec
     rows = []
     for name in dict.fromkeys((*left, *right)):
         a, b = left.get(name), right.get(name)
-        delta = b - a if _is_number(a) and _is_number(b) else None
-        if a != b or (delta is not None and name.startswith(("metrics.", "parity."))):
+        figure = name == "size" or name.startswith(("metrics.", "parity."))
+        delta = b - a if figure and _is_number(a) and _is_number(b) else None
+        if a != b or delta is not None:
             rows.append(Difference(name, a, b, delta))
     return rows
 

@@ -38,7 +38,8 @@ def show_version(repository: str | Path | Store, model: str, version: int) -> di
     store = open_store(repository)
     with clear_errors(f"read {store.name}"):
         require_version(store, model, version)  # says what is damaged, which a row of the list only notes
-        return next(row for row in _rows(store, model) if row["version"] == version)
+        row = next(row for row in _rows(store, model) if row["version"] == version)
+        return {name: value for name, value in row.items() if name not in ("manifest", "problem")}
 
 
 def show_model(repository: str | Path | Store, model: str) -> dict[str, Any]:

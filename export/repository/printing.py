@@ -1,5 +1,6 @@
 """What `signs repository` shows a person."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -67,7 +68,8 @@ def print_facts(facts: dict[str, Any]) -> None:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in _flat(facts).items():
-        table.add_row(name, _text(value))
+        if value not in ("", None):
+            table.add_row(name, _text(value))
     console.print(table, highlight=False)
 
 
@@ -97,8 +99,13 @@ def print_differences(rows: Sequence[Difference], model: str, first: int, second
     table.add_column("difference", justify="right")
     for row in rows:
         delta = "" if row.delta is None else f"{row.delta:+.6g}" if row.delta else "0"
-        table.add_row(row.name, _text(row.first), _text(row.second), delta)
+        table.add_row(row.name, _short(row.first), _short(row.second), delta)
     Console().print(table, highlight=False)
+
+
+def _short(value: Any) -> str:
+    """Returns the text of a value; of a sha256 or a commit enough to tell it from another."""
+    return value[:12] if isinstance(value, str) and re.fullmatch("[0-9a-f]{40,64}", value) else _text(value)
 
 
 def _flat(facts: dict[str, Any], prefix: str = "") -> dict[str, Any]:

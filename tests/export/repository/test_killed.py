@@ -1,26 +1,25 @@
 """kill -9 at every step of publishing, promoting and pulling: readers find whole versions, the next writer goes on.
 
 A child does the work and kills itself with SIGKILL just before its n-th change of the disk, or its n-th request to
-the store; n counts up until it comes through. Nothing in the code under test knows of it: the interpreter's own audit
+the store; n counts up until one comes through. Nothing in the code under test knows of it: the interpreter's own audit
 events tell of each open for writing, rename, removal and new folder.
 """
 
-import os
 import signal
 import subprocess
 import sys
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from export.repository import champion, load_manifest, promote, versions
+from export.repository import champion, promote, versions
 from export.repository.policy import read_config, served
 from export.repository.pull import pull
-from export.repository.store import open_store
+from export.repository.store import Store, open_store
 from export.repository.verification import check_folder, verify
-from tests.export.repository.samples import publish_once, tree
+from tests.export.repository.samples import publish_once
 
 ROOT = Path(__file__).parents[3]
 CHANGES = ("os.rename", "os.mkdir", "os.rmdir", "os.remove", "os.link", "os.chmod", "os.truncate", "fcntl.flock")
@@ -28,13 +27,15 @@ CHANGES = ("os.rename", "os.mkdir", "os.rmdir", "os.remove", "os.link", "os.chmo
 KILLER = f"""
 import os, signal, sys
 from pathlib import Path
+import s3fs  # what is imported late is imported before counting, and once for all children
+from aiobotocore.client import AioBaseClient
 from export.repository import promote
 from export.repository.policy import read_config
 from export.repository.pull import pull
 from tests.export.repository.samples import publish_once
 
-read_config(b"", "")  # what is imported late is imported before counting
-place, others, how = sys.argv[1:4]
+read_config(b"", "")
+how, others = sys.argv[1:3]
 left = None
 
 def step():
@@ -45,76 +46,46 @@ def step():
             os.kill(os.getpid(), signal.SIGKILL)
 
 def watch(event, arguments):
-    if event in {CHANGES!r}:
-        step()
-    elif event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR) and str(arguments[0])[:5] != "/dev/":
+    writing = event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR) and str(arguments[0])[:5] != "/dev/"
+    if event in {CHANGES!r} or writing:
         step()
 
-def work():
-    if how == "publish":
-        publish_once(place, b"new", batch=2)
-    elif how == "promote":
-        promote(place, "m", 2, "killed")
-    else:
-        pull(others, Path(place), {{"m": [2]}})
-"""
+request = AioBaseClient._make_api_call
 
-# One interpreter forks a child for each step: importing anew each time would take most of the test.
-FOLDER = """
-sys.addaudithook(watch)
-for number in range(1, 400):
-    os.system("true")  # nothing of ours; a child must not inherit half a buffer
-    print(number, flush=True)
-    sys.stdin.readline()  # the test has prepared the place
+async def counted(self, name, parameters):
+    step()
+    return await request(self, name, parameters)
+
+for place in sys.stdin:  # the test has prepared it
+    place, number = place.split()
     child = os.fork()
     if child == 0:
-        left = number
+        left = int(number)
+        if "://" in place:
+            AioBaseClient._make_api_call = counted
+        else:
+            sys.addaudithook(watch)
+        code = 1
         try:
-            work()
+            if how == "publish":
+                publish_once(place, b"new", batch=2)
+            elif how == "promote":
+                promote(place, "m", 2, "killed")
+            else:
+                pull(others, Path(place), {{"m": [2]}})
+            code = 0
         finally:
-            os._exit(0)
+            os._exit(code)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
 
-@pytest.mark.parametrize("how", ["publish", "publish first", "promote", "pull", "pull first"])
-def test_a_folder_is_whole_whenever_its_writer_is_killed(tmp_path: Path, how: str) -> None:
-    others = tmp_path / "others"
-    publish_once(others, b"old", batch=1)
-    publish_once(others, b"new", batch=2)
-    word, _, first = how.partition(" ")
-    killed = 0
-    with Killer(FOLDER, tmp_path / "place", others, word) as killer:
-        while True:
-            place = tmp_path / f"{killer.next()}" / "place"
-            (tmp_path / "place").unlink(missing_ok=True)
-            place.parent.mkdir()
-            (tmp_path / "place").symlink_to(place, target_is_directory=True)
-            if not first:
-                if word == "pull":
-                    pull(others, place, {"m": [1]})
-                else:
-                    publish_once(place, b"old", batch=1)
-                if word == "promote":
-                    publish_once(place, b"new", batch=2)
-                    promote(place, "m", 1, "first")
-            else:
-                place.mkdir()
-            code = killer.go()
-            assert code in (0, -signal.SIGKILL)
-            check_whole(place, word)
-            carry_on(place, others, word)
-            if code == 0:
-                break
-            killed += 1
-    assert killed >= 8, "there are more steps than that"
-
-
 class Killer:
-    """The interpreter that forks the children."""
+    """Has children do the work, each killed one step later than the one before, until one comes through."""
 
-    def __init__(self, loop: str, place: Path | str, others: Path | str, how: str) -> None:
-        command = [sys.executable, "-c", textwrap.dedent(KILLER) + loop, str(place), str(others), how]
+    def __init__(self, how: str, others: str) -> None:
+        self.step, self.finished = 0, False
+        command = [sys.executable, "-c", KILLER, how, others]
         self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self.process.stdin is not None and self.process.stdout is not None
         self.stdin, self.stdout = self.process.stdin, self.process.stdout
@@ -128,15 +99,47 @@ class Killer:
         self.stdin.close()
         self.stdout.close()
 
-    def next(self) -> int:
-        """Returns the step at which the next child will be killed."""
-        return int(self.stdout.readline())
-
-    def go(self) -> int:
-        """Lets it work; returns how it ended, 0 where it came through."""
-        self.stdin.write("\n")
+    def work(self, place: str) -> None:
+        """Lets the next child work there."""
+        self.step += 1
+        self.stdin.write(f"{place} {self.step}\n")
         self.stdin.flush()
-        return int(self.stdout.readline())
+        code = int(self.stdout.readline())
+        assert code in (0, -signal.SIGKILL)
+        self.finished = code == 0
+
+
+@pytest.mark.parametrize("how", ["publish", "publish first", "promote", "pull", "pull first"])
+def test_a_folder_is_whole_whenever_its_writer_is_killed(tmp_path: Path, how: str) -> None:
+    others = tmp_path / "others"
+    publish_once(others, b"old", batch=1)
+    publish_once(others, b"new", batch=2)
+    word, _, first = how.partition(" ")
+    with Killer(word, str(others)) as killer:
+        while not killer.finished:
+            place = tmp_path / str(killer.step) / "place"
+            if not first:
+                prepare_folder(place, others, word)
+            place.mkdir(parents=True, exist_ok=True)
+            killer.work(str(place))
+            check_whole(place, word)
+            carry_on(place, others, word)
+    assert killer.step > 8, "there are more steps than that"
+
+
+def prepare_folder(place: Path, others: Path, how: str) -> None:
+    if how == "pull":
+        place.parent.mkdir()
+        pull(others, place, {"m": [1]})
+    else:
+        prepare(place, how)
+
+
+def prepare(place: Path | Store, how: str) -> None:
+    publish_once(place, b"old", batch=1)
+    if how == "promote":
+        publish_once(place, b"new", batch=2)
+        promote(place, "m", 1, "first")
 
 
 def check_whole(place: Path, how: str) -> None:
@@ -176,59 +179,34 @@ def carry_on(place: Path, others: Path, how: str) -> None:
     assert left == []
 
 
-BUCKET = """
-from aiobotocore.client import AioBaseClient
-
-real = AioBaseClient._make_api_call
-
-async def counted(self, name, parameters):
-    step()
-    return await real(self, name, parameters)
-
-AioBaseClient._make_api_call = counted
-left = int(sys.argv[4])
-work()
-"""
-
-
 @pytest.mark.parametrize("how", ["publish", "promote"])
-def test_a_bucket_is_whole_whenever_its_writer_is_killed(new_bucket: Callable[[], str], how: str) -> None:
-    source = textwrap.dedent(KILLER) + BUCKET
-    for step in range(1, 100):
-        place = new_bucket()
-        publish_once(place, b"old", batch=1)
-        if how == "promote":
-            publish_once(place, b"new", batch=2)
-            promote(place, "m", 1, "first")
-        command = [sys.executable, "-c", source, place, place, how, str(step)]
-        code = subprocess.run(command, cwd=ROOT, env=dict(os.environ)).returncode
-        assert code in (0, -signal.SIGKILL)
-        present = versions(place, "m")
-        assert present in ([[1], [1, 2]] if how == "publish" else [[1, 2]])
-        assert not any(check.problems for check in verify(place) if check.version is not None)
-        store = open_store(place)
-        config = read_config(store.read("m/config.pbtxt"), "")
-        (number,) = served(config, present)
-        assert config.max_batch_size == number
-        assert load_manifest(place, "m", number).version == number
-        if how == "publish":
-            assert publish_once(place, b"new", batch=2).version > present[-1]
-        else:
-            promote(place, "m", 2, "again")
-        assert not any(check.problems for check in verify(place))
-        store.sweep("m", 0)
-        assert {path.split("/")[0] for path in store.files("m", 2)} <= {
-            "config.pbtxt",
-            "labels.txt",
-            "manifest.json",
-            "model.onnx",
-        }
-        if code == 0:
-            break
-    assert step > 8, "there are more requests than that"
-    assert code == 0
-
-
-def test_tree_sees_files(tmp_path: Path) -> None:
-    publish_once(tmp_path)
-    assert "m/1/model.onnx" in tree(tmp_path)
+def test_a_bucket_is_whole_whenever_its_writer_is_killed(s3: Any, new_bucket: Callable[[], str], how: str) -> None:
+    template = new_bucket()
+    bucket = template.split("/")[2]
+    prepare(open_store(template), how)
+    keys = [entry["Key"] for entry in s3.list_objects_v2(Bucket=bucket)["Contents"]]
+    with Killer(how, "") as killer:
+        while not killer.finished:
+            place = f"s3://{bucket}/{killer.step}"
+            for key in keys:
+                copy = f"{killer.step}/{key.partition('/')[2]}"
+                s3.copy_object(Bucket=bucket, Key=copy, CopySource=f"{bucket}/{key}")
+            store = open_store(place)
+            killer.work(place)
+            present = versions(store, "m")
+            assert present in ([[1], [1, 2]] if how == "publish" else [[1, 2]])
+            for number in present:
+                with store.folder("m", number) as folder:
+                    assert not check_folder(folder, "m", number).problems
+            config = read_config(store.read("m/config.pbtxt"), "")
+            (number,) = served(config, present)
+            assert config.max_batch_size == number
+            if how == "publish":
+                assert publish_once(store, b"new", batch=2).version > present[-1]
+            else:
+                promote(store, "m", 2, "again")
+            assert not any(check.problems for check in verify(store))
+            store.sweep("m", 0)
+            unfinished = [path for path in store._find("m") if path.count("/") == 2]  # type: ignore[attr-defined]
+            assert {int(path.split("/")[1]) for path in unfinished} == set(versions(store, "m"))
+    assert killer.step > 8, "there are more requests than that"

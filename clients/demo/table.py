@@ -42,7 +42,7 @@ def print_table(summary: dict[str, Any], console: Console) -> None:
         f"Served by {summary['backend']}.\n\n"
         f"look    {summary['report']}\n"
         f"serve   {signs} serve --repository {summary['repository']}\n"
-        f"ask     {signs} predict IMAGE\n"
+        f"ask     {signs} predict --crops IMAGE\n"
         f"runs    MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false {look}",
         highlight=False,
         soft_wrap=True,

@@ -41,7 +41,7 @@ def test_what_is_published_is_byte_for_byte_the_sources(models: Path) -> None:
     version = models / "sign_recognizer" / "1"
     sources = {path.name for path in SOURCES.glob("*.py")}
     assert {"model.py", "preprocessing.py", "recognition.py"} <= sources
-    assert {path.name for path in version.iterdir()} == sources | {"settings.json", "manifest.json"}
+    assert {path.name for path in version.iterdir()} == sources | {"settings.json", "manifest.json", "config.pbtxt"}
     for name in sources:
         assert (version / name).read_bytes() == (SOURCES / name).read_bytes()
     assert (version / "preprocessing.py").read_bytes() == (ROOT / "training" / "preprocessing.py").read_bytes()

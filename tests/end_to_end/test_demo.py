@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from export.repository import promote
+from export.repository.policy import read_config, served
 from serving.install import Installation
 from training.data.synthetic import write_gtsdb
 
@@ -41,7 +43,7 @@ def environment() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def summaries(installation: Installation, scenes: Path, workspace: Path) -> list[dict[str, Any]]:
-    """What two demos, one after the other, print as JSON."""
+    """What two demos, one after the other, print as JSON; in between the first version is promoted."""
     results = []
     for name in ("first", "second"):
         result = subprocess.run(
@@ -54,15 +56,22 @@ def summaries(installation: Installation, scenes: Path, workspace: Path) -> list
         )
         assert result.returncode == 0, result.stderr
         results.append(json.loads(result.stdout))
+        if name == "first":
+            promote(workspace / "runs" / "model_repository", "sign_classifier", 1, "so far the best")
     return results
 
 
 def test_the_second_run_publishes_version_2(summaries: list[dict[str, Any]], workspace: Path) -> None:
     assert [summary["version"] for summary in summaries] == [1, 2]
     folder = workspace / "runs" / "model_repository" / "sign_classifier"
-    assert sorted(entry.name for entry in folder.iterdir()) == [".last-version", "1", "2", "config.pbtxt", "labels.txt"]
+    shared = ["config.pbtxt", "labels.txt"]
+    expected = [".last-version", "1", "2", *shared, "promotion-1.json"]
+    assert sorted(entry.name for entry in folder.iterdir()) == expected
     for version in ("1", "2"):
-        assert sorted(entry.name for entry in (folder / version).iterdir()) == ["manifest.json", "model.onnx"]
+        expected = [*shared, "manifest.json", "model.onnx"]
+        assert sorted(entry.name for entry in (folder / version).iterdir()) == expected
+    config = read_config((folder / "config.pbtxt").read_bytes(), "config.pbtxt")
+    assert served(config, [1, 2]) == [1], "the demo tries its version and leaves the champion in place"
 
 
 def test_all_four_accuracies_agree(summaries: list[dict[str, Any]]) -> None:
@@ -141,14 +150,14 @@ def test_a_killed_demo_leaves_no_server_and_no_half_version(
 
 
 def servers(workspace: Path) -> list[int]:
-    """Returns the process ids of all tritonservers that serve the repository of a workspace."""
+    """Returns the process ids of all tritonservers that serve something in a workspace."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
         except OSError:
             continue
-        if "tritonserver" in line.split(" ")[0] and f"--model-repository={workspace}/runs/" in line:
+        if "tritonserver" in line.split(" ")[0] and f"--model-repository={workspace}/" in line:
             found.append(int(process.name))
     return found
 

@@ -1,13 +1,13 @@
 """A pull brings exactly what was asked for, checked, or changes nothing."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
 
 from export.errors import RepositoryError
 from export.repository import promote, publish
+from export.repository.local import staging_parent
 from export.repository.policy import read_config, served
 from export.repository.pull import Pulled, parse_wanted, pull
 from export.repository.signing import Signer
@@ -181,14 +181,24 @@ def test_a_destination_or_source_that_cannot_be_is_named(tmp_path: Path) -> None
         pull(tmp_path / "empty", tmp_path / "here", {})
 
 
-def test_staging_lies_in_the_destination_where_that_is_a_volume_of_its_own(tmp_path: Path) -> None:
-    volume = Path("/dev/shm") / f"signs-test-{os.getpid()}"
-    if volume.parent.stat().st_dev == Path("/").stat().st_dev or not os.path.ismount(volume.parent):
-        pytest.skip("no second file system here")
-    from export.repository.local import staging_parent
-
-    assert staging_parent(volume.parent) is None, "/dev cannot take what is to be renamed into /dev/shm"
-    assert staging_parent(volume) == volume.parent
+def test_a_mount_of_its_own_is_staged_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mount that may be written to cannot be made here without rights, so the finding is put in for the pull."""
+    assert staging_parent(Path("/proc")) is None, "a mount: nothing can be renamed into it from beside it"
+    assert staging_parent(tmp_path / "here") == tmp_path
+    publish_once(tmp_path / "source", b"1")
+    publish_once(tmp_path / "source", b"2")
+    for module in ("export.repository.pull", "export.repository.local"):
+        monkeypatch.setattr(f"{module}.staging_parent", lambda root: None)
+    here = tmp_path / "here"
+    here.mkdir()
+    for number in (1, 2):
+        pull(tmp_path / "source", here, {"m": [number]})
+    assert names(here) == [".lock", "m"] and numbers_served(here) == [2]
+    assert names(here / "m") == ["1", "2", "config.pbtxt", "labels.txt"]
+    for number in (1, 2):
+        assert publish_once(tmp_path / "published").version == number
+    assert names(tmp_path / "published" / "m") == [".last-version", "1", "2", "config.pbtxt", "labels.txt"]
+    assert not any(check.problems for check in verify(tmp_path / "published"))
 
 
 def test_what_is_wanted_is_read_from_options_and_a_file(tmp_path: Path) -> None:

@@ -86,13 +86,12 @@ def _prove(info: CheckpointInfo, model: nn.Module, path: Path, samples: Images) 
 
 def _shared_files(info: CheckpointInfo) -> dict[str, str]:
     """Returns what all versions of a model share."""
-    labels = "\n".join(info.class_names) + "\n"
     height, width = info.input_size
     if info.model == detector.MODEL_NAME:
         config = detector_config(info.model, (height, width), detector.FOUND, detection_parity.MAX_BATCH)
-    else:
-        config = classifier_config(info.model, height, len(info.class_names), MAX_BATCH)
-    return {"config.pbtxt": to_text(config), LABELS_FILE: labels}
+        return {"config.pbtxt": to_text(config)}
+    config = classifier_config(info.model, height, len(info.class_names), MAX_BATCH)
+    return {"config.pbtxt": to_text(config), LABELS_FILE: "\n".join(info.class_names) + "\n"}
 
 
 def _describe(value: onnx.ValueInfoProto) -> dict[str, object]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import pytest
 
 from export.config import from_text
@@ -57,8 +58,10 @@ def test_published_version_finds_what_the_checkpoint_finds(
     verify_files(tmp_path / MODEL_NAME / "1", manifest)
     config = from_text((tmp_path / MODEL_NAME / "config.pbtxt").read_text())
     assert [output.name for output in config.output] == ["boxes", "scores", "categories"]
-    assert (tmp_path / MODEL_NAME / "labels.txt").read_text().split() == list(CATEGORY_NAMES)
-    detect = onnxruntime_detector(tmp_path / MODEL_NAME / "1" / "model.onnx")
+    path = tmp_path / MODEL_NAME / "1" / "model.onnx"
+    metadata = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+    assert metadata["class_names"].split("\n") == list(CATEGORY_NAMES)
+    detect = onnxruntime_detector(path)
     assert (detect(scenes).scores > FLOOR).any()  # there is something to agree on
     whole, alone = detect(scenes), detect(scenes[2:3])
     np.testing.assert_allclose(whole.boxes[2], alone.boxes[0], atol=1e-3)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -104,10 +105,20 @@ def test_the_metrics_count_what_was_asked(server: RunningServer, random_crops: C
         line = next(line for line in lines if line.startswith('nv_inference_count{model="sign_classifier"'))
         return float(line.split()[-1])
 
-    before = images_served()
+    def settled() -> float:
+        """Triton counts a request after its answer has gone out: waits until the last ones are counted."""
+        last = images_served()
+        while True:
+            time.sleep(0.5)
+            now = images_served()
+            if now == last:
+                return now
+            last = now
+
+    before = settled()
     with connect(server, "http") as client:
         client.probabilities(random_crops[:10])
-    assert images_served() == before + 10
+    assert settled() == before + 10
 
 
 def predict(server: RunningServer, *arguments: str) -> "subprocess.CompletedProcess[str]":

@@ -2,16 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from clients.connection import Connection, Protocol
+from clients.connection import ModelClient, Protocol
 from clients.errors import ClientError
-
-__all__ = ["Prediction", "Protocol", "SignClient"]
 
 INPUT, OUTPUT = "images", "probabilities"
 
@@ -25,7 +22,7 @@ class Prediction:
     score: float
 
 
-class SignClient:
+class SignClient(ModelClient):
     """Talks to the sign classifier on a Triton server.
 
     >>> with SignClient("localhost:8001") as client:
@@ -52,21 +49,8 @@ class SignClient:
         version: str = "",
         timeout: float = 30.0,
     ) -> None:
-        self.model, self.version = model, version
-        self._connection = Connection(url, protocol, timeout)
+        super().__init__(url, protocol, model, version, timeout)
         self.input_size, self.max_batch = self._describe()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Closes the connection."""
-        self._connection.close()
 
     def probabilities(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Classifies images and returns every class's probability.

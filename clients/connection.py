@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from types import TracebackType
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -112,6 +113,37 @@ class Connection:
         if "Expected HTTP/" in reason:
             return f"{self.url} does not speak HTTP: give the server's HTTP port, or --protocol grpc"
         return f"{self.url} answers: {reason}"
+
+
+class ModelClient:
+    """What the clients of all models share: one model on one server, over a connection that ends with a block.
+
+    Args:
+        url: host:port of the server, without a scheme.
+        protocol: "grpc" or "http"; each has its own port.
+        model: its name on the server.
+        version: of the model; the server's choice where it is empty.
+        timeout: seconds to wait for an answer.
+
+    Raises:
+        ClientError: the address makes no sense.
+    """
+
+    def __init__(self, url: str, protocol: Protocol, model: str, version: str, timeout: float) -> None:
+        self.model, self.version = model, version
+        self._connection = Connection(url, protocol, timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._connection.close()
 
 
 def encoded(data: bytes) -> npt.NDArray[np.object_]:

@@ -1,10 +1,9 @@
 """The client of the recognizer: an encoded photograph in, its signs out, over gRPC or HTTP."""
 
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from clients.connection import Connection, Protocol, encoded
+from clients.connection import ModelClient, Protocol, encoded
 from clients.errors import ClientError, UnknownModelError
 
 INPUT = "image"
@@ -33,7 +32,7 @@ class Sign:
     name: str
 
 
-class RecognizerClient:
+class RecognizerClient(ModelClient):
     """Talks to the sign recognizer on a Triton server.
 
     >>> with RecognizerClient("localhost:8001") as client:
@@ -59,8 +58,7 @@ class RecognizerClient:
         version: str = "",
         timeout: float = 30.0,
     ) -> None:
-        self.model, self.version = model, version
-        self._connection = Connection(url, protocol, timeout)
+        super().__init__(url, protocol, model, version, timeout)
         try:
             inputs = [entry["name"] for entry in self._connection.model_config(model, version)["input"]]
         except UnknownModelError as error:
@@ -70,18 +68,6 @@ class RecognizerClient:
             ) from error
         if inputs != [INPUT]:
             raise ClientError(f"{model} at {url} takes {', '.join(inputs)}: it is not a sign recognizer")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Closes the connection."""
-        self._connection.close()
 
     def recognize(self, image: bytes, score_threshold: float | None = None) -> list[Sign]:
         """Finds and names the signs of a photograph.

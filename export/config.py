@@ -1,10 +1,9 @@
 """config.pbtxt: how Triton is to serve a model, built and read through its own protobuf messages."""
 
-from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
 from export.conversion import FOUND, INPUT_NAME, OUTPUT_NAME, SCENES
-from export.errors import RepositoryError
+from export.repository.policy import CONFIG, read_config, to_bytes
 
 LABELS_FILE = "labels.txt"
 
@@ -106,8 +105,7 @@ def recognizer_config(
 
 def to_text(config: pb.ModelConfig) -> str:
     """Returns the content of a config.pbtxt."""
-    text: str = text_format.MessageToString(config)
-    return text
+    return to_bytes(config).decode()
 
 
 def from_text(text: str) -> pb.ModelConfig:
@@ -116,7 +114,4 @@ def from_text(text: str) -> pb.ModelConfig:
     Raises:
         RepositoryError: it is not a model configuration.
     """
-    try:
-        return text_format.Parse(text, pb.ModelConfig())
-    except text_format.ParseError as error:
-        raise RepositoryError(f"config.pbtxt cannot be read: {error}") from error
+    return read_config(text.encode(), CONFIG)

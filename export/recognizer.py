@@ -10,11 +10,12 @@ from tritonclient.grpc import model_config_pb2 as pb
 from export.config import LABELS_FILE, from_text, recognizer_config, to_text
 from export.errors import ExportError
 from export.repository import Manifest, publish, versions
-from training.data.classes import CATEGORIES
+from training.data.categories import CATEGORY_NAMES, CATEGORY_OF_CLASS
 from training.models.classifier import MODEL_NAME as CLASSIFIER
+from training.models.detector import MODEL_NAME as DETECTOR
 from training.tracking import git_commit
 
-DETECTOR, RECOGNIZER = "sign_detector", "sign_recognizer"
+RECOGNIZER = "sign_recognizer"
 SOURCES = Path(__file__).parents[1] / "serving" / "recognizer"
 MAX_BATCH = 8  # photographs; a detector that runs on a few cores gains nothing from more
 SCORE_THRESHOLD = 0.3
@@ -58,7 +59,6 @@ def export_recognizer(repository: Path, score_threshold: float = SCORE_THRESHOLD
         raise ExportError(f"the score threshold is {score_threshold:g}: give a number from 0 to 1")
     detector, classifier = (_read_config(repository, model) for model in (DETECTOR, CLASSIFIER))
     names = _class_names(repository, classifier)
-    category_of = {class_id: number for number, ids in enumerate(CATEGORIES.values()) for class_id in ids}
     height, width, _ = detector.input[0].dims
     settings = {
         "scene_height": height,
@@ -67,8 +67,8 @@ def export_recognizer(repository: Path, score_threshold: float = SCORE_THRESHOLD
         "crop_size": classifier.input[0].dims[0],
         "classifier_max_batch": classifier.max_batch_size,
         "class_names": names,
-        "class_categories": [category_of[class_id] for class_id in range(len(names))],
-        "category_names": list(CATEGORIES),
+        "class_categories": CATEGORY_OF_CLASS.tolist(),
+        "category_names": list(CATEGORY_NAMES),
     }
     files = {path.name: path.read_bytes() for path in sorted(SOURCES.glob("*.py"))}
     config = recognizer_config(RECOGNIZER, MAX_BATCH, score_threshold)
@@ -127,7 +127,7 @@ def _class_names(repository: Path, classifier: pb.ModelConfig) -> list[str]:
         names = path.read_text().splitlines()
     except OSError as error:
         raise ExportError(f"{path} cannot be read ({error.strerror}): export the classifier again") from error
-    classes, known = classifier.output[0].dims[0], sum(map(len, CATEGORIES.values()))
+    classes, known = classifier.output[0].dims[0], len(CATEGORY_OF_CLASS)
     if not len(names) == classes == known:
         raise ExportError(
             f"{path} names {len(names)} classes, the classifier tells {classes} apart and {known} are known: "

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from clients.client import Protocol, SignClient
+from clients.client import SignClient
+from clients.connection import Protocol
 from serving.server import RunningServer
 
 REQUESTS = 400  # single images, one after another; enough for a p99 that is not the maximum

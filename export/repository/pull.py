@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from export.errors import RepositoryError
 from export.repository.fetching import fetch_version
@@ -17,9 +16,6 @@ from export.repository.promotion import champion, require_version
 from export.repository.store import Store, open_store
 from export.repository.verification import check_folder
 from training.progress import ProgressCallback, silent
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ import pytest
 
 import clients
 from clients import SignClient
-from clients.client import Prediction, Protocol, _parse
+from clients.client import Prediction, _parse
+from clients.connection import Protocol
 from clients.errors import ClientError
 from serving.server import free_ports
 

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from clients import RecognizerClient
-from clients.client import Protocol
+from clients.connection import Protocol
 from serving.server import RunningServer
 from tests.red_detector import CELL
 

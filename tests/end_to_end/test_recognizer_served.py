@@ -12,8 +12,7 @@ from tritonclient.grpc import service_pb2
 from tritonclient.utils import InferenceServerException
 
 from clients import Sign, SignClient
-from clients.client import Protocol
-from clients.connection import encoded
+from clients.connection import Protocol, encoded
 from clients.errors import RefusedError
 from serving.server import RunningServer
 from tests.end_to_end.street import HEIGHT, PROTOCOLS, WIDTH, boxes_of, connect, encode, scrape, street

@@ -15,7 +15,7 @@ from PIL import Image
 from tritonclient.utils import InferenceServerException
 
 from clients import SignClient
-from clients.client import Protocol
+from clients.connection import Protocol
 from clients.errors import ClientError
 from export.parity import TOLERANCE, onnxruntime_predictor, probe_images, pytorch_predictor
 from serving.server import RunningServer

@@ -1,16 +1,15 @@
 """Sign crops: what the classifier learns from, cut out of the images of a data set."""
 
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
+from training.data.images import no_signs, read_images
 from training.data.records import Dataset, Sample, Split
-from training.data.threads import map_in_threads
-from training.errors import DataError
-from training.preprocessing import ImageError, crop, decode
+from training.preprocessing import crop
 
 Progress = Callable[[int, int], None]
 
@@ -55,39 +54,15 @@ def cut_crops(dataset: Dataset, split: Split, size: int, progress: Progress | No
     """
     samples = [sample for sample in dataset.split(split) if sample.boxes]
     if not samples:
-        raise DataError(
-            f"{dataset.name} has no labelled signs in its {split} split: give the whole benchmark "
-            "(GTSDB's training scenes are 00000 to 00599, its test scenes 00600 to 00899)"
-        )
-    images: list[npt.NDArray[np.uint8]] = []
-    digest = hashlib.sha256()
-    for done, (sample, crops, image_digest) in enumerate(_cut_all(dataset, samples, size), start=1):
-        images.extend(crops)
-        digest.update(f"{sample.image.rsplit('/', 1)[-1]} {sample.split} {sample.boxes}".encode())
-        digest.update(image_digest)
-        if progress is not None:
-            progress(done, len(samples))
+        raise no_signs(dataset, split)
+
+    def cut(sample: Sample, image: Image.Image) -> list[npt.NDArray[np.uint8]]:
+        return [crop(image, (box.left, box.top, box.right, box.bottom), size) for box in sample.boxes]
+
+    images, fingerprint = read_images(dataset, samples, cut, progress)
     return Crops(
-        images=np.stack(images),
+        images=np.stack([each for crops in images for each in crops]),
         class_ids=np.array([box.class_id for sample in samples for box in sample.boxes], dtype=np.int64),
         sources=tuple(sample.track or sample.image for sample in samples for _ in sample.boxes),
-        fingerprint=digest.hexdigest(),
+        fingerprint=fingerprint,
     )
-
-
-def _cut_all(
-    dataset: Dataset, samples: Sequence[Sample], size: int
-) -> Iterator[tuple[Sample, list[npt.NDArray[np.uint8]], bytes]]:
-    def cut(sample: Sample) -> tuple[Sample, list[npt.NDArray[np.uint8]], bytes]:
-        data = dataset.read(sample)
-        try:
-            image = decode(data)
-            crops = [crop(image, (box.left, box.top, box.right, box.bottom), size) for box in sample.boxes]
-        except ImageError as error:
-            raise DataError(
-                f"{dataset.name}: {sample.image} cannot be used: {error}. Restore the file, or remove it "
-                "from the labels"
-            ) from error
-        return sample, crops, hashlib.sha256(data).digest()
-
-    return map_in_threads(cut, samples)

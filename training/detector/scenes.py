@@ -1,16 +1,15 @@
 """Street scenes in memory: what the detector learns from and is judged on."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
+from training.data.images import no_signs, read_images
 from training.data.records import Dataset, Sample, Split
-from training.data.threads import map_in_threads
 from training.errors import DataError
-from training.preprocessing import ImageError, decode
 
 Progress = Callable[[int, int], None]
 
@@ -63,30 +62,15 @@ def load_scenes(dataset: Dataset, split: Split, progress: Progress | None = None
         DataError: the split has no labelled signs, or an image is broken or a box lies outside it.
     """
     if not dataset.has_signs(split):
-        raise DataError(
-            f"{dataset.name} has no labelled signs in its {split} split: give the whole benchmark "
-            "(GTSDB's training scenes are 00000 to 00599, its test scenes 00600 to 00899)"
-        )
+        raise no_signs(dataset, split)
     samples = [sample for sample in dataset.split(split) if sample.labelled]
-    images, digest = [], hashlib.sha256()
 
-    def read(sample: Sample) -> tuple[Sample, npt.NDArray[np.uint8], bytes]:
-        data = dataset.read(sample)
-        try:
-            return sample, np.array(decode(data)), hashlib.sha256(data).digest()
-        except ImageError as error:
-            raise DataError(
-                f"{dataset.name}: {sample.image} cannot be used: {error}. Restore the file, or remove it "
-                "from the labels"
-            ) from error
+    def read(sample: Sample, image: Image.Image) -> npt.NDArray[np.uint8]:
+        pixels = np.array(image)
+        _check_boxes(dataset, sample, pixels)
+        return pixels
 
-    for done, (sample, image, image_digest) in enumerate(map_in_threads(read, samples), start=1):
-        _check_boxes(dataset, sample, image)
-        images.append(image)
-        digest.update(f"{sample.image.rsplit('/', 1)[-1]} {sample.split} {sample.boxes}".encode())
-        digest.update(image_digest)
-        if progress is not None:
-            progress(done, len(samples))
+    images, fingerprint = read_images(dataset, samples, read, progress)
     return Scenes(
         images=tuple(images),
         boxes=tuple(
@@ -95,7 +79,7 @@ def load_scenes(dataset: Dataset, split: Split, progress: Progress | None = None
         ),
         class_ids=tuple(np.array([box.class_id for box in sample.boxes], np.int64) for sample in samples),
         names=tuple(sample.image for sample in samples),
-        fingerprint=digest.hexdigest(),
+        fingerprint=fingerprint,
     )
 
 

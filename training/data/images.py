@@ -1,0 +1,64 @@
+"""Reads the images of a data set: decoded in threads, and a fingerprint of what was read."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from PIL import Image
+
+from training.data.records import Dataset, Sample, Split
+from training.data.threads import map_in_threads
+from training.errors import DataError
+from training.preprocessing import ImageError, decode
+
+Result = TypeVar("Result")
+
+
+def no_signs(dataset: Dataset, split: Split) -> DataError:
+    """Returns the error of a split without labelled signs."""
+    return DataError(
+        f"{dataset.name} has no labelled signs in its {split} split: give the whole benchmark "
+        "(GTSDB's training scenes are 00000 to 00599, its test scenes 00600 to 00899)"
+    )
+
+
+def read_images(
+    dataset: Dataset,
+    samples: Sequence[Sample],
+    use: Callable[[Sample, Image.Image], Result],
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[list[Result], str]:
+    """Decodes images, once each, and keeps what is made of them.
+
+    Args:
+        dataset: where they are.
+        samples: which.
+        use: what to make of each; it may raise ImageError.
+        progress: called with (images done, images in all).
+
+    Returns:
+        What `use` returned, in order; and the fingerprint, a sha256 over names, boxes, classes and image bytes.
+
+    Raises:
+        DataError: an image cannot be decoded or used.
+    """
+
+    def read(sample: Sample) -> tuple[Sample, Result, bytes]:
+        data = dataset.read(sample)
+        try:
+            return sample, use(sample, decode(data)), hashlib.sha256(data).digest()
+        except ImageError as error:
+            raise DataError(
+                f"{dataset.name}: {sample.image} cannot be used: {error}. Restore the file, or remove it "
+                "from the labels"
+            ) from error
+
+    results: list[Result] = []
+    digest = hashlib.sha256()
+    for sample, result, image_digest in map_in_threads(read, samples):
+        results.append(result)
+        digest.update(f"{sample.image.rsplit('/', 1)[-1]} {sample.split} {sample.boxes}".encode())
+        digest.update(image_digest)
+        if progress is not None:
+            progress(len(results), len(samples))
+    return results, digest.hexdigest()

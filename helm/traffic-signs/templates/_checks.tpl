@@ -83,6 +83,12 @@
 {{- if and .Values.ingress.enabled (not (or .Values.ingress.host .Values.ingress.grpcHost)) -}}
 {{- $problems = append $problems "ingress.host: give a host name, or ingress.grpcHost" -}}
 {{- end -}}
+{{- range list "ingress" "route" -}}
+{{- $way := index $values . -}}
+{{- if and $way.enabled $way.host (eq $way.host $way.grpcHost) -}}
+{{- $problems = append $problems (printf "%s.grpcHost: HTTP and gRPC need a host name each; give another than %s.host" . .) -}}
+{{- end -}}
+{{- end -}}
 {{- if .Values.route.enabled -}}
 {{- if not (or .Values.route.host .Values.route.grpcHost) -}}
 {{- $problems = append $problems "route.host: give a host name, or route.grpcHost" -}}

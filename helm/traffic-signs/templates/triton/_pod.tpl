@@ -197,11 +197,6 @@ spec:
       name: {{ include "traffic-signs.adminSecret" . }}
       key: {{ .Values.triton.restrictedApi.secretKey }}
 {{- end }}
-{{- if .Values.engineBuilder.enabled }}
-- {name: ORT_TENSORRT_ENGINE_CACHE_ENABLE, value: "1"}
-- {name: ORT_TENSORRT_TIMING_CACHE_ENABLE, value: "1"}
-- {name: ORT_TENSORRT_CACHE_PATH, value: {{ .Values.engineBuilder.path }}}
-{{- end }}
 {{- with .Values.triton.extraEnv }}
 {{ toYaml . }}
 {{- end }}

@@ -1,6 +1,7 @@
 """Helm 3 and Helm 4 render the chart alike, over a matrix of values, and Kubernetes 1.29 to 1.35 take the result."""
 
 import json
+import re
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -116,9 +117,10 @@ def test_the_notes_name_the_next_commands() -> None:
     assert "<no value>" not in done.stdout
 
 
-def test_long_names_fit(rendered: dict[str, list[Object]]) -> None:
-    """The longest name of a release that Helm takes: 53 letters."""
-    objects = render(find_helm("helm"), CASES["canary by route"], release="r" * 53)
-    assert all(len(each["metadata"]["name"]) <= 63 for each in objects)
+@pytest.mark.parametrize("release", ["r" * 53, "signs.production"])
+def test_names_fit_every_release(release: str, rendered: dict[str, list[Object]]) -> None:
+    """The longest name that Helm takes, and one with a dot, which a Service must not have."""
+    objects = render(find_helm("helm"), CASES["canary by route"], release=release)
+    assert all(re.fullmatch(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", each["metadata"]["name"]) for each in objects)
     assert len(objects) == len(rendered["canary by route"])
     assert all(len(value) <= 63 for _, pod in pods(objects) for value in pod["metadata"]["labels"].values())

@@ -8,7 +8,7 @@
 {{- define "traffic-signs.fullname" -}}
 {{- $name := include "traffic-signs.name" . -}}
 {{- $full := contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) -}}
-{{- default $full .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- default $full .Values.fullnameOverride | replace "." "-" | trunc 40 | trimSuffix "-" -}}
 {{- end -}}
 
 {{- define "traffic-signs.selectorLabels" -}}

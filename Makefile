@@ -12,7 +12,7 @@ TOOLS := .tools
 EXTRAS := train,export,client,s3,sign,dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format lint-images constraints locks upgrade tools clean
+.PHONY: help demo test lint format lint-images chart-docs constraints locks upgrade tools clean
 .PHONY: images image-training image-repository image-standin image-serving try-images
 
 help:
@@ -25,6 +25,7 @@ help:
 	@echo "make lint-images       hadolint, actionlint and zizmor"
 	@echo "make locks             bring the images' locks in line with pyproject.toml and constraints.txt"
 	@echo "make upgrade           newest versions that pyproject.toml allows, here and in all locks"
+	@echo "make chart-docs        the table of values in the chart's README"
 	@echo "make clean             remove the environments and runs/; published versions stay"
 
 # The stamp is made last, so that an installation that was cut off is taken up again.
@@ -53,6 +54,9 @@ lint: $(VENV)/installed
 format: $(VENV)/installed
 	@$(VENV)/bin/ruff check --fix .
 	@$(VENV)/bin/ruff format .
+
+chart-docs: $(VENV)/installed
+	@$(VENV)/bin/python tests/helm/chart_docs.py
 
 # The versions that CI has passed with; they hold for `make`, not for those who install the package.
 constraints:

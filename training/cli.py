@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from training.classifier.runs import ClassifierRun
-    from training.detector.runs import DetectorRun
-    from training.runs import Listener
+    from training.runs import FinishedRun, Listener
 
 app = typer.Typer(no_args_is_help=True, help="Train a model; every run is recorded in MLflow.")
 
@@ -21,6 +19,13 @@ RunsOption = Annotated[Path, typer.Option(help="Folder of all runs and of MLflow
 ArchitectureOption = Annotated[
     str, typer.Option(help="small_resnet, or with torchvision: resnet18, mobilenet_v3_small, ...")
 ]
+NameOption = Annotated[str, typer.Option(help="Name of the run; its folder is RUNS/NAME.", show_default=False)]
+LearningRateOption = Annotated[float, typer.Option(min=1e-7, max=10, help="Peak of the one-cycle schedule.")]
+PatienceOption = Annotated[
+    int, typer.Option(min=0, help="Stop after so many epochs without a smaller held-out loss; 0: never.")
+]
+FoldsOption = Annotated[int, typer.Option(min=0, help="Cross-validate first, with this many folds.")]
+SeedOption = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of weights, order and augmentation.")]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, or auto.")]
 PrecisionOption = Annotated[str, typer.Option(help="fp32, bf16, or auto: bf16 where the hardware has it.")]
 WorkersOption = Annotated[
@@ -44,26 +49,24 @@ def classifier(
             show_default=False,
         ),
     ],
-    name: Annotated[str, typer.Option(help="Name of the run; its folder is RUNS/NAME.", show_default=False)] = "",
+    name: NameOption = "",
     runs: RunsOption = Path("runs"),
     architecture: ArchitectureOption = "small_resnet",
     epochs: Annotated[
         int, typer.Option(min=0, help="Passes over the training crops; 0: about 800,000 crops, 10 to 80 passes.")
     ] = 0,
     batch_size: Annotated[int, typer.Option(min=0, help="Crops a step; 0: 64, or 16 for few crops.")] = 0,
-    learning_rate: Annotated[float, typer.Option(min=1e-7, max=10, help="Peak of the one-cycle schedule.")] = 2e-3,
+    learning_rate: LearningRateOption = 2e-3,
     holdout: Annotated[
         float, typer.Option(min=0, max=0.5, help="Share of the tracks held out to watch and to calibrate on.")
     ] = 0.1,
     refit: Annotated[bool, typer.Option(help="Train once more on everything, held-out crops included.")] = True,
-    patience: Annotated[
-        int, typer.Option(min=0, help="Stop after so many epochs without a smaller held-out loss; 0: never.")
-    ] = 0,
-    folds: Annotated[int, typer.Option(min=0, help="Cross-validate first, with this many folds.")] = 0,
+    patience: PatienceOption = 0,
+    folds: FoldsOption = 0,
     keep_leaked: Annotated[
         bool, typer.Option("--keep-leaked", help="Keep training signs that another data set's test split shows, too.")
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of weights, order and augmentation.")] = 0,
+    seed: SeedOption = 0,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     workers: WorkersOption = None,
@@ -109,18 +112,16 @@ def detector(
     data: Annotated[
         str, typer.Option(help="gtsdb=PATH: the benchmark of street scenes, a folder or zip.", show_default=False)
     ],
-    name: Annotated[str, typer.Option(help="Name of the run; its folder is RUNS/NAME.", show_default=False)] = "",
+    name: NameOption = "",
     runs: RunsOption = Path("runs"),
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the scenes, 8 crops of each a pass.")] = 20,
     batch_size: Annotated[int, typer.Option(min=1, help="Crops of 320x320 pixels a step.")] = 16,
-    learning_rate: Annotated[float, typer.Option(min=1e-7, max=10, help="Peak of the one-cycle schedule.")] = 2e-3,
+    learning_rate: LearningRateOption = 2e-3,
     holdout: Annotated[float, typer.Option(min=0, max=0.5, help="Share of the scenes held out to watch.")] = 0.1,
     refit: Annotated[bool, typer.Option(help="Train once more on every scene, held-out ones included.")] = True,
-    patience: Annotated[
-        int, typer.Option(min=0, help="Stop after so many epochs without a smaller held-out loss; 0: never.")
-    ] = 0,
-    folds: Annotated[int, typer.Option(min=0, help="Cross-validate first, with this many folds.")] = 0,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of weights, order and augmentation.")] = 0,
+    patience: PatienceOption = 0,
+    folds: FoldsOption = 0,
+    seed: SeedOption = 0,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     workers: WorkersOption = None,
@@ -247,7 +248,7 @@ def _listening(name: str, is_main: bool) -> Iterator[Listener]:
         raise
 
 
-def _report(run: ClassifierRun | DetectorRun, specs: Sequence[str], as_json: bool) -> None:
+def _report(run: FinishedRun, specs: Sequence[str], as_json: bool) -> None:
     import json
     import shlex
 

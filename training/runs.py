@@ -1,17 +1,18 @@
 """What every training run does, whatever it trains: it is recorded, can be resumed, and leaves a checkpoint."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Self
 
 from torch import nn
 
 from training.checkpoint import CheckpointInfo, save_checkpoint
 from training.device import World, pick_device, pick_precision
 from training.errors import CheckpointError, TrainingError
-from training.interrupted import forget_interrupted, save_interrupted, state_file
+from training.interrupted import check_name, forget_interrupted, load_interrupted, save_interrupted, state_file
 from training.plots import draw_curves
 from training.progress import ProgressCallback, silent
 from training.recipe import Recipe, TrainingConfig
@@ -30,6 +31,30 @@ class Listener:
 
     progress: ProgressCallback = silent
     tell: Callable[[str], None] = lambda notice: None
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """What every finished training run left behind.
+
+    Attributes:
+        folder: the run's folder, with `checkpoint/` and `plots/` in it.
+        run_id: of MLflow; empty where the run could not be recorded.
+        registered_version: in MLflow's model registry; empty likewise.
+        model: the trained network, on the CPU, in evaluation mode.
+        metrics: all scalar figures by name, as recorded in MLflow and in the checkpoint.
+    """
+
+    folder: Path
+    run_id: str
+    registered_version: str
+    model: nn.Module
+    metrics: dict[str, float]
+
+    @property
+    def checkpoint(self) -> Path:
+        """The folder of the checkpoint."""
+        return self.folder / "checkpoint"
 
 
 @dataclass
@@ -58,6 +83,38 @@ class Run:
     run_id: str = ""
     curves: dict[str, tuple[EpochReport, ...]] = field(default_factory=dict)
     tracker: Tracker = field(init=False)
+
+    @classmethod
+    def begun(
+        cls,
+        model: str,
+        score: str,
+        recipe: Recipe,
+        name: str,
+        runs: Path,
+        listener: Listener | None,
+        specs: Sequence[str],
+        world: World | None,
+    ) -> Self:
+        """Returns a new run, in the folder `runs/<name>`; the other arguments are the attributes.
+
+        Raises:
+            TrainingError: the name is taken or unfit.
+        """
+        check_name(name, runs)
+        return cls(model, score, recipe, runs / name, listener or Listener(), tuple(specs), world or World())
+
+    @classmethod
+    def resumed(cls, model: str, score: str, folder: Path, listener: Listener | None, world: World | None) -> Self:
+        """Returns a run that an earlier process began, as it began it.
+
+        Raises:
+            TrainingError: there is no such run.
+        """
+        found = load_interrupted(folder)
+        return cls(
+            model, score, found.recipe, folder, listener or Listener(), found.specs, world or World(), found.run_id
+        )
 
     def __post_init__(self) -> None:
         # A wrong setting is better told before the data is read.

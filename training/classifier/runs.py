@@ -26,44 +26,29 @@ from training.data.gather import Drawings, TrainingData, gather_crops, open_sour
 from training.data.records import Dataset
 from training.device import World
 from training.errors import TrainingError
-from training.interrupted import check_name, load_interrupted
 from training.models.classifier import MODEL_NAME, SignClassifier, predict_logits, predict_probabilities
 from training.recipe import Recipe, TrainingConfig
-from training.runs import Listener, Run
+from training.runs import FinishedRun, Listener, Run
 from training.tracking import git_commit
 from training.train import Trained
 
 INPUT_SIZE = 48  # pixels; GTSDB's signs have a median of 38
+SCORE = "accuracy"
 
 
 @dataclass(frozen=True)
-class ClassifierRun:
-    """What a finished training run left behind.
+class ClassifierRun(FinishedRun):
+    """What a finished training run of the classifier left behind, beside what every run leaves.
 
     Attributes:
-        folder: the run's folder, with `checkpoint/` and `plots/` in it.
-        run_id: of MLflow; empty where the run could not be recorded.
-        registered_version: in MLflow's model registry; empty likewise.
-        model: the trained network, on the CPU, in evaluation mode.
         data: what it learned from and is judged on.
         probabilities: float32 [n, classes] for the test crops of each data set.
         evaluations: of these.
-        metrics: all scalar figures by name, as recorded in MLflow and in the checkpoint.
     """
 
-    folder: Path
-    run_id: str
-    registered_version: str
-    model: nn.Module
     data: TrainingData
     probabilities: dict[str, npt.NDArray[np.float32]]
     evaluations: dict[str, Evaluation]
-    metrics: dict[str, float]
-
-    @property
-    def checkpoint(self) -> Path:
-        """The folder of the checkpoint."""
-        return self.folder / "checkpoint"
 
 
 def train_classifier(
@@ -89,8 +74,7 @@ def train_classifier(
     Raises:
         TrainingError: the name is taken or unfit, the data cannot be used, or training diverged.
     """
-    check_name(name, runs)
-    run = Run(MODEL_NAME, "accuracy", recipe, runs / name, listener or Listener(), tuple(specs), world or World())
+    run = Run.begun(MODEL_NAME, SCORE, recipe, name, runs, listener, specs, world)
     return _carry_out(run, sources)
 
 
@@ -102,10 +86,8 @@ def resume_classifier(
     Raises:
         TrainingError: there is no such run, or as `train_classifier`.
     """
-    found = load_interrupted(runs / name)
-    listener, world = listener or Listener(), world or World()
-    run = Run(MODEL_NAME, "accuracy", found.recipe, runs / name, listener, found.specs, world, found.run_id)
-    return _carry_out(run, open_sources(found.specs))
+    run = Run.resumed(MODEL_NAME, SCORE, runs / name, listener, world)
+    return _carry_out(run, open_sources(run.specs))
 
 
 def hold_out(data: TrainingData, share: float, seed: int) -> npt.NDArray[np.int64]:
@@ -181,7 +163,7 @@ def _judge(
             write_evaluation(plots / f"{kind}_test", evaluation, data.tests[kind], probabilities[kind])
 
     version = run.finish(model, replace(info, metrics=metrics), metrics, write_plots)
-    return ClassifierRun(run.folder, info.run_id, version, model, data, probabilities, evaluations, metrics)
+    return ClassifierRun(run.folder, info.run_id, version, model, metrics, data, probabilities, evaluations)
 
 
 def _fit_all(

@@ -25,10 +25,9 @@ from training.detector.scenes import Scenes, load_scenes
 from training.detector.task import Detection, labelled
 from training.device import World
 from training.errors import DataError, TrainingError
-from training.interrupted import check_name, load_interrupted
 from training.models.detector import MODEL_NAME
 from training.recipe import Recipe, TrainingConfig
-from training.runs import Listener, Run
+from training.runs import FinishedRun, Listener, Run
 from training.tracking import git_commit
 from training.train import Trained
 
@@ -38,27 +37,14 @@ ERROR = "1 - overlap (training), 1 - mAP50 (held out), %"  # what the curves sho
 
 
 @dataclass(frozen=True)
-class DetectorRun:
-    """What a finished training run left behind.
+class DetectorRun(FinishedRun):
+    """What a finished training run of the detector left behind, beside what every run leaves.
 
     Attributes:
-        folder: the run's folder, with `checkpoint/` and `plots/` in it.
-        run_id: of MLflow; empty where the run could not be recorded.
-        model: the trained network, on the CPU, in evaluation mode.
         evaluation: of the test scenes; None where the data has none.
-        metrics: all scalar figures by name, as recorded in MLflow and in the checkpoint.
     """
 
-    folder: Path
-    run_id: str
-    model: nn.Module
     evaluation: DetectionEvaluation | None
-    metrics: dict[str, float]
-
-    @property
-    def checkpoint(self) -> Path:
-        """The folder of the checkpoint."""
-        return self.folder / "checkpoint"
 
 
 def train_detector(
@@ -84,8 +70,7 @@ def train_detector(
     Raises:
         TrainingError: the name is taken or unfit, the data cannot be used, or training diverged.
     """
-    check_name(name, runs)
-    run = Run(MODEL_NAME, SCORE, recipe, runs / name, listener or Listener(), tuple(specs), world or World())
+    run = Run.begun(MODEL_NAME, SCORE, recipe, name, runs, listener, specs, world)
     return _carry_out(run, sources)
 
 
@@ -95,10 +80,8 @@ def resume_detector(name: str, runs: Path, listener: Listener | None = None, wor
     Raises:
         TrainingError: there is no such run, or as `train_detector`.
     """
-    found = load_interrupted(runs / name)
-    listener, world = listener or Listener(), world or World()
-    run = Run(MODEL_NAME, SCORE, found.recipe, runs / name, listener, found.specs, world, found.run_id)
-    return _carry_out(run, open_sources(found.specs))
+    run = Run.resumed(MODEL_NAME, SCORE, runs / name, listener, world)
+    return _carry_out(run, open_sources(run.specs))
 
 
 def _carry_out(run: Run, sources: Sequence[Dataset | Drawings]) -> DetectorRun:
@@ -139,16 +122,13 @@ def _fit_all(run: Run, recipe: Recipe, info: CheckpointInfo, scenes: Scenes) -> 
             for index, answer in zip(held, detect(trained.model, scenes.select(held).images), strict=True):
                 found[index] = answer
         answers = [answer for answer in found if answer is not None]
-        figures = evaluate_detections(labelled(scenes), answers, CATEGORY_NAMES).metrics()
-        metrics |= {f"cross_validated_{key}": value for key, value in figures.items()}
+        metrics |= _figures("cross_validated", scenes, answers)
     trained_once: Trained | None = None
     if recipe.holdout:
         held = np.sort(deal_scenes(len(scenes), max(2, round(1 / recipe.holdout)), config.seed)[0])
         validation = scenes.select(held)
         trained_once = fit("train", scenes.select(np.setdiff1d(np.arange(len(scenes)), held)), config, validation)
-        answers = detect(trained_once.model, validation.images)
-        figures = evaluate_detections(labelled(validation), answers, CATEGORY_NAMES).metrics()
-        metrics |= {f"validation_{key}": value for key, value in figures.items()}
+        metrics |= _figures("validation", validation, detect(trained_once.model, validation.images))
         config = replace(config, patience=0, epochs=trained_once.epoch)
     if trained_once is None or recipe.refit:
         trained_once = fit("refit" if trained_once else "train", scenes, config)
@@ -160,8 +140,8 @@ def _judge(
 ) -> DetectorRun:
     """Evaluates the network on the test scenes and writes down all that is to stay."""
     if tests is None:
-        run.finish(model, replace(info, metrics=metrics), metrics, lambda plots: None, ERROR)
-        return DetectorRun(run.folder, info.run_id, model, None, metrics)
+        version = run.finish(model, replace(info, metrics=metrics), metrics, lambda plots: None, ERROR)
+        return DetectorRun(run.folder, info.run_id, version, model, metrics, None)
     run.listener.progress("judging: scenes", 0, len(tests))
     found = detect(model, tests.images, lambda *counts: run.listener.progress("judging: scenes", *counts))
     truth = labelled(tests)
@@ -178,8 +158,14 @@ def _judge(
             tests.names,
         )
 
-    run.finish(model, replace(info, metrics=metrics), metrics, write_plots, ERROR)
-    return DetectorRun(run.folder, info.run_id, model, evaluation, metrics)
+    version = run.finish(model, replace(info, metrics=metrics), metrics, write_plots, ERROR)
+    return DetectorRun(run.folder, info.run_id, version, model, metrics, evaluation)
+
+
+def _figures(protocol: str, scenes: Scenes, answers: list[Detections]) -> dict[str, float]:
+    """Returns the figures of answers to labelled scenes, with the protocol's name before each."""
+    figures = evaluate_detections(labelled(scenes), answers, CATEGORY_NAMES).metrics()
+    return {f"{protocol}_{key}": value for key, value in figures.items()}
 
 
 def deal_scenes(count: int, folds: int, seed: int) -> list[npt.NDArray[np.int64]]:

@@ -1,0 +1,107 @@
+{{- /* Rules over several values, which a schema can not say, or not readably. All problems are named at once. */ -}}
+{{- define "traffic-signs.checks" -}}
+{{- $problems := list -}}
+{{- $values := .Values -}}
+{{- $source := .Values.models.source -}}
+
+{{- if not .Values.models.versions -}}
+{{- $problems = append $problems "models.versions: name at least one model and its version, as sign_classifier: 3" -}}
+{{- end -}}
+{{- if and (eq $source.type "pvc") (not $source.pvc.claimName) -}}
+{{- $problems = append $problems "models.source.pvc.claimName: name the claim that holds the model repository" -}}
+{{- end -}}
+{{- if and (eq $source.type "bucket") (not $source.bucket.url) -}}
+{{- $problems = append $problems "models.source.bucket.url: give the repository's address, as s3://models/signs" -}}
+{{- end -}}
+{{- if eq $source.type "image" -}}
+{{- if not $source.image.repository -}}
+{{- $problems = append $problems "models.source.image.repository: name the image that holds the model repository" -}}
+{{- end -}}
+{{- if not (or $source.image.tag $source.image.digest) -}}
+{{- $problems = append $problems "models.source.image.tag: give the tag, or the digest, of the image with the models" -}}
+{{- end -}}
+{{- if semverCompare "<1.31.0-0" .Capabilities.KubeVersion.Version -}}
+{{- $problems = append $problems (printf "models.source.type: an image can be mounted from Kubernetes 1.31 on, this is %s; choose pvc or bucket" .Capabilities.KubeVersion.Version) -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.models.publicKey .Values.models.publicKeyConfigMap -}}
+{{- $problems = append $problems "models.publicKeyConfigMap: models.publicKey is given too; leave one of them out" -}}
+{{- end -}}
+
+{{- $images := dict "models.source.image" $source.image "models.pull.image" .Values.models.pull.image "triton.image" .Values.triton.image "gateway.image" .Values.gateway.image "tests.image" .Values.tests.image "canary.analysis.image" .Values.canary.analysis.image -}}
+{{- range $key, $image := $images -}}
+{{- if eq (toString $image.tag) "latest" -}}
+{{- $problems = append $problems (printf "%s.tag: latest is another image tomorrow; give the tag of a version, or a digest" $key) -}}
+{{- end -}}
+{{- end -}}
+{{- range list "triton" "gateway" -}}
+{{- if not (index $values .).image.repository -}}
+{{- $problems = append $problems (printf "%s.image.repository: name the image" .) -}}
+{{- end -}}
+{{- end -}}
+
+{{- $ours := dict "model-repository" "models" "model-control-mode" "none, always: a new version is a new pod" "exit-on-error" "true, always" "strict-readiness" "true, always" "load-model" "models.versions" "exit-timeout-secs" "triton.drain.timeoutSeconds" "http-port" "8000" "grpc-port" "8001" "metrics-port" "8002" "http-restricted-api" "triton.restrictedApi" "grpc-restricted-protocol" "triton.restrictedApi" "log-verbose" "triton.logVerbose" "allow-gpu-metrics" "gpu.enabled" "grpc-max-connection-age" "triton.grpcConnectionAgeSeconds" -}}
+{{- range .Values.triton.extraArgs -}}
+{{- $flag := splitList "=" . | first | trimPrefix "--" -}}
+{{- if hasKey $ours $flag -}}
+{{- $problems = append $problems (printf "triton.extraArgs: --%s is set by the chart (%s); leave it out" $flag (get $ours $flag)) -}}
+{{- end -}}
+{{- end -}}
+{{- if and (has (toString .Values.triton.rollout.maxUnavailable) (list "0" "0%")) (has (toString .Values.triton.rollout.maxSurge) (list "0" "0%")) -}}
+{{- $problems = append $problems "triton.rollout.maxSurge: with maxUnavailable 0 too no pod could ever be replaced; give 1 to one of them" -}}
+{{- end -}}
+{{- if and .Values.triton.tracing.enabled (not .Values.triton.tracing.url) -}}
+{{- $problems = append $problems "triton.tracing.url: say where traces go, as http://otel-collector.observability:4318/v1/traces" -}}
+{{- end -}}
+
+{{- if ne .Values.canary.state "none" -}}
+{{- if not .Values.canary.versions -}}
+{{- $problems = append $problems (printf "canary.versions: say which versions the challenger serves (canary.state is %s)" .Values.canary.state) -}}
+{{- else if and (eq .Values.canary.state "running") (eq (include "traffic-signs.challengerVersions" .) (toJson .Values.models.versions)) -}}
+{{- $problems = append $problems "canary.versions: these are the versions of models.versions; name others, or set canary.state to none" -}}
+{{- end -}}
+{{- end -}}
+{{- if include "traffic-signs.weighed" . -}}
+{{- if not (and .Values.route.enabled (or .Values.route.grpcHost (not .Values.gateway.enabled))) -}}
+{{- $problems = append $problems "canary.split: a route weighs only what it leads to Triton; enable route and give route.grpcHost, or choose replicas" -}}
+{{- end -}}
+{{- end -}}
+
+{{- if ne .Values.autoscaling.type "none" -}}
+{{- if gt (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas) -}}
+{{- $problems = append $problems "autoscaling.maxReplicas: must not be less than autoscaling.minReplicas" -}}
+{{- end -}}
+{{- if and (eq .Values.autoscaling.type "keda") (not .Values.autoscaling.keda.prometheusUrl) -}}
+{{- $problems = append $problems "autoscaling.keda.prometheusUrl: say where KEDA finds Prometheus, as http://prometheus-operated.monitoring:9090" -}}
+{{- end -}}
+{{- end -}}
+
+{{- if and .Values.engineBuilder.enabled (not .Values.gpu.enabled) -}}
+{{- $problems = append $problems "engineBuilder.enabled: TensorRT needs a GPU; set gpu.enabled, or leave the engine builder out" -}}
+{{- end -}}
+
+{{- if and .Values.ingress.enabled (not (or .Values.ingress.host .Values.ingress.grpcHost)) -}}
+{{- $problems = append $problems "ingress.host: give a host name, or ingress.grpcHost" -}}
+{{- end -}}
+{{- range list "ingress" "route" -}}
+{{- $way := index $values . -}}
+{{- if and $way.enabled $way.host (eq $way.host $way.grpcHost) -}}
+{{- $problems = append $problems (printf "%s.grpcHost: HTTP and gRPC need a host name each; give another than %s.host" . .) -}}
+{{- end -}}
+{{- end -}}
+{{- if .Values.route.enabled -}}
+{{- if not (or .Values.route.host .Values.route.grpcHost) -}}
+{{- $problems = append $problems "route.host: give a host name, or route.grpcHost" -}}
+{{- end -}}
+{{- if eq (not .Values.route.parentRefs) (not .Values.route.createGateway.enabled) -}}
+{{- $problems = append $problems "route.parentRefs: name a Gateway that is there, or enable route.createGateway; one of the two" -}}
+{{- end -}}
+{{- if and .Values.route.createGateway.enabled (not .Values.route.createGateway.className) -}}
+{{- $problems = append $problems "route.createGateway.className: name the GatewayClass, as `kubectl get gatewayclass` shows it" -}}
+{{- end -}}
+{{- end -}}
+
+{{- if $problems -}}
+{{- fail (printf "\n\nthese values do not fit:\n  %s\n" (join "\n  " $problems)) -}}
+{{- end -}}
+{{- end -}}

@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -154,6 +155,8 @@ def test_context_is_the_packages_and_what_installs_them() -> None:
     lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
 
     assert lines[0] == "*"
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert {f"!{package}" for package in build["packages"]} <= set(lines)
     assert not {"!tests", "!.git", "!runs", "!model_repository", "!.venv"} & set(lines)
 
 

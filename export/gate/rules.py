@@ -14,31 +14,10 @@ import numpy.typing as npt
 
 from export.gate.statistics import Estimate, chance_of_loss, holm, quantile, quantile_ratio
 from export.gate.verdict import Finding, Limits
+from export.precision import TOLERANCES
 
 FEWEST_LOST = 3  # images of a class that must be lost before it can count as collapsed
 SHOWN = 3  # classes named in a sentence
-
-
-@dataclass(frozen=True)
-class Tolerance:
-    """How far an exported model may be from what it was made of.
-
-    Attributes:
-        difference: largest difference of a probability or score; None where single ones say little.
-        box: largest difference of an edge in pixels.
-        disagreements: classes or signs that differ, as a share of the images.
-    """
-
-    difference: float | None
-    box: float
-    disagreements: float
-
-
-TOLERANCES = {
-    "fp32": Tolerance(1e-4, 0.05, 0.005),
-    "fp16": Tolerance(0.02, 1.0, 0.005),
-    "int8": Tolerance(None, 4.0, 0.01),
-}
 
 
 @dataclass(frozen=True)
@@ -129,7 +108,9 @@ def judge_classes(rule: str, answers: Answers, limits: Limits) -> Finding:
     return Finding(rule, not collapsed, text, {"classes": worst, "collapsed": [fall["name"] for fall in collapsed]})
 
 
-def judge_parity(rule: str, precision: str, figures: Mapping[str, float], against: str) -> Finding:
+def judge_parity(
+    rule: str, precision: str, figures: Mapping[str, float], against: str, compared: int | None = None
+) -> Finding:
     """Refuses a model that does not answer as what it was made of.
 
     Args:
@@ -137,6 +118,8 @@ def judge_parity(rule: str, precision: str, figures: Mapping[str, float], agains
         precision: of the weights; it says how large a difference may be.
         figures: what `export.parity.Parity.as_dict` gives; empty where nobody measured.
         against: what the model was compared with.
+        compared: how many real images, or signs of scenes, the disagreements are to be counted against; they do not
+            count for None: those in a manifest are of noise, too.
     """
     allowed = TOLERANCES.get(precision)
     if allowed is None:
@@ -147,12 +130,12 @@ def judge_parity(rule: str, precision: str, figures: Mapping[str, float], agains
         return Finding(rule, False, text)
     broken = []
     # Not `>`: what is no number is beyond every limit.
-    if allowed.difference is not None and not figures["max_difference"] <= allowed.difference:
+    if not figures["max_difference"] <= allowed.difference:
         broken.append(f"{allowed.difference:g} is allowed for {precision}")
-    if not figures.get("max_box_difference", 0) <= allowed.box:
-        broken.append(f"boxes by {figures['max_box_difference']:.2g} pixels, where {allowed.box:g} is allowed")
-    if not figures["disagreements"] <= allowed.disagreements * figures["samples"]:
-        broken.append(f"{allowed.disagreements:.1%} of disagreements are allowed")
+    if not figures.get("max_box_difference", 0) <= allowed.pixels:
+        broken.append(f"boxes by {figures['max_box_difference']:.2g} pixels, where {allowed.pixels:g} is allowed")
+    if compared is not None and figures["disagreements"] > allowed.changed * compared:
+        broken.append(f"{allowed.changed:.1%} of disagreements are allowed")
     text = (
         f"differs from {against} by up to {figures['max_difference']:.2g} on {figures['samples']:,.0f} images, "
         f"{figures['disagreements']:.0f} disagreements"

@@ -104,10 +104,10 @@ PARITY = {"samples": 100, "max_difference": 2e-6, "mean_difference": 1e-7, "disa
         ("fp32", {**PARITY, "max_difference": 2e-4}, "0.0001 is allowed for fp32"),
         ("fp16", {**PARITY, "max_difference": 2e-4}, ""),
         ("fp32", {**PARITY, "max_difference": float("nan")}, "is allowed"),
-        ("fp32", {**PARITY, "disagreements": 1}, "0.5% of disagreements"),
+        ("fp32", {**PARITY, "disagreements": 1}, "0.0% of disagreements"),
         ("fp32", {**PARITY, "max_box_difference": 0.1}, "boxes by 0.1 pixels"),
-        ("int8", {**PARITY, "max_difference": 0.4, "disagreements": 1}, ""),
-        ("int8", {**PARITY, "disagreements": 2}, "1.0% of disagreements"),
+        ("int8", {**PARITY, "max_difference": 0.4, "disagreements": 2}, ""),
+        ("int8", {**PARITY, "disagreements": 3}, "2.0% of disagreements"),
         ("fp32", {}, "does not say how far"),
         ("int3", PARITY, "no tolerance is known for the precision 'int3'"),
         ("", PARITY, "no tolerance"),
@@ -116,9 +116,13 @@ PARITY = {"samples": 100, "max_difference": 2e-6, "mean_difference": 1e-7, "disa
 def test_parity_is_measured_by_the_tolerance_of_the_precision(
     precision: str, figures: dict[str, float], reason: str
 ) -> None:
-    finding = judge_parity("parity", precision, figures, "PyTorch")
+    finding = judge_parity("parity", precision, figures, "PyTorch", compared=100)
     assert finding.passed == (not reason) and reason in finding.text
     assert all(value == value for value in finding.figures.values()), "JSON has no NaN"
+
+
+def test_classes_of_noise_may_change() -> None:
+    assert judge_parity("parity", "fp32", {**PARITY, "disagreements": 1}, "PyTorch").passed
 
 
 def latencies(seed: int, median: float) -> npt.NDArray[np.float64]:

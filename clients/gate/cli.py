@@ -38,7 +38,7 @@ def gate(
         float, typer.Option(min=1e-6, max=0.5, help="How often each test may refuse an equal challenger by chance.")
     ] = 0.05,
     max_loss: Annotated[
-        float, typer.Option(min=0, max=1, help="Largest fall of accuracy, signs found or mAP50, chance or not.")
+        float, typer.Option(min=0, max=1, help="Largest fall of accuracy or signs found, chance or not; of mAP50.")
     ] = 0.005,
     class_floor: Annotated[float, typer.Option(min=0, max=1, help="Recall below which a class has collapsed.")] = 0.5,
     min_score: Annotated[

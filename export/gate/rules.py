@@ -1,7 +1,7 @@
 """The rules of the gate that hold for every model: right answers, classes, parity, latency, size.
 
-No rule refuses what may be noise: one or two images decide nothing, and a latency counts only as far as its interval
-is beyond the budget.
+Noise is not to decide: one or two images never do, and a latency counts only as far as its interval is beyond the
+budget.
 """
 
 import math
@@ -16,7 +16,7 @@ from export.gate.statistics import Estimate, chance_of_loss, holm, quantile, qua
 from export.gate.verdict import Finding, Limits
 from export.precision import TOLERANCES
 
-FEWEST_LOST = 3  # images of a class that must be lost before it can count as collapsed
+FEWEST_LOST = 3  # images, of all or of a class, that must be lost on balance before that can refuse anything
 SHOWN = 3  # classes named in a sentence
 
 
@@ -40,7 +40,7 @@ class Answers:
 def judge_overall(rule: str, answers: Answers, limits: Limits) -> Finding:
     """Refuses a challenger that is significantly worse, or worse by more than the margin.
 
-    The margin is never below one item: on a small set a single image would else decide.
+    The margin is never below two items: on a small set a single image would else decide.
 
     Args:
         rule: what to call it.
@@ -55,7 +55,7 @@ def judge_overall(rule: str, answers: Answers, limits: Limits) -> Finding:
     before = float(answers.champion.mean())
     lost, won = _lost_and_won(answers)
     chance = chance_of_loss(lost, won)
-    margin = max(1, math.floor(limits.max_loss * count + 1e-9))
+    margin = max(FEWEST_LOST - 1, math.floor(limits.max_loss * count + 1e-9))
     text = f"{score:.2%} of {count:,} right, champion {before:.2%}: {won} won, {lost} lost"
     broken = []
     if chance < limits.significance:

@@ -17,7 +17,8 @@ import onnx.numpy_helper
 import pytest
 
 from clients.cli import main
-from export.repository import load_manifest, promote, publish, publish_copy
+from export.repository import champion, load_manifest, promote, publish, publish_copy
+from export.repository.store import open_store
 from serving.install import Installation
 from tests.colour_classifier import PARITY, colour_classifier, publish_colours, write_colours
 from tests.end_to_end.street import boxes_of, street
@@ -81,7 +82,7 @@ def registered(runs: Path, folder: Path) -> str:
 
 
 def test_an_equal_challenger_of_another_input_size_passes_and_that_is_written_down(
-    gate: Gate, place: Path, colours: str, tmp_path: Path
+    gate: Gate, place: Path, colours: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id = registered(tmp_path / "runs", tmp_path / "trained")
     publish_colours(place, colour_classifier(32), 32, source={"run_id": run_id}, data={"name": "gtsrb=x"})
@@ -100,7 +101,12 @@ def test_an_equal_challenger_of_another_input_size_passes_and_that_is_written_do
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}")
     version = client.get_model_version_by_alias(MODEL, "challenger")
     assert version.tags["gate"] == "passed" and version.tags["gate.champion"] == "1"
-    assert promote(place, MODEL, 2, "", gated=True) is not None
+    monkeypatch.setattr(sys, "argv", ["signs", "repository", "promote", MODEL, "2", "--gated"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code and champion(open_store(place), MODEL) == 2
+    aliases = client.get_registered_model(MODEL).aliases
+    assert {alias: str(number) for alias, number in aliases.items()} == {"champion": str(version.version)}
 
 
 def test_a_worse_challenger_is_refused_by_name_of_the_rule(gate: Gate, place: Path, colours: str) -> None:

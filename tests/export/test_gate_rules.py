@@ -35,8 +35,8 @@ def answers(challenger: Right, champion: Right | None, labels: npt.NDArray[np.in
         (5, 0, 1000, False),  # significant
         (30, 24, 1000, False),  # no more than chance, and 6 where 5 are allowed
         (29, 24, 1000, True),
-        (1, 0, 20, True),  # 5%, and still one image
-        (2, 0, 20, False),
+        (2, 0, 20, True),  # 10%, and still two images
+        (3, 0, 20, False),
         (0, 20, 1000, True),
     ],
 )

@@ -2,13 +2,16 @@
 
 import signal
 import sys
+import traceback
 from types import FrameType
+from typing import NoReturn
 
 import typer
 
 from clients.demo.cli import demo
-from clients.errors import ClientError
+from clients.errors import ClientError, UndecidedError
 from clients.evaluate import evaluate
+from clients.gate.cli import gate
 from clients.predict import predict
 from export import cli as export_cli
 from export import repository_cli
@@ -20,6 +23,7 @@ from training.data import cli as data_cli
 from training.errors import TrainingError
 
 INTERRUPTED = 130  # what shells call a program that ended on SIGINT
+UNDECIDED = 2  # the gate could not judge: 1 is a challenger that is refused
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -32,6 +36,7 @@ app = typer.Typer(
 app.command()(demo)
 app.add_typer(data_cli.app, name="data")
 app.add_typer(training_cli.app, name="train")
+export_cli.app.command()(gate)  # here, because it asks a server through the clients, which export knows nothing of
 app.add_typer(export_cli.app, name="export")
 app.add_typer(repository_cli.app, name="repository")
 app.command()(evaluate)
@@ -45,24 +50,34 @@ def _signs() -> None:
 
 
 def main() -> None:
-    """Runs the command line; every expected problem is one line on standard error and exit code 1."""
+    """Runs the command line; every expected problem is one line on standard error and exit code 1, of the gate 2."""
     signal.signal(signal.SIGTERM, _terminate)
     try:
         app()
-    except (TrainingError, ExportError, ServingError, ClientError) as error:
-        _fail(str(error), 1)
-    except OSError as error:  # a file in place of a folder, a full disk, a right that is missing
-        where = f"{error.filename}: " if error.filename else ""
-        _fail(f"{where}{error.strerror or error}: check the path, its rights and the free space", 1)
-    except ModuleNotFoundError as error:
-        _fail(f"{error.name} is not installed: pip install 'traffic-sign-mlops[train,export,client]'", 1)
+    except UndecidedError as error:
+        _end(error.__cause__ or error, UNDECIDED)
+    except Exception as error:
+        _end(error, 1)
     except SystemExit as ended:
         if ended.code == INTERRUPTED:  # typer ends so on Ctrl-C, and says nothing
             _fail("stopped", INTERRUPTED)
         raise
 
 
-def _fail(message: str, code: int) -> None:
+def _end(error: BaseException, code: int) -> NoReturn:
+    """Tells of an expected problem in one line, of a fault of ours all that is known."""
+    if isinstance(error, TrainingError | ExportError | ServingError | ClientError):
+        _fail(str(error), code)
+    if isinstance(error, OSError):  # a file in place of a folder, a full disk, a right that is missing
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(f"{where}{error.strerror or error}: check the path, its rights and the free space", code)
+    if isinstance(error, ModuleNotFoundError):
+        _fail(f"{error.name} is not installed: pip install 'traffic-sign-mlops[train,export,client]'", code)
+    traceback.print_exception(error)
+    sys.exit(code)
+
+
+def _fail(message: str, code: int) -> NoReturn:
     print(f"signs: {message}", file=sys.stderr)
     sys.exit(code)
 

@@ -11,3 +11,7 @@ class RefusedError(ClientError):
 
 class UnknownModelError(ClientError):
     """The server has no such model."""
+
+
+class UndecidedError(Exception):
+    """The gate could not judge; the cause is the error that kept it from that. It must not look like a refusal."""

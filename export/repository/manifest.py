@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from export.errors import RepositoryError
 
 MANIFEST = "manifest.json"
+MODEL_FILE = "model.onnx"
 SIGNATURE = "model.sig"  # the name that OpenSSF model signing gives it
 
 
@@ -36,6 +37,8 @@ class Manifest:
         created: time of publishing, ISO 8601, UTC.
         origin: where a copy was taken from: `repository`, `version` and `manifest_sha256` (empty where there was
             none), and the `origin` that version had itself; {} for a version that was exported into this repository.
+        gate: the last verdict of the promotion gate, what `export.gate.verdict.Verdict.as_dict` gives; {} before any.
+            It is all that may be added to a manifest later.
     """
 
     model: str
@@ -52,6 +55,12 @@ class Manifest:
     metrics: dict[str, float] = field(default_factory=dict)
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     origin: dict[str, Any] = field(default_factory=dict)
+    gate: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def model_sha256(self) -> str:
+        """Digest of the model file, which is the same in every copy; empty for a model without one."""
+        return str(self.files.get(MODEL_FILE, {}).get("sha256", ""))
 
     @property
     def size(self) -> int:
@@ -84,11 +93,22 @@ def parse_manifest(content: bytes, where: str) -> Manifest:
                 raise ValueError(f"what it says of {name!r} is no sha256 and size")
         if type(manifest.model) is not str or type(manifest.version) is not int:
             raise ValueError("model is no text or version no number")
+        if type(manifest.gate) is not dict:
+            raise ValueError("gate is no verdict")
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise RepositoryError(
             f"{where} cannot be read ({error}): publish the version again, or remove its folder"
         ) from error
     return manifest
+
+
+def is_same_version(first: bytes, second: bytes) -> bool:
+    """Says whether two manifests are of one version, of which the gate may have judged one since."""
+    try:
+        both = [replace(parse_manifest(content, MANIFEST), gate={}) for content in (first, second)]
+    except RepositoryError:
+        return False
+    return both[0] == both[1]
 
 
 def check_model_name(name: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from export.errors import RepositoryError
 from export.repository.fetching import fetch_version
 from export.repository.local import LocalStore, staging_parent, staging_prefix, sync_folder, write
-from export.repository.manifest import MANIFEST, check_model_name, clear_errors, parse_manifest
+from export.repository.manifest import MANIFEST, check_model_name, clear_errors, is_same_version, parse_manifest
 from export.repository.policy import CONFIG, label_files, pinned, read_config, to_bytes, without_policy
 from export.repository.promotion import champion, require_version
 from export.repository.store import Store, open_store
@@ -141,8 +141,10 @@ def _bring(
     if there.exists():
         require_version(store, model, version)
         with suppress(FileNotFoundError, NotADirectoryError):
-            if (there / MANIFEST).read_bytes() == store.read(f"{model}/{version}/{MANIFEST}"):
-                if not check_folder(there, model, version, public_key).problems:
+            here, wanted = (there / MANIFEST).read_bytes(), store.read(f"{model}/{version}/{MANIFEST}")
+            if is_same_version(here, wanted):
+                # A verdict of the gate comes along with the signature that covers it.
+                if here == wanted and not check_folder(there, model, version, public_key).problems:
                     return Pulled(model, version, fetched=False)
                 fetch_version(store, model, version, staged / model / str(version), public_key, progress)
                 return Pulled(model, version, fetched=True)

@@ -32,6 +32,7 @@ def signs(*arguments: str, cwd: Path | None = None) -> "subprocess.CompletedProc
         ["evaluate"],
         ["export"],
         ["export", "onnx"],
+        ["export", "gate"],
         ["repository"],
         ["repository", "pull"],
         ["export", "recognizer"],

@@ -33,7 +33,8 @@ def check_onnx(folder: Path, where: str) -> None:
         if config is None:
             return  # Triton would not take it for ONNX either
         raise RepositoryError(f"{where} has no {name}, which its {CONFIG} serves: put it there")
-    model, problems = _load(folder / name, f"{where}/{name}"), []
+    model = _load(folder / name, f"{where}/{name}")
+    problems: list[str] = []
     if config is not None:
         for kind, wanted, found in (
             ("input", config.input, model.graph.input),

@@ -142,7 +142,7 @@ def check_model(proto: onnx.ModelProto) -> None:
         raise ExportError(f"the ONNX file is not valid: {error}") from error
     opsets = {entry.domain or "ai.onnx": entry.version for entry in proto.opset_import}
     # The exporter lowers an opset with a log line at most, and may keep the newer one: never trust, always look.
-    if opsets.get("ai.onnx") != OPSET or proto.ir_version > IR_VERSION:
+    if opsets != {"ai.onnx": OPSET} or proto.ir_version > IR_VERSION:
         raise ExportError(
             f"the ONNX file has opset {opsets} and IR {proto.ir_version}; "
             f"the serving image wants opset {OPSET} and IR {IR_VERSION} at most"

@@ -15,7 +15,7 @@ from export.config import LABELS_FILE, classifier_config, detector_config, to_te
 from export.conversion import IR_VERSION, OPSET, convert
 from export.errors import AccuracyError, ExportError, ParityError
 from export.parity import MAX_BATCH, Images, probe_images
-from export.precision import AUTO, INT8, MAX_LOSS, PRECISIONS, TOLERANCES, Wanted
+from export.precision import AUTO, FP32, INT8, MAX_LOSS, PRECISIONS, TOLERANCES, Wanted
 from export.proof import begin_proof
 from export.quantization import TARGETS
 from export.repository import Manifest, publish
@@ -110,7 +110,8 @@ def check_wanted(wanted: Wanted, labelled: bool) -> None:
         labelled: whether there are labelled images.
 
     Raises:
-        ExportError: there is no such precision or target, the largest loss is no share, or int8 lacks data.
+        ExportError: there is no such precision or target, the largest loss is no share, data are missing, or it asks
+            for what would not be looked at.
     """
     if wanted.precision not in (*PRECISIONS, AUTO):
         raise ExportError(f"{wanted.precision!r} is no precision: choose {', '.join(PRECISIONS)} or {AUTO}")
@@ -118,8 +119,12 @@ def check_wanted(wanted: Wanted, labelled: bool) -> None:
         raise ExportError(f"int8 cannot be for {wanted.int8_for!r}: choose {' or '.join(TARGETS)}")
     if wanted.max_loss is not None and not 0 <= wanted.max_loss <= 1:
         raise ExportError(f"the largest loss of accuracy is {wanted.max_loss:g}: give a share, such as 0.002")
+    if wanted.int8_for != Wanted.int8_for and wanted.precision not in (INT8, AUTO):
+        raise ExportError(f"{wanted.precision} is for everyone: leave --int8-for away, or choose int8")
     if wanted.precision == INT8 and not labelled:
         raise ExportError(NO_LABELS)
+    if wanted.max_loss is not None and (wanted.precision == FP32 or not labelled):
+        raise ExportError("a loss of accuracy is measured in fp16, int8 and auto, on labelled test images of --data")
 
 
 def hash_weights(checkpoint: Path) -> str:

@@ -1,12 +1,9 @@
 """`signs repository`: the command line of the model repository."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-
-if TYPE_CHECKING:
-    from export.repository.signing import Signer
 
 app = typer.Typer(no_args_is_help=True, help="Look after the versions that Triton serves: in a folder or a bucket.")
 
@@ -149,9 +146,10 @@ def publish(
     from rich.console import Console
 
     from export.repository.publishing import publish_copy
+    from export.repository.signing import load_signer
     from training.progress import progress_bars
 
-    signer = _signer(private_key)
+    signer = load_signer(private_key)
     with progress_bars(Console(stderr=True)) as progress:
         manifest = publish_copy(source, repository, number, again, signer, public_key, progress)
     if as_json:
@@ -178,8 +176,9 @@ def sign(
     signs repository sign sign_classifier 3 --private-key release.pem
     """
     from export.repository.publishing import sign_version
+    from export.repository.signing import load_signer
 
-    signer = _signer(private_key)
+    signer = load_signer(private_key)
     assert signer is not None
     sign_version(repository, model, version, signer)
     typer.echo(f"signed: {repository}/{model}/{version}")
@@ -320,16 +319,6 @@ def pull(
         return
     for each in pulled:
         typer.echo(f"{'pulled' if each.fetched else 'there and whole'}: {destination}/{each.model}/{each.version}")
-
-
-def _signer(private_key: Path | None) -> "Signer | None":
-    if private_key is None:
-        return None
-    from export.repository.signing import Signer
-
-    signer = Signer(private_key)
-    signer.check()
-    return signer
 
 
 def _can_be_gated(repository: str, model: str, version: int) -> bool:

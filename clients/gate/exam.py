@@ -19,6 +19,7 @@ from export.gate.rules import Answers, judge_classes, judge_overall, judge_parit
 from export.gate.statistics import Ranked
 from export.gate.verdict import Finding, Limits
 from export.parity import compare, onnxruntime_predictor
+from export.precision import FP32, TOLERANCES
 from training.data.categories import CATEGORY_NAMES
 from training.data.classes import CLASS_NAMES, NUM_CLASSES
 from training.data.crops import cut_crops
@@ -32,7 +33,6 @@ from training.progress import ProgressCallback
 
 BATCH = 64  # crops between two words of progress
 SAMPLED_CROPS, SAMPLED_SCENES = 256, 8  # to compare what is served with what the file itself answers
-FAINT = 0.05  # score below which nobody looks at a detection
 IN_PROCESS = "ONNX Runtime in process"
 
 Pixels = npt.NDArray[np.uint8]
@@ -171,8 +171,9 @@ class ScenesExam(Exam):
         staged, images = contenders["challenger"].staged, self.images["challenger"]
         served = Found(*contenders["challenger"].ask(images))
         alone = onnxruntime_detector(staged.model_file)(images)
-        parity, _ = compare_signs(alone, served)
-        compared = int((alone.scores >= FAINT).sum())
+        tolerance = TOLERANCES.get(staged.manifest.precision, TOLERANCES[FP32])
+        parity, _ = compare_signs(alone, served, tolerance)
+        compared = int((alone.scores >= tolerance.floor).sum())
         return [
             judge_overall("signs found", answers, limits),
             judge_classes("categories", answers, limits),

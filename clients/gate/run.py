@@ -19,7 +19,7 @@ from export.gate.verdict import Finding, Limits, Side, Verdict
 from export.repository.gating import record_verdict, require_recordable
 from export.repository.manifest import Manifest, check_model_name
 from export.repository.promotion import champion, require_version
-from export.repository.signing import Signer
+from export.repository.signing import load_signer
 from export.repository.store import Store, open_store
 from serving.install import find_or_install
 from training.data.load import load_data
@@ -101,7 +101,7 @@ def pass_gate(question: Question, console: Console) -> Outcome:
     """
     store = open_store(question.repository)
     challenger, best = choose_versions(store, question.model, question.challenger, question.champion)
-    signer = Signer(question.private_key) if question.private_key is not None else None
+    signer = load_signer(question.private_key)
     if not question.dry_run:
         require_recordable(store, question.model, challenger, signer)
     with tempfile.TemporaryDirectory(prefix="signs-gate-") as scratch, progress_bars(console) as progress:

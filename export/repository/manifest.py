@@ -30,9 +30,13 @@ class Manifest:
         opset: of the ONNX graph; 0 for a model that is none.
         ir_version: of the ONNX file; 0 for a model that is none.
         precision: of the weights.
+        graph: operators and bytes of the ONNX graph, as it was traced, slimmed and published.
+        calibration: images that the ranges of int8 were taken from: `data`, `split`, `samples`; and who they are `for`.
         inputs: name, datatype and shape of each; -1 is any.
         outputs: likewise.
         parity: how far the exported model is from the trained one.
+        accuracy: how well it does beside the trained one: `measure`, `fp32`, `exported` and `loss`, on which `data`,
+            `split` and how many `samples`.
         metrics: evaluation figures by name.
         created: time of publishing, ISO 8601, UTC.
         origin: where a copy was taken from: `repository`, `version` and `manifest_sha256` (empty where there was
@@ -49,9 +53,12 @@ class Manifest:
     opset: int = 0
     ir_version: int = 0
     precision: str = ""
+    graph: dict[str, int] = field(default_factory=dict)
+    calibration: dict[str, Any] = field(default_factory=dict)
     inputs: list[dict[str, Any]] = field(default_factory=list)
     outputs: list[dict[str, Any]] = field(default_factory=list)
     parity: dict[str, float] = field(default_factory=dict)
+    accuracy: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     origin: dict[str, Any] = field(default_factory=dict)

@@ -22,6 +22,7 @@ from export.repository.manifest import (
     verify_files,
     version_number,
 )
+from export.repository.onnx_file import check_onnx
 from export.repository.policy import CONFIG, label_files, read_config
 from export.repository.promotion import champion, follow, hold, require_version
 from export.repository.signing import Signer
@@ -114,8 +115,8 @@ def publish_copy(
         The manifest of the copy.
 
     Raises:
-        RepositoryError: the source is damaged, not signed so, or here already; or the repository cannot be written.
-            It is as it was.
+        RepositoryError: the source is damaged, not signed so, here already, or an ONNX file that the serving image
+            cannot load; or the repository cannot be written. It is as it was.
     """
     origin, model, version = _split(str(source))
     store = open_store(repository)
@@ -132,6 +133,7 @@ def publish_copy(
             if not again:
                 _refuse_repetition(store, original)
             _add_shared(origin, original, staged)
+            check_onnx(staged, f"{origin.name}/{model}/{version}")
             came_from = {"repository": origin.name, "version": version, "manifest_sha256": digest}
             if original.origin:
                 came_from["origin"] = original.origin

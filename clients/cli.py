@@ -10,6 +10,7 @@ from clients.demo.cli import demo
 from clients.errors import ClientError
 from clients.evaluate import evaluate
 from clients.predict import predict
+from clients.tune.cli import tune
 from export import cli as export_cli
 from export import repository_cli
 from export.errors import ExportError
@@ -32,6 +33,7 @@ app = typer.Typer(
 app.command()(demo)
 app.add_typer(data_cli.app, name="data")
 app.add_typer(training_cli.app, name="train")
+export_cli.app.command()(tune)  # here, since it starts servers and asks them, which export knows nothing of
 app.add_typer(export_cli.app, name="export")
 app.add_typer(repository_cli.app, name="repository")
 app.command()(evaluate)

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from export.serving_cli import CacheOption, TargetOption, config, engine, read_target
+
 app = typer.Typer(no_args_is_help=True, help="Publish models in the repository that Triton serves.")
 
 
@@ -20,28 +22,36 @@ def onnx_(
     data: Annotated[
         str, typer.Option(help="gtsdb=PATH or gtsrb=PATH: prove parity on its test images, too.", show_default=False)
     ] = "",
+    target: TargetOption = "",
+    response_cache: CacheOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
 ) -> None:
     """Export a network to ONNX, compare it with PyTorch and publish it as a new version.
 
     Parity is proved on random and extreme images, and with --data on real ones; beyond the tolerance nothing is
-    published.
+    published. What `signs export tune` found for the version before is kept.
 
     \b
     signs export onnx runs/demo/checkpoint --data gtsdb=FullIJCNN2013.zip
+    signs export onnx runs/demo/checkpoint --target gpu
     """
     import json
     from dataclasses import asdict
 
     from export.run import export_checkpoint
     from export.samples import real_samples
+    from export.tuning import setting_in
     from training.checkpoint import load_info
 
-    manifest = export_checkpoint(checkpoint, repository, real_samples(load_info(checkpoint), data))
+    chosen = read_target(target)
+    samples = real_samples(load_info(checkpoint), data)
+    manifest = export_checkpoint(checkpoint, repository, samples, chosen, response_cache)
     if as_json:
         typer.echo(json.dumps(asdict(manifest)))
         return
     parity = manifest.parity
+    if manifest.tuning:
+        typer.echo(f"served as was tuned on version {manifest.tuning['from_version']}: {setting_in(manifest.tuning)}")
     typer.echo(
         f"parity: {parity['samples']:.0f} images ({parity['real_samples']:.0f} real), "
         f"largest difference {parity['max_difference']:.2g}\n"
@@ -79,3 +89,7 @@ def recognizer_(
         f"published: {repository / manifest.model / str(manifest.version)}\n"
         "next: signs serve, then signs predict PHOTO --annotate DIR"
     )
+
+
+app.command()(config)
+app.command()(engine)

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import onnx
 from torch import nn
+from tritonclient.grpc import model_config_pb2 as pb
 
-from export import detection_parity
-from export.config import LABELS_FILE, classifier_config, detector_config, to_text
+from export.choices import choose_serving
+from export.config import LABELS_FILE, Serving, Target, classifier_config, detector_config, to_text, warm_up_path
 from export.conversion import IR_VERSION, OPSET, convert
 from export.detection_parity import onnxruntime_detector, pytorch_detector, require_same_signs
 from export.errors import ExportError
 from export.parity import (
-    MAX_BATCH,
     Images,
     Parity,
     onnxruntime_predictor,
@@ -23,13 +23,20 @@ from export.parity import (
     require_parity,
 )
 from export.repository import Manifest, publish
+from export.samples import drawn_samples
 from training.checkpoint import CheckpointInfo, load_checkpoint
 from training.models import detector
 
 DATATYPES = {onnx.TensorProto.UINT8: "UINT8", onnx.TensorProto.FLOAT: "FP32", onnx.TensorProto.INT32: "INT32"}
 
 
-def export_checkpoint(checkpoint: Path, repository: Path, samples: Images) -> Manifest:
+def export_checkpoint(
+    checkpoint: Path,
+    repository: Path,
+    samples: Images,
+    target: Target | None = None,
+    response_cache: bool | None = None,
+) -> Manifest:
     """Exports a network, proves that it answers as in PyTorch, and publishes it as a new version.
 
     Args:
@@ -37,6 +44,8 @@ def export_checkpoint(checkpoint: Path, repository: Path, samples: Images) -> Ma
         repository: folder of the Triton models.
         samples: uint8 [n, height, width, 3], real images of the network's input size to prove parity on besides
             random and extreme ones; n may be 0.
+        target: what Triton is to run it on; as the version that is served now where it is None.
+        response_cache: whether Triton is to remember answers; likewise.
 
     Raises:
         ExportError: the model cannot be exported, differs from PyTorch, or cannot be published. Nothing is.
@@ -51,11 +60,14 @@ def export_checkpoint(checkpoint: Path, repository: Path, samples: Images) -> Ma
         parity = _prove(info, model, path, samples)
         graph = onnx.load(path).graph
         content = path.read_bytes()
+    chosen = choose_serving(repository, info.model, target, response_cache)
+    config = network_config(info, chosen.serving)
+    warm_up = drawn_samples(info.model, info.input_size[0], info.input_size[1], 1).tobytes()
     return publish(
         repository,
         info.model,
-        files={"model.onnx": content},
-        shared=_shared_files(info),
+        files={"model.onnx": content, warm_up_path(config): warm_up},
+        shared=_shared_files(info, config),
         facts={
             "source": {
                 "run_id": info.run_id,
@@ -72,6 +84,7 @@ def export_checkpoint(checkpoint: Path, repository: Path, samples: Images) -> Ma
             "outputs": [_describe(value) for value in graph.output],
             "parity": parity.as_dict() | {"real_samples": len(samples)},
             "metrics": info.metrics,
+            "tuning": chosen.tuning,
         },
     )
 
@@ -84,14 +97,18 @@ def _prove(info: CheckpointInfo, model: nn.Module, path: Path, samples: Images) 
     return require_parity(pytorch_predictor(model)(images), answers, real=len(samples))
 
 
-def _shared_files(info: CheckpointInfo) -> dict[str, str]:
-    """Returns what all versions of a model share."""
+def _shared_files(info: CheckpointInfo, config: pb.ModelConfig) -> dict[str, str]:
+    """Returns what lies beside the versions of a model."""
+    labels = {} if info.model == detector.MODEL_NAME else {LABELS_FILE: "\n".join(info.class_names) + "\n"}
+    return {"config.pbtxt": to_text(config), **labels}
+
+
+def network_config(info: CheckpointInfo, serving: Serving) -> pb.ModelConfig:
+    """Describes the network of a checkpoint to Triton."""
     height, width = info.input_size
     if info.model == detector.MODEL_NAME:
-        config = detector_config(info.model, (height, width), detector.FOUND, detection_parity.MAX_BATCH)
-        return {"config.pbtxt": to_text(config)}
-    config = classifier_config(info.model, height, len(info.class_names), MAX_BATCH)
-    return {"config.pbtxt": to_text(config), LABELS_FILE: "\n".join(info.class_names) + "\n"}
+        return detector_config(info.model, (height, width), detector.FOUND, serving)
+    return classifier_config(info.model, height, len(info.class_names), serving)
 
 
 def _describe(value: onnx.ValueInfoProto) -> dict[str, object]:

@@ -45,7 +45,7 @@ def onnx_(
 
     chosen = read_target(target)
     samples = real_samples(load_info(checkpoint), data)
-    manifest = export_checkpoint(checkpoint, repository, samples, chosen, response_cache)
+    manifest = export_checkpoint(checkpoint, repository, samples, target=chosen, response_cache=response_cache)
     if as_json:
         typer.echo(json.dumps(asdict(manifest)))
         return

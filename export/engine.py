@@ -15,7 +15,7 @@ from pathlib import Path
 from tritonclient.grpc import model_config_pb2 as pb
 
 from export.config import ENGINE, KINDS, ONNX, profile
-from export.errors import ExportError
+from export.errors import ExportError, RepositoryError
 from export.repository import Manifest
 from export.repository.derived import publish_derived
 from export.repository.fetching import fetch_version
@@ -27,6 +27,8 @@ from training.progress import silent
 MODEL, PLAN = "model.onnx", "model.plan"
 OLDEST = 10  # of TensorRT: before, --skipInference and strong typing were other
 LOG_LINES = 12
+# They say nothing about the kernels that TensorRT has chosen, nor about how these are best served.
+FACTS_OF_ONNX = ("opset", "ir_version", "graph", "parity", "accuracy", "tuning")
 WHERE = (
     "run it on the machine that is to serve, in an image with TensorRT: nvcr.io/nvidia/tritonserver or "
     "nvcr.io/nvidia/tensorrt has trtexec, or pip install tensorrt"
@@ -135,10 +137,7 @@ def build_engine(
             engine_config(config),
             instead={PLAN: plan.read_bytes()},
             leave_out=[MODEL],
-            opset=0,
-            ir_version=0,
-            parity={},  # that of the ONNX file says nothing about the kernels TensorRT has chosen
-            tuning={},
+            forget=FACTS_OF_ONNX,
             built_for={
                 "gpu": gpu.name,
                 "compute_capability": gpu.compute_capability,
@@ -161,7 +160,10 @@ def engine_config(config: pb.ModelConfig) -> pb.ModelConfig:
 
 
 def _gpu_of_this_machine() -> Gpu:
-    found = set(gpus())
+    try:
+        found = set(gpus())
+    except RepositoryError as error:
+        raise ExportError(f"{error}. An engine is built on the GPU it is to run on: {WHERE}") from error
     if len(found) > 1:
         names = ", ".join(sorted(gpu.name for gpu in found))
         raise ExportError(f"this machine has different GPUs ({names}), and Triton puts the engine on each: {WHERE}")

@@ -12,6 +12,7 @@ from export.choices import choose_serving
 from export.config import LABELS_FILE, Serving, Target, classifier_config, detector_config, to_text, warm_up_path
 from export.conversion import IR_VERSION, OPSET, convert
 from export.detection_parity import onnxruntime_detector, pytorch_detector, require_same_signs
+from export.drawings import draw_samples
 from export.errors import ExportError
 from export.parity import (
     Images,
@@ -23,7 +24,6 @@ from export.parity import (
     require_parity,
 )
 from export.repository import Manifest, publish
-from export.samples import drawn_samples
 from training.checkpoint import CheckpointInfo, load_checkpoint
 from training.models import detector
 
@@ -34,6 +34,7 @@ def export_checkpoint(
     checkpoint: Path,
     repository: Path,
     samples: Images,
+    *,
     target: Target | None = None,
     response_cache: bool | None = None,
 ) -> Manifest:
@@ -62,7 +63,7 @@ def export_checkpoint(
         content = path.read_bytes()
     chosen = choose_serving(repository, info.model, target, response_cache)
     config = network_config(info, chosen.serving)
-    warm_up = drawn_samples(info.model, info.input_size[0], info.input_size[1], 1).tobytes()
+    warm_up = draw_samples(info.model, info.input_size[0], info.input_size[1], 1).tobytes()
     return publish(
         repository,
         info.model,

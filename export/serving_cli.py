@@ -102,7 +102,7 @@ def _there(what: str, repository: str) -> "tuple[str, pb.ModelConfig]":
         return str(path), read_config(path.read_bytes(), str(path))
     if "/" in what:
         raise ExportError(
-            f"{what} has no {CONFIG} and is no checkpoint: give a model, a version's folder, a checkpoint"
+            f"{what} has no {CONFIG} and is no checkpoint: give a model, the folder of a version, or a checkpoint"
         )
     store = open_store(repository)
     where = f"{store.name}/{what}/{CONFIG}"

@@ -112,19 +112,18 @@ def in_rounds(settings: Sequence[Setting], rounds: int, seed: int) -> Iterator[l
 def choose(outcomes: Sequence[Outcome], budget_ms: float, present: Setting) -> Outcome | None:
     """Returns the outcome with the highest throughput of those whose p99 is within the budget; None where none is.
 
-    Where the present setting is within it, another one must have been faster in every round to take its place: a
-    difference that does not show in each of them is not worth a new version.
+    Where the present setting is within it, only those count that were faster than it in every round: a difference that
+    does not show in each of them is not worth a new version.
     """
     within = [each for each in outcomes if not each.problem and each.p99_ms <= budget_ms]
-    if not within:
-        return None
-    best = max(within, key=lambda each: each.throughput)
     now = next((each for each in within if each.setting == present), None)
     if now is not None:
-        pairs = zip(best.images_per_second, now.images_per_second, strict=True)
-        if not all(new > old for new, old in pairs):
-            return now
-    return best
+        within = [each for each in within if each is now or _always_faster(each, now)]
+    return max(within, key=lambda each: each.throughput, default=None)
+
+
+def _always_faster(one: Outcome, other: Outcome) -> bool:
+    return all(new > old for new, old in zip(one.images_per_second, other.images_per_second, strict=True))
 
 
 def setting_of(config: pb.ModelConfig) -> Setting:

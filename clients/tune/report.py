@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib import pyplot as plt
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
 from rich.console import Console
 from rich.table import Table
 
@@ -21,25 +22,28 @@ def print_outcomes(
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("instances", "threads", "delay us", "batch", "images/s", "p50 ms", "p95 ms", "p99 ms"):
         table.add_column(name, justify="right")
-    table.add_column("", overflow="fold")
+    table.add_column("")
     for each in sorted(outcomes, key=lambda each: -each.throughput):
-        setting = each.setting
-        figures = ["-"] * 4
-        if not each.problem:
-            figures = [f"{value:,.1f}" for value in (each.throughput, each.p50_ms, each.p95_ms, each.p99_ms)]
-        marks = ["chosen"] if chosen is not None and each.setting == chosen.setting else []
-        marks += ["as it is now"] if setting == present else []
-        marks += [each.problem] if each.problem else [] if each.p99_ms <= budget_ms else ["over the budget"]
+        figures = (each.throughput, each.p50_ms, each.p95_ms, each.p99_ms)
+        over = not each.problem and each.p99_ms > budget_ms
+        marks = {
+            "chosen": chosen is not None and each.setting == chosen.setting,
+            "over": over,
+            "fails": bool(each.problem),
+            "now": each.setting == present,
+        }
         table.add_row(
-            str(setting.instances),
-            str(setting.threads or "all"),
-            str(setting.queue_delay_us),
-            str(setting.max_batch),
-            *figures,
-            "; ".join(marks),
-            style="bold" if marks[:1] == ["chosen"] else "",
+            str(each.setting.instances),
+            str(each.setting.threads or "all"),
+            str(each.setting.queue_delay_us),
+            str(each.setting.max_batch),
+            *("-" if each.problem else f"{value:,.1f}" for value in figures),
+            ", ".join(name for name, is_so in marks.items() if is_so),
         )
     console.print(table, highlight=False)
+    for each in outcomes:
+        if each.problem:
+            console.print(f"{each.setting}: {each.problem}", highlight=False, markup=False, soft_wrap=True)
 
 
 def write_report(folder: Path, summary: dict[str, Any]) -> None:
@@ -61,36 +65,42 @@ def draw_outcomes(
     chosen: Outcome | None,
     title: str,
 ) -> None:
-    """Draws throughput over p99, one point a setting, with the budget and the choice; bars span the rounds."""
+    """Draws throughput over p99, one point a setting, with the budget, the choice and what is there now.
+
+    Bars span the rounds.
+    """
     figure, axes = plt.subplots(figsize=(9, 5))
     working = [each for each in outcomes if not each.problem]
-    marked = {present: "as it is now"} | ({chosen.setting: "chosen"} if chosen is not None else {})
-    for each in working:
-        color = ACCENT if each.p99_ms <= budget_ms else SECOND
-        low, high = min(each.images_per_second), max(each.images_per_second)
-        axes.vlines(each.p99_ms, low, high, color=color, linewidth=1, alpha=0.5)
-        size = 90 if each.setting in marked else 28
-        axes.scatter(each.p99_ms, each.throughput, s=size, color=color, zorder=3)
-    for each in working:
-        if each.setting in marked:
-            axes.annotate(
-                f"{marked[each.setting]}: {each.setting}",
-                (each.p99_ms, each.throughput),
-                xytext=(10, 10),
-                textcoords="offset points",
-                fontsize=9,
-                zorder=4,
-            )
-    axes.axvline(budget_ms, color=INK, linewidth=1, linestyle="--")
-    axes.annotate(
-        f"budget {budget_ms:g} ms",
-        (budget_ms, 1),
-        xycoords=("data", "axes fraction"),
-        xytext=(4, -12),
-        textcoords="offset points",
-        fontsize=9,
-    )
+    for label, color, group in (
+        ("within the budget", ACCENT, [each for each in working if each.p99_ms <= budget_ms]),
+        ("over the budget", SECOND, [each for each in working if each.p99_ms > budget_ms]),
+    ):
+        if group:
+            x = [each.p99_ms for each in group]
+            spans = [(min(each.images_per_second), max(each.images_per_second)) for each in group]
+            axes.vlines(x, *zip(*spans, strict=True), color=color, linewidth=1, alpha=0.45)
+            axes.scatter(x, [each.throughput for each in group], s=26, color=color, label=label, zorder=3)
+    marks = [("as it is now", "D", 130, each) for each in working if each.setting == present]
+    marks += [("chosen", "o", 260, each) for each in working if chosen is not None and each.setting == chosen.setting]
+    for label, marker, size, each in marks:
+        axes.scatter(
+            each.p99_ms,
+            each.throughput,
+            s=size,
+            marker=marker,
+            facecolors="none",
+            edgecolors=INK,
+            linewidths=1.6,
+            zorder=4,
+            label=f"{label}: {each.setting}",
+        )
+    axes.axvline(budget_ms, color=INK, linewidth=1, linestyle="--", label=f"budget: {budget_ms:g} ms")
+    axes.set_xscale("log")  # from a tenth of the budget to ten times as much
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.set(xlabel="p99 in milliseconds", ylabel="images a second", ylim=(0, None), title=title)
     axes.title.set_fontsize(11)
     axes.grid(color=RULE, linewidth=0.6)
+    axes.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(0, -0.14), ncols=2, labelspacing=0.9)
     save_figure(figure, path)

@@ -111,7 +111,8 @@ def _announce(console: Console, candidate: Candidate, settings: int, load: Load,
         soft_wrap=True,
     )
     if "stand-in" in installation.description:
-        console.print("note: the stand-in is slower than Triton's own backend: tune again where that one serves")
+        note = "note: the stand-in is slower than Triton's own backend: tune again where that one serves"
+        console.print(note, soft_wrap=True)
 
 
 def _show(

@@ -16,13 +16,13 @@ from clients.errors import ClientError
 from clients.tune.load import closed_loop
 from export.config import ENGINE
 from export.conversion import SCENES
+from export.drawings import draw_samples
 from export.repository import Manifest
 from export.repository.derived import publish_derived
 from export.repository.fetching import fetch_version
 from export.repository.policy import CONFIG, WARM_UP, companions, to_bytes
 from export.repository.promotion import own_config
 from export.repository.store import Store
-from export.samples import drawn_samples
 from export.tuning import Outcome, Setting, in_rounds, measured, retuned, setting_of
 from serving.errors import ServingError
 from serving.install import Installation
@@ -133,7 +133,7 @@ def sweep(
     """
     size = candidate.config.input[0].dims
     kind = detector.MODEL_NAME if candidate.config.input[0].name == SCENES else classifier.MODEL_NAME
-    images = drawn_samples(kind, size[0], size[1], IMAGES)
+    images = draw_samples(kind, size[0], size[1], IMAGES)
     found: dict[Setting, list[tuple[float, npt.NDArray[np.float64]]]] = {setting: [] for setting in settings}
     problems: dict[Setting, str] = {}
     with tempfile.TemporaryDirectory(prefix="signs-tune-") as scratch:

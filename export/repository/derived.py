@@ -14,6 +14,9 @@ from export.repository.store import Store, open_store
 if TYPE_CHECKING:
     from tritonclient.grpc import model_config_pb2 as pb
 
+# Each version has its own; a verdict of the gate was on how the other one is served.
+OWN = ("model", "version", "files", "created", "gate")
+
 
 def publish_derived(
     repository: str | Path | Store,
@@ -22,6 +25,7 @@ def publish_derived(
     config: "pb.ModelConfig",
     instead: Mapping[str, bytes] | None = None,
     leave_out: Sequence[str] = (),
+    forget: Sequence[str] = (),
     **facts: Any,
 ) -> Manifest:
     """Adds a version with the files of another one and its own configuration.
@@ -36,6 +40,7 @@ def publish_derived(
         config: configuration of the new version.
         instead: content of files that are new, by name.
         leave_out: names of files that do not come along.
+        forget: fields of the manifest that do not hold of the new version.
         facts: fields of the manifest that differ.
 
     Returns:
@@ -58,11 +63,7 @@ def publish_derived(
         }
         if original.origin:
             came_from["origin"] = original.origin
-        inherited = {
-            name: value
-            for name, value in asdict(original).items()
-            if name not in ("model", "version", "files", "created")
-        }
+        inherited = {name: value for name, value in asdict(original).items() if name not in (*OWN, *forget)}
         shared = {CONFIG: to_bytes(config).decode()}
         return publish(store, original.model, files, shared, inherited | {"origin": came_from} | facts)
 

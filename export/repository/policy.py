@@ -81,10 +81,10 @@ def companions(config: "pb.ModelConfig") -> list[str]:
     Raises:
         RepositoryError: one would lie outside the folder of the model.
     """
-    labels = {output.label_filename for output in config.output}
+    labels = {output.label_filename for output in config.output} - {""}
     inputs = (entry for warm_up in config.model_warmup for entry in warm_up.inputs.values())
-    found = labels - {""} | {f"{WARM_UP}/{entry.input_data_file}" for entry in inputs if entry.input_data_file}
-    for name in found:
+    samples = {entry.input_data_file for entry in inputs} - {""}
+    for name in (*labels, *samples):
         if not stays_inside(name):
             raise RepositoryError(f"{CONFIG} of {config.name} names the file {name!r}: give a name inside its folder")
-    return sorted(found)
+    return sorted(labels | {f"{WARM_UP}/{name}" for name in samples})

@@ -233,7 +233,7 @@ def test_what_is_no_trtexec_is_named(machine: Path, place: Path, script: str, re
 
 def test_only_a_whole_version_in_onnx_is_compiled(machine: Path, place: Path) -> None:
     build_engine(place, MODEL, 1, say=lambda what: None)
-    with pytest.raises(ExportError, match="sign_classifier 2 in .* is not in ONNX"):
+    with pytest.raises(ExportError, match=r"sign_classifier 2 in .* is not in ONNX"):
         build_engine(place, MODEL, 2)
     with pytest.raises(RepositoryError, match="no version 9"):
         build_engine(place, MODEL, 9)

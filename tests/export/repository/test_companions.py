@@ -1,4 +1,4 @@
-"""Files that Triton reads beside the versions, as its warm-up's data, follow what is served, and are checked with it."""
+"""Files that Triton reads beside the versions, as its warm-up's data, follow what is served and are checked too."""
 
 from pathlib import Path
 
@@ -62,11 +62,10 @@ def test_pull_brings_them_and_undoes_them_on_failure(
     def fail(folder: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("export.repository.pull.sync_folder", fail)
-    with pytest.raises(RepositoryError, match="No space left"):
+    with monkeypatch.context() as patch, pytest.raises(RepositoryError, match="No space left"):
+        patch.setattr("export.repository.pull.sync_folder", fail)
         pull(place, here, {"m": [2]})
     assert tree(here) == before and not (here / "m" / "warmup").exists()
-    monkeypatch.undo()
     pull(place, here, {"m": [2]})
     assert (here / "m" / "warmup" / "second.bin").read_bytes() == b"pixels of second"
 

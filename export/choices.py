@@ -1,8 +1,11 @@
 """How a new version is to be served: the defaults of its model, and what was tuned or chosen for the one before."""
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from tritonclient.grpc import model_config_pb2 as pb
 
 from export import detection_parity, parity
 from export.config import Serving, Target, target_of
@@ -13,11 +16,20 @@ from export.repository.store import open_store
 from export.tuning import setting_in
 from training.models import classifier, detector
 
-# A scene is as much work as hundreds of crops: more time to wait, fewer that wait.
 DEFAULTS = {
     classifier.MODEL_NAME: Serving(parity.MAX_BATCH),
-    detector.MODEL_NAME: Serving(detection_parity.MAX_BATCH, queue_timeout_ms=10_000, max_queue=64),
+    detector.MODEL_NAME: Serving(detection_parity.MAX_BATCH),
 }
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What somebody asks for; None is as it was. The fields are those of `Serving`."""
+
+    target: Target | None = None
+    response_cache: bool | None = None
+    max_queue: int | None = None
+    queue_timeout_ms: int | None = None
 
 
 @dataclass(frozen=True)
@@ -33,40 +45,45 @@ class Chosen:
     tuning: dict[str, Any] = field(default_factory=dict)
 
 
-def choose_serving(
-    repository: str | Path, model: str, target: Target | None = None, response_cache: bool | None = None
-) -> Chosen:
+def choose_serving(repository: str | Path, model: str, asked: Asked | None = None) -> Chosen:
     """Returns how a new version of a network is to be served.
 
-    What is not asked for here is as in the version that is served now, the champion or else the newest: target and
-    response cache; and, for the same target, what was tuned. All else is the default of this release.
+    What is not asked for is as in the version that is served now, the champion or else the newest: target, response
+    cache and limits of the queue; and, for the same target, what was tuned. All else is the default of this release.
 
     Args:
         repository: folder or address of all models.
         model: name of the network.
-        target: what it is to run on.
-        response_cache: whether Triton is to remember answers.
+        asked: what is asked for.
 
     Raises:
-        RepositoryError: the repository cannot be read.
+        ExportError: the repository cannot be read, or what is asked for makes no sense.
     """
-    serving = replace(DEFAULTS[model], target=target or "auto", response_cache=bool(response_cache))
     store = open_store(repository)
     present = versions(store, model)
-    if not present:
-        return Chosen(serving)
-    number = champion(store, model) or present[-1]
-    config = own_config(store, model, number)
-    if config is not None and target is None:
-        serving = replace(serving, target=target_of(config))
-    if config is not None and response_cache is None:
-        serving = replace(serving, response_cache=config.response_cache.enable)
-    try:
-        tuning = load_manifest(store, model, number).tuning
-    except RepositoryError:  # made by hand, or damaged: that is no reason not to publish a whole one
-        return Chosen(serving)
+    number = champion(store, model) or present[-1] if present else None
+    serving, tuning = DEFAULTS[model], {}
+    if number is not None:
+        config = own_config(store, model, number)
+        if config is not None:
+            serving = _as_now(serving, config)
+        with suppress(RepositoryError):  # made by hand, or damaged: no reason not to publish a whole one
+            tuning = load_manifest(store, model, number).tuning
+    serving = replace(serving, **{name: value for name, value in asdict(asked or Asked()).items() if value is not None})
     if not tuning or tuning.get("target") != serving.target:
         return Chosen(serving)
     setting = setting_in(tuning)
-    serving = replace(serving, **asdict(setting), max_queue=max(serving.max_queue, setting.max_batch))
+    wider = max(serving.max_queue, setting.max_batch) if serving.max_queue else 0
+    serving = replace(serving, **asdict(setting), max_queue=wider)
     return Chosen(serving, tuning | {"from_version": tuning.get("from_version", number)})
+
+
+def _as_now(serving: Serving, config: pb.ModelConfig) -> Serving:
+    policy = config.dynamic_batching.default_queue_policy
+    return replace(
+        serving,
+        target=target_of(config),
+        response_cache=config.response_cache.enable,
+        max_queue=max(policy.max_queue_size, serving.max_batch) if policy.max_queue_size else 0,
+        queue_timeout_ms=policy.default_timeout_microseconds // 1000,
+    )

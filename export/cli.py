@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from export.serving_cli import CacheOption, TargetOption, config, engine, read_target
+from export.serving_cli import CacheOption, QueueOption, TargetOption, TimeoutOption, config, engine, read_asked
 
 app = typer.Typer(no_args_is_help=True, help="Publish models in the repository that Triton serves.")
 
@@ -24,6 +24,8 @@ def onnx_(
     ] = "",
     target: TargetOption = "",
     response_cache: CacheOption = None,
+    max_queue: QueueOption = None,
+    queue_timeout_ms: TimeoutOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
 ) -> None:
     """Export a network to ONNX, compare it with PyTorch and publish it as a new version.
@@ -43,9 +45,9 @@ def onnx_(
     from export.tuning import setting_in
     from training.checkpoint import load_info
 
-    chosen = read_target(target)
+    asked = read_asked(target, response_cache, max_queue, queue_timeout_ms)
     samples = real_samples(load_info(checkpoint), data)
-    manifest = export_checkpoint(checkpoint, repository, samples, target=chosen, response_cache=response_cache)
+    manifest = export_checkpoint(checkpoint, repository, samples, asked=asked)
     if as_json:
         typer.echo(json.dumps(asdict(manifest)))
         return

@@ -125,13 +125,14 @@ def _batching(config: pb.ModelConfig) -> Iterator[Choice]:
         yield Choice("dynamic_batching.preferred_batch_size", sizes, "batches of these sizes leave without delay")
     policy, prefix = batching.default_queue_policy, "dynamic_batching.default_queue_policy"
     if not batching.HasField("default_queue_policy"):
-        yield Choice(prefix, "not set", "any number of requests waits for any time: overload is slow, and no error")
+        why = "any number waits, until its client gives up: with a limit many a Triton stalls (server issue 8870)"
+        yield Choice(prefix, "not set", why)
         return
     if policy.max_queue_size:
         why = "one more is refused at once: an answer that says so beats one that comes too late"
         yield Choice(f"{prefix}.max_queue_size", str(policy.max_queue_size), why)
     if policy.default_timeout_microseconds:
-        why = "whoever waited so long is refused: below the 30 s of the clients, or work is done for nobody"
+        why = "whoever waited so long is refused; less than a client waits, or work is done for nobody"
         yield Choice(f"{prefix}.default_timeout_microseconds", str(policy.default_timeout_microseconds), why)
     action = pb.ModelQueuePolicy.TimeoutAction.Name(policy.timeout_action)
     why = "refused, not put last: who waits behind must not wait longer" if action == "REJECT" else _ELSEWHERE

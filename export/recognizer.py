@@ -19,7 +19,7 @@ RECOGNIZER = "sign_recognizer"
 SOURCES = Path(__file__).parents[1] / "serving" / "recognizer"
 # Batches of 8 photographs: a detector that runs on a few cores gains nothing from more. Two processes: one decodes
 # while the other waits for the detector. It computes nothing on a GPU.
-SERVING = Serving(8, queue_delay_us=1000, queue_timeout_ms=10_000, max_queue=64, instances=2, target="cpu")
+SERVING = Serving(8, queue_delay_us=1000, instances=2, target="cpu")
 SCORE_THRESHOLD = 0.3
 
 

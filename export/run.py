@@ -8,8 +8,8 @@ import onnx
 from torch import nn
 from tritonclient.grpc import model_config_pb2 as pb
 
-from export.choices import choose_serving
-from export.config import LABELS_FILE, Serving, Target, classifier_config, detector_config, to_text, warm_up_path
+from export.choices import Asked, choose_serving
+from export.config import LABELS_FILE, Serving, classifier_config, detector_config, to_text, warm_up_path
 from export.conversion import IR_VERSION, OPSET, convert
 from export.detection_parity import onnxruntime_detector, pytorch_detector, require_same_signs
 from export.drawings import draw_samples
@@ -35,8 +35,7 @@ def export_checkpoint(
     repository: Path,
     samples: Images,
     *,
-    target: Target | None = None,
-    response_cache: bool | None = None,
+    asked: Asked | None = None,
 ) -> Manifest:
     """Exports a network, proves that it answers as in PyTorch, and publishes it as a new version.
 
@@ -45,8 +44,7 @@ def export_checkpoint(
         repository: folder of the Triton models.
         samples: uint8 [n, height, width, 3], real images of the network's input size to prove parity on besides
             random and extreme ones; n may be 0.
-        target: what Triton is to run it on; as the version that is served now where it is None.
-        response_cache: whether Triton is to remember answers; likewise.
+        asked: how Triton is to serve it; as the version that is served now where it is None.
 
     Raises:
         ExportError: the model cannot be exported, differs from PyTorch, or cannot be published. Nothing is.
@@ -61,7 +59,7 @@ def export_checkpoint(
         parity = _prove(info, model, path, samples)
         graph = onnx.load(path).graph
         content = path.read_bytes()
-    chosen = choose_serving(repository, info.model, target, response_cache)
+    chosen = choose_serving(repository, info.model, asked)
     config = network_config(info, chosen.serving)
     warm_up = draw_samples(info.model, info.input_size[0], info.input_size[1], 1).tobytes()
     return publish(

@@ -10,7 +10,7 @@ from export.errors import ExportError
 if TYPE_CHECKING:
     from tritonclient.grpc import model_config_pb2 as pb
 
-    from export.config import Target
+    from export.choices import Asked
 
 Repository = Annotated[str, typer.Option("--repository", "-r", help="Folder, or s3://, gs:// or az:// address.")]
 TargetOption = Annotated[
@@ -20,15 +20,31 @@ CacheOption = Annotated[
     bool | None,
     typer.Option("--response-cache/--no-response-cache", help="Remember answers.", show_default="likewise; off"),
 ]
+QueueOption = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        help="Requests that may wait; 0: any number. A Triton without the fix of its issue 8870 stalls with a limit.",
+        show_default="likewise; 0",
+    ),
+]
+TimeoutOption = Annotated[
+    int | None,
+    typer.Option(min=0, help="Milliseconds a request may wait; 0: any time. Likewise.", show_default="likewise; 0"),
+]
 
 
-def read_target(text: str) -> "Target | None":
-    """Returns the value of --target, None where it was not given."""
+def read_asked(
+    target: str, response_cache: bool | None, max_queue: int | None, queue_timeout_ms: int | None
+) -> "Asked":
+    """Returns what the options ask for."""
+    from export.choices import Asked
     from export.config import TARGETS
 
-    if text and text not in TARGETS:
-        raise typer.BadParameter(f"{text!r}: choose {', '.join(TARGETS)}", param_hint="--target")
-    return next((target for target in TARGETS if target == text), None)
+    if target and target not in TARGETS:
+        raise typer.BadParameter(f"{target!r}: choose {', '.join(TARGETS)}", param_hint="--target")
+    chosen = next((each for each in TARGETS if each == target), None)
+    return Asked(chosen, response_cache, max_queue, queue_timeout_ms)
 
 
 def config(
@@ -43,6 +59,8 @@ def config(
     repository: Repository = "model_repository",
     target: TargetOption = "",
     response_cache: CacheOption = None,
+    max_queue: QueueOption = None,
+    queue_timeout_ms: TimeoutOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print configuration and reasons as JSON.")] = False,
 ) -> None:
     """Show how Triton serves a model, and why: its config.pbtxt with a line of reason for every choice.
@@ -58,15 +76,18 @@ def config(
 
     from google.protobuf import json_format
 
+    from export.choices import Asked
     from export.config import to_text
     from export.explanation import explain
 
+    asked = read_asked(target, response_cache, max_queue, queue_timeout_ms)
     if (Path(what) / "model.json").is_file():
         where = f"what `signs export onnx {what}` would write"
-        found = _of_checkpoint(Path(what), repository, read_target(target), response_cache)
+        found = _of_checkpoint(Path(what), repository, asked)
     else:
-        if target or response_cache is not None:
-            raise typer.BadParameter("what is there already has them: give a checkpoint", param_hint="--target")
+        if asked != Asked():
+            hint = "options are for a checkpoint: this is written already"
+            raise typer.BadParameter(hint, param_hint="MODEL_OR_FOLDER")
         where, found = _there(what, repository)
     choices = explain(found)
     if as_json:
@@ -80,15 +101,13 @@ def config(
         typer.echo(f"{f'{choice.name} = {choice.value}':<{width}}  # {choice.why}")
 
 
-def _of_checkpoint(
-    checkpoint: Path, repository: str, target: "Target | None", response_cache: bool | None
-) -> "pb.ModelConfig":
+def _of_checkpoint(checkpoint: Path, repository: str, asked: "Asked") -> "pb.ModelConfig":
     from export.choices import choose_serving
     from export.run import network_config
     from training.checkpoint import load_info
 
     info = load_info(checkpoint)
-    return network_config(info, choose_serving(repository, info.model, target, response_cache).serving)
+    return network_config(info, choose_serving(repository, info.model, asked).serving)
 
 
 def _there(what: str, repository: str) -> "tuple[str, pb.ModelConfig]":

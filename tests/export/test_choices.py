@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from export.choices import DEFAULTS, choose_serving
+from export.choices import DEFAULTS, Asked, choose_serving
 from export.config import Serving, classifier_config, to_text
+from export.errors import ExportError
 from export.repository import promote, publish
 from export.tuning import Setting, retuned, setting_in
 
@@ -25,12 +26,14 @@ def publish_version(place: Path, serving: Serving, tuning: dict[str, Any] | None
 def test_a_new_model_gets_the_defaults(tmp_path: Path) -> None:
     chosen = choose_serving(tmp_path / "nowhere", MODEL)
     assert chosen.serving == DEFAULTS[MODEL] and chosen.tuning == {}
-    assert choose_serving(tmp_path, MODEL, "gpu", True).serving == Serving(64, target="gpu", response_cache=True)
+    asked = Asked("gpu", True, 100, 2000)
+    expected = Serving(64, target="gpu", response_cache=True, max_queue=100, queue_timeout_ms=2000)
+    assert choose_serving(tmp_path, MODEL, asked).serving == expected
 
 
-@pytest.mark.parametrize("model", DEFAULTS)
-def test_no_request_waits_longer_than_a_client_does(model: str) -> None:
-    assert 0 < DEFAULTS[model].queue_timeout_ms < 30_000
+def test_a_queue_that_holds_no_batch_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="a batch of 64 would never fill"):
+        choose_serving(tmp_path, MODEL, Asked(max_queue=8))
 
 
 def test_what_was_tuned_is_kept_and_leads_back_to_the_version_that_was_measured(tmp_path: Path) -> None:
@@ -55,23 +58,25 @@ def test_the_champion_counts_and_not_a_challenger(tmp_path: Path) -> None:
 
 def test_what_was_tuned_for_another_target_is_not_kept(tmp_path: Path) -> None:
     publish_version(tmp_path, Serving(16), TUNING)
-    chosen = choose_serving(tmp_path, MODEL, "gpu")
+    chosen = choose_serving(tmp_path, MODEL, Asked("gpu"))
     assert chosen.tuning == {} and chosen.serving == Serving(64, target="gpu")
 
 
 def test_a_larger_batch_than_the_queue_widens_the_queue(tmp_path: Path) -> None:
     publish_version(tmp_path, Serving(64), TUNING | {"max_batch": 2048})
-    assert choose_serving(tmp_path, MODEL).serving.max_queue == 2048
+    assert choose_serving(tmp_path, MODEL).serving.max_queue == 0
+    assert choose_serving(tmp_path, MODEL, Asked(max_queue=64)).serving.max_queue == 2048
 
 
-def test_target_and_cache_stay_unless_asked_for(tmp_path: Path) -> None:
-    publish_version(tmp_path, Serving(64, target="cpu", response_cache=True))
-    assert choose_serving(tmp_path, MODEL).serving == Serving(64, target="cpu", response_cache=True)
-    assert choose_serving(tmp_path, MODEL, "auto", False).serving == Serving(64)
+def test_target_cache_and_limits_stay_unless_asked_for(tmp_path: Path) -> None:
+    chosen = Serving(64, target="cpu", response_cache=True, max_queue=100, queue_timeout_ms=2000)
+    publish_version(tmp_path, chosen)
+    assert choose_serving(tmp_path, MODEL).serving == chosen
+    assert choose_serving(tmp_path, MODEL, Asked("auto", False, 0, 0)).serving == Serving(64)
 
 
 def test_what_was_set_by_hand_and_not_tuned_does_not_go_on_for_ever(tmp_path: Path) -> None:
-    publish_version(tmp_path, Serving(32, queue_delay_us=7, max_queue=0))
+    publish_version(tmp_path, Serving(32, queue_delay_us=7, newest=3))
     assert choose_serving(tmp_path, MODEL).serving == DEFAULTS[MODEL], "or no better default would ever arrive"
 
 

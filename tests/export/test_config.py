@@ -29,6 +29,7 @@ TENSORRT = Serving(64, target="gpu", engine_cache="/var/cache/engines")
     [
         classifier_config("sign_classifier", 48, 43, Serving(64)),
         classifier_config("sign_classifier", 48, 43, Serving(8, threads=2, instances=3, response_cache=True)),
+        classifier_config("sign_classifier", 48, 43, Serving(8, max_queue=100, queue_timeout_ms=30, newest=2)),
         classifier_config("sign_classifier", 48, 43, TENSORRT),
         detector_config("sign_detector", (800, 1360), 100, Serving(4, target="cpu")),
         recognizer_config("sign_recognizer", 0.25, Serving(8)),
@@ -57,13 +58,15 @@ def test_says_what_triton_needs() -> None:
     files = {warm_up.inputs["images"].input_data_file for warm_up in config.model_warmup}
     assert files == {"images-48x48x3.bin"} and warm_up_path(config) == "warmup/images-48x48x3.bin"
     assert not config.HasField("optimization") and not config.HasField("response_cache")
+    assert not config.dynamic_batching.HasField("default_queue_policy"), "any policy makes Triton stall: server 8870"
 
 
-def test_overload_is_answered_quickly() -> None:
-    serving = Serving(8, queue_timeout_ms=1500, max_queue=100)
+@pytest.mark.parametrize(("max_queue", "timeout_ms"), [(100, 0), (0, 1500), (100, 1500)])
+def test_overload_is_answered_quickly_where_that_is_asked_for(max_queue: int, timeout_ms: int) -> None:
+    serving = Serving(8, queue_timeout_ms=timeout_ms, max_queue=max_queue)
     policy = classifier_config("sign_classifier", 48, 43, serving).dynamic_batching.default_queue_policy
     assert policy.timeout_action == pb.ModelQueuePolicy.REJECT
-    assert (policy.default_timeout_microseconds, policy.max_queue_size) == (1_500_000, 100)
+    assert (policy.default_timeout_microseconds, policy.max_queue_size) == (1000 * timeout_ms, max_queue)
     assert policy.allow_timeout_override
 
 
@@ -120,7 +123,7 @@ def test_the_recognizer_is_scheduled_too_and_not_warmed_up() -> None:
         "classifier_version": "latest",
     }
     assert config.dynamic_batching.max_queue_delay_microseconds == 50
-    assert config.dynamic_batching.default_queue_policy.max_queue_size == serving.max_queue
+    assert not config.dynamic_batching.HasField("default_queue_policy")
     assert not config.model_warmup
 
 
@@ -139,10 +142,6 @@ def test_the_recognizer_is_scheduled_too_and_not_warmed_up() -> None:
 def test_a_choice_that_makes_no_sense_is_refused(values: dict[str, Any], reason: str) -> None:
     with pytest.raises(ExportError, match=reason):
         Serving(**values)
-
-
-def test_a_queue_without_a_limit_is_a_choice() -> None:
-    assert Serving(8, max_queue=0).max_queue == 0
 
 
 def test_nonsense_is_refused() -> None:
@@ -166,6 +165,6 @@ def test_what_was_set_by_hand_is_told_with_a_hint_to_the_manual() -> None:
         assert "Triton's manual" in told[name].why
 
 
-def test_an_old_configuration_without_a_queue_policy_says_what_that_means() -> None:
+def test_without_a_queue_policy_it_says_why() -> None:
     told = {choice.name: choice for choice in explain(from_text("dynamic_batching { }"))}
-    assert "overload is slow" in told["dynamic_batching.default_queue_policy"].why
+    assert "issue 8870" in told["dynamic_batching.default_queue_policy"].why

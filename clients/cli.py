@@ -13,6 +13,7 @@ from clients.errors import ClientError, UndecidedError
 from clients.evaluate import evaluate
 from clients.gate.cli import gate
 from clients.predict import predict
+from clients.tune.cli import tune
 from export import cli as export_cli
 from export import repository_cli
 from export.errors import ExportError
@@ -36,7 +37,9 @@ app = typer.Typer(
 app.command()(demo)
 app.add_typer(data_cli.app, name="data")
 app.add_typer(training_cli.app, name="train")
-export_cli.app.command()(gate)  # here, because it asks a server through the clients, which export knows nothing of
+# Here, because they start servers and ask them through the clients, which export knows nothing of.
+export_cli.app.command()(gate)
+export_cli.app.command()(tune)
 app.add_typer(export_cli.app, name="export")
 app.add_typer(repository_cli.app, name="repository")
 app.command()(evaluate)

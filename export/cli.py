@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from export.serving_cli import CacheOption, QueueOption, TargetOption, TimeoutOption, config, engine, read_asked
+
 if TYPE_CHECKING:
     from export.candidates import Candidate
 
@@ -45,12 +47,16 @@ def onnx_(
     private_key: Annotated[
         Path | None, typer.Option(help="PEM file of a key: sign the version with it.", show_default=False)
     ] = None,
+    target: TargetOption = "",
+    response_cache: CacheOption = None,
+    max_queue: QueueOption = None,
+    queue_timeout_ms: TimeoutOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
 ) -> None:
     """Export a network to ONNX, compare it with PyTorch and publish it as a new version.
 
     Parity is proved on random and extreme images, and with --data on real ones; beyond the tolerance of the precision
-    nothing is published.
+    nothing is published. What `signs export tune` found for the version before is kept.
 
     \b
     fp32  as it was trained
@@ -62,6 +68,7 @@ def onnx_(
     signs export onnx runs/demo/checkpoint --data gtsdb=FullIJCNN2013.zip
     signs export onnx runs/gtsrb/checkpoint --data gtsrb=GTSRB.zip --precision int8
     signs export onnx runs/gtsrb/checkpoint --data gtsrb=GTSRB.zip --precision auto --private-key release.pem
+    signs export onnx runs/demo/checkpoint --target gpu
     """
     import json
     from dataclasses import asdict
@@ -77,6 +84,7 @@ def onnx_(
     from training.progress import progress_bars
 
     wanted = Wanted(precision, max_accuracy_loss, int8_for)
+    asked = read_asked(target, response_cache, max_queue, queue_timeout_ms)
     check_wanted(wanted, bool(data))
     signer, info = load_signer(private_key), load_info(checkpoint)
     compared: list[dict[str, object]] = []
@@ -91,7 +99,9 @@ def onnx_(
             samples, labels = labelled_samples(info, data, progress)
         else:
             samples, labels = real_samples(info, data), None
-        manifest = export_checkpoint(checkpoint, repository, samples, wanted, labels, signer, progress, tell)
+        manifest = export_checkpoint(
+            checkpoint, repository, samples, wanted, labels, signer, progress, tell, asked=asked
+        )
     if as_json:
         typer.echo(json.dumps(asdict(manifest) | ({"candidates": compared} if compared else {})))
         return
@@ -163,3 +173,7 @@ def recognizer_(
         f"published: {repository / manifest.model / str(manifest.version)}\n"
         "next: signs serve, then signs predict PHOTO --annotate DIR"
     )
+
+
+app.command()(config)
+app.command()(engine)

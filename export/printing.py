@@ -10,6 +10,7 @@ from rich.table import Table
 
 from export.candidates import Candidate, fastest
 from export.repository import Manifest
+from export.tuning import setting_in
 
 
 def print_candidates(candidates: Sequence[Candidate]) -> None:
@@ -56,6 +57,8 @@ def print_export(manifest: Manifest, repository: Path) -> None:
             f"{accuracy['measure']}: {accuracy['exported']:.2%} beside {accuracy['fp32']:.2%} in fp32, on "
             f"{accuracy['samples']} {accuracy['split']} images of {accuracy['data']}"
         )
+    if manifest.tuning:
+        lines.append(f"served as was tuned on version {manifest.tuning['from_version']}: {setting_in(manifest.tuning)}")
     lines.append(f"published: {repository / manifest.model / str(manifest.version)}\nnext: signs serve")
     Console().print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 

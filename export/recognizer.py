@@ -7,7 +7,7 @@ from typing import Any
 
 from tritonclient.grpc import model_config_pb2 as pb
 
-from export.config import LABELS_FILE, from_text, recognizer_config, to_text
+from export.config import LABELS_FILE, Serving, from_text, recognizer_config, to_text
 from export.errors import ExportError
 from export.repository import Manifest, publish, versions
 from training.data.categories import CATEGORY_NAMES, CATEGORY_OF_CLASS
@@ -17,7 +17,9 @@ from training.tracking import git_commit
 
 RECOGNIZER = "sign_recognizer"
 SOURCES = Path(__file__).parents[1] / "serving" / "recognizer"
-MAX_BATCH = 8  # photographs; a detector that runs on a few cores gains nothing from more
+# Batches of 8 photographs: a detector that runs on a few cores gains nothing from more. Two processes: one decodes
+# while the other waits for the detector. It computes nothing on a GPU.
+SERVING = Serving(8, queue_delay_us=1000, instances=2, target="cpu")
 SCORE_THRESHOLD = 0.3
 
 
@@ -71,7 +73,7 @@ def export_recognizer(repository: Path, score_threshold: float = SCORE_THRESHOLD
         "category_names": list(CATEGORY_NAMES),
     }
     files = {path.name: path.read_bytes() for path in sorted(SOURCES.glob("*.py"))}
-    config = recognizer_config(RECOGNIZER, MAX_BATCH, score_threshold)
+    config = recognizer_config(RECOGNIZER, score_threshold, SERVING)
     return publish(
         repository,
         RECOGNIZER,

@@ -293,6 +293,9 @@ def pull(
         Path | None, typer.Option(help='JSON instead: {"MODEL": N or [N, M] or null}.', show_default=False)
     ] = None,
     public_key: PublicKey = None,
+    any_gpu: Annotated[
+        bool, typer.Option("--any-gpu", help="Also engines that another GPU than this machine's is to run.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Bring exactly the versions asked for into a folder, checked, with a config.pbtxt that serves these alone.
@@ -313,7 +316,7 @@ def pull(
 
     wanted = parse_wanted(version or [], versions_file)
     with progress_bars(Console(stderr=True)) as progress:
-        pulled = bring(source, destination, wanted, public_key, progress)
+        pulled = bring(source, destination, wanted, public_key, progress, any_gpu)
     if as_json:
         _print_json([asdict(each) for each in pulled])
         return

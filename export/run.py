@@ -8,13 +8,15 @@ from typing import Any
 
 import onnx
 from torch import nn
+from tritonclient.grpc import model_config_pb2 as pb
 
-from export import detection_parity
 from export.candidates import NO_LABELS, Candidate, fastest, make_all, make_candidate, timed
-from export.config import LABELS_FILE, classifier_config, detector_config, to_text
+from export.choices import Asked, choose_serving
+from export.config import LABELS_FILE, Serving, classifier_config, detector_config, to_text, warm_up_path
 from export.conversion import IR_VERSION, OPSET, convert
+from export.drawings import draw_samples
 from export.errors import AccuracyError, ExportError, ParityError
-from export.parity import MAX_BATCH, Images, probe_images
+from export.parity import Images, probe_images
 from export.precision import AUTO, FP32, INT8, MAX_LOSS, PRECISIONS, TOLERANCES, Wanted
 from export.proof import begin_proof
 from export.quantization import TARGETS
@@ -38,6 +40,8 @@ def export_checkpoint(
     signer: Signer | None = None,
     progress: ProgressCallback = silent,
     chosen_among: Callable[[Sequence[Candidate]], None] = lambda candidates: None,
+    *,
+    asked: Asked | None = None,
 ) -> Manifest:
     """Exports a network, proves that it answers as in PyTorch, and publishes it as a new version.
 
@@ -51,6 +55,7 @@ def export_checkpoint(
         signer: signs the version.
         progress: shows how much is done.
         chosen_among: told of all candidates where the fastest precision is wanted.
+        asked: how Triton is to serve it; as the version that is served now where it is None.
 
     Raises:
         ExportError: the model cannot be exported, differs from PyTorch, or cannot be published. Nothing is.
@@ -72,11 +77,14 @@ def export_checkpoint(
         content = candidate.path.read_bytes()
     proven = candidate.proven
     assert proven is not None
+    chosen = choose_serving(repository, info.model, asked)
+    config = network_config(info, chosen.serving)
+    warm_up = draw_samples(info.model, info.input_size[0], info.input_size[1], 1).tobytes()
     return publish(
         repository,
         info.model,
-        files={"model.onnx": content},
-        shared=_shared_files(info),
+        files={"model.onnx": content, warm_up_path(config): warm_up},
+        shared=_shared_files(info, config),
         facts={
             "source": {
                 "run_id": info.run_id,
@@ -97,6 +105,7 @@ def export_checkpoint(
             | {"real_samples": proven.real, "tolerance": TOLERANCES[candidate.precision].difference},
             "accuracy": proven.accuracy.as_dict() if proven.accuracy else {},
             "metrics": info.metrics,
+            "tuning": chosen.tuning,
         },
         signer=signer,
     )
@@ -164,14 +173,18 @@ def _calibration(precision: str, wanted: Wanted, labels: Labels | None) -> dict[
     return {"data": labels.data, "split": "train", "samples": len(labels.calibration), "for": wanted.int8_for}
 
 
-def _shared_files(info: CheckpointInfo) -> dict[str, str]:
-    """Returns what all versions of a model share."""
+def _shared_files(info: CheckpointInfo, config: pb.ModelConfig) -> dict[str, str]:
+    """Returns what lies beside the versions of a model."""
+    labels = {} if info.model == detector.MODEL_NAME else {LABELS_FILE: "\n".join(info.class_names) + "\n"}
+    return {"config.pbtxt": to_text(config), **labels}
+
+
+def network_config(info: CheckpointInfo, serving: Serving) -> pb.ModelConfig:
+    """Describes the network of a checkpoint to Triton."""
     height, width = info.input_size
     if info.model == detector.MODEL_NAME:
-        config = detector_config(info.model, (height, width), detector.FOUND, detection_parity.MAX_BATCH)
-        return {"config.pbtxt": to_text(config)}
-    config = classifier_config(info.model, height, len(info.class_names), MAX_BATCH)
-    return {"config.pbtxt": to_text(config), LABELS_FILE: "\n".join(info.class_names) + "\n"}
+        return detector_config(info.model, (height, width), detector.FOUND, serving)
+    return classifier_config(info.model, height, len(info.class_names), serving)
 
 
 def _describe(value: onnx.ValueInfoProto) -> dict[str, object]:

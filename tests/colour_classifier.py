@@ -12,7 +12,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from export.config import LABELS_FILE, classifier_config, to_text
+from export.config import LABELS_FILE, Serving, classifier_config, to_text, warm_up_path
 from export.repository import Manifest, publish
 from tests.training.tiny_gtsdb import COLOURS
 from training.data.classes import CLASS_NAMES, NUM_CLASSES
@@ -67,12 +67,11 @@ def publish_colours(
     repository: Path, content: bytes, size: int = 48, classes: int = NUM_CLASSES, **facts: Any
 ) -> Manifest:
     """Publishes such a classifier; `facts` are fields of its manifest."""
-    shared = {
-        "config.pbtxt": to_text(classifier_config("sign_classifier", size, classes, 64)),
-        LABELS_FILE: "\n".join(CLASS_NAMES[:classes]) + "\n",
-    }
+    config = classifier_config("sign_classifier", size, classes, Serving(64))
+    shared = {"config.pbtxt": to_text(config), LABELS_FILE: "\n".join(CLASS_NAMES[:classes]) + "\n"}
+    files = {"model.onnx": content, warm_up_path(config): bytes(size * size * 3)}
     facts = {"precision": "fp32", "opset": 20, "ir_version": 10, "parity": PARITY, **facts}
-    return publish(repository, "sign_classifier", {"model.onnx": content}, shared, facts)
+    return publish(repository, "sign_classifier", files, shared, facts)
 
 
 def write_colours(folder: Path) -> Path:

@@ -60,7 +60,18 @@ def _facts(manifest: Manifest) -> dict[str, Any]:
         "inputs": manifest.inputs,
         "outputs": manifest.outputs,
     }
-    groups = ("source", "data", "calibration", "origin", "graph", "parity", "accuracy", "metrics")
+    groups = (
+        "source",
+        "data",
+        "calibration",
+        "origin",
+        "graph",
+        "parity",
+        "accuracy",
+        "metrics",
+        "tuning",
+        "built_for",
+    )
     facts |= {f"{group}.{name}": value for group in groups for name, value in getattr(manifest, group).items()}
     facts |= {f"files.{name}": entry["sha256"] for name, entry in manifest.files.items()}
     return facts

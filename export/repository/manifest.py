@@ -41,6 +41,11 @@ class Manifest:
         created: time of publishing, ISO 8601, UTC.
         origin: where a copy was taken from: `repository`, `version` and `manifest_sha256` (empty where there was
             none), and the `origin` that version had itself; {} for a version that was exported into this repository.
+        tuning: how `signs export tune` found this version is best served: `instances`, `threads`, `queue_delay_us`,
+            `max_batch`, `target`, and what it measured where; with `from_version` where an earlier version was
+            measured. {} for the defaults.
+        built_for: GPU, compute capability, driver and TensorRT that an engine was built with and runs on; {} for a
+            version that runs anywhere.
         gate: the last verdict of the promotion gate, what `export.gate.verdict.Verdict.as_dict` gives; {} before any.
             It is all that may be added to a manifest later.
     """
@@ -62,6 +67,8 @@ class Manifest:
     metrics: dict[str, float] = field(default_factory=dict)
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     origin: dict[str, Any] = field(default_factory=dict)
+    tuning: dict[str, Any] = field(default_factory=dict)
+    built_for: dict[str, str] = field(default_factory=dict)
     gate: dict[str, Any] = field(default_factory=dict)
 
     @property

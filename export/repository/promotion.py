@@ -22,7 +22,7 @@ from export.repository.manifest import (
     parse_manifest,
     verify_files,
 )
-from export.repository.policy import CONFIG, label_files, pinned, read_config, served, to_bytes, without_policy
+from export.repository.policy import CONFIG, companions, pinned, read_config, served, to_bytes, without_policy
 from export.repository.store import Store, open_store
 
 if TYPE_CHECKING:
@@ -235,7 +235,7 @@ def own_config(store: Store, model: str, version: int) -> "pb.ModelConfig | None
 
 
 def follow(store: Store, model: str) -> None:
-    """Writes config.pbtxt and the labels of what is to be served, where they are not there yet."""
+    """Writes config.pbtxt and its companions of what is to be served, where they are not there yet."""
     while True:
         entries = history(store, model)
         config = wanted_config(store, model)
@@ -243,7 +243,7 @@ def follow(store: Store, model: str) -> None:
             return
         present = store.versions(model)
         current = next(reversed(champions(entries)), present[-1])
-        for name in label_files(config):
+        for name in companions(config):
             with suppress(FileNotFoundError):
                 store.replace(f"{model}/{name}", store.read(f"{model}/{current}/{name}"))
         try:

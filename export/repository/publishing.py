@@ -23,7 +23,7 @@ from export.repository.manifest import (
     version_number,
 )
 from export.repository.onnx_file import check_onnx
-from export.repository.policy import CONFIG, label_files, read_config
+from export.repository.policy import CONFIG, companions, read_config
 from export.repository.promotion import champion, follow, hold, require_version
 from export.repository.signing import Signer
 from export.repository.store import Store, counting, open_store
@@ -186,7 +186,7 @@ def _add(
     shared = {}
     if (staged / CONFIG).exists():
         config = read_config((staged / CONFIG).read_bytes(), f"{CONFIG} of {model}")
-        names = [CONFIG, *(name for name in label_files(config) if (staged / name).exists())]
+        names = [CONFIG, *(name for name in companions(config) if (staged / name).exists())]
         shared = {name: (staged / name).read_bytes() for name in names}
     with store.locked():
         version = store.claim(model, number)
@@ -213,13 +213,13 @@ def _fetch_unchecked(origin: Store, model: str, version: int, staged: Path, prog
 
 
 def _add_shared(origin: Store, original: Manifest, staged: Path) -> None:
-    """Adds configuration and labels to a version that has none of its own: an early or hand-made one."""
+    """Adds configuration and companions to a version that has none of its own: an early or hand-made one."""
     with suppress(FileNotFoundError):
         if CONFIG not in original.files:
             path = f"{original.model}/{CONFIG}"
             content = origin.read(path)
             write(staged / CONFIG, content)
-            for name in label_files(read_config(content, f"{origin.name}/{path}")):
+            for name in companions(read_config(content, f"{origin.name}/{path}")):
                 if name not in original.files:
                     write(staged / name, origin.read(f"{original.model}/{name}"))
 

@@ -14,7 +14,7 @@ from export import cli as export_cli
 from export import repository_cli
 from export.errors import ExportError
 from monitoring import cli as monitoring_cli
-from monitoring.drift.errors import DriftError
+from monitoring.errors import MonitoringError
 from serving.cli import serve
 from serving.errors import ServingError
 from training import cli as training_cli
@@ -52,7 +52,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminate)
     try:
         app()
-    except (TrainingError, ExportError, ServingError, ClientError, DriftError) as error:
+    except (TrainingError, ExportError, ServingError, ClientError, MonitoringError) as error:
         _fail(str(error), 1)
     except OSError as error:  # a file in place of a folder, a full disk, a right that is missing
         where = f"{error.filename}: " if error.filename else ""

@@ -26,7 +26,7 @@ def drift(
     port: Annotated[int, typer.Option(min=0, max=65535, help="For /metrics; 0 takes a free one.")] = 9105,
     alpha: Annotated[
         float, typer.Option(min=1e-12, max=0.5, help="Chance of a false alarm in a window, all features together.")
-    ] = 0.001,
+    ] = 0.0001,
     psi: Annotated[float, typer.Option(min=0, help="Least population stability index that counts.")] = 0.25,
     min_samples: Annotated[int, typer.Option(min=50, help="Fewest scenes, or signs, to judge by.")] = 50,
     repeats: Annotated[
@@ -52,17 +52,17 @@ def drift(
     signs monitor drift --once
     signs monitor drift --once --json --window 1d --repository s3://models/signs
     """
-    from monitoring.drift.errors import DriftError
     from monitoring.drift.judging import Limits
     from monitoring.drift.prometheus import Prometheus, seconds
     from monitoring.drift.watch import Watch
+    from monitoring.errors import MonitoringError
 
     if as_json and not once:
         raise typer.BadParameter("a watch that goes on prints no JSON: add --once", param_hint="--json")
     for option, duration in (("--window", window), ("--interval", interval)):
         try:
             seconds(duration)
-        except DriftError as error:
+        except MonitoringError as error:
             raise typer.BadParameter(str(error), param_hint=option) from error
     limits = Limits(alpha, psi, min_samples, repeats)
 

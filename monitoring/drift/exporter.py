@@ -8,8 +8,8 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from monitoring.drift.errors import DriftError
 from monitoring.drift.watch import Finding, Watch
+from monitoring.errors import MonitoringError
 
 PREFIX = "signs_drift_"
 
@@ -65,7 +65,7 @@ def export(watch: Watch, interval_s: float, host: str, port: int, tell: Callable
             missing, a Prometheus that does not answer.
 
     Raises:
-        DriftError: the port cannot be had.
+        MonitoringError: the port cannot be had.
     """
     published, news = Published(), News(tell)
     with _listening(published, host, port) as where:
@@ -74,7 +74,7 @@ def export(watch: Watch, interval_s: float, host: str, port: int, tell: Callable
             started = time.monotonic()
             try:
                 findings = watch.look()
-            except DriftError as error:
+            except MonitoringError as error:
                 news.hear({"prometheus": str(error)})
             else:
                 published.show(findings)
@@ -125,7 +125,7 @@ def _listening(published: Published, host: str, port: int) -> Iterator[str]:
     try:
         server, thread = start_http_server(port, host, registry)
     except OSError as error:
-        raise DriftError(
+        raise MonitoringError(
             f"cannot listen on {host}:{port} ({error.strerror or error}): choose another --host or --port"
         ) from error
     try:

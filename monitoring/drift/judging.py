@@ -33,7 +33,7 @@ class Limits:
         repeats: successive photographs that show the same view, as frames of a film do: so many count as one.
     """
 
-    alpha: float = 0.001
+    alpha: float = 0.0001
     psi: float = 0.25
     floor: int = FLOOR
     repeats: float = 1.0

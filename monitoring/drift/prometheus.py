@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from monitoring.drift.errors import DriftError
 from monitoring.drift.features import CLASSES, EMPTY, HISTOGRAMS, Edges
 from monitoring.drift.statistics import Counts
+from monitoring.errors import MonitoringError
 from serving.recognizer.buckets import PREFIX
 
 TIMEOUT_S = 15.0
@@ -61,7 +61,7 @@ class Prometheus:
         """Returns what each version counted, by version; a server that restarted meanwhile has counted on.
 
         Raises:
-            DriftError: Prometheus does not answer, or something else does.
+            MonitoringError: Prometheus does not answer, or something else does.
         """
         scenes, now = self._increase("scenes_total")
         # All of one moment, by Prometheus' own clock.
@@ -114,24 +114,24 @@ class Prometheus:
                 return [(dict(labels), float(when), float(value)) for labels, (when, value) in pairs]
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", None) or error
-            raise DriftError(
+            raise MonitoringError(
                 f"Prometheus at {self.url} does not answer ({reason}): check --prometheus, and that it runs"
             ) from error
         except (ValueError, LookupError, TypeError) as error:
-            raise DriftError(f"what answers at {self.url} is no Prometheus: check --prometheus") from error
-        raise DriftError(f"Prometheus at {self.url} refuses {query}: {answer.get('error', answer)}")
+            raise MonitoringError(f"what answers at {self.url} is no Prometheus: check --prometheus") from error
+        raise MonitoringError(f"Prometheus at {self.url} refuses {query}: {answer.get('error', answer)}")
 
 
 def seconds(duration: str) -> float:
     """Returns a length of time that is written as Prometheus writes it: 60s, 90m, 1h30m.
 
     Raises:
-        DriftError: it is not, or not longer than nothing.
+        MonitoringError: it is not, or not longer than nothing.
     """
     parts = re.findall(r"(\d+)([smhdw])", duration)
     total = sum(int(number) * UNITS[unit] for number, unit in parts)
     if "".join(number + unit for number, unit in parts) != duration or not 0 < total <= 100 * UNITS["w"]:
-        raise DriftError(f"{duration!r} is no length of time: write 60s, 90m, 1h30m or 2d")
+        raise MonitoringError(f"{duration!r} is no length of time: write 60s, 90m, 1h30m or 2d")
     return float(total)
 
 

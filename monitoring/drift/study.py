@@ -15,10 +15,10 @@ import numpy.typing as npt
 from PIL import Image, ImageFilter
 
 from export.reference import Measurements, Reference, parse_reference
-from monitoring.drift.errors import DriftError
 from monitoring.drift.features import CLASSES, Edges, count_by_scene
 from monitoring.drift.judging import FLOOR, Baseline, Limits, Score, judge, make_baselines
 from monitoring.drift.statistics import Counts
+from monitoring.errors import MonitoringError
 from serving.recognizer.buckets import BUCKETS
 from training.progress import ProgressCallback, silent
 
@@ -71,7 +71,7 @@ def measure(
         progress: shows how much is done.
 
     Raises:
-        DriftError: there are too few scenes.
+        MonitoringError: there are too few scenes.
         export.errors.ExportError: the data set has no scenes.
         training.errors.DataError: a scene cannot be read.
     """
@@ -84,7 +84,7 @@ def measure(
     work = {REAL: (samples, None)} | {name: (some, alter) for name, (_, alter) in ALTERATIONS.items()}
     found = {}
     for name, (which, alter) in work.items():
-        report = lambda _, done, total, name=name: progress(f"measuring: {name}", done, total)  # noqa: E731
+        report = _about(f"measuring: {name}", progress)
         measurements, fingerprint = measure_scenes(recognizer, dataset, which, report, alter)
         threshold = recognizer.score_threshold
         found[name] = Reference(dataset.name, "all", fingerprint, recognizer.models, threshold, measurements)
@@ -98,20 +98,20 @@ def load_measured(folder: Path) -> Measured:
     """Reads what an earlier `measure` wrote into a folder.
 
     Raises:
-        DriftError: it is not all there.
+        MonitoringError: it is not all there.
         export.errors.RepositoryError: a file is damaged.
     """
     found = {}
     for name in (REAL, *ALTERATIONS):
         path = folder / f"{name}.json"
         if not path.is_file():
-            raise DriftError(f"{path} is missing: give the --output of an earlier study, or measure with --data")
+            raise MonitoringError(f"{path} is missing: give the --output of an earlier study, or measure with --data")
         found[name] = parse_reference(path.read_bytes(), str(path))
     real = found.pop(REAL)
     _check_number(len(real.measurements), real.data)
     altered = {len(each.measurements) for each in found.values()}
     if len(altered) != 1:
-        raise DriftError(f"the files in {folder} are not of one study: measure with --data")
+        raise MonitoringError(f"the files in {folder} are not of one study: measure with --data")
     return Measured(real, found, choose(len(real.measurements), altered.pop()))
 
 
@@ -122,7 +122,7 @@ def choose(scenes: int, most: int) -> Indices:
 
 def _check_number(scenes: int, data: str) -> None:
     if scenes < 3 * FLOOR:
-        raise DriftError(f"{data} has {scenes} scenes: a third becomes the reference, which takes {3 * FLOOR}")
+        raise MonitoringError(f"{data} has {scenes} scenes: a third becomes the reference, which takes {3 * FLOOR}")
 
 
 def study(
@@ -139,7 +139,7 @@ def study(
 
     Returns:
         `data`, `models`, `scenes`, `signs`, `reference` (scenes in each), `window` (scenes, of the delays), `limits`,
-        `false_alarms` and `delays`, each a list of rows; see `_false_alarms` and `_delay`.
+        `false_alarms` and `delays`, each a list of rows; see `_false_alarms` and `_delays`.
     """
     rng = np.random.default_rng(seed)
     real = _tables(measured.real.measurements)
@@ -152,21 +152,13 @@ def study(
         (f"{FLOOR} scenes, {FRAMES} frames of each", FLOOR, FRAMES, 1),
         (f"{FLOOR} scenes, {FRAMES} frames of each, --repeats {FRAMES}", FLOOR, FRAMES, FRAMES),
     ):
-        report = lambda done, name=name: progress(f"no drift: {name}", done, trials)  # noqa: E731
+        report = _about(f"no drift: {name}", progress)
         held = replace(limits, repeats=repeats)
         rows.append({"traffic": name} | _false_alarms(real, size, window, frames, trials, held, rng, report))
-    window = windows[-1]
-    few = max(1, trials // 10)
-    changes = {label: _tables(measured.altered[name].measurements) for name, (label, _) in ALTERATIONS.items()}
-    streams = {"nothing": (real, np.arange(scenes))}
-    streams |= {name: (tables, measured.chosen) for name, tables in changes.items()}
-    without = np.flatnonzero(real[CLASSES][:, SPEED_LIMITS].sum(axis=1) == 0)
-    if len(without) >= FLOOR:
-        streams["no speed limits"] = (real, without)
-    delays = []
-    for name, (tables, of) in streams.items():
-        report = lambda done, name=name: progress(f"drift: {name}", done, few)  # noqa: E731
-        delays.append({"change": name} | _delays(real, tables, of, size, window, few, limits, rng, report))
+    window, few, delays = windows[-1], max(1, trials // 10), []
+    for name, (changed, of) in _changes(measured, real).items():
+        report = _about(f"drift: {name}", progress)
+        delays.append({"change": name} | _delays(real, changed, of, size, window, few, limits, rng, report))
     return {
         "data": measured.real.data,
         "models": measured.real.models,
@@ -181,6 +173,17 @@ def study(
     }
 
 
+def _changes(measured: Measured, real: Tables) -> dict[str, tuple[Tables, Indices]]:
+    """Returns by name what comes over the traffic: counts, and the scenes that come then."""
+    changes: dict[str, tuple[Tables, Indices]] = {"nothing": (real, np.arange(len(real[CLASSES])))}
+    for name, (label, _) in ALTERATIONS.items():
+        changes[label] = (_tables(measured.altered[name].measurements), measured.chosen)
+    without = np.flatnonzero(real[CLASSES][:, SPEED_LIMITS].sum(axis=1) == 0)
+    if len(without) >= FLOOR:
+        changes["no speed limits"] = (real, without)
+    return changes
+
+
 def _false_alarms(
     real: Tables,
     size: int,
@@ -189,7 +192,7 @@ def _false_alarms(
     trials: int,
     limits: Limits,
     rng: np.random.Generator,
-    report: Callable[[int], None],
+    report: ProgressCallback,
 ) -> dict[str, Any]:
     """Judges windows in which nothing has changed.
 
@@ -203,7 +206,7 @@ def _false_alarms(
         scores = _judge(baselines, counts, limits)
         alarms += any(score.is_firing for score in scores)
         least.append(min(score.p_value for score in scores if score.p_value is not None))
-        report(trial + 1)
+        report("trials", trial + 1, trials)
     return {"photographs": window * frames, "windows": trials, "alarms": alarms, "p_values": least}
 
 
@@ -216,7 +219,7 @@ def _delays(
     trials: int,
     limits: Limits,
     rng: np.random.Generator,
-    report: Callable[[int], None],
+    report: ProgressCallback,
 ) -> dict[str, Any]:
     """Lets a change come over traffic, and counts the photographs until the watch alarms.
 
@@ -257,8 +260,12 @@ def _delays(
                 delays.append(seen)
                 features |= {name: features.get(name, 0) + 1 for name in firing}
                 break
-        report(trial + 1)
+        report("trials", trial + 1, trials)
     return {"streams": trials, "delays": delays, "features": features}
+
+
+def _about(what: str, progress: ProgressCallback) -> ProgressCallback:
+    return lambda _, done, total: progress(what, done, total)
 
 
 def _deal(real: Tables, size: int, rng: np.random.Generator) -> tuple[dict[str, Baseline], Indices]:

@@ -62,7 +62,7 @@ class Watch:
         """Judges the window that ends now; versions in the order of their numbers.
 
         Raises:
-            monitoring.drift.errors.DriftError: Prometheus does not answer.
+            monitoring.errors.MonitoringError: Prometheus does not answer.
         """
         windows = self._prometheus.read_windows()
         return [self._judge(version, windows[version]) for version in sorted(windows, key=lambda v: (len(v), v))]

@@ -21,8 +21,8 @@ from typer.testing import CliRunner, Result
 
 from export.reference import Measurements
 from monitoring.cli import app
-from monitoring.drift.errors import DriftError
 from monitoring.drift.exporter import News
+from monitoring.errors import MonitoringError
 from tests.monitoring.drift_samples import draw, exposition, page, publish_recognizer, reference_of
 from tests.running_prometheus import wait_until
 
@@ -189,7 +189,7 @@ def test_one_look_is_a_table_and_an_exit_code(repository: Path) -> None:
     found = json.loads(same.stdout)
     assert [version["verdict"] for version in found["versions"]] == ["no drift", "not judged"]
     assert found["versions"][0]["features"][0]["feature"] == "scene_brightness"
-    assert found["limits"] == {"alpha": 0.001, "psi": 0.25, "floor": 50, "repeats": 1.0}
+    assert found["limits"] == {"alpha": 0.0001, "psi": 0.25, "floor": 50, "repeats": 1.0}
     assert unjudged.exit_code == 2 and "has no reference" in unjudged.stdout
     assert nobody.exit_code == 2 and "no metrics of a sign_recognizer" in nobody.stdout
     assert down.exit_code == 2
@@ -212,7 +212,7 @@ def test_wrong_options_are_refused(options: list[str], what: str) -> None:
 def test_a_port_that_is_taken_is_named(repository: Path) -> None:
     with page(Answers({})) as where:
         result = run("--port", where.rpartition(":")[2], "--repository", str(repository))
-    assert isinstance(result.exception, DriftError)
+    assert isinstance(result.exception, MonitoringError)
     assert f"cannot listen on {where}" in str(result.exception)
     assert "choose another --host or --port" in str(result.exception)
 

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from export.reference import FILE, Measurements
-from monitoring.drift.errors import DriftError
 from monitoring.drift.features import CLASSES, EMPTY, FEATURES, count_by_scene
 from monitoring.drift.judging import Limits
 from monitoring.drift.prometheus import Prometheus, seconds
 from monitoring.drift.watch import Finding, Watch
+from monitoring.errors import MonitoringError
 from tests.monitoring.drift_samples import (
     EDGES,
     NUM_CLASSES,
@@ -139,7 +139,7 @@ def test_a_selector_chooses_and_a_wrong_one_is_explained(prometheus: str, reposi
 
     assert [finding.version for finding in look('job="signs",version=~"1|2"')] == ["1", "2"]
     assert look('job="another"') == []
-    with pytest.raises(DriftError, match=r"refuses sum by .*: .*parse error"):
+    with pytest.raises(MonitoringError, match=r"refuses sum by .*: .*parse error"):
         look("job=signs")
 
 
@@ -171,13 +171,13 @@ def test_a_version_that_was_published_later_is_found(prometheus: str, repository
     ],
 )
 def test_answers_that_are_none(status: int, kind: str, text: str, what: str) -> None:
-    with page(lambda _: (status, kind, text)) as where, pytest.raises(DriftError, match=what):
+    with page(lambda _: (status, kind, text)) as where, pytest.raises(MonitoringError, match=what):
         Prometheus(f"http://{where}").read_windows()
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "localhost:9090", "file:///etc", "http://[", ""])
 def test_addresses_that_are_none(url: str) -> None:
-    with pytest.raises(DriftError, match="check --prometheus"):
+    with pytest.raises(MonitoringError, match="check --prometheus"):
         Prometheus(url).read_windows()
 
 
@@ -236,5 +236,5 @@ def test_classes_that_are_not_all_there_are_no_counts() -> None:
 def test_lengths_of_time() -> None:
     assert [seconds(text) for text in ("60s", "90m", "1h30m", "2d", "1w")] == [60, 5400, 5400, 172800, 604800]
     for text in ("", "60", "1x", "-1h", "1h 30m", "0s", "1.5h", "999999999w", "h"):
-        with pytest.raises(DriftError, match="is no length of time"):
+        with pytest.raises(MonitoringError, match="is no length of time"):
             seconds(text)

@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 from export.measuring import open_recognizer
 from export.repository import Manifest
 from monitoring.cli import app
-from monitoring.drift.errors import DriftError
 from monitoring.drift.judging import Limits
 from monitoring.drift.study import ALTERATIONS, Measured, choose, load_measured, measure, study
 from monitoring.drift.study_report import interval
+from monitoring.errors import MonitoringError
 from tests.end_to_end.street import encode, street
 from tests.monitoring.drift_samples import draw, reference_of
 from tests.red_detector import publish_red_detector
@@ -70,9 +70,9 @@ def test_what_was_measured_is_read_again(repository: Path, manifest: Manifest, t
     again = load_measured(output)
     assert again.real.to_bytes() == found.real.to_bytes() and (again.chosen == found.chosen).all()
     (output / "blur1.json").unlink()
-    with pytest.raises(DriftError, match=r"blur1\.json is missing"):
+    with pytest.raises(MonitoringError, match=r"blur1\.json is missing"):
         load_measured(output)
-    with pytest.raises(DriftError, match="has 149 scenes: a third becomes the reference, which takes 150"):
+    with pytest.raises(MonitoringError, match="has 149 scenes: a third becomes the reference, which takes 150"):
         measure(
             open_recognizer(tmp_path / "models", 0.3), Dataset("gtsdb=few", samples[:149], dataset.read), 10, output
         )

@@ -17,6 +17,8 @@ from clients.tune.cli import tune
 from export import cli as export_cli
 from export import repository_cli
 from export.errors import ExportError
+from monitoring import cli as monitoring_cli
+from monitoring.errors import MonitoringError
 from serving.cli import serve
 from serving.errors import ServingError
 from training import cli as training_cli
@@ -42,6 +44,7 @@ export_cli.app.command()(gate)
 export_cli.app.command()(tune)
 app.add_typer(export_cli.app, name="export")
 app.add_typer(repository_cli.app, name="repository")
+app.add_typer(monitoring_cli.app, name="monitor")
 app.command()(evaluate)
 app.command()(serve)
 app.command()(predict)
@@ -69,13 +72,13 @@ def main() -> None:
 
 def _end(error: BaseException, code: int) -> NoReturn:
     """Tells of an expected problem in one line, of a fault of ours all that is known."""
-    if isinstance(error, TrainingError | ExportError | ServingError | ClientError):
+    if isinstance(error, TrainingError | ExportError | ServingError | ClientError | MonitoringError):
         _fail(str(error), code)
     if isinstance(error, OSError):  # a file in place of a folder, a full disk, a right that is missing
         where = f"{error.filename}: " if error.filename else ""
         _fail(f"{where}{error.strerror or error}: check the path, its rights and the free space", code)
     if isinstance(error, ModuleNotFoundError):
-        _fail(f"{error.name} is not installed: pip install 'traffic-sign-mlops[train,export,client]'", code)
+        _fail(f"{error.name} is not installed: pip install 'traffic-sign-mlops[train,export,client,monitoring]'", code)
     traceback.print_exception(error)
     sys.exit(code)
 

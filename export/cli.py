@@ -149,6 +149,11 @@ def recognizer_(
     score_threshold: Annotated[
         float, typer.Option(min=0, max=1, help="Lowest detection score that counts where a request names none.")
     ] = 0.3,
+    reference: Annotated[
+        str,
+        typer.Option(help="gtsdb=PATH: measure its scenes, for `signs monitor drift` to compare.", show_default=False),
+    ] = "",
+    split: Annotated[str, typer.Option(help="With --reference: test or train.")] = "test",
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
 ) -> None:
     """Publish the recognizer: photographs in, boxes and names of signs out.
@@ -159,19 +164,31 @@ def recognizer_(
     \b
     signs export recognizer
     signs export recognizer --repository other --score-threshold 0.5
+    signs export recognizer --reference gtsdb=FullIJCNN2013.zip
     """
     import json
     from dataclasses import asdict
 
-    from export.recognizer import export_recognizer
+    from rich.console import Console
 
-    manifest = export_recognizer(repository, score_threshold)
+    from export.recognizer import export_recognizer
+    from training.data.load import load_data
+    from training.data.records import SPLITS
+    from training.progress import progress_bars
+
+    splits = {str(each): each for each in SPLITS}
+    if split not in splits:
+        raise typer.BadParameter(f"{split!r}: choose test or train", param_hint="--split")
+    scenes = load_data(reference) if reference else None
+    with progress_bars(Console(stderr=True)) as progress:
+        manifest = export_recognizer(repository, score_threshold, scenes, splits[split], progress)
     if as_json:
         typer.echo(json.dumps(asdict(manifest)))
         return
     typer.echo(
         f"published: {repository / manifest.model / str(manifest.version)}\n"
-        "next: signs serve, then signs predict PHOTO --annotate DIR"
+        + ("" if scenes else "no reference for drift: give one with --reference gtsdb=PATH\n")
+        + "next: signs serve, then signs predict PHOTO --annotate DIR"
     )
 
 

@@ -39,6 +39,8 @@ def signs(*arguments: str, cwd: Path | None = None) -> "subprocess.CompletedProc
         ["repository"],
         ["repository", "pull"],
         ["export", "recognizer"],
+        ["monitor"],
+        ["monitor", "drift"],
         ["serve"],
         ["predict"],
     ],

@@ -10,16 +10,17 @@ from export.recognizer import export_recognizer
 from export.repository import Manifest
 from serving.install import Installation
 from serving.server import RunningServer, running_server
+from tests.drawn_traffic import drawn_traffic
 from tests.red_detector import publish_red_detector
 
 
 @pytest.fixture(scope="session")
 def recognizer_repository(tmp_path_factory: pytest.TempPathFactory, repository: Path, manifest: Manifest) -> Path:
-    """A repository with the three models."""
+    """A repository with the three models; the recognizer has a reference of drawn traffic."""
     folder = tmp_path_factory.mktemp("recognizer_repository")
     shutil.copytree(repository / "sign_classifier", folder / "sign_classifier")
     publish_red_detector(folder)
-    export_recognizer(folder)
+    export_recognizer(folder, scenes=drawn_traffic())
     return folder
 
 

@@ -26,7 +26,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -m venv $(VENV) || { echo "cannot make $(VENV): install python3-venv" >&2; exit 1; }
 	@echo "installing the project into $(VENV) (about two minutes the first time)"
 	@$(VENV)/bin/python -m pip install --disable-pip-version-check --progress-bar off \
-		--constraint constraints.txt --editable '.[train,export,client,s3,sign,dev]' \
+		--constraint constraints.txt --editable '.[train,export,client,monitoring,s3,sign,dev]' \
 		| sed -un 's/^Collecting \([A-Za-z0-9._-]*\).*/  \1/p; s/^Installing collected packages.*/  unpacking all of them/p'
 	@touch $@
 

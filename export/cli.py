@@ -36,8 +36,12 @@ def onnx_(
     from export.run import export_checkpoint
     from export.samples import real_samples
     from training.checkpoint import load_info
+    from training.stage_metrics import recorded_stage
 
-    manifest = export_checkpoint(checkpoint, repository, real_samples(load_info(checkpoint), data))
+    info = load_info(checkpoint)
+    with recorded_stage("export", info.model, lambda notice: typer.echo(f"note: {notice}", err=True)) as result:
+        manifest = export_checkpoint(checkpoint, repository, real_samples(info, data))
+        result.version, result.figures = manifest.version, manifest.parity
     if as_json:
         typer.echo(json.dumps(asdict(manifest)))
         return

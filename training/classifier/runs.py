@@ -65,6 +65,11 @@ class ClassifierRun:
         """The folder of the checkpoint."""
         return self.folder / "checkpoint"
 
+    @property
+    def examples(self) -> int:
+        """How many signs it learned from."""
+        return len(self.data.train)
+
 
 def train_classifier(
     sources: Sequence[Dataset | Drawings],

@@ -47,6 +47,7 @@ class DetectorRun:
         model: the trained network, on the CPU, in evaluation mode.
         evaluation: of the test scenes; None where the data has none.
         metrics: all scalar figures by name, as recorded in MLflow and in the checkpoint.
+        examples: how many scenes it learned from.
     """
 
     folder: Path
@@ -54,6 +55,7 @@ class DetectorRun:
     model: nn.Module
     evaluation: DetectionEvaluation | None
     metrics: dict[str, float]
+    examples: int
 
     @property
     def checkpoint(self) -> Path:
@@ -119,7 +121,7 @@ def _carry_out(run: Run, sources: Sequence[Dataset | Drawings]) -> DetectorRun:
     with run.recorded(recipe, facts) as run_id:
         info = replace(info, data=facts, run_id=run_id, git_commit=git_commit())
         model, metrics = _fit_all(run, recipe, info, scenes)
-        return _judge(run, model, tests, info, metrics)
+        return _judge(run, model, tests, info, metrics, len(scenes))
 
 
 def _fit_all(run: Run, recipe: Recipe, info: CheckpointInfo, scenes: Scenes) -> tuple[nn.Module, dict[str, float]]:
@@ -156,12 +158,12 @@ def _fit_all(run: Run, recipe: Recipe, info: CheckpointInfo, scenes: Scenes) -> 
 
 
 def _judge(
-    run: Run, model: nn.Module, tests: Scenes | None, info: CheckpointInfo, metrics: dict[str, float]
+    run: Run, model: nn.Module, tests: Scenes | None, info: CheckpointInfo, metrics: dict[str, float], examples: int
 ) -> DetectorRun:
     """Evaluates the network on the test scenes and writes down all that is to stay."""
     if tests is None:
         run.finish(model, replace(info, metrics=metrics), metrics, lambda plots: None, ERROR)
-        return DetectorRun(run.folder, info.run_id, model, None, metrics)
+        return DetectorRun(run.folder, info.run_id, model, None, metrics, examples)
     run.listener.progress("judging: scenes", 0, len(tests))
     found = detect(model, tests.images, lambda *counts: run.listener.progress("judging: scenes", *counts))
     truth = labelled(tests)
@@ -179,7 +181,7 @@ def _judge(
         )
 
     run.finish(model, replace(info, metrics=metrics), metrics, write_plots, ERROR)
-    return DetectorRun(run.folder, info.run_id, model, evaluation, metrics)
+    return DetectorRun(run.folder, info.run_id, model, evaluation, metrics, examples)
 
 
 def deal_scenes(count: int, folds: int, seed: int) -> list[npt.NDArray[np.int64]]:

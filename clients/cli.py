@@ -13,6 +13,8 @@ from clients.predict import predict
 from export import cli as export_cli
 from export import repository_cli
 from export.errors import ExportError
+from monitoring import cli as monitoring_cli
+from monitoring.errors import MonitoringError
 from serving.cli import serve
 from serving.errors import ServingError
 from training import cli as training_cli
@@ -34,6 +36,7 @@ app.add_typer(data_cli.app, name="data")
 app.add_typer(training_cli.app, name="train")
 app.add_typer(export_cli.app, name="export")
 app.add_typer(repository_cli.app, name="repository")
+app.add_typer(monitoring_cli.app, name="monitor")
 app.command()(evaluate)
 app.command()(serve)
 app.command()(predict)
@@ -49,13 +52,13 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminate)
     try:
         app()
-    except (TrainingError, ExportError, ServingError, ClientError) as error:
+    except (TrainingError, ExportError, ServingError, ClientError, MonitoringError) as error:
         _fail(str(error), 1)
     except OSError as error:  # a file in place of a folder, a full disk, a right that is missing
         where = f"{error.filename}: " if error.filename else ""
         _fail(f"{where}{error.strerror or error}: check the path, its rights and the free space", 1)
     except ModuleNotFoundError as error:
-        _fail(f"{error.name} is not installed: pip install 'traffic-sign-mlops[train,export,client]'", 1)
+        _fail(f"{error.name} is not installed: pip install 'traffic-sign-mlops[train,export,client,monitoring]'", 1)
     except SystemExit as ended:
         if ended.code == INTERRUPTED:  # typer ends so on Ctrl-C, and says nothing
             _fail("stopped", INTERRUPTED)

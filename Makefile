@@ -9,13 +9,14 @@ VENV := .venv
 SIGNS := $(VENV)/bin/signs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format constraints clean
+.PHONY: help demo test lint format dashboards constraints clean
 
 help:
 	@echo "make demo [DATA=PATH]  run the whole loop: data, training, export, Triton, clients, report"
 	@echo "make test              run all tests, with a real tritonserver"
 	@echo "make lint              ruff and mypy"
 	@echo "make format            let ruff mend what it can"
+	@echo "make dashboards        write Grafana's dashboards anew from monitoring/dashboards"
 	@echo "make clean             remove the environments and runs/; published versions stay"
 
 # The stamp is made last, so that an installation that was cut off is taken up again.
@@ -44,6 +45,9 @@ lint: $(VENV)/installed
 format: $(VENV)/installed
 	@$(VENV)/bin/ruff check --fix .
 	@$(VENV)/bin/ruff format .
+
+dashboards: $(VENV)/installed
+	@$(VENV)/bin/python -m monitoring.dashboards
 
 # The versions that CI has passed with; they hold for `make`, not for those who install the package.
 constraints:

@@ -3,10 +3,9 @@
 import json
 import shutil
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -22,14 +21,12 @@ class Message:
         title: without the number of alerts; begins with `over: ` where the trouble is over.
         text: all of it.
         colour: of its bar.
-        time: when it came, as time.monotonic tells it.
     """
 
     receiver: str
     title: str
     text: str
     colour: str
-    time: float = field(default_factory=time.monotonic)
 
 
 class Receiver:
@@ -39,12 +36,12 @@ class Receiver:
         self.port = port
         self.messages: list[Message] = []
 
-    def firing(self, since: float = 0.0) -> set[tuple[str, str]]:
-        """Returns receiver and title of each message about trouble that came since a time."""
+    def firing(self, after: int = 0) -> set[tuple[str, str]]:
+        """Returns receiver and title of each message about trouble, the first `after` messages left out."""
         return {
             (message.receiver, message.title)
-            for message in self.messages
-            if message.time >= since and not message.title.startswith("over: ")
+            for message in self.messages[after:]
+            if not message.title.startswith("over: ")
         }
 
     def configure(self, folder: Path) -> Path:

@@ -9,7 +9,7 @@ VENV := .venv
 SIGNS := $(VENV)/bin/signs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format chart-docs constraints clean
+.PHONY: help demo test lint format chart-docs dashboards constraints clean
 
 help:
 	@echo "make demo [DATA=PATH]  run the whole loop: data, training, export, Triton, clients, report"
@@ -17,6 +17,7 @@ help:
 	@echo "make lint              ruff and mypy"
 	@echo "make format            let ruff mend what it can"
 	@echo "make chart-docs        the table of values in the chart's README"
+	@echo "make dashboards        write Grafana's dashboards anew from monitoring/dashboards"
 	@echo "make clean             remove the environments and runs/; published versions stay"
 
 # The stamp is made last, so that an installation that was cut off is taken up again.
@@ -48,6 +49,9 @@ format: $(VENV)/installed
 
 chart-docs: $(VENV)/installed
 	@$(VENV)/bin/python tests/helm/chart_docs.py
+
+dashboards: $(VENV)/installed
+	@$(VENV)/bin/python -m monitoring.dashboards
 
 # The versions that CI has passed with; they hold for `make`, not for those who install the package.
 constraints:

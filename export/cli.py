@@ -82,6 +82,7 @@ def onnx_(
     from export.samples import labelled_samples, real_samples
     from training.checkpoint import load_info
     from training.progress import progress_bars
+    from training.stage_metrics import recorded_stage
 
     wanted = Wanted(precision, max_accuracy_loss, int8_for)
     asked = read_asked(target, response_cache, max_queue, queue_timeout_ms)
@@ -99,9 +100,11 @@ def onnx_(
             samples, labels = labelled_samples(info, data, progress)
         else:
             samples, labels = real_samples(info, data), None
-        manifest = export_checkpoint(
-            checkpoint, repository, samples, wanted, labels, signer, progress, tell, asked=asked
-        )
+        with recorded_stage("export", info.model, lambda notice: typer.echo(f"note: {notice}", err=True)) as result:
+            manifest = export_checkpoint(
+                checkpoint, repository, samples, wanted, labels, signer, progress, tell, asked=asked
+            )
+            result.version, result.figures = manifest.version, manifest.parity
     if as_json:
         typer.echo(json.dumps(asdict(manifest) | ({"candidates": compared} if compared else {})))
         return

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from clients.client import SignClient
 from clients.connection import Protocol
 from clients.judged import Opened
-from clients.recognizer import RecognizerClient
 from training.data.categories import CATEGORY_NAMES
 from training.data.classes import CLASS_NAMES
 from training.data.records import Dataset, Split
@@ -113,7 +113,7 @@ def served_recognizer(url: str, protocol: Protocol, name: str, version: str) -> 
     Raises:
         ClientError: the server cannot be reached, or does not serve the model.
     """
-    client = RecognizerClient(url, protocol, name, version, timeout=60.0)
+    client = SignClient(url, protocol, recognizer=f"{name}/{version}", timeout=60.0)
 
     def find(photograph: Image.Image, data: bytes) -> SceneAnswer:
         found = client.recognize(data, score_threshold=FLOOR)

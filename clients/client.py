@@ -66,7 +66,10 @@ class AsyncSignClient:
 
     async def metadata(self, model: str = "") -> dict[str, Any]:
         """Returns what the server says of itself, or of a model: its versions, inputs and outputs."""
-        return await self._server.describe("metadata", model)
+        told = await self._server.describe("metadata", model)
+        for tensor in [*told.get("inputs", ()), *told.get("outputs", ())]:
+            tensor["shape"] = [int(side) for side in tensor["shape"]]  # over gRPC JSON has no numbers so large
+        return told
 
     async def input_size(self) -> int:
         """Asks for the height and width in pixels of the crops that the classifier takes."""
@@ -145,7 +148,7 @@ class AsyncSignClient:
         waiting: deque[asyncio.Task[list[Sign] | RefusedError]] = deque()
         try:
             async for image in images if isinstance(images, AsyncIterable) else _awaited(images):
-                waiting.append(asyncio.create_task(self.attempt(image, score_threshold)))
+                waiting.append(asyncio.create_task(self._attempt(image, score_threshold)))
                 if len(waiting) >= concurrency:
                     yield await waiting.popleft()
             while waiting:
@@ -155,7 +158,7 @@ class AsyncSignClient:
                 task.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
 
-    async def attempt(self, image: Photograph, score_threshold: float | None) -> list[Sign] | RefusedError:
+    async def _attempt(self, image: Photograph, score_threshold: float | None) -> list[Sign] | RefusedError:
         """Does what `recognize` does, but returns a RefusedError and does not raise it."""
         try:
             return await self.recognize(image, score_threshold)
@@ -219,8 +222,7 @@ class SignClient:
         protocol: "grpc" or "http"; each has its own port.
         classifier: name of the model on the server, or name/version.
         recognizer: likewise.
-        timeout: seconds to wait for an answer, retries included; 30. Over gRPC the server drops what is in a queue
-            then; over both it does where the model's queue policy has `allow_timeout_override` and a default.
+        timeout: seconds to wait for the answer to a request, retries included; 30. The server is told: see the README.
         retries: how often to ask again, after growing, random pauses, where nobody answers or too many ask; 2.
         tls: True to trust the usual authorities (gRPC brings its own list), or the path of one's certificate (PEM).
         client_certificate: paths of the client's own certificate and of its key (PEM), where the server asks for one.
@@ -269,7 +271,7 @@ class SignClient:
         waiting: deque[Future[list[Sign] | RefusedError]] = deque()
         try:
             for image in images:
-                waiting.append(self._start(self._client.attempt(image, score_threshold)))
+                waiting.append(self._start(self._client._attempt(image, score_threshold)))
                 if len(waiting) >= concurrency:
                     yield _result(waiting.popleft())
             while waiting:

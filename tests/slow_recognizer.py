@@ -3,6 +3,7 @@
 A photograph for it is `SECONDS NAME` in ASCII; its answer is one sign of that name, and to `bad` a refusal.
 """
 
+import time
 from pathlib import Path
 
 from tritonclient.grpc import model_config_pb2 as pb
@@ -76,3 +77,14 @@ def asked(repository: Path, name: str) -> list[str]:
     lines = log.read_text().splitlines() if log.exists() else []
     log.unlink(missing_ok=True)
     return lines
+
+
+def wait_until_noted(repository: Path, name: str, line: str) -> None:
+    """Waits until a model has noted something."""
+    log = repository / name / "asked.txt"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if log.exists() and line in log.read_text().splitlines():
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"{name} has not noted {line!r}")

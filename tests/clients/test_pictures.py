@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from clients.annotate import Copies
 from clients.errors import ClientError, RefusedError
 from clients.pictures import count, find, read, read_camera
 from clients.video import VideoCopy, frame_count, read_frames
@@ -144,6 +145,37 @@ def test_a_video_that_breaks_off_is_told_after_its_frames(tmp_path: Path) -> Non
 def test_a_camera_that_is_not_there_is_told() -> None:
     with pytest.raises(RefusedError, match="no such camera"):
         next(read_camera(99, None))
+
+
+@pytest.fixture
+def camera(drive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Camera 0, for which a video stands in: there is no camera where tests run."""
+    capture = cv2.VideoCapture
+    monkeypatch.setattr(
+        cv2, "VideoCapture", lambda source, *rest: capture(str(drive) if source == 0 else source, *rest)
+    )
+
+
+@pytest.mark.usefixtures("camera")
+def test_a_camera_gives_frames_until_there_are_enough() -> None:
+    pictures = list(read_camera(0, 3))
+    assert [(picture.name, picture.frame, picture.rate) for picture in pictures] == [
+        ("camera 0", number, RATE) for number in range(3)
+    ]
+    assert len(list(read_camera(0, None))) == 5
+
+
+@pytest.mark.usefixtures("camera")
+def test_each_video_and_each_recording_of_a_camera_has_its_copy(drive: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.mp4"
+    other.write_bytes(drive.read_bytes())
+    with Copies(tmp_path / "found") as copies:
+        for picture in [*read(find([drive, other]), 3), *read_camera(0, 2)]:
+            copies.add(picture, [])
+    camera, first, second = sorted((tmp_path / "found").iterdir())
+    assert camera.name.startswith("camera-0-20")
+    assert first.name.startswith("drive-signs-") and second.name.startswith("other-signs-")
+    assert [frame_count(path) for path in (camera, first, second)] == [2, 3, 3]
 
 
 def test_a_video_is_written_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from clients.errors import ClientError, OverloadedError, RefusedError, TimedOutE
 from serving.server import RunningServer
 from tests.end_to_end.asking import WAYS, Client, ask, streamed
 from tests.end_to_end.street import PROTOCOLS, address
-from tests.slow_recognizer import asked
+from tests.slow_recognizer import asked, wait_until_noted
 
 pytestmark = pytest.mark.end_to_end
 
@@ -25,16 +24,6 @@ BUSY = "busy_recognizer"
 def _unread(slow_repository: Path) -> None:
     for name in ("sign_recognizer", BUSY):
         asked(slow_repository, name)
-
-
-def until(repository: Path, name: str, line: str) -> None:
-    """Waits until a model has noted something."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if line in (repository / name / "asked.txt").read_text().splitlines():
-            return
-        time.sleep(0.01)
-    pytest.fail(f"{name} has not noted {line!r}")
 
 
 @pytest.mark.parametrize(("kind", "protocol"), WAYS)
@@ -143,7 +132,7 @@ def test_what_timed_out_is_asked_once_and_the_next_is_answered(
         assert await persist(client, b"0 next") == "next"
 
     ask(AsyncSignClient, protocol, slow_server, question, timeout=0.5, retries=5, shared_memory=shared_memory)
-    until(slow_repository, "sign_recognizer", "late done")
+    wait_until_noted(slow_repository, "sign_recognizer", "late done")
     notes = asked(slow_repository, "sign_recognizer")
     assert [note for note in notes if "late begun" in note] == ["late begun the-late-one"]
 
@@ -155,7 +144,7 @@ async def occupy(client: AsyncSignClient, repository: Path) -> "asyncio.Task[lis
         return list(await asyncio.gather(*(client.recognize(b"0.6 %d" % number) for number in range(3))))
 
     task = asyncio.create_task(wait())
-    await asyncio.to_thread(until, repository, BUSY, "0 begun")
+    await asyncio.to_thread(wait_until_noted, repository, BUSY, "0 begun")
     await asyncio.sleep(0.1)
     return task
 

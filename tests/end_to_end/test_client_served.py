@@ -96,9 +96,13 @@ def test_health_and_metadata(recognizer_server: RunningServer, kind: type[Client
     assert not ready("sign_classifier/7") and not ready("no_such_model")
     told = ask(kind, protocol, recognizer_server, lambda client: client.metadata())
     assert told["name"] == "triton" and "classification" in told["extensions"]
-    told = ask(kind, protocol, recognizer_server, lambda client: client.metadata("sign_classifier"))
-    assert told["name"] == "sign_classifier" and told["versions"] == ["1"]
-    assert [int(side) for side in told["inputs"][0]["shape"]] == [-1, 48, 48, 3]
+    assert ask(kind, protocol, recognizer_server, lambda client: client.metadata("sign_classifier")) == {
+        "name": "sign_classifier",
+        "versions": ["1"],
+        "platform": "onnxruntime_onnx",
+        "inputs": [{"name": "images", "datatype": "UINT8", "shape": [-1, 48, 48, 3]}],
+        "outputs": [{"name": "probabilities", "datatype": "FP32", "shape": [-1, 43]}],
+    }
     with pytest.raises(UnknownModelError, match="no_such_model"):
         ask(kind, protocol, recognizer_server, lambda client: client.metadata("no_such_model"))
 

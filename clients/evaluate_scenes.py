@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from clients.client import SignClient
 from clients.connection import Protocol
 from clients.judged import Opened
-from clients.recognizer import RecognizerClient
 from serving.recognizer.recognition import recognize
 from serving.recognizer.scene import see_scene
 from training.data.categories import CATEGORY_NAMES
@@ -114,7 +114,7 @@ def served_recognizer(url: str, protocol: Protocol, name: str, version: str) -> 
     Raises:
         ClientError: the server cannot be reached, or does not serve the model.
     """
-    client = RecognizerClient(url, protocol, name, version, timeout=60.0)
+    client = SignClient(url, protocol, recognizer=f"{name}/{version}", timeout=60.0)
 
     def find(photograph: Image.Image, data: bytes) -> SceneAnswer:
         found = client.recognize(data, score_threshold=FLOOR)

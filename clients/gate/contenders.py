@@ -5,17 +5,18 @@ two that are compared may differ in input size and batching. And where the chall
 there all the same.
 """
 
-from collections.abc import Iterator, Mapping
+import asyncio
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from clients.client import OUTPUT
-from clients.connection import ModelClient
+from clients.client import PROBABILITIES
+from clients.connection import Connection
 from clients.errors import ClientError
 from clients.judged import CLASSIFIER, DETECTOR, KIND_OF_INPUT, RECOGNIZER
 from export.repository.local import write
@@ -28,8 +29,9 @@ from serving.server import KEEP_GOING, RunningServer, reason_in_log, running_ser
 from training.progress import ProgressCallback
 
 Role = Literal["champion", "challenger"]
+T = TypeVar("T")
 TIMEOUT_S = 60.0
-OUTPUTS = {CLASSIFIER: (OUTPUT,), DETECTOR: ("boxes", "scores", "categories")}
+OUTPUTS = {CLASSIFIER: (PROBABILITIES,), DETECTOR: ("boxes", "scores", "categories")}
 
 
 class UnusableError(ClientError):
@@ -60,8 +62,8 @@ class Staged:
         return self.folder / MODEL_FILE
 
 
-class Contender(ModelClient):
-    """A version on the server.
+class Contender:
+    """A version on the server, asked over one connection until its block ends.
 
     Args:
         staged: which.
@@ -72,12 +74,25 @@ class Contender(ModelClient):
     """
 
     def __init__(self, staged: Staged, url: str) -> None:
-        super().__init__(url, "grpc", staged.role, str(staged.manifest.version), TIMEOUT_S)
         self.staged = staged
-        config = self._connection.model_config(self.model, self.version)
-        self._input = str(config["input"][0]["name"])
+        self._model = f"{staged.role}/{staged.manifest.version}"
         self._outputs = OUTPUTS[staged.kind]
+        self._loop = asyncio.Runner()
+        self._server = Connection(url, "grpc", TIMEOUT_S, retries=0)  # a retry would count as slowness
+        try:
+            config = self._wait(self._server.describe("config", self._model))
+        except BaseException:
+            self._loop.close()
+            raise
+        self._input = str(config["input"][0]["name"])
         self._max_batch = max(1, int(config.get("max_batch_size", 0)))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._wait(self._server.close())
+        self._loop.close()
 
     def ask(self, images: npt.NDArray[np.uint8]) -> list[npt.NDArray[Any]]:
         """Returns each output for images, uint8 [n, height, width, 3], in batches that the model takes.
@@ -97,10 +112,11 @@ class Contender(ModelClient):
         return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
     def _infer(self, batch: npt.NDArray[np.uint8]) -> list[npt.NDArray[Any]]:
-        tensor = self._connection.tensor(self._input, np.ascontiguousarray(batch), "UINT8")
-        outputs = [self._connection.output(name) for name in self._outputs]
-        answer = self._connection.infer(self.model, self.version, [tensor], outputs)
+        answer = self._wait(self._server.infer(self._model, self._input, np.ascontiguousarray(batch), self._outputs))
         return [answer.as_numpy(name) for name in self._outputs]
+
+    def _wait(self, answer: Coroutine[Any, Any, T]) -> T:
+        return self._loop.run(answer)
 
 
 def stage(

@@ -21,7 +21,7 @@ import yaml
 from PIL import Image, ImageFilter
 from prometheus_client import CollectorRegistry, start_http_server
 
-from clients import RecognizerClient
+from clients import SignClient
 from clients.errors import ClientError, RefusedError
 from export.config import from_text, to_text
 from export.recognizer import export_recognizer
@@ -128,7 +128,7 @@ class Traffic:
         self._refused = 0
 
     def _send(self, version: str) -> None:
-        with RecognizerClient(self._server.grpc_url, version=version) as client:
+        with SignClient(self._server.grpc_url, recognizer=f"sign_recognizer/{version}") as client:
             for number in itertools.count():
                 if self._stopping.is_set():
                     return

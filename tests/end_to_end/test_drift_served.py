@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from clients import RecognizerClient
+from clients import SignClient
 from export.repository import load_manifest, verify_files
 from monitoring.drift.judging import Limits
 from monitoring.drift.prometheus import Prometheus
@@ -29,7 +29,7 @@ def prometheus(recognizer_server: RunningServer, tmp_path_factory: pytest.TempPa
         yield url
 
 
-def drive(client: RecognizerClient, prometheus: str, server: RunningServer, seeds: range, light: float = 1.0) -> None:
+def drive(client: SignClient, prometheus: str, server: RunningServer, seeds: range, light: float = 1.0) -> None:
     """Sends photographs, and waits until Prometheus knows of them."""
     for seed in seeds:
         client.recognize(encode(photograph(seed, light), "BMP"))

@@ -6,12 +6,12 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from clients import SignClient
 from export.config import Serving, classifier_config, to_text
 from export.repository import Manifest, load_manifest, promote, publish
 from export.repository.policy import read_config
@@ -86,8 +86,11 @@ def test_the_best_becomes_the_next_version_and_later_exports_keep_it(
     assert not any(check.problems for check in verify(place))
     promote(place, MODEL, 2, "tuned")
     assert setting_of(read_config(config.read_bytes(), "")).queue_delay_us == 0
-    with running_server(installation, place, tmp_path / "log") as server, SignClient(server.grpc_url) as client:
-        assert client.max_batch == 8
+    with (
+        running_server(installation, place, tmp_path / "log") as server,
+        urllib.request.urlopen(f"http://{server.http_url}/v2/models/{MODEL}/config", timeout=10) as answer,
+    ):
+        assert json.load(answer)["max_batch_size"] == 8
     later = export_checkpoint(checkpoint, place, np.empty((0, 48, 48, 3), np.uint8))
     assert later.tuning["from_version"] == 2
     assert (place / MODEL / "3" / "config.pbtxt").read_bytes() != (place / MODEL / "1" / "config.pbtxt").read_bytes()

@@ -80,7 +80,7 @@ def _draw(found: dict[str, Any], path: Path) -> None:
 
 
 def _draw_calibration(axes: Axes, found: dict[str, Any]) -> None:
-    levels = np.logspace(-4, 0, 200)
+    levels = np.logspace(-5, 0, 250)
     for row, colour in zip(found["false_alarms"], (ACCENT, "#6fa8dc", "#2d8a56", SECOND, "#e58e26"), strict=False):
         values = np.array(row["p_values"])
         share = (values[None] < levels[:, None]).mean(axis=1)

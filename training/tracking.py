@@ -169,10 +169,13 @@ def without_password(text: str) -> str:
 
 
 def git_commit() -> str:
-    """Returns the commit of the code that runs, with `-dirty` after it where files differ; empty outside git."""
+    """Returns the commit of the code that runs, with `-dirty` after it where files differ.
+
+    Outside git that is $SIGNS_COMMIT, which an image is built with, or empty.
+    """
     folder = Path(__file__).parent
     try:
         command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
-        return ""
+        return os.environ.get("SIGNS_COMMIT", "")

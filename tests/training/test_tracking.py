@@ -199,3 +199,10 @@ def test_git_commit_is_empty_without_git(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("PATH", "")
 
     assert git_commit() == ""
+
+
+def test_outside_git_the_commit_is_the_one_that_an_image_was_built_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("SIGNS_COMMIT", "a" * 40)
+
+    assert git_commit() == "a" * 40

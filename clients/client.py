@@ -1,4 +1,9 @@
-"""The clients of the traffic signs: photographs or crops in, named signs out."""
+"""The clients of the traffic signs: photographs or crops in, named signs out.
+
+What is asked is written once, to be awaited; `SignClient` waits for it in an event loop of its own. tritonclient's own
+blocking HTTP client would not do: it belongs to the thread that made it, leaks files in others, and has no time limit
+for a single request.
+"""
 
 import asyncio
 import functools
@@ -184,7 +189,7 @@ class AsyncSignClient:
 
     async def _described(self, model: str, wanted: str, kind: str) -> dict[str, Any]:
         config = await self._server.describe("config", model)
-        inputs = [str(entry["name"]) for entry in config["input"]]
+        inputs = [str(entry["name"]) for entry in config.get("input", ())]
         if inputs != [wanted]:
             raise ClientError(f"{model} at {self._server.url} takes {', '.join(inputs)}: it is not a sign {kind}")
         return config
@@ -246,6 +251,7 @@ class SignClient:
         thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         thread.start()
         self._end = weakref.finalize(self, _end, self._client, self._loop, thread)
+        self._lock = threading.Lock()  # so that nothing is started which the end does not see
 
     def __enter__(self) -> Self:
         return self
@@ -255,7 +261,8 @@ class SignClient:
 
     def close(self) -> None:
         """Frees shared memory and ends the connection; who still waits for an answer is told that there is none."""
-        self._end()
+        with self._lock:
+            self._end()
 
     ready = _waiting(AsyncSignClient.ready)
     metadata = _waiting(AsyncSignClient.metadata)
@@ -281,10 +288,11 @@ class SignClient:
                 future.cancel()
 
     def _start(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
-        if not self._end.alive:
-            coroutine.close()
-            raise ClientError("the client is closed: make a new one")
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        with self._lock:
+            if self._end.alive:
+                return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        coroutine.close()
+        raise ClientError("the client is closed: make a new one")
 
 
 def _result(future: Future[T]) -> T:

@@ -54,7 +54,7 @@ def explained(error: Exception, url: str, protocol: str, timeout: float) -> Clie
     reason, status = str(error) or type(error).__name__, ""
     if isinstance(error, InferenceServerException):
         reason, status = error.message() or reason, str(error.status()).removeprefix("StatusCode.")
-    said, answer = reason.lower(), f"{url} answers: {reason[:500]}"  # a proxy may answer with a whole page
+    said, answer = reason.lower(), f"{url} answers: {reason[:2000]}"  # a proxy may answer with a whole page
     if isinstance(error, TimeoutError) or status in LATE or "request timeout expired" in said:
         return TimedOutError(f"no answer from {url} within {timeout:g} s: the server is busy or gone")
     if "unknown model" in said:

@@ -1,14 +1,15 @@
 """`signs export tune` before any server runs: wrong options, what it stages, what it shows and keeps."""
 
 import json
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from rich.console import Console
+from typer.testing import CliRunner, Result
 
+from clients.cli import app
 from clients.errors import ClientError
 from clients.tune.report import draw_outcomes, print_outcomes, write_report
 from clients.tune.sweep import check_batches, fetched, stage
@@ -18,10 +19,11 @@ from export.errors import ExportError
 from export.repository import Manifest
 from export.repository.store import open_store
 from export.tuning import Outcome, Setting, setting_of
-from tests.clients.test_cli import one_line, signs
+from serving.install import Installation
 from tests.export.repository.samples import tree
 from training.progress import silent
 
+ROOT = Path(__file__).parents[2]
 MODEL = "sign_classifier"
 PRESENT, OTHER, BROKEN = Setting(1, 0, 200, 64), Setting(2, 1, 0, 8), Setting(64, 1, 0, 8)
 OUTCOMES = [
@@ -31,8 +33,9 @@ OUTCOMES = [
 ]
 
 
-def tune(repository: Path, *options: str) -> "subprocess.CompletedProcess[str]":
-    return signs("export", "tune", MODEL, "-r", str(repository), *options)
+def tune(repository: Path, *options: str) -> Result:
+    home = ("--home", str(ROOT / ".tritonserver"))
+    return CliRunner().invoke(app, ["export", "tune", MODEL, "-r", str(repository), *home, *options])
 
 
 @pytest.mark.parametrize(
@@ -52,20 +55,23 @@ def tune(repository: Path, *options: str) -> "subprocess.CompletedProcess[str]":
 )
 def test_a_wrong_option_is_a_usage_mistake(tmp_path: Path, options: tuple[str, ...]) -> None:
     result = tune(tmp_path, *options)
-    assert result.returncode == 2 and "Error" in result.stderr
+    assert result.exit_code == 2 and "Error" in result.stderr
 
 
-def test_what_cannot_be_tuned_is_one_line_and_changes_nothing(
-    repository: Path, manifest: Manifest, tmp_path: Path
+def test_what_cannot_be_tuned_is_named_and_nothing_changes(
+    installation: Installation, repository: Path, manifest: Manifest, tmp_path: Path
 ) -> None:
     budget = ("--latency-budget-ms", "20")
-    assert "nobody to ask" in one_line(tune(repository, *budget))
-    assert "there is no model sign_classifier" in one_line(tune(tmp_path, *budget, "--yes"))
     before = tree(repository)
-    assert "no version 9" in one_line(tune(repository, "9", *budget, "--yes"))
     (tmp_path / "file").write_text("x")
-    message = one_line(tune(repository, *budget, "--yes", "--output", str(tmp_path / "file")))
-    assert "File exists" in message
+    for options, place, error, reason in (
+        (budget, repository, ClientError, "nobody to ask"),
+        ((*budget, "--yes"), tmp_path, ClientError, "there is no model sign_classifier"),
+        (("9", *budget, "--yes"), repository, ExportError, "no version 9"),
+        ((*budget, "--yes", "--output", str(tmp_path / "file")), repository, FileExistsError, "File exists"),
+    ):
+        result = tune(place, *options)
+        assert isinstance(result.exception, error) and reason in str(result.exception)
     assert tree(repository) == before
 
 

@@ -4,7 +4,7 @@ import re
 import threading
 import urllib.request
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,40 +16,82 @@ from tritonclient.grpc import model_config_pb2 as pb
 from clients import SignClient
 from export.config import Serving, classifier_config, to_text
 from export.repository import Manifest, publish
-from serving.errors import ServingError
 from serving.install import Installation
-from serving.server import RunningServer, running_server
+from serving.server import RunningServer, running_server, served_versions
 from tests.serving.test_server import children
 
 pytestmark = pytest.mark.end_to_end
 
-MODEL = "sign_classifier"
-Place = Callable[[pb.ModelConfig], Path]
+# Models that cannot be loaded must not end the server; and there is memory for a cache.
+ARGUMENTS = ("--exit-on-error=false", "--strict-readiness=false", "--cache-config=local,size=10000000")
+OWN_PARAMETERS = {
+    "execution_mode": "1",
+    "inter_op_thread_count": "2",
+    "enable_mem_pattern": "0",
+    "enable_mem_arena": "false",
+    "gpu_mem_limit": "1000",
+}
+
+
+def with_parameters(**parameters: str) -> pb.ModelConfig:
+    config = classifier_config("", 48, 43, Serving(8))
+    for key, value in parameters.items():
+        config.parameters[key].string_value = value
+    return config
 
 
 def with_serving(**choices: Any) -> pb.ModelConfig:
-    return classifier_config(MODEL, 48, 43, Serving(**{"max_batch": 64, **choices}))
+    return classifier_config("", 48, 43, Serving(**{"max_batch": 16, **choices}))
 
 
-@pytest.fixture
-def place(repository: Path, manifest: Manifest, tmp_path: Path) -> Place:
-    """Makes a repository of version 1 with another configuration."""
+def with_level(level: int) -> pb.ModelConfig:
+    config = with_parameters(**OWN_PARAMETERS, intra_op_threads="2")
+    config.optimization.graph.level = level
+    return config
 
-    def make(config: pb.ModelConfig) -> Path:
-        folder = repository / MODEL / "1"
-        files = {name: (folder / name).read_bytes() for name in ("model.onnx", "warmup/images-48x48x3.bin")}
+
+GOOD = {
+    "short_queue": with_serving(max_queue=16),
+    "hasty": with_serving(queue_timeout_ms=1, threads=1),
+    "one_thread": with_serving(threads=1),
+    "four_threads": with_serving(threads=4, instances=2),
+    "cached": with_serving(response_cache=True),
+    "all_parameters": with_level(1),
+}
+BAD = {
+    "for_gpus": (with_serving(target="gpu"), "kind KIND_GPU but no GPUs are available"),
+    "no_threads": (
+        with_parameters(intra_op_thread_count="many"),
+        "intra_op_thread_count is 'many'",
+    ),
+    "no_mode": (with_parameters(execution_mode="2"), "execution_mode is '2': give 0 or 1"),
+    "no_arena": (with_parameters(enable_mem_arena="yes"), "enable_mem_arena is 'yes': give 0 or 1 or false or true"),
+    "no_level": (with_level(7), "optimization.graph.level is 7: give -1, 1 or 2"),
+    "short_image": (with_serving(), "6912 bytes"),
+}
+
+
+@pytest.fixture(scope="module")
+def server(
+    installation: Installation, repository: Path, manifest: Manifest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningServer]:
+    """A real tritonserver on one network, served in many ways; some of them cannot be."""
+    folder, place = repository / "sign_classifier" / "1", tmp_path_factory.mktemp("configs") / "models"
+    files = {name: (folder / name).read_bytes() for name in ("model.onnx", "warmup/images-48x48x3.bin")}
+    for name, config in (*GOOD.items(), *((name, config) for name, (config, _) in BAD.items())):
+        config.name = name
         shared = {"config.pbtxt": to_text(config), "labels.txt": (folder / "labels.txt").read_text()}
-        publish(tmp_path / "models", MODEL, files, shared, {})
-        return tmp_path / "models"
+        publish(place, name, files, shared, {})
+    (place / "short_image" / "warmup" / "images-48x48x3.bin").write_bytes(b"short")
+    with running_server(installation, place, place.parent / "log", extra_arguments=ARGUMENTS) as running:
+        yield running
 
-    return make
 
-
-def send_all_at_once(server: RunningServer, requests: int, batch: int) -> "Counter[str]":
-    """Sends so many requests without waiting for answers; returns how often which answer came."""
+def send_all_at_once(server: RunningServer, model: str, requests: int) -> "Counter[str]":
+    """Sends so many requests of 16 images without waiting for answers; returns how often which answer came."""
     client = tritonclient.grpc.InferenceServerClient(server.grpc_url)
-    tensor = tritonclient.grpc.InferInput("images", [batch, 48, 48, 3], "UINT8")
-    tensor.set_data_from_numpy(np.zeros((batch, 48, 48, 3), np.uint8))
+    tensor = tritonclient.grpc.InferInput("images", [16, 48, 48, 3], "UINT8")
+    tensor.set_data_from_numpy(np.zeros((16, 48, 48, 3), np.uint8))
     answers: Counter[str] = Counter()
     answered = threading.Semaphore(0)
 
@@ -58,122 +100,56 @@ def send_all_at_once(server: RunningServer, requests: int, batch: int) -> "Count
         answered.release()
 
     for _ in range(requests):
-        client.async_infer(MODEL, [tensor], note)
+        client.async_infer(model, [tensor], note)
     for _ in range(requests):
         assert answered.acquire(timeout=120), "a request was never answered"
     client.close()
     return answers
 
 
-def test_overload_is_refused_and_what_fits_is_answered(
-    installation: Installation, place: Place, tmp_path: Path
-) -> None:
-    models = place(with_serving(max_batch=16, max_queue=16, queue_timeout_ms=0))
-    with running_server(installation, models, tmp_path / "log") as server:
-        answers = send_all_at_once(server, 400, 16)
-        with SignClient(server.grpc_url) as client:
-            client.probabilities(np.zeros((3, 48, 48, 3), np.uint8))
+def test_what_can_be_served_is_and_what_cannot_says_why(server: RunningServer) -> None:
+    assert {name for name, _ in served_versions(server)} == set(GOOD)
+    log = server.log.read_text()
+    for name, (_, reason) in BAD.items():
+        (line,) = re.findall(rf"^.*failed to load '{name}' version 1: .*$", log, re.MULTILINE)
+        assert reason in line
+
+
+def test_a_parameter_that_onnx_runtime_does_not_have_is_told(server: RunningServer) -> None:
+    log = server.log.read_text()
+    assert "ONNX Runtime has no parameter intra_op_threads" in log
+    assert not any(f"no parameter {key}" in log for key in OWN_PARAMETERS)
+
+
+def test_overload_is_refused_at_once_and_what_fits_is_answered(server: RunningServer) -> None:
+    answers = send_all_at_once(server, "short_queue", 400)
     assert set(answers) == {"answered", "Exceeds maximum queue size"}
     assert answers["answered"] >= 16, "a full queue is worked off"
+    with SignClient(server.grpc_url, model="short_queue") as client:
+        assert len(client.probabilities(np.zeros((3, 48, 48, 3), np.uint8))) == 3
 
 
-def test_who_waits_too_long_is_refused(installation: Installation, place: Place, tmp_path: Path) -> None:
-    models = place(with_serving(max_queue=0, queue_timeout_ms=1, instances=1, threads=1))
-    with running_server(installation, models, tmp_path / "log") as server:
-        answers = send_all_at_once(server, 300, 64)
-    assert set(answers) == {"answered", "Request timeout expired"}
+def test_who_waits_too_long_is_refused(server: RunningServer) -> None:
+    assert set(send_all_at_once(server, "hasty", 200)) == {"answered", "Request timeout expired"}
 
 
-def test_instances_and_threads_are_as_many_as_asked_for(
-    installation: Installation, place: Place, tmp_path: Path
-) -> None:
-    def threads_of_stubs(**choices: Any) -> list[int]:
-        models = place(with_serving(**choices))
-        with running_server(installation, models, tmp_path / "log") as server:
-            counts = []
-            for pid in children(server.process.pid):
-                if "stub" in Path(f"/proc/{pid}/cmdline").read_text():
-                    status = Path(f"/proc/{pid}/status").read_text()
-                    counts += [int(number) for number in re.findall(r"^Threads:\s+(\d+)", status, re.MULTILINE)]
-            return counts
-
-    (alone,) = threads_of_stubs(threads=1)
-    assert threads_of_stubs(threads=4, instances=2) == [alone + 3, alone + 3]
+def test_instances_and_threads_are_as_many_as_asked_for(server: RunningServer) -> None:
+    threads: dict[str, list[int]] = {"one_thread": [], "four_threads": []}
+    for pid in children(server.process.pid):
+        words = Path(f"/proc/{pid}/cmdline").read_text()
+        (number,) = re.findall(r"^Threads:\s+(\d+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+        for name, counts in threads.items():
+            if name in words:
+                counts.append(int(number))
+    (alone,) = threads["one_thread"]
+    assert threads["four_threads"] == [alone + 3, alone + 3]
 
 
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        ({"intra_op_thread_count": "many"}, "intra_op_thread_count is 'many': give a whole number"),
-        ({"execution_mode": "2"}, "execution_mode is '2': give 0 or 1"),
-        ({"enable_mem_arena": "yes"}, "enable_mem_arena is 'yes'"),
-    ],
-)
-def test_a_parameter_that_makes_no_sense_is_named(
-    installation: Installation, place: Place, tmp_path: Path, change: dict[str, str], reason: str
-) -> None:
-    config = with_serving()
-    for key, value in change.items():
-        config.parameters[key].string_value = value
-    with (
-        pytest.raises(ServingError, match=reason),
-        running_server(installation, place(config), tmp_path / "log"),
-    ):
-        pass
-
-
-def test_all_parameters_of_the_real_backend_are_taken_and_others_told(
-    installation: Installation, place: Place, tmp_path: Path
-) -> None:
-    config = with_serving()
-    given = {
-        "execution_mode": "1",
-        "inter_op_thread_count": "2",
-        "enable_mem_pattern": "0",
-        "enable_mem_arena": "false",
-    }
-    for key, value in {**given, "gpu_mem_limit": "1000", "intra_op_threads": "2"}.items():
-        config.parameters[key].string_value = value
-    config.optimization.graph.level = 1
-    with running_server(installation, place(config), tmp_path / "log"):
-        pass
-    log = (tmp_path / "log").read_text()
-    assert "ONNX Runtime has no parameter intra_op_threads" in log
-    assert not any(f"no parameter {key}" in log for key in (*given, "gpu_mem_limit"))
-
-
-def test_a_warm_up_image_that_is_too_small_keeps_the_model_away(
-    installation: Installation, place: Place, tmp_path: Path
-) -> None:
-    models = place(with_serving())
-    (models / MODEL / "warmup" / "images-48x48x3.bin").write_bytes(b"short")
-    with pytest.raises(ServingError, match="warmup"), running_server(installation, models, tmp_path / "log"):
-        pass
-
-
-def test_a_model_for_gpus_does_not_run_on_the_cpu_unseen(
-    installation: Installation, place: Place, tmp_path: Path
-) -> None:
-    models = place(with_serving(target="gpu"))
-    with (
-        pytest.raises(ServingError, match=r"kind KIND_GPU but no GPUs are available"),
-        running_server(installation, models, tmp_path / "log"),
-    ):
-        pass
-
-
-def test_with_a_cache_the_same_input_is_answered_from_memory(
-    installation: Installation, place: Place, tmp_path: Path
-) -> None:
-    models = place(with_serving(response_cache=True))
-    cache = ("--cache-config=local,size=10000000",)
-    with (
-        running_server(installation, models, tmp_path / "log", extra_arguments=cache) as server,
-        SignClient(server.grpc_url) as client,
-    ):
+def test_with_a_cache_the_same_input_is_answered_from_memory(server: RunningServer) -> None:
+    with SignClient(server.grpc_url, model="cached") as client:
         image = np.full((1, 48, 48, 3), 7, np.uint8)
         first, second = client.probabilities(image), client.probabilities(image)
-        with urllib.request.urlopen(server.metrics_url) as response:
-            metrics = response.read().decode()
+    with urllib.request.urlopen(server.metrics_url) as response:
+        metrics = response.read().decode()
     assert (first == second).all()
-    assert re.search(r"^nv_cache_num_hits_per_model\S* 1$", metrics, re.MULTILINE), "the second came from memory"
+    assert re.search(r'^nv_cache_num_hits_per_model\{model="cached",version="1"\} 1$', metrics, re.MULTILINE)

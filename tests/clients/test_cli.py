@@ -37,6 +37,8 @@ def signs(*arguments: str, cwd: Path | None = None) -> "subprocess.CompletedProc
         ["export", "recognizer"],
         ["serve"],
         ["predict"],
+        ["monitor"],
+        ["monitor", "repository"],
     ],
 )
 def test_help_teaches(command: list[str]) -> None:

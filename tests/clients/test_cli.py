@@ -43,6 +43,8 @@ def signs(*arguments: str, cwd: Path | None = None) -> "subprocess.CompletedProc
         ["monitor", "drift"],
         ["serve"],
         ["predict"],
+        ["monitor"],
+        ["monitor", "repository"],
     ],
 )
 def test_help_teaches(command: list[str]) -> None:

@@ -134,12 +134,20 @@ def gate(
 def _ask(question: Question, as_json: bool) -> bool:
     """Judges, and prints the outcome; returns whether the challenger passed."""
     import json
+    from contextlib import nullcontext
 
     from rich.console import Console
 
     from clients.gate.run import pass_gate
+    from training.stage_metrics import StageResult, recorded_stage
 
-    outcome = pass_gate(question, Console(stderr=True))
+    def note(sentence: str) -> None:
+        typer.echo(f"note: {sentence}", err=True)
+
+    stage = nullcontext(StageResult()) if question.dry_run else recorded_stage("gate", question.model, note)
+    with stage as result:
+        outcome = pass_gate(question, Console(stderr=True))
+        result.version, result.gate_passed = outcome.verdict.challenger.version, outcome.verdict.passed
     if as_json:
         recorded = {"manifest": outcome.in_manifest, "mlflow": outcome.in_mlflow, "unrecorded": outcome.unrecorded}
         content = {"model": question.model, **outcome.verdict.as_dict(), "recorded": recorded}

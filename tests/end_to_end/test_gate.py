@@ -109,8 +109,11 @@ def test_an_equal_challenger_of_another_input_size_passes_and_that_is_written_do
     assert {alias: str(number) for alias, number in aliases.items()} == {"champion": str(version.version)}
 
 
-def test_a_worse_challenger_is_refused_by_name_of_the_rule(gate: Gate, place: Path, colours: str) -> None:
+def test_a_worse_challenger_is_refused_by_name_of_the_rule(
+    gate: Gate, place: Path, colours: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     publish_colours(place, colour_classifier(wrong=(14,)), source={"run_id": "a1"})
+    monkeypatch.setenv("SIGNS_METRICS_DIR", str(tmp_path / "metrics"))
 
     code, out, err = gate(MODEL, colours, "--json")
 
@@ -121,6 +124,9 @@ def test_a_worse_challenger_is_refused_by_name_of_the_rule(gate: Gate, place: Pa
     assert "is refused for its accuracy, classes" in verdict["verdict"]
     assert verdict["recorded"]["manifest"] is True and "mlflow.db" in verdict["recorded"]["unrecorded"]
     assert load_manifest(place, MODEL, 2).gate["passed"] is False
+    left = (tmp_path / "metrics" / f"signs-gate-{MODEL}-success.prom").read_text()
+    labels = f'{{model="{MODEL}",stage="gate"}}'
+    assert f"signs_pipeline_gate_passed{labels} 0.0" in left and f"signs_pipeline_version{labels} 2.0" in left
 
 
 def test_budgets_are_kept_to_and_a_dry_run_writes_nothing(gate: Gate, place: Path, colours: str) -> None:

@@ -88,10 +88,11 @@ def test_all_files_of_monitoring_are_there(rendered: dict[str, list[Object]]) ->
 
 
 def test_series_can_be_told_apart(rendered: dict[str, list[Object]]) -> None:
-    """The labels that queries of canary and autoscaler select by are those that the ServiceMonitor gives."""
+    """The labels that queries of canary, autoscaler and alerts select by are those that the ServiceMonitor gives."""
     endpoint = named(rendered["canary by replicas"], "ServiceMonitor", "-triton")["spec"]["endpoints"][0]
     labels = {each["targetLabel"]: each for each in endpoint["relabelings"]}
     assert labels["release"]["replacement"] == "demo-traffic-signs"
+    assert labels["job"]["replacement"] == "triton"
     assert labels["track"]["sourceLabels"] == ["__meta_kubernetes_pod_label_track"]
     for ending in ("-triton", "-triton-canary"):
         pod = named(rendered["canary by replicas"], "Deployment", ending)["spec"]["template"]

@@ -9,10 +9,10 @@ export DATA ?=
 VENV := .venv
 SIGNS := $(VENV)/bin/signs
 TOOLS := .tools
-EXTRAS := train,export,client,s3,sign,dev
+EXTRAS := train,export,client,monitoring,s3,sign,dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format lint-images chart-docs constraints locks upgrade tools clean
+.PHONY: help demo test lint format lint-images chart-docs dashboards constraints locks upgrade tools clean
 .PHONY: images image-training image-repository image-standin image-serving try-images
 
 help:
@@ -26,6 +26,7 @@ help:
 	@echo "make locks             bring the images' locks in line with pyproject.toml and constraints.txt"
 	@echo "make upgrade           newest versions that pyproject.toml allows, here and in all locks"
 	@echo "make chart-docs        the table of values in the chart's README"
+	@echo "make dashboards        write Grafana's dashboards anew from monitoring/dashboards"
 	@echo "make clean             remove the environments and runs/; published versions stay"
 
 # The stamp is made last, so that an installation that was cut off is taken up again.
@@ -57,6 +58,9 @@ format: $(VENV)/installed
 
 chart-docs: $(VENV)/installed
 	@$(VENV)/bin/python tests/helm/chart_docs.py
+
+dashboards: $(VENV)/installed
+	@$(VENV)/bin/python -m monitoring.dashboards
 
 # The versions that CI has passed with; they hold for `make`, not for those who install the package.
 constraints:

@@ -1,6 +1,6 @@
 """What people use the served models with: the Python clients and the `signs` command."""
 
-from clients.client import Prediction, SignClient
-from clients.recognizer import RecognizerClient, Sign
+from clients.answers import Prediction, Sign
+from clients.client import AsyncSignClient, SignClient
 
-__all__ = ["Prediction", "RecognizerClient", "Sign", "SignClient"]
+__all__ = ["AsyncSignClient", "Prediction", "Sign", "SignClient"]

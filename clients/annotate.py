@@ -1,13 +1,19 @@
-"""Draws what the recognizer found into a copy of the photograph."""
+"""Draws what the recognizer found into copies of photographs and videos."""
 
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
+from typing import Self
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from clients.recognizer import Sign
+from clients.answers import Sign
+from clients.pictures import Picture
+from clients.video import VideoCopy
+from training.preprocessing import decode
 
 Box = tuple[float, float, float, float]
 COLOR, INK = (255, 214, 0), (0, 0, 0)  # black on yellow is read on road, sky and leaves alike
@@ -54,8 +60,7 @@ def write_annotated(original: Path, photograph: Image.Image, signs: Sequence[Sig
     Raises:
         OSError: the folder cannot be written.
     """
-    mark = hashlib.sha256(os.fsencode(original.resolve())).hexdigest()[:10]
-    target = folder / f"{original.stem}-signs-{mark}.jpg"
+    target = _target(original, folder, ".jpg")
     staging = folder / f".{target.name}.partial-{os.getpid()}"
     try:
         annotate(photograph, signs).save(staging, "JPEG", quality=QUALITY, subsampling=0)
@@ -63,6 +68,59 @@ def write_annotated(original: Path, photograph: Image.Image, signs: Sequence[Sig
     finally:
         staging.unlink(missing_ok=True)
     return target
+
+
+class Copies:
+    """Annotated copies in a folder: of each photograph a JPEG, of the frames of each video an MP4.
+
+    Args:
+        folder: made where it is missing.
+
+    Raises:
+        OSError: the folder cannot be made.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._started = datetime.now()
+        self._video: VideoCopy | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._finish()
+
+    def add(self, picture: Picture, signs: Sequence[Sign]) -> Path:
+        """Writes the copy of a photograph, or appends a frame to that of its video, and returns the copy's path.
+
+        A video's copy appears when its last frame, or the last before a stop, is in it.
+
+        Raises:
+            ClientError, OSError: the folder cannot be written.
+        """
+        original = Path(picture.name)
+        if isinstance(picture.content, bytes):
+            return write_annotated(original, decode(picture.content), signs, self._folder)
+        if original.exists():
+            target = _target(original, self._folder, ".mp4")
+        else:  # a camera, which never shows the same again
+            target = self._folder / f"{picture.name.replace(' ', '-')}-{self._started:%Y%m%d-%H%M%S}.mp4"
+        if self._video is None or self._video.target != target:
+            self._finish()
+            self._video = VideoCopy(target)
+        self._video.add(np.asarray(annotate(Image.fromarray(picture.content), signs)), picture.rate)
+        return target
+
+    def _finish(self) -> None:
+        if self._video is not None:
+            self._video.close()
+
+
+def _target(original: Path, folder: Path, suffix: str) -> Path:
+    mark = hashlib.sha256(os.fsencode(original.resolve())).hexdigest()[:10]
+    return folder / f"{original.stem}-signs-{mark}{suffix}"
 
 
 def _grown(box: Box, margin: float) -> Box:

@@ -2,17 +2,23 @@
 
 import signal
 import sys
+import traceback
 from types import FrameType
+from typing import NoReturn
 
 import typer
 
 from clients.demo.cli import demo
-from clients.errors import ClientError
+from clients.errors import ClientError, UndecidedError
 from clients.evaluate import evaluate
+from clients.gate.cli import gate
 from clients.predict import predict
+from clients.tune.cli import tune
 from export import cli as export_cli
 from export import repository_cli
 from export.errors import ExportError
+from monitoring import cli as monitoring_cli
+from monitoring.errors import MonitoringError
 from serving.cli import serve
 from serving.errors import ServingError
 from training import cli as training_cli
@@ -20,6 +26,7 @@ from training.data import cli as data_cli
 from training.errors import TrainingError
 
 INTERRUPTED = 130  # what shells call a program that ended on SIGINT
+UNDECIDED = 2  # the gate could not judge: 1 is a challenger that is refused
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -32,8 +39,12 @@ app = typer.Typer(
 app.command()(demo)
 app.add_typer(data_cli.app, name="data")
 app.add_typer(training_cli.app, name="train")
+# Here, because they start servers and ask them through the clients, which export knows nothing of.
+export_cli.app.command()(gate)
+export_cli.app.command()(tune)
 app.add_typer(export_cli.app, name="export")
 app.add_typer(repository_cli.app, name="repository")
+app.add_typer(monitoring_cli.app, name="monitor")
 app.command()(evaluate)
 app.command()(serve)
 app.command()(predict)
@@ -45,24 +56,34 @@ def _signs() -> None:
 
 
 def main() -> None:
-    """Runs the command line; every expected problem is one line on standard error and exit code 1."""
+    """Runs the command line; every expected problem is one line on standard error and exit code 1, of the gate 2."""
     signal.signal(signal.SIGTERM, _terminate)
     try:
         app()
-    except (TrainingError, ExportError, ServingError, ClientError) as error:
-        _fail(str(error), 1)
-    except OSError as error:  # a file in place of a folder, a full disk, a right that is missing
-        where = f"{error.filename}: " if error.filename else ""
-        _fail(f"{where}{error.strerror or error}: check the path, its rights and the free space", 1)
-    except ModuleNotFoundError as error:
-        _fail(f"{error.name} is not installed: pip install 'traffic-sign-mlops[train,export,client]'", 1)
+    except UndecidedError as error:
+        _end(error.__cause__ or error, UNDECIDED)
+    except Exception as error:
+        _end(error, 1)
     except SystemExit as ended:
         if ended.code == INTERRUPTED:  # typer ends so on Ctrl-C, and says nothing
             _fail("stopped", INTERRUPTED)
         raise
 
 
-def _fail(message: str, code: int) -> None:
+def _end(error: BaseException, code: int) -> NoReturn:
+    """Tells of an expected problem in one line, of a fault of ours all that is known."""
+    if isinstance(error, TrainingError | ExportError | ServingError | ClientError | MonitoringError):
+        _fail(str(error), code)
+    if isinstance(error, OSError):  # a file in place of a folder, a full disk, a right that is missing
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(f"{where}{error.strerror or error}: check the path, its rights and the free space", code)
+    if isinstance(error, ModuleNotFoundError):
+        _fail(f"{error.name} is not installed: pip install 'traffic-sign-mlops[train,export,client,monitoring]'", code)
+    traceback.print_exception(error)
+    sys.exit(code)
+
+
+def _fail(message: str, code: int) -> NoReturn:
     print(f"signs: {message}", file=sys.stderr)
     sys.exit(code)
 

@@ -1,153 +1,187 @@
-"""A connection to a Triton server over gRPC or HTTP; every problem is a ClientError that names the fix."""
+"""How a Triton server is asked over gRPC or HTTP: time limits, retries, TLS, shared memory, and what went wrong."""
 
+import asyncio
+import contextlib
+import importlib
+import itertools
+import random
 import re
-from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
-from typing import Any, Literal, Self
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypedDict, TypeVar
 
-import numpy as np
 import numpy.typing as npt
 
-from clients.errors import ClientError, RefusedError, UnknownModelError
+from clients.errors import ClientError, UnavailableError, explained
+from clients.shared_memory import Regions
 
 Protocol = Literal["grpc", "http"]
-REFUSED = ("StatusCode.INVALID_ARGUMENT", "400")  # what Triton says of an input it does not take
+Files = tuple[str | Path, str | Path]
+T = TypeVar("T")
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0  # at most so much before a retry, by chance; doubled each time
+GRPC_OPTIONS = [
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    # So that a retry finds a server that is back: left alone, gRPC looks again after up to two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+]
+
+
+class Options(TypedDict, total=False):
+    """How a server is asked; `clients.SignClient` explains them."""
+
+    timeout: float
+    retries: int
+    tls: bool | str | Path
+    client_certificate: Files | None
+    headers: Mapping[str, str] | None
+    shared_memory: bool
 
 
 class Connection:
-    """Asks one server, whichever protocol it is asked over.
+    """Asks one server, in one event loop; opens nothing before the first question.
 
-    Args:
-        url: host:port of the server, without a scheme.
-        protocol: "grpc" or "http"; each has its own port.
-        timeout: seconds to wait for an answer.
-
-    Raises:
-        ClientError: the address makes no sense. Whether a server is there shows with the first call.
+    A model is a name, or name/version. Every problem is a ClientError whose class says of what kind it is.
     """
 
-    def __init__(self, url: str, protocol: Protocol, timeout: float) -> None:
-        self.url, self.protocol, self.timeout = url, protocol, timeout
+    def __init__(
+        self,
+        url: str,
+        protocol: Protocol,
+        timeout: float = 30.0,
+        retries: int = 2,
+        tls: bool | str | Path = False,
+        client_certificate: Files | None = None,
+        headers: Mapping[str, str] | None = None,
+        shared_memory: bool = False,
+    ) -> None:
         if not re.fullmatch(r"[^\s/:]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}", url):
             raise ClientError(f"{url!r}: give host:port without a scheme, such as localhost:8001")
-        if protocol == "grpc":
-            import tritonclient.grpc as triton
+        if protocol not in ("grpc", "http") or not timeout > 0 or retries < 0:
+            raise ClientError(f"{protocol}, {timeout} s, {retries} retries: give grpc or http, over 0 s, 0 or more")
+        self.url, self.protocol, self.timeout, self.retries = url, protocol, timeout, retries
+        self._headers = {name.lower(): value for name, value in (headers or {}).items()}
+        for name, value in self._headers.items():  # the libraries would print the value of one that cannot be sent
+            if not re.fullmatch(r"[a-z0-9_.-]+(?<!-bin)", name) or not re.fullmatch(r"[ -~]+", value):
+                raise ClientError(f"header {name!r} cannot be sent: give a name and a value of printable ASCII")
+        if client_certificate and not tls:
+            raise ClientError("a client certificate is shown over TLS only: give `tls` too")
+        self._authority, self._certificate = None if isinstance(tls, bool) else tls, client_certificate
+        try:
+            self._context = ssl.create_default_context(cafile=self._authority) if tls else None
+            if self._context and client_certificate:
+                self._context.load_cert_chain(*client_certificate)
+        except OSError as error:
+            raise ClientError(f"no TLS with {tls} and {client_certificate} ({error}): give PEM files") from error
+        self._triton = importlib.import_module(f"tritonclient.{protocol}.aio")
+        self._regions = Regions(self._call) if shared_memory else None
+        self._client: Any = None
+        self._closed = False
 
-            self._client: Any = triton.InferenceServerClient(url)
-            self._options: dict[str, Any] = {"client_timeout": timeout}
-        else:
-            import tritonclient.http as triton
+    async def close(self) -> None:
+        """Frees shared memory and ends the connection; who still waits for an answer is told that there is none."""
+        if self._regions is not None:
+            await self._regions.close()
+        self._closed = True
+        if self._client is not None:
+            await self._client.close()
 
-            self._client = triton.InferenceServerClient(url, connection_timeout=timeout, network_timeout=timeout)
-            self._options = {}
-        self._triton = triton
+    async def ready(self, model: str) -> bool:
+        """Returns whether a model, or the server where it is empty, takes requests; False too if nobody answers."""
+        try:
+            question = ("is_model_ready", *_split(model)) if model else ("is_server_ready",)
+            return bool(await self._call(self.timeout, *question))
+        except ClientError:
+            return False
 
-    def close(self) -> None:
-        """Closes the connection."""
-        self._client.close()
-
-    def tensor(self, name: str, values: npt.NDArray[Any], datatype: str) -> Any:
-        """Returns an input for `infer`; values of the datatype BYTES are objects of the type bytes."""
-        tensor = self._triton.InferInput(name, values.shape, datatype)
-        tensor.set_data_from_numpy(values)
-        return tensor
-
-    def output(self, name: str, class_count: int = 0) -> Any:
-        """Returns an output for `infer`; with `class_count` the best classes with their labels, not the numbers."""
-        return self._triton.InferRequestedOutput(name, class_count=class_count)
-
-    def infer(
-        self,
-        model: str,
-        version: str,
-        inputs: Sequence[Any],
-        outputs: Sequence[Any],
-        parameters: Mapping[str, str] | None = None,
-    ) -> Any:
-        """Returns a model's answer, whose `as_numpy` gives each output.
-
-        Raises:
-            UnknownModelError: the server has no such model.
-            RefusedError: the model refuses this input; another one may do.
-            ClientError: the server cannot be reached, failed or did not answer in time.
-        """
-        return self._call(
-            lambda: self._client.infer(
-                model,
-                list(inputs),
-                model_version=version,
-                outputs=list(outputs),
-                parameters=dict(parameters or {}),
-                **self._options,
-            )
-        )
-
-    def model_config(self, model: str, version: str) -> dict[str, Any]:
-        """Returns the content of a model's config.pbtxt. Errors are those of `infer`."""
-        as_json = {"as_json": True} if self.protocol == "grpc" else {}
-        config: dict[str, Any] = self._call(lambda: self._client.get_model_config(model, version, **as_json))
-        inner: dict[str, Any] = config.get("config", config)
+    async def describe(self, what: str, model: str) -> dict[str, Any]:
+        """Returns the `config` or the `metadata` of a model, or of the server where it is empty."""
+        question = (f"get_model_{what}", *_split(model)) if model else (f"get_server_{what}",)
+        answer: dict[str, Any] = await self._retried(lambda seconds: self._call(seconds, *question))
+        inner: dict[str, Any] = answer.get("config", answer)  # gRPC wraps it
         return inner
 
-    def _call(self, request: Callable[[], Any]) -> Any:
-        from tritonclient.utils import InferenceServerException
+    async def infer(
+        self,
+        model: str,
+        tensor_name: str,
+        values: npt.NDArray[Any],
+        outputs: Sequence[str],
+        class_count: int = 0,
+        parameters: Mapping[str, str] | None = None,
+        request_id: str = "",
+    ) -> Any:
+        """Returns what a model answers to its one input; `as_numpy` of that gives each output.
 
+        Values that are objects of the type bytes are sent as BYTES. With `class_count` so many of the best classes are
+        answered with their labels, and not all numbers.
+        """
+        from tritonclient.utils import np_to_triton_dtype
+
+        tensor = self._triton.InferInput(tensor_name, list(values.shape), np_to_triton_dtype(values.dtype))
+        wanted = [self._triton.InferRequestedOutput(each, class_count=class_count) for each in outputs]
+        name, version = _split(model)
+        options = {"model_version": version, "outputs": wanted, "parameters": parameters, "request_id": request_id}
+
+        async def attempt(seconds: float) -> Any:
+            shared = self._regions.holding(values, seconds) if self._regions else contextlib.nullcontext()
+            async with shared as region:
+                if region is None:
+                    tensor.set_data_from_numpy(values)
+                else:
+                    tensor.set_shared_memory(region.name, region.filled)
+                limit = int(seconds * 1_000_000)  # as Triton's scheduler wants to know it
+                return await self._call(seconds, "infer", name, [tensor], timeout=limit, **options)
+
+        return await self._retried(attempt)
+
+    async def _retried(self, attempt: Callable[[float], Awaitable[T]]) -> T:
+        """Returns what an attempt does that is given the seconds left; asking twice changes nothing on a server."""
+        deadline = time.monotonic() + self.timeout
+        for tries in itertools.count():
+            try:
+                return await attempt(deadline - time.monotonic())
+            except UnavailableError:
+                pause = random.uniform(0, min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**tries))
+                if tries >= self.retries or time.monotonic() + pause >= deadline:
+                    raise
+            await asyncio.sleep(pause)
+        raise AssertionError("unreachable")
+
+    async def _call(self, seconds: float, method: str, *arguments: Any, **options: Any) -> Any:
+        """Calls a method of tritonclient's client."""
+        if self._closed:
+            raise ClientError(f"the client of {self.url} is closed: make a new one")
+        self._client = self._client or self._open()
+        options["headers"] = dict(self._headers)
+        if self.protocol == "grpc":
+            options |= {"client_timeout": seconds} | ({"as_json": True} if method.startswith("get_") else {})
         try:
-            return request()
-        except InferenceServerException as error:
-            reason = error.message() or str(error)
-            if "unknown model" in reason:
-                raise UnknownModelError(f"{self.url} answers: {reason}") from error
-            if error.status() in REFUSED:
-                raise RefusedError(f"{self.url} answers: {reason}") from error
-            raise ClientError(self._explain(reason)) from error
+            async with asyncio.timeout(seconds):
+                return await getattr(self._client, method)(*arguments, **options)
         except Exception as error:  # the HTTP client lets errors of sockets and of its parser through
-            raise ClientError(self._explain(str(error))) from error
+            raise explained(error, self.url, self.protocol, self.timeout) from error
 
-    def _explain(self, reason: str) -> str:
-        lowered = reason.lower()
-        if "deadline" in lowered or "timed out" in lowered or "timeout" in lowered:
-            return f"no answer from {self.url} within {self.timeout:g} s: the server is busy or gone"
-        if any(sign in lowered for sign in ("connect", "unavailable", "refused", "resolution", "name or service")):
-            return f"no {self.protocol} server at {self.url}: start one with `signs serve`, or give its --url"
-        if "Expected HTTP/" in reason:
-            return f"{self.url} does not speak HTTP: give the server's HTTP port, or --protocol grpc"
-        return f"{self.url} answers: {reason}"
-
-
-class ModelClient:
-    """What the clients of all models share: one model on one server, over a connection that ends with a block.
-
-    Args:
-        url: host:port of the server, without a scheme.
-        protocol: "grpc" or "http"; each has its own port.
-        model: its name on the server.
-        version: of the model; the server's choice where it is empty.
-        timeout: seconds to wait for an answer.
-
-    Raises:
-        ClientError: the address makes no sense.
-    """
-
-    def __init__(self, url: str, protocol: Protocol, model: str, version: str, timeout: float) -> None:
-        self.model, self.version = model, version
-        self._connection = Connection(url, protocol, timeout)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Closes the connection."""
-        self._connection.close()
+    def _open(self) -> Any:
+        if self.protocol == "http":
+            return self._triton.InferenceServerClient(
+                self.url, conn_timeout=None, ssl=self._context is not None, ssl_context=self._context
+            )
+        certificate, key = self._certificate or (None, None)
+        return self._triton.InferenceServerClient(
+            self.url,
+            ssl=self._context is not None,
+            root_certificates=self._authority,
+            private_key=key,
+            certificate_chain=certificate,
+            channel_args=GRPC_OPTIONS,
+        )
 
 
-def encoded(data: bytes) -> npt.NDArray[np.object_]:
-    """Returns one value of the datatype BYTES in a batch of one: shape [1, 1]."""
-    values = np.empty((1, 1), dtype=np.object_)
-    values[0, 0] = data
-    return values
+def _split(model: str) -> tuple[str, str]:
+    name, _, version = model.partition("/")
+    return name, version

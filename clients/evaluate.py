@@ -120,7 +120,7 @@ def evaluate_model(
     else:
         names = Judged(classifier) if classifier is not None else None
         backend, trained_on, figures = _on_scenes(judged, kind, names, dataset, split, output)
-    notices = [*dataset.notices, *_leaks(dataset.kind, split, trained_on)]
+    notices = [*dataset.notices, *leaks(dataset.kind, split, trained_on)]
     return {
         "model": kind,
         "backend": backend,
@@ -187,8 +187,14 @@ def _predict_all(
     return np.concatenate(answers)
 
 
-def _leaks(kind: str, split: str, trained_on: "list[dict[str, str]]") -> list[str]:
-    """Returns a warning where a model may have learned from the very signs it is judged on."""
+def leaks(kind: str, split: str, trained_on: "list[dict[str, str]]") -> list[str]:
+    """Returns a warning where a model may have learned from the very signs it is judged on.
+
+    Args:
+        kind: of the data set that it is judged on.
+        split: of that.
+        trained_on: what is known of the training data, of each network that takes part.
+    """
     if split == "train":
         return ["these are training signs: the figures say what the model remembers, not what it can do"]
     for data in trained_on:

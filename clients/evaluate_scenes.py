@@ -5,6 +5,7 @@ answers: of the four categories as the benchmark has it, and end to end of the 4
 """
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from clients.client import SignClient
 from clients.connection import Protocol
 from clients.judged import Opened
-from clients.recognizer import RecognizerClient
+from serving.recognizer.recognition import recognize
+from serving.recognizer.scene import see_scene
 from training.data.categories import CATEGORY_NAMES
 from training.data.classes import CLASS_NAMES
 from training.data.records import Dataset, Split
@@ -24,7 +27,6 @@ from training.detector.evaluate import DetectionEvaluation, evaluate_detections
 from training.detector.report import write_detection_evaluation
 from training.detector.scenes import Scenes, load_scenes
 from training.detector.task import labelled
-from training.preprocessing import crop, fit_scene
 
 FLOOR = 0.01  # scores below say nothing, and a detector gives 100 a scene
 BATCH = 64  # crops
@@ -84,25 +86,24 @@ def evaluate_scenes(
 
 
 def in_process(detector: Opened, classifier: Opened | None) -> Find:
-    """Returns a finder that asks a detector, and a classifier where there is one, as the recognizer does."""
+    """Returns a finder that asks a detector, and a classifier where there is one, by the recognizer's own code."""
+    pool = ThreadPoolExecutor(1)
+
+    def name(crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        if classifier is None:
+            return np.ones((len(crops), 1), np.float32)
+        parts = [classifier.run(crops[start : start + BATCH]) for start in range(0, len(crops), BATCH)]
+        return np.concatenate(parts)
 
     def find(photograph: Image.Image, data: bytes) -> SceneAnswer:
-        fitted = fit_scene(photograph, *detector.size)
-        boxes, scores, categories = (each[0] for each in detector.run(fitted.pixels[None]))
-        edges = np.array((photograph.width, photograph.height) * 2)
-        boxes = (boxes / np.array(fitted.scale)).clip(0, edges).astype(np.float32)
-        kept = (scores >= FLOOR) & (boxes[:, 2:] - boxes[:, :2] >= 1).all(axis=1)
-        boxes, scores, categories = boxes[kept], scores[kept], categories[kept].astype(np.int64)
-        signs = Detections(boxes, scores, categories)
+        scene = see_scene(photograph, *detector.size)
+        side = classifier.size[0] if classifier else 1
+        (signs,) = recognize([scene], [FLOOR], detector.run, name, side, pool)
+        boxes, scores = signs.boxes, signs.detection_scores
+        found = Detections(boxes, scores, signs.categories.astype(np.int64))
         if classifier is None:
-            return SceneAnswer(signs)
-        if not len(boxes):
-            return SceneAnswer(signs, signs)
-        side = classifier.size[0]
-        crops = np.stack([crop(photograph, (box[0], box[1], box[2], box[3]), side) for box in boxes.tolist()])
-        parts = [classifier.run(crops[start : start + BATCH]) for start in range(0, len(crops), BATCH)]
-        probabilities = np.concatenate(parts)
-        return SceneAnswer(signs, _named(boxes, scores, probabilities.argmax(axis=1), probabilities.max(axis=1)))
+            return SceneAnswer(found)
+        return SceneAnswer(found, _named(boxes, scores, signs.class_ids.astype(np.int64), signs.class_scores))
 
     return find
 
@@ -113,7 +114,7 @@ def served_recognizer(url: str, protocol: Protocol, name: str, version: str) -> 
     Raises:
         ClientError: the server cannot be reached, or does not serve the model.
     """
-    client = RecognizerClient(url, protocol, name, version, timeout=60.0)
+    client = SignClient(url, protocol, recognizer=f"{name}/{version}", timeout=60.0)
 
     def find(photograph: Image.Image, data: bytes) -> SceneAnswer:
         found = client.recognize(data, score_threshold=FLOOR)

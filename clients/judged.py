@@ -1,10 +1,11 @@
 """What `signs evaluate` judges: a network in PyTorch, an ONNX file in ONNX Runtime, or a model on a server."""
 
+import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,10 @@ from clients.errors import ClientError, UnknownModelError
 CLASSIFIER, DETECTOR, RECOGNIZER = "sign_classifier", "sign_detector", "sign_recognizer"
 KIND_OF_INPUT = {"images": CLASSIFIER, "scenes": DETECTOR, "image": RECOGNIZER}
 
+TIMEOUT_S = 60.0
+
 Pixels = npt.NDArray[np.uint8]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ class Judged:
             ClientError: it is none of them, or not there.
         """
         if self.path is None:
-            config = _config(self.url, self.protocol, self.name, self.version)
+            config = _asked(self.url, self.protocol, lambda server: server.describe("config", self._served_model))
             inputs = [str(entry["name"]) for entry in config["input"]]
         elif _is_checkpoint(self.path):
             from training.checkpoint import load_info
@@ -85,9 +89,9 @@ class Judged:
             export.errors.ExportError, training.errors.CheckpointError: the file cannot be used.
         """
         if self.path is None:
-            client = SignClient(self.url, self.protocol, self.name, self.version)
-            size = (client.input_size, client.input_size)
-            return Opened(f"triton_{self.protocol}", client.probabilities, size, {})
+            client = SignClient(self.url, self.protocol, self._served_model)
+            side = client.input_size()
+            return Opened(f"triton_{self.protocol}", client.probabilities, (side, side), {})
         if _is_checkpoint(self.path):
             from export.parity import pytorch_predictor
             from training.checkpoint import load_checkpoint
@@ -125,16 +129,21 @@ class Judged:
         size = input_size(path)
         return Opened("onnxruntime", as_tuple(parity.onnxruntime_detector(path)), size, _trained_on(path))
 
+    @property
+    def _served_model(self) -> str:
+        return f"{self.name}/{self.version}"
+
     def _served_detector(self) -> Opened:
-        connection = Connection(self.url, self.protocol, timeout=60.0)
-        (described,) = connection.model_config(self.name, self.version)["input"]
+        config = _asked(self.url, self.protocol, lambda server: server.describe("config", self._served_model))
+        (described,) = config["input"]
         height, width = (int(side) for side in described["dims"][:2])
         names = ("boxes", "scores", "categories")
 
         def run(scenes: Pixels) -> Any:
-            inputs = [connection.tensor(described["name"], scenes, "UINT8")]
-            outputs = [connection.output(name) for name in names]
-            answer = connection.infer(self.name, self.version, inputs, outputs)
+            def ask(server: Connection) -> Awaitable[Any]:
+                return server.infer(self._served_model, described["name"], scenes, names)
+
+            answer = _asked(self.url, self.protocol, ask)
             return tuple(answer.as_numpy(name) for name in names)
 
         return Opened(f"triton_{self.protocol}", run, (height, width), {})
@@ -148,19 +157,24 @@ def usual_model(url: str, protocol: Protocol, kind: str) -> str:
     """
     if kind == "gtsdb":
         try:
-            _config(url, protocol, RECOGNIZER, "")
+            _asked(url, protocol, lambda server: server.describe("config", RECOGNIZER))
             return RECOGNIZER
         except UnknownModelError:
             pass
     return CLASSIFIER
 
 
-def _config(url: str, protocol: Protocol, name: str, version: str) -> dict[str, Any]:
-    connection = Connection(url, protocol, timeout=60.0)
-    try:
-        return connection.model_config(name, version)
-    finally:
-        connection.close()
+def _asked(url: str, protocol: Protocol, question: Callable[[Connection], Awaitable[T]]) -> T:
+    """Returns the answer to one question, asked over a connection of its own."""
+
+    async def ask() -> T:
+        server = Connection(url, protocol, TIMEOUT_S)
+        try:
+            return await question(server)
+        finally:
+            await server.close()
+
+    return asyncio.run(ask())
 
 
 def _is_checkpoint(path: Path) -> bool:

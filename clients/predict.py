@@ -1,18 +1,40 @@
-"""`signs predict`: finds and names the signs of photographs on a running server."""
+"""`signs predict`: finds and names the signs of photographs and videos on a running server."""
 
-import json
-from collections.abc import Iterator, Sequence
+import contextlib
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clients.errors import ClientError, RefusedError
+from clients.errors import RefusedError
+
+if TYPE_CHECKING:
+    from clients.annotate import Copies
+    from clients.answers import Photograph
+    from clients.client import SignClient
+    from clients.pictures import Found, Picture
+    from clients.prediction_output import Form, Result
+
+CROPS_AT_ONCE = 64
+MANY = 10  # pictures that are worth a progress bar
 
 
 def predict(
-    images: Annotated[list[Path], typer.Argument(help="Photographs: JPEG, PNG, PPM, WebP, BMP.", show_default=False)],
+    images: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="Photographs (JPEG, PNG, PPM, WebP, BMP), folders of them, patterns, videos.", show_default=False
+        ),
+    ] = None,
+    camera: Annotated[int | None, typer.Option(min=0, help="Number of a camera, in place of files.")] = None,
+    frames: Annotated[
+        int | None, typer.Option(min=1, help="Of the camera or of each video: no more frames.", show_default="all")
+    ] = None,
     url: Annotated[str, typer.Option(help="host:port of the server.")] = "localhost:8001",
     protocol: Annotated[str, typer.Option(help="grpc or http; each has its own port.")] = "grpc",
     annotate: Annotated[
@@ -31,154 +53,175 @@ def predict(
         str,
         typer.Option(help="Name of the model.", show_default="sign_recognizer; sign_classifier with --crops"),
     ] = "",
+    concurrency: Annotated[int, typer.Option(min=1, max=256, help="How many photographs are asked about at once.")] = 8,
+    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds to wait for an answer.")] = 30.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answers as JSON.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print a row for each sign, with a header.")] = False,
 ) -> None:
-    """Find the traffic signs of photographs and name them.
+    """Find the traffic signs of photographs and videos and name them.
 
-    A picture that cannot be read is named on standard error; the others are answered, and the exit code is 1.
+    Exit code 0: all answered. 1: a problem; a picture that cannot be read is named on standard error, and the others
+    are answered. 2: wrong usage. 130: stopped, with what was answered until then.
 
     \b
     signs predict street.jpg
     signs predict *.jpg --annotate found --json
+    signs predict photographs 'more/**/*.png' --csv > signs.csv
+    signs predict drive.mp4 --annotate found
+    signs predict --camera 0
     signs predict street.jpg --url triton.example:8000 --protocol http --threshold 0.5
     signs predict sign.png --crops
     """
     if protocol not in ("grpc", "http"):
         raise typer.BadParameter(f"{protocol!r}: choose grpc or http", param_hint="--protocol")
-    if crops:
-        if annotate is not None or threshold is not None:
-            raise typer.BadParameter("a picture of one sign is not searched: leave out --annotate and --threshold")
-        results = classify_files(images, url, protocol, model or "sign_classifier", top)
-        typer.echo(json.dumps(results, indent=2)) if as_json else _print_classes(results)
-        return
-    answers = recognize_files(images, url, protocol, model or "sign_recognizer", threshold, annotate)
-    results = []
-    try:
-        for result in answers:
-            if "error" in result:
-                typer.echo(f"signs: {result['image']}: {result['error']}", err=True)
-            results.append(result)
-    finally:  # also where the server went away meanwhile: what it answered is not lost
-        if results:
-            typer.echo(json.dumps(results, indent=2)) if as_json else _print_signs(results)
-    if any("error" in result for result in results):
+    if bool(images) == (camera is not None):
+        raise typer.BadParameter("give photographs, folders or videos, or the number of a camera with --camera")
+    if as_json and as_csv:
+        raise typer.BadParameter("choose one of --json and --csv")
+    if crops and (annotate is not None or threshold is not None or camera is not None):
+        raise typer.BadParameter(
+            "a picture of one sign is not searched: leave out --annotate, --threshold and --camera"
+        )
+    from clients import pictures
+    from clients.annotate import Copies
+    from clients.client import SignClient
+    from clients.prediction_output import printing
+
+    found = pictures.find(images or [])
+    if crops and any(each.is_video for each in found):
+        raise typer.BadParameter("a video shows more than one sign: leave out --crops")
+    source = pictures.read(found, frames) if camera is None else pictures.read_camera(camera, frames)
+    form: Form = "json" if as_json else "csv" if as_csv else "table" if camera is None else "lines"
+    failed = False
+    with (
+        contextlib.nullcontext() if annotate is None else Copies(annotate) as copies,
+        SignClient(
+            url,
+            "http" if protocol == "http" else "grpc",
+            (crops and model) or "sign_classifier",
+            (not crops and model) or "sign_recognizer",
+            timeout=timeout,
+        ) as client,
+        printing(form) as show,
+        _progress(found, frames, form) as progress,
+    ):
+        if crops:
+            answers = classified(source, client, top)
+        else:
+            answers = recognized(source, client, threshold, concurrency, copies)
+        for done, answer in enumerate(answers, start=1):
+            if "error" in answer:
+                failed = True
+                print(f"signs: {answer['image']}: {answer['error']}", file=sys.stderr)
+            show(answer)
+            progress(done)
+    if failed:
         raise typer.Exit(1)
 
 
-def recognize_files(
-    paths: Sequence[Path], url: str, protocol: Any, model: str, threshold: float | None, annotated: Path | None
-) -> Iterator[dict[str, Any]]:
-    """Finds the signs of photographs on a server, one after the other.
+def recognized(
+    pictures: "Iterable[Picture]",
+    client: "SignClient",
+    threshold: float | None,
+    concurrency: int,
+    copies: "Copies | None",
+) -> "Iterator[Result]":
+    """Finds the signs of pictures on a server, some at once.
 
     Args:
-        paths: of the photographs.
-        url: of the server, likewise `protocol` and `model`.
+        pictures: read only as fast as they are answered.
+        client: asks the server.
         threshold: lowest detection score that counts; the server's own where it is None.
-        annotated: folder for copies with the signs drawn in, made where it is missing; None for no copies.
+        concurrency: how many are asked about at once.
+        copies: takes copies with the signs drawn in; None for no copies.
 
     Yields:
-        For each photograph `image`, and `signs`: a list of `box` (left, top, right, bottom in pixels), `score`,
-        `category`, `class_id`, `class_score` and `name`, the surest first; `annotated`, the copy's path, where one
-        was asked for. For one that cannot be read `image` and `error`.
+        For each picture, in order, `image`, `frame` where it is one of a video, and `signs`: a list of `box` (left,
+        top, right, bottom in pixels), `score`, `category`, `class_id`, `class_score` and `name`, the surest first;
+        `annotated`, the copy's path, where one was asked for. For one that cannot be read `error` in place of `signs`.
 
     Raises:
         ClientError: the server does not answer.
         OSError: a copy cannot be written.
     """
-    from clients.annotate import write_annotated
-    from clients.recognizer import RecognizerClient
-    from training.preprocessing import ImageError, decode
+    waiting: deque[Picture] = deque()
 
-    if annotated is not None:
-        annotated.mkdir(parents=True, exist_ok=True)
-    with RecognizerClient(url, protocol, model) as client:
-        for path in paths:
-            try:
-                data = path.read_bytes()
-            except OSError as error:
-                yield {"image": str(path), "error": f"it cannot be read: {error.strerror}"}
-                continue
-            try:
-                signs = client.recognize(data, threshold)
-                result: dict[str, Any] = {"image": str(path), "signs": [asdict(sign) for sign in signs]}
-                if annotated is not None:
-                    result["annotated"] = str(write_annotated(path, decode(data), signs, annotated))
-            except (RefusedError, ImageError) as error:
-                yield {"image": str(path), "error": str(error)}
-                continue
-            yield result
+    def contents() -> "Iterator[Photograph]":
+        for picture in pictures:
+            waiting.append(picture)
+            if not picture.problem:
+                yield picture.content
+
+    def unread() -> "Iterator[Result]":
+        while waiting and waiting[0].problem:
+            picture = waiting.popleft()
+            yield {**_named(picture), "error": picture.problem}
+
+    for answer in client.stream(contents(), threshold, concurrency):
+        yield from unread()
+        picture = waiting.popleft()
+        if isinstance(answer, RefusedError):
+            yield {**_named(picture), "error": str(answer)}
+            continue
+        result = {**_named(picture), "signs": [asdict(sign) for sign in answer]}
+        if copies is not None:
+            result["annotated"] = str(copies.add(picture, answer))
+        yield result
+    yield from unread()
 
 
-def classify_files(paths: Sequence[Path], url: str, protocol: Any, model: str, top: int) -> list[dict[str, Any]]:
+def classified(pictures: "Iterable[Picture]", client: "SignClient", top: int) -> "Iterator[Result]":
     """Classifies pictures of one sign each on a server.
 
-    Returns:
-        For each picture, `image` and `predictions`: a list of `class_id`, `name` and `score`, best first.
+    Yields:
+        For each picture, in order, `image` and `predictions`: a list of `class_id`, `name` and `score`, best first; or,
+        where it cannot be read, `error`.
 
     Raises:
-        ClientError: a file is not a picture, or the server does not answer; nothing was sent before all
-            pictures were read.
+        ClientError: the server does not answer.
     """
     import numpy as np
 
-    from clients.client import SignClient
     from training.preprocessing import ImageError, decode, resize
 
-    pictures = []
-    for path in paths:
-        try:
-            pictures.append(decode(path.read_bytes()))
-        except (OSError, ImageError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            raise ClientError(f"{path} cannot be read: {reason}") from error
-    with SignClient(url, protocol, model) as client:
-        crops = np.stack([resize(picture, client.input_size) for picture in pictures])
-        answers = client.classify(crops, top)
-    return [
-        {
-            "image": str(path),
-            "predictions": [{"class_id": each.class_id, "name": each.name, "score": each.score} for each in answer],
-        }
-        for path, answer in zip(paths, answers, strict=True)
-    ]
+    remaining = iter(pictures)
+    while group := list(islice(remaining, CROPS_AT_ONCE)):
+        results, decoded = [], []
+        for picture in group:
+            result: Result = _named(picture)
+            results.append(result)
+            try:
+                if picture.problem:
+                    result["error"] = picture.problem
+                else:
+                    decoded.append((result, decode(bytes(picture.content))))
+            except ImageError as error:
+                result["error"] = f"it cannot be read: {error}"
+        if decoded:
+            size = client.input_size()
+            crops = np.stack([resize(image, size) for _, image in decoded])
+            for (result, _), answer in zip(decoded, client.classify(crops, top), strict=True):
+                result["predictions"] = [asdict(each) for each in answer]
+        yield from results
 
 
-def _print_signs(results: list[dict[str, Any]]) -> None:
+def _named(picture: "Picture") -> "Result":
+    return {"image": picture.name} | ({} if picture.frame is None else {"frame": picture.frame})
+
+
+@contextlib.contextmanager
+def _progress(found: "Sequence[Found]", frames: int | None, form: "Form") -> Iterator[Callable[[int], None]]:
+    """Shows a bar of the pictures that are done, on a terminal, where they are many and no answers scroll by there."""
     from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("image", overflow="fold")
-    table.add_column("sign", style="bold")
-    for column in ("score", "found", "left", "top", "right", "bottom"):
-        table.add_column(column, justify="right")
-    for result in results:
-        image, signs = escape(result["image"]), result.get("signs", [])
-        for sign in signs:
-            name, box = f"{sign['name']} ({sign['class_id']})", (f"{side:.0f}" for side in sign["box"])
-            table.add_row(image, name, f"{sign['class_score']:.1%}", f"{sign['score']:.1%}", *box)
-        if "error" in result:
-            table.add_row(image, "[red]not read[/red]")
-        elif not signs:
-            table.add_row(image, "[dim]no sign[/dim]")
-    console = Console()
-    console.print(table)
-    for copy in (result["annotated"] for result in results if "annotated" in result):
-        console.print(f"look: {copy}", highlight=False, markup=False, soft_wrap=True)
+    from clients.pictures import count
+    from training.progress import progress_bars
 
-
-def _print_classes(results: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("image", overflow="fold")
-    table.add_column("sign", style="bold")
-    table.add_column("score", justify="right")
-    table.add_column("otherwise", style="dim")
-    for result in results:
-        best, *others = result["predictions"]
-        rest = ", ".join(f"{other['name']} {other['score']:.1%}" for other in others)
-        table.add_row(result["image"], f"{best['name']} ({best['class_id']})", f"{best['score']:.1%}", rest)
-    Console().print(table)
+    console = Console(stderr=True)
+    scrolls = form != "table" and sys.stdout.isatty()
+    total = count(found, frames) if console.is_terminal and not scrolls else 0
+    if total < MANY:
+        yield lambda done: None
+        return
+    with progress_bars(console) as bar:
+        yield lambda done: bar("pictures", done, max(done, total))

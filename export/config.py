@@ -1,81 +1,117 @@
-"""config.pbtxt: how Triton is to serve a model, built and read through its own protobuf messages."""
+"""config.pbtxt: how Triton is to serve a model, typed, and built and read through Triton's own protobuf messages.
+
+The keys of ONNX Runtime and of its TensorRT provider are those of the README of Triton's onnxruntime_backend. Why each
+choice is what it is, `export.explanation` says.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 from tritonclient.grpc import model_config_pb2 as pb
 
 from export.conversion import FOUND, INPUT_NAME, OUTPUT_NAME, SCENES
-from export.repository.policy import CONFIG, read_config, to_bytes
+from export.errors import ExportError
+from export.repository.policy import CONFIG, WARM_UP, read_config, to_bytes
 
 LABELS_FILE = "labels.txt"
+ONNX = "onnxruntime_onnx"  # means the same on the official image (its ONNX Runtime backend) and with the stand-in
+ENGINE = "tensorrt_plan"
+THREADS = "intra_op_thread_count"
+TENSORRT = "tensorrt"
+
+Target = Literal["auto", "cpu", "gpu"]
+TARGETS: tuple[Target, ...] = get_args(Target)
+KINDS = {
+    "auto": pb.ModelInstanceGroup.KIND_AUTO,
+    "cpu": pb.ModelInstanceGroup.KIND_CPU,
+    "gpu": pb.ModelInstanceGroup.KIND_GPU,
+}
+WORKSPACE_BYTES = 1 << 30
 
 
-def classifier_config(
-    name: str, input_size: int, num_classes: int, max_batch: int, queue_delay_us: int = 200
-) -> pb.ModelConfig:
+@dataclass(frozen=True)
+class Serving:
+    """How Triton is to run a model: what is a choice, and not a fact of the network.
+
+    Attributes:
+        max_batch: largest batch that Triton may form out of waiting requests.
+        queue_delay_us: how long in microseconds a request may wait for others to join its batch.
+        queue_timeout_ms: how long in milliseconds a request may wait at all before it is refused; 0: for ever.
+        max_queue: how many requests may wait; one more is refused at once. 0: any number. Either of the two needs a
+            server whose batching does not stall with it: see `_limit_queue`.
+        instances: copies of the model that run at the same time, on the CPU or on each GPU.
+        target: `cpu`, `gpu`, or `auto` for a GPU where the server has one.
+        threads: that ONNX Runtime may use within one operator of one instance; 0: as many as there are cores.
+        newest: how many versions are served before any is promoted, the newest first.
+        response_cache: an input that was seen before is answered from memory, where the server has a cache.
+        engine_cache: folder of the server in which TensorRT keeps the engines it built; only with the target `gpu`.
+
+    Raises:
+        ExportError: a value makes no sense.
+    """
+
+    max_batch: int
+    queue_delay_us: int = 200
+    queue_timeout_ms: int = 0
+    max_queue: int = 0
+    instances: int = 1
+    target: Target = "auto"
+    threads: int = 0
+    newest: int = 1
+    response_cache: bool = False
+    engine_cache: str = "/tmp/tensorrt"
+
+    def __post_init__(self) -> None:
+        least = {"max_batch": 1, "instances": 1, "newest": 1}
+        for name in ("max_batch", "queue_delay_us", "queue_timeout_ms", "max_queue", "instances", "threads", "newest"):
+            if getattr(self, name) < least.get(name, 0):
+                raise ExportError(f"{name} is {getattr(self, name)}: give {least.get(name, 0)} or more")
+        if 0 < self.max_queue < self.max_batch:
+            raise ExportError(
+                f"max_queue is {self.max_queue}, so a batch of {self.max_batch} would never fill: give as much at least"
+            )
+        if self.target not in TARGETS:
+            raise ExportError(f"there is no target {self.target!r}: choose {', '.join(TARGETS)}")
+        if not self.engine_cache.startswith("/"):
+            raise ExportError(f"{self.engine_cache!r} is no folder of a server: give a path that begins with /")
+
+
+def classifier_config(name: str, input_size: int, num_classes: int, serving: Serving) -> pb.ModelConfig:
     """Describes an ONNX classifier to Triton.
 
     Args:
         name: of the model.
         input_size: side of the square input in pixels.
         num_classes: length of the output.
-        max_batch: largest batch that Triton may form out of waiting requests.
-        queue_delay_us: how long in microseconds a request may wait for others to join its batch.
+        serving: how to run it.
     """
-    size = [input_size, input_size, 3]
     output = pb.ModelOutput(name=OUTPUT_NAME, data_type=pb.TYPE_FP32, dims=[num_classes], label_filename=LABELS_FILE)
-    return _onnx_config(name, INPUT_NAME, size, [output], max_batch, queue_delay_us)
+    return _onnx_config(name, INPUT_NAME, [input_size, input_size, 3], [output], serving)
 
 
-def detector_config(
-    name: str, input_size: tuple[int, int], found: int, max_batch: int, queue_delay_us: int = 200
-) -> pb.ModelConfig:
+def detector_config(name: str, input_size: tuple[int, int], found: int, serving: Serving) -> pb.ModelConfig:
     """Describes an ONNX detector to Triton.
 
     Args:
         name: of the model.
         input_size: height and width of a scene in pixels.
         found: signs a scene.
-        max_batch: largest batch that Triton may form out of waiting requests.
-        queue_delay_us: how long in microseconds a request may wait for others to join its batch.
+        serving: how to run it.
     """
     kinds = zip(FOUND, (pb.TYPE_FP32, pb.TYPE_FP32, pb.TYPE_INT32), ([found, 4], [found], [found]), strict=True)
     outputs = [pb.ModelOutput(name=output, data_type=kind, dims=dims) for output, kind, dims in kinds]
-    return _onnx_config(name, SCENES, [*input_size, 3], outputs, max_batch, queue_delay_us)
+    return _onnx_config(name, SCENES, [*input_size, 3], outputs, serving)
 
 
-def _onnx_config(
-    name: str, input_name: str, size: list[int], outputs: list[pb.ModelOutput], max_batch: int, queue_delay_us: int
-) -> pb.ModelConfig:
-    config = pb.ModelConfig(
-        name=name,
-        # Means the same on the official image (its ONNX Runtime backend) and with the local stand-in.
-        platform="onnxruntime_onnx",
-        max_batch_size=max_batch,
-        input=[pb.ModelInput(name=input_name, data_type=pb.TYPE_UINT8, dims=size)],
-        output=outputs,
-        version_policy=pb.ModelVersionPolicy(latest=pb.ModelVersionPolicy.Latest(num_versions=1)),
-        # AUTO: on the GPU where the server has one, else on the CPU.
-        instance_group=[pb.ModelInstanceGroup(kind=pb.ModelInstanceGroup.KIND_AUTO, count=1)],
-        dynamic_batching=pb.ModelDynamicBatching(max_queue_delay_microseconds=queue_delay_us),
-    )
-    # The first run of a network is slow (memory, kernels): let it happen before the server says it is ready.
-    for batch in (1, max_batch):
-        warm_up = pb.ModelWarmup(name=f"batch of {batch}", batch_size=batch)
-        warm_up.inputs[input_name].CopyFrom(pb.ModelWarmup.Input(data_type=pb.TYPE_UINT8, dims=size, random_data=True))
-        config.model_warmup.append(warm_up)
-    return config
-
-
-def recognizer_config(
-    name: str, max_batch: int, score_threshold: float, instances: int = 2, queue_delay_us: int = 1000
-) -> pb.ModelConfig:
+def recognizer_config(name: str, score_threshold: float, serving: Serving) -> pb.ModelConfig:
     """Describes the recognizer, a Python model that calls the detector and the classifier, to Triton.
+
+    It has no warm-up: Triton may load it before the models it calls, and a warm-up that fails keeps a model away.
 
     Args:
         name: of the model.
-        max_batch: most requests, each of one photograph, that Triton may hand over at once.
         score_threshold: lowest detection score that counts where a request names none.
-        instances: processes that run it; with two, one decodes while the other waits for the detector.
-        queue_delay_us: how long in microseconds a request may wait for others to join its batch.
+        serving: how to run it.
     """
     outputs = (
         ("boxes", pb.TYPE_FP32, [-1, 4]),
@@ -90,17 +126,114 @@ def recognizer_config(
         "detector_version": "latest",
         "classifier_version": "latest",
     }
-    return pb.ModelConfig(
+    config = pb.ModelConfig(
         name=name,
         backend="python",
-        max_batch_size=max_batch,
         input=[pb.ModelInput(name="image", data_type=pb.TYPE_STRING, dims=[1])],
         output=[pb.ModelOutput(name=output, data_type=kind, dims=dims) for output, kind, dims in outputs],
-        version_policy=pb.ModelVersionPolicy(latest=pb.ModelVersionPolicy.Latest(num_versions=1)),
-        instance_group=[pb.ModelInstanceGroup(kind=pb.ModelInstanceGroup.KIND_CPU, count=instances)],
-        dynamic_batching=pb.ModelDynamicBatching(max_queue_delay_microseconds=queue_delay_us),
         parameters={key: pb.ModelParameter(string_value=value) for key, value in parameters.items()},
     )
+    _schedule(config, serving)
+    return config
+
+
+def _onnx_config(
+    name: str, input_name: str, size: list[int], outputs: list[pb.ModelOutput], serving: Serving
+) -> pb.ModelConfig:
+    config = pb.ModelConfig(
+        name=name,
+        platform=ONNX,
+        input=[pb.ModelInput(name=input_name, data_type=pb.TYPE_UINT8, dims=size)],
+        output=outputs,
+    )
+    _schedule(config, serving)
+    set_threads(config, serving.threads)
+    if serving.target == "gpu":
+        parameters = {
+            "max_workspace_size_bytes": str(WORKSPACE_BYTES),
+            "trt_engine_cache_enable": "1",
+            "trt_engine_cache_path": serving.engine_cache,
+            "trt_timing_cache_enable": "1",
+            "trt_timing_cache_path": serving.engine_cache,
+            **{f"trt_profile_{which}_shapes": shape for which, shape in profile(config).items()},
+        }
+        accelerator = config.optimization.execution_accelerators.gpu_execution_accelerator.add(name=TENSORRT)
+        accelerator.parameters.update(parameters)
+    for batch in sorted({1, serving.max_batch}):
+        warm_up = pb.ModelWarmup(name=f"batch of {batch}", batch_size=batch)
+        warm_up.inputs[input_name].CopyFrom(
+            pb.ModelWarmup.Input(data_type=pb.TYPE_UINT8, dims=size, input_data_file=warm_up_file(input_name, size))
+        )
+        config.model_warmup.append(warm_up)
+    return config
+
+
+def _schedule(config: pb.ModelConfig, serving: Serving) -> None:
+    """Writes versions, instances, batches and the queue, which every model has."""
+    config.max_batch_size = serving.max_batch
+    config.version_policy.latest.num_versions = serving.newest
+    config.instance_group.add(kind=KINDS[serving.target], count=serving.instances)
+    config.dynamic_batching.max_queue_delay_microseconds = serving.queue_delay_us
+    if serving.queue_timeout_ms or serving.max_queue:
+        _limit_queue(config, serving)
+    if serving.response_cache:
+        config.response_cache.enable = True
+
+
+def _limit_queue(config: pb.ModelConfig, serving: Serving) -> None:
+    """Writes how long and how many requests may wait.
+
+    Not by default. With any queue policy Triton forms batches in another way, in which the thread that forms them can
+    miss that it is needed and then sleeps for half a second: issue 8870 of its server, of July 2026, and pull request
+    509 of its core, which mends one cause. On tritonserver 2.51, with 4 requests at a time, that cost half of all
+    answers: p99 was 20 ms without a policy and 511 ms with one, whichever of its fields was set.
+    """
+    config.dynamic_batching.default_queue_policy.CopyFrom(
+        pb.ModelQueuePolicy(
+            timeout_action=pb.ModelQueuePolicy.REJECT,
+            default_timeout_microseconds=1000 * serving.queue_timeout_ms,
+            allow_timeout_override=True,
+            max_queue_size=serving.max_queue,
+        )
+    )
+
+
+def set_threads(config: pb.ModelConfig, threads: int) -> None:
+    """Writes how many threads ONNX Runtime may use within an operator; 0 leaves it to ONNX Runtime."""
+    config.parameters.pop(THREADS, None)
+    if threads:
+        config.parameters[THREADS].string_value = str(threads)
+
+
+def profile(config: pb.ModelConfig) -> dict[str, str]:
+    """Returns the shapes of a TensorRT optimisation profile, by `min`, `opt` and `max`: `images:64x48x48x3`.
+
+    TensorRT chooses its kernels for the middle one: full batches, since those are what comes when it matters.
+    """
+    batches = {"min": 1, "opt": max(config.max_batch_size, 1), "max": max(config.max_batch_size, 1)}
+    return {
+        which: ",".join(f"{each.name}:{'x'.join(map(str, (batch, *each.dims)))}" for each in config.input)
+        for which, batch in batches.items()
+    }
+
+
+def warm_up_file(input_name: str, size: list[int]) -> str:
+    """Returns the name of the file with the image of the warm-up.
+
+    The size is part of it: versions with inputs of different sizes take turns beside each other.
+    """
+    return f"{input_name}-{'x'.join(map(str, size))}.bin"
+
+
+def warm_up_path(config: pb.ModelConfig) -> str:
+    """Returns the path of that file in the folder of a version, for a configuration made here."""
+    return f"{WARM_UP}/{warm_up_file(config.input[0].name, list(config.input[0].dims))}"
+
+
+def target_of(config: pb.ModelConfig) -> Target:
+    """Returns what a configuration was made for; `auto` where it does not say."""
+    kinds = {group.kind for group in config.instance_group}
+    return next((target for target in TARGETS if kinds == {KINDS[target]}), "auto")
 
 
 def to_text(config: pb.ModelConfig) -> str:

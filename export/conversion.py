@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from export.errors import ExportError
+from export.slimming import Slimming, slim
 from training.checkpoint import CheckpointInfo
 from training.models import classifier, detector
 from training.models.detector import find_peaks
@@ -25,6 +26,7 @@ INPUT_NAME = "images"
 OUTPUT_NAME = "probabilities"
 SCENES = "scenes"
 FOUND = ("boxes", "scores", "categories")
+PRECISION = "precision"  # in the metadata
 
 
 class WithSoftmax(nn.Module):
@@ -65,8 +67,8 @@ _SERVED = {
 }
 
 
-def convert(model: nn.Module, info: CheckpointInfo, path: Path) -> None:
-    """Writes a network as ONNX and checks the file.
+def convert(model: nn.Module, info: CheckpointInfo, path: Path) -> Slimming:
+    """Writes a network as ONNX, slimmed, and checks the file.
 
     The graph takes bytes, uint8 [batch, height, width, 3], and normalises them itself. A classifier's has the input
     `images` and gives `probabilities`, float32 [batch, classes]. A detector's has the input `scenes` and gives `boxes`,
@@ -77,6 +79,9 @@ def convert(model: nn.Module, info: CheckpointInfo, path: Path) -> None:
         model: what a checkpoint holds.
         info: of the checkpoint the model was loaded from.
         path: of the file to write.
+
+    Returns:
+        What slimming saved.
 
     Raises:
         ExportError: the exporter failed, or its result is not what was asked for.
@@ -95,11 +100,12 @@ def convert(model: nn.Module, info: CheckpointInfo, path: Path) -> None:
                 output_names=list(served.outputs),
                 dynamic_shapes=({0: batch},),
                 external_data=False,
+                optimize=False,  # `slim` does it, and counts
             )
+            assert program is not None
+            proto, slimming = slim(program)
     except Exception as error:  # the exporter raises whatever its many passes raise
         raise ExportError(f"PyTorch cannot export this network to ONNX: {error}") from error
-    assert program is not None
-    proto = program.model_proto
     metadata = {
         "architecture": info.architecture,
         "class_names": "\n".join(info.class_names),
@@ -107,7 +113,18 @@ def convert(model: nn.Module, info: CheckpointInfo, path: Path) -> None:
         "run_id": info.run_id,
         "git_commit": info.git_commit,
     }
-    onnx.helper.set_model_props(proto, metadata)
+    write_model(proto, path, metadata | {PRECISION: "fp32"})
+    return slimming
+
+
+def write_model(proto: onnx.ModelProto, path: Path, metadata: Mapping[str, str]) -> None:
+    """Writes a checked model with this metadata and no other.
+
+    Raises:
+        ExportError: as `check_model`.
+    """
+    del proto.metadata_props[:]
+    onnx.helper.set_model_props(proto, dict(metadata))
     check_model(proto)
     path.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(proto, path)
@@ -125,7 +142,7 @@ def check_model(proto: onnx.ModelProto) -> None:
         raise ExportError(f"the ONNX file is not valid: {error}") from error
     opsets = {entry.domain or "ai.onnx": entry.version for entry in proto.opset_import}
     # The exporter lowers an opset with a log line at most, and may keep the newer one: never trust, always look.
-    if opsets.get("ai.onnx") != OPSET or proto.ir_version > IR_VERSION:
+    if opsets != {"ai.onnx": OPSET} or proto.ir_version > IR_VERSION:
         raise ExportError(
             f"the ONNX file has opset {opsets} and IR {proto.ir_version}; "
             f"the serving image wants opset {OPSET} and IR {IR_VERSION} at most"

@@ -11,3 +11,7 @@ class ParityError(ExportError):
 
 class RepositoryError(ExportError):
     """The model repository cannot be read or written."""
+
+
+class AccuracyError(ExportError):
+    """The exported model does its work worse than the trained one, by more than is allowed."""

@@ -7,17 +7,23 @@ from typing import Any
 
 from tritonclient.grpc import model_config_pb2 as pb
 
-from export.config import LABELS_FILE, from_text, recognizer_config, to_text
+from export.config import LABELS_FILE, Serving, from_text, recognizer_config, to_text
 from export.errors import ExportError
+from export.measuring import InProcess, make_reference, served_version
+from export.reference import FILE as REFERENCE
 from export.repository import Manifest, publish, versions
 from training.data.categories import CATEGORY_NAMES, CATEGORY_OF_CLASS
+from training.data.records import Dataset, Split
 from training.models.classifier import MODEL_NAME as CLASSIFIER
 from training.models.detector import MODEL_NAME as DETECTOR
+from training.progress import ProgressCallback, silent
 from training.tracking import git_commit
 
 RECOGNIZER = "sign_recognizer"
 SOURCES = Path(__file__).parents[1] / "serving" / "recognizer"
-MAX_BATCH = 8  # photographs; a detector that runs on a few cores gains nothing from more
+# Batches of 8 photographs: a detector that runs on a few cores gains nothing from more. Two processes: one decodes
+# while the other waits for the detector. It computes nothing on a GPU.
+SERVING = Serving(8, queue_delay_us=1000, instances=2, target="cpu")
 SCORE_THRESHOLD = 0.3
 
 
@@ -44,16 +50,26 @@ GIVES = {
 }
 
 
-def export_recognizer(repository: Path, score_threshold: float = SCORE_THRESHOLD) -> Manifest:
-    """Publishes the recognizer as a new version, fitted to the detector and classifier that are there.
+def export_recognizer(
+    repository: Path,
+    score_threshold: float = SCORE_THRESHOLD,
+    scenes: Dataset | None = None,
+    split: Split = "test",
+    progress: ProgressCallback = silent,
+) -> Manifest:
+    """Publishes the recognizer as a new version, fitted to the detector and classifier that are served.
 
     Args:
         repository: folder of the Triton models, which holds a detector and a classifier.
         score_threshold: lowest detection score that counts where a request names none.
+        scenes: data set on which the reference for drift is measured; without it the version has none.
+        split: which part of it: one that the models were not trained on, or they are surer of it than of the street.
+        progress: shows how much is measured.
 
     Raises:
-        ExportError: a model is missing or is not what the recognizer can call, or it cannot be published.
-            Nothing is.
+        ExportError: a model is missing or is not what the recognizer can call, the reference cannot be measured, or
+            the version cannot be published. Nothing is.
+        training.errors.DataError: a scene of the reference cannot be read.
     """
     if not 0 <= score_threshold <= 1:
         raise ExportError(f"the score threshold is {score_threshold:g}: give a number from 0 to 1")
@@ -71,15 +87,18 @@ def export_recognizer(repository: Path, score_threshold: float = SCORE_THRESHOLD
         "category_names": list(CATEGORY_NAMES),
     }
     files = {path.name: path.read_bytes() for path in sorted(SOURCES.glob("*.py"))}
-    config = recognizer_config(RECOGNIZER, MAX_BATCH, score_threshold)
+    called = {model: served_version(repository, model) for model in (DETECTOR, CLASSIFIER)}
+    if scenes is not None:
+        reference = make_reference(InProcess(repository, called, score_threshold), scenes, split, progress)
+        files[REFERENCE] = reference.to_bytes()
+    config = recognizer_config(RECOGNIZER, score_threshold, SERVING)
     return publish(
         repository,
         RECOGNIZER,
         files={**files, "settings.json": (json.dumps(settings, indent=2) + "\n").encode()},
         shared={"config.pbtxt": to_text(config)},
         facts={
-            "source": {"git_commit": git_commit()}
-            | {model: f"version {versions(repository, model)[-1]}" for model in (DETECTOR, CLASSIFIER)},
+            "source": {"git_commit": git_commit()} | {model: f"version {version}" for model, version in called.items()},
             "inputs": [_describe(tensor) for tensor in config.input],
             "outputs": [_describe(tensor) for tensor in config.output],
         },

@@ -1,12 +1,9 @@
 """`signs repository`: the command line of the model repository."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-
-if TYPE_CHECKING:
-    from export.repository.signing import Signer
 
 app = typer.Typer(no_args_is_help=True, help="Look after the versions that Triton serves: in a folder or a bucket.")
 
@@ -18,6 +15,7 @@ PublicKey = Annotated[
     Path | None, typer.Option(help="PEM file: every version must be signed with its private half.", show_default=False)
 ]
 PrivateKey = Annotated[Path | None, typer.Option(help="PEM file of the key to sign with.", show_default=False)]
+Runs = Annotated[Path, typer.Option(help="Folder of MLflow's database, whose alias champion follows.")]
 Reason = Annotated[str, typer.Option(help="Why; goes into the history.", show_default=False)]
 
 HERE = "model_repository"
@@ -148,9 +146,10 @@ def publish(
     from rich.console import Console
 
     from export.repository.publishing import publish_copy
+    from export.repository.signing import load_signer
     from training.progress import progress_bars
 
-    signer = _signer(private_key)
+    signer = load_signer(private_key)
     with progress_bars(Console(stderr=True)) as progress:
         manifest = publish_copy(source, repository, number, again, signer, public_key, progress)
     if as_json:
@@ -177,8 +176,9 @@ def sign(
     signs repository sign sign_classifier 3 --private-key release.pem
     """
     from export.repository.publishing import sign_version
+    from export.repository.signing import load_signer
 
-    signer = _signer(private_key)
+    signer = load_signer(private_key)
     assert signer is not None
     sign_version(repository, model, version, signer)
     typer.echo(f"signed: {repository}/{model}/{version}")
@@ -186,26 +186,50 @@ def sign(
 
 @app.command()
 def promote(
-    model: Model, version: Version, repository: Repository = HERE, reason: Reason = "", as_json: Json = False
+    model: Model,
+    version: Version,
+    repository: Repository = HERE,
+    reason: Reason = "",
+    gated: Annotated[
+        bool, typer.Option("--gated", help="Only where it has passed the gate against the present champion.")
+    ] = False,
+    runs: Runs = Path("runs"),
+    as_json: Json = False,
 ) -> None:
     """Make a version the champion: config.pbtxt then serves it and no other.
 
+    Without --gated a version that has not passed the gate is promoted too, and a note says so. Where MLflow is in use,
+    its alias champion moves along.
+
     \b
     signs repository promote sign_classifier 3 --reason "fewer mistakes at night"
+    signs repository promote sign_classifier 3 --gated
     """
     from dataclasses import asdict
 
+    from export.repository.promotion import lack_of_gate
     from export.repository.promotion import promote as make_champion
 
-    entry = make_champion(repository, model, version, reason)
+    lack = lack_of_gate(repository, model, version)
+    entry = make_champion(repository, model, version, reason, gated)
+    notes = [lack] if lack and _can_be_gated(repository, model, version) else []
+    notes += _tell_mlflow(repository, model, version, runs)
     if as_json:
-        _print_json({"model": model, "champion": version, "entry": asdict(entry) if entry else None})
-    else:
-        typer.echo(f"{model} {version} is the champion" + ("" if entry else " already"))
+        _print_json({"model": model, "champion": version, "entry": asdict(entry) if entry else None, "notes": notes})
+        return
+    typer.echo(f"{model} {version} is the champion" + ("" if entry else " already"))
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
 
 
 @app.command()
-def rollback(model: Model, repository: Repository = HERE, reason: Reason = "", as_json: Json = False) -> None:
+def rollback(
+    model: Model,
+    repository: Repository = HERE,
+    reason: Reason = "",
+    runs: Runs = Path("runs"),
+    as_json: Json = False,
+) -> None:
     """Make the champion before the present one champion again; once more goes one further back.
 
     \b
@@ -216,10 +240,13 @@ def rollback(model: Model, repository: Repository = HERE, reason: Reason = "", a
     from export.repository.promotion import rollback as roll_back
 
     entry = roll_back(repository, model, reason)
+    notes = _tell_mlflow(repository, model, entry.version, runs)
     if as_json:
-        _print_json({"model": model, "champion": entry.version, "entry": asdict(entry)})
-    else:
-        typer.echo(f"{model} {entry.version} is the champion again")
+        _print_json({"model": model, "champion": entry.version, "entry": asdict(entry), "notes": notes})
+        return
+    typer.echo(f"{model} {entry.version} is the champion again")
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
 
 
 @app.command()
@@ -266,6 +293,9 @@ def pull(
         Path | None, typer.Option(help='JSON instead: {"MODEL": N or [N, M] or null}.', show_default=False)
     ] = None,
     public_key: PublicKey = None,
+    any_gpu: Annotated[
+        bool, typer.Option("--any-gpu", help="Also engines that another GPU than this machine's is to run.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Bring exactly the versions asked for into a folder, checked, with a config.pbtxt that serves these alone.
@@ -286,7 +316,7 @@ def pull(
 
     wanted = parse_wanted(version or [], versions_file)
     with progress_bars(Console(stderr=True)) as progress:
-        pulled = bring(source, destination, wanted, public_key, progress)
+        pulled = bring(source, destination, wanted, public_key, progress, any_gpu)
     if as_json:
         _print_json([asdict(each) for each in pulled])
         return
@@ -294,14 +324,29 @@ def pull(
         typer.echo(f"{'pulled' if each.fetched else 'there and whole'}: {destination}/{each.model}/{each.version}")
 
 
-def _signer(private_key: Path | None) -> "Signer | None":
-    if private_key is None:
-        return None
-    from export.repository.signing import Signer
+def _can_be_gated(repository: str, model: str, version: int) -> bool:
+    """Says whether a version is a network; the gate judges nothing else."""
+    from export.repository.promotion import require_version
+    from export.repository.store import open_store
 
-    signer = Signer(private_key)
-    signer.check()
-    return signer
+    manifest = require_version(open_store(repository), model, version)
+    return manifest is not None and bool(manifest.model_sha256)
+
+
+def _tell_mlflow(repository: str, model: str, version: int, runs: Path) -> list[str]:
+    """Moves the alias `champion` in MLflow's registry, where one is in use; returns why it could not."""
+    from export.repository.promotion import require_version
+    from export.repository.store import open_store
+    from training.registry import RegistryError, is_in_use, record_champion
+
+    manifest = require_version(open_store(repository), model, version)
+    if manifest is None or "run_id" not in manifest.source or not is_in_use(runs):
+        return []
+    try:
+        record_champion(runs, model, manifest.source["run_id"])
+    except RegistryError as error:
+        return [f"the alias champion stays where it is: {error}"]
+    return []
 
 
 def _print_json(content: Any) -> None:

@@ -1,35 +1,48 @@
-"""One export from checkpoint to published version: convert, prove, publish."""
+"""One export from checkpoint to published version: convert, lower the precision, prove, publish."""
 
 import hashlib
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import onnx
 from torch import nn
+from tritonclient.grpc import model_config_pb2 as pb
 
-from export import detection_parity
-from export.config import LABELS_FILE, classifier_config, detector_config, to_text
+from export.candidates import NO_LABELS, Candidate, fastest, make_all, make_candidate, timed
+from export.choices import Asked, choose_serving
+from export.config import LABELS_FILE, Serving, classifier_config, detector_config, to_text, warm_up_path
 from export.conversion import IR_VERSION, OPSET, convert
-from export.detection_parity import onnxruntime_detector, pytorch_detector, require_same_signs
-from export.errors import ExportError
-from export.parity import (
-    MAX_BATCH,
-    Images,
-    Parity,
-    onnxruntime_predictor,
-    predict_in_batches,
-    probe_images,
-    pytorch_predictor,
-    require_parity,
-)
+from export.drawings import draw_samples
+from export.errors import AccuracyError, ExportError, ParityError
+from export.parity import Images, probe_images
+from export.precision import AUTO, FP32, INT8, MAX_LOSS, PRECISIONS, TOLERANCES, Wanted
+from export.proof import begin_proof
+from export.quantization import TARGETS
 from export.repository import Manifest, publish
+from export.repository.signing import Signer
+from export.samples import Labels
 from training.checkpoint import CheckpointInfo, load_checkpoint
 from training.models import detector
+from training.progress import ProgressCallback, silent
 
 DATATYPES = {onnx.TensorProto.UINT8: "UINT8", onnx.TensorProto.FLOAT: "FP32", onnx.TensorProto.INT32: "INT32"}
+TRIED_CROPS, TRIED_SCENES = 64, 4  # real images among those that half precision must not overflow on
 
 
-def export_checkpoint(checkpoint: Path, repository: Path, samples: Images) -> Manifest:
+def export_checkpoint(
+    checkpoint: Path,
+    repository: Path,
+    samples: Images,
+    wanted: Wanted | None = None,
+    labels: Labels | None = None,
+    signer: Signer | None = None,
+    progress: ProgressCallback = silent,
+    chosen_among: Callable[[Sequence[Candidate]], None] = lambda candidates: None,
+    *,
+    asked: Asked | None = None,
+) -> Manifest:
     """Exports a network, proves that it answers as in PyTorch, and publishes it as a new version.
 
     Args:
@@ -37,61 +50,141 @@ def export_checkpoint(checkpoint: Path, repository: Path, samples: Images) -> Ma
         repository: folder of the Triton models.
         samples: uint8 [n, height, width, 3], real images of the network's input size to prove parity on besides
             random and extreme ones; n may be 0.
+        wanted: in which precision; fp32 where it is not said.
+        labels: of the samples; int8 needs them.
+        signer: signs the version.
+        progress: shows how much is done.
+        chosen_among: told of all candidates where the fastest precision is wanted.
+        asked: how Triton is to serve it; as the version that is served now where it is None.
 
     Raises:
         ExportError: the model cannot be exported, differs from PyTorch, or cannot be published. Nothing is.
         training.errors.CheckpointError: the checkpoint cannot be read.
     """
+    wanted = wanted or Wanted()
+    check_wanted(wanted, labels is not None)
     model, info = load_checkpoint(checkpoint)
     if samples.shape[1:] != (*info.input_size, 3):
         raise ExportError(f"samples are {samples.shape[1:]}, the model takes {info.input_size} pixels")
     with tempfile.TemporaryDirectory(prefix="signs-export-") as scratch:
         path = Path(scratch) / "model.onnx"
-        convert(model, info, path)
-        parity = _prove(info, model, path, samples)
-        graph = onnx.load(path).graph
-        content = path.read_bytes()
+        slimming = convert(model, info, path)
+        try:
+            candidate = _prove(model, info, path, samples, wanted, labels, progress, chosen_among)
+        except (ParityError, AccuracyError) as error:
+            raise type(error)(f"{error}: nothing was published") from error
+        graph = onnx.load(candidate.path).graph
+        content = candidate.path.read_bytes()
+    proven = candidate.proven
+    assert proven is not None
+    chosen = choose_serving(repository, info.model, asked)
+    config = network_config(info, chosen.serving)
+    warm_up = draw_samples(info.model, info.input_size[0], info.input_size[1], 1).tobytes()
     return publish(
         repository,
         info.model,
-        files={"model.onnx": content},
-        shared=_shared_files(info),
+        files={"model.onnx": content, warm_up_path(config): warm_up},
+        shared=_shared_files(info, config),
         facts={
             "source": {
                 "run_id": info.run_id,
                 "git_commit": info.git_commit,
                 "architecture": info.architecture,
                 "checkpoint": str(checkpoint),
-                "weights_sha256": hashlib.sha256((checkpoint / "weights.safetensors").read_bytes()).hexdigest(),
+                "weights_sha256": hash_weights(checkpoint),
             },
             "data": info.data,
             "opset": OPSET,
             "ir_version": IR_VERSION,
-            "precision": "fp32",
+            "precision": candidate.precision,
+            "graph": slimming.as_dict() | {"nodes": candidate.nodes},
+            "calibration": _calibration(candidate.precision, wanted, labels),
             "inputs": [_describe(value) for value in graph.input],
             "outputs": [_describe(value) for value in graph.output],
-            "parity": parity.as_dict() | {"real_samples": len(samples)},
+            "parity": proven.parity.as_dict()
+            | {"real_samples": proven.real, "tolerance": TOLERANCES[candidate.precision].difference},
+            "accuracy": proven.accuracy.as_dict() if proven.accuracy else {},
             "metrics": info.metrics,
+            "tuning": chosen.tuning,
         },
+        signer=signer,
     )
 
 
-def _prove(info: CheckpointInfo, model: nn.Module, path: Path, samples: Images) -> Parity:
-    if info.model == detector.MODEL_NAME:
-        return require_same_signs(pytorch_detector(model), onnxruntime_detector(path), samples)
-    images = probe_images(samples)
-    answers = predict_in_batches(onnxruntime_predictor(path), images)
-    return require_parity(pytorch_predictor(model)(images), answers, real=len(samples))
+def check_wanted(wanted: Wanted, labelled: bool) -> None:
+    """Refuses what cannot be, before any work is done.
+
+    Args:
+        wanted: the precision.
+        labelled: whether there are labelled images.
+
+    Raises:
+        ExportError: there is no such precision or target, the largest loss is no share, data are missing, or it asks
+            for what would not be looked at.
+    """
+    if wanted.precision not in (*PRECISIONS, AUTO):
+        raise ExportError(f"{wanted.precision!r} is no precision: choose {', '.join(PRECISIONS)} or {AUTO}")
+    if wanted.int8_for not in TARGETS:
+        raise ExportError(f"int8 cannot be for {wanted.int8_for!r}: choose {' or '.join(TARGETS)}")
+    if wanted.max_loss is not None and not 0 <= wanted.max_loss <= 1:
+        raise ExportError(f"the largest loss of accuracy is {wanted.max_loss:g}: give a share, such as 0.002")
+    if wanted.int8_for != Wanted.int8_for and wanted.precision not in (INT8, AUTO):
+        raise ExportError(f"{wanted.precision} is for everyone: leave --int8-for away, or choose int8")
+    if wanted.precision == INT8 and not labelled:
+        raise ExportError(NO_LABELS)
+    if wanted.max_loss is not None and (wanted.precision == FP32 or not labelled):
+        raise ExportError("a loss of accuracy is measured in fp16, int8 and auto, on labelled test images of --data")
 
 
-def _shared_files(info: CheckpointInfo) -> dict[str, str]:
-    """Returns what all versions of a model share."""
+def hash_weights(checkpoint: Path) -> str:
+    """Returns the sha256 of a checkpoint's weights."""
+    return hashlib.sha256((checkpoint / "weights.safetensors").read_bytes()).hexdigest()
+
+
+def _prove(
+    model: nn.Module,
+    info: CheckpointInfo,
+    path: Path,
+    samples: Images,
+    wanted: Wanted,
+    labels: Labels | None,
+    progress: ProgressCallback,
+    chosen_among: Callable[[Sequence[Candidate]], None],
+) -> Candidate:
+    """Returns the network in the precision that is wanted, proven."""
+    max_loss = MAX_LOSS[info.model] if wanted.max_loss is None else wanted.max_loss
+    proof = begin_proof(model, info.model, samples, labels, max_loss, progress)
+    tried = probe_images(samples[: TRIED_SCENES if info.model == detector.MODEL_NAME else TRIED_CROPS], noises=4)
+
+    def make(precision: str) -> Candidate:
+        return make_candidate(path, precision, proof, tried, labels, wanted.int8_for)
+
+    if wanted.precision != AUTO:
+        return make(wanted.precision)
+    candidates = timed(make_all(make, path), tried, progress)
+    chosen_among(candidates)
+    return fastest(candidates)
+
+
+def _calibration(precision: str, wanted: Wanted, labels: Labels | None) -> dict[str, Any]:
+    """Returns what the ranges of int8 were taken from, and who they are for."""
+    if precision != INT8 or labels is None:
+        return {}
+    return {"data": labels.data, "split": "train", "samples": len(labels.calibration), "for": wanted.int8_for}
+
+
+def _shared_files(info: CheckpointInfo, config: pb.ModelConfig) -> dict[str, str]:
+    """Returns what lies beside the versions of a model."""
+    labels = {} if info.model == detector.MODEL_NAME else {LABELS_FILE: "\n".join(info.class_names) + "\n"}
+    return {"config.pbtxt": to_text(config), **labels}
+
+
+def network_config(info: CheckpointInfo, serving: Serving) -> pb.ModelConfig:
+    """Describes the network of a checkpoint to Triton."""
     height, width = info.input_size
     if info.model == detector.MODEL_NAME:
-        config = detector_config(info.model, (height, width), detector.FOUND, detection_parity.MAX_BATCH)
-        return {"config.pbtxt": to_text(config)}
-    config = classifier_config(info.model, height, len(info.class_names), MAX_BATCH)
-    return {"config.pbtxt": to_text(config), LABELS_FILE: "\n".join(info.class_names) + "\n"}
+        return detector_config(info.model, (height, width), detector.FOUND, serving)
+    return classifier_config(info.model, height, len(info.class_names), serving)
 
 
 def _describe(value: onnx.ValueInfoProto) -> dict[str, object]:

@@ -19,6 +19,9 @@ def serve(
         typer.Option(help="PEM file: serve only what its private half has signed.", show_default=False),
     ] = None,
     no_verify: Annotated[bool, typer.Option("--no-verify", help="Start without looking at the checksums.")] = False,
+    cache: Annotated[
+        int, typer.Option(min=0, metavar="MB", help="Memory for answers, for models with a response cache; 0: none.")
+    ] = 0,
     log: Annotated[
         Path | None,
         typer.Option(help="File that takes the server's own log; runs/tritonserver-PORT.log without it."),
@@ -50,7 +53,8 @@ def serve(
     log = log or Path(f"runs/tritonserver-{http_port}.log")
     installation = find_or_install(home, lambda what: console.print(f"[dim]{what} ...[/dim]"))
     ports = Ports(http_port, grpc_port, metrics_port)
-    with running_server(installation, repository, log, ports, host) as server:
+    extra = (f"--cache-config=local,size={cache * 1_000_000}",) if cache else ()
+    with running_server(installation, repository, log, ports, host, extra) as server:
         console.print(f"[bold]{installation.description}[/bold] serves {repository}", soft_wrap=True)
         for model, version in served_versions(server):
             console.print(f"  {model}, version {version}", highlight=False)

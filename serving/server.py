@@ -19,6 +19,8 @@ from serving.install import Installation
 from serving.lifetime import die_with_parent
 
 READY_TIMEOUT_S = 120.0
+# Starts also where a model cannot be loaded, and is then ready with the others.
+KEEP_GOING = ("--exit-on-error=false", "--strict-readiness=false")
 STOP_TIMEOUT_S = 35.0  # tritonserver gives requests in flight 30 s
 
 
@@ -141,10 +143,25 @@ def running_server(
 
 def served_versions(server: RunningServer) -> list[tuple[str, str]]:
     """Returns name and version of each model that a server has ready, as it says itself."""
+    return [(entry["name"], entry["version"]) for entry in _index(server, b'{"ready": true}')]
+
+
+def unavailable_models(server: RunningServer) -> dict[str, str]:
+    """Returns the reason for each model that a server could not load, by name.
+
+    A server that is to start all the same needs KEEP_GOING among its arguments.
+    """
+    index = _index(server, b"{}")
+    ready = {entry["name"] for entry in index if entry.get("state") == "READY"}
+    return {entry["name"]: entry.get("reason", "") for entry in index if entry["name"] not in ready}
+
+
+def _index(server: RunningServer, question: bytes) -> list[dict[str, str]]:
     url = f"http://{server.http_url}/v2/repository/index"
-    request = urllib.request.Request(url, data=b'{"ready": true}', method="POST")
+    request = urllib.request.Request(url, data=question, method="POST")
     with urllib.request.urlopen(request, timeout=10) as response:
-        return [(entry["name"], entry["version"]) for entry in json.load(response)]
+        index: list[dict[str, str]] = json.load(response)
+        return index
 
 
 def stop(process: "subprocess.Popen[bytes]") -> None:

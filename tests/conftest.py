@@ -8,12 +8,13 @@ import numpy.typing as npt
 import pytest
 import torch
 
+from export.parity import pytorch_predictor
 from export.repository import Manifest
 from export.run import export_checkpoint
 from serving.errors import ServingError
 from serving.install import Installation, find_interpreter, find_or_install
 from serving.server import RunningServer, running_server
-from training.checkpoint import CheckpointInfo, save_checkpoint
+from training.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
 from training.data.categories import CATEGORY_NAMES
 from training.data.classes import CLASS_NAMES
 from training.models.classifier import SignClassifier
@@ -53,6 +54,14 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     info = CheckpointInfo("sign_classifier", "small_resnet", {}, list(CLASS_NAMES), [48, 48], data)
     save_checkpoint(folder, model, info)
     return folder
+
+
+@pytest.fixture(scope="session")
+def sure_crops(checkpoint: Path, random_crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """The 60 crops that the classifier tells apart best: of the others a lower precision tosses the class."""
+    best = np.sort(pytorch_predictor(load_checkpoint(checkpoint)[0])(random_crops), axis=1)
+    chosen: npt.NDArray[np.uint8] = random_crops[np.sort(np.argsort(best[:, -2] - best[:, -1])[:60])]
+    return chosen
 
 
 @pytest.fixture(scope="session")

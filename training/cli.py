@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from training.runs import FinishedRun, Listener
+    from training.stage_metrics import StageResult
 
 app = typer.Typer(no_args_is_help=True, help="Train a model; every run is recorded in MLflow.")
 
@@ -86,6 +87,7 @@ def classifier(
     from training.classifier.runs import train_classifier
     from training.data.gather import open_sources
     from training.device import joined_world
+    from training.models.classifier import MODEL_NAME
     from training.recipe import Recipe, TrainingConfig
 
     config = TrainingConfig(
@@ -100,10 +102,15 @@ def classifier(
     )
     recipe = Recipe(config, architecture, folds, holdout, refit, keep_leaked)
     name = name or f"classifier-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    with joined_world(device) as world, _listening(name, world.is_main) as listener:
+    with (
+        joined_world(device) as world,
+        _listening(name, world.is_main) as listener,
+        _recorded(MODEL_NAME, listener, world.is_main) as result,
+    ):
         specs = [_absolute(spec) for spec in data]
         run = train_classifier(open_sources(specs), recipe, name, runs, listener, specs, world)
         if world.is_main:
+            _fill_in(result, run)
             _report(run, specs, as_json)
 
 
@@ -139,7 +146,7 @@ def detector(
     from training.data.gather import open_sources
     from training.detector.runs import train_detector
     from training.device import joined_world
-    from training.models.detector import ARCHITECTURES
+    from training.models.detector import ARCHITECTURES, MODEL_NAME
     from training.recipe import Recipe, TrainingConfig
 
     config = TrainingConfig(
@@ -154,10 +161,15 @@ def detector(
     )
     recipe = Recipe(config, ARCHITECTURES[0], folds, holdout, refit)
     name = name or f"detector-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    with joined_world(device) as world, _listening(name, world.is_main) as listener:
+    with (
+        joined_world(device) as world,
+        _listening(name, world.is_main) as listener,
+        _recorded(MODEL_NAME, listener, world.is_main) as result,
+    ):
         specs = [_absolute(data)]
         run = train_detector(open_sources(specs), recipe, name, runs, listener, specs, world)
         if world.is_main:
+            _fill_in(result, run)
             _report(run, specs, as_json)
 
 
@@ -180,9 +192,14 @@ def resume(
 
     found = load_interrupted(runs / name)
     go_on = resume_detector if found.model == MODEL_NAME else resume_classifier
-    with joined_world(found.recipe.config.device) as world, _listening(name, world.is_main) as listener:
+    with (
+        joined_world(found.recipe.config.device) as world,
+        _listening(name, world.is_main) as listener,
+        _recorded(found.model, listener, world.is_main) as result,
+    ):
         run = go_on(name, runs, listener, world)
         if world.is_main:
+            _fill_in(result, run)
             _report(run, found.specs, as_json)
 
 
@@ -246,6 +263,16 @@ def _listening(name: str, is_main: bool) -> Iterator[Listener]:
     except KeyboardInterrupt:
         typer.echo(f"signs: to go on with this run: signs train resume {name}", err=True)
         raise
+
+
+def _recorded(model: str, listener: Listener, is_main: bool) -> AbstractContextManager[StageResult]:
+    from training.stage_metrics import StageResult, recorded_stage
+
+    return recorded_stage("train", model, listener.tell) if is_main else nullcontext(StageResult())
+
+
+def _fill_in(result: StageResult, run: FinishedRun) -> None:
+    result.examples, result.figures = run.examples, run.metrics
 
 
 def _report(run: FinishedRun, specs: Sequence[str], as_json: bool) -> None:

@@ -43,6 +43,7 @@ class FinishedRun:
         registered_version: in MLflow's model registry; empty likewise.
         model: the trained network, on the CPU, in evaluation mode.
         metrics: all scalar figures by name, as recorded in MLflow and in the checkpoint.
+        examples: how many crops or scenes it learned from.
     """
 
     folder: Path
@@ -50,6 +51,7 @@ class FinishedRun:
     registered_version: str
     model: nn.Module
     metrics: dict[str, float]
+    examples: int
 
     @property
     def checkpoint(self) -> Path:

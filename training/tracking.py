@@ -8,6 +8,7 @@ A tracking server that fails costs the record, never the training.
 import fcntl
 import logging
 import os
+import re
 import subprocess
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -76,8 +77,8 @@ class Tracker:
         except Exception as error:  # MLflow lets the errors of its database and network libraries through
             self._is_recording = False
             self._warn(
-                f"MLflow at {mlflow.get_tracking_uri()} has failed ({_first_line(error)}): training goes on, its "
-                "files stay in the run's folder, but nothing more is recorded and no version is registered"
+                f"MLflow at {without_password(mlflow.get_tracking_uri())} has failed ({first_line(error)}): training "
+                "goes on, its files stay in the run's folder, but nothing more is recorded and no version is registered"
             )
 
 
@@ -109,7 +110,7 @@ def tracked_run(
             tracker = Tracker(warn, _open_run(name, runs, uri, run_id))
         except Exception as error:  # as in Tracker
             warn(
-                f"MLflow at {uri} cannot be used ({_first_line(error)}): training goes on unrecorded. "
+                f"MLflow at {without_password(uri)} cannot be used ({first_line(error)}): training goes on unrecorded. "
                 f"Check MLFLOW_TRACKING_URI and {runs}"
             )
             tracker = Tracker(warn)
@@ -157,8 +158,14 @@ def _register(model: str, run_id: str, metrics: Mapping[str, float]) -> str:
     return str(version.version)
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0][:300] if str(error) else type(error).__name__
+def first_line(error: Exception) -> str:
+    """Returns the first line of an error, which is what of MLflow's long ones tells a person something."""
+    return without_password(str(error).splitlines()[0])[:300] if str(error) else type(error).__name__
+
+
+def without_password(text: str) -> str:
+    """Returns a text without the name and password that an address in it may hold."""
+    return re.sub(r"//[^/@\s]*@", "//", text)
 
 
 def git_commit() -> str:

@@ -45,10 +45,10 @@ def measure(server: RunningServer, model: str, version: int, crops: npt.NDArray[
     probabilities: dict[Protocol, npt.NDArray[np.float32]] = {}
     latencies: dict[Protocol, npt.NDArray[np.float64]] = {}
     for protocol, url in addresses.items():
-        with SignClient(url, protocol, model, str(version)) as client:
+        with SignClient(url, protocol, f"{model}/{version}") as client:
             probabilities[protocol] = client.probabilities(crops)
             latencies[protocol] = _time_single(client, crops)
-    rate = _stream(server.grpc_url, model, str(version), crops)
+    rate = _stream(server.grpc_url, f"{model}/{version}", crops)
     return Measurement(probabilities, latencies, rate)
 
 
@@ -62,14 +62,14 @@ def _time_single(client: SignClient, crops: npt.NDArray[np.uint8]) -> npt.NDArra
     return times
 
 
-def _stream(url: str, model: str, version: str, crops: npt.NDArray[np.uint8]) -> float:
+def _stream(url: str, model: str, crops: npt.NDArray[np.uint8]) -> float:
     batch = crops[np.arange(BATCH) % len(crops)]
 
     def send(client: SignClient) -> None:
         for _ in range(BATCHES):
             client.probabilities(batch)
 
-    clients = [SignClient(url, "grpc", model, version) for _ in range(CLIENTS)]
+    clients = [SignClient(url, "grpc", model) for _ in range(CLIENTS)]
     try:
         with ThreadPoolExecutor(CLIENTS) as pool:
             start = time.perf_counter()

@@ -9,6 +9,8 @@ from export.repository.promotion import require_version
 from export.repository.publishing import load_manifest
 from export.repository.store import Store, open_store
 
+FIGURES = ("graph.", "parity.", "accuracy.", "metrics.")
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -41,7 +43,7 @@ def compare_versions(repository: str | Path | Store, model: str, first: int, sec
     rows = []
     for name in dict.fromkeys((*left, *right)):
         a, b = left.get(name), right.get(name)
-        figure = name == "size" or name.startswith(("metrics.", "parity."))
+        figure = name == "size" or name.startswith(FIGURES)
         delta = b - a if figure and _is_number(a) and _is_number(b) else None
         if a != b or delta is not None:
             rows.append(Difference(name, a, b, delta))
@@ -58,7 +60,18 @@ def _facts(manifest: Manifest) -> dict[str, Any]:
         "inputs": manifest.inputs,
         "outputs": manifest.outputs,
     }
-    groups = ("source", "data", "origin", "parity", "metrics")
+    groups = (
+        "source",
+        "data",
+        "calibration",
+        "origin",
+        "graph",
+        "parity",
+        "accuracy",
+        "metrics",
+        "tuning",
+        "built_for",
+    )
     facts |= {f"{group}.{name}": value for group in groups for name, value in getattr(manifest, group).items()}
     facts |= {f"files.{name}": entry["sha256"] for name, entry in manifest.files.items()}
     return facts

@@ -62,6 +62,7 @@ class LocalStore:
         target = self.root / path
         if target.exists() and target.read_bytes() == content:
             return  # a server that polls would reload the model for a new time stamp
+        target.parent.mkdir(exist_ok=True)
         with _new_file(target, content) as staged:
             staged.replace(target)
         sync_folder(target.parent)
@@ -155,7 +156,7 @@ class LocalStore:
         """Removes staging folders and files that nobody has touched for a time."""
         swept = []
         beside = staging_parent(self.root)
-        leftovers = [*(self.root / model).glob(f"{STAGING}*")]
+        leftovers = [*(self.root / model).glob(f"{STAGING}*"), *(self.root / model).glob(f"*/{STAGING}*")]
         leftovers += beside.glob(f"{staging_prefix(self.root)}*") if beside else []
         for path in sorted(leftovers):
             if time.time() - path.lstat().st_mtime >= older_than_s:

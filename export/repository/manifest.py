@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from export.errors import RepositoryError
 
 MANIFEST = "manifest.json"
+MODEL_FILE = "model.onnx"
 SIGNATURE = "model.sig"  # the name that OpenSSF model signing gives it
 
 
@@ -29,13 +30,24 @@ class Manifest:
         opset: of the ONNX graph; 0 for a model that is none.
         ir_version: of the ONNX file; 0 for a model that is none.
         precision: of the weights.
+        graph: operators and bytes of the ONNX graph, as it was traced, slimmed and published.
+        calibration: images that the ranges of int8 were taken from: `data`, `split`, `samples`; and who they are `for`.
         inputs: name, datatype and shape of each; -1 is any.
         outputs: likewise.
         parity: how far the exported model is from the trained one.
+        accuracy: how well it does beside the trained one: `measure`, `fp32`, `exported` and `loss`, on which `data`,
+            `split` and how many `samples`.
         metrics: evaluation figures by name.
         created: time of publishing, ISO 8601, UTC.
         origin: where a copy was taken from: `repository`, `version` and `manifest_sha256` (empty where there was
             none), and the `origin` that version had itself; {} for a version that was exported into this repository.
+        tuning: how `signs export tune` found this version is best served: `instances`, `threads`, `queue_delay_us`,
+            `max_batch`, `target`, and what it measured where; with `from_version` where an earlier version was
+            measured. {} for the defaults.
+        built_for: GPU, compute capability, driver and TensorRT that an engine was built with and runs on; {} for a
+            version that runs anywhere.
+        gate: the last verdict of the promotion gate, what `export.gate.verdict.Verdict.as_dict` gives; {} before any.
+            It is all that may be added to a manifest later.
     """
 
     model: str
@@ -46,12 +58,23 @@ class Manifest:
     opset: int = 0
     ir_version: int = 0
     precision: str = ""
+    graph: dict[str, int] = field(default_factory=dict)
+    calibration: dict[str, Any] = field(default_factory=dict)
     inputs: list[dict[str, Any]] = field(default_factory=list)
     outputs: list[dict[str, Any]] = field(default_factory=list)
     parity: dict[str, float] = field(default_factory=dict)
+    accuracy: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     origin: dict[str, Any] = field(default_factory=dict)
+    tuning: dict[str, Any] = field(default_factory=dict)
+    built_for: dict[str, str] = field(default_factory=dict)
+    gate: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def model_sha256(self) -> str:
+        """Digest of the model file, which is the same in every copy; empty for a model without one."""
+        return str(self.files.get(MODEL_FILE, {}).get("sha256", ""))
 
     @property
     def size(self) -> int:
@@ -84,11 +107,22 @@ def parse_manifest(content: bytes, where: str) -> Manifest:
                 raise ValueError(f"what it says of {name!r} is no sha256 and size")
         if type(manifest.model) is not str or type(manifest.version) is not int:
             raise ValueError("model is no text or version no number")
+        if type(manifest.gate) is not dict:
+            raise ValueError("gate is no verdict")
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise RepositoryError(
             f"{where} cannot be read ({error}): publish the version again, or remove its folder"
         ) from error
     return manifest
+
+
+def is_same_version(first: bytes, second: bytes) -> bool:
+    """Says whether two manifests are of one version, of which the gate may have judged one since."""
+    try:
+        both = [replace(parse_manifest(content, MANIFEST), gate={}) for content in (first, second)]
+    except RepositoryError:
+        return False
+    return both[0] == both[1]
 
 
 def check_model_name(name: str) -> str:

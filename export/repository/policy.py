@@ -1,14 +1,19 @@
-"""Which versions Triton serves: the version policy of config.pbtxt, through Triton's own protobuf messages."""
+"""What a config.pbtxt says to the repository: which versions Triton serves, and which files it reads beside them.
+
+Through Triton's own protobuf messages.
+"""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from export.errors import RepositoryError
+from export.repository.manifest import stays_inside
 
 if TYPE_CHECKING:
     from tritonclient.grpc import model_config_pb2 as pb
 
 CONFIG = "config.pbtxt"
+WARM_UP = "warmup"  # the folder beside the versions in which Triton looks for the data of its warm-up
 
 
 def read_config(content: bytes, where: str) -> "pb.ModelConfig":
@@ -70,6 +75,16 @@ def served(config: "pb.ModelConfig", present: Sequence[int]) -> list[int]:
     return sorted(present)[-max(newest, 1) :]
 
 
-def label_files(config: "pb.ModelConfig") -> list[str]:
-    """Returns the names of the files with the names of classes, which lie beside config.pbtxt."""
-    return sorted({output.label_filename for output in config.output if output.label_filename})
+def companions(config: "pb.ModelConfig") -> list[str]:
+    """Returns the paths of the files that Triton reads beside config.pbtxt: names of classes, data of the warm-up.
+
+    Raises:
+        RepositoryError: one would lie outside the folder of the model.
+    """
+    labels = {output.label_filename for output in config.output} - {""}
+    inputs = (entry for warm_up in config.model_warmup for entry in warm_up.inputs.values())
+    samples = {entry.input_data_file for entry in inputs} - {""}
+    for name in (*labels, *samples):
+        if not stays_inside(name):
+            raise RepositoryError(f"{CONFIG} of {config.name} names the file {name!r}: give a name inside its folder")
+    return sorted(labels | {f"{WARM_UP}/{name}" for name in samples})

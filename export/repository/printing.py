@@ -32,6 +32,8 @@ def print_list(rows: Sequence[dict[str, Any]], repository: str) -> None:
     table.add_column("commit")
     for row in rows:
         state = [word for word in ("champion", "served", "signed") if row[word]]
+        if row["gate"]:
+            state.append("gate passed" if row["gate"].get("passed") is True else "gate refused")
         state += [] if row["manifest"] else ["damaged" if row["problem"] else "made by hand"]
         table.add_row(
             row["model"],
@@ -67,7 +69,7 @@ def print_facts(facts: dict[str, Any]) -> None:
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
-    for name, value in _flat(facts).items():
+    for name, value in _flat({**facts, "gate": _gate_lines(facts["gate"])}).items():
         if value not in ("", None):
             table.add_row(name, _text(value))
     console.print(table, highlight=False)
@@ -101,6 +103,16 @@ def print_differences(rows: Sequence[Difference], model: str, first: int, second
         delta = "" if row.delta is None else f"{row.delta:+.6g}" if row.delta else "0"
         table.add_row(row.name, _short(row.first), _short(row.second), delta)
     Console().print(table, highlight=False)
+
+
+def _gate_lines(gate: dict[str, Any]) -> dict[str, Any]:
+    """Returns of a verdict what a person wants to know: the sentence, what it was judged on, each rule in a line."""
+    if not gate:
+        return {}
+    lines = {name: gate.get(name) for name in ("verdict", "time", "data")}
+    for each in gate.get("rules", []):
+        lines[each.get("rule")] = f"{'passed' if each.get('passed') else 'refused'}: {each.get('text')}"
+    return lines
 
 
 def _short(value: Any) -> str:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from export.errors import RepositoryError
 from export.repository.manifest import (
@@ -22,7 +22,7 @@ from export.repository.manifest import (
     parse_manifest,
     verify_files,
 )
-from export.repository.policy import CONFIG, label_files, pinned, read_config, served, to_bytes, without_policy
+from export.repository.policy import CONFIG, companions, pinned, read_config, served, to_bytes, without_policy
 from export.repository.store import Store, open_store
 
 if TYPE_CHECKING:
@@ -86,7 +86,9 @@ def champion(store: Store, model: str) -> int | None:
     return next(reversed(champions(history(store, model))), None)
 
 
-def promote(repository: str | Path | Store, model: str, version: int, reason: str) -> Promotion | None:
+def promote(
+    repository: str | Path | Store, model: str, version: int, reason: str, gated: bool = False
+) -> Promotion | None:
     """Makes a version the champion and has config.pbtxt serve it and no other.
 
     Args:
@@ -94,18 +96,23 @@ def promote(repository: str | Path | Store, model: str, version: int, reason: st
         model: name of the model.
         version: its number.
         reason: goes into the history.
+        gated: only where it has passed the gate against the present champion.
 
     Returns:
         The new entry of the history; None where the version was the champion already.
 
     Raises:
-        RepositoryError: there is no such version, it is damaged, or the repository cannot be written.
+        RepositoryError: there is no such version, it is damaged or has not passed the gate, or the repository cannot
+            be written.
     """
     store = open_store(repository)
     with clear_errors(f"promote {model} {version} in {store.name}"):
         check_model_name(model)
         _require_whole(store, model, version)
         with store.locked():
+            lack = lack_of_gate(store, model, version) if gated else ""
+            if lack:
+                raise RepositoryError(f"{lack}: it is not promoted")
             entry = None
             if champion(store, model) != version:
                 entry = _record(store, model, version, "promote", reason)
@@ -140,6 +147,38 @@ def rollback(repository: str | Path | Store, model: str, reason: str) -> Promoti
             entry = _record(store, model, line[-2], "rollback", reason)
             follow(store, model)
             return entry
+
+
+def lack_of_gate(repository: str | Path | Store, model: str, version: int) -> str:
+    """Says what a version lacks of having passed the gate against the present champion; empty where nothing.
+
+    The champion itself lacks nothing. Versions are compared by their model files: numbers differ between repositories.
+
+    Raises:
+        RepositoryError: there is no such version, or a manifest or the history is damaged.
+    """
+    store = open_store(repository)
+    manifest, best = require_version(store, model, version), champion(store, model)
+    name, gate = f"{model} {version}", manifest.gate if manifest is not None else {}
+    again = f"`signs export gate {model} --challenger {version}`"
+    if version == best:
+        return ""
+    if manifest is None or not gate:
+        return f"{name} has not been through the gate ({again})"
+    if gate.get("passed") is not True:
+        return f"{name} has not passed the gate ({gate.get('verdict')})"
+    if _judged(gate, "challenger") != manifest.model_sha256:
+        return f"{name} has the verdict of another version ({again})"
+    if best is not None:
+        present = require_version(store, model, best)
+        if present is None or _judged(gate, "champion") != present.model_sha256:
+            return f"{name} has not been compared with version {best}, the present champion ({again})"
+    return ""
+
+
+def _judged(gate: dict[str, Any], side: str) -> object:
+    found = gate.get(side)
+    return found.get("sha256") if isinstance(found, dict) else None
 
 
 def require_version(store: Store, model: str, version: int) -> Manifest | None:
@@ -196,7 +235,7 @@ def own_config(store: Store, model: str, version: int) -> "pb.ModelConfig | None
 
 
 def follow(store: Store, model: str) -> None:
-    """Writes config.pbtxt and the labels of what is to be served, where they are not there yet."""
+    """Writes config.pbtxt and its companions of what is to be served, where they are not there yet."""
     while True:
         entries = history(store, model)
         config = wanted_config(store, model)
@@ -204,7 +243,7 @@ def follow(store: Store, model: str) -> None:
             return
         present = store.versions(model)
         current = next(reversed(champions(entries)), present[-1])
-        for name in label_files(config):
+        for name in companions(config):
             with suppress(FileNotFoundError):
                 store.replace(f"{model}/{name}", store.read(f"{model}/{current}/{name}"))
         try:

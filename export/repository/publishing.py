@@ -22,7 +22,8 @@ from export.repository.manifest import (
     verify_files,
     version_number,
 )
-from export.repository.policy import CONFIG, label_files, read_config
+from export.repository.onnx_file import check_onnx
+from export.repository.policy import CONFIG, companions, read_config
 from export.repository.promotion import champion, follow, hold, require_version
 from export.repository.signing import Signer
 from export.repository.store import Store, counting, open_store
@@ -114,8 +115,8 @@ def publish_copy(
         The manifest of the copy.
 
     Raises:
-        RepositoryError: the source is damaged, not signed so, or here already; or the repository cannot be written.
-            It is as it was.
+        RepositoryError: the source is damaged, not signed so, here already, or an ONNX file that the serving image
+            cannot load; or the repository cannot be written. It is as it was.
     """
     origin, model, version = _split(str(source))
     store = open_store(repository)
@@ -132,6 +133,7 @@ def publish_copy(
             if not again:
                 _refuse_repetition(store, original)
             _add_shared(origin, original, staged)
+            check_onnx(staged, f"{origin.name}/{model}/{version}")
             came_from = {"repository": origin.name, "version": version, "manifest_sha256": digest}
             if original.origin:
                 came_from["origin"] = original.origin
@@ -184,7 +186,7 @@ def _add(
     shared = {}
     if (staged / CONFIG).exists():
         config = read_config((staged / CONFIG).read_bytes(), f"{CONFIG} of {model}")
-        names = [CONFIG, *(name for name in label_files(config) if (staged / name).exists())]
+        names = [CONFIG, *(name for name in companions(config) if (staged / name).exists())]
         shared = {name: (staged / name).read_bytes() for name in names}
     with store.locked():
         version = store.claim(model, number)
@@ -211,13 +213,13 @@ def _fetch_unchecked(origin: Store, model: str, version: int, staged: Path, prog
 
 
 def _add_shared(origin: Store, original: Manifest, staged: Path) -> None:
-    """Adds configuration and labels to a version that has none of its own: an early or hand-made one."""
+    """Adds configuration and companions to a version that has none of its own: an early or hand-made one."""
     with suppress(FileNotFoundError):
         if CONFIG not in original.files:
             path = f"{original.model}/{CONFIG}"
             content = origin.read(path)
             write(staged / CONFIG, content)
-            for name in label_files(read_config(content, f"{origin.name}/{path}")):
+            for name in companions(read_config(content, f"{origin.name}/{path}")):
                 if name not in original.files:
                     write(staged / name, origin.read(f"{original.model}/{name}"))
 

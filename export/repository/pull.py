@@ -9,9 +9,10 @@ from pathlib import Path
 
 from export.errors import RepositoryError
 from export.repository.fetching import fetch_version
+from export.repository.hardware import misfit
 from export.repository.local import LocalStore, staging_parent, staging_prefix, sync_folder, write
-from export.repository.manifest import MANIFEST, check_model_name, clear_errors, parse_manifest
-from export.repository.policy import CONFIG, label_files, pinned, read_config, to_bytes, without_policy
+from export.repository.manifest import MANIFEST, check_model_name, clear_errors, is_same_version, parse_manifest
+from export.repository.policy import CONFIG, companions, pinned, read_config, to_bytes, without_policy
 from export.repository.promotion import champion, require_version
 from export.repository.store import Store, open_store
 from export.repository.verification import check_folder
@@ -67,6 +68,7 @@ def pull(
     wanted: Mapping[str, Sequence[int]],
     public_key: Path | None = None,
     progress: ProgressCallback = silent,
+    any_gpu: bool = False,
 ) -> list[Pulled]:
     """Brings versions into a folder and has its config.pbtxt serve exactly these.
 
@@ -82,15 +84,16 @@ def pull(
             the source where the mapping is empty.
         public_key: every version must be signed with it.
         progress: shows how much is done.
+        any_gpu: also an engine that this machine cannot run, for another one to serve.
 
     Raises:
         RepositoryError: a version is not there, damaged, not signed so, cannot share a configuration with another
-            asked for, or is another than the one in `destination`; or `destination` cannot be written. It is as it
-            was.
+            asked for, is another than the one in `destination`, or was built for another GPU; or `destination`
+            cannot be written. It is as it was.
     """
     store = open_store(source)
     with clear_errors(f"pull {store.name} to {destination}"), _staging(destination) as staged:
-        chosen = _choose(store, wanted)
+        chosen = _choose(store, wanted, any_gpu)
         pulled = []
         for model, numbers in chosen.items():
             if champion(LocalStore(destination), model) is not None:
@@ -112,7 +115,7 @@ def pull(
         return pulled
 
 
-def _choose(store: Store, wanted: Mapping[str, Sequence[int]]) -> dict[str, list[int]]:
+def _choose(store: Store, wanted: Mapping[str, Sequence[int]], any_gpu: bool) -> dict[str, list[int]]:
     chosen = {}
     for model, numbers in (wanted or {model: [] for model in store.models()}).items():
         present = store.versions(check_model_name(model))
@@ -121,7 +124,13 @@ def _choose(store: Store, wanted: Mapping[str, Sequence[int]]) -> dict[str, list
             raise RepositoryError(f"there is no model {model} in {store.name}")
         chosen[model] = sorted(set(numbers)) or [best or present[-1]]
         for version in chosen[model]:
-            require_version(store, model, version)
+            manifest = require_version(store, model, version)
+            reason = misfit(manifest.built_for) if manifest and manifest.built_for and not any_gpu else ""
+            if reason:
+                raise RepositoryError(
+                    f"{store.name}/{model}/{version} cannot run here: {reason}. Pull a version in ONNX; or give "
+                    "--any-gpu where another machine is to serve it"
+                )
     if not chosen:
         raise RepositoryError(f"there is no model in {store.name}: publish one first")
     return chosen
@@ -141,8 +150,10 @@ def _bring(
     if there.exists():
         require_version(store, model, version)
         with suppress(FileNotFoundError, NotADirectoryError):
-            if (there / MANIFEST).read_bytes() == store.read(f"{model}/{version}/{MANIFEST}"):
-                if not check_folder(there, model, version, public_key).problems:
+            here, wanted = (there / MANIFEST).read_bytes(), store.read(f"{model}/{version}/{MANIFEST}")
+            if is_same_version(here, wanted):
+                # A verdict of the gate comes along with the signature that covers it.
+                if here == wanted and not check_folder(there, model, version, public_key).problems:
                     return Pulled(model, version, fetched=False)
                 fetch_version(store, model, version, staged / model / str(version), public_key, progress)
                 return Pulled(model, version, fetched=True)
@@ -154,7 +165,7 @@ def _bring(
 
 
 def _configure(store: Store, folders: Mapping[int, Path], beside: Path, signed: bool) -> None:
-    """Writes config.pbtxt and labels beside the versions: their own, which were checked, pinned to exactly these.
+    """Writes config.pbtxt and its companions beside the versions: their own, checked, pinned to exactly these.
 
     Args:
         store: holds what versions of earlier releases, which have no configuration of their own, are served with.
@@ -186,7 +197,7 @@ def _configure(store: Store, folders: Mapping[int, Path], beside: Path, signed: 
                 "versions of a model: pull one of them"
             )
     write(beside / CONFIG, to_bytes(pinned(config, list(folders))))
-    for name in label_files(config):
+    for name in companions(config):
         labels = {content(number, name) for number in folders}
         if len(labels) > 1:
             raise RepositoryError(f"{name} differs between the versions of {model} asked for: pull one of them")
@@ -225,9 +236,9 @@ def _move(staged: Path, destination: Path, pulled: Sequence[Pulled]) -> None:
                         _rename(there, grave / model / str(each.version), undo)
                     _rename(staged / model / str(each.version), there, undo)
             # The configuration last: until then the server is told to serve what it served before.
-            for path in sorted((staged / model).iterdir(), key=lambda path: path.name == CONFIG):
-                if path.is_file():
-                    _replace(path, destination / model / path.name, undo)
+            beside = (path for path in (staged / model).rglob("*") if path.is_file())
+            for path in sorted(beside, key=lambda path: path.name == CONFIG):
+                _replace(path, destination / model / path.relative_to(staged / model), undo)
             sync_folder(destination / model)
         sync_folder(destination)
         undo.pop_all()
@@ -242,6 +253,9 @@ def _replace(old: Path, new: Path, undo: ExitStack) -> None:
     before = new.read_bytes() if new.exists() else None
     if before == old.read_bytes():
         return
+    if not new.parent.exists():
+        new.parent.mkdir()
+        undo.callback(new.parent.rmdir)
     old.replace(new)
     put_back: Callable[[], object] = new.unlink if before is None else lambda: write(new, before)
     undo.callback(put_back)

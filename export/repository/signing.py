@@ -56,6 +56,19 @@ class Signer:
             ) from error
 
 
+def load_signer(private_key: Path | None) -> Signer | None:
+    """Returns what signs with a key, None for none.
+
+    Raises:
+        RepositoryError: the key cannot be used.
+    """
+    if private_key is None:
+        return None
+    signer = Signer(private_key)
+    signer.check()
+    return signer
+
+
 def check_signature(folder: Path, public_key: Path) -> None:
     """Checks that a version was signed with the private half of a key, and that every file is as it was then.
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from export.errors import RepositoryError
+from export.repository.hardware import has_gpu, misfit
 from export.repository.manifest import (
     MANIFEST,
     SIGNATURE,
@@ -14,7 +15,7 @@ from export.repository.manifest import (
     files_in,
     parse_manifest,
 )
-from export.repository.policy import CONFIG, label_files, read_config, served, without_policy
+from export.repository.policy import CONFIG, companions, read_config, served, without_policy
 from export.repository.promotion import champion, require_version, wanted_config
 from export.repository.signing import check_signature
 from export.repository.store import Store, open_store
@@ -32,6 +33,7 @@ class Check:
         notices: worth knowing, no fault.
         extra: files of the version that were not published.
         signature: `none`; `unchecked` where no key was given; `valid` or `invalid` where one was.
+        misfit: why this machine cannot run it, as an engine that was built for another GPU; empty where it can.
     """
 
     model: str
@@ -40,6 +42,7 @@ class Check:
     notices: list[str] = field(default_factory=list)
     extra: list[str] = field(default_factory=list)
     signature: str = "none"
+    misfit: str = ""
 
 
 def check_folder(folder: Path, model: str, version: int, public_key: Path | None = None) -> Check:
@@ -61,6 +64,8 @@ def check_folder(folder: Path, model: str, version: int, public_key: Path | None
         check.problems.append(f"{folder} says it is {manifest.model} {manifest.version}, not {model} {version}")
     check.problems.extend(damage(folder, manifest))
     check.extra.extend(name for name in files_in(folder) if name not in manifest.files)
+    if manifest.built_for and not check.problems:
+        check = replace(check, misfit=misfit(manifest.built_for))
     if public_key is None:
         return check
     try:
@@ -111,6 +116,9 @@ def verify(
             problems = [text.replace(str(folder), where) for text in found.problems]
             problems += [f"{where}/{name} was not published" for name in found.extra]
             notices = [text.replace(str(folder), where) for text in found.notices]
+            if found.misfit:
+                # A repository is also looked after from machines that serve nothing, which have no GPU.
+                (problems if has_gpu() else notices).append(f"{where} cannot run here: {found.misfit}")
             checks.append(replace(found, problems=problems, notices=notices))
             progress("verifying versions", done, len(todo))
         if version is None:
@@ -137,11 +145,24 @@ def _check_model(store: Store, model: str) -> Check:
             )
         if best is None and wanted is not None and without_policy(config) != without_policy(wanted):
             check.notices.append(f"{where} is not that of version {present[-1]}, the newest")
+        check.problems.extend(
+            f"{store.name}/{model}/{name}, which {CONFIG} names, is not there: Triton would not load {model}"
+            for name in companions(config)
+            if not _is_there(store, f"{model}/{name}")
+        )
     except FileNotFoundError:
         check.notices.append(f"{where} is not there: Triton makes up a configuration where it can")
     except RepositoryError as error:
         check.problems.append(str(error))
     return check
+
+
+def _is_there(store: Store, path: str) -> bool:
+    try:
+        store.read(path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def check_served(repository: Path, public_key: Path | None = None) -> list[str]:
@@ -155,7 +176,8 @@ def check_served(repository: Path, public_key: Path | None = None) -> list[str]:
         Notices, as of versions that were made by hand.
 
     Raises:
-        RepositoryError: a file is missing or altered, or a signature does not hold; the message names it.
+        RepositoryError: a file is missing or altered, a signature does not hold, or an engine was built for another
+            machine; the message names it.
     """
     notices: list[str] = []
     store = open_store(repository)
@@ -172,6 +194,11 @@ def check_served(repository: Path, public_key: Path | None = None) -> list[str]:
                 raise RepositoryError(
                     f"{check.problems[0]}: it is not served. Publish or pull the version again, or promote another"
                 )
+            if check.misfit:
+                raise RepositoryError(
+                    f"{folder / str(version)} cannot run here: {check.misfit}. Promote a version in ONNX, or build the "
+                    f"engine on this machine with `signs export engine {folder.name} VERSION`"
+                )
             notices += check.notices
             notices += [f"{folder / str(version) / name} was not published" for name in check.extra]
     return notices
@@ -186,6 +213,6 @@ def _unsigned_beside(folder: Path, version: int) -> Iterator[str]:
     own = read_config(signed.read_bytes(), str(signed))
     if not beside.exists() or without_policy(read_config(beside.read_bytes(), str(beside))) != without_policy(own):
         yield f"{beside} is not the one that was signed"
-    for name in label_files(own):
+    for name in companions(own):
         if not (folder / name).exists() or (folder / name).read_bytes() != (signed.parent / name).read_bytes():
             yield f"{folder / name} is not the one that was signed"

@@ -46,6 +46,11 @@ def read_scene(data: bytes, height: int, width: int) -> Scene:
         raise
     except Exception as error:  # a decoder meets bytes that its authors did not think of
         raise ImageError(f"it is damaged ({type(error).__name__}: {error})", "damaged") from error
+    return see_scene(photograph, height, width)
+
+
+def see_scene(photograph: Image.Image, height: int, width: int) -> Scene:
+    """Fits a decoded photograph, RGB, into a detector's input of `height` and `width` pixels and measures it."""
     fitted = fit_scene(photograph, height, width)
     across, down = fitted.content
     # Luma as ITU-R BT.601 defines it, and Pillow's "L": 0.299 R + 0.587 G + 0.114 B.

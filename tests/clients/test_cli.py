@@ -32,11 +32,19 @@ def signs(*arguments: str, cwd: Path | None = None) -> "subprocess.CompletedProc
         ["evaluate"],
         ["export"],
         ["export", "onnx"],
+        ["export", "gate"],
+        ["export", "config"],
+        ["export", "engine"],
+        ["export", "tune"],
         ["repository"],
         ["repository", "pull"],
         ["export", "recognizer"],
+        ["monitor"],
+        ["monitor", "drift"],
         ["serve"],
         ["predict"],
+        ["monitor"],
+        ["monitor", "repository"],
     ],
 )
 def test_help_teaches(command: list[str]) -> None:
@@ -51,6 +59,10 @@ def test_a_usage_mistake_exits_2() -> None:
     assert signs("predict", "x.png", "--protocol", "ftp").returncode == 2
     assert signs("predict", "x.png", "--threshold", "2").returncode == 2
     assert signs("predict", "x.png", "--crops", "--annotate", "x").returncode == 2
+    assert signs("predict", "x.mp4", "--crops").returncode == 2
+    assert signs("predict", "x.png", "--camera", "0").returncode == 2
+    assert signs("predict", "x.png", "--json", "--csv").returncode == 2
+    assert signs("predict", "x.png", "--concurrency", "0").returncode == 2
 
 
 def one_line(result: "subprocess.CompletedProcess[str]") -> str:
@@ -66,7 +78,14 @@ def test_predict_names_a_crop_that_is_missing_or_no_picture(tmp_path: Path) -> N
     assert "No such file" in one_line(signs("predict", "--crops", str(tmp_path / "nothing.png")))
     assert "not an image" in one_line(signs("predict", "--crops", str(tmp_path / "text.jpg")))
     assert "not an image" in one_line(signs("predict", "--crops", str(tmp_path / "empty.png")))
-    assert "directory" in one_line(signs("predict", "--crops", str(tmp_path)))
+
+
+def test_predict_names_a_folder_without_pictures_and_a_camera_that_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("x")
+    assert "the folder holds no picture" in one_line(signs("predict", str(tmp_path)))
+    assert "the folder holds no picture" in one_line(signs("predict", "--crops", str(tmp_path)))
+    assert "No such file" in one_line(signs("predict", str(tmp_path / "*.jpg")))
+    assert "no such camera" in one_line(signs("predict", "--camera", "99"))
 
 
 def test_predict_without_a_server_says_how_to_start_one(tmp_path: Path) -> None:

@@ -4,13 +4,13 @@ import io
 import re
 import urllib.request
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from PIL import Image
 
-from clients import RecognizerClient
-from clients.connection import Protocol
+from clients import SignClient
+from clients.connection import Options, Protocol
 from serving.server import RunningServer
 from tests.red_detector import CELL
 
@@ -43,8 +43,16 @@ def encode(image: Image.Image, form: str = "PNG", **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-def connect(server: RunningServer, protocol: Protocol = "grpc", version: str = "") -> RecognizerClient:
-    return RecognizerClient(server.grpc_url if protocol == "grpc" else server.http_url, protocol, version=version)
+def address(server: RunningServer, protocol: Protocol) -> str:
+    return server.grpc_url if protocol == "grpc" else server.http_url
+
+
+def connect(
+    server: RunningServer, protocol: Protocol = "grpc", version: str = "", **options: Unpack[Options]
+) -> SignClient:
+    """Returns a client that asks once, so that what the server counts is what the test asked."""
+    options = {"retries": 0, **options}
+    return SignClient(address(server, protocol), protocol, recognizer=f"sign_recognizer/{version}", **options)
 
 
 def scrape(server: RunningServer) -> dict[str, float]:

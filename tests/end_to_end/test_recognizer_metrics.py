@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clients import RecognizerClient
+from clients import SignClient
 from clients.errors import RefusedError
 from serving.recognizer.scene import measure_sharpness
 from serving.server import RunningServer
@@ -19,7 +19,7 @@ CELLS = [(2, 2), (9, 5)]
 LABEL = '{version="1"}'
 
 
-def grown(client: RecognizerClient, server: RunningServer, data: bytes) -> dict[str, float]:
+def grown(client: SignClient, server: RunningServer, data: bytes) -> dict[str, float]:
     """Asks about an image and returns by how much which of our series grew."""
     before = scrape(server)
     with contextlib.suppress(RefusedError):

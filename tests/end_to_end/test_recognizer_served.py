@@ -12,7 +12,8 @@ from tritonclient.grpc import service_pb2
 from tritonclient.utils import InferenceServerException
 
 from clients import Sign, SignClient
-from clients.connection import Protocol, encoded
+from clients.answers import encoded
+from clients.connection import Protocol
 from clients.errors import RefusedError
 from serving.server import RunningServer
 from tests.end_to_end.street import HEIGHT, PROTOCOLS, WIDTH, boxes_of, connect, encode, scrape, street

@@ -16,7 +16,7 @@ from tritonclient.utils import InferenceServerException
 
 from clients import SignClient
 from clients.connection import Protocol
-from clients.errors import ClientError
+from clients.errors import RefusedError, UnknownModelError
 from export.parity import TOLERANCE, onnxruntime_predictor, probe_images, pytorch_predictor
 from serving.server import RunningServer
 from training.checkpoint import load_checkpoint
@@ -71,17 +71,17 @@ def test_input_that_is_not_sign_crops_is_refused_before_it_is_sent(server: Runni
             np.zeros((0, 48, 48, 3), np.uint8),
         ]
         for images in wrong:
-            with pytest.raises(ClientError, match="the model takes uint8"):
+            with pytest.raises(RefusedError, match="the model takes uint8"):
                 client.probabilities(images)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_an_unknown_model_or_version_is_named(server: RunningServer, protocol: Protocol) -> None:
     url = server.grpc_url if protocol == "grpc" else server.http_url
-    with pytest.raises(ClientError, match=r"answers: .*no_such_model"):
-        SignClient(url, protocol, model="no_such_model")
-    with pytest.raises(ClientError, match=r"answers: .*version"):
-        SignClient(url, protocol, version="99")
+    for model, told in (("no_such_model", "no_such_model"), ("sign_classifier/99", "version")):
+        unknown = pytest.raises(UnknownModelError, match=rf"answers: .*{told}")
+        with SignClient(url, protocol, model) as client, unknown:
+            client.input_size()
 
 
 def test_a_malformed_request_is_refused_and_the_next_one_served(server: RunningServer, random_crops: Crops) -> None:

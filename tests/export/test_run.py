@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from export import run as module
+from export import proof as module
 from export.config import from_text
 from export.errors import ExportError, ParityError
 from export.repository import Manifest, load_manifest, verify_files, versions

@@ -72,26 +72,29 @@ def test_rules_and_dashboards_are_the_very_files(name: str, chart: Path) -> None
     assert dashboard["metadata"]["annotations"] == {"grafana_folder": "Signs"}
 
 
+def ordered(content: Any) -> str:
+    return json.dumps(content, sort_keys=True)
+
+
 def test_all_files_of_monitoring_are_there(rendered: dict[str, list[Object]]) -> None:
     """As many as there are now; a rule that is added there is in the chart at once."""
     monitoring = CHART.parents[1] / "monitoring"
     files = [yaml.safe_load(path.read_text()) for path in sorted((monitoring / "prometheus").rglob("*.y*ml"))]
     groups = [group for content in files if isinstance(content, dict) for group in content.get("groups", [])]
     found = [group for rule in of_kind(rendered["hpa"], "PrometheusRule") for group in rule["spec"]["groups"]]
-    assert sorted(found, key=json.dumps) == sorted(groups, key=json.dumps)
+    assert sorted(found, key=ordered) == sorted(groups, key=ordered)
     dashboards = sorted((monitoring / "grafana" / "dashboards").rglob("*.json"))
     maps = [each for each in of_kind(rendered["hpa"], "ConfigMap") if "-dashboard-" in each["metadata"]["name"]]
     texts = [json.loads(text) for each in maps for text in each["data"].values()]
-    assert sorted(texts, key=json.dumps) == sorted(
-        (json.loads(path.read_text()) for path in dashboards), key=json.dumps
-    )
+    assert sorted(texts, key=ordered) == sorted((json.loads(path.read_text()) for path in dashboards), key=ordered)
 
 
 def test_series_can_be_told_apart(rendered: dict[str, list[Object]]) -> None:
-    """The labels that queries of canary and autoscaler select by are those that the ServiceMonitor gives."""
+    """The labels that queries of canary, autoscaler and alerts select by are those that the ServiceMonitor gives."""
     endpoint = named(rendered["canary by replicas"], "ServiceMonitor", "-triton")["spec"]["endpoints"][0]
     labels = {each["targetLabel"]: each for each in endpoint["relabelings"]}
     assert labels["release"]["replacement"] == "demo-traffic-signs"
+    assert labels["job"]["replacement"] == "triton"
     assert labels["track"]["sourceLabels"] == ["__meta_kubernetes_pod_label_track"]
     for ending in ("-triton", "-triton-canary"):
         pod = named(rendered["canary by replicas"], "Deployment", ending)["spec"]["template"]

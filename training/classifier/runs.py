@@ -163,7 +163,8 @@ def _judge(
             write_evaluation(plots / f"{kind}_test", evaluation, data.tests[kind], probabilities[kind])
 
     version = run.finish(model, replace(info, metrics=metrics), metrics, write_plots)
-    return ClassifierRun(run.folder, info.run_id, version, model, metrics, data, probabilities, evaluations)
+    examples = len(data.train)
+    return ClassifierRun(run.folder, info.run_id, version, model, metrics, examples, data, probabilities, evaluations)
 
 
 def _fit_all(

@@ -102,7 +102,7 @@ def _carry_out(run: Run, sources: Sequence[Dataset | Drawings]) -> DetectorRun:
     with run.recorded(recipe, facts) as run_id:
         info = replace(info, data=facts, run_id=run_id, git_commit=git_commit())
         model, metrics = _fit_all(run, recipe, info, scenes)
-        return _judge(run, model, tests, info, metrics)
+        return _judge(run, model, tests, info, metrics, len(scenes))
 
 
 def _fit_all(run: Run, recipe: Recipe, info: CheckpointInfo, scenes: Scenes) -> tuple[nn.Module, dict[str, float]]:
@@ -136,12 +136,12 @@ def _fit_all(run: Run, recipe: Recipe, info: CheckpointInfo, scenes: Scenes) -> 
 
 
 def _judge(
-    run: Run, model: nn.Module, tests: Scenes | None, info: CheckpointInfo, metrics: dict[str, float]
+    run: Run, model: nn.Module, tests: Scenes | None, info: CheckpointInfo, metrics: dict[str, float], examples: int
 ) -> DetectorRun:
     """Evaluates the network on the test scenes and writes down all that is to stay."""
     if tests is None:
         version = run.finish(model, replace(info, metrics=metrics), metrics, lambda plots: None, ERROR)
-        return DetectorRun(run.folder, info.run_id, version, model, metrics, None)
+        return DetectorRun(run.folder, info.run_id, version, model, metrics, examples, None)
     run.listener.progress("judging: scenes", 0, len(tests))
     found = detect(model, tests.images, lambda *counts: run.listener.progress("judging: scenes", *counts))
     truth = labelled(tests)
@@ -159,7 +159,7 @@ def _judge(
         )
 
     version = run.finish(model, replace(info, metrics=metrics), metrics, write_plots, ERROR)
-    return DetectorRun(run.folder, info.run_id, version, model, metrics, evaluation)
+    return DetectorRun(run.folder, info.run_id, version, model, metrics, examples, evaluation)
 
 
 def _figures(protocol: str, scenes: Scenes, answers: list[Detections]) -> dict[str, float]:

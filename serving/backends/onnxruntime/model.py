@@ -5,7 +5,10 @@ wheel that brings a tritonserver without a container has the Python backend alon
 environment and imports nothing of this project. It costs 0.2 to 0.3 ms a request over the real backend, so its
 latency is never to be published as the real one's.
 
-Model parameters it knows (as the real backend does): `intra_op_thread_count`, `inter_op_thread_count`.
+It reads the model parameters that the real backend reads, and refuses a value that the real one refuses or passes over:
+`intra_op_thread_count`, `inter_op_thread_count`, `execution_mode`, `enable_mem_arena`, `enable_mem_pattern`; and
+`optimization.graph.level`. It runs on the CPU, so what is for GPUs has no effect: those parameters, and execution
+accelerators.
 """
 
 import json
@@ -14,6 +17,58 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import triton_python_backend_utils as pb_utils
+
+# Parameters of the real backend that change nothing here.
+WITHOUT_EFFECT = {
+    "arena_extend_strategy",
+    "cudnn_conv_algo_search",
+    "do_copy_in_default_stream",
+    "gpu_mem_limit",
+    "memory.enable_memory_arena_shrinkage",
+    "session.use_device_allocator_for_initializers",
+    "share_session_between_instances",
+}
+BOOLEANS = {"0": False, "1": True, "false": False, "true": True}
+LEVELS = {
+    0: onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
+    -1: onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    1: onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+    2: onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL,
+}
+
+
+def session_options(config):
+    """Returns what a model's configuration asks of ONNX Runtime."""
+    parameters = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = _count(parameters, "intra_op_thread_count")
+    options.inter_op_num_threads = _count(parameters, "inter_op_thread_count")
+    if _choice(parameters, "execution_mode", {"0": False, "1": True}, False):
+        options.execution_mode = onnxruntime.ExecutionMode.ORT_PARALLEL
+    options.enable_cpu_mem_arena = _choice(parameters, "enable_mem_arena", BOOLEANS, True)
+    options.enable_mem_pattern = _choice(parameters, "enable_mem_pattern", BOOLEANS, True)
+    level = config.get("optimization", {}).get("graph", {}).get("level", 0)
+    if level not in LEVELS:
+        raise pb_utils.TritonModelException(f"optimization.graph.level is {level}: give -1, 1 or 2")
+    options.graph_optimization_level = LEVELS[level]
+    for key in parameters.keys() - WITHOUT_EFFECT:
+        pb_utils.Logger.log_warn(f"ONNX Runtime has no parameter {key}: it has no effect")
+    return options
+
+
+def _count(parameters, key):
+    value = parameters.pop(key, "0")
+    if not value.isdecimal():
+        raise pb_utils.TritonModelException(f"{key} is {value!r}: give a whole number, or 0 for as many as cores")
+    return int(value)
+
+
+def _choice(parameters, key, choices, default):
+    value = parameters.pop(key, None)
+    if value is not None and value not in choices:
+        raise pb_utils.TritonModelException(f"{key} is {value!r}: give {' or '.join(choices)}")
+    return default if value is None else choices[value]
 
 
 class TritonPythonModel:
@@ -31,12 +86,7 @@ class TritonPythonModel:
         path = Path(args["model_repository"]) / args["model_version"] / filename
         if not path.is_file():
             raise pb_utils.TritonModelException(f"there is no {path}")
-        parameters = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = int(parameters.get("intra_op_thread_count", 0))
-        options.inter_op_num_threads = int(parameters.get("inter_op_thread_count", 0))
-        options.log_severity_level = 3
-        self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self.session = onnxruntime.InferenceSession(path, session_options(config), providers=["CPUExecutionProvider"])
         self.inputs = [entry["name"] for entry in config["input"]]
         self.outputs = [entry["name"] for entry in config["output"]]
         self.batched = config["max_batch_size"] > 0

@@ -19,8 +19,9 @@ LABELS = "labels.txt"
 
 
 def config(batch: int = 64) -> str:
+    # No server is to load these files, and publishing takes none for ONNX.
     return (
-        f'name: "m"\nplatform: "onnxruntime_onnx"\nmax_batch_size: {batch}\n'
+        f'name: "m"\nbackend: "none"\nmax_batch_size: {batch}\n'
         f'output {{ name: "p" data_type: TYPE_FP32 dims: 2 label_filename: "{LABELS}" }}\n'
         "version_policy { latest { num_versions: 1 } }\n"
     )

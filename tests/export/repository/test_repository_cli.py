@@ -9,6 +9,7 @@ import pytest
 
 from clients.cli import main
 from export.repository import promote
+from export.repository.gating import record_verdict
 from tests.export.repository.samples import publish_once, tree
 
 Signs = Callable[..., tuple[int, str, str]]
@@ -88,6 +89,39 @@ def test_sign_and_verify(signs: Signs, tmp_path: Path, keys: Path) -> None:
     (tmp_path / "model_repository" / "m" / "1" / "model.onnx").write_bytes(b"x")
     code, out, _ = signs("verify", "--json")
     assert code == 1 and "model.onnx" in json.loads(out)[0]["problems"][0]
+
+
+def test_promote_tells_of_a_missing_gate_or_insists_on_it(signs: Signs, tmp_path: Path) -> None:
+    place = tmp_path / "model_repository"
+    first, second = publish_once(place, b"one"), publish_once(place, b"two", source={"run_id": "a1"})
+    code, out, err = signs("promote", "m", "1")
+    assert (code, out) == (0, "m 1 is the champion\n") and "note: m 1 has not been through the gate" in err
+    code, _, err = signs("promote", "m", "2", "--gated")
+    assert code == 1 and "m 2 has not been through the gate (`signs export gate m --challenger 2`)" in err
+    assert len(err.splitlines()) == 1
+    sides = {"challenger": {"sha256": second.model_sha256}, "champion": {"sha256": first.model_sha256}}
+    rules = [{"rule": "size", "passed": True, "text": "as large as before"}]
+    record_verdict(place, second, {"passed": True, "verdict": "it may", **sides, "rules": rules})
+    assert "gate passed" in signs("list")[1]
+    shown = signs("show", "m", "2")[1]
+    assert "gate.verdict" in shown and "passed: as large as before" in shown
+    code, out, err = signs("promote", "m", "2", "--gated")
+    assert (code, out, err) == (0, "m 2 is the champion\n", "")
+
+
+def test_where_mlflow_is_in_use_and_cannot_be_asked_a_note_says_so(
+    signs: Signs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "model_repository"
+    for content in (b"one", b"two"):
+        publish_once(place, content, source={"run_id": "a1"})
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "ftp://nowhere")
+    code, out, _ = signs("promote", "m", "1", "--json")
+    lack, alias = json.loads(out)["notes"]
+    assert code == 0 and "through the gate" in lack and "the alias champion stays where it is: MLflow" in alias
+    promote(place, "m", 2, "")
+    code, out, err = signs("rollback", "m")
+    assert (code, out) == (0, "m 1 is the champion again\n") and "note: the alias champion stays" in err
 
 
 @pytest.mark.parametrize(

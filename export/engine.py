@@ -1,0 +1,203 @@
+"""Compiles a version for the GPU of this machine: model.onnx becomes model.plan, which runs on such a machine alone.
+
+The options are those of trtexec of TensorRT 10 and 11. In TensorRT 11 every network is strongly typed and the flags of
+precision are gone; in 10 it is asked for, so that both take the precision from the graph.
+"""
+
+import importlib.util
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tritonclient.grpc import model_config_pb2 as pb
+
+from export.config import ENGINE, KINDS, ONNX, profile
+from export.errors import ExportError, RepositoryError
+from export.repository import Manifest
+from export.repository.derived import publish_derived
+from export.repository.fetching import fetch_version
+from export.repository.hardware import Gpu, find_trtexec, gpus, version_of_trtexec
+from export.repository.promotion import own_config
+from export.repository.store import Store, open_store
+from training.progress import silent
+
+MODEL, PLAN = "model.onnx", "model.plan"
+OLDEST = 10  # of TensorRT: before, --skipInference and strong typing were other
+LOG_LINES = 12
+# They say nothing about the kernels that TensorRT has chosen, nor about how these are best served.
+FACTS_OF_ONNX = ("opset", "ir_version", "graph", "parity", "accuracy", "tuning")
+WHERE = (
+    "run it on the machine that is to serve, in an image with TensorRT: nvcr.io/nvidia/tritonserver or "
+    "nvcr.io/nvidia/tensorrt has trtexec, or pip install tensorrt"
+)
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Builder:
+    """What compiles: TensorRT's trtexec, or for None its Python package; and the version of TensorRT, `10.13.3`."""
+
+    trtexec: Path | None
+    version: str
+
+    def command(self, onnx: Path, plan: Path, shapes: dict[str, str], timing_cache: Path) -> list[str]:
+        """Returns the command that compiles.
+
+        Args:
+            onnx: file to read.
+            plan: file to write.
+            shapes: of the optimisation profile, by `min`, `opt` and `max`.
+            timing_cache: file in which TensorRT keeps what it measured of kernels; made where it is missing.
+        """
+        options = [
+            f"--onnx={onnx}",
+            f"--saveEngine={plan}",
+            *(f"--{which}Shapes={shape}" for which, shape in shapes.items()),
+            f"--timingCacheFile={timing_cache}",
+        ]
+        if self.trtexec is None:
+            # -P: the modules beside that file must not be taken for those that TensorRT imports.
+            return [sys.executable, "-P", str(Path(__file__).with_name("tensorrt_build.py")), *options]
+        typed = ["--stronglyTyped"] if int(self.version.partition(".")[0]) == OLDEST else []
+        return [str(self.trtexec), *options, *typed, "--skipInference"]
+
+
+def find_builder(trtexec: Path | None) -> Builder:
+    """Returns what can compile here: the trtexec given, the machine's own, or the package `tensorrt`.
+
+    Raises:
+        ExportError: there is none, or it is too old.
+    """
+    trtexec = trtexec or find_trtexec()
+    if trtexec is not None:
+        builder = Builder(trtexec, version_of_trtexec(trtexec))
+    elif importlib.util.find_spec("tensorrt") is not None:
+        builder = Builder(None, _version_of_package())
+    else:
+        raise ExportError(f"there is no TensorRT on this machine, neither trtexec nor its Python package: {WHERE}")
+    if int(builder.version.partition(".")[0]) < OLDEST:
+        raise ExportError(f"TensorRT {builder.version} is too old: give one of {OLDEST} or newer, as the server's")
+    return builder
+
+
+def build_engine(
+    repository: str | Path | Store,
+    model: str,
+    version: int,
+    trtexec: Path | None = None,
+    timing_cache: Path | None = None,
+    say: Say = print,
+) -> Manifest:
+    """Compiles a version and publishes the engine as the next version of the same model.
+
+    The same model, because callers then need not know: promoting the engine or going back to ONNX changes which version
+    answers, and nothing else. Each version carries its own configuration, so the platform changes with it.
+
+    The engine's answers are not compared here; judge it on a server before it is promoted.
+
+    Args:
+        repository: folder or address of all models.
+        model: name of the model.
+        version: number of a version in ONNX.
+        trtexec: TensorRT's tool; found where it is None.
+        timing_cache: file of TensorRT's timing cache; one below `runs` by GPU and TensorRT where it is None.
+        say: told what is happening.
+
+    Returns:
+        The manifest of the new version.
+
+    Raises:
+        ExportError: there is no GPU, no TensorRT or no such version in ONNX, or TensorRT fails; nothing is published.
+    """
+    store = open_store(repository)
+    with tempfile.TemporaryDirectory(prefix="signs-engine-") as scratch:
+        folder = Path(scratch) / str(version)
+        original = fetch_version(store, model, version, folder, None, silent)
+        config = own_config(store, model, version)
+        if config is None or config.platform != ONNX or MODEL not in original.files:
+            raise ExportError(
+                f"{model} {version} in {store.name} is not in ONNX: give a version of `signs export onnx`"
+            )
+        gpu = _gpu_of_this_machine()
+        builder = find_builder(trtexec)
+        cache = timing_cache or Path(f"runs/tensorrt/{_file_name(gpu.name)}-{builder.version}.cache")
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        plan = Path(scratch) / PLAN
+        command = builder.command(folder / MODEL, plan, profile(config), cache.resolve())
+        say(f"TensorRT {builder.version} compiles {model} {version} for {gpu.name}; this may take minutes")
+        _run(command, Path(scratch) / "log", plan)
+        return publish_derived(
+            store,
+            original,
+            folder,
+            engine_config(config),
+            instead={PLAN: plan.read_bytes()},
+            leave_out=[MODEL],
+            forget=FACTS_OF_ONNX,
+            built_for={
+                "gpu": gpu.name,
+                "compute_capability": gpu.compute_capability,
+                "driver": gpu.driver,
+                "tensorrt": builder.version,
+            },
+        )
+
+
+def engine_config(config: pb.ModelConfig) -> pb.ModelConfig:
+    """Returns the configuration of a version in ONNX as it is to be for its engine."""
+    new = pb.ModelConfig()
+    new.CopyFrom(config)
+    new.platform = ENGINE
+    new.ClearField("parameters")  # those of ONNX Runtime
+    new.ClearField("optimization")
+    for group in new.instance_group or [new.instance_group.add(count=1)]:
+        group.kind = KINDS["gpu"]
+    return new
+
+
+def _gpu_of_this_machine() -> Gpu:
+    try:
+        found = set(gpus())
+    except RepositoryError as error:
+        raise ExportError(f"{error}. An engine is built on the GPU it is to run on: {WHERE}") from error
+    if len(found) > 1:
+        names = ", ".join(sorted(gpu.name for gpu in found))
+        raise ExportError(f"this machine has different GPUs ({names}), and Triton puts the engine on each: {WHERE}")
+    return found.pop()
+
+
+def _run(command: list[str], log: Path, plan: Path) -> None:
+    with log.open("wb") as output:
+        try:
+            code = subprocess.run(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, check=False
+            ).returncode
+        except OSError as error:
+            raise ExportError(
+                f"{command[0]} cannot be run ({error.strerror}): give TensorRT's with --trtexec"
+            ) from error
+    if code or not plan.exists() or not plan.stat().st_size:
+        lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+        raise ExportError(
+            f"TensorRT cannot compile this network (exit code {code}); nothing was published. The command was\n"
+            f"  {' '.join(command)}\nand its last lines are\n"
+            + "\n".join(f"  {line}" for line in lines[-LOG_LINES:] or ["(it printed nothing)"])
+        )
+
+
+def _version_of_package() -> str:
+    # In a process of its own: importing it loads libraries that may not fit this machine.
+    ask = [sys.executable, "-c", "import tensorrt; print(tensorrt.__version__)"]
+    result = subprocess.run(ask, capture_output=True, text=True, check=False)
+    if result.returncode:
+        reason = (result.stderr.strip().splitlines() or ["it printed nothing"])[-1]
+        raise ExportError(f"the Python package tensorrt cannot be imported ({reason}): {WHERE}")
+    return ".".join(result.stdout.strip().split(".")[:3])
+
+
+def _file_name(text: str) -> str:
+    return "".join(letter if letter.isalnum() else "-" for letter in text)

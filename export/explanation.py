@@ -1,0 +1,165 @@
+"""Why a config.pbtxt says what it says: one line for every choice."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from tritonclient.grpc import model_config_pb2 as pb
+
+from export.config import ENGINE, ONNX, TENSORRT, THREADS
+
+
+class Choice(NamedTuple):
+    """One choice: what is set, to what, and why."""
+
+    name: str
+    value: str
+    why: str
+
+
+_PLATFORMS = {
+    ONNX: "the ONNX Runtime backend of the official image; without it, this project's stand-in, on the same files",
+    ENGINE: "a compiled engine: the fastest, and only for the GPU, driver and TensorRT that its manifest names",
+}
+_KINDS = {
+    pb.ModelInstanceGroup.KIND_AUTO: "on a GPU where the server has one, else on the CPU: one repository for both",
+    pb.ModelInstanceGroup.KIND_CPU: "on the CPU, also where there is a GPU",
+    pb.ModelInstanceGroup.KIND_GPU: "on every GPU; without one the server does not start, rather than be slow unseen",
+    pb.ModelInstanceGroup.KIND_MODEL: "the model itself chooses where it runs",
+}
+_PARAMETERS = {
+    THREADS: "threads of ONNX Runtime within an operator, of each instance: instances x threads should fit the cores",
+    "inter_op_thread_count": "threads of ONNX Runtime across operators; counts only with execution_mode 1",
+    "execution_mode": "0 runs operators one after the other, 1 side by side, which pays off in graphs with branches",
+    "score_threshold": "lowest detection score that counts where a request names none",
+    "detector_version": "which version of the detector is asked; latest is the one that is served",
+    "classifier_version": "which version of the classifier is asked; latest is the one that is served",
+}
+_ACCELERATOR = {
+    "max_workspace_size_bytes": "memory of the GPU that TensorRT may use while it runs a layer",
+    "trt_engine_cache_enable": "engines are kept: building one takes minutes, and only the first start should wait",
+    "trt_engine_cache_path": "where they are kept: a volume, for the next pod on this GPU to find them",
+    "trt_timing_cache_enable": "what was measured of kernels is kept: a new version builds faster than the first did",
+    "trt_timing_cache_path": "where that is kept",
+    "trt_profile_min_shapes": "smallest input of the one engine: without a profile each new batch size builds another",
+    "trt_profile_opt_shapes": "input that kernels are chosen for: full batches, what comes when it matters",
+    "trt_profile_max_shapes": "largest input of the engine: the largest batch",
+}
+_ELSEWHERE = "not a choice of this project: see the model configuration in Triton's manual"
+
+
+def explain(config: pb.ModelConfig) -> list[Choice]:
+    """Returns every choice of a configuration with its reason, in the order of the file."""
+    choices = [*_identity(config), *_tensors(config), *_instances(config), *_batching(config), *_rest(config)]
+    told = {choice.name.split(".")[0] for choice in choices}
+    choices += _others(config, "", told | {"optimization", "dynamic_batching"})
+    choices += _others(config.optimization, "optimization.", {"execution_accelerators"})
+    told = {"max_queue_delay_microseconds", "preferred_batch_size", "default_queue_policy"}
+    return [*choices, *_others(config.dynamic_batching, "dynamic_batching.", told)]
+
+
+def _others(message: Any, prefix: str, told: set[str]) -> Iterator[Choice]:
+    """Yields what is set and was not told yet: nothing is left out because nobody thought of it."""
+    for field, value in message.ListFields():
+        if field.name not in told:
+            yield Choice(prefix + field.name, " ".join(str(value).split())[:60], _ELSEWHERE)
+
+
+def _identity(config: pb.ModelConfig) -> Iterator[Choice]:
+    yield Choice("name", config.name, "what clients ask for; the same for all versions")
+    if config.platform:
+        yield Choice("platform", config.platform, _PLATFORMS.get(config.platform, _ELSEWHERE))
+    if config.backend:
+        why = "sources in Python that call other models of the server" if config.backend == "python" else _ELSEWHERE
+        yield Choice("backend", config.backend, why)
+    kind = config.version_policy.WhichOneof("policy_choice")
+    if kind == "latest":
+        count = config.version_policy.latest.num_versions
+        yield Choice("version_policy.latest", str(count), "nothing was promoted yet: the newest is served")
+    elif kind == "specific":
+        numbers = ", ".join(map(str, config.version_policy.specific.versions))
+        yield Choice("version_policy.specific", numbers, "what was promoted or pulled: publishing changes nothing")
+    elif kind == "all":
+        yield Choice("version_policy.all", "", "every version is served, and takes memory")
+
+
+def _tensors(config: pb.ModelConfig) -> Iterator[Choice]:
+    batch = "; the batch comes before these sizes" if config.max_batch_size else ""
+    for tensor in config.input:
+        bytes_in = "bytes: the graph normalises them itself, so no client can do it otherwise"
+        why = bytes_in if tensor.data_type == pb.TYPE_UINT8 else "a picture as it lies on the disk"
+        yield Choice(f"input.{tensor.name}", _tensor(tensor), why + batch)
+    for tensor in config.output:
+        labels = f", and class names from {tensor.label_filename}" if tensor.label_filename else ""
+        yield Choice(f"output.{tensor.name}", _tensor(tensor), f"as the network gives it{labels}")
+
+
+def _instances(config: pb.ModelConfig) -> Iterator[Choice]:
+    for group in config.instance_group:
+        kind = pb.ModelInstanceGroup.Kind.Name(group.kind)
+        yield Choice("instance_group.kind", kind, _KINDS.get(group.kind, _ELSEWHERE))
+        several = "one computes while the other reads and answers"
+        why = "more would share the same cores; `signs export tune` measures it" if group.count <= 1 else several
+        yield Choice("instance_group.count", str(max(group.count, 1)), why)
+    if config.platform == ONNX and THREADS not in config.parameters:
+        yield Choice(f"parameters.{THREADS}", "not set", "ONNX Runtime takes all cores for one instance")
+    for key in sorted(config.parameters):
+        yield Choice(f"parameters.{key}", config.parameters[key].string_value, _PARAMETERS.get(key, _ELSEWHERE))
+
+
+def _batching(config: pb.ModelConfig) -> Iterator[Choice]:
+    if config.max_batch_size:
+        why = "one run for many requests; as large as parity was proved for, or as was tuned"
+        yield Choice("max_batch_size", str(config.max_batch_size), why)
+    if not config.HasField("dynamic_batching"):
+        return
+    batching = config.dynamic_batching
+    delay = batching.max_queue_delay_microseconds
+    why = "a request may wait so long for others to join its batch: little beside what the network takes"
+    yield Choice(
+        "dynamic_batching.max_queue_delay_microseconds",
+        str(delay),
+        why if delay else "a batch is what waits already: no request waits for others to come",
+    )
+    if batching.preferred_batch_size:
+        sizes = ", ".join(map(str, batching.preferred_batch_size))
+        yield Choice("dynamic_batching.preferred_batch_size", sizes, "batches of these sizes leave without delay")
+    policy, prefix = batching.default_queue_policy, "dynamic_batching.default_queue_policy"
+    if not batching.HasField("default_queue_policy"):
+        why = "any number waits, until its client gives up: with a limit many a Triton stalls (server issue 8870)"
+        yield Choice(prefix, "not set", why)
+        return
+    if policy.max_queue_size:
+        why = "one more is refused at once: an answer that says so beats one that comes too late"
+        yield Choice(f"{prefix}.max_queue_size", str(policy.max_queue_size), why)
+    if policy.default_timeout_microseconds:
+        why = "whoever waited so long is refused; less than a client waits, or work is done for nobody"
+        yield Choice(f"{prefix}.default_timeout_microseconds", str(policy.default_timeout_microseconds), why)
+    action = pb.ModelQueuePolicy.TimeoutAction.Name(policy.timeout_action)
+    why = "refused, not put last: who waits behind must not wait longer" if action == "REJECT" else _ELSEWHERE
+    yield Choice(f"{prefix}.timeout_action", action, why)
+    if policy.allow_timeout_override:
+        yield Choice(f"{prefix}.allow_timeout_override", "true", "a request in a hurry may ask for less time")
+
+
+def _rest(config: pb.ModelConfig) -> Iterator[Choice]:
+    accelerators = config.optimization.execution_accelerators
+    for accelerator in accelerators.gpu_execution_accelerator:
+        prefix = f"optimization.gpu_execution_accelerator.{accelerator.name}"
+        why = "ONNX Runtime hands the graph to TensorRT; the precision stands in the graph, as TensorRT 11 wants it"
+        yield Choice(prefix, "on", why if accelerator.name == TENSORRT else _ELSEWHERE)
+        for key in sorted(accelerator.parameters):
+            yield Choice(f"{prefix}.{key}", accelerator.parameters[key], _ACCELERATOR.get(key, _ELSEWHERE))
+    for accelerator in accelerators.cpu_execution_accelerator:
+        yield Choice(f"optimization.cpu_execution_accelerator.{accelerator.name}", "on", _ELSEWHERE)
+    for warm_up in config.model_warmup:
+        files = {entry.input_data_file for entry in warm_up.inputs.values()} - {""}
+        why = "the first run is slow (memory, kernels, engines): it happens before the server says it is ready"
+        data = f"{', '.join(sorted(files))}, a drawn picture as it would come" if files else "made-up data"
+        yield Choice(f"model_warmup.{warm_up.name}", f"{warm_up.batch_size} x {data}", why)
+    cache = config.response_cache.enable
+    asked = "an input seen before is answered from memory, where the server was started with `signs serve --cache`"
+    yield Choice("response_cache", "on" if cache else "off", asked if cache else "two photographs are never the same")
+
+
+def _tensor(tensor: "pb.ModelInput | pb.ModelOutput") -> str:
+    return f"{pb.DataType.Name(tensor.data_type).removeprefix('TYPE_')} {'x'.join(map(str, tensor.dims))}"

@@ -1,0 +1,66 @@
+"""The rules of the gate for a detector, besides those of `export.gate.rules`: false alarms and average precision."""
+
+import numpy as np
+import numpy.typing as npt
+
+from export.gate.statistics import Ranked, chance_of_loss, mean_average_precision, precision_fall
+from export.gate.verdict import Finding, Limits
+
+
+def judge_false_alarms(
+    challenger: npt.NDArray[np.int64], champion: npt.NDArray[np.int64] | None, limits: Limits
+) -> Finding:
+    """Refuses a challenger that sees significantly more signs where there are none.
+
+    What is tested are scenes, not alarms, for those of one scene come together: the scenes where the challenger raises
+    more of them than the champion, against those where it raises fewer (`chance_of_loss`).
+
+    Args:
+        challenger: int64 [scenes], how many it raises in each.
+        champion: likewise; None where there is none, and then nothing is refused.
+        limits: `significance`.
+    """
+    total = int(challenger.sum())
+    text = f"{total} in {len(challenger):,} scenes"
+    if champion is None:
+        return Finding("false alarms", True, f"{text}, nothing to compare with", {"challenger": total})
+    more, fewer = int((challenger > champion).sum()), int((challenger < champion).sum())
+    chance = chance_of_loss(more, fewer)
+    passed = chance >= limits.significance
+    text += f", champion {int(champion.sum())}: more in {more} scenes, fewer in {fewer}"
+    text += f" (p {chance:.2g})" if passed else f" (by chance so in {chance:.2g} of cases only)"
+    figures = {
+        "challenger": total,
+        "champion": int(champion.sum()),
+        "more_scenes": more,
+        "fewer_scenes": fewer,
+        "p": chance,
+    }
+    return Finding("false alarms", passed, text, figures)
+
+
+def judge_precision(
+    challenger: Ranked, champion: Ranked | None, signs: npt.NDArray[np.int64], limits: Limits
+) -> Finding:
+    """Refuses a challenger whose mAP50 falls by more than the margin, where that is no chance of the scenes.
+
+    Args:
+        challenger: what it found, at any score.
+        champion: likewise; None where there is none.
+        signs: int64 [scenes, categories], how many there are to find.
+        limits: `max_loss` and `significance`; `min_score` where there is no champion.
+    """
+    value = mean_average_precision(challenger, signs)
+    if champion is None:
+        text = f"{value:.2%}; a first champion needs {limits.min_score:.2%}"
+        return Finding("mAP50", value >= limits.min_score, text, {"challenger": value})
+    before = mean_average_precision(champion, signs)
+    fall = precision_fall(champion, challenger, signs, 1 - limits.significance)
+    passed = not (fall.value > limits.max_loss and fall.lower > 0)
+    text = f"{value:.2%}, champion {before:.2%}"
+    if not passed:
+        text += (
+            f" (it falls by {fall.value:.2%}, where {limits.max_loss:.2%} is allowed, and surely by {fall.lower:.2%})"
+        )
+    figures = {"challenger": value, "champion": before, "fall_lower": fall.lower, "fall_upper": fall.upper}
+    return Finding("mAP50", passed, text, figures)

@@ -1,0 +1,209 @@
+"""The rules of the gate that hold for every model: right answers, classes, parity, latency, size.
+
+Noise is not to decide: one or two images never do, and a latency counts only as far as its interval is beyond the
+budget.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from export.gate.statistics import Estimate, chance_of_loss, holm, quantile, quantile_ratio
+from export.gate.verdict import Finding, Limits
+from export.precision import TOLERANCES
+
+FEWEST_LOST = 3  # images, of all or of a class, that must be lost on balance before that can refuse anything
+SHOWN = 3  # classes named in a sentence
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the two versions got right; an item is an image of a sign, or a labelled sign of a scene.
+
+    Attributes:
+        names: of the classes or categories, by id.
+        labels: int64 [n], the true one of each item.
+        challenger: bool [n], whether it is right.
+        champion: likewise; None where there is none.
+    """
+
+    names: tuple[str, ...]
+    labels: npt.NDArray[np.int64]
+    challenger: npt.NDArray[np.bool_]
+    champion: npt.NDArray[np.bool_] | None
+
+
+def judge_overall(rule: str, answers: Answers, limits: Limits) -> Finding:
+    """Refuses a challenger that is significantly worse, or worse by more than the margin.
+
+    The margin is never below two items: on a small set a single image would else decide.
+
+    Args:
+        rule: what to call it.
+        answers: of both.
+        limits: `significance` and `max_loss`; `min_score` where there is no champion.
+    """
+    count = len(answers.labels)
+    score = float(answers.challenger.mean())
+    if answers.champion is None:
+        text = f"{score:.2%} of {count:,} right; a first champion needs {limits.min_score:.2%}"
+        return Finding(rule, score >= limits.min_score, text, {"challenger": score, "items": count})
+    before = float(answers.champion.mean())
+    lost, won = _lost_and_won(answers)
+    chance = chance_of_loss(lost, won)
+    margin = max(FEWEST_LOST - 1, math.floor(limits.max_loss * count + 1e-9))
+    text = f"{score:.2%} of {count:,} right, champion {before:.2%}: {won} won, {lost} lost"
+    broken = []
+    if chance < limits.significance:
+        broken.append(f"by chance so many are lost in {chance:.2g} of cases only")
+    if lost - won > margin:
+        broken.append(f"{lost - won} fewer, where {margin} are allowed")
+    text += f" ({'; '.join(broken)})" if broken else f" (p {chance:.2g})"
+    figures = {"challenger": score, "champion": before, "items": count, "won": won, "lost": lost, "p": chance}
+    return Finding(rule, not broken, text, figures)
+
+
+def judge_classes(rule: str, answers: Answers, limits: Limits) -> Finding:
+    """Refuses a challenger of which a class collapses.
+
+    That is one whose recall falls significantly, by the same test as overall and adjusted for the number of classes
+    (Holm), which tells of classes with many items; or one that falls below the floor, which tells of rare ones. The
+    second takes three items at least that are lost on balance. Without a champion only the floor counts.
+
+    Args:
+        rule: what to call it.
+        answers: of both.
+        limits: `significance` and `class_floor`.
+    """
+    champion = np.ones_like(answers.challenger) if answers.champion is None else answers.champion
+    falls, chances = [], []
+    for class_id in np.unique(answers.labels):
+        mine = answers.labels == class_id
+        one = Answers(answers.names, answers.labels[mine], answers.challenger[mine], champion[mine])
+        lost, won = _lost_and_won(one)
+        fall = {
+            "name": answers.names[class_id],
+            "items": int(mine.sum()),
+            "challenger": float(one.challenger.mean()),
+            "champion": float(champion[mine].mean()) if answers.champion is not None else None,
+            "lost": lost,
+            "won": won,
+        }
+        falls.append(fall)
+        chances.append(chance_of_loss(lost, won) if answers.champion is not None else 1.0)
+    for fall, chance in zip(falls, holm(chances), strict=True):
+        sank = fall["challenger"] < limits.class_floor <= (1.0 if fall["champion"] is None else fall["champion"])
+        fall["p"] = chance
+        fall["collapsed"] = chance < limits.significance or (sank and fall["lost"] - fall["won"] >= FEWEST_LOST)
+    falls.sort(key=lambda fall: (not fall["collapsed"], fall["won"] - fall["lost"]))
+    collapsed = [fall for fall in falls if fall["collapsed"]]
+    worst = [fall for fall in falls if fall["lost"] > fall["won"]]
+    text = f"{len(collapsed)} of {len(falls)} collapsed: {_named(collapsed)}"
+    if not collapsed:
+        text = f"none of {len(falls)} collapsed" + (f"; the largest falls: {_named(worst)}" if worst else "")
+    return Finding(rule, not collapsed, text, {"classes": worst, "collapsed": [fall["name"] for fall in collapsed]})
+
+
+def judge_parity(
+    rule: str, precision: str, figures: Mapping[str, float], against: str, compared: int | None = None
+) -> Finding:
+    """Refuses a model that does not answer as what it was made of.
+
+    Args:
+        rule: what to call it.
+        precision: of the weights; it says how large a difference may be.
+        figures: what `export.parity.Parity.as_dict` gives; empty where nobody measured.
+        against: what the model was compared with.
+        compared: how many real images, or signs of scenes, the disagreements are to be counted against; they do not
+            count for None: those in a manifest are of noise, too.
+    """
+    allowed = TOLERANCES.get(precision)
+    if allowed is None:
+        known = ", ".join(TOLERANCES)
+        return Finding(rule, False, f"no tolerance is known for the precision {precision!r}: {known} have one")
+    if not {"samples", "max_difference", "disagreements"} <= figures.keys():
+        text = f"its manifest does not say how far it is from {against}: publish it with `signs export onnx`"
+        return Finding(rule, False, text)
+    broken = []
+    # Not `>`: what is no number is beyond every limit.
+    if not figures["max_difference"] <= allowed.difference:
+        broken.append(f"{allowed.difference:g} is allowed for {precision}")
+    if not figures.get("max_box_difference", 0) <= allowed.pixels:
+        broken.append(f"boxes by {figures['max_box_difference']:.2g} pixels, where {allowed.pixels:g} is allowed")
+    if compared is not None and figures["disagreements"] > allowed.changed * compared:
+        broken.append(f"{allowed.changed:.1%} of disagreements are allowed")
+    text = (
+        f"differs from {against} by up to {figures['max_difference']:.2g} on {figures['samples']:,.0f} images, "
+        f"{figures['disagreements']:.0f} disagreements"
+    )
+    kept = {name: value if math.isfinite(value) else None for name, value in figures.items()}
+    return Finding(rule, not broken, f"{text} ({'; '.join(broken)})" if broken else text, kept)
+
+
+def judge_latency(
+    challenger: npt.NDArray[np.float64], champion: npt.NDArray[np.float64] | None, limits: Limits
+) -> Finding:
+    """Refuses a challenger that is slower than the budget, as far as that is sure.
+
+    The median is looked at besides p99: on a busy machine the slowest requests of both are the machine's.
+
+    Args:
+        challenger: float64 [n], milliseconds of single requests.
+        champion: float64 [n], measured in turn with them; None where there is none.
+        limits: `max_latency_ratio`, `max_p99_ms` and, for how sure one must be, `significance`.
+    """
+    sure = 1 - limits.significance
+    p50, p99 = (float(np.quantile(challenger, each)) for each in (0.5, 0.99))
+    figures: dict[str, Any] = {"requests": len(challenger), "challenger_p50_ms": p50, "challenger_p99_ms": p99}
+    text, broken = f"p50 {p50:.2f} and p99 {p99:.2f} ms", []
+    if champion is not None:
+        before50, before99 = (float(np.quantile(champion, each)) for each in (0.5, 0.99))
+        text += f", champion {before50:.2f} and {before99:.2f}"
+        figures |= {"champion_p50_ms": before50, "champion_p99_ms": before99}
+        for name, which in (("p50", 0.5), ("p99", 0.99)):
+            ratio = quantile_ratio(challenger, champion, which, sure)
+            figures |= _bounds(f"ratio_{name}", ratio)
+            text += f"; {name} {ratio.value:.2f} times (surely {ratio.lower:.2f})"
+            if ratio.lower > limits.max_latency_ratio:
+                broken.append(f"{limits.max_latency_ratio:g} times is allowed at {name}")
+    if limits.max_p99_ms is not None:
+        slowest = quantile(challenger, 0.99, sure)
+        figures |= _bounds("challenger_p99_ms", slowest)
+        if slowest.lower > limits.max_p99_ms:
+            broken.append(f"p99 is surely {slowest.lower:.2f} ms, where {limits.max_p99_ms:g} is allowed")
+    return Finding("latency", not broken, text + "".join(f"; {each}" for each in broken), figures)
+
+
+def judge_size(challenger: int, champion: int | None, limits: Limits) -> Finding:
+    """Refuses a challenger whose files are too large, in bytes."""
+    text, broken = f"{challenger / 1e6:.2f} MB", []
+    if champion is not None:
+        text += f", champion {champion / 1e6:.2f} MB"
+        if challenger > limits.max_size_ratio * champion:
+            broken.append(f"{limits.max_size_ratio:g} times as much is allowed")
+    if limits.max_size_mb is not None and challenger > 1e6 * limits.max_size_mb:
+        broken.append(f"{limits.max_size_mb:g} MB is allowed")
+    figures = {"challenger_bytes": challenger, "champion_bytes": champion}
+    return Finding("size", not broken, f"{text} ({'; '.join(broken)})" if broken else text, figures)
+
+
+def _lost_and_won(answers: Answers) -> tuple[int, int]:
+    assert answers.champion is not None
+    lost = int((answers.champion & ~answers.challenger).sum())
+    return lost, int((answers.challenger & ~answers.champion).sum())
+
+
+def _named(falls: list[dict[str, Any]]) -> str:
+    shown = []
+    for fall in falls[:SHOWN]:
+        before = "" if fall["champion"] is None else f" after {fall['champion']:.1%}"
+        shown.append(f"{fall['name']} {fall['challenger']:.1%}{before} of {fall['items']}")
+    return ", ".join(shown) + (f" and {len(falls) - SHOWN} more" if len(falls) > SHOWN else "")
+
+
+def _bounds(name: str, estimate: Estimate) -> dict[str, float]:
+    return {name: estimate.value, f"{name}_lower": estimate.lower, f"{name}_upper": estimate.upper}

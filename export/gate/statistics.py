@@ -1,0 +1,162 @@
+"""The statistics of the gate: exact where they can be, resampled where not."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+RESAMPLES = 1000
+SEED = 0  # of all resampling: the same figures give the same verdict
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure, and the two ends of the interval that holds it.
+
+    Attributes:
+        value: of the samples as they are.
+        lower: one-sided bound: with the chosen confidence the figure is not below it.
+        upper: likewise not above it.
+    """
+
+    value: float
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """What a detector found in all scenes together; the order does not matter.
+
+    Attributes:
+        scores: float [n].
+        is_right: bool [n], whether it has found a sign that no surer one had found.
+        labels: int64 [n], category ids.
+        scenes: int64 [n], the position of the scene.
+    """
+
+    scores: npt.NDArray[np.floating]
+    is_right: npt.NDArray[np.bool_]
+    labels: npt.NDArray[np.int64]
+    scenes: npt.NDArray[np.int64]
+
+
+def chance_of_loss(lost: int, won: int) -> float:
+    """Returns how probable it is to lose so many of the disagreements, or more, where both are equally good.
+
+    This is McNemar's test (Psychometrika 12, 1947, doi 10.1007/BF02295996), one-sided and exact: of `lost + won`
+    images that only one of the two gets right, those that the champion gets right follow a binomial distribution with
+    1/2. Images on which both are right, or both wrong, say nothing.
+
+    Args:
+        lost: what only the champion gets right.
+        won: what only the challenger gets right.
+    """
+    trials = lost + won
+    term = total = math.comb(trials, lost)
+    for count in range(lost, trials):
+        term = term * (trials - count) // (count + 1)
+        total += term
+    return total / (1 << trials)
+
+
+def holm(chances: Sequence[float]) -> list[float]:
+    """Adjusts the p-values of several tests so that together they err no more often than one.
+
+    S. Holm, Scandinavian Journal of Statistics 6 (1979), pages 65 to 70.
+    """
+    adjusted, highest = [1.0] * len(chances), 0.0
+    for rank, position in enumerate(sorted(range(len(chances)), key=lambda each: chances[each])):
+        highest = max(highest, min(1.0, (len(chances) - rank) * chances[position]))
+        adjusted[position] = highest
+    return adjusted
+
+
+def quantile_ratio(
+    challenger: npt.NDArray[np.float64], champion: npt.NDArray[np.float64], quantile: float, confidence: float
+) -> Estimate:
+    """Returns the ratio of a quantile of two series that were measured in turn, with its bounds.
+
+    The bounds come from pairs drawn again in blocks (the moving-block bootstrap; H. R. Künsch, Annals of Statistics 17,
+    1989, doi 10.1214/aos/1176347265): a machine that is busy for a while slows neighbouring requests of both.
+
+    Args:
+        challenger: float64 [n], in the order of measuring.
+        champion: float64 [n], the other half of each pair.
+        quantile: 0 to 1.
+        confidence: of each bound, 0.5 to 1.
+    """
+    drawn = _blocks(len(challenger))
+    ratios = np.quantile(challenger[drawn], quantile, axis=1) / np.quantile(champion[drawn], quantile, axis=1)
+    value = np.quantile(challenger, quantile) / np.quantile(champion, quantile)
+    return _estimate(float(value), ratios, confidence)
+
+
+def quantile(series: npt.NDArray[np.float64], which: float, confidence: float) -> Estimate:
+    """Returns a quantile of one series with its bounds, drawn as in `quantile_ratio`."""
+    values = np.quantile(series[_blocks(len(series))], which, axis=1)
+    return _estimate(float(np.quantile(series, which)), values, confidence)
+
+
+def mean_average_precision(
+    found: Ranked, signs: npt.NDArray[np.int64], weights: npt.NDArray[np.int64] | None = None
+) -> float:
+    """Returns the mean over the labels of the exact area below precision over recall.
+
+    Args:
+        found: the detections.
+        signs: int64 [scenes, labels], how many there are to find.
+        weights: int64 [scenes], how often each scene counts; once without them.
+
+    Returns:
+        NaN where there are no signs.
+    """
+    counts = np.ones(len(signs), np.int64) if weights is None else weights
+    totals = counts @ signs
+    order = np.argsort(-found.scores, kind="stable")
+    areas = []
+    for label in np.flatnonzero(totals):
+        mine = order[found.labels[order] == label]
+        weight = counts[found.scenes[mine]]
+        hits, detections = (weight * found.is_right[mine]).cumsum(), weight.cumsum()
+        precision = hits / np.maximum(detections, 1)
+        envelope = np.maximum.accumulate(precision[::-1])[::-1]
+        areas.append(float((np.diff(hits / totals[label], prepend=0.0) * envelope).sum()))
+    return float(np.mean(areas)) if areas else math.nan
+
+
+def precision_fall(champion: Ranked, challenger: Ranked, signs: npt.NDArray[np.int64], confidence: float) -> Estimate:
+    """Returns by how much the challenger's mean average precision lies below the champion's, with its bounds.
+
+    The bounds come from scenes drawn again, the same ones for both.
+
+    Args:
+        champion: what it found.
+        challenger: likewise.
+        signs: int64 [scenes, labels], how many there are to find.
+        confidence: of each bound, 0.5 to 1.
+    """
+    random = np.random.default_rng(SEED)
+    falls = np.empty(RESAMPLES)
+    for position in range(RESAMPLES):
+        weights = np.bincount(random.integers(0, len(signs), len(signs)), minlength=len(signs))
+        falls[position] = mean_average_precision(champion, signs, weights) - mean_average_precision(
+            challenger, signs, weights
+        )
+    value = mean_average_precision(champion, signs) - mean_average_precision(challenger, signs)
+    return _estimate(value, falls[np.isfinite(falls)], confidence)
+
+
+def _blocks(length: int) -> npt.NDArray[np.int64]:
+    """Returns positions of series drawn again, int64 [RESAMPLES, length], in blocks of the root of their length."""
+    block = max(1, math.isqrt(length))
+    starts = np.random.default_rng(SEED).integers(0, length - block + 1, (RESAMPLES, -(-length // block)))
+    positions = (starts[..., None] + np.arange(block)).reshape(RESAMPLES, -1)
+    return positions[:, :length]
+
+
+def _estimate(value: float, resampled: npt.NDArray[np.float64], confidence: float) -> Estimate:
+    lower, upper = np.quantile(resampled, (1 - confidence, confidence))
+    return Estimate(value, float(lower), float(upper))

@@ -1,0 +1,115 @@
+"""What the gate found and what follows from it."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the rules allow.
+
+    Attributes:
+        significance: how often a challenger that is as good as the champion may be refused by chance, for each test.
+        max_loss: by how much the score may fall even where that may be chance: share of the images, or of mAP50.
+        class_floor: the recall below which a class has collapsed.
+        min_score: what a first champion must reach, there being nothing to compare it with.
+        max_latency_ratio: of the challenger's latency to the champion's, at the median and at p99.
+        max_p99_ms: in milliseconds; None is any.
+        max_size_ratio: of the challenger's files to the champion's.
+        max_size_mb: of the challenger's files, in 1,000,000 bytes; None is any.
+    """
+
+    significance: float = 0.05
+    max_loss: float = 0.005
+    class_floor: float = 0.5
+    min_score: float = 0.9
+    max_latency_ratio: float = 1.25
+    max_p99_ms: float | None = None
+    max_size_ratio: float = 2.0
+    max_size_mb: float | None = None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one rule says.
+
+    Attributes:
+        rule: its name.
+        passed: whether the challenger keeps to it.
+        text: why, with the figures, for a person.
+        figures: the same for a program.
+    """
+
+    rule: str
+    passed: bool
+    text: str
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two versions: its number and the sha256 of its model file, by which a copy is known again."""
+
+    version: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The decision about a challenger, with its reasons.
+
+    Attributes:
+        model: name of the model.
+        challenger: the version that was judged.
+        champion: the version it was compared with; None where there was none.
+        data: `name`, `split`, `fingerprint` and number of `signs` of the evaluation set.
+        server: who answered.
+        findings: of each rule that was looked at.
+        limits: what the rules allowed.
+        notices: what a person should know, a sentence each.
+        time: ISO 8601, UTC.
+    """
+
+    model: str
+    challenger: Side
+    champion: Side | None
+    data: dict[str, Any]
+    server: str
+    findings: Sequence[Finding]
+    limits: Limits
+    notices: Sequence[str] = ()
+    time: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+
+    @property
+    def passed(self) -> bool:
+        """Whether the challenger may become champion: it keeps to every rule."""
+        return bool(self.findings) and all(finding.passed for finding in self.findings)
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in one sentence."""
+        name = f"{self.model} {self.challenger.version}"
+        if not self.passed:
+            broken = ", ".join(finding.rule for finding in self.findings if not finding.passed)
+            stays = f", and version {self.champion.version} stays" if self.champion else ""
+            return f"{name} is refused for its {broken}{stays}"
+        if self.champion is None:
+            return f"{name} may become the first champion: it keeps to every rule"
+        return f"{name} may become champion: it keeps to every rule against version {self.champion.version}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns all of it in types that JSON has: the content of a manifest's `gate`."""
+        return {
+            "passed": self.passed,
+            "verdict": self.sentence,
+            "time": self.time,
+            "challenger": asdict(self.challenger),
+            "champion": asdict(self.champion) if self.champion else None,
+            "data": dict(self.data),
+            "server": self.server,
+            "rules": [asdict(finding) for finding in self.findings],
+            "limits": asdict(self.limits),
+            "notices": list(self.notices),
+        }

@@ -1,0 +1,59 @@
+"""The precisions that a network can be exported in, and how far each may be from the trained one."""
+
+from dataclasses import dataclass
+
+from training.models import classifier, detector
+
+FP32, FP16, INT8 = "fp32", "fp16", "int8"
+PRECISIONS = (FP32, FP16, INT8)
+AUTO = "auto"  # the fastest of them on this machine
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far an exported network may be from the trained one.
+
+    Attributes:
+        difference: of a probability or a score.
+        changed: share of the real images whose class may change, or of the signs that only one of the two may find.
+        pixels: of an edge of a box.
+        floor: score of the faintest signs that are compared. Below 0.05 no one looks: which of the faintest peaks are
+            among a detector's 100 is a toss. Integers toss much of what is below 0.3, the score that counts.
+        invented: whether random and extreme images count, too. Int8 has ranges of what it was calibrated on, and
+            nobody promises anything of noise.
+    """
+
+    difference: float
+    changed: float
+    pixels: float
+    floor: float
+    invented: bool = True
+
+
+# fp32: two correct orders of summation differ by less. The others: several times what was measured on networks that
+# had learned. In fp16 probabilities differed by up to 0.004, and 0.1% of the signs of scenes were found by one network
+# only; in int8 probabilities by up to 0.16 and boxes by 3.7 pixels, 0.4% of the classes changed and no sign was lost.
+TOLERANCES = {
+    FP32: Tolerance(difference=1e-4, changed=0.0, pixels=0.05, floor=0.05),
+    FP16: Tolerance(difference=0.02, changed=0.005, pixels=2.0, floor=0.05),
+    INT8: Tolerance(difference=0.5, changed=0.02, pixels=8.0, floor=0.3, invented=False),
+}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """In which precision a network is to be exported.
+
+    Attributes:
+        precision: one of PRECISIONS, or AUTO.
+        max_loss: largest loss of accuracy or mAP50 against fp32; that of MAX_LOSS for None.
+        int8_for: who int8 is for, one of `export.quantization.TARGETS`.
+    """
+
+    precision: str = FP32
+    max_loss: float | None = None
+    int8_for: str = "cpu"
+
+
+# Largest loss against fp32 that is published unless told otherwise: of accuracy, and of mAP50.
+MAX_LOSS = {classifier.MODEL_NAME: 0.002, detector.MODEL_NAME: 0.01}

@@ -1,0 +1,207 @@
+"""What an exported network must stand before it is published: parity with PyTorch, and what its precision costs.
+
+The trained network answers once, whatever number of candidates is compared with it.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+from torch import nn
+
+from export import detection_parity as scenes
+from export.errors import AccuracyError
+from export.parity import (
+    Images,
+    Parity,
+    onnxruntime_predictor,
+    predict_in_batches,
+    probe_images,
+    pytorch_predictor,
+    require_parity,
+)
+from export.precision import TOLERANCES
+from export.samples import Labels
+from training.data.categories import CATEGORY_NAMES
+from training.detector.detections import Detections
+from training.detector.evaluate import evaluate_detections
+from training.models import detector
+from training.progress import ProgressCallback, silent
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """How well an exported network does beside the trained one, on the same labelled images.
+
+    Attributes:
+        measure: what is measured: accuracy, or map50 of a detector.
+        fp32: of the trained network, in PyTorch.
+        exported: of the exported one, in ONNX Runtime.
+        data: name of the data set.
+        split: of it.
+        samples: how many images.
+    """
+
+    measure: str
+    fp32: float
+    exported: float
+    data: str
+    split: str
+    samples: int
+
+    @property
+    def loss(self) -> float:
+        """What the exported network loses; negative where it is better."""
+        return self.fp32 - self.exported
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns the figures by name."""
+        return asdict(self) | {"loss": self.loss}
+
+
+@dataclass(frozen=True)
+class Proven:
+    """What was found of an exported network.
+
+    Attributes:
+        parity: how far it is from the trained one.
+        real: how many of the samples compared were real images.
+        accuracy: how well it does; None where there were no labels.
+    """
+
+    parity: Parity
+    real: int
+    accuracy: Accuracy | None = None
+
+
+class Proof(ABC):
+    """Compares exported networks with the trained one."""
+
+    def __init__(self, labels: Labels | None, max_loss: float) -> None:
+        self._labels, self._max_loss = labels, max_loss
+
+    @abstractmethod
+    def check(self, path: Path, precision: str) -> Proven:
+        """Compares an ONNX file with the trained network.
+
+        Args:
+            path: of the file.
+            precision: of the file; it decides what is tolerated.
+
+        Raises:
+            ParityError: it answers otherwise.
+            AccuracyError: it does worse by more than the largest loss.
+        """
+
+    def _judge(self, measure: str, precision: str, fp32: float, exported: float, samples: int) -> Accuracy:
+        assert self._labels is not None
+        accuracy = Accuracy(measure, fp32, exported, self._labels.data, "test", samples)
+        if not accuracy.loss <= self._max_loss:
+            raise AccuracyError(
+                f"in {precision} the network's {measure} is {exported:.2%}, in fp32 {fp32:.2%} (on {samples} test "
+                f"images of {accuracy.data}): it loses {accuracy.loss:.2%}, allowed {self._max_loss:.2%}; choose "
+                "another --precision, or allow more with --max-accuracy-loss"
+            )
+        return accuracy
+
+
+class ClassifierProof(Proof):
+    """The proof of a classifier.
+
+    Args:
+        model: the trained network.
+        samples: uint8 [n, height, width, 3], real images; n may be 0.
+        labels: of these; None where they are not known.
+        max_loss: of accuracy.
+    """
+
+    def __init__(self, model: nn.Module, samples: Images, labels: Labels | None, max_loss: float) -> None:
+        super().__init__(labels, max_loss)
+        self._real, self._images = len(samples), probe_images(samples)
+        self._reference = pytorch_predictor(model)(self._images)
+
+    def check(self, path: Path, precision: str) -> Proven:
+        """See `Proof.check`."""
+        answers = predict_in_batches(onnxruntime_predictor(path), self._images)
+        parity = require_parity(self._reference, answers, self._real, TOLERANCES[precision])
+        if self._labels is None:
+            return Proven(parity, self._real)
+        class_ids = cast("npt.NDArray[np.int64]", self._labels.truth)
+        fp32, exported = (
+            float((each[: self._real].argmax(axis=1) == class_ids).mean()) for each in (self._reference, answers)
+        )
+        return Proven(parity, self._real, self._judge("accuracy", precision, fp32, exported, self._real))
+
+
+class DetectorProof(Proof):
+    """The proof of a detector: parity on the first scenes and on random and extreme ones, mAP50 on all that are real.
+
+    Args:
+        model: the trained network.
+        samples: uint8 [n, height, width, 3], real scenes; n may be 0.
+        labels: of these; None where they are not known.
+        max_loss: of mAP50.
+        progress: shows how many scenes are searched.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        samples: Images,
+        labels: Labels | None,
+        max_loss: float,
+        progress: ProgressCallback = silent,
+    ) -> None:
+        super().__init__(labels, max_loss)
+        self._progress = progress
+        self._real = min(len(samples), scenes.MOST_SCENES)
+        # What parity is proved on comes first; the other scenes are only judged.
+        self._compared = probe_images(samples[: self._real], noises=2)
+        self._others = samples[self._real :] if labels is not None else samples[:0]
+        self._reference = self._find(scenes.pytorch_detector(model), "PyTorch")
+
+    def check(self, path: Path, precision: str) -> Proven:
+        """See `Proof.check`."""
+        found = self._find(scenes.onnxruntime_detector(path), precision)
+        compared = len(self._compared)
+        parity = scenes.require_same_signs(
+            self._reference.part(0, compared), found.part(0, compared), self._real, TOLERANCES[precision]
+        )
+        if self._labels is None:
+            return Proven(parity, self._real)
+        truth = cast("tuple[Detections, ...]", self._labels.truth)
+        fp32, exported = (self._map50(truth, answers) for answers in (self._reference, found))
+        return Proven(parity, self._real, self._judge("map50", precision, fp32, exported, len(truth)))
+
+    def _find(self, detect: scenes.Detect, who: str) -> scenes.Answers:
+        def tell(done: int, total: int) -> None:
+            self._progress(f"scenes in {who}", done, total)
+
+        return scenes.find_in_batches(detect, [*self._compared, *self._others], tell)
+
+    def _map50(self, truth: Sequence[Detections], answers: scenes.Answers) -> float:
+        compared = len(self._compared)
+        found = [*answers.part(0, self._real).detections(), *answers.part(compared, len(answers)).detections()]
+        return evaluate_detections(truth, found, CATEGORY_NAMES).metrics()["map50"]
+
+
+def begin_proof(
+    model: nn.Module, kind: str, samples: Images, labels: Labels | None, max_loss: float, progress: ProgressCallback
+) -> Proof:
+    """Lets a trained network answer; what is exported of it can then be checked.
+
+    Args:
+        model: the trained network.
+        kind: "sign_classifier" or "sign_detector".
+        samples: uint8 [n, height, width, 3], real images; n may be 0.
+        labels: of these; None where they are not known.
+        max_loss: of accuracy or mAP50.
+        progress: shows how much is done.
+    """
+    if kind == detector.MODEL_NAME:
+        return DetectorProof(model, samples, labels, max_loss, progress)
+    return ClassifierProof(model, samples, labels, max_loss)

@@ -1,0 +1,75 @@
+"""Publishes a version that is made out of another one: the same weights, served or compiled in another way."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from export.errors import RepositoryError
+from export.repository.manifest import MANIFEST, Manifest, clear_errors, describe, files_in
+from export.repository.policy import CONFIG, companions, to_bytes
+from export.repository.publishing import publish
+from export.repository.store import Store, open_store
+
+if TYPE_CHECKING:
+    from tritonclient.grpc import model_config_pb2 as pb
+
+# Each version has its own; a verdict of the gate was on how the other one is served.
+OWN = ("model", "version", "files", "created", "gate")
+
+
+def publish_derived(
+    repository: str | Path | Store,
+    original: Manifest,
+    folder: Path,
+    config: "pb.ModelConfig",
+    instead: Mapping[str, bytes] | None = None,
+    leave_out: Sequence[str] = (),
+    forget: Sequence[str] = (),
+    **facts: Any,
+) -> Manifest:
+    """Adds a version with the files of another one and its own configuration.
+
+    Its manifest keeps the provenance of the other one and names it as its origin. The other one stays as it is, and is
+    served as before where it was promoted.
+
+    Args:
+        repository: folder or address of all models, in which the other version is.
+        original: manifest of the other version.
+        folder: with its files, which were checked.
+        config: configuration of the new version.
+        instead: content of files that are new, by name.
+        leave_out: names of files that do not come along.
+        forget: fields of the manifest that do not hold of the new version.
+        facts: fields of the manifest that differ.
+
+    Returns:
+        The manifest of the new version.
+
+    Raises:
+        RepositoryError: the repository cannot be written; it is as it was.
+    """
+    store = open_store(repository)
+    with clear_errors(f"publish to {store.name}/{original.model}"):
+        kept = [name for name in files_in(folder) if name not in (CONFIG, *leave_out)]
+        files = {name: (folder / name).read_bytes() for name in kept} | dict(instead or {})
+        for name in companions(config):
+            if name not in files:  # of a version that was published without its own
+                files[name] = _beside(store, original.model, name)
+        came_from = {
+            "repository": store.name,
+            "version": original.version,
+            "manifest_sha256": describe(folder / MANIFEST)["sha256"],
+        }
+        if original.origin:
+            came_from["origin"] = original.origin
+        inherited = {name: value for name, value in asdict(original).items() if name not in (*OWN, *forget)}
+        shared = {CONFIG: to_bytes(config).decode()}
+        return publish(store, original.model, files, shared, inherited | {"origin": came_from} | facts)
+
+
+def _beside(store: Store, model: str, name: str) -> bytes:
+    try:
+        return store.read(f"{model}/{name}")
+    except FileNotFoundError as error:
+        raise RepositoryError(f"there is no {store.name}/{model}/{name}, which {CONFIG} names: put it there") from error

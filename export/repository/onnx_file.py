@@ -1,0 +1,115 @@
+"""Would the serving image load this version? An ONNX file against its config.pbtxt and its names of classes."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from export.errors import RepositoryError
+from export.repository.policy import CONFIG, read_config
+
+# What ONNX Runtime 1.27 of the serving image reads at the most; tried with that release.
+READS_IR, READS_OPSET = 13, 26
+PLATFORM, BACKEND = "onnxruntime_onnx", "onnxruntime"
+FILE = "model.onnx"
+
+
+def check_onnx(folder: Path, where: str) -> None:
+    """Checks the ONNX file of a version that Triton runs with ONNX Runtime; any other version passes.
+
+    Args:
+        folder: of the version, with its config.pbtxt and labels in it where it has them.
+        where: it comes from, for messages.
+
+    Raises:
+        RepositoryError: the file is missing, damaged or newer than the serving image reads, or config.pbtxt or the
+            names of classes do not fit it. The message names all that is wrong.
+    """
+    path = folder / CONFIG
+    config = read_config(path.read_bytes(), f"{where}/{CONFIG}") if path.exists() else None
+    if config is not None and config.platform != PLATFORM and config.backend != BACKEND:
+        return
+    name = (config.default_model_filename if config is not None else "") or FILE
+    if not (folder / name).exists():
+        if config is None:
+            return  # Triton would not take it for ONNX either
+        raise RepositoryError(f"{where} has no {name}, which its {CONFIG} serves: put it there")
+    model = _load(folder / name, f"{where}/{name}")
+    problems: list[str] = []
+    if config is not None:
+        for kind, wanted, found in (
+            ("input", config.input, model.graph.input),
+            ("output", config.output, model.graph.output),
+        ):
+            problems += _misfits(kind, wanted, found, config.max_batch_size > 0)
+        for output in config.output:
+            if output.label_filename and (folder / output.label_filename).exists():
+                problems += _wrong_labels(folder / output.label_filename, output.name, model)
+    if problems:
+        raise RepositoryError(f"{where}/{name} would not be served: {'; '.join(problems)}. Export it again")
+
+
+def _load(path: Path, where: str) -> Any:
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.load(path, load_external_data=False)
+        newer = "; ".join(_newer(model))  # first: the checker says less clearly what it does not know
+        if newer:
+            raise RepositoryError(f"{where} would not be served: {newer}. Export it again")
+        onnx.checker.check_model(path)
+    except (DecodeError, onnx.checker.ValidationError, ValueError, OSError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise RepositoryError(f"{where} is no whole ONNX file ({reason}): copy or export it again") from error
+    return model
+
+
+def _newer(model: Any) -> Iterator[str]:
+    if model.ir_version > READS_IR:
+        yield f"it has IR {model.ir_version}, the serving image reads {READS_IR} at most"
+    for entry in model.opset_import:
+        if entry.domain in ("", "ai.onnx") and entry.version > READS_OPSET:
+            yield f"it has opset {entry.version}, the serving image reads {READS_OPSET} at most"
+
+
+def _misfits(kind: str, wanted: Sequence[Any], found: Sequence[Any], batched: bool) -> Iterator[str]:
+    """Yields what config.pbtxt says otherwise of inputs or outputs than the graph; it may say nothing."""
+    from onnx import TensorProto
+    from tritonclient.grpc import model_config_pb2 as pb
+
+    tensors = {value.name: value.type.tensor_type for value in found}
+    for entry in wanted:
+        if entry.name not in tensors:
+            yield f"it has no {kind} {entry.name}, only {', '.join(tensors)}"
+            continue
+        tensor = tensors[entry.name]
+        given = _datatype(TensorProto.DataType.Name(tensor.elem_type))
+        said = _datatype(pb.DataType.Name(entry.data_type).removeprefix("TYPE_"))
+        if given != said:
+            yield f"its {kind} {entry.name} is {given}, {CONFIG} says {said}"
+        if not tensor.HasField("shape"):
+            continue
+        shape = [dim.dim_value if dim.HasField("dim_value") else -1 for dim in tensor.shape.dim]
+        if batched and shape and shape[0] not in (-1, 0):
+            yield f"its {kind} {entry.name} has a fixed batch of {shape[0]}, {CONFIG} lets Triton batch requests"
+        sizes = shape[1:] if batched else shape
+        dims = list(entry.reshape.shape if entry.HasField("reshape") else entry.dims)
+        if len(sizes) != len(dims) or any(a != b and -1 not in (a, b) for a, b in zip(sizes, dims, strict=True)):
+            yield f"its {kind} {entry.name} has the shape {sizes}, {CONFIG} says {dims}"
+    if wanted and kind == "input":
+        for name in tensors.keys() - {entry.name for entry in wanted}:
+            yield f"its {kind} {name} is missing in {CONFIG}"
+
+
+def _datatype(name: str) -> str:
+    """Returns a name of a datatype that ONNX and Triton share."""
+    return {"FLOAT": "FP32", "FLOAT16": "FP16", "DOUBLE": "FP64", "BFLOAT16": "BF16"}.get(name, name)
+
+
+def _wrong_labels(path: Path, output: str, model: Any) -> Iterator[str]:
+    names = path.read_text(errors="replace").splitlines()
+    for value in model.graph.output:
+        dims = value.type.tensor_type.shape.dim
+        classes = dims[-1].dim_value if dims else 0
+        if value.name == output and classes and len(names) != classes:
+            yield f"it tells {classes} classes apart, and {path.name} names {len(names)}"

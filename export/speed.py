@@ -1,0 +1,75 @@
+"""How fast exported networks are on this machine: in turn, so that all of them see the same moods of it."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from export.parity import CPU, Images, open_session
+from training.progress import ProgressCallback, silent
+
+GPU = "CUDAExecutionProvider"  # onnxruntime-gpu has it
+ROUNDS = 7
+SECONDS = 0.2  # a round of each network, at the least
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Speed of a network.
+
+    Attributes:
+        images_per_second: median over the rounds.
+        ratio: to the first network, median over the rounds, in each of which they ran one after the other.
+        batch: images at once.
+        provider: of ONNX Runtime, what they ran on.
+    """
+
+    images_per_second: float
+    ratio: float
+    batch: int
+    provider: str
+
+
+def measure_speeds(
+    paths: Mapping[str, Path], batch: Images, rounds: int = ROUNDS, progress: ProgressCallback = silent
+) -> dict[str, Speed]:
+    """Times networks in ONNX Runtime, on the GPU where it has one and else on the CPU.
+
+    Args:
+        paths: of the ONNX files, by name; the others are compared with the first one.
+        batch: uint8 [n, height, width, 3].
+        rounds: how often each is measured.
+        progress: told of the rounds done.
+
+    Raises:
+        ExportError: ONNX Runtime cannot load a file.
+    """
+    providers = [GPU, CPU] if GPU in onnxruntime.get_available_providers() else [CPU]
+    sessions = {name: open_session(path, providers) for name, path in paths.items()}
+    used = next(iter(sessions.values())).get_providers()[0]  # the GPU's falls back where there is no device
+    for session in sessions.values():
+        _run_for(session, batch, 0)  # memory, kernels
+    measured = []
+    for done in range(1, rounds + 1):
+        measured.append([_run_for(session, batch, SECONDS) for session in sessions.values()])
+        progress("timing rounds", done, rounds)
+    rates = np.array(measured)
+    ratios = np.median(rates / rates[:, :1], axis=0)
+    medians = np.median(rates, axis=0)
+    return {
+        name: Speed(float(rate), float(ratio), len(batch), used)
+        for name, rate, ratio in zip(sessions, medians, ratios, strict=True)
+    }
+
+
+def _run_for(session: onnxruntime.InferenceSession, batch: Images, seconds: float) -> float:
+    """Runs a network at least once and for so long; returns images per second."""
+    feed = {session.get_inputs()[0].name: batch}
+    images, began = 0, time.perf_counter()
+    while not images or time.perf_counter() - began < seconds:
+        session.run(None, feed)
+        images += len(batch)
+    return images / (time.perf_counter() - began)

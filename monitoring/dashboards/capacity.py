@@ -1,0 +1,146 @@
+"""GPU and capacity: how much the devices have left, and what the models use of it."""
+
+from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
+
+from monitoring.dashboards.panels import Query, graph, page, variable
+
+CHOSEN = 'model=~"$model"'
+NAME = "{{model}} {{version}}"
+GPU = "{{instance}} {{gpu_uuid}}"
+
+
+def build() -> Dashboard:
+    """Returns the dashboard."""
+    model = variable("model", "Model", "label_values(nv_inference_count, model)")
+    about = "GPUs, processors and memory, and how well batches and instances use them."
+    return _machines(_models(_gpus(page("signs-capacity", "Signs: GPU and capacity", about, [model]))))
+
+
+def _gpus(new: Dashboard) -> Dashboard:
+    return (
+        new.with_row(Row("GPU: empty without one"))
+        .with_panel(
+            graph(
+                "Use",
+                "Share of the time a GPU is busy.",
+                "percentunit",
+                Query("nv_gpu_utilization", GPU),
+                Query("gpu:nv_gpu_utilization:mean5m", "{{gpu_uuid}}, mean of 5 min"),
+                span=6,
+                maximum=1,
+            )
+        )
+        .with_panel(
+            graph(
+                "Memory",
+                "Share that is used. An alert begins at 90%.",
+                "percentunit",
+                Query("gpu:nv_gpu_memory_used:ratio", "{{gpu_uuid}}"),
+                span=6,
+                limit=0.9,
+                maximum=1,
+            )
+        )
+        .with_panel(graph("Memory in bytes", "What is used.", "bytes", Query("nv_gpu_memory_used_bytes", GPU), span=6))
+        .with_panel(
+            graph(
+                "Power",
+                "What a GPU takes, and what it may take.",
+                "watt",
+                Query("nv_gpu_power_usage", GPU),
+                Query("nv_gpu_power_limit", f"{GPU}, limit"),
+                span=6,
+            )
+        )
+    )
+
+
+def _models(new: Dashboard) -> Dashboard:
+    return (
+        new.with_row(Row("Models"))
+        .with_panel(
+            graph(
+                "Busy",
+                "How many instances of a model are at work in the mean: its share of the device. Near the number of "
+                "its instances requests begin to wait. The recognizer's holds the time of the models it calls.",
+                "none",
+                Query(f"model_version:nv_inference_busy:rate5m{{{CHOSEN}}}", NAME),
+            )
+        )
+        .with_panel(
+            graph(
+                "Batch size reached",
+                "Inputs in an execution. Near 1 under load, batches are not formed.",
+                "none",
+                Query(f"model_version:nv_inference_batch_size:mean5m{{{CHOSEN}}}", NAME),
+            )
+        )
+        .with_panel(
+            graph(
+                "Executions",
+                "Batches that a model has computed.",
+                "cps",
+                Query(f"sum by (model, version) (rate(nv_inference_exec_count{{{CHOSEN}}}[$__rate_interval]))", NAME),
+            )
+        )
+        .with_panel(
+            graph(
+                "Waiting",
+                "Requests in the queue. An alert begins where more than 16 wait for 5 minutes.",
+                "short",
+                Query(f"model_version:nv_inference_pending_requests:sum{{{CHOSEN}}}", NAME),
+                limit=16,
+            )
+        )
+        .with_panel(
+            graph(
+                "Time in the queue, by server",
+                "Over all models, divided by at least one request a second: what autoscaling goes by.",
+                "s",
+                Query("instance:nv_inference_queue_seconds:mean2m", "{{instance}}"),
+            )
+        )
+        .with_panel(
+            graph(
+                "Inputs",
+                "What the models compute: photographs, scenes and signs.",
+                "cps",
+                Query(f"sum by (model, version) (rate(nv_inference_count{{{CHOSEN}}}[$__rate_interval]))", NAME),
+            )
+        )
+    )
+
+
+def _machines(new: Dashboard) -> Dashboard:
+    return (
+        new.with_row(Row("Machines"))
+        .with_panel(
+            graph(
+                "Processors",
+                "Share of the machine's processors that is busy, as Triton sees it.",
+                "percentunit",
+                Query("nv_cpu_utilization", "{{instance}}"),
+                maximum=1,
+            )
+        )
+        .with_panel(
+            graph(
+                "Memory",
+                "Share of the machine's memory that is used.",
+                "percentunit",
+                Query("nv_cpu_memory_used_bytes / nv_cpu_memory_total_bytes", "{{instance}}"),
+                maximum=1,
+            )
+        )
+        .with_panel(
+            graph(
+                "Targets",
+                "1 where Prometheus gets the metrics.",
+                "short",
+                Query(
+                    'up{job=~"triton|gateway|drift|repository|pushgateway|node|alertmanager"}', "{{job}} {{instance}}"
+                ),
+                maximum=1,
+            )
+        )
+    )

@@ -1,0 +1,155 @@
+"""The pipeline: what the stages came to last, the gate's verdicts, and the versions that there are."""
+
+from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
+
+from monitoring.dashboards.panels import GREEN, RED, YELLOW, Column, Query, graph, number, page, table, variable
+
+CHOSEN = 'model=~"$model"'
+DAY = 86400
+JUDGED = "(.*_)?(accuracy|map50|ece)"  # figures that people compare versions by
+YES_NO = {"1": ("yes", GREEN), "0": ("no", "text")}
+
+
+def build() -> Dashboard:
+    """Returns the dashboard."""
+    model = variable("model", "Model", "label_values(signs_repository_version_champion, model)")
+    about = "Where models come from: trainings, exports, verdicts, versions and their age."
+    return _versions(_runs(page("signs-pipeline", "Signs: pipeline", about, [model]).time("now-30d", "now")))
+
+
+def _runs(new: Dashboard) -> Dashboard:
+    ended, succeeded = (
+        f"max by (stage, model) (signs_pipeline_last_{what}_timestamp_seconds{{{CHOSEN}}})"
+        for what in ("end", "success")
+    )
+    return (
+        new.with_row(Row("Stages"))
+        .with_panel(
+            number(
+                "Last run",
+                "Whether the last run of each stage ended with a result.",
+                "none",
+                # 1 where there was never a success.
+                Query(f"{ended} > bool {succeeded} or {ended} * 0 + 1", "{{stage}}, {{model}}"),
+                span=6,
+                words={"0": ("good", GREEN), "1": ("failed", RED)},
+            )
+        )
+        .with_panel(
+            number(
+                "Since the last result",
+                "A training is due every month; after 35 days there is an alert.",
+                "s",
+                Query(f"stage_model:signs_pipeline_success_age_seconds:min{{{CHOSEN}}}", "{{stage}}, {{model}}"),
+                span=6,
+                colours={30 * DAY: YELLOW, 35 * DAY: RED},
+                decimals=1,
+            )
+        )
+        .with_panel(
+            number(
+                "Gate",
+                "The last verdict of the gate.",
+                "none",
+                Query(f"max by (model) (signs_pipeline_gate_passed{{{CHOSEN}}})", "{{model}}"),
+                span=6,
+                words={"1": ("passed", GREEN), "0": ("refused", RED)},
+            )
+        )
+        .with_panel(
+            number(
+                "Version",
+                "That the stage last published or judged.",
+                "none",
+                Query(f"max by (stage, model) (signs_pipeline_version{{{CHOSEN}}})", "{{stage}}, {{model}}"),
+                span=6,
+            )
+        )
+        .with_panel(
+            graph(
+                "Duration",
+                "How long the last run with a result took.",
+                "s",
+                Query(f"max by (stage, model) (signs_pipeline_duration_seconds{{{CHOSEN}}})", "{{stage}}, {{model}}"),
+            )
+        )
+        .with_panel(
+            graph(
+                "Training examples",
+                "Signs for the classifier, scenes for the detector.",
+                "short",
+                Query(f"max by (model) (signs_pipeline_examples{{{CHOSEN}}})", "{{model}}"),
+            )
+        )
+        .with_panel(
+            graph(
+                "Figures of the last training",
+                "On held-out and test data.",
+                "none",
+                Query(
+                    f'max by (model, name) (signs_pipeline_figure{{{CHOSEN},stage="train",name=~"{JUDGED}"}})',
+                    "{{model}}: {{name}}",
+                ),
+                maximum=1,
+            )
+        )
+    )
+
+
+def _versions(new: Dashboard) -> Dashboard:
+    return (
+        new.with_row(Row("Versions in the repository"))
+        .with_panel(
+            table(
+                "Versions",
+                "What there is, what ought to be served, and on how many servers it is loaded.",
+                {"model": "Model", "version": "Version"},
+                [
+                    Column(
+                        "Champion",
+                        "none",
+                        f"max by (model, version) (signs_repository_version_champion{{{CHOSEN}}})",
+                        YES_NO,
+                    ),
+                    Column(
+                        "To be served",
+                        "none",
+                        f"max by (model, version) (signs_repository_version_served{{{CHOSEN}}})",
+                        YES_NO,
+                    ),
+                    Column("Loaded on", "short", f"count by (model, version) (nv_inference_count{{{CHOSEN}}})"),
+                    Column("Age", "s", f"model_version:signs_repository_version_age_seconds:min{{{CHOSEN}}}"),
+                    Column(
+                        "Size", "decbytes", f"max by (model, version) (signs_repository_version_size_bytes{{{CHOSEN}}})"
+                    ),
+                ],
+            )
+        )
+        .with_panel(
+            graph(
+                "Age of the champions",
+                "After 90 days there is an alert.",
+                "s",
+                Query(
+                    f"model_version:signs_repository_version_age_seconds:min{{{CHOSEN}}} "
+                    "and on (model, version) signs_repository_version_champion == 1",
+                    "{{model}} {{version}}",
+                ),
+                span=12,
+                limit=90 * DAY,
+            )
+        )
+        .with_panel(
+            graph(
+                "Figures of the versions",
+                "As measured when they were trained.",
+                "none",
+                Query(
+                    f'max by (model, version, name) (signs_repository_version_figure{{{CHOSEN},name=~"{JUDGED}"}})',
+                    "{{model}} {{version}}: {{name}}",
+                ),
+                span=12,
+                maximum=1,
+            )
+        )
+    )

@@ -1,0 +1,67 @@
+"""What is watched: seven distributions, counted alike from a server's metrics and from measurements."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from export.reference import SCENE_MEASURES, SIGN_MEASURES, Measurements
+from monitoring.drift.statistics import Counts
+
+EMPTY, CLASSES = "empty_scenes", "sign_class"
+HISTOGRAMS = (*SCENE_MEASURES, *SIGN_MEASURES)
+FEATURES = (*SCENE_MEASURES, EMPTY, *SIGN_MEASURES, CLASSES)
+OF_SCENES = (*SCENE_MEASURES, EMPTY)  # the others count signs
+
+Edges = tuple[float, ...]
+
+
+def count_by_scene(measurements: Measurements, edges: Mapping[str, Edges], classes: int) -> dict[str, Counts]:
+    """Puts measurements into the buckets of a server.
+
+    Args:
+        measurements: of scenes.
+        edges: upper, inclusive edges of each histogram's buckets, without the last one, infinity.
+        classes: how many there are; a sign of a higher class counts as one of the last.
+
+    Returns:
+        For each feature float64 [scenes, buckets]: of a histogram in the order of its edges, of `empty_scenes` the
+        scenes with and without signs, of `sign_class` by class id. A histogram without edges is left out.
+    """
+    everyone = np.arange(len(measurements))
+    signs_of = np.bincount(measurements.scene_of, minlength=len(measurements))
+    buckets = {EMPTY: (everyone, (signs_of == 0).astype(np.int64), 2)}
+    buckets[CLASSES] = (measurements.scene_of, measurements.class_ids.clip(0, classes - 1), classes)
+    for name in (each for each in HISTOGRAMS if each in edges):
+        is_scenes = name in SCENE_MEASURES
+        values = (measurements.scenes if is_scenes else measurements.signs)[name]
+        # "left": a value at an edge lies in the bucket below it, as Prometheus has it.
+        bucket = np.searchsorted(edges[name], values, side="left")
+        buckets[name] = (everyone if is_scenes else measurements.scene_of, bucket, len(edges[name]) + 1)
+    return {name: _table(len(measurements), *each) for name, each in buckets.items()}
+
+
+def describe_group(feature: str, edges: Edges | None, members: npt.NDArray[np.int64]) -> str:
+    """Names a group of buckets, as "96 to 104".
+
+    Args:
+        feature: whose it is.
+        edges: of its histogram; None where it is none.
+        members: the group's buckets, ascending.
+    """
+    first, last = int(members[0]), int(members[-1])
+    if feature == EMPTY:
+        return ("scenes with signs", "scenes without signs")[first]
+    if len(members) != last - first + 1:
+        return "all others"
+    if edges is None:
+        return f"class {first}" if first == last else f"classes {first} to {last}"
+    if first == 0:
+        return f"up to {edges[last]:g}"
+    return f"over {edges[first - 1]:g}" if last == len(edges) else f"{edges[first - 1]:g} to {edges[last]:g}"
+
+
+def _table(scenes: int, rows: npt.NDArray[np.int64], buckets: npt.NDArray[np.int64], width: int) -> Counts:
+    table = np.zeros((scenes, width))
+    np.add.at(table, (rows, buckets), 1)
+    return table

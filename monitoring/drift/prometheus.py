@@ -1,0 +1,174 @@
+"""Reads from Prometheus what the recognizer's metrics counted in a window of time."""
+
+import http.client
+import json
+import math
+import re
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from monitoring.drift.features import CLASSES, EMPTY, HISTOGRAMS, Edges
+from monitoring.drift.statistics import Counts
+from monitoring.errors import MonitoringError
+from serving.recognizer.buckets import PREFIX
+
+TIMEOUT_S = 15.0
+MOST_BYTES = 16_000_000  # a hundred times what 43 classes and five histograms of many versions need
+# `increase` stretches each bucket to the whole window by itself: neighbours may differ by a little.
+SLACK = 0.01
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+@dataclass(frozen=True)
+class Window:
+    """What one version of the recognizer counted.
+
+    Attributes:
+        scenes: photographs answered.
+        counts: of each feature that could be read, [buckets].
+        edges: of each histogram that could be read.
+        problems: why the others could not, by feature.
+    """
+
+    scenes: float
+    counts: dict[str, Counts] = field(default_factory=dict)
+    edges: dict[str, Edges] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Prometheus:
+    """A Prometheus server.
+
+    Attributes:
+        url: of the server, http://HOST:PORT.
+        window: the time to look back, as Prometheus writes it: 30m, 1h.
+        selector: further label matchers, as `namespace="production"`; empty for none.
+    """
+
+    url: str
+    window: str = "1h"
+    selector: str = ""
+
+    def read_windows(self) -> dict[str, Window]:
+        """Returns what each version counted, by version; a server that restarted meanwhile has counted on.
+
+        Raises:
+            MonitoringError: Prometheus does not answer, or something else does.
+        """
+        scenes, now = self._increase("scenes_total")
+        # All of one moment, by Prometheus' own clock.
+        found = {name: self._increase(f"{name}_bucket", "le", now)[0] for name in HISTOGRAMS}
+        found[EMPTY], _ = self._increase("empty_scenes_total", at=now)
+        found[CLASSES], _ = self._increase("signs_total", "class_id", now)
+        windows = {}
+        for version, series in scenes.items():
+            window = windows[version] = Window(series[""])
+            for feature, by_version in found.items():
+                try:
+                    window.counts[feature], edges = _read(feature, by_version.get(version, {}), window.scenes)
+                except ValueError as error:
+                    window.problems[feature] = str(error)
+                    continue
+                if edges:
+                    window.edges[feature] = edges
+        return windows
+
+    def _increase(
+        self, metric: str, label: str = "", at: float | None = None
+    ) -> tuple[dict[str, dict[str, float]], float | None]:
+        """Returns by how much the series of a metric grew in the window before a moment, and that moment.
+
+        Args:
+            metric: without its prefix.
+            label: the series are told apart by; none for their sum.
+            at: the moment in seconds since 1970; now for None.
+
+        Returns:
+            The growth by version, and by the value of the label; and the moment, None where nothing was found.
+        """
+        matchers = f"{{{self.selector}}}" if self.selector else ""
+        labels = f"version, {label}" if label else "version"
+        result = self._ask(f"sum by ({labels}) (increase({PREFIX}{metric}{matchers}[{self.window}]))", at)
+        series: dict[str, dict[str, float]] = {}
+        for found, _, value in result:
+            series.setdefault(found.get("version", ""), {})[found.get(label, "")] = value
+        return series, result[0][1] if result else at
+
+    def _ask(self, query: str, at: float | None) -> list[tuple[dict[str, str], float, float]]:
+        """Returns the labels, the time and the value of each series that a query gives."""
+        moment = {} if at is None else {"time": f"{at:.3f}"}
+        body = urllib.parse.urlencode({"query": query, "timeout": f"{TIMEOUT_S:g}s", **moment}).encode()
+        try:
+            with _open(f"{self.url.rstrip('/')}/api/v1/query", body) as response:
+                answer = json.loads(response.read(MOST_BYTES))
+            if answer["status"] == "success" and answer["data"]["resultType"] == "vector":
+                pairs = [(each["metric"], each["value"]) for each in answer["data"]["result"]]
+                return [(dict(labels), float(when), float(value)) for labels, (when, value) in pairs]
+        except (OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "reason", None) or error
+            raise MonitoringError(
+                f"Prometheus at {self.url} does not answer ({reason}): check --prometheus, and that it runs"
+            ) from error
+        except (ValueError, LookupError, TypeError) as error:
+            raise MonitoringError(f"what answers at {self.url} is no Prometheus: check --prometheus") from error
+        raise MonitoringError(f"Prometheus at {self.url} refuses {query}: {answer.get('error', answer)}")
+
+
+def seconds(duration: str) -> float:
+    """Returns a length of time that is written as Prometheus writes it: 60s, 90m, 1h30m.
+
+    Raises:
+        MonitoringError: it is not, or not longer than nothing.
+    """
+    parts = re.findall(r"(\d+)([smhdw])", duration)
+    total = sum(int(number) * UNITS[unit] for number, unit in parts)
+    if "".join(number + unit for number, unit in parts) != duration or not 0 < total <= 100 * UNITS["w"]:
+        raise MonitoringError(f"{duration!r} is no length of time: write 60s, 90m, 1h30m or 2d")
+    return float(total)
+
+
+@contextmanager
+def _open(url: str, body: bytes) -> Iterator[Any]:
+    """Sends a form; Prometheus explains a query it refuses in the body of a 4xx."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, body), timeout=TIMEOUT_S) as response:
+            yield response
+    except urllib.error.HTTPError as error:
+        if error.headers.get_content_type() != "application/json":
+            raise
+        with error:
+            yield error
+
+
+def _read(feature: str, series: Mapping[str, float], scenes: float) -> tuple[Counts, Edges | None]:
+    """Returns the counts of one feature, and the edges where it is a histogram.
+
+    Raises:
+        ValueError: they make no sense; the message says why.
+    """
+    if not series:
+        raise ValueError("the server publishes no such metric")
+    if not all(math.isfinite(value) for value in (*series.values(), scenes)):
+        raise ValueError("Prometheus has no number for it")
+    if feature == EMPTY:
+        return np.array([max(0.0, scenes - series[""]), series[""]]), None
+    if feature == CLASSES:
+        if set(series) != {str(class_id) for class_id in range(len(series))}:
+            raise ValueError("its classes are not all there")
+        return np.array([series[str(class_id)] for class_id in range(len(series))]), None
+    by_edge = sorted((float(edge), value) for edge, value in series.items())
+    edges, below = (np.array(each) for each in zip(*by_edge, strict=True))
+    if not math.isinf(edges[-1]) or len(edges) < 2:
+        raise ValueError("its buckets are not all there")
+    counts = np.diff(below, prepend=0.0)
+    if (counts < -SLACK * max(below[-1], 1.0)).any():
+        raise ValueError("its buckets contradict each other: are different releases published under one version?")
+    return counts.clip(0.0), tuple(edges[:-1].tolist())

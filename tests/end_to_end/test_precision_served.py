@@ -1,0 +1,51 @@
+"""Versions in half precision and in integers, in the release of ONNX Runtime that the serving image carries."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from tritonclient.grpc import model_config_pb2 as pb
+
+from export.config import from_text, to_text
+from export.parity import pytorch_predictor
+from export.precision import FP16, INT8, TOLERANCES, Wanted
+from export.repository import Manifest
+from export.run import export_checkpoint
+from export.samples import Labels
+from export.served import compare_version
+from serving.install import Installation
+from serving.server import RunningServer, running_server
+from training.checkpoint import load_checkpoint
+
+pytestmark = pytest.mark.end_to_end
+
+Crops = npt.NDArray[np.uint8]
+
+
+def test_a_running_triton_answers_as_pytorch(
+    server: RunningServer, manifest: Manifest, repository: Path, checkpoint: Path, random_crops: Crops
+) -> None:
+    version = repository / manifest.model / str(manifest.version)
+    figures = compare_version(version, checkpoint, random_crops, server.grpc_url)
+    assert figures["real_samples"] == len(random_crops) < figures["samples"]
+    assert figures["mean_difference"] <= figures["max_difference"] <= 1e-4 and figures["disagreements"] == 0
+
+
+def test_triton_serves_every_precision_within_its_tolerance(
+    installation: Installation, checkpoint: Path, tmp_path: Path, sure_crops: Crops
+) -> None:
+    truth = pytorch_predictor(load_checkpoint(checkpoint)[0])(sure_crops).argmax(axis=1)
+    labels = Labels(truth, sure_crops[:16], "blocks")
+    models = tmp_path / "models"
+    for precision in (FP16, INT8):
+        export_checkpoint(checkpoint, models, sure_crops, Wanted(precision, max_loss=0.05), labels)
+    path = models / "sign_classifier" / "config.pbtxt"
+    config = from_text(path.read_text())
+    config.version_policy.CopyFrom(pb.ModelVersionPolicy(all=pb.ModelVersionPolicy.All()))
+    path.write_text(to_text(config))
+    with running_server(installation, models, tmp_path / "log") as running:
+        for number, precision in enumerate((FP16, INT8), start=1):
+            version = models / "sign_classifier" / str(number)
+            figures = compare_version(version, checkpoint, sure_crops, running.grpc_url)
+            assert 0 < figures["max_difference"] <= figures["tolerance"] == TOLERANCES[precision].difference

@@ -1,0 +1,155 @@
+"""A real tritonserver does what config.pbtxt says of queues, threads, warm-up and cache, or says why it cannot."""
+
+import re
+import threading
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tritonclient.grpc
+from tritonclient.grpc import model_config_pb2 as pb
+
+from clients import SignClient
+from export.config import Serving, classifier_config, to_text
+from export.repository import Manifest, publish
+from serving.install import Installation
+from serving.server import RunningServer, running_server, served_versions
+from tests.serving.test_server import children
+
+pytestmark = pytest.mark.end_to_end
+
+# Models that cannot be loaded must not end the server; and there is memory for a cache.
+ARGUMENTS = ("--exit-on-error=false", "--strict-readiness=false", "--cache-config=local,size=10000000")
+OWN_PARAMETERS = {
+    "execution_mode": "1",
+    "inter_op_thread_count": "2",
+    "enable_mem_pattern": "0",
+    "enable_mem_arena": "false",
+    "gpu_mem_limit": "1000",
+}
+
+
+def with_parameters(**parameters: str) -> pb.ModelConfig:
+    config = classifier_config("", 48, 43, Serving(8))
+    for key, value in parameters.items():
+        config.parameters[key].string_value = value
+    return config
+
+
+def with_serving(**choices: Any) -> pb.ModelConfig:
+    return classifier_config("", 48, 43, Serving(**{"max_batch": 16, **choices}))
+
+
+def with_level(level: int) -> pb.ModelConfig:
+    config = with_parameters(**OWN_PARAMETERS, intra_op_threads="2")
+    config.optimization.graph.level = level
+    return config
+
+
+GOOD = {
+    "short_queue": with_serving(max_queue=16),
+    "hasty": with_serving(queue_timeout_ms=1, threads=1),
+    "one_thread": with_serving(threads=1),
+    "four_threads": with_serving(threads=4, instances=2),
+    "cached": with_serving(response_cache=True),
+    "all_parameters": with_level(1),
+}
+BAD = {
+    "for_gpus": (with_serving(target="gpu"), "kind KIND_GPU but no GPUs are available"),
+    "no_threads": (
+        with_parameters(intra_op_thread_count="many"),
+        "intra_op_thread_count is 'many'",
+    ),
+    "no_mode": (with_parameters(execution_mode="2"), "execution_mode is '2': give 0 or 1"),
+    "no_arena": (with_parameters(enable_mem_arena="yes"), "enable_mem_arena is 'yes': give 0 or 1 or false or true"),
+    "no_level": (with_level(7), "optimization.graph.level is 7: give -1, 1 or 2"),
+    "short_image": (with_serving(), "6912 bytes"),
+}
+
+
+@pytest.fixture(scope="module")
+def server(
+    installation: Installation, repository: Path, manifest: Manifest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningServer]:
+    """A real tritonserver on one network, served in many ways; some of them cannot be."""
+    folder, place = repository / "sign_classifier" / "1", tmp_path_factory.mktemp("configs") / "models"
+    files = {name: (folder / name).read_bytes() for name in ("model.onnx", "warmup/images-48x48x3.bin")}
+    for name, config in (*GOOD.items(), *((name, config) for name, (config, _) in BAD.items())):
+        config.name = name
+        shared = {"config.pbtxt": to_text(config), "labels.txt": (folder / "labels.txt").read_text()}
+        publish(place, name, files, shared, {})
+    (place / "short_image" / "warmup" / "images-48x48x3.bin").write_bytes(b"short")
+    with running_server(installation, place, place.parent / "log", extra_arguments=ARGUMENTS) as running:
+        yield running
+
+
+def send_all_at_once(server: RunningServer, model: str, requests: int) -> "Counter[str]":
+    """Sends so many requests of 16 images without waiting for answers; returns how often which answer came."""
+    client = tritonclient.grpc.InferenceServerClient(server.grpc_url)
+    tensor = tritonclient.grpc.InferInput("images", [16, 48, 48, 3], "UINT8")
+    tensor.set_data_from_numpy(np.zeros((16, 48, 48, 3), np.uint8))
+    answers: Counter[str] = Counter()
+    answered = threading.Semaphore(0)
+
+    def note(result: object, error: Any) -> None:
+        answers["answered" if error is None else error.message().rpartition("] ")[2]] += 1
+        answered.release()
+
+    for _ in range(requests):
+        client.async_infer(model, [tensor], note)
+    for _ in range(requests):
+        assert answered.acquire(timeout=120), "a request was never answered"
+    client.close()
+    return answers
+
+
+def test_what_can_be_served_is_and_what_cannot_says_why(server: RunningServer) -> None:
+    assert {name for name, _ in served_versions(server)} == set(GOOD)
+    log = server.log.read_text()
+    for name, (_, reason) in BAD.items():
+        (line,) = re.findall(rf"^.*failed to load '{name}' version 1: .*$", log, re.MULTILINE)
+        assert reason in line
+
+
+def test_a_parameter_that_onnx_runtime_does_not_have_is_told(server: RunningServer) -> None:
+    log = server.log.read_text()
+    assert "ONNX Runtime has no parameter intra_op_threads" in log
+    assert not any(f"no parameter {key}" in log for key in OWN_PARAMETERS)
+
+
+def test_overload_is_refused_at_once_and_what_fits_is_answered(server: RunningServer) -> None:
+    answers = send_all_at_once(server, "short_queue", 400)
+    assert set(answers) == {"answered", "Exceeds maximum queue size"}
+    assert answers["answered"] >= 16, "a full queue is worked off"
+    with SignClient(server.grpc_url, classifier="short_queue") as client:
+        assert len(client.probabilities(np.zeros((3, 48, 48, 3), np.uint8))) == 3
+
+
+def test_who_waits_too_long_is_refused(server: RunningServer) -> None:
+    assert set(send_all_at_once(server, "hasty", 200)) == {"answered", "Request timeout expired"}
+
+
+def test_instances_and_threads_are_as_many_as_asked_for(server: RunningServer) -> None:
+    threads: dict[str, list[int]] = {"one_thread": [], "four_threads": []}
+    for pid in children(server.process.pid):
+        words = Path(f"/proc/{pid}/cmdline").read_text()
+        (number,) = re.findall(r"^Threads:\s+(\d+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+        for name, counts in threads.items():
+            if name in words:
+                counts.append(int(number))
+    (alone,) = threads["one_thread"]
+    assert threads["four_threads"] == [alone + 3, alone + 3]
+
+
+def test_with_a_cache_the_same_input_is_answered_from_memory(server: RunningServer) -> None:
+    with SignClient(server.grpc_url, classifier="cached") as client:
+        image = np.full((1, 48, 48, 3), 7, np.uint8)
+        first, second = client.probabilities(image), client.probabilities(image)
+    with urllib.request.urlopen(server.metrics_url) as response:
+        metrics = response.read().decode()
+    assert (first == second).all()
+    assert re.search(r'^nv_cache_num_hits_per_model\{model="cached",version="1"\} 1$', metrics, re.MULTILINE)

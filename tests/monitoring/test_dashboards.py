@@ -1,0 +1,86 @@
+"""The dashboards are what the code makes, and nothing in them is left without a name, a unit or an explanation."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitoring.dashboards.__main__ import FOLDER, contents, main, outdated
+from tests.monitoring.dashboard_files import DASHBOARDS, Dashboard
+from tests.monitoring.rule_files import MONITORING, alerts, recorded
+
+RECORDED = re.compile(r"\b\w+:\w+:\w+\b")
+each_dashboard = pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda dashboard: dashboard.name)
+
+
+def test_the_files_are_what_the_code_makes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert outdated() == []
+    assert main(["--check"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_file_that_was_changed_is_missing_or_is_left_over_is_told(tmp_path: Path) -> None:
+    for name, content in contents().items():
+        (tmp_path / name).write_text(content)
+    assert outdated(tmp_path) == []
+    (tmp_path / "service.json").write_text("{}")
+    (tmp_path / "quality.json").unlink()
+    (tmp_path / "old.json").write_text("{}")
+    assert outdated(tmp_path) == ["old.json", "quality.json", "service.json"]
+
+
+def test_wrong_usage_ends_with_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--chekc"]) == 2
+    assert "--check" in capsys.readouterr().err
+
+
+def test_there_is_a_dashboard_for_each_question() -> None:
+    assert {dashboard.name for dashboard in DASHBOARDS} == {"service", "quality", "pipeline", "capacity"}
+    assert len({dashboard.content["uid"] for dashboard in DASHBOARDS}) == 4
+    assert {path.stem for path in FOLDER.glob("*")} == {dashboard.name for dashboard in DASHBOARDS}
+
+
+@each_dashboard
+def test_every_panel_has_a_title_an_explanation_a_unit_and_legends(dashboard: Dashboard) -> None:
+    for panel in dashboard.panels:
+        assert panel["title"] and panel["description"].endswith("."), panel["title"]
+        assert panel["targets"], panel["title"]
+        assert panel["datasource"]["uid"] == "$datasource"
+        letters = [target["refId"] for target in panel["targets"]]
+        assert len(set(letters)) == len(letters)
+    for query in dashboard.queries:
+        assert query.unit, query
+        assert query.legend, query
+
+
+@each_dashboard
+def test_panels_fill_the_grid_and_do_not_overlap(dashboard: Dashboard) -> None:
+    taken: dict[tuple[int, int], str] = {}
+    for panel in dashboard.content["panels"]:
+        place: dict[str, Any] = panel["gridPos"]
+        for x in range(place["x"], place["x"] + place["w"]):
+            for y in range(place["y"], place["y"] + place["h"]):
+                assert (x, y) not in taken, f"{panel['title']} lies on {taken[(x, y)]}"
+                taken[(x, y)] = panel["title"]
+    rows = 1 + max(y for _, y in taken)
+    assert len(taken) == 24 * rows and max(x for x, _ in taken) == 23
+    numbers = [panel["id"] for panel in dashboard.content["panels"]]
+    assert len(set(numbers)) == len(numbers)
+
+
+@each_dashboard
+def test_variables_are_used_and_those_that_are_used_exist(dashboard: Dashboard) -> None:
+    asked = [query.expression for query in dashboard.queries] + list(dashboard.variables.values())
+    used = {name for expression in asked for name in re.findall(r"\$(\w+)", expression)}
+    assert used - {"__rate_interval"} == dashboard.variables.keys()
+
+
+def test_what_is_asked_of_the_rules_is_recorded_and_what_is_recorded_is_used() -> None:
+    asked = [query.expression for dashboard in DASHBOARDS for query in dashboard.queries]
+    asked += [alert.expression for alert in alerts()]
+    used = {name for expression in asked for name in RECORDED.findall(expression)}
+    assert used <= set(recorded())
+    rules = "".join(path.read_text() for path in (MONITORING / "prometheus").glob("*.yaml"))
+    by_rules = {name for name in recorded() if len(re.findall(rf"\b{name}\b", rules)) > 1}
+    assert set(recorded()) == used | by_rules

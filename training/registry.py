@@ -1,0 +1,82 @@
+"""What became of a trained model, in MLflow's registry: verdicts as tags, `challenger` and `champion` as aliases.
+
+The registry's numbers are its own: a version of it is found by the run that trained it.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from training.errors import TrainingError
+
+CHALLENGER, CHAMPION = "challenger", "champion"
+LONGEST_TAG = 5000  # characters that MLflow keeps of a tag's value
+
+
+class RegistryError(TrainingError):
+    """The registry cannot be asked, or does not know the model."""
+
+
+def is_in_use(runs: Path) -> bool:
+    """Says whether anything is recorded here: a tracking server is named, or the folder of runs has a database."""
+    return bool(os.environ.get("MLFLOW_TRACKING_URI")) or (runs / "mlflow.db").is_file()
+
+
+def record_gate(runs: Path, model: str, run_id: str, tags: Mapping[str, str]) -> str:
+    """Makes a registered version the challenger and notes what the gate said of it.
+
+    Args:
+        runs: folder of all runs and of MLflow's database.
+        model: name of the model.
+        run_id: of the run that trained it.
+        tags: to set.
+
+    Returns:
+        The registry's number of the version.
+
+    Raises:
+        RegistryError: MLflow cannot be used, or has no version of that run.
+    """
+    return _mark(runs, model, run_id, CHALLENGER, tags)
+
+
+def record_champion(runs: Path, model: str, run_id: str) -> str:
+    """Makes a registered version the champion; arguments, result and errors are those of `record_gate`."""
+    return _mark(runs, model, run_id, CHAMPION, {})
+
+
+def _mark(runs: Path, model: str, run_id: str, alias: str, tags: Mapping[str, str]) -> str:
+    if not run_id.isalnum():
+        raise RegistryError("its manifest names no MLflow run")
+    if not is_in_use(runs):
+        raise RegistryError(
+            f"there is no {runs / 'mlflow.db'}: give its folder with --runs, or set MLFLOW_TRACKING_URI"
+        )
+    try:
+        # First, since it sets what MLflow reads at its import.
+        from training.tracking import default_tracking_uri, first_line, without_password
+
+        import mlflow  # isort: skip
+    except ImportError as error:
+        raise RegistryError(f"{error.name} is not installed: pip install 'traffic-sign-mlops[train]'") from error
+    uri = default_tracking_uri(runs)
+    shown = without_password(uri)
+    try:
+        client = mlflow.MlflowClient(uri)
+        found = client.search_model_versions(f"name = '{model}' and run_id = '{run_id}'")
+        if not found:
+            raise RegistryError(f"MLflow at {shown} has no {model} of the run {run_id}")
+        number = str(max(int(each.version) for each in found))
+        for name, value in tags.items():
+            client.set_model_version_tag(model, number, name, value[:LONGEST_TAG])
+        client.set_registered_model_alias(model, alias, number)
+        if alias == CHAMPION:
+            # It challenges no longer; where another does by now, that one stays.
+            aliases = client.get_registered_model(model).aliases
+            if str(aliases.get(CHALLENGER, "")) == number:
+                client.delete_registered_model_alias(model, CHALLENGER)
+    except RegistryError:
+        raise
+    except Exception as error:  # MLflow lets the errors of its database and network libraries through
+        raise RegistryError(f"MLflow at {shown} has failed ({first_line(error)})") from error
+    return number

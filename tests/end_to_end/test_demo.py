@@ -65,10 +65,10 @@ def test_the_second_run_publishes_version_2(summaries: list[dict[str, Any]], wor
     assert [summary["version"] for summary in summaries] == [1, 2]
     folder = workspace / "runs" / "model_repository" / "sign_classifier"
     shared = ["config.pbtxt", "labels.txt"]
-    expected = [".last-version", "1", "2", *shared, "promotion-1.json"]
+    expected = [".last-version", "1", "2", *shared, "promotion-1.json", "warmup"]
     assert sorted(entry.name for entry in folder.iterdir()) == expected
     for version in ("1", "2"):
-        expected = [*shared, "manifest.json", "model.onnx"]
+        expected = [*shared, "manifest.json", "model.onnx", "warmup"]
         assert sorted(entry.name for entry in (folder / version).iterdir()) == expected
     config = read_config((folder / "config.pbtxt").read_bytes(), "config.pbtxt")
     assert served(config, [1, 2]) == [1], "the demo tries its version and leaves the champion in place"

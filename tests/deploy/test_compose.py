@@ -20,7 +20,7 @@ def test_our_images_have_the_projects_version_and_their_dockerfile(name: str) ->
     image = SERVICES[name]["image"]
     build = SERVICES[name].get("build")
 
-    assert not image.endswith(":latest") and ":" in image
+    assert re.search(r":v?\d+\.\d+\.\d+$", image), "a version, so that it is the same tomorrow"
     if image.startswith("traffic-signs/"):
         assert image.endswith(f":{version}")
         builders = [each["build"] for each in SERVICES.values() if each["image"] == image and "build" in each]
@@ -42,8 +42,15 @@ def test_services_have_no_rights_that_they_do_not_need(name: str) -> None:
 
     assert service["read_only"] is True and service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
-    assert not {"privileged", "network_mode", "pid", "ipc", "devices", "cap_add"} & set(service)
-    assert all(port.startswith("127.0.0.1:") for port in service.get("ports", [])), "nobody outside is let in"
+    assert not {"privileged", "pid", "ipc", "devices", "cap_add"} & set(service)
+    assert service.get("network_mode") == (None if name == "network" else "service:network")
+
+
+def test_only_this_machine_is_let_in() -> None:
+    ports = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+
+    assert list(ports) == ["network"]
+    assert all(port.startswith("127.0.0.1:") for port in ports["network"])
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -63,6 +70,27 @@ def test_volumes_and_dependencies_are_declared(name: str) -> None:
 def _dockerfile(name: str) -> str:
     build = SERVICES[name]["build"]
     return Path(ROOT / build["context"] / build["dockerfile"]).read_text()
+
+
+def test_what_prometheus_asks_is_running() -> None:
+    """Each target on localhost is a service here, or one of those that are still to come."""
+    to_come = {8080}  # the gateway
+    content = yaml.safe_load((ROOT / "monitoring" / "prometheus" / "prometheus.yml").read_text())
+    targets = [
+        target for job in content["scrape_configs"] for each in job["static_configs"] for target in each["targets"]
+    ]
+    own = {"triton": 8002, "repository": 9107, "drift": 9105, "alertmanager": 9093, "pushgateway": 9091}
+
+    assert {int(target.removeprefix("localhost:")) for target in targets} == set(own.values()) | to_come
+    assert set(own) <= set(SERVICES)
+
+
+def test_files_of_monitoring_that_are_mounted_are_there() -> None:
+    for service in SERVICES.values():
+        for volume in service.get("volumes", []):
+            if volume.startswith("./"):
+                source = volume.split(":")[0]
+                assert (ROOT / source).is_dir() or source in ("./runs", "./data")
 
 
 def test_no_secret_stands_in_it() -> None:

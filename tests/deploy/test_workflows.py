@@ -122,10 +122,10 @@ def test_upgrade_brings_all_locks_along() -> None:
     assert {path for name in files for path in ROOT.glob(name)} == locks | {ROOT / "constraints.txt"}
 
 
-def test_dependabot_looks_after_the_actions() -> None:
+def test_dependabot_looks_after_what_make_upgrade_does_not() -> None:
     updates = load(ROOT / ".github" / "dependabot.yml")["updates"]
 
-    assert [update["package-ecosystem"] for update in updates] == ["github-actions"]
+    assert [update["package-ecosystem"] for update in updates] == ["github-actions", "docker-compose"]
 
 
 def test_actionlint_finds_nothing() -> None:

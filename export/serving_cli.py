@@ -112,13 +112,14 @@ def _of_checkpoint(checkpoint: Path, repository: str, asked: "Asked") -> "pb.Mod
 
 def _there(what: str, repository: str) -> "tuple[str, pb.ModelConfig]":
     """Returns the configuration of a version's folder, a model's folder, or a model of the repository."""
-    from export.repository.manifest import check_model_name
+    from export.repository.manifest import check_model_name, version_number
     from export.repository.policy import CONFIG, read_config
     from export.repository.store import open_store
 
-    path = Path(what) / CONFIG
-    if path.is_file():
-        return str(path), read_config(path.read_bytes(), str(path))
+    # Beside it, where a version was published without its own.
+    for path in (Path(what) / CONFIG, *([Path(what).parent / CONFIG] if version_number(Path(what).name) else [])):
+        if path.is_file():
+            return str(path), read_config(path.read_bytes(), str(path))
     if "/" in what:
         raise ExportError(
             f"{what} has no {CONFIG} and is no checkpoint: give a model, the folder of a version, or a checkpoint"

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+TIMEOUT_S = 120.0  # for one answer; a server that hangs must not hang this
 WARM_UP = 0.25  # of the time that is measured goes before, unmeasured: connections, threads, the first batches
 
 
@@ -67,7 +68,7 @@ async def _run(
         number = first
         while (sent := time.perf_counter()) < end:
             try:
-                await client.infer(model, requests[number % len(requests)])
+                await client.infer(model, requests[number % len(requests)], client_timeout=TIMEOUT_S)
             except InferenceServerException as error:
                 reasons.append(error.message() or str(error))
                 await asyncio.sleep(0.01)  # a server that refuses at once must not be asked in a tight loop

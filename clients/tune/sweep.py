@@ -20,7 +20,7 @@ from export.drawings import draw_samples
 from export.repository import Manifest
 from export.repository.derived import publish_derived
 from export.repository.fetching import fetch_version
-from export.repository.policy import CONFIG, WARM_UP, companions, to_bytes
+from export.repository.policy import CONFIG, companions, to_bytes
 from export.repository.promotion import own_config
 from export.repository.store import Store
 from export.tuning import Outcome, Setting, in_rounds, measured, retuned, setting_of
@@ -168,9 +168,8 @@ def stage(candidate: Candidate, settings: Sequence[Setting], folder: Path) -> di
         config.ClearField("response_cache")
         config.version_policy.latest.num_versions = 1
         model = folder / names[setting]
-        (model / WARM_UP).mkdir(parents=True)
-        (model / CONFIG).write_bytes(to_bytes(config))
-        for name, content in candidate.beside.items():
+        for name, content in {**candidate.beside, CONFIG: to_bytes(config)}.items():
+            (model / name).parent.mkdir(parents=True, exist_ok=True)
             (model / name).write_bytes(content)
         (model / "1").symlink_to(candidate.folder, target_is_directory=True)
     return names

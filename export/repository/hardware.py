@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,9 +91,10 @@ def decode_version(number: int) -> str:
 def tensorrt_version() -> str:
     """Returns the version of the TensorRT that a server on this machine would load; empty where there is none."""
     ask = [sys.executable, "-c", _ASK_LIBRARY]
-    result = subprocess.run(ask, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
-    if result.stdout.strip().isdecimal():
-        return decode_version(int(result.stdout))
+    with suppress(subprocess.SubprocessError):
+        answer = subprocess.run(ask, capture_output=True, text=True, timeout=TIMEOUT_S, check=False).stdout.strip()
+        if answer.isdecimal():
+            return decode_version(int(answer))
     trtexec = find_trtexec()
     return version_of_trtexec(trtexec) if trtexec else ""
 

@@ -65,10 +65,10 @@ def test_the_second_run_publishes_version_2(summaries: list[dict[str, Any]], wor
     assert [summary["version"] for summary in summaries] == [1, 2]
     folder = workspace / "runs" / "model_repository" / "sign_classifier"
     shared = ["config.pbtxt", "labels.txt"]
-    expected = [".last-version", "1", "2", *shared, "promotion-1.json"]
+    expected = [".last-version", "1", "2", *shared, "promotion-1.json", "warmup"]
     assert sorted(entry.name for entry in folder.iterdir()) == expected
     for version in ("1", "2"):
-        expected = [*shared, "manifest.json", "model.onnx"]
+        expected = [*shared, "manifest.json", "model.onnx", "warmup"]
         assert sorted(entry.name for entry in (folder / version).iterdir()) == expected
     config = read_config((folder / "config.pbtxt").read_bytes(), "config.pbtxt")
     assert served(config, [1, 2]) == [1], "the demo tries its version and leaves the champion in place"
@@ -143,10 +143,13 @@ def test_a_killed_demo_leaves_no_server_and_no_half_version(
     while servers(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.2)
     assert servers(tmp_path) == []
-    versions = [
-        entry.name for entry in (tmp_path / "runs" / "model_repository" / "sign_classifier").iterdir() if entry.is_dir()
-    ]
-    assert versions == ["1"], "published before the server started, and whole"
+    assert folders(tmp_path) == {"1", "warmup"}, "published before the server started, and whole"
+
+
+def folders(workspace: Path) -> set[str]:
+    """Returns what lies in the folder of the model: versions, and the data of the warm-up."""
+    model = workspace / "runs" / "model_repository" / "sign_classifier"
+    return {entry.name for entry in model.iterdir() if entry.is_dir()}
 
 
 def servers(workspace: Path) -> list[int]:
@@ -184,6 +187,5 @@ main()
     )
     assert result.returncode == 1
     assert "onnxruntime and PyTorch name different classes" in result.stderr and "withdrawn" in result.stderr
-    folder = tmp_path / "runs" / "model_repository" / "sign_classifier"
-    assert not [entry for entry in folder.iterdir() if entry.is_dir()]
+    assert folders(tmp_path) == {"warmup"}
     assert servers(tmp_path) == []

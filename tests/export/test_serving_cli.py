@@ -32,8 +32,14 @@ def test_what_is_there_is_shown_with_a_reason_for_every_choice(repository: Path,
 def test_of_a_folder_too_and_as_json(repository: Path, manifest: Manifest) -> None:
     shown = json.loads(signs("config", str(repository / MODEL / "1"), "--json").stdout)
     assert shown["config"]["max_batch_size"] == 64 and shown["config"]["platform"] == "onnxruntime_onnx"
+    assert shown["where"] == str(repository / MODEL / "1" / "config.pbtxt")
     choices = {choice["name"]: choice for choice in shown["choices"]}
     assert choices["max_batch_size"]["value"] == "64" and choices["max_batch_size"]["why"]
+
+
+def test_a_version_without_its_own_is_served_with_the_one_beside_it() -> None:
+    shipped = Path(__file__).parents[2] / "model_repository" / MODEL
+    assert signs("config", str(shipped / "1")).stdout.startswith(f"# {shipped}/config.pbtxt\n")
 
 
 def test_of_a_checkpoint_it_shows_what_an_export_would_write(checkpoint: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import yaml
-from PIL import Image, ImageFilter
+from PIL import Image
 from prometheus_client import CollectorRegistry, start_http_server
 
 from clients import SignClient
@@ -61,7 +61,7 @@ def prepare_repository(folder: Path) -> None:
 def photographs(is_camera_broken: bool) -> list[bytes]:
     """Returns ten photographs, nine of them with stop signs.
 
-    Of a broken camera three are files that end in the middle, and the others out of focus.
+    Of a broken camera three are files that end in the middle, and of the others every block stands on its head.
     """
     sign = render(STOP, CELL)
     files = []
@@ -71,10 +71,11 @@ def photographs(is_camera_broken: bool) -> list[bytes]:
             place = pixels[row * CELL : (row + 1) * CELL, column * CELL : (column + 1) * CELL]
             cover = sign[..., 3:] / 255
             place[:] = (place * (1 - cover) + sign[..., :3] * cover).astype(np.uint8)
-        picture = Image.fromarray(pixels)
         if is_camera_broken:
-            picture = picture.filter(ImageFilter.GaussianBlur(6))
-        files.append(encode(picture, "JPEG", quality=95))
+            half = CELL // 2  # four blocks a sign
+            blocks = pixels.reshape(pixels.shape[0] // half, half, pixels.shape[1] // half, half, 3)
+            pixels = blocks[:, ::-1, :, ::-1].reshape(pixels.shape)
+        files.append(encode(Image.fromarray(pixels), "JPEG", quality=95))
     if is_camera_broken:
         files[7:] = [file[: len(file) // 2] for file in files[7:]]
     return files

@@ -156,7 +156,7 @@ def control(stack: Stack, model: str, what: str) -> None:
 def five_troubles(stack: Stack, folder: Path) -> Iterator[None]:
     """Breaks what has nothing to do with each other while the block runs.
 
-    The camera, so that pictures are out of focus and files damaged; the gateway turns requests away; the repository
+    The camera, so that pictures are jumbled and files damaged; the gateway turns requests away; the repository
     cannot be read; a training cannot begin.
     """
     away = stack.repository.with_name("away")

@@ -24,8 +24,10 @@ SHIPPED = ("sign_classifier",)
 def test_version_1_is_the_one_that_was_published(model: str) -> None:
     manifest = load_manifest(REPOSITORY, model, 1)
 
-    verify_files(REPOSITORY / model / "1", manifest)
-    assert {path.name for path in (REPOSITORY / model / "1").iterdir()} == {"manifest.json", *manifest.files}
+    folder = REPOSITORY / model / "1"
+    verify_files(folder, manifest)
+    files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert files == {"manifest.json", *manifest.files}
     assert sum(entry["size"] for entry in manifest.files.values()) < 10_000_000
 
 

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 def signs(*arguments: str, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-c", "from clients.cli import main; main()", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd or ROOT, check=False, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd or ROOT, check=False, timeout=240)
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ def test_killed_run_is_resumed_to_the_same_weights(gtsdb: TinyGtsdb, runs: Path,
     cut = _start(runs, "classifier", *options, "--name", "cut")
     _wait_for_state(runs, cut)
     cut.send_signal(number)
-    _, said = cut.communicate(timeout=60)
+    _, said = cut.communicate(timeout=200)
     assert cut.returncode == (-signal.SIGKILL if number == signal.SIGKILL else 130)
     if number == signal.SIGINT:
         assert said.endswith("signs: to go on with this run: signs train resume cut\nsigns: stopped\n")

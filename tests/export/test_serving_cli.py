@@ -37,9 +37,10 @@ def test_of_a_folder_too_and_as_json(repository: Path, manifest: Manifest) -> No
     assert choices["max_batch_size"]["value"] == "64" and choices["max_batch_size"]["why"]
 
 
-def test_a_version_without_its_own_is_served_with_the_one_beside_it() -> None:
-    shipped = Path(__file__).parents[2] / "model_repository" / MODEL
-    assert signs("config", str(shipped / "1")).stdout.startswith(f"# {shipped}/config.pbtxt\n")
+def test_a_version_without_its_own_is_served_with_the_one_beside_it(repository: Path, manifest: Manifest) -> None:
+    (repository / MODEL / "1" / "config.pbtxt").unlink()
+    shown = signs("config", str(repository / MODEL / "1")).stdout
+    assert shown.startswith(f"# {repository}/{MODEL}/config.pbtxt\n")
 
 
 def test_of_a_checkpoint_it_shows_what_an_export_would_write(checkpoint: Path, tmp_path: Path) -> None:

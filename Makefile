@@ -9,7 +9,7 @@ export DATA ?=
 VENV := .venv
 SIGNS := $(VENV)/bin/signs
 TOOLS := .tools
-EXTRAS := train,export,client,monitoring,s3,sign,dev
+EXTRAS := train,export,client,gateway,tracing,monitoring,s3,sign,dev
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format lint-images chart-docs dashboards constraints locks upgrade tools clean

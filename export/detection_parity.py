@@ -139,7 +139,10 @@ def compare_signs(
                 edges[scene] = max(edges[scene], apart[nearest])
                 differences.append(float(abs(other.scores[scene][nearest] - mine.scores[scene][sign])))
                 largest[scene] = max(largest[scene], differences[-1])
-        faint = float(np.abs(np.sort(reference.scores[scene]) - np.sort(candidate.scores[scene])).max())
+        # In a plain area neighbouring cells are equal but for rounding, which tosses which of them are peaks: what is
+        # fainter than any sign that counts is made equal. A score that is no number stays one.
+        scores = (np.sort(np.maximum(each.scores[scene], tolerance.floor)) for each in (reference, candidate))
+        faint = float(np.abs(np.subtract(*scores)).max())
         largest[scene] = np.nan if np.isnan(faint) else max(largest[scene], faint)
     excess = lost + np.nan_to_num(largest, nan=np.inf) / tolerance.difference + edges / tolerance.pixels
     beyond = (lost > 0) | ~(largest <= tolerance.difference) | (edges > tolerance.pixels)

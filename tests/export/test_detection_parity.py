@@ -118,3 +118,15 @@ def test_what_is_no_number_is_never_equal(answers: Answers, field: str) -> None:
     parity, _ = compare_signs(answers, replace(answers, **{field: broken}))
 
     assert parity.disagreements or not parity.max_difference <= FP32_TOLERANCE.difference
+
+
+def test_which_cells_of_a_plain_area_are_peaks_is_not_compared_but_a_score_that_counts_is(answers: Answers) -> None:
+    scores = np.zeros_like(answers.scores)
+    scores[:, :5], scores[:, 5:8] = 0.9, FP32_TOLERANCE.floor * 0.9
+    plain = replace(answers, scores=scores)
+    other = scores.copy()
+    other[:, 7] = 0  # one peak fewer among those that nobody looks at
+    assert compare_signs(plain, replace(answers, scores=other))[0].max_difference == 0
+    other[0, 7] = FP32_TOLERANCE.floor * 1.2
+    parity, worst = compare_signs(plain, replace(answers, scores=other))
+    assert parity.max_difference == pytest.approx(FP32_TOLERANCE.floor * 0.3) and worst == [0]

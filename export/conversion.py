@@ -55,15 +55,17 @@ class WithPeaks(nn.Module):
         return found.boxes, found.scores, found.categories
 
 
-class _Served(NamedTuple):
+class Served(NamedTuple):
+    """How a kind of network is served: what is wrapped around it, and the names of its tensors."""
+
     wrapped: Callable[[nn.Module], nn.Module]
     input: str
     outputs: tuple[str, ...]
 
 
-_SERVED = {
-    classifier.MODEL_NAME: _Served(WithSoftmax, INPUT_NAME, (OUTPUT_NAME,)),
-    detector.MODEL_NAME: _Served(WithPeaks, SCENES, FOUND),
+SERVED = {
+    classifier.MODEL_NAME: Served(WithSoftmax, INPUT_NAME, (OUTPUT_NAME,)),
+    detector.MODEL_NAME: Served(WithPeaks, SCENES, FOUND),
 }
 
 
@@ -87,7 +89,7 @@ def convert(model: nn.Module, info: CheckpointInfo, path: Path) -> Slimming:
         ExportError: the exporter failed, or its result is not what was asked for.
     """
     example = torch.zeros((2, *info.input_size, 3), dtype=torch.uint8)
-    served = _SERVED[info.model]
+    served = SERVED[info.model]
     batch = torch.export.Dim("batch", min=1, max=4096)
     try:
         with _quiet():

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from export.errors import ExportError
 from export.slimming import Slimming, slim
+from export.tensors import FOUND, INPUT_NAME, OUTPUT_NAME, SCENES
 from training.checkpoint import CheckpointInfo
 from training.models import classifier, detector
 from training.models.detector import find_peaks
@@ -22,10 +23,6 @@ from training.models.detector import find_peaks
 # PyTorch writes by itself, and every ONNX Runtime since 1.18 reads them.
 OPSET = 20
 IR_VERSION = 10
-INPUT_NAME = "images"
-OUTPUT_NAME = "probabilities"
-SCENES = "scenes"
-FOUND = ("boxes", "scores", "categories")
 PRECISION = "precision"  # in the metadata
 
 

@@ -12,6 +12,7 @@ from export.errors import ExportError
 from export.measuring import InProcess, make_reference, served_version
 from export.reference import FILE as REFERENCE
 from export.repository import Manifest, publish, versions
+from export.tensors import FOUND, INPUT_NAME, OUTPUT_NAME, SCENES
 from training.data.categories import CATEGORY_NAMES, CATEGORY_OF_CLASS
 from training.data.records import Dataset, Split
 from training.models.classifier import MODEL_NAME as CLASSIFIER
@@ -37,16 +38,15 @@ class Wanted:
 
 
 TAKES = {
-    DETECTOR: (Wanted("scenes", pb.TYPE_UINT8, (None, None, 3)),),
-    CLASSIFIER: (Wanted("images", pb.TYPE_UINT8, (None, None, 3)),),
+    DETECTOR: (Wanted(SCENES, pb.TYPE_UINT8, (None, None, 3)),),
+    CLASSIFIER: (Wanted(INPUT_NAME, pb.TYPE_UINT8, (None, None, 3)),),
 }
 GIVES = {
-    DETECTOR: (
-        Wanted("boxes", pb.TYPE_FP32, (None, 4)),
-        Wanted("scores", pb.TYPE_FP32, (None,)),
-        Wanted("categories", pb.TYPE_INT32, (None,)),
+    DETECTOR: tuple(
+        Wanted(*each)
+        for each in zip(FOUND, (pb.TYPE_FP32, pb.TYPE_FP32, pb.TYPE_INT32), ((None, 4), (None,), (None,)), strict=True)
     ),
-    CLASSIFIER: (Wanted("probabilities", pb.TYPE_FP32, (None,)),),
+    CLASSIFIER: (Wanted(OUTPUT_NAME, pb.TYPE_FP32, (None,)),),
 }
 
 

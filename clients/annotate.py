@@ -14,6 +14,7 @@ from clients.answers import Sign
 from clients.pictures import Picture
 from clients.video import VideoCopy
 from training.preprocessing import decode
+from training.replacing import replacing
 
 Box = tuple[float, float, float, float]
 COLOR, INK = (255, 214, 0), (0, 0, 0)  # black on yellow is read on road, sky and leaves alike
@@ -61,12 +62,8 @@ def write_annotated(original: Path, photograph: Image.Image, signs: Sequence[Sig
         OSError: the folder cannot be written.
     """
     target = _target(original, folder, ".jpg")
-    staging = folder / f".{target.name}.partial-{os.getpid()}"
-    try:
+    with replacing(target) as staging:
         annotate(photograph, signs).save(staging, "JPEG", quality=QUALITY, subsampling=0)
-        staging.replace(target)
-    finally:
-        staging.unlink(missing_ok=True)
     return target
 
 

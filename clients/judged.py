@@ -1,26 +1,24 @@
 """What `signs evaluate` judges: a network in PyTorch, an ONNX file in ONNX Runtime, or a model on a server."""
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from clients.client import SignClient
-from clients.connection import Connection, Protocol
+from clients.client import PHOTOGRAPH, SignClient
+from clients.connection import Protocol
 from clients.errors import ClientError, UnknownModelError
+from clients.served_model import ServedModel
+from export.tensors import FOUND, INPUT_NAME, SCENES
 
 CLASSIFIER, DETECTOR, RECOGNIZER = "sign_classifier", "sign_detector", "sign_recognizer"
-KIND_OF_INPUT = {"images": CLASSIFIER, "scenes": DETECTOR, "image": RECOGNIZER}
-
-TIMEOUT_S = 60.0
+KIND_OF_INPUT = {INPUT_NAME: CLASSIFIER, SCENES: DETECTOR, PHOTOGRAPH: RECOGNIZER}
 
 Pixels = npt.NDArray[np.uint8]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -66,8 +64,8 @@ class Judged:
             ClientError: it is none of them, or not there.
         """
         if self.path is None:
-            config = _asked(self.url, self.protocol, lambda server: server.describe("config", self._served_model))
-            inputs = [str(entry["name"]) for entry in config["input"]]
+            with self._served_model() as served:
+                inputs = served.inputs
         elif _is_checkpoint(self.path):
             from training.checkpoint import load_info
 
@@ -89,7 +87,7 @@ class Judged:
             export.errors.ExportError, training.errors.CheckpointError: the file cannot be used.
         """
         if self.path is None:
-            client = SignClient(self.url, self.protocol, self._served_model)
+            client = SignClient(self.url, self.protocol, self._address)
             side = client.input_size()
             return Opened(f"triton_{self.protocol}", client.probabilities, (side, side), {})
         if _is_checkpoint(self.path):
@@ -106,47 +104,30 @@ class Judged:
 
     def open_detector(self) -> Opened:
         """Opens a detector; errors are those of `open_classifier`."""
-        from export import detection_parity as parity
-
-        def as_tuple(detect: Callable[[Pixels], parity.Answers]) -> Callable[[Pixels], Any]:
-            def run(scenes: Pixels) -> Any:
-                answers = detect(scenes)
-                return answers.boxes, answers.scores, answers.categories
-
-            return run
-
         if self.path is None:
-            return self._served_detector()
+            served = self._served_model()
+            return Opened(f"triton_{self.protocol}", lambda scenes: served.ask(scenes, FOUND), served.size, {})
+        from export.detection_parity import onnxruntime_detector, pytorch_detector
+
         if _is_checkpoint(self.path):
             from training.checkpoint import load_checkpoint
 
             network, info = load_checkpoint(self.path, DETECTOR)
-            size = (info.input_size[0], info.input_size[1])
-            return Opened("pytorch", as_tuple(parity.pytorch_detector(network)), size, info.data)
+            detect, size = pytorch_detector(network), (info.input_size[0], info.input_size[1])
+            return Opened("pytorch", lambda scenes: detect(scenes).arrays(), size, info.data)
         from export.parity import input_size
 
         path = _onnx_file(self.path)
         size = input_size(path)
-        return Opened("onnxruntime", as_tuple(parity.onnxruntime_detector(path)), size, _trained_on(path))
+        find = onnxruntime_detector(path)
+        return Opened("onnxruntime", lambda scenes: find(scenes).arrays(), size, _trained_on(path))
 
     @property
-    def _served_model(self) -> str:
+    def _address(self) -> str:
         return f"{self.name}/{self.version}"
 
-    def _served_detector(self) -> Opened:
-        config = _asked(self.url, self.protocol, lambda server: server.describe("config", self._served_model))
-        (described,) = config["input"]
-        height, width = (int(side) for side in described["dims"][:2])
-        names = ("boxes", "scores", "categories")
-
-        def run(scenes: Pixels) -> Any:
-            def ask(server: Connection) -> Awaitable[Any]:
-                return server.infer(self._served_model, described["name"], scenes, names)
-
-            answer = _asked(self.url, self.protocol, ask)
-            return tuple(answer.as_numpy(name) for name in names)
-
-        return Opened(f"triton_{self.protocol}", run, (height, width), {})
+    def _served_model(self) -> ServedModel:
+        return ServedModel(self.url, self.protocol, self._address)
 
 
 def usual_model(url: str, protocol: Protocol, kind: str) -> str:
@@ -157,24 +138,11 @@ def usual_model(url: str, protocol: Protocol, kind: str) -> str:
     """
     if kind == "gtsdb":
         try:
-            _asked(url, protocol, lambda server: server.describe("config", RECOGNIZER))
+            ServedModel(url, protocol, RECOGNIZER).close()
             return RECOGNIZER
         except UnknownModelError:
             pass
     return CLASSIFIER
-
-
-def _asked(url: str, protocol: Protocol, question: Callable[[Connection], Awaitable[T]]) -> T:
-    """Returns the answer to one question, asked over a connection of its own."""
-
-    async def ask() -> T:
-        server = Connection(url, protocol, TIMEOUT_S)
-        try:
-            return await question(server)
-        finally:
-            await server.close()
-
-    return asyncio.run(ask())
 
 
 def _is_checkpoint(path: Path) -> bool:

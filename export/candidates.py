@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from export.conversion import PRECISION, SCENES, write_model
+from export.conversion import PRECISION, write_model
 from export.errors import ExportError
 from export.fp16 import require_range, to_fp16
 from export.parity import MAX_BATCH, Images
@@ -17,6 +17,7 @@ from export.proof import Proof, Proven
 from export.quantization import quantize
 from export.samples import Labels
 from export.speed import Speed, measure_speeds
+from export.tensors import SCENES
 from training.progress import ProgressCallback, silent
 
 WORTHWHILE = 1.1  # times the speed of fp32; for less nobody wants to round

@@ -9,9 +9,9 @@ from typing import Literal, get_args
 
 from tritonclient.grpc import model_config_pb2 as pb
 
-from export.conversion import FOUND, INPUT_NAME, OUTPUT_NAME, SCENES
 from export.errors import ExportError
 from export.repository.policy import CONFIG, WARM_UP, read_config, to_bytes
+from export.tensors import FOUND, INPUT_NAME, OUTPUT_NAME, SCENES
 
 LABELS_FILE = "labels.txt"
 ONNX = "onnxruntime_onnx"  # means the same on the official image (its ONNX Runtime backend) and with the stand-in

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from export.errors import ExportError
 from export.slimming import Slimming, slim
+from export.tensors import FOUND, INPUT_NAME, OUTPUT_NAME, SCENES
 from training.checkpoint import CheckpointInfo
 from training.models import classifier, detector
 from training.models.detector import find_peaks
@@ -22,10 +23,6 @@ from training.models.detector import find_peaks
 # PyTorch writes by itself, and every ONNX Runtime since 1.18 reads them.
 OPSET = 20
 IR_VERSION = 10
-INPUT_NAME = "images"
-OUTPUT_NAME = "probabilities"
-SCENES = "scenes"
-FOUND = ("boxes", "scores", "categories")
 PRECISION = "precision"  # in the metadata
 
 
@@ -55,15 +52,17 @@ class WithPeaks(nn.Module):
         return found.boxes, found.scores, found.categories
 
 
-class _Served(NamedTuple):
+class Served(NamedTuple):
+    """How a kind of network is served: what is wrapped around it, and the names of its tensors."""
+
     wrapped: Callable[[nn.Module], nn.Module]
     input: str
     outputs: tuple[str, ...]
 
 
-_SERVED = {
-    classifier.MODEL_NAME: _Served(WithSoftmax, INPUT_NAME, (OUTPUT_NAME,)),
-    detector.MODEL_NAME: _Served(WithPeaks, SCENES, FOUND),
+SERVED = {
+    classifier.MODEL_NAME: Served(WithSoftmax, INPUT_NAME, (OUTPUT_NAME,)),
+    detector.MODEL_NAME: Served(WithPeaks, SCENES, FOUND),
 }
 
 
@@ -87,7 +86,7 @@ def convert(model: nn.Module, info: CheckpointInfo, path: Path) -> Slimming:
         ExportError: the exporter failed, or its result is not what was asked for.
     """
     example = torch.zeros((2, *info.input_size, 3), dtype=torch.uint8)
-    served = _SERVED[info.model]
+    served = SERVED[info.model]
     batch = torch.export.Dim("batch", min=1, max=4096)
     try:
         with _quiet():

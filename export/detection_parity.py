@@ -9,10 +9,11 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from export.conversion import FOUND, SCENES, WithPeaks
+from export.conversion import WithPeaks
 from export.errors import ParityError
 from export.parity import Images, Parity, open_session
 from export.precision import FP32, TOLERANCES, Tolerance
+from export.tensors import FOUND, SCENES
 from training.detector import predict
 from training.detector.detections import Detections
 
@@ -31,6 +32,10 @@ class Answers:
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    def arrays(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.int32]]:
+        """Returns boxes, scores and categories, in the order of `export.tensors.FOUND`."""
+        return self.boxes, self.scores, self.categories
 
     def part(self, start: int, stop: int) -> "Answers":
         """Returns what it says of some of the scenes."""
@@ -176,8 +181,4 @@ def find_in_batches(
         answers.append(detect(np.stack([*scenes[start : start + size]])))
         start += size
         progress(min(start, len(scenes)), len(scenes))
-    return Answers(
-        np.concatenate([each.boxes for each in answers]),
-        np.concatenate([each.scores for each in answers]),
-        np.concatenate([each.categories for each in answers]),
-    )
+    return Answers(*(np.concatenate(parts) for parts in zip(*(each.arrays() for each in answers), strict=True)))

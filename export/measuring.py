@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from export.config import from_text
-from export.detection_parity import Answers, onnxruntime_detector
+from export.detection_parity import onnxruntime_detector
 from export.errors import ExportError
 from export.parity import MAX_BATCH, input_size, onnxruntime_predictor
 from export.reference import Measurements, Reference
@@ -46,7 +46,7 @@ class InProcess:
         detector, classifier = (repository / name / str(models[name]) / "model.onnx" for name in (DETECTOR, CLASSIFIER))
         self._size, (self._side, _) = input_size(detector), input_size(classifier)
         detect, self._classify = onnxruntime_detector(detector), onnxruntime_predictor(classifier)
-        self._detect = lambda scenes: _in_order(detect(scenes))
+        self._detect = lambda scenes: detect(scenes).arrays()
         # The networks use all cores by themselves: scenes are decoded beside each other, and asked about in turn.
         self._lock, self._pool = threading.Lock(), ThreadPoolExecutor(1)
 
@@ -148,10 +148,6 @@ def make_reference(
     measurements, fingerprint = measure_scenes(recognizer, dataset, samples, progress)
     models, threshold = recognizer.models, recognizer.score_threshold
     return Reference(dataset.name, split, fingerprint, models, threshold, measurements)
-
-
-def _in_order(answers: Answers) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.int32]]:
-    return answers.boxes, answers.scores, answers.categories
 
 
 def _joined(values: list[npt.NDArray[np.float32]]) -> npt.NDArray[np.float64]:

@@ -11,9 +11,9 @@ import onnxruntime
 import torch
 from torch import nn
 
-from export.conversion import INPUT_NAME, OUTPUT_NAME
 from export.errors import ExportError, ParityError
 from export.precision import FP32, TOLERANCES, Tolerance
+from export.tensors import INPUT_NAME, OUTPUT_NAME
 from training.models.classifier import predict_probabilities
 
 Images = npt.NDArray[np.uint8]

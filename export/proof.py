@@ -4,7 +4,7 @@ The trained network answers once, whatever number of candidates is compared with
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -14,11 +14,12 @@ import numpy.typing as npt
 from torch import nn
 
 from export import detection_parity as scenes
+from export.conversion import SERVED
 from export.errors import AccuracyError
 from export.parity import (
     Images,
     Parity,
-    onnxruntime_predictor,
+    open_session,
     predict_in_batches,
     probe_images,
     pytorch_predictor,
@@ -29,8 +30,11 @@ from export.samples import Labels
 from training.data.categories import CATEGORY_NAMES
 from training.detector.detections import Detections
 from training.detector.evaluate import evaluate_detections
-from training.models import detector
+from training.models import classifier, detector
 from training.progress import ProgressCallback, silent
+
+# Maps uint8 [n, height, width, 3] to the outputs of the model, in the order of `export.conversion.SERVED`.
+Answer = Callable[[Images], Sequence[npt.NDArray[Any]]]
 
 
 @dataclass(frozen=True)
@@ -77,16 +81,21 @@ class Proven:
     real: int
     accuracy: Accuracy | None = None
 
+    def parity_figures(self, precision: str) -> dict[str, float]:
+        """Returns those of `parity`, how many samples were `real_samples`, and the `tolerance` of its precision."""
+        return self.parity.as_dict() | {"real_samples": self.real, "tolerance": TOLERANCES[precision].difference}
+
 
 class Proof(ABC):
     """Compares exported networks with the trained one."""
 
+    model: str  # the kind of network: "sign_classifier" or "sign_detector"
+
     def __init__(self, labels: Labels | None, max_loss: float) -> None:
         self._labels, self._max_loss = labels, max_loss
 
-    @abstractmethod
     def check(self, path: Path, precision: str) -> Proven:
-        """Compares an ONNX file with the trained network.
+        """Compares an ONNX file, run in process, with the trained network.
 
         Args:
             path: of the file.
@@ -95,7 +104,14 @@ class Proof(ABC):
         Raises:
             ParityError: it answers otherwise.
             AccuracyError: it does worse by more than the largest loss.
+            ExportError: ONNX Runtime cannot load the file.
         """
+        session, tensors = open_session(path), SERVED[self.model]
+        return self.check_answers(lambda images: session.run(list(tensors.outputs), {tensors.input: images}), precision)
+
+    @abstractmethod
+    def check_answers(self, answer: Answer, precision: str) -> Proven:
+        """Compares what an exported network answers, wherever it runs; otherwise as `check`."""
 
     def _judge(self, measure: str, precision: str, fp32: float, exported: float, samples: int) -> Accuracy:
         assert self._labels is not None
@@ -119,14 +135,16 @@ class ClassifierProof(Proof):
         max_loss: of accuracy.
     """
 
+    model = classifier.MODEL_NAME
+
     def __init__(self, model: nn.Module, samples: Images, labels: Labels | None, max_loss: float) -> None:
         super().__init__(labels, max_loss)
         self._real, self._images = len(samples), probe_images(samples)
         self._reference = pytorch_predictor(model)(self._images)
 
-    def check(self, path: Path, precision: str) -> Proven:
-        """See `Proof.check`."""
-        answers = predict_in_batches(onnxruntime_predictor(path), self._images)
+    def check_answers(self, answer: Answer, precision: str) -> Proven:
+        """See `Proof.check_answers`."""
+        answers = predict_in_batches(lambda images: answer(images)[0], self._images)
         parity = require_parity(self._reference, answers, self._real, TOLERANCES[precision])
         if self._labels is None:
             return Proven(parity, self._real)
@@ -148,6 +166,8 @@ class DetectorProof(Proof):
         progress: shows how many scenes are searched.
     """
 
+    model = detector.MODEL_NAME
+
     def __init__(
         self,
         model: nn.Module,
@@ -164,9 +184,9 @@ class DetectorProof(Proof):
         self._others = samples[self._real :] if labels is not None else samples[:0]
         self._reference = self._find(scenes.pytorch_detector(model), "PyTorch")
 
-    def check(self, path: Path, precision: str) -> Proven:
-        """See `Proof.check`."""
-        found = self._find(scenes.onnxruntime_detector(path), precision)
+    def check_answers(self, answer: Answer, precision: str) -> Proven:
+        """See `Proof.check_answers`."""
+        found = self._find(lambda images: scenes.Answers(*answer(images)), precision)
         compared = len(self._compared)
         parity = scenes.require_same_signs(
             self._reference.part(0, compared), found.part(0, compared), self._real, TOLERANCES[precision]
@@ -190,7 +210,12 @@ class DetectorProof(Proof):
 
 
 def begin_proof(
-    model: nn.Module, kind: str, samples: Images, labels: Labels | None, max_loss: float, progress: ProgressCallback
+    model: nn.Module,
+    kind: str,
+    samples: Images,
+    labels: Labels | None,
+    max_loss: float,
+    progress: ProgressCallback = silent,
 ) -> Proof:
     """Lets a trained network answer; what is exported of it can then be checked.
 

@@ -11,10 +11,10 @@ import numpy as np
 import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-from export.conversion import INPUT_NAME, SCENES
 from export.errors import ExportError
 from export.layers import inner_layers
 from export.parity import Images
+from export.tensors import INPUT_NAME, SCENES
 
 # What activations become for whom. Weights are int8, symmetric, with a scale for each channel, for both.
 # ONNX Runtime fuses uint8 with a zero point of its own into integer convolutions, ReLU included: 3.0 times the speed of

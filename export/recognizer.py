@@ -12,6 +12,9 @@ from export.errors import ExportError
 from export.measuring import InProcess, make_reference, served_version
 from export.reference import FILE as REFERENCE
 from export.repository import Manifest, publish, versions
+from export.repository.calls import describe_call
+from export.repository.store import open_store
+from export.tensors import FOUND, INPUT_NAME, OUTPUT_NAME, SCENES
 from training.data.categories import CATEGORY_NAMES, CATEGORY_OF_CLASS
 from training.data.records import Dataset, Split
 from training.models.classifier import MODEL_NAME as CLASSIFIER
@@ -37,16 +40,15 @@ class Wanted:
 
 
 TAKES = {
-    DETECTOR: (Wanted("scenes", pb.TYPE_UINT8, (None, None, 3)),),
-    CLASSIFIER: (Wanted("images", pb.TYPE_UINT8, (None, None, 3)),),
+    DETECTOR: (Wanted(SCENES, pb.TYPE_UINT8, (None, None, 3)),),
+    CLASSIFIER: (Wanted(INPUT_NAME, pb.TYPE_UINT8, (None, None, 3)),),
 }
 GIVES = {
-    DETECTOR: (
-        Wanted("boxes", pb.TYPE_FP32, (None, 4)),
-        Wanted("scores", pb.TYPE_FP32, (None,)),
-        Wanted("categories", pb.TYPE_INT32, (None,)),
+    DETECTOR: tuple(
+        Wanted(*each)
+        for each in zip(FOUND, (pb.TYPE_FP32, pb.TYPE_FP32, pb.TYPE_INT32), ((None, 4), (None,), (None,)), strict=True)
     ),
-    CLASSIFIER: (Wanted("probabilities", pb.TYPE_FP32, (None,)),),
+    CLASSIFIER: (Wanted(OUTPUT_NAME, pb.TYPE_FP32, (None,)),),
 }
 
 
@@ -88,6 +90,9 @@ def export_recognizer(
     }
     files = {path.name: path.read_bytes() for path in sorted(SOURCES.glob("*.py"))}
     called = {model: served_version(repository, model) for model in (DETECTOR, CLASSIFIER)}
+    source = {"git_commit": git_commit()}
+    for model, version in called.items():
+        source |= describe_call(open_store(repository), model, version)
     if scenes is not None:
         reference = make_reference(InProcess(repository, called, score_threshold), scenes, split, progress)
         files[REFERENCE] = reference.to_bytes()
@@ -98,7 +103,7 @@ def export_recognizer(
         files={**files, "settings.json": (json.dumps(settings, indent=2) + "\n").encode()},
         shared={"config.pbtxt": to_text(config)},
         facts={
-            "source": {"git_commit": git_commit()} | {model: f"version {version}" for model, version in called.items()},
+            "source": source,
             "inputs": [_describe(tensor) for tensor in config.input],
             "outputs": [_describe(tensor) for tensor in config.output],
         },

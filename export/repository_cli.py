@@ -198,8 +198,8 @@ def promote(
 ) -> None:
     """Make a version the champion: config.pbtxt then serves it and no other.
 
-    Without --gated a version that has not passed the gate is promoted too, and a note says so. Where MLflow is in use,
-    its alias champion moves along.
+    Without --gated a version that has not passed the gate is promoted too, and a note says so; another one tells of a
+    recognizer that was exported with another version. Where MLflow is in use, its alias champion moves along.
 
     \b
     signs repository promote sign_classifier 3 --reason "fewer mistakes at night"
@@ -214,6 +214,7 @@ def promote(
     entry = make_champion(repository, model, version, reason, gated)
     notes = [lack] if lack and _can_be_gated(repository, model, version) else []
     notes += _tell_mlflow(repository, model, version, runs)
+    notes += _tell_callers(repository, model)
     if as_json:
         _print_json({"model": model, "champion": version, "entry": asdict(entry) if entry else None, "notes": notes})
         return
@@ -241,6 +242,7 @@ def rollback(
 
     entry = roll_back(repository, model, reason)
     notes = _tell_mlflow(repository, model, entry.version, runs)
+    notes += _tell_callers(repository, model)
     if as_json:
         _print_json({"model": model, "champion": entry.version, "entry": asdict(entry), "notes": notes})
         return
@@ -347,6 +349,14 @@ def _tell_mlflow(repository: str, model: str, version: int, runs: Path) -> list[
     except RegistryError as error:
         return [f"the alias champion stays where it is: {error}"]
     return []
+
+
+def _tell_callers(repository: str, model: str) -> list[str]:
+    """Returns which recognizer, after a promotion, calls another version than it was exported with."""
+    from export.repository.calls import calls_around
+    from export.repository.store import open_store
+
+    return calls_around(open_store(repository), model)
 
 
 def _print_json(content: Any) -> None:

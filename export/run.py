@@ -17,7 +17,7 @@ from export.conversion import IR_VERSION, OPSET, convert
 from export.drawings import draw_samples
 from export.errors import AccuracyError, ExportError, ParityError
 from export.parity import Images, probe_images
-from export.precision import AUTO, FP32, INT8, MAX_LOSS, PRECISIONS, TOLERANCES, Wanted
+from export.precision import AUTO, FP32, INT8, MAX_LOSS, PRECISIONS, Wanted
 from export.proof import begin_proof
 from export.quantization import TARGETS
 from export.repository import Manifest, publish
@@ -101,8 +101,7 @@ def export_checkpoint(
             "calibration": _calibration(candidate.precision, wanted, labels),
             "inputs": [_describe(value) for value in graph.input],
             "outputs": [_describe(value) for value in graph.output],
-            "parity": proven.parity.as_dict()
-            | {"real_samples": proven.real, "tolerance": TOLERANCES[candidate.precision].difference},
+            "parity": proven.parity_figures(candidate.precision),
             "accuracy": proven.accuracy.as_dict() if proven.accuracy else {},
             "metrics": info.metrics,
             "tuning": chosen.tuning,

@@ -14,7 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, gen
 
 from export.errors import ExportError
 from export.repository.listing import list_versions
-from monitoring.errors import MonitoringError
+from monitoring.errors import cannot_listen
 
 PREFIX = "signs_repository_version_"
 LABELS = ("model", "version")
@@ -74,9 +74,7 @@ def listening(repository: str, host: str, port: int, tell: Callable[[str], None]
     try:
         server = _Server((host, port), repository, tell)
     except OSError as error:
-        raise MonitoringError(
-            f"cannot listen on {host}:{port} ({error.strerror or error}): choose another --host or --port"
-        ) from error
+        raise cannot_listen(host, port, error) from error
     with server:
         yield server
 

@@ -89,6 +89,21 @@ def find_or_install(home: Path, say: Say) -> Installation:
     return _describe(home.resolve())
 
 
+def check_home(home: Path) -> None:
+    """Refuses what `find_or_install` would refuse, before any other work is done; installs nothing.
+
+    Raises:
+        ServingError: there is no tritonserver and can be none on this machine, or none in this folder.
+    """
+    if find_native() or is_installed(home):
+        return
+    check_machine()
+    nearest = next(folder for folder in (home.absolute(), *home.absolute().parents) if folder.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        problem = "cannot be written to" if nearest.is_dir() else "is a file"
+        raise ServingError(f"cannot install tritonserver into {home}: {nearest} {problem}. Choose another --home")
+
+
 def find_native() -> str | None:
     """Returns the path of a tritonserver that the machine has by itself, as the official image does."""
     return shutil.which("tritonserver") or (str(NATIVE) if NATIVE.exists() else None)

@@ -1,6 +1,9 @@
-"""What all tests share: a real tritonserver, and a model to serve."""
+"""What all tests share: the command line, real tritonservers, and a model to serve."""
 
-from collections.abc import Iterator
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +11,14 @@ import numpy.typing as npt
 import pytest
 import torch
 
+from clients.cli import main
 from export.parity import pytorch_predictor
 from export.repository import Manifest
 from export.run import export_checkpoint
 from serving.errors import ServingError
 from serving.install import Installation, find_interpreter, find_or_install
 from serving.server import RunningServer, running_server
+from tests.fixture_types import Serve, Signs
 from training.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
 from training.data.categories import CATEGORY_NAMES
 from training.data.classes import CLASS_NAMES
@@ -21,6 +26,41 @@ from training.models.classifier import SignClassifier
 from training.models.detector import SignDetector
 
 ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def run_signs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:
+    """Returns a function that runs `signs ARGUMENTS` in this process and returns its exit code."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "200")
+    handler = signal.getsignal(signal.SIGTERM)
+
+    def run(*arguments: object) -> int:
+        monkeypatch.setattr(sys, "argv", ["signs", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0)
+
+    yield run
+    signal.signal(signal.SIGTERM, handler)
+
+
+@pytest.fixture
+def signs(
+    run_signs: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> Signs:
+    """Returns a function that runs `signs ARGUMENTS` in an empty folder; see `tests.fixture_types`."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        code = run_signs(*arguments)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
 
 
 @pytest.fixture(scope="session")
@@ -96,10 +136,18 @@ def manifest(checkpoint: Path, repository: Path, random_crops: npt.NDArray[np.ui
 
 
 @pytest.fixture(scope="session")
-def server(
-    installation: Installation, repository: Path, manifest: Manifest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[RunningServer]:
+def serve(installation: Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """Returns a function that starts a real tritonserver on a repository; it ends after the last test."""
+    with ExitStack() as servers:
+
+        def start(repository: Path) -> RunningServer:
+            log = tmp_path_factory.mktemp("server") / "tritonserver.log"
+            return servers.enter_context(running_server(installation, repository, log))
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def server(serve: Serve, repository: Path, manifest: Manifest) -> RunningServer:
     """A real tritonserver that serves version 1 of the sign classifier."""
-    log = tmp_path_factory.mktemp("server") / "tritonserver.log"
-    with running_server(installation, repository, log) as running:
-        yield running
+    return serve(repository)

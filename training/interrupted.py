@@ -1,7 +1,6 @@
 """Runs that can be gone on with: a run's settings and states lie in its folder until it is finished."""
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from training.errors import CheckpointError, TrainingError
 from training.recipe import Recipe, TrainingConfig
+from training.replacing import replacing
 
 SETTINGS, STATES = "run.json", "states"
 
@@ -44,14 +44,12 @@ def save_interrupted(folder: Path, model: str, specs: Sequence[str], recipe: Rec
         CheckpointError: they cannot be written.
     """
     path = folder / SETTINGS
-    staging = path.with_name(f".staging-{SETTINGS}-{os.getpid()}")
     content = {"model": model, "specs": list(specs), "recipe": asdict(recipe), "run_id": run_id}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        staging.write_text(json.dumps(content, indent=2) + "\n")
-        staging.replace(path)
+        with replacing(path) as staging:
+            staging.write_text(json.dumps(content, indent=2) + "\n")
     except OSError as error:
-        staging.unlink(missing_ok=True)
         raise CheckpointError(f"cannot write {path} ({error.strerror}): check its rights and the free space") from error
 
 

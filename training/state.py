@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from training.errors import CheckpointError
+from training.replacing import replacing
 
 FACTS = "facts"
 
@@ -26,16 +27,14 @@ def save_state(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, An
     Raises:
         CheckpointError: it cannot be written; the last state is as it was.
     """
-    staging = path.with_name(f".staging-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-        save_file(whole, staging, metadata={FACTS: json.dumps(facts)})
-        with staging.open("rb") as file:
-            os.fsync(file.fileno())
-        staging.replace(path)
+        with replacing(path) as staging:
+            save_file(whole, staging, metadata={FACTS: json.dumps(facts)})
+            with staging.open("rb") as file:
+                os.fsync(file.fileno())
     except (OSError, SafetensorError) as error:
-        staging.unlink(missing_ok=True)
         raise CheckpointError(
             f"cannot write {path} ({error}): make room on the disk, then `signs train resume` goes on after the last "
             "whole epoch"

@@ -19,7 +19,7 @@ from export.parity import onnxruntime_predictor
 from export.repository import Manifest, withdraw
 from export.repository.pull import pull
 from export.run import export_checkpoint
-from serving.install import find_or_install
+from serving.install import check_home, find_or_install
 from serving.server import running_server
 from training.classifier.runs import ClassifierRun, train_classifier
 from training.data.gtsdb import load_gtsdb
@@ -68,8 +68,9 @@ def run_demo(
     check_name(name, runs)
     if repository.exists() and not repository.is_dir():
         raise ClientError(f"{repository} is a file: give a folder with --repository")
+    check_home(home)
     with _stage("data", console, seconds):
-        # First, so that a wrong path or platform is told before the training and not after it.
+        # First, so that a wrong path is told before the training and not after it.
         dataset = _load(data, runs, recipe.config.seed, console)
         console.print(f"  {_describe(dataset)}", highlight=False, soft_wrap=True)
     with _stage("server", console, seconds):

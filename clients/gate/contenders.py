@@ -5,33 +5,30 @@ two that are compared may differ in input size and batching. And where the chall
 there all the same.
 """
 
-import asyncio
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from clients.client import PROBABILITIES
-from clients.connection import Connection
 from clients.errors import ClientError
 from clients.judged import CLASSIFIER, DETECTOR, KIND_OF_INPUT, RECOGNIZER
+from clients.served_model import ServedModel
 from export.repository.local import write
 from export.repository.manifest import MANIFEST, MODEL_FILE, Manifest, parse_manifest
 from export.repository.policy import CONFIG, read_config, to_bytes
 from export.repository.pull import pull
 from export.repository.store import Store
+from export.tensors import FOUND, OUTPUT_NAME
 from serving.install import Installation
 from serving.server import KEEP_GOING, RunningServer, reason_in_log, running_server, unavailable_models
 from training.progress import ProgressCallback
 
 Role = Literal["champion", "challenger"]
-T = TypeVar("T")
-TIMEOUT_S = 60.0
-OUTPUTS = {CLASSIFIER: (PROBABILITIES,), DETECTOR: ("boxes", "scores", "categories")}
+OUTPUTS = {CLASSIFIER: (OUTPUT_NAME,), DETECTOR: FOUND}
 
 
 class UnusableError(ClientError):
@@ -75,24 +72,14 @@ class Contender:
 
     def __init__(self, staged: Staged, url: str) -> None:
         self.staged = staged
-        self._model = f"{staged.role}/{staged.manifest.version}"
-        self._outputs = OUTPUTS[staged.kind]
-        self._loop = asyncio.Runner()
-        self._server = Connection(url, "grpc", TIMEOUT_S, retries=0)  # a retry would count as slowness
-        try:
-            config = self._wait(self._server.describe("config", self._model))
-        except BaseException:
-            self._loop.close()
-            raise
-        self._input = str(config["input"][0]["name"])
-        self._max_batch = max(1, int(config.get("max_batch_size", 0)))
+        # A retry would count as slowness.
+        self._served = ServedModel(url, "grpc", f"{staged.role}/{staged.manifest.version}", retries=0)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._wait(self._server.close())
-        self._loop.close()
+        self._served.close()
 
     def ask(self, images: npt.NDArray[np.uint8]) -> list[npt.NDArray[Any]]:
         """Returns each output for images, uint8 [n, height, width, 3], in batches that the model takes.
@@ -102,21 +89,11 @@ class Contender:
             ClientError: the champion does not.
         """
         try:
-            parts = [
-                self._infer(images[start : start + self._max_batch]) for start in range(0, len(images), self._max_batch)
-            ]
+            return self._served.ask(images, OUTPUTS[self.staged.kind])
         except ClientError as error:
             if self.staged.role == "challenger":
                 raise UnusableError(str(error)) from error
             raise
-        return [np.concatenate(part) for part in zip(*parts, strict=True)]
-
-    def _infer(self, batch: npt.NDArray[np.uint8]) -> list[npt.NDArray[Any]]:
-        answer = self._wait(self._server.infer(self._model, self._input, np.ascontiguousarray(batch), self._outputs))
-        return [answer.as_numpy(name) for name in self._outputs]
-
-    def _wait(self, answer: Coroutine[Any, Any, T]) -> T:
-        return self._loop.run(answer)
 
 
 def stage(

@@ -1,7 +1,6 @@
 """What `signs export tune` shows and keeps: a table, tuning.json and a picture of all settings."""
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from rich.table import Table
 
 from export.tuning import Outcome, Setting
 from training.plots import ACCENT, INK, RULE, SECOND, save_figure
+from training.replacing import replacing
 
 
 def print_outcomes(
@@ -49,12 +49,8 @@ def print_outcomes(
 def write_report(folder: Path, summary: dict[str, Any]) -> None:
     """Writes tuning.json, whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
-    staging = folder / f".tuning.partial-{os.getpid()}"
-    try:
+    with replacing(folder / "tuning.json") as staging:
         staging.write_text(json.dumps(summary, indent=2) + "\n")
-        staging.replace(folder / "tuning.json")
-    finally:
-        staging.unlink(missing_ok=True)
 
 
 def draw_outcomes(

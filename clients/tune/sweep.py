@@ -15,7 +15,6 @@ from tritonclient.grpc import model_config_pb2 as pb
 from clients.errors import ClientError
 from clients.tune.load import closed_loop
 from export.config import ENGINE
-from export.conversion import SCENES
 from export.drawings import draw_samples
 from export.repository import Manifest
 from export.repository.derived import publish_derived
@@ -23,6 +22,7 @@ from export.repository.fetching import fetch_version
 from export.repository.policy import CONFIG, companions, to_bytes
 from export.repository.promotion import own_config
 from export.repository.store import Store
+from export.tensors import SCENES
 from export.tuning import Outcome, Setting, in_rounds, measured, retuned, setting_of
 from serving.errors import ServingError
 from serving.install import Installation

@@ -58,7 +58,7 @@ def show_model(repository: str | Path | Store, model: str) -> dict[str, Any]:
         return {
             "model": model,
             "versions": present,
-            "served": _served(store, model, present),
+            "served": served_versions(store, model),
             "champion": line[-1] if line else None,
             "rollback": line[-2] if len(line) > 1 else None,
             "history": [asdict(entry) for entry in entries],
@@ -67,7 +67,7 @@ def show_model(repository: str | Path | Store, model: str) -> dict[str, Any]:
 
 def _rows(store: Store, model: str) -> list[dict[str, Any]]:
     present = store.versions(model)
-    best, now_served = champion(store, model), _served(store, model, present)
+    best, now_served = champion(store, model), served_versions(store, model)
     rows = []
     for version in present:
         files = store.files(model, version)
@@ -93,8 +93,9 @@ def _rows(store: Store, model: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _served(store: Store, model: str, present: list[int]) -> list[int]:
+def served_versions(store: Store, model: str) -> list[int]:
+    """Returns the versions that config.pbtxt has Triton serve; none where it is missing or damaged."""
     with suppress(FileNotFoundError, RepositoryError):  # `verify` tells what is wrong with it
         path = f"{model}/{CONFIG}"
-        return served(read_config(store.read(path), f"{store.name}/{path}"), present)
+        return served(read_config(store.read(path), f"{store.name}/{path}"), store.versions(model))
     return []

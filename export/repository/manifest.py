@@ -77,6 +77,12 @@ class Manifest:
         return str(self.files.get(MODEL_FILE, {}).get("sha256", ""))
 
     @property
+    def files_sha256(self) -> str:
+        """Digest of the names and digests of all files, which is the same in every copy."""
+        listed = "".join(f"{entry['sha256']}  {name}\n" for name, entry in sorted(self.files.items()))
+        return hashlib.sha256(listed.encode()).hexdigest()
+
+    @property
     def size(self) -> int:
         """Bytes of all files together."""
         return sum(entry["size"] for entry in self.files.values())

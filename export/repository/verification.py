@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from export.errors import RepositoryError
+from export.repository.calls import changed_calls
 from export.repository.hardware import has_gpu, misfit
 from export.repository.manifest import (
     MANIFEST,
@@ -150,6 +151,7 @@ def _check_model(store: Store, model: str) -> Check:
             for name in companions(config)
             if not _is_there(store, f"{model}/{name}")
         )
+        check.notices.extend(changed_calls(store, model))
     except FileNotFoundError:
         check.notices.append(f"{where} is not there: Triton makes up a configuration where it can")
     except RepositoryError as error:

@@ -9,7 +9,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from monitoring.drift.watch import Finding, Watch
-from monitoring.errors import MonitoringError
+from monitoring.errors import MonitoringError, cannot_listen
 
 PREFIX = "signs_drift_"
 
@@ -125,9 +125,7 @@ def _listening(published: Published, host: str, port: int) -> Iterator[str]:
     try:
         server, thread = start_http_server(port, host, registry)
     except OSError as error:
-        raise MonitoringError(
-            f"cannot listen on {host}:{port} ({error.strerror or error}): choose another --host or --port"
-        ) from error
+        raise cannot_listen(host, port, error) from error
     try:
         yield f"{host}:{server.server_port}"
     finally:

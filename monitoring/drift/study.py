@@ -21,6 +21,7 @@ from monitoring.drift.statistics import Counts
 from monitoring.errors import MonitoringError
 from serving.recognizer.buckets import BUCKETS
 from training.progress import ProgressCallback, silent
+from training.replacing import replacing
 
 if TYPE_CHECKING:
     from export.measuring import InProcess
@@ -88,9 +89,8 @@ def measure(
         measurements, fingerprint = measure_scenes(recognizer, dataset, which, report, alter)
         threshold = recognizer.score_threshold
         found[name] = Reference(dataset.name, "all", fingerprint, recognizer.models, threshold, measurements)
-        partial = output / f"{name}.partial"
-        partial.write_bytes(found[name].to_bytes())
-        partial.replace(output / f"{name}.json")
+        with replacing(output / f"{name}.json") as partial:
+            partial.write_bytes(found[name].to_bytes())
     return Measured(found.pop(REAL), found, chosen)
 
 

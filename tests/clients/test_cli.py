@@ -149,7 +149,7 @@ def test_whatever_is_wrong_with_a_path_or_an_address_is_one_line(
     served = ["--repository", str(repository)] if given[0] == "serve" else []
     message = one_line(signs(*given, *home, *served, cwd=tmp_path))
     assert len(message) > 30
-    assert not list(tmp_path.rglob("checkpoint"))
+    assert not list(tmp_path.rglob("checkpoint")) and not list(tmp_path.rglob("drawn-scenes*"))
 
 
 @pytest.mark.parametrize("seed", ["-1", str(2**32), "x"])

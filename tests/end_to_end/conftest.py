@@ -1,16 +1,15 @@
 """A real tritonserver with the recognizer, on a classifier of random weights and a detector of red cells."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from export.recognizer import export_recognizer
 from export.repository import Manifest
-from serving.install import Installation
-from serving.server import RunningServer, running_server
+from serving.server import RunningServer
 from tests.drawn_traffic import drawn_traffic
+from tests.fixture_types import Serve
 from tests.red_detector import publish_red_detector
 from tests.slow_recognizer import write_slow_recognizer
 
@@ -26,13 +25,9 @@ def recognizer_repository(tmp_path_factory: pytest.TempPathFactory, repository: 
 
 
 @pytest.fixture(scope="session")
-def recognizer_server(
-    installation: Installation, recognizer_repository: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[RunningServer]:
+def recognizer_server(serve: Serve, recognizer_repository: Path) -> RunningServer:
     """A real tritonserver that serves them."""
-    log = tmp_path_factory.mktemp("recognizer_server") / "tritonserver.log"
-    with running_server(installation, recognizer_repository, log) as running:
-        yield running
+    return serve(recognizer_repository)
 
 
 @pytest.fixture(scope="session")
@@ -45,10 +40,6 @@ def slow_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def slow_server(
-    installation: Installation, slow_repository: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[RunningServer]:
+def slow_server(serve: Serve, slow_repository: Path) -> RunningServer:
     """A real tritonserver that serves them."""
-    log = tmp_path_factory.mktemp("slow_server") / "tritonserver.log"
-    with running_server(installation, slow_repository, log) as running:
-        yield running
+    return serve(slow_repository)

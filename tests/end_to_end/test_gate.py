@@ -16,12 +16,12 @@ import onnx
 import onnx.numpy_helper
 import pytest
 
-from clients.cli import main
 from export.repository import champion, load_manifest, promote, publish, publish_copy
 from export.repository.store import open_store
 from serving.install import Installation
 from tests.colour_classifier import PARITY, colour_classifier, publish_colours, write_colours
 from tests.end_to_end.street import boxes_of, street
+from tests.fixture_types import Signs
 from tests.red_detector import detector_config, red_detector
 from tests.training.data.real_data import GTSDB, NEEDS_GTSDB
 from training.tracking import tracked_run
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.end_to_end
 
 ROOT = Path(__file__).parents[2]
 MODEL = "sign_classifier"
-Gate = Callable[..., tuple[int, str, str]]
+Gate = Signs
 
 
 @pytest.fixture(scope="module")
@@ -39,21 +39,14 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def gate(
-    installation: Installation, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Gate:
-    """Runs `signs export gate ...` in an empty folder; returns exit code, standard output and standard error."""
-    monkeypatch.chdir(tmp_path)
+def gate(installation: Installation, signs: Signs, monkeypatch: pytest.MonkeyPatch) -> Gate:
+    """Runs `signs export gate MODEL --data DATA ...`."""
     monkeypatch.setenv("COLUMNS", "250")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
     def run(model: str, data: str, *arguments: str) -> tuple[int, str, str]:
-        options = ["--data", data, "--home", str(ROOT / ".tritonserver"), "--requests", "30", *arguments]
-        monkeypatch.setattr(sys, "argv", ["signs", "export", "gate", model, *options])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
+        options = ("--data", data, "--home", ROOT / ".tritonserver", "--requests", "30", *arguments)
+        return signs("export", "gate", model, *options)
 
     return run
 
@@ -82,7 +75,7 @@ def registered(runs: Path, folder: Path) -> str:
 
 
 def test_an_equal_challenger_of_another_input_size_passes_and_that_is_written_down(
-    gate: Gate, place: Path, colours: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    gate: Gate, signs: Signs, place: Path, colours: str, tmp_path: Path
 ) -> None:
     run_id = registered(tmp_path / "runs", tmp_path / "trained")
     publish_colours(place, colour_classifier(32), 32, source={"run_id": run_id}, data={"name": "gtsrb=x"})
@@ -101,10 +94,8 @@ def test_an_equal_challenger_of_another_input_size_passes_and_that_is_written_do
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}")
     version = client.get_model_version_by_alias(MODEL, "challenger")
     assert version.tags["gate"] == "passed" and version.tags["gate.champion"] == "1"
-    monkeypatch.setattr(sys, "argv", ["signs", "repository", "promote", MODEL, "2", "--gated"])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert not ended.value.code and champion(open_store(place), MODEL) == 2
+    code, _, _ = signs("repository", "promote", MODEL, "2", "--gated")
+    assert code == 0 and champion(open_store(place), MODEL) == 2
     aliases = client.get_registered_model(MODEL).aliases
     assert {alias: str(number) for alias, number in aliases.items()} == {"champion": str(version.version)}
 

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from export.conversion import INPUT_NAME, IR_VERSION, OPSET, OUTPUT_NAME, check_model, convert
+from export.conversion import IR_VERSION, OPSET, check_model, convert
 from export.errors import ExportError
+from export.tensors import INPUT_NAME, OUTPUT_NAME
 from training.checkpoint import load_checkpoint
 
 

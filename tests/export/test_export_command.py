@@ -1,9 +1,8 @@
 """`signs export onnx` and `signs export parity` as people and scripts call them."""
 
+import functools
 import json
 import shutil
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,32 +13,21 @@ import torch
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from clients.cli import main
 from export.errors import ExportError
 from export.repository import Manifest, versions
 from export.repository.comparison import compare_versions
 from export.repository.signing import check_signature
 from export.served import compare_version
+from tests.fixture_types import Signs
 from training.checkpoint import load_checkpoint, save_checkpoint
 
 Crops = npt.NDArray[np.uint8]
-Signs = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def signs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Signs:
-    """Runs `signs export ...` in an empty folder; returns exit code, standard output and standard error."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["signs", "export", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return run
+def signs(signs: Signs) -> Signs:
+    """Runs `signs export ...`."""
+    return functools.partial(signs, "export")
 
 
 def test_int8_is_calibrated_judged_signed_and_described(

@@ -55,6 +55,7 @@ def test_the_manifest_names_every_file_and_what_it_was_fitted_to(models: Path) -
     assert "model.py" in manifest.files and "settings.json" in manifest.files
     assert (manifest.opset, manifest.ir_version, manifest.precision) == (0, 0, "")
     assert (manifest.source["sign_detector"], manifest.source["sign_classifier"]) == ("version 1", "version 1")
+    assert manifest.source["sign_detector_files_sha256"] == load_manifest(models, "sign_detector", 1).files_sha256
     assert manifest.inputs == [{"name": "image", "datatype": "BYTES", "shape": [-1, 1]}]
     assert {"name": "boxes", "datatype": "FP32", "shape": [-1, -1, 4]} in manifest.outputs
     assert {"name": "names", "datatype": "BYTES", "shape": [-1, -1]} in manifest.outputs

@@ -88,6 +88,18 @@ def test_an_unreachable_package_index_leaves_nothing(tmp_path: Path, monkeypatch
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("home", ["file", "file/x", "file/x/y"])
+def test_a_home_that_cannot_be_is_refused_before_any_work(
+    home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "find_native", lambda: None)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ServingError, match=r"cannot install tritonserver into .*file is a file. Choose another --home"):
+        module.check_home(tmp_path / home)
+    module.check_home(tmp_path / "new" / "home")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"], "looked at, and nothing made"
+
+
 @pytest.fixture
 def whole(tmp_path: Path) -> Path:
     """The outline of a whole installation: its record and an empty file for each part."""

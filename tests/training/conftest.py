@@ -1,9 +1,7 @@
 """Fixtures of the training tests: a tiny data set, crops that are easy to learn, an empty tracker."""
 
 import shutil
-import signal
 import socket
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from clients.cli import main
 from tests.training.signs_command import Signs
 from tests.training.tiny_gtsdb import COLOURS, TinyGtsdb, write_tiny_gtsdb
 from training.data.crops import Crops
@@ -28,20 +25,9 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture
-def signs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Signs]:
+def signs(run_signs: Signs) -> Signs:
     """Returns a function that runs `signs ARGUMENTS` in this process and returns its exit code."""
-    monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.setenv("COLUMNS", "200")
-    handler = signal.getsignal(signal.SIGTERM)
-
-    def run(*arguments: object) -> int:
-        monkeypatch.setattr(sys, "argv", ["signs", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return int(ended.value.code or 0)
-
-    yield run
-    signal.signal(signal.SIGTERM, handler)
+    return run_signs
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """An evaluation of detections as files: figures for machines, pictures for people."""
 
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from training.detector.detections import Detections, long_sides
 from training.detector.evaluate import DetectionEvaluation
 from training.detector.mistakes import FalseAlarm, Miss, find_false_alarms, find_misses
 from training.detector.plots import Tile, draw_mistakes, draw_precision_recall, draw_sizes
+from training.replacing import replacing
 
 SHOWN_MISTAKES = 18  # of each kind
 TILE = 256  # pixels of a side
@@ -81,12 +81,8 @@ def write_detection_evaluation(
             "misses": [_miss_as_dict(miss, truth, found, names) for miss in misses],
         },
     }
-    staging = folder / f".evaluation.json.{os.getpid()}"
-    try:
+    with replacing(facts) as staging:
         staging.write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n")
-        staging.replace(facts)
-    finally:
-        staging.unlink(missing_ok=True)
     return [facts, *pictures]
 
 

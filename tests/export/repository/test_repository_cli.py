@@ -1,34 +1,22 @@
 """`signs repository` as people and scripts call it."""
 
+import functools
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from clients.cli import main
 from export.repository import promote
 from export.repository.gating import record_verdict
 from tests.export.repository.samples import publish_once, tree
-
-Signs = Callable[..., tuple[int, str, str]]
+from tests.fixture_types import Signs
 
 
 @pytest.fixture
-def signs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Signs:
-    """Runs `signs repository ...` in an empty folder; returns exit code, standard output and standard error."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["signs", "repository", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return run
+def signs(signs: Signs) -> Signs:
+    """Runs `signs repository ...`."""
+    return functools.partial(signs, "repository")
 
 
 @pytest.mark.parametrize(

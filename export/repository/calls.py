@@ -1,0 +1,91 @@
+"""Does a model still call the versions that it was exported with?
+
+The recognizer is fitted to a detector and a classifier, and its reference for drift is measured with them; the `source`
+of its manifest says which versions they were. Which ones it calls is decided later, by their own promotions: the newest
+that is served, or the number that its config.pbtxt pins.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+
+from export.errors import RepositoryError
+from export.repository.listing import served_versions
+from export.repository.manifest import Manifest
+from export.repository.policy import CONFIG, read_config
+from export.repository.promotion import require_version
+from export.repository.store import Store
+
+DIGEST = "_files_sha256"  # after the name of the model that is called
+
+
+def describe_call(store: Store, model: str, version: int) -> dict[str, str]:
+    """Returns what the `source` of a manifest is to say of a version that its model calls.
+
+    Raises:
+        RepositoryError: there is no such version, or its manifest is damaged.
+    """
+    manifest = require_version(store, model, version)
+    return {model: f"version {version}"} | ({f"{model}{DIGEST}": manifest.files_sha256} if manifest else {})
+
+
+def changed_calls(store: Store, caller: str, called: str = "") -> Iterator[str]:
+    """Yields a sentence for each call of a model that goes to another version than the caller was exported with.
+
+    Only versions that are served are looked at. They are compared by their files, since numbers differ between
+    repositories; a copy whose manifest knows numbers only is passed over, as is a manifest that is damaged.
+
+    Args:
+        store: repository that both models are in.
+        caller: name of the model that calls others.
+        called: only calls of this model count; empty for those of all.
+    """
+    for version in served_versions(store, caller):
+        manifest = _manifest(store, caller, version)
+        for name, made_for in manifest.source.items() if manifest else ():
+            if manifest and re.fullmatch(r"version \d+", made_for) and called in ("", name):
+                yield from _changed(store, manifest, name)
+
+
+def calls_around(store: Store, model: str) -> list[str]:
+    """Returns the sentences of `changed_calls` for the calls of a model and those to it."""
+    return [text for each in store.models() for text in changed_calls(store, each, "" if each == model else model)]
+
+
+def _changed(store: Store, caller: Manifest, called: str) -> Iterator[str]:
+    number = caller.source[called].removeprefix("version ")
+    origin = f" of {caller.origin['repository']}" if caller.origin else ""
+    was = f"{caller.model} {caller.version} was exported with {called} {number}{origin}"
+    present = served_versions(store, called)
+    pin = _pin(store, caller.model, called)
+    now = pin or max(present, default=None)
+    if now not in present:
+        yield f"{was}, and calls {f'{called} {now}' if now else called}, which is not served here"
+    elif not _is_same(caller, called, int(number), now, _manifest(store, called, now)):
+        yield (
+            f"{was}, and now calls {called} {now}: its settings and its reference for drift are those of the other "
+            f"one. Export {caller.model} again"
+        )
+
+
+def _is_same(caller: Manifest, called: str, made_for: int, now: int, manifest: Manifest | None) -> bool:
+    """Says whether the version called now is the one that the caller was exported with, as far as manifests tell."""
+    digest = caller.source.get(f"{called}{DIGEST}")
+    if digest and manifest is not None:
+        return digest == manifest.files_sha256
+    return bool(caller.origin) or made_for == now
+
+
+def _pin(store: Store, caller: str, called: str) -> int | None:
+    """Returns the number that a caller's configuration names, as `detector_version` for `sign_detector`."""
+    path = f"{caller}/{CONFIG}"
+    parameters = read_config(store.read(path), f"{store.name}/{path}").parameters
+    name = f"{called.rpartition('_')[2]}_version"
+    value = parameters[name].string_value if name in parameters else ""
+    return int(value) if value.isdecimal() else None
+
+
+def _manifest(store: Store, model: str, version: int) -> Manifest | None:
+    with suppress(RepositoryError):
+        return require_version(store, model, version)
+    return None

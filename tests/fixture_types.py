@@ -1,0 +1,9 @@
+"""Types of fixtures that are functions."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from serving.server import RunningServer
+
+Signs = Callable[..., tuple[int, str, str]]  # runs the command line; gives code, standard output and standard error
+Serve = Callable[[Path], RunningServer]  # starts a real tritonserver on a repository

@@ -117,7 +117,7 @@ class Api:
                 ids = _ids_of(request, len(uploads))
                 return await asyncio.gather(*map(one, uploads, ids))
 
-            found, versions = await _while_awaited(request, _both(work(), self._upstream.versions()))
+            found, versions = await _while_awaited(request, self._with_versions(work()))
             return _answer(request, uploads, found, versions, started)
 
     async def classify(
@@ -149,7 +149,7 @@ class Api:
                     for each in read
                 ]
 
-            found, versions = await _while_awaited(request, _both(work(), self._upstream.versions()))
+            found, versions = await _while_awaited(request, self._with_versions(work()))
             return _answer(request, uploads, found, versions, started)
 
     async def feedback(self, request: Request) -> Response:
@@ -171,6 +171,11 @@ class Api:
     async def classes(self) -> Response:
         """Lists the signs by their class ids."""
         return JSONResponse(CLASSES)
+
+    async def _with_versions(self, work: Coroutine[Any, Any, T]) -> tuple[T, dict[str, str]]:
+        """Returns what work returns, and the versions that Triton serves, asked for at the same time."""
+        found, versions = await asyncio.gather(work, self._upstream.versions())
+        return found, versions
 
     async def _crop(self, upload: Upload, side: int) -> tuple[Any, tuple[int, int]] | ProblemError:
         try:
@@ -216,10 +221,6 @@ def _ids_of(request: Request, count: int) -> list[str]:
     """Returns what Triton is to call the pictures of a request."""
     base = request.state.request_id
     return [base] if count == 1 else [f"{base}.{number}" for number in range(count)]
-
-
-async def _both(first: Coroutine[Any, Any, T], second: Coroutine[Any, Any, dict[str, str]]) -> tuple[T, dict[str, str]]:
-    return await asyncio.gather(first, second)
 
 
 async def _while_awaited(request: Request, work: Coroutine[Any, Any, T]) -> T:

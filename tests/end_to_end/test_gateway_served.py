@@ -52,7 +52,7 @@ def test_a_photograph_is_answered_as_predict_prints_it(
     timings = told["timings"]
     assert set(timings) == {"total_ms", "read_ms", "queue_ms", "triton_ms"}
     assert timings["total_ms"] >= timings["triton_ms"] > 0
-    assert gateway.ask("/v1/recognize?threshold=1", data, PNG).json["signs"] == []
+    assert len(gateway.ask("/v1/recognize?threshold=0", data, PNG).json["signs"]) > len(CELLS)
 
 
 def test_many_are_answered_in_their_order_and_one_that_cannot_be_read_has_its_error(gateway: RunningGateway) -> None:

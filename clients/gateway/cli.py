@@ -113,7 +113,7 @@ def gateway(
     if (tls_certificate is None) != (tls_key is None):
         raise typer.BadParameter("give --tls-certificate and --tls-key together")
     from clients.gateway import logs
-    from clients.gateway.server import Server
+    from clients.gateway.server import serve
     from clients.gateway.settings import MEBIBYTE, MODELS, Settings
 
     settings = Settings(
@@ -138,6 +138,5 @@ def gateway(
         drain_delay=drain_delay,
         drain_timeout=drain_timeout,
     )
-    server = Server(settings, host, port)
     logs.start(log_level)
-    server.run()
+    serve(settings, host, port)

@@ -12,8 +12,8 @@ from PIL import Image
 
 from clients import SignClient
 from serving.server import RunningServer
-from tests.end_to_end.running_gateway import RunningGateway, form, running_gateway
 from tests.end_to_end.street import HEIGHT, WIDTH, boxes_of, encode, street
+from tests.running_gateway import RunningGateway, form, running_gateway
 from training.data.classes import CLASS_NAMES
 from training.preprocessing import decode, resize
 

@@ -44,7 +44,7 @@ def gateway(
     max_upload: Annotated[int, _option("max-upload", "MiB of one request.", min=1, max=1024)] = 16,
     max_held: Annotated[
         int, _option("max-held", "MiB of uploads in memory at one time; more are answered 429.", min=1)
-    ] = 256,
+    ] = 128,
     max_images: Annotated[int, _option("max-images", "Pictures in one request.", min=1, max=1000)] = 16,
     keys: Annotated[
         Path | None,

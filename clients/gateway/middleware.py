@@ -1,5 +1,6 @@
-"""What each request goes through: its id, its key, its line in the log, its count, headers that keep browsers safe."""
+"""What each request goes through: its id, its line in the log, its count, headers that keep browsers safe."""
 
+import asyncio
 import logging
 import re
 import secrets
@@ -10,9 +11,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clients.gateway import problems
-from clients.gateway.auth import Keys
 from clients.gateway.metrics import Metrics, outcome_of
-from clients.gateway.problems import INTERNAL, ProblemError
+from clients.gateway.problems import INTERNAL, UNAVAILABLE, ProblemError
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 SAFETY = {
@@ -34,11 +34,10 @@ class Requests:
     Args:
         app: that answers.
         metrics: count the answers.
-        keys: of those who may use /v1; None lets everybody in.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, keys: Keys | None) -> None:
-        self._app, self._metrics, self._keys = app, metrics, keys
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app, self._metrics = app, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request."""
@@ -66,30 +65,25 @@ class Requests:
                     headers.setdefault(name, value)
             await send(message)
 
+        async def told(problem: ProblemError) -> None:
+            request.state.problem = problem
+            await problems.response(problem, request.state.request_id)(scope, receive, headed)
+
         try:
-            await self._answer(request, counted, headed)
+            await self._app(scope, counted, headed)
         except ClientDisconnect:
             status = 0
+        except asyncio.CancelledError:
+            if status:
+                raise
+            await told(ProblemError(UNAVAILABLE, "the gateway ended before there was an answer: ask again"))
         except Exception:
             logger.exception("a mistake of the gateway", extra={"request_id": request.state.request_id})
             if status:  # half an answer: the server ends the connection
                 raise
-            _, detail = problems.of_status(500)
-            answer = problems.response(ProblemError(INTERNAL, detail), request.state.request_id)
-            await answer(scope, receive, headed)
+            await told(ProblemError(INTERNAL, problems.of_status(500)[1]))
         finally:
             self._note(request, status, time.perf_counter() - started, received)
-
-    async def _answer(self, request: Request, receive: Receive, send: Send) -> None:
-        path, method = request.scope["path"], request.method
-        if self._keys and path.startswith("/v1/") and method != "OPTIONS":
-            try:
-                request.state.key = self._keys.check(request)
-            except ProblemError as problem:
-                request.state.problem = problem
-                await problems.response(problem, request.state.request_id)(request.scope, receive, send)
-                return
-        await self._app(request.scope, receive, send)
 
     def _note(self, request: Request, status: int, seconds: float, received: int) -> None:
         state, path, method = request.state, request.scope["path"], request.method

@@ -6,12 +6,13 @@ from collections.abc import Coroutine, Sequence
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
 from clients.gateway import pictures, problems, schema
+from clients.gateway.auth import Keys
 from clients.gateway.description import FEEDBACK, IMAGES, answers
 from clients.gateway.feedback import Store, parse
 from clients.gateway.limits import Limits
@@ -41,14 +42,26 @@ class Api:
         uploads: read the bodies.
         upstream: asks Triton.
         store: takes feedback; None takes none.
+        keys: of those who may ask; None lets everybody in.
     """
 
     def __init__(
-        self, settings: Settings, limits: Limits, uploads: Uploads, upstream: Upstream, store: Store | None
+        self,
+        settings: Settings,
+        limits: Limits,
+        uploads: Uploads,
+        upstream: Upstream,
+        store: Store | None,
+        keys: Keys | None,
     ) -> None:
         self._settings, self._limits, self._uploads = settings, limits, uploads
         self._upstream, self._store = upstream, store
-        self.router = APIRouter(prefix="/v1")
+
+        async def let_in(request: Request) -> None:
+            if keys is not None:
+                request.state.key = keys.check(request)
+
+        self.router = APIRouter(prefix="/v1", dependencies=[Depends(let_in)])
         add = self.router.add_api_route
         add(
             "/recognize",

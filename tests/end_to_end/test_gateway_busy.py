@@ -127,12 +127,7 @@ def resident(gateway: RunningGateway) -> int:
 
 def test_what_is_no_http_gets_a_problem_too(gateway: RunningGateway) -> None:
     host, port = gateway.url.removeprefix("http://").split(":")
-    for words in (
-        b"\x16\x03\x01\x02\x00",
-        b"GET / HTTP/9.9\r\n\r\n",
-        b"G" * 100_000,
-        b"POST / HTTP/1.1\r\nHost\r\n\r\n",
-    ):
+    for words in (b"\x16\x03\x01\x02\x00", b"GET /\r\n\r\n", b"POST / HTTP/1.1\r\nHost\r\n\r\n"):
         with socket.create_connection((host, int(port)), timeout=60) as caller:
             caller.sendall(words + b"\r\n\r\n")
             answer = b"".join(iter(lambda: caller.recv(4096), b""))

@@ -172,9 +172,9 @@ def test_a_mistake_of_ours_is_told_as_a_problem(client: TestClient, monkeypatch:
 
 def test_the_request_id_is_the_callers_where_it_is_well_formed(client: TestClient) -> None:
     assert client.get("/healthz", headers={"X-Request-ID": "a.B-9_"}).headers["x-request-id"] == "a.B-9_"
-    for bad in ("", "a b", "a\x00", "x" * 129, '{"a":1}', "ü".encode("latin-1").decode("latin-1")):
-        told = client.get("/healthz", headers={"X-Request-ID": bad.encode("latin-1").decode("latin-1")})
-        assert told.headers["x-request-id"] != bad and len(told.headers["x-request-id"]) == 32
+    for bad in (b"", b"a b", b"a\x00", b"x" * 129, b'{"a":1}', b"\xfc"):
+        told = client.get("/healthz", headers={b"X-Request-ID": bad}).headers["x-request-id"]
+        assert told.encode() != bad and len(told) == 32
 
 
 def test_browsers_are_told_to_be_careful(client: TestClient) -> None:

@@ -43,9 +43,10 @@ def test_only_who_has_a_key_is_let_in(file: Path, key: str) -> None:
         assert status(client, Authorization=f"Bearer {key}") == 200
         assert status(client, authorization=f"bearer  {key} ") == 200
         assert status(client, X_API_Key=key) == 200
-        for wrong in ("", key[:-1], key + "x", key.upper(), new_key(), "\xfc"):
-            assert status(client, Authorization=f"Bearer {wrong}".encode("latin-1").decode("latin-1")) == 401
+        for wrong in ("", key[:-1], key + "x", key.upper(), new_key()):
+            assert status(client, Authorization=f"Bearer {wrong}") == 401
             assert status(client, X_API_Key=wrong) == 401
+        assert client.get("/v1/classes", headers={b"X-API-Key": b"\xfc\xff"}).status_code == 401
         assert status(client, Authorization=f"Basic {key}") == 401
         assert status(client) == 401
         assert client.post("/v1/recognize", content=b"x").status_code == 401

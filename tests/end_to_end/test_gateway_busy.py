@@ -109,7 +109,7 @@ def test_what_is_too_large_is_refused_while_it_is_read(gateway: RunningGateway) 
         for _ in range(64):
             yield bytes(1 << 20)
 
-    request = urllib.request.Request(gateway.url + "/v1/recognize", pieces(), BYTES)  # type: ignore[arg-type]
+    request = urllib.request.Request(gateway.url + "/v1/recognize", pieces(), BYTES)
     before = resident(gateway)
     with pytest.raises(urllib.error.HTTPError) as raised:
         urllib.request.urlopen(request, timeout=120)

@@ -148,7 +148,7 @@ def test_a_request_may_have_a_time_of_its_own(
         assert client.recognize(b"0.2 next")[0].name == "next"
 
     ask(SignClient, protocol, slow_server, question)
-    asked(slow_repository, "sign_recognizer")
+    wait_until_noted(slow_repository, "sign_recognizer", "late done")
 
 
 async def occupy(client: AsyncSignClient, repository: Path) -> "asyncio.Task[list[list[Sign]]]":

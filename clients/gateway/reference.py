@@ -49,7 +49,7 @@ def written(described: dict[str, Any]) -> str:
         "<meta name='viewport' content='width=device-width, initial-scale=1'>",
         f"<title>{title}</title><style>{STYLE}</style><h1>{title} {escape(described['info']['version'])}</h1>",
         _text(described["info"]["description"]),
-        "<p>For tools: <a href='/openapi.json'>openapi.json</a></p>",
+        "<p>For tools: <a href='openapi.json'>openapi.json</a></p>",
     ]
     for path, operations in described["paths"].items():
         parts += [_operation(path, method, operation, described) for method, operation in operations.items()]

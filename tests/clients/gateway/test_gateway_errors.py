@@ -71,6 +71,7 @@ def test_an_upload_that_cannot_be_read(
 
 def test_where_there_is_nothing_and_what_is_not_done(client: TestClient) -> None:
     problem(client.get("/nothing"), 404, "/docs")
+    problem(client.get("/v1/classes/"), 404)
     problem(client.get("/static/../../cli.py"), 404)
     problem(client.get("/static/%2e%2e/cli.py"), 404)
     answer = client.get("/v1/recognize")

@@ -75,7 +75,7 @@ def test_a_writer_that_is_killed_leaves_no_half_entry(tmp_path: Path) -> None:
         writer = start_writer(tmp_path)
         before = len(entries(tmp_path))
         while len(entries(tmp_path)) == before:
-            pass
+            time.sleep(0.01)
         time.sleep(pause)
         writer.send_signal(signal.SIGKILL)
         writer.wait()
@@ -97,6 +97,7 @@ def test_two_processes_write_at_once(tmp_path: Path) -> None:
     deadline = time.monotonic() + 60
     while len(entries(tmp_path)) < 20:
         assert time.monotonic() < deadline
+        time.sleep(0.01)
     for writer in writers:
         writer.kill()
         writer.wait()

@@ -19,6 +19,7 @@ from serving.server import RunningServer, running_server
 from tests.certificates import Certificates, make_certificates
 from tests.end_to_end.asking import WAYS, Client, ask
 from tests.end_to_end.street import address
+from tests.running_gateway import running_gateway
 from tests.slow_recognizer import write_slow_recognizer
 
 pytestmark = pytest.mark.end_to_end
@@ -151,3 +152,17 @@ def test_a_client_without_tls_or_certificate_is_no_crash(
     for options in (with_tls, without):
         with pytest.raises(ClientError):
             ask(kind, protocol, secure_url, lambda client: client.metadata(), **options)
+
+
+def test_the_gateway_asks_over_tls_and_tells_of_a_refusal_without_the_reason(
+    guarded_server: RunningServer, certificates: Certificates
+) -> None:
+    url, need = address(guarded_server, "grpc"), ("--need", "sign_recognizer", "--retries", "0")
+    own = certificates.client
+    shown = ("--tls-certificate", str(own.certificate), "--tls-key", str(own.key))
+    with running_gateway(url, *need, "--tls-authority", str(certificates.authority), *shown) as gateway:
+        assert gateway.ask("/readyz").status == 200
+        refused = gateway.ask("/v1/recognize", b"x", {"Content-Type": "application/octet-stream"})
+        assert refused.status == 502 and refused.json["type"] == "/docs#upstream" and b"header" not in refused.body
+    with running_gateway(url, *need) as gateway:
+        assert gateway.ask("/readyz").status == 503

@@ -12,6 +12,7 @@ from clients.demo.cli import demo
 from clients.errors import ClientError, UndecidedError
 from clients.evaluate import evaluate
 from clients.gate.cli import gate
+from clients.gateway.cli import gateway
 from clients.predict import predict
 from clients.tune.cli import tune
 from export import cli as export_cli
@@ -47,6 +48,7 @@ app.add_typer(repository_cli.app, name="repository")
 app.add_typer(monitoring_cli.app, name="monitor")
 app.command()(evaluate)
 app.command()(serve)
+app.command()(gateway)
 app.command()(predict)
 
 
@@ -78,7 +80,8 @@ def _end(error: BaseException, code: int) -> NoReturn:
         where = f"{error.filename}: " if error.filename else ""
         _fail(f"{where}{error.strerror or error}: check the path, its rights and the free space", code)
     if isinstance(error, ModuleNotFoundError):
-        _fail(f"{error.name} is not installed: pip install 'traffic-sign-mlops[train,export,client,monitoring]'", code)
+        extras = "train,export,client,gateway,monitoring"
+        _fail(f"{error.name} is not installed: pip install 'traffic-sign-mlops[{extras}]'", code)
     traceback.print_exception(error)
     sys.exit(code)
 

@@ -83,12 +83,15 @@ class AsyncSignClient:
         self._crops = size, batch
         return size
 
-    async def probabilities(self, images: Crops, request_id: str = "") -> npt.NDArray[np.float32]:
+    async def probabilities(
+        self, images: Crops, request_id: str = "", timeout: float | None = None
+    ) -> npt.NDArray[np.float32]:
         """Classifies crops and returns every class's probability.
 
         Args:
             images: uint8 [n, input_size, input_size, 3], RGB; any n, sent in batches the server takes.
             request_id: for the server's log and traces.
+            timeout: seconds to wait for the answer to a batch, in place of the client's own.
 
         Returns:
             float32 [n, classes].
@@ -97,18 +100,24 @@ class AsyncSignClient:
             RefusedError: the images have another shape or type.
             ClientError: there is no answer; its subclass says why.
         """
-        return np.concatenate([rows async for rows in self._classified(images, 0, request_id)])
+        return np.concatenate([rows async for rows in self._classified(images, 0, request_id, timeout)])
 
-    async def classify(self, images: Crops, top: int = 3, request_id: str = "") -> list[list[Prediction]]:
+    async def classify(
+        self, images: Crops, top: int = 3, request_id: str = "", timeout: float | None = None
+    ) -> list[list[Prediction]]:
         """Classifies crops and returns the `top` most probable classes of each, best first, with the server's names.
 
         Arguments and errors are those of `probabilities`.
         """
-        answers = [rows async for rows in self._classified(images, top, request_id)]
+        answers = [rows async for rows in self._classified(images, top, request_id, timeout)]
         return [[Prediction.read(entry) for entry in row] for rows in answers for row in rows]
 
     async def recognize(
-        self, image: Photograph, score_threshold: float | None = None, request_id: str = ""
+        self,
+        image: Photograph,
+        score_threshold: float | None = None,
+        request_id: str = "",
+        timeout: float | None = None,
     ) -> list[Sign]:
         """Finds and names the signs of a photograph.
 
@@ -116,6 +125,7 @@ class AsyncSignClient:
             image: content or path of a JPEG, PNG, PPM, WebP or BMP file, or uint8 [height, width, 3], RGB.
             score_threshold: lowest detection score that counts, 0 to 1; the server's own where it is None.
             request_id: for the server's log and traces.
+            timeout: seconds to wait for the answer, in place of the client's own.
 
         Returns:
             The signs, the surest detection first; none is an answer too.
@@ -136,7 +146,9 @@ class AsyncSignClient:
             self._recognizes = True
         values = encoded(image) if isinstance(image, bytes) else await asyncio.to_thread(encoded, image)
         parameters = {} if score_threshold is None else {"score_threshold": f"{score_threshold:g}"}
-        answer = await self._server.infer(self._recognizer, PHOTOGRAPH, values, FOUND, 0, parameters, request_id)
+        answer = await self._server.infer(
+            self._recognizer, PHOTOGRAPH, values, FOUND, 0, parameters, request_id, timeout
+        )
         return [Sign.read(*each) for each in zip(*(answer.as_numpy(name)[0] for name in FOUND), strict=True)]
 
     async def stream(
@@ -170,7 +182,9 @@ class AsyncSignClient:
         except RefusedError as error:
             return error
 
-    async def _classified(self, images: Crops, class_count: int, request_id: str) -> AsyncIterator[npt.NDArray[Any]]:
+    async def _classified(
+        self, images: Crops, class_count: int, request_id: str, timeout: float | None
+    ) -> AsyncIterator[npt.NDArray[Any]]:
         """Yields the answers to the batches."""
         if self._crops is None or images.shape[1:2] != self._crops[:1]:
             await self.input_size()  # for the first time, or because it may have changed with a new version
@@ -183,7 +197,7 @@ class AsyncSignClient:
         for start in range(0, len(images), batch):
             part = np.ascontiguousarray(images[start : start + batch])
             answer = await self._server.infer(
-                self._classifier, CROPS, part, [PROBABILITIES], class_count, request_id=request_id
+                self._classifier, CROPS, part, [PROBABILITIES], class_count, request_id=request_id, timeout=timeout
             )
             yield answer.as_numpy(PROBABILITIES)
 

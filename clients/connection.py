@@ -28,6 +28,8 @@ GRPC_OPTIONS = [
     # So that a retry finds a server that is back: left alone, gRPC looks again after up to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
+    # A name that stands for several servers, such as a headless Service: left alone, one of them would get everything.
+    ("grpc.lb_policy_name", "round_robin"),
 ]
 
 
@@ -114,11 +116,12 @@ class Connection:
         class_count: int = 0,
         parameters: Mapping[str, str] | None = None,
         request_id: str = "",
+        timeout: float | None = None,
     ) -> Any:
         """Returns what a model answers to its one input; `as_numpy` of that gives each output.
 
         Values that are objects of the type bytes are sent as BYTES. With `class_count` so many of the best classes are
-        answered with their labels, and not all numbers.
+        answered with their labels, and not all numbers. `timeout` takes the place of the connection's own.
         """
         from tritonclient.utils import np_to_triton_dtype
 
@@ -135,13 +138,13 @@ class Connection:
                 else:
                     tensor.set_shared_memory(region.name, region.filled)
                 limit = int(seconds * 1_000_000)  # as Triton's scheduler wants to know it
-                return await self._call(seconds, "infer", name, [tensor], timeout=limit, **options)
+                return await self._call(seconds, "infer", name, [tensor], given=timeout, timeout=limit, **options)
 
-        return await self._retried(attempt)
+        return await self._retried(attempt, timeout)
 
-    async def _retried(self, attempt: Callable[[float], Awaitable[T]]) -> T:
+    async def _retried(self, attempt: Callable[[float], Awaitable[T]], timeout: float | None = None) -> T:
         """Returns what an attempt does that is given the seconds left; asking twice changes nothing on a server."""
-        deadline = time.monotonic() + self.timeout
+        deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
         for tries in itertools.count():
             try:
                 return await attempt(deadline - time.monotonic())
@@ -152,8 +155,10 @@ class Connection:
             await asyncio.sleep(pause)
         raise AssertionError("unreachable")
 
-    async def _call(self, seconds: float, method: str, *arguments: Any, **options: Any) -> Any:
-        """Calls a method of tritonclient's client."""
+    async def _call(
+        self, seconds: float, method: str, *arguments: Any, given: float | None = None, **options: Any
+    ) -> Any:
+        """Calls a method of tritonclient's client; `given` is what a message says of the time there was."""
         if self._closed:
             raise ClientError(f"the client of {self.url} is closed: make a new one")
         self._client = self._client or self._open()
@@ -164,7 +169,7 @@ class Connection:
             async with asyncio.timeout(seconds):
                 return await getattr(self._client, method)(*arguments, **options)
         except Exception as error:  # the HTTP client lets errors of sockets and of its parser through
-            raise explained(error, self.url, self.protocol, self.timeout) from error
+            raise explained(error, self.url, self.protocol, given or self.timeout) from error
 
     def _open(self) -> Any:
         if self.protocol == "http":

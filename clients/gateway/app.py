@@ -1,0 +1,104 @@
+"""Puts the gateway together."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+
+from clients.gateway import page, problems, reference, status
+from clients.gateway.auth import Keys
+from clients.gateway.description import describe
+from clients.gateway.feedback import Store
+from clients.gateway.limits import Limits
+from clients.gateway.metrics import Metrics
+from clients.gateway.middleware import Requests
+from clients.gateway.problems import UNFITTING, ProblemError
+from clients.gateway.routes import Api
+from clients.gateway.settings import Settings
+from clients.gateway.uploads import Uploads
+from clients.gateway.upstream import Upstream
+
+
+def make_app(settings: Settings, draining: Callable[[], bool] = lambda: False) -> FastAPI:
+    """Returns the gateway as an ASGI app; it asks Triton nothing before its first request.
+
+    Args:
+        settings: of the gateway.
+        draining: tells whether it is about to end, and so no longer ready.
+
+    Raises:
+        ClientError: the keys, the folder for feedback or the certificates cannot be used.
+    """
+    limits = Limits(settings.concurrency, settings.queue, settings.max_held)
+    metrics = Metrics(lambda: limits.in_flight)
+    keys = Keys(settings.keys) if settings.keys else None
+    store = Store(settings.feedback, settings.feedback_reserve) if settings.feedback else None
+    upstream = Upstream(settings, limits, metrics)
+
+    @asynccontextmanager
+    async def living(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await upstream.close()
+
+    app = FastAPI(
+        title="traffic-signs gateway",
+        version=version("traffic-sign-mlops"),
+        lifespan=living,
+        docs_url=None,  # it would load its scripts from elsewhere; ours is in reference.py
+        redoc_url=None,
+        exception_handlers={
+            ProblemError: _on_problem,
+            HTTPException: _on_http_error,
+            RequestValidationError: _on_unfitting,
+        },
+    )
+    files = page.Files()
+    app.include_router(Api(settings, limits, Uploads(settings, metrics), upstream, store).router)
+    app.include_router(status.router(upstream, metrics, draining))
+    app.include_router(reference.router(app))
+    app.include_router(page.router(files))
+    app.mount("/static", files)
+
+    def openapi() -> dict[str, Any]:
+        app.openapi_schema = app.openapi_schema or describe(app, keys is not None)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+    if settings.cors:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.cors),
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
+            expose_headers=["X-Request-ID", "Retry-After"],
+            max_age=600,
+        )
+    app.add_middleware(Requests, metrics=metrics, keys=keys)
+    return app
+
+
+async def _on_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ProblemError)
+    request.state.problem = error
+    return problems.response(error, request.state.request_id)
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    kind, detail = problems.of_status(error.status_code)
+    request.state.problem = ProblemError(kind, detail)
+    return problems.response(request.state.problem, request.state.request_id, dict(error.headers or {}))
+
+
+async def _on_unfitting(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"]))
+    return await _on_problem(request, ProblemError(UNFITTING, f"{where}: {first['msg']}; see /docs"))

@@ -1,0 +1,171 @@
+"""What users correct: checked, and stored such that whoever reads the folder never sees half of it.
+
+An entry is FOLDER/<id>/image.<jpg|png|webp|ppm|bmp> and FOLDER/<id>/feedback.json; clients/gateway/README.md has the
+format, and training reads it.
+"""
+
+import json
+import os
+import secrets
+import shutil
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from clients.errors import ClientError
+from clients.gateway.problems import FULL, UNFITTING, WRONG_TYPE, ProblemError
+from clients.gateway.schema import Box, FoundSign
+
+SCHEMA = 1
+SUFFIXES = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "PPM": "ppm", "BMP": "bmp"}
+PARTIAL = ".partial-"
+ABANDONED_S = 3600.0  # after so long nobody writes at a part any more
+
+
+class TrueSign(BaseModel):
+    """A sign that is really there."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    box: Box
+    class_id: Annotated[int, Field(ge=0, le=42, strict=True, description="Which of the 43 signs; see /v1/classes.")]
+
+
+class Feedback(BaseModel):
+    """What is really in a picture: all of its signs, and no sign where the list is empty."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        allow_inf_nan=False,
+        json_schema_extra={
+            "examples": [
+                {
+                    "signs": [{"box": [102, 80, 134, 112], "class_id": 14}],
+                    "request_id": "7d1f0c9a52e84b6e",
+                    "comment": "a stop sign, behind a branch",
+                }
+            ]
+        },
+    )
+
+    signs: Annotated[list[TrueSign], Field(max_length=256)]
+    request_id: Annotated[str, Field(max_length=128, description="Of the answer that is corrected.")] = ""
+    answered: Annotated[list[FoundSign], Field(max_length=256, description="Its signs, as they were answered.")] = []
+    models: Annotated[
+        dict[Annotated[str, Field(max_length=128)], Annotated[str, Field(max_length=32)]],
+        Field(max_length=16, description="Its models."),
+    ] = {}
+    comment: Annotated[str, Field(max_length=2000)] = ""
+
+
+def parse(text: str, width: int, height: int) -> Feedback:
+    """Reads feedback about a picture of a size in pixels.
+
+    Raises:
+        ProblemError: it is no such JSON, or a box is not inside the picture.
+    """
+    try:
+        feedback = Feedback.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the part `feedback`"
+        raise ProblemError(UNFITTING, f"{where}: {first['msg']}; /docs has an example") from None
+    for number, sign in enumerate(feedback.signs):
+        left, top, right, bottom = sign.box
+        if not (0 <= left < right <= width and 0 <= top < bottom <= height):
+            raise ProblemError(
+                UNFITTING,
+                f"signs.{number}.box is {list(sign.box)}: give left, top, right, bottom in pixels of the upright "
+                f"picture, with left < right <= {width} and top < bottom <= {height}",
+            )
+    return feedback
+
+
+class Store:
+    """A folder of feedback; any number of gateways may share it.
+
+    Args:
+        folder: is made where it is missing.
+        reserve: bytes that must stay free on its disk.
+
+    Raises:
+        ClientError: nothing can be written there.
+    """
+
+    def __init__(self, folder: Path, reserve: int) -> None:
+        self._folder, self._reserve = folder, reserve
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            trial = folder / f"{PARTIAL}{secrets.token_hex(8)}"
+            trial.mkdir()
+            trial.rmdir()
+            self._sweep()
+        except OSError as error:
+            raise ClientError(
+                f"{folder} takes no feedback ({error.strerror}): give --feedback a folder that can be written"
+            ) from error
+
+    def add(self, image: bytes, form: str, feedback: Feedback) -> str:
+        """Stores an entry and returns its id; when this returns, it is on the disk.
+
+        Args:
+            image: the file as it was uploaded.
+            form: its format, as Pillow calls it.
+            feedback: what is in it.
+
+        Raises:
+            ProblemError: the disk has too little room.
+        """
+        if form not in SUFFIXES:
+            raise ProblemError(WRONG_TYPE, f"{form} is not stored: send {', '.join(SUFFIXES)}")
+        now = datetime.now(UTC)
+        name = f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+        entry: dict[str, Any] = {
+            "schema": SCHEMA,
+            "id": name,
+            "received": now.isoformat(timespec="milliseconds"),
+            **feedback.model_dump(mode="json"),
+        }
+        text = json.dumps(entry, ensure_ascii=False, indent=1).encode()
+        partial = self._folder / f"{PARTIAL}{name}"
+        try:
+            if shutil.disk_usage(self._folder).free - len(image) - len(text) < self._reserve:
+                raise ProblemError(FULL, "the disk for feedback is full: try again when its owner has made room")
+            partial.mkdir()
+            _write(partial / f"image.{SUFFIXES[form]}", image)
+            _write(partial / "feedback.json", text)
+            _sync(partial)
+            partial.rename(self._folder / name)
+            _sync(self._folder)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        return name
+
+    def _sweep(self) -> None:
+        """Removes what a gateway left behind that was killed while it wrote."""
+        for path in self._folder.glob(f"{PARTIAL}*"):
+            try:
+                if time.time() - path.stat().st_mtime > ABANDONED_S:
+                    shutil.rmtree(path)
+            except FileNotFoundError:
+                pass  # another gateway did so
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    """Has the names in a folder on the disk, too."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

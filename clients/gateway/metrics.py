@@ -1,0 +1,93 @@
+"""What the gateway tells Prometheus; monitoring/README.md has the contract."""
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
+
+from clients.errors import ClientError, OverloadedError, TimedOutError, UnavailableError, UnknownModelError
+
+PREFIX = "signs_gateway_"
+ROUTES = ("/v1/recognize", "/v1/classify")  # those that ask a model
+OUTCOMES = ("ok", "client_error", "overloaded", "upstream_error", "timeout", "internal_error")
+REASONS = ("unavailable", "overloaded", "deadline_exceeded", "unknown_model", "other")
+STORED = ("stored", "refused", "failed")
+# 0.5 s is the objective (monitoring/prometheus/gateway.yaml); the others make its quantiles.
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+BYTES = tuple(float(1 << power) for power in range(10, 28, 2))  # 1 KiB to 64 MiB
+
+
+class Metrics:
+    """The metrics of one gateway, with a registry of their own.
+
+    Every series exists from the start, so that rates count from the first event on.
+
+    Args:
+        in_flight: tells how many requests are being answered.
+    """
+
+    def __init__(self, in_flight: Callable[[], float]) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        told = {"registry": self.registry}
+        self._requests = Counter(f"{PREFIX}requests", "Requests.", ["route", "outcome"], **told)
+        self._durations = Histogram(
+            f"{PREFIX}request_duration_seconds",
+            "From the first byte of a request to the last of its answer.",
+            ["route", "outcome"],
+            buckets=SECONDS,
+            **told,
+        )
+        self._uploads = Histogram(f"{PREFIX}upload_bytes", "Bodies of requests.", buckets=BYTES, **told)
+        self._failures = Counter(f"{PREFIX}upstream_failures", "Calls to Triton that failed.", ["reason"], **told)
+        self._feedback = Counter(f"{PREFIX}feedback", "Feedback that was sent.", ["outcome"], **told)
+        Gauge(f"{PREFIX}in_flight", "Requests being answered.", **told).set_function(in_flight)
+        for route in ROUTES:
+            for outcome in OUTCOMES:
+                self._requests.labels(route, outcome)
+                self._durations.labels(route, outcome)
+        for reason in REASONS:
+            self._failures.labels(reason)
+        for outcome in STORED:
+            self._feedback.labels(outcome)
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        """Counts a request to a route; those that ask no model are left out, except feedback."""
+        if route in ROUTES:
+            outcome = outcome_of(status)
+            self._requests.labels(route, outcome).inc()
+            self._durations.labels(route, outcome).observe(seconds)
+        elif route == "/v1/feedback":
+            self._feedback.labels("stored" if status < 400 else "refused" if status < 500 else "failed").inc()
+
+    def uploaded(self, size: int) -> None:
+        """Counts the bytes of a body."""
+        self._uploads.observe(size)
+
+    def failed(self, error: ClientError | TimeoutError) -> None:
+        """Counts a call to Triton that failed."""
+        self._failures.labels(reason_of(error)).inc()
+
+
+def outcome_of(status: int) -> str:
+    """Returns one of OUTCOMES for the status of an answer; 0 is for one that was never sent, as the caller had gone."""
+    if status == 429:
+        return "overloaded"
+    if status in (502, 503):
+        return "upstream_error"
+    if status == 504:
+        return "timeout"
+    if status >= 500:
+        return "internal_error"
+    return "ok" if 0 < status < 400 else "client_error"
+
+
+def reason_of(error: Exception) -> str:
+    """Returns one of REASONS."""
+    if isinstance(error, TimedOutError | TimeoutError):
+        return "deadline_exceeded"
+    if isinstance(error, OverloadedError):
+        return "overloaded"
+    if isinstance(error, UnavailableError):
+        return "unavailable"
+    return "unknown_model" if isinstance(error, UnknownModelError) else "other"

@@ -1,0 +1,101 @@
+"""The reference at /docs, written by the server from the OpenAPI description: no script, nothing from elsewhere.
+
+FastAPI's own page loads Swagger UI from another site, which fails without the internet and under our
+Content-Security-Policy. Tools of that kind read /openapi.json.
+"""
+
+import base64
+import hashlib
+import json
+from html import escape
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from starlette.responses import HTMLResponse, Response
+
+from clients.gateway.problems import KINDS
+
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1d2733;
+  background: #fff }
+pre { background: #eef2f6; padding: .75rem; overflow-x: auto; border-radius: .4rem }
+table { border-collapse: collapse; width: 100% } th, td { text-align: left; vertical-align: top; padding: .3rem .6rem;
+  border-bottom: 1px solid #ccd5de } h2 { margin-top: 2.5rem } code { font-family: ui-monospace, monospace }
+tr:target { background: #fff3c4 }
+@media (prefers-color-scheme: dark) { body { color: #dfe7ee; background: #14191f } pre { background: #222b35 }
+  th, td { border-color: #3a4652 } a { color: #8ec7ff } tr:target { background: #4a4010 } }
+"""
+POLICY = f"default-src 'none'; style-src 'sha256-{base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()}'"
+
+
+def router(app: FastAPI) -> APIRouter:
+    """Returns the route of the reference of an app."""
+    made = APIRouter()
+
+    @made.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        return HTMLResponse(written(app.openapi()), headers={"Content-Security-Policy": POLICY})
+
+    return made
+
+
+def written(described: dict[str, Any]) -> str:
+    """Returns the reference of an OpenAPI description as HTML."""
+    title = escape(described["info"]["title"])
+    parts = [
+        "<!doctype html><html lang='en'><meta charset='utf-8'>",
+        "<meta name='viewport' content='width=device-width, initial-scale=1'>",
+        f"<title>{title}</title><style>{STYLE}</style><h1>{title} {escape(described['info']['version'])}</h1>",
+        _text(described["info"]["description"]),
+        "<p>For tools: <a href='/openapi.json'>openapi.json</a></p>",
+    ]
+    for path, operations in described["paths"].items():
+        parts += [_operation(path, method, operation, described) for method, operation in operations.items()]
+    rows = "".join(
+        f"<tr id='{kind.name}'><td>{kind.status}<td><code>{kind.name}</code><td>{escape(kind.title)}"
+        f"<td>{f'after {kind.retry_after} s' if kind.retry_after else 'not as it is'}"
+        for kind in KINDS
+    )
+    head = "<tr><th>status<th>type<th>title<th>ask again"
+    return "".join([*parts, f"<h2 id='problems'>Problems</h2><table>{head}{rows}</table></html>"])
+
+
+def _operation(path: str, method: str, operation: dict[str, Any], described: dict[str, Any]) -> str:
+    parts = [f"<h2><code>{method.upper()} {escape(path)}</code></h2><p><b>{escape(operation['summary'])}</b></p>"]
+    parts.append(_text(operation.get("description", "")))
+    if operation.get("parameters"):
+        rows = "".join(
+            f"<tr><td><code>{escape(each['name'])}</code><td>{escape(each.get('description', ''))}"
+            f"<td><code>{escape(json.dumps(each['schema']))}</code>"
+            for each in operation["parameters"]
+        )
+        parts.append(f"<h3>Query</h3><table>{rows}</table>")
+    if "requestBody" in operation:
+        kinds = ", ".join(f"<code>{escape(each)}</code>" for each in operation["requestBody"]["content"])
+        parts.append(f"<h3>Takes</h3><p>{escape(operation['requestBody'].get('description', ''))} {kinds}</p>")
+    parts.append("<h3>Answers</h3><table>")
+    for status, answer in operation["responses"].items():
+        parts.append(f"<tr><td>{status}<td>{escape(answer['description']).replace('`', '')}")
+    parts.append("</table>")
+    for answer in operation["responses"].values():
+        for example in _examples(answer.get("content", {}).get("application/json", {}).get("schema", {}), described):
+            parts.append(f"<pre>{escape(json.dumps(example, indent=1))}</pre>")
+    return "".join(parts)
+
+
+def _examples(schema: dict[str, Any], described: dict[str, Any]) -> list[Any]:
+    """Returns the examples of a schema and of those that it may be instead."""
+    if "$ref" in schema:
+        schema = described["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    found = list(schema.get("examples", []))
+    for each in schema.get("anyOf", []):
+        found += _examples(each, described)
+    return found
+
+
+def _text(markdown: str) -> str:
+    """Returns paragraphs, and what is indented as it is."""
+    blocks = [each for each in markdown.split("\n\n") if each.strip()]
+    return "".join(
+        f"<pre>{escape(block)}</pre>" if block.startswith("    ") else f"<p>{escape(block)}</p>" for block in blocks
+    )

@@ -1,0 +1,143 @@
+"""A real gateway process before a real tritonserver: what it answers where all is well."""
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from clients import SignClient
+from serving.server import RunningServer
+from tests.end_to_end.running_gateway import RunningGateway, form, running_gateway
+from tests.end_to_end.street import HEIGHT, WIDTH, boxes_of, encode, street
+from training.data.classes import CLASS_NAMES
+from training.preprocessing import decode, resize
+
+pytestmark = pytest.mark.end_to_end
+
+CELLS = [(2, 2), (9, 5)]
+PNG = {"Content-Type": "image/png"}
+
+
+@pytest.fixture(scope="module")
+def feedback(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("feedback") / "taken"
+
+
+@pytest.fixture(scope="module")
+def gateway(recognizer_server: RunningServer, feedback: Path) -> Iterator[RunningGateway]:
+    options = ("--feedback", str(feedback), "--feedback-reserve", "0", "--timeout", "60", "--log-level", "debug")
+    with running_gateway(recognizer_server.grpc_url, *options) as running:
+        yield running
+
+
+def test_a_photograph_is_answered_as_predict_prints_it(
+    gateway: RunningGateway, recognizer_server: RunningServer
+) -> None:
+    data = encode(street(CELLS))
+    with SignClient(recognizer_server.grpc_url) as client:
+        expected = [json.loads(json.dumps(asdict(sign))) for sign in client.recognize(data)]
+
+    for kind in ("image/png", "application/octet-stream", "image/jpeg; charset=x"):
+        answer = gateway.ask("/v1/recognize", data, {"Content-Type": kind, "X-Request-ID": "tablet-7"})
+        assert answer.status == 200 and answer.headers["X-Request-ID"] == "tablet-7"
+        assert answer.json["signs"] == expected and len(expected) == len(CELLS)
+    told = answer.json
+    assert (told["image"], told["width"], told["height"], told["request_id"]) == (None, WIDTH, HEIGHT, "tablet-7")
+    assert told["models"] == {"sign_recognizer": "1", "sign_detector": "1", "sign_classifier": "1"}
+    timings = told["timings"]
+    assert set(timings) == {"total_ms", "read_ms", "queue_ms", "triton_ms"}
+    assert timings["total_ms"] >= timings["triton_ms"] > 0
+    assert gateway.ask("/v1/recognize?threshold=1", data, PNG).json["signs"] == []
+
+
+def test_many_are_answered_in_their_order_and_one_that_cannot_be_read_has_its_error(gateway: RunningGateway) -> None:
+    cells = [[(column, 3)] for column in range(6)]
+    parts = [("image", f"{number}.png", encode(street(each))) for number, each in enumerate(cells)]
+    parts[2] = ("image", "text.png", b"no picture")
+    answer = gateway.ask("/v1/recognize", *form(*parts))
+    results = answer.json["results"]
+    assert answer.status == 200 and [each["image"] for each in results] == [name for _, name, _ in parts]
+    assert results[2]["error"]["status"] == 400 and "not an image" in results[2]["error"]["detail"]
+    for number in {0, 1, 3, 4, 5}:
+        assert {tuple(sign["box"]) for sign in results[number]["signs"]} == boxes_of(cells[number])
+
+
+def test_a_form_of_one_picture_is_answered_like_the_picture_alone(gateway: RunningGateway) -> None:
+    answer = gateway.ask("/v1/recognize", *form(("image", "strasse ä.png", encode(street(CELLS)))))
+    assert answer.json["image"] == "strasse ä.png" and len(answer.json["signs"]) == len(CELLS)
+    damaged = gateway.ask("/v1/recognize", *form(("image", "half.png", encode(street(CELLS))[:3000])))
+    assert damaged.status == 400 and "damaged" in damaged.json["detail"]
+
+
+def test_the_size_is_that_of_the_upright_picture(gateway: RunningGateway) -> None:
+    """A camera on its side: the recognizer turns it as EXIF says, and its boxes lie in the turned picture."""
+    lying = street(CELLS).transpose(Image.Transpose.ROTATE_90)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter, clockwise
+    for form_, kind in (("JPEG", "image/jpeg"), ("PNG", "image/png"), ("WEBP", "image/webp")):
+        buffer = io.BytesIO()
+        lying.save(buffer, form_, exif=exif, quality=95)
+        told = gateway.ask("/v1/recognize", buffer.getvalue(), {"Content-Type": kind}).json
+        assert (told["width"], told["height"]) == (WIDTH, HEIGHT), form_
+        assert {tuple(sign["box"]) for sign in told["signs"]} == boxes_of(CELLS), form_
+
+
+def test_pictures_of_one_sign_are_classified_as_the_client_does(
+    gateway: RunningGateway, recognizer_server: RunningServer
+) -> None:
+    pictures = [encode(street([(1, 1)]).crop((20, 20, 90 + 7 * number, 90)), "PNG") for number in range(3)]
+
+    with SignClient(recognizer_server.grpc_url) as client:
+        size = client.input_size()
+        expected = client.classify(np.stack([resize(decode(each), size) for each in pictures]), 4)
+
+    one = gateway.ask("/v1/classify?k=4", pictures[0], PNG)
+    assert one.json["classes"] == [asdict(each) for each in expected[0]]
+    assert (one.json["width"], one.json["height"]) == (70, 70)
+    parts = [("image", f"{number}.png", each) for number, each in enumerate(pictures)]
+    many = gateway.ask("/v1/classify?k=4", *form(*parts, ("image", "bad.png", b"bad"))).json["results"]
+    assert [each.get("classes") for each in many] == [[asdict(each) for each in row] for row in expected] + [None]
+    assert many[3]["error"]["status"] == 400
+    assert len(gateway.ask("/v1/classify", pictures[0], PNG).json["classes"]) == 5
+
+
+def test_it_is_alive_and_ready(gateway: RunningGateway) -> None:
+    assert gateway.ask("/healthz").status == 200
+    ready = gateway.ask("/readyz")
+    assert ready.status == 200 and ready.json["models"] == {
+        "sign_recognizer": True,
+        "sign_detector": True,
+        "sign_classifier": True,
+    }
+
+
+def test_feedback_is_stored(gateway: RunningGateway, feedback: Path) -> None:
+    data = encode(street(CELLS), "JPEG", quality=90)
+    answered = gateway.ask("/v1/recognize", data, {"Content-Type": "image/jpeg"}).json
+    told = {
+        "signs": [{"box": answered["signs"][0]["box"], "class_id": 14}],
+        "request_id": answered["request_id"],
+        "answered": answered["signs"],
+        "models": answered["models"],
+        "comment": "Stoppschild, verdeckt \N{HORIZONTAL TRAFFIC LIGHT}",
+    }
+    body, headers = form(("image", "street.jpg", data), ("feedback", None, json.dumps(told).encode()))
+    answer = gateway.ask("/v1/feedback", body, headers)
+    assert answer.status == 201, answer.body
+    entry = feedback / answer.json["id"]
+    assert sorted(path.name for path in entry.iterdir()) == ["feedback.json", "image.jpg"]
+    assert (entry / "image.jpg").read_bytes() == data
+    stored = json.loads((entry / "feedback.json").read_text())
+    assert stored.pop("received").endswith("+00:00")
+    assert stored == {"schema": 1, "id": entry.name, **told}
+
+
+def test_the_signs_are_listed(gateway: RunningGateway) -> None:
+    classes = gateway.ask("/v1/classes").json
+    assert [each["name"] for each in classes] == list(CLASS_NAMES)
+    assert classes[14] == {"class_id": 14, "name": "stop", "category": "other"}

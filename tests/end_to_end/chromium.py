@@ -102,7 +102,7 @@ def opened(browser: Browser, url: str, expected: int = 0, **options: Any) -> Ite
     try:
         page.goto(url)
         yield page
-        assert complaints == []
+        assert not complaints, "\n".join(complaints)
     finally:
         context.close()
 

@@ -224,7 +224,7 @@ function complain(error, retry) {
     problem.status && `status ${problem.status}`,
     problem.requestId && `request ${problem.requestId}`,
   ].filter(Boolean).join(" · ");
-  element("retry").hidden = !retry;
+  element("retry").hidden = !retry || !problem.passing;
   element("problem").hidden = false;
   element("problem").scrollIntoView({ block: "nearest" });
   waitBeforeRetry(problem.retryAfter);

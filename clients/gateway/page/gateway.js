@@ -8,6 +8,11 @@ export class Problem extends Error {
     super(title);
     Object.assign(this, { title, detail, status, requestId, retryAfter });
   }
+
+  /** Whether the same request may go well another time. */
+  get passing() {
+    return [0, 401, 408, 429].includes(this.status) || this.status >= 500;
+  }
 }
 
 /** The API key of this tab, or an empty string. */

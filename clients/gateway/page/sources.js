@@ -20,10 +20,6 @@ export function listen(chosen, refused) {
     if (input.files.length) chosen(input.files[0], 0);
     input.value = ""; // the same file once more is a change too
   });
-  input.addEventListener("keydown", (event) => {
-    // It looks like a button, and those take Enter too; by itself it takes the space bar alone.
-    if (event.key === "Enter") input.click();
-  });
   listenToDrops(take);
   listenToPastes(take, refused);
   new Camera((file) => chosen(file, 0));

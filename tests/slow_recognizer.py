@@ -1,6 +1,6 @@
 """A recognizer that takes as long as it is told, and notes what it was asked: it stands in for one with much to do.
 
-A photograph for it is `SECONDS NAME` in ASCII; its answer is one sign of that name, and to `bad` a refusal.
+A photograph for it ends with `SECONDS NAME` in ASCII; its answer is one sign of that name, and to `bad` a refusal.
 """
 
 import time
@@ -30,7 +30,7 @@ class TritonPythonModel:
         return [self.answer(request) for request in requests]
 
     def answer(self, request):
-        seconds, name = pb_utils.get_input_tensor_by_name(request, "image").as_numpy()[0, 0].split()
+        seconds, name = pb_utils.get_input_tensor_by_name(request, "image").as_numpy()[0, 0].split()[-2:]
         self.note(f"{name.decode()} begun {request.request_id()}".rstrip())
         time.sleep(float(seconds))
         self.note(f"{name.decode()} done")

@@ -60,7 +60,7 @@ def make_app(settings: Settings, draining: Callable[[], bool] = lambda: False) -
         },
     )
     files = page.Files()
-    app.include_router(Api(settings, limits, Uploads(settings, metrics), upstream, store).router)
+    app.include_router(Api(settings, limits, Uploads(settings, metrics), upstream, store, keys).router)
     app.include_router(status.router(upstream, metrics, draining))
     app.include_router(reference.router(app))
     app.include_router(page.router(files))
@@ -80,7 +80,7 @@ def make_app(settings: Settings, draining: Callable[[], bool] = lambda: False) -
             expose_headers=["X-Request-ID", "Retry-After"],
             max_age=600,
         )
-    app.add_middleware(Requests, metrics=metrics, keys=keys)
+    app.add_middleware(Requests, metrics=metrics)
     return app
 
 

@@ -49,7 +49,8 @@ class Keys:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path, self._seen = path, self._state()
+        self._path = path
+        self._seen = self._state()
         self._hashes = self._read()
 
     def check(self, request: Request) -> str:
@@ -71,20 +72,21 @@ class Keys:
         return found
 
     def _follow(self) -> None:
-        """Reads the file again where it has changed; one that is broken changes nothing."""
-        try:
-            state = self._state()
-            if state != self._seen:
-                self._seen = state
+        """Reads the file again where it has changed; one that is broken or gone changes nothing."""
+        state = self._state()
+        if state != self._seen:
+            self._seen = state
+            try:
                 self._hashes = self._read()
-        except ClientError as error:
-            logger.error("the old keys go on: %s", error)
+            except ClientError as error:
+                logger.error("the old keys go on: %s", error)
 
-    def _state(self) -> tuple[int, int, int]:
+    def _state(self) -> tuple[int, ...]:
+        """Returns what changes with the file; nothing where there is none."""
         try:
             told = self._path.stat()
-        except OSError as error:
-            raise ClientError(f"{self._path} cannot be read ({error.strerror}): {ADVICE}") from error
+        except OSError:
+            return ()
         return told.st_mtime_ns, told.st_size, told.st_ino
 
     def _read(self) -> dict[str, bytes]:

@@ -44,7 +44,7 @@ def gateway(
     max_upload: Annotated[int, _option("max-upload", "MiB of one request.", min=1, max=1024)] = 16,
     max_held: Annotated[
         int, _option("max-held", "MiB of uploads in memory at one time; more are answered 429.", min=1)
-    ] = 256,
+    ] = 128,
     max_images: Annotated[int, _option("max-images", "Pictures in one request.", min=1, max=1000)] = 16,
     keys: Annotated[
         Path | None,
@@ -113,7 +113,7 @@ def gateway(
     if (tls_certificate is None) != (tls_key is None):
         raise typer.BadParameter("give --tls-certificate and --tls-key together")
     from clients.gateway import logs
-    from clients.gateway.server import Server
+    from clients.gateway.server import serve
     from clients.gateway.settings import MEBIBYTE, MODELS, Settings
 
     settings = Settings(
@@ -138,6 +138,5 @@ def gateway(
         drain_delay=drain_delay,
         drain_timeout=drain_timeout,
     )
-    server = Server(settings, host, port)
     logs.start(log_level)
-    server.run()
+    serve(settings, host, port)

@@ -67,9 +67,8 @@ FEEDBACK: dict[str, Any] = {
 
 def answers(model: Any, *problems: int, status: int = 200) -> dict[int | str, dict[str, Any]]:
     """Returns what a route under /v1 may answer: JSON of a model, or problems of so many statuses; 401 and 500 too."""
-    return {status: {"model": model, "description": "Answered."}} | {
-        each: problem_answer(each) for each in sorted({401, *problems, 500})
-    }
+    told: dict[int | str, dict[str, Any]] = {status: {"model": model, "description": "Answered."}}
+    return told | {each: problem_answer(each) for each in sorted({401, *problems, 500})}
 
 
 def problem_answer(status: int) -> dict[str, Any]:

@@ -26,22 +26,23 @@ class Metrics:
     """
 
     def __init__(self, in_flight: Callable[[], float]) -> None:
-        self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
-        PlatformCollector(registry=self.registry)
-        told = {"registry": self.registry}
-        self._requests = Counter(f"{PREFIX}requests", "Requests.", ["route", "outcome"], **told)
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        self._requests = Counter(f"{PREFIX}requests", "Requests.", ["route", "outcome"], registry=registry)
         self._durations = Histogram(
             f"{PREFIX}request_duration_seconds",
             "From the first byte of a request to the last of its answer.",
             ["route", "outcome"],
             buckets=SECONDS,
-            **told,
+            registry=registry,
         )
-        self._uploads = Histogram(f"{PREFIX}upload_bytes", "Bodies of requests.", buckets=BYTES, **told)
-        self._failures = Counter(f"{PREFIX}upstream_failures", "Calls to Triton that failed.", ["reason"], **told)
-        self._feedback = Counter(f"{PREFIX}feedback", "Feedback that was sent.", ["outcome"], **told)
-        Gauge(f"{PREFIX}in_flight", "Requests being answered.", **told).set_function(in_flight)
+        self._uploads = Histogram(f"{PREFIX}upload_bytes", "Bodies of requests.", buckets=BYTES, registry=registry)
+        self._failures = Counter(
+            f"{PREFIX}upstream_failures", "Calls to Triton that failed.", ["reason"], registry=registry
+        )
+        self._feedback = Counter(f"{PREFIX}feedback", "Feedback that was sent.", ["outcome"], registry=registry)
+        Gauge(f"{PREFIX}in_flight", "Requests being answered.", registry=registry).set_function(in_flight)
         for route in ROUTES:
             for outcome in OUTCOMES:
                 self._requests.labels(route, outcome)

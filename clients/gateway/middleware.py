@@ -1,5 +1,7 @@
-"""What each request goes through: its id, its key, its line in the log, its count, headers that keep browsers safe."""
+"""What each request goes through: its id, its line in the log, its count, headers that keep browsers safe."""
 
+import asyncio
+import contextlib
 import logging
 import re
 import secrets
@@ -10,9 +12,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clients.gateway import problems
-from clients.gateway.auth import Keys
 from clients.gateway.metrics import Metrics, outcome_of
-from clients.gateway.problems import INTERNAL, ProblemError
+from clients.gateway.problems import INTERNAL, UNAVAILABLE, ProblemError
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 SAFETY = {
@@ -25,6 +26,7 @@ SAFETY = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+LINGER_S, LINGER_BYTES = 5.0, 128 << 20
 logger = logging.getLogger(__name__)
 
 
@@ -34,67 +36,95 @@ class Requests:
     Args:
         app: that answers.
         metrics: count the answers.
-        keys: of those who may use /v1; None lets everybody in.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, keys: Keys | None) -> None:
-        self._app, self._metrics, self._keys = app, metrics, keys
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app, self._metrics = app, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, status, received = time.perf_counter(), 0, 0
-        request = Request(scope)
-        given = request.headers.get("x-request-id", "")
-        request.state.request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
-
-        async def counted() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            return message
-
-        async def headed(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = request.state.request_id
-                for name, value in SAFETY.items():
-                    headers.setdefault(name, value)
-            await send(message)
-
+        exchange = Exchange(scope, receive, send)
         try:
-            await self._answer(request, counted, headed)
+            await self._app(scope, exchange.receive, exchange.send)
         except ClientDisconnect:
-            status = 0
-        except Exception:
-            logger.exception("a mistake of the gateway", extra={"request_id": request.state.request_id})
-            if status:  # half an answer: the server ends the connection
+            exchange.status = 0
+        except asyncio.CancelledError:
+            if exchange.status:
                 raise
-            _, detail = problems.of_status(500)
-            answer = problems.response(ProblemError(INTERNAL, detail), request.state.request_id)
-            await answer(scope, receive, headed)
+            await exchange.tell(ProblemError(UNAVAILABLE, "the gateway ended before there was an answer: ask again"))
+        except Exception:
+            logger.exception("a mistake of the gateway", extra={"request_id": exchange.request.state.request_id})
+            if exchange.status:  # half an answer: the server ends the connection
+                raise
+            await exchange.tell(ProblemError(INTERNAL, problems.of_status(500)[1]))
         finally:
-            self._note(request, status, time.perf_counter() - started, received)
+            exchange.note(self._metrics)
 
-    async def _answer(self, request: Request, receive: Receive, send: Send) -> None:
-        path, method = request.scope["path"], request.method
-        if self._keys and path.startswith("/v1/") and method != "OPTIONS":
-            try:
-                request.state.key = self._keys.check(request)
-            except ProblemError as problem:
-                request.state.problem = problem
-                await problems.response(problem, request.state.request_id)(request.scope, receive, send)
-                return
-        await self._app(request.scope, receive, send)
 
-    def _note(self, request: Request, status: int, seconds: float, received: int) -> None:
-        state, path, method = request.state, request.scope["path"], request.method
-        if method == "POST":
-            self._metrics.answered(path, status, seconds)
+class Exchange:
+    """One request and its answer, as they go by.
+
+    Attributes:
+        request: has its id in its state.
+        status: of the answer, or 0 as long as there is none.
+    """
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.request, self.status = Request(scope), 0
+        self._receive, self._send = receive, send
+        self._started, self._received, self._whole = time.perf_counter(), 0, False
+        given = self.request.headers.get("x-request-id", "")
+        self.request.state.request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
+
+    async def receive(self) -> Message:
+        """Passes on what comes from the caller."""
+        message = await self._receive()
+        self._received += len(message.get("body", b""))
+        self._whole = self._whole or not message.get("more_body", False)
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Passes on what goes to the caller."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["X-Request-ID"] = self.request.state.request_id
+            for name, value in SAFETY.items():
+                headers.setdefault(name, value)
+            if self._ends_early():
+                await self._read_on()
+        await self._send(message)
+
+    async def tell(self, problem: ProblemError) -> None:
+        """Answers with a problem."""
+        self.request.state.problem = problem
+        answer = problems.response(problem, self.request.state.request_id)
+        await answer(self.request.scope, self.receive, self.send)
+
+    def _ends_early(self) -> bool:
+        """Returns whether the connection is to end although the caller is still sending."""
+        headers, version = self.request.headers, self.request.scope["http_version"]
+        closing = "close" in headers.get("connection", "").lower() or version == "1.0"
+        has_body = "content-length" in headers or "transfer-encoding" in headers
+        return closing and has_body and not self._whole and "expect" not in headers
+
+    async def _read_on(self) -> None:
+        """Lets the rest of an upload go by, within bounds: a connection that ends before would lose the answer, too."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_S):
+                limit = self._received + LINGER_BYTES
+                while not self._whole and self._received < limit:
+                    await self.receive()
+
+    def note(self, metrics: Metrics) -> None:
+        """Counts and logs what became of it."""
+        request, status, seconds = self.request, self.status, time.perf_counter() - self._started
+        state, path = request.state, request.scope["path"]
+        if request.method == "POST":
+            metrics.answered(path, status, seconds)
         probe = path in ("/healthz", "/readyz", "/metrics") and status < 400
         problem = getattr(state, "problem", None)
         logger.log(
@@ -102,12 +132,12 @@ class Requests:
             "answered" if status else "the caller went away",
             extra={
                 "request_id": state.request_id,
-                "method": method,
+                "method": request.method,
                 "path": path[:200],
                 "status": status or None,
                 "outcome": outcome_of(status),
                 "seconds": round(seconds, 4),
-                "bytes": received,
+                "bytes": self._received,
                 "pictures": getattr(state, "pictures", None),
                 "key": getattr(state, "key", None),
                 "peer": request.client.host if request.client else None,

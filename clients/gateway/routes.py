@@ -6,12 +6,13 @@ from collections.abc import Coroutine, Sequence
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
 from clients.gateway import pictures, problems, schema
+from clients.gateway.auth import Keys
 from clients.gateway.description import FEEDBACK, IMAGES, answers
 from clients.gateway.feedback import Store, parse
 from clients.gateway.limits import Limits
@@ -41,14 +42,26 @@ class Api:
         uploads: read the bodies.
         upstream: asks Triton.
         store: takes feedback; None takes none.
+        keys: of those who may ask; None lets everybody in.
     """
 
     def __init__(
-        self, settings: Settings, limits: Limits, uploads: Uploads, upstream: Upstream, store: Store | None
+        self,
+        settings: Settings,
+        limits: Limits,
+        uploads: Uploads,
+        upstream: Upstream,
+        store: Store | None,
+        keys: Keys | None,
     ) -> None:
         self._settings, self._limits, self._uploads = settings, limits, uploads
         self._upstream, self._store = upstream, store
-        self.router = APIRouter(prefix="/v1")
+
+        async def let_in(request: Request) -> None:
+            if keys is not None:
+                request.state.key = keys.check(request)
+
+        self.router = APIRouter(prefix="/v1", dependencies=[Depends(let_in)])
         add = self.router.add_api_route
         add(
             "/recognize",
@@ -117,7 +130,7 @@ class Api:
                 ids = _ids_of(request, len(uploads))
                 return await asyncio.gather(*map(one, uploads, ids))
 
-            found, versions = await _while_awaited(request, _both(work(), self._upstream.versions()))
+            found, versions = await _while_awaited(request, self._with_versions(work()))
             return _answer(request, uploads, found, versions, started)
 
     async def classify(
@@ -149,7 +162,7 @@ class Api:
                     for each in read
                 ]
 
-            found, versions = await _while_awaited(request, _both(work(), self._upstream.versions()))
+            found, versions = await _while_awaited(request, self._with_versions(work()))
             return _answer(request, uploads, found, versions, started)
 
     async def feedback(self, request: Request) -> Response:
@@ -171,6 +184,11 @@ class Api:
     async def classes(self) -> Response:
         """Lists the signs by their class ids."""
         return JSONResponse(CLASSES)
+
+    async def _with_versions(self, work: Coroutine[Any, Any, T]) -> tuple[T, dict[str, str]]:
+        """Returns what work returns, and the versions that Triton serves, asked for at the same time."""
+        found, versions = await asyncio.gather(work, self._upstream.versions())
+        return found, versions
 
     async def _crop(self, upload: Upload, side: int) -> tuple[Any, tuple[int, int]] | ProblemError:
         try:
@@ -216,10 +234,6 @@ def _ids_of(request: Request, count: int) -> list[str]:
     """Returns what Triton is to call the pictures of a request."""
     base = request.state.request_id
     return [base] if count == 1 else [f"{base}.{number}" for number in range(count)]
-
-
-async def _both(first: Coroutine[Any, Any, T], second: Coroutine[Any, Any, dict[str, str]]) -> tuple[T, dict[str, str]]:
-    return await asyncio.gather(first, second)
 
 
 async def _while_awaited(request: Request, work: Coroutine[Any, Any, T]) -> T:

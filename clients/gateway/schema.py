@@ -1,8 +1,8 @@
 """What the gateway answers, for its OpenAPI description; the answers themselves are built in routes.py."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 Box = Annotated[
     tuple[float, float, float, float],
@@ -10,7 +10,7 @@ Box = Annotated[
 ]
 Score = Annotated[float, Field(ge=0, le=1)]
 ClassId = Annotated[int, Field(ge=0, le=42)]
-SIGN = {
+SIGN: dict[str, JsonValue] = {
     "box": [102.5, 80.0, 134.0, 111.5],
     "score": 0.93,
     "category": "other",
@@ -19,8 +19,8 @@ SIGN = {
     "name": "stop",
 }
 REQUEST_ID = "7d1f0c9a52e84b6e"
-VERSIONS = {"sign_recognizer": "1", "sign_detector": "1", "sign_classifier": "2"}
-TIMINGS = {"total_ms": 61.3, "read_ms": 8.1, "queue_ms": 0.1, "triton_ms": 52.4}
+VERSIONS: dict[str, JsonValue] = {"sign_recognizer": "1", "sign_detector": "1", "sign_classifier": "2"}
+TIMINGS: dict[str, JsonValue] = {"total_ms": 61.3, "read_ms": 8.1, "queue_ms": 0.1, "triton_ms": 52.4}
 
 
 class Problem(BaseModel):
@@ -158,8 +158,3 @@ class Health(BaseModel):
 
     status: str
     models: dict[str, bool] = {}
-
-
-def example_of(model: type[BaseModel]) -> Any:
-    """Returns a model's first example, or None."""
-    return next(iter(model.model_json_schema().get("examples", [])), None)

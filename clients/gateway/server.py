@@ -1,14 +1,44 @@
 """Runs the gateway under uvicorn; on SIGTERM it finishes what it has begun."""
 
+import logging
 import signal
+import socket
 import time
 from types import FrameType
 
 import uvicorn
 
+from clients.errors import ClientError
 from clients.gateway.app import make_app
 from clients.gateway.protocol import ProblemProtocol
 from clients.gateway.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+def serve(settings: Settings, host: str, port: int) -> None:
+    """Runs a gateway until a signal ends it.
+
+    Args:
+        settings: of the gateway.
+        host: address to listen on.
+        port: likewise; 0 takes a free one, which the log tells.
+
+    Raises:
+        ClientError: the address cannot be listened on, or the settings cannot be used.
+    """
+    server = Server(settings)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listening = socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise ClientError(
+            f"{host}:{port} cannot be listened on ({error.strerror}): choose --host and --port"
+        ) from error
+    with listening:
+        shown = f"[{host}]" if family == socket.AF_INET6 else host
+        logger.info("listening on http://%s:%d", shown, listening.getsockname()[1])
+        server.run(sockets=[listening])
 
 
 class Server(uvicorn.Server):
@@ -17,14 +47,15 @@ class Server(uvicorn.Server):
     On SIGTERM it says that it is not ready, goes on answering for `drain_delay` seconds, in which a load balancer
     learns of it, then takes no more connections and waits `drain_timeout` seconds for the requests in flight. Ctrl-C
     leaves out the delay; a second signal leaves out the wait.
+
+    Args:
+        settings: of the gateway.
     """
 
-    def __init__(self, settings: Settings, host: str, port: int) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._delay, self._until = settings.drain_delay, 0.0
         config = uvicorn.Config(
             make_app(settings, lambda: self._until > 0),
-            host,
-            port,
             http=ProblemProtocol,
             ws="none",
             lifespan="on",

@@ -44,7 +44,7 @@ class Settings:
     concurrency: int = 16
     queue: int = 48
     max_upload: int = 16 * MEBIBYTE
-    max_held: int = 256 * MEBIBYTE
+    max_held: int = 128 * MEBIBYTE
     max_images: int = 16
     keys: Path | None = None
     cors: tuple[str, ...] = ()

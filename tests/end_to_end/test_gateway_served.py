@@ -12,8 +12,8 @@ from PIL import Image
 
 from clients import SignClient
 from serving.server import RunningServer
-from tests.end_to_end.running_gateway import RunningGateway, form, running_gateway
 from tests.end_to_end.street import HEIGHT, WIDTH, boxes_of, encode, street
+from tests.running_gateway import RunningGateway, form, running_gateway
 from training.data.classes import CLASS_NAMES
 from training.preprocessing import decode, resize
 
@@ -52,7 +52,7 @@ def test_a_photograph_is_answered_as_predict_prints_it(
     timings = told["timings"]
     assert set(timings) == {"total_ms", "read_ms", "queue_ms", "triton_ms"}
     assert timings["total_ms"] >= timings["triton_ms"] > 0
-    assert gateway.ask("/v1/recognize?threshold=1", data, PNG).json["signs"] == []
+    assert len(gateway.ask("/v1/recognize?threshold=0", data, PNG).json["signs"]) > len(CELLS)
 
 
 def test_many_are_answered_in_their_order_and_one_that_cannot_be_read_has_its_error(gateway: RunningGateway) -> None:

@@ -17,7 +17,7 @@ from email.message import Message
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 COMMAND = [sys.executable, "-c", "from clients.cli import main; main()", "gateway"]
 START_S = 120.0
 
@@ -92,7 +92,7 @@ def running_gateway(triton: str, *options: str, **environment: str) -> Iterator[
         assert process.stderr is not None
         for line in process.stderr:
             gateway.lines.append(line)
-            if match := re.search(r"running on (http://\S+)", line):
+            if match := re.search(r"listening on (http://[^\s\"]+)", line):
                 gateway.url = match[1]
                 listening.set()
         listening.set()

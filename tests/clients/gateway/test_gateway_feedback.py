@@ -1,0 +1,150 @@
+"""The folder of feedback: entries are whole or not there, whatever ends the writer, and however many write."""
+
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from clients.errors import ClientError
+from clients.gateway.feedback import ABANDONED_S, Feedback, Store
+from clients.gateway.problems import ProblemError
+
+ROOT = Path(__file__).parents[3]
+ENTRY = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
+TOLD = Feedback.model_validate({"signs": [{"box": [1, 2, 30.5, 40], "class_id": 14}], "comment": "ü"})
+WRITER = """
+import sys
+from pathlib import Path
+from clients.gateway.feedback import Feedback, Store
+store = Store(Path(sys.argv[1]), 0)
+print("ready", flush=True)
+while True:
+    store.add(bytes(1 << 20), "PNG", Feedback(signs=[]))
+"""
+
+
+def entries(folder: Path) -> list[Path]:
+    """Returns the entries that a reader sees; fails where one is not whole."""
+    found = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    for path in found:
+        assert ENTRY.fullmatch(path.name)
+        assert {each.name for each in path.iterdir()} == {"image.png", "feedback.json"}
+        assert json.loads((path / "feedback.json").read_text())["id"] == path.name
+        assert (path / "image.png").stat().st_size == 1 << 20
+    return found
+
+
+def start_writer(folder: Path) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-c", WRITER, str(folder)]
+    writer = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert writer.stdout is not None and writer.stdout.readline() == "ready\n"
+    return writer
+
+
+def test_an_entry_has_the_picture_and_the_truth(tmp_path: Path) -> None:
+    store = Store(tmp_path / "new" / "feedback", 0)
+    for form, suffix in (("JPEG", "jpg"), ("PNG", "png"), ("WEBP", "webp"), ("PPM", "ppm"), ("BMP", "bmp")):
+        name = store.add(b"the file", form, TOLD)
+        entry = tmp_path / "new" / "feedback" / name
+        assert (entry / f"image.{suffix}").read_bytes() == b"the file"
+        told = json.loads((entry / "feedback.json").read_text(encoding="utf-8"))
+        assert told.pop("received")[:13].replace("-", "") == name[:11]
+        assert told == {
+            "schema": 1,
+            "id": name,
+            "signs": [{"box": [1.0, 2.0, 30.5, 40.0], "class_id": 14}],
+            "request_id": "",
+            "answered": [],
+            "models": {},
+            "comment": "ü",
+        }
+
+
+def test_a_writer_that_is_killed_leaves_no_half_entry(tmp_path: Path) -> None:
+    """Killed at different moments; what it left half done is invisible, and swept away when it is old."""
+    for pause in (0.0, 0.003, 0.011, 0.027, 0.05):
+        writer = start_writer(tmp_path)
+        before = len(entries(tmp_path))
+        while len(entries(tmp_path)) == before:
+            pass
+        time.sleep(pause)
+        writer.send_signal(signal.SIGKILL)
+        writer.wait()
+        assert writer.stdout is not None
+        writer.stdout.close()
+        assert len(entries(tmp_path)) > before
+    young, old = tmp_path / ".partial-young", tmp_path / ".partial-old"
+    for path in (young, old):
+        path.mkdir()
+        (path / "image.png").write_bytes(b"half")
+    os.utime(old, (time.time() - ABANDONED_S - 1,) * 2)
+    Store(tmp_path, 0)
+    assert young.exists() and not old.exists()
+    entries(tmp_path)
+
+
+def test_two_processes_write_at_once(tmp_path: Path) -> None:
+    writers = [start_writer(tmp_path) for _ in range(2)]
+    deadline = time.monotonic() + 60
+    while len(entries(tmp_path)) < 20:
+        assert time.monotonic() < deadline
+    for writer in writers:
+        writer.kill()
+        writer.wait()
+        assert writer.stdout is not None
+        writer.stdout.close()
+    entries(tmp_path)
+
+
+def test_many_threads_write_at_once(tmp_path: Path) -> None:
+    store = Store(tmp_path, 0)
+    threads = [threading.Thread(target=store.add, args=(bytes(1 << 20), "PNG", TOLD)) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(entries(tmp_path)) == 16
+
+
+def test_what_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path, 0)
+    with pytest.raises(ProblemError, match="GIF is not stored"):
+        store.add(b"x", "GIF", TOLD)
+
+    def no_sync(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", no_sync)
+    with pytest.raises(OSError, match="No space"):
+        store.add(b"x", "PNG", TOLD)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_told_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ClientError, match="--feedback"):
+        Store(tmp_path / "file", 0)
+
+
+def test_a_picture_that_lies_on_its_side_is_measured_upright() -> None:
+    from clients.gateway import pictures
+
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    for form in ("JPEG", "PNG", "WEBP"):
+        buffer = io.BytesIO()
+        Image.new("RGB", (40, 20)).save(buffer, form, exif=exif)
+        assert pictures._check(buffer.getvalue()) == (form, (20, 40))
+        assert pictures._size_of(buffer.getvalue()) == (20, 40)
+    plain = io.BytesIO()
+    Image.new("P", (40, 20)).save(plain, "PNG")
+    assert pictures._size_of(plain.getvalue()) == (40, 20)

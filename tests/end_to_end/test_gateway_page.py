@@ -24,11 +24,12 @@ from tests.end_to_end.chromium import (
     running_chromium,
     tab_to,
 )
-from tests.end_to_end.running_gateway import RunningGateway, running_gateway
 from tests.end_to_end.street import boxes_of, encode, street
+from tests.running_gateway import RunningGateway, running_gateway
 from training.data.classes import CLASS_NAMES
 
-pytestmark = pytest.mark.end_to_end
+# The first test waits for a Triton, a gateway and a browser.
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(900)]
 
 CELLS = [(2, 2), (9, 5), (14, 8)]
 FACTOR = 2  # the photo is twice as large as what the detector takes

@@ -3,14 +3,15 @@
 import { element } from "./elements.js";
 
 const REASONS = {
-  NotAllowedError: "The browser was not allowed to use the camera. Allow it beside the address of this page, then try " +
-    "again.",
+  NotAllowedError:
+    "The browser was not allowed to use the camera. Allow it beside the address of this page, then try again.",
   NotFoundError: "No camera was found.",
   NotReadableError: "The camera cannot be read: another program may be using it. Close that program, then try again.",
   OverconstrainedError: "No camera fits.",
 };
-const INSECURE = "Browsers give pages the camera only over https:// or on this very machine (localhost), and this page " +
-  "came over plain http://. On a phone, “Choose a photo” offers the camera too.";
+const INSECURE =
+  "Browsers give pages the camera only over https:// or on this very machine (localhost), and this page came over " +
+  "plain http://. On a phone, “Choose a photo” offers the camera too.";
 
 /** The dialog with what the camera sees; `taken(file)` is called with a JPEG. */
 export class Camera {

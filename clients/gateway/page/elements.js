@@ -27,7 +27,7 @@ export function pictogram(classId, size) {
 
 /** A share as people read it; only what is certain is 100 %. */
 export function percent(share) {
-  return share >= 1 ? "100 %" : `${Math.min(99.9, share * 100).toFixed(share > 0.99 ? 1 : 0)} %`;
+  return share >= 1 ? "100\u00a0%" : `${Math.min(99.9, share * 100).toFixed(share > 0.99 ? 1 : 0)}\u00a0%`;
 }
 
 /** "1 sign", "2 signs". */

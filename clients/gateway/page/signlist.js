@@ -18,12 +18,13 @@ export class SignList {
   /** Lists the signs anew; the keyboard stays on the button of the same sign that it was on. */
   draw(signs) {
     const before = document.activeElement?.closest?.("#signs button");
-    const focused = before && { row: [...this.#list.children].indexOf(before.closest("li")), action: before.dataset.action };
+    const focusedRow = [...this.#list.children].indexOf(before?.closest("li"));
     this.#list.replaceChildren(...signs.map((sign, index) => this.#row(sign, index + 1)));
     element("no-signs").hidden = signs.length > 0;
-    if (focused) {
-      const row = this.#list.children[focused.row];
-      (row?.querySelector(`[data-action=${focused.action}]`) ?? row?.querySelector("[data-action=remove]"))?.focus();
+    const row = this.#list.children[Math.min(focusedRow, signs.length - 1)];
+    // "Remove" is gone where "Put back" has come.
+    if (before && row) {
+      (row.querySelector(`[data-action=${before.dataset.action}]`) ?? row.querySelector(".actions button")).focus();
     }
   }
 
@@ -78,7 +79,7 @@ export class SignList {
 
 function words(sign) {
   const [left, top, right, bottom] = sign.box.map(Math.round);
-  const facts = [sign.category, `${right - left} × ${bottom - top} pixels`];
+  const facts = [sign.category, `${right - left}\u00a0×\u00a0${bottom - top} pixels`];
   const lines = [make("strong", {}, sign.name)];
   if (sign.removed) {
     lines.push(make("span", { className: "badge" }, "removed"));

@@ -77,21 +77,21 @@ def running_chromium() -> Iterator[Browser]:
 
 
 @contextlib.contextmanager
-def opened(browser: Browser, url: str, expected: int = 0, **options: Any) -> Iterator[Page]:
+def opened(browser: Browser, url: str, provoked: bool = False, **options: Any) -> Iterator[Page]:
     """Opens the page and, at the end, asserts that the browser had nothing to complain about.
 
     Args:
         browser: that shows it.
         url: of the gateway.
-        expected: least status of the answers of /v1 that the test itself provokes; 0: none.
+        provoked: the test itself provokes errors of /v1, which a browser complains about.
         options: of the browser's context.
     """
     complaints: list[str] = []
 
     def note(message: ConsoleMessage) -> None:
-        # A browser notes each answer of 4xx and 5xx, and each that never came.
-        provoked = expected and "/v1/" in message.location["url"] and "Failed to load resource" in message.text
-        if message.type in ("error", "warning") and not provoked:
+        # Such is each answer of 4xx and 5xx, and each that never came.
+        answer = "/v1/" in message.location["url"] and "Failed to load resource" in message.text
+        if message.type in ("error", "warning") and not (provoked and answer):
             complaints.append(f"{message.type}: {message.text} ({message.location['url']})")
 
     context = browser.new_context(**{"viewport": WIDE, **options})

@@ -53,6 +53,7 @@ def make_app(settings: Settings, draining: Callable[[], bool] = lambda: False) -
         lifespan=living,
         docs_url=None,  # it would load its scripts from elsewhere; ours is in reference.py
         redoc_url=None,
+        redirect_slashes=False,  # it would lead to whatever host the caller named
         exception_handlers={
             ProblemError: _on_problem,
             HTTPException: _on_http_error,

@@ -7,7 +7,9 @@ Content-Security-Policy. Tools of that kind read /openapi.json.
 import base64
 import hashlib
 import json
+import re
 from html import escape
+from textwrap import dedent
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -47,7 +49,7 @@ def written(described: dict[str, Any]) -> str:
         "<meta name='viewport' content='width=device-width, initial-scale=1'>",
         f"<title>{title}</title><style>{STYLE}</style><h1>{title} {escape(described['info']['version'])}</h1>",
         _text(described["info"]["description"]),
-        "<p>For tools: <a href='/openapi.json'>openapi.json</a></p>",
+        "<p>For tools: <a href='openapi.json'>openapi.json</a></p>",
     ]
     for path, operations in described["paths"].items():
         parts += [_operation(path, method, operation, described) for method, operation in operations.items()]
@@ -66,16 +68,16 @@ def _operation(path: str, method: str, operation: dict[str, Any], described: dic
     if operation.get("parameters"):
         rows = "".join(
             f"<tr><td><code>{escape(each['name'])}</code><td>{escape(each.get('description', ''))}"
-            f"<td><code>{escape(json.dumps(each['schema']))}</code>"
+            f"<td><code>{escape(_limits(each['schema']))}</code>"
             for each in operation["parameters"]
         )
         parts.append(f"<h3>Query</h3><table>{rows}</table>")
     if "requestBody" in operation:
         kinds = ", ".join(f"<code>{escape(each)}</code>" for each in operation["requestBody"]["content"])
-        parts.append(f"<h3>Takes</h3><p>{escape(operation['requestBody'].get('description', ''))} {kinds}</p>")
+        parts.append(f"<h3>Takes</h3><p>{_marked(operation['requestBody'].get('description', ''))} {kinds}</p>")
     parts.append("<h3>Answers</h3><table>")
     for status, answer in operation["responses"].items():
-        parts.append(f"<tr><td>{status}<td>{escape(answer['description']).replace('`', '')}")
+        parts.append(f"<tr><td>{status}<td>{_marked(answer['description'])}")
     parts.append("</table>")
     for answer in operation["responses"].values():
         for example in _examples(answer.get("content", {}).get("application/json", {}).get("schema", {}), described):
@@ -93,9 +95,24 @@ def _examples(schema: dict[str, Any], described: dict[str, Any]) -> list[Any]:
     return found
 
 
+def _limits(schema: dict[str, Any]) -> str:
+    """Returns what a parameter may be, in one line."""
+    kinds = [each for each in schema.get("anyOf", [schema]) if each.get("type") != "null"]
+    return "; ".join(
+        ", ".join(f"{name} {value}" for name, value in each.items() if name not in ("title", "description"))
+        for each in kinds
+    )
+
+
 def _text(markdown: str) -> str:
     """Returns paragraphs, and what is indented as it is."""
     blocks = [each for each in markdown.split("\n\n") if each.strip()]
     return "".join(
-        f"<pre>{escape(block)}</pre>" if block.startswith("    ") else f"<p>{escape(block)}</p>" for block in blocks
+        f"<pre>{escape(dedent(block))}</pre>" if block.startswith("    ") else f"<p>{_marked(block)}</p>"
+        for block in blocks
     )
+
+
+def _marked(text: str) -> str:
+    """Returns text whose words in backticks are code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))

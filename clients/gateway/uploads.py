@@ -72,6 +72,8 @@ class Uploads:
         Raises:
             ProblemError: it is no form, it has more than `most` files, or it is too much or too slow.
         """
+        if (kind := _type_of(request)) != FORM:
+            raise ProblemError(WRONG_TYPE, f"Content-Type is {kind[:100] or 'missing'}: send a form as {FORM}")
         parser = MultiPartParser(
             request.headers,
             self._body(request, held),

@@ -57,6 +57,8 @@ def test_help_teaches(command: list[str]) -> None:
 def test_a_usage_mistake_exits_2() -> None:
     assert signs("predict").returncode == 2
     assert signs("serve", "--http-port", "x").returncode == 2
+    assert signs("gateway", "--log-level", "loud").returncode == 2
+    assert signs("gateway", "--tls-key", "key.pem").returncode == 2
     assert signs("predict", "x.png", "--protocol", "ftp").returncode == 2
     assert signs("predict", "x.png", "--threshold", "2").returncode == 2
     assert signs("predict", "x.png", "--crops", "--annotate", "x").returncode == 2

@@ -137,6 +137,20 @@ def test_what_timed_out_is_asked_once_and_the_next_is_answered(
     assert [note for note in notes if "late begun" in note] == ["late begun the-late-one"]
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_request_may_have_a_time_of_its_own(
+    slow_server: RunningServer, slow_repository: Path, protocol: Protocol
+) -> None:
+    def question(client: SignClient) -> None:
+        assert client.recognize(b"0.2 first")[0].name == "first"
+        with pytest.raises(TimedOutError, match=r"within 0\.1 s"):
+            client.recognize(b"1 late", timeout=0.1)
+        assert client.recognize(b"0.2 next")[0].name == "next"
+
+    ask(SignClient, protocol, slow_server, question)
+    wait_until_noted(slow_repository, "sign_recognizer", "late done")
+
+
 async def occupy(client: AsyncSignClient, repository: Path) -> "asyncio.Task[list[list[Sign]]]":
     """Gives the busy model more to do than it can begin with."""
 

@@ -5,7 +5,6 @@ import re
 import signal
 import socket
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -109,7 +108,7 @@ def test_what_is_too_large_is_refused_while_it_is_read(gateway: RunningGateway) 
         for _ in range(64):
             yield bytes(1 << 20)
 
-    request = urllib.request.Request(gateway.url + "/v1/recognize", pieces(), BYTES)  # type: ignore[arg-type]
+    request = urllib.request.Request(gateway.url + "/v1/recognize", pieces(), BYTES)
     before = resident(gateway)
     with pytest.raises(urllib.error.HTTPError) as raised:
         urllib.request.urlopen(request, timeout=120)
@@ -182,9 +181,8 @@ def test_a_drain_is_bounded(slow_server: RunningServer, slow_repository: Path) -
     ):
         endless = post(pool, gateway, 30, "endless")
         wait_until_noted(slow_repository, NAME, "endless begun id-endless")
-        begun = time.monotonic()
         assert gateway.stop() == 0
-        assert time.monotonic() - begun < 25
+        assert "endless done" not in asked(slow_repository, NAME)
         assert endless.exception() is not None or endless.result().status >= 500
 
 

@@ -45,7 +45,7 @@ def fuzz(gateway: RunningGateway, folder: Path, examples: int, seed: int) -> Non
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
 
 
-@pytest.mark.timeout(3600 if REQUESTS > 1000 else 300)
+@pytest.mark.timeout(7200 if REQUESTS > 1000 else 900)
 def test_it_answers_whatever_is_sent_and_stays(recognizer_server: RunningServer, tmp_path: Path) -> None:
     options = ("--timeout", "60", "--feedback", str(tmp_path / "feedback"), "--feedback-reserve", "0")
     picture, png = encode(street([(2, 2)])), {"Content-Type": "image/png"}

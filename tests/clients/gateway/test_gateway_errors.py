@@ -1,7 +1,6 @@
 """Every error that the gateway answers by itself, without a Triton: a problem that says what to do."""
 
 import io
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -72,6 +71,7 @@ def test_an_upload_that_cannot_be_read(
 
 def test_where_there_is_nothing_and_what_is_not_done(client: TestClient) -> None:
     problem(client.get("/nothing"), 404, "/docs")
+    problem(client.get("/v1/classes/"), 404)
     problem(client.get("/static/../../cli.py"), 404)
     problem(client.get("/static/%2e%2e/cli.py"), 404)
     answer = client.get("/v1/recognize")
@@ -145,6 +145,11 @@ def test_feedback_that_cannot_be_read(
     problem(client.post("/v1/feedback", content=content, headers=headers), status, word)
 
 
+@pytest.mark.parametrize("headers", [{}, PNG, {"Content-Type": "application/json"}])
+def test_feedback_that_is_no_form(client: TestClient, headers: dict[str, str]) -> None:
+    problem(client.post("/v1/feedback", content=SIGN, headers=headers), 415, "multipart/form-data")
+
+
 def test_no_feedback_is_taken_without_a_folder_or_without_room(tmp_path: Path) -> None:
     content, headers = form(("image", "a.png", picture()), ("feedback", None, SIGN))
     with TestClient(make_app(Settings(NOBODY))) as client:
@@ -203,4 +208,3 @@ def test_the_bytes_in_memory_are_bounded(tmp_path: Path) -> None:
         for _ in range(3):  # what was held is let go
             problem(client.post("/v1/recognize", content=bytes(1001), headers=PNG), 429, "memory")
             problem(client.post("/v1/recognize", content=picture()[:900], headers=PNG), 503)
-    assert json.loads(SIGN)["signs"]

@@ -103,3 +103,5 @@ def test_the_command_makes_a_key_that_works(tmp_path: Path) -> None:
         assert status(client, X_API_Key=key) == 200
     refused = subprocess.run([*command, "two words"], check=False, **run)  # type: ignore[call-overload]
     assert refused.returncode == 1 and "no name for a key" in refused.stderr
+    none = subprocess.run([*command[:-1], "--keys", "none.txt"], check=False, **run)  # type: ignore[call-overload]
+    assert none.returncode == 1 and "signs: none.txt cannot be read" in none.stderr

@@ -1,5 +1,6 @@
 """The page in a real Chromium, before a real gateway and a real tritonserver."""
 
+import base64
 import json
 import socket
 from collections.abc import Callable, Iterator
@@ -9,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, FilePayload, Page, expect
 
 from clients.gateway.auth import line_of, new_key
 from serving.server import RunningServer
@@ -188,9 +189,9 @@ def test_that_all_is_right_is_stored_too(page: Page, stored: Callable[[], tuple[
 
 
 def test_the_keyboard_alone_is_enough(page: Page, stored: Callable[[], tuple[dict[str, Any], bytes]]) -> None:
-    empty = {"name": "street.png", "mimeType": "image/png", "buffer": encode(street([], FACTOR))}
+    empty: FilePayload = {"name": "street.png", "mimeType": "image/png", "buffer": encode(street([], FACTOR))}
     # Before the keyboard is used: an expectation around the key press may come too late on a busy machine.
-    page.on("filechooser", lambda chooser: chooser.set_files(empty))  # type: ignore[arg-type]
+    page.on("filechooser", lambda chooser: chooser.set_files(empty))
     tab_to(page, page.locator("#file"))
     page.keyboard.press("Enter")
     expect(page.locator("#no-signs")).to_be_visible()
@@ -240,15 +241,16 @@ def boxes_of_draft(page: Page) -> list[float]:
 def test_photos_are_dropped_and_pasted(page: Page) -> None:
     for event, field, count in (("drop", "dataTransfer", 2), ("paste", "clipboardData", 1)):
         page.evaluate(
-            """([event, field, count, bytes]) => {
+            """([event, field, count, encoded]) => {
+              const bytes = Uint8Array.from(atob(encoded), (character) => character.charCodeAt(0));
               const data = new DataTransfer();
               for (let number = 0; number < count; number++) {
-                data.items.add(new File([new Uint8Array(bytes)], `${event}.png`, { type: "image/png" }));
+                data.items.add(new File([bytes], `${event}.png`, { type: "image/png" }));
               }
               const type = event === "drop" ? DragEvent : ClipboardEvent;
               document.body.dispatchEvent(new type(event, { [field]: data, bubbles: true, cancelable: true }));
             }""",
-            [event, field, count, list(encode(street(CELLS)))],
+            [event, field, count, base64.b64encode(encode(street(CELLS))).decode()],
         )
         expect(page.locator("#caption")).to_contain_text(f"{event}.png · 680")
         expect(page.locator("#signs > li")).to_have_count(3)
@@ -373,8 +375,8 @@ def test_every_state_is_accessible_and_fits_a_narrow_screen(
 
 def test_the_page_has_landmarks_headings_and_live_regions(page: Page) -> None:
     choose(page, STREET)
-    for role in ("banner", "main", "contentinfo"):
-        expect(page.get_by_role(role)).to_have_count(1)  # type: ignore[arg-type]
+    for landmark in (page.get_by_role("banner"), page.get_by_role("main"), page.get_by_role("contentinfo")):
+        expect(landmark).to_have_count(1)
     expect(page.get_by_role("heading", level=1)).to_have_count(1)
     assert page.locator("html").get_attribute("lang") == "en"
     expect(page.locator("#status")).to_have_attribute("aria-live", "polite")

@@ -1,0 +1,36 @@
+// Small helpers for the page's elements.
+
+/** The element with an id, which index.html must have. */
+export function element(id) {
+  const found = document.getElementById(id);
+  if (!found) throw new Error(`index.html has no element #${id}`);
+  return found;
+}
+
+/** Makes an element with properties and children (elements or text; null is left out). */
+export function make(tag, properties = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name in made) made[name] = value;
+    else made.setAttribute(name, value);
+  }
+  made.append(...children.filter((child) => child !== null));
+  return made;
+}
+
+/** Our own drawing of a sign; its name always stands beside it. */
+export function pictogram(classId, size) {
+  const image = make("img", { alt: "", width: size, height: size, decoding: "async" });
+  image.src = `static/pictograms/${classId}.svg`;
+  return image;
+}
+
+/** A share as people read it; only what is certain is 100 %. */
+export function percent(share) {
+  return share >= 1 ? "100\u00a0%" : `${Math.min(99.9, share * 100).toFixed(share > 0.99 ? 1 : 0)}\u00a0%`;
+}
+
+/** "1 sign", "2 signs". */
+export function count(number, one, many) {
+  return `${number} ${number === 1 ? one : many}`;
+}

@@ -1,0 +1,94 @@
+// Asks the gateway. Addresses are relative, so that the page also works below a path of somebody's proxy.
+
+const KEY = "signs-api-key";
+
+/** What went wrong, in the words of the gateway's problem documents (RFC 9457) or, where it did not answer, in ours. */
+export class Problem extends Error {
+  constructor({ title, detail = "", status = 0, requestId = null, retryAfter = null }) {
+    super(title);
+    Object.assign(this, { title, detail, status, requestId, retryAfter });
+  }
+
+  /** Whether the same request may go well another time. */
+  get passing() {
+    return [0, 401, 408, 429].includes(this.status) || this.status >= 500;
+  }
+}
+
+/** The API key of this tab, or an empty string. */
+export function apiKey() {
+  return sessionStorage.getItem(KEY) ?? "";
+}
+
+/** Keeps a key until the tab is closed; an empty one is forgotten. */
+export function useApiKey(key) {
+  if (key) sessionStorage.setItem(KEY, key);
+  else sessionStorage.removeItem(KEY);
+}
+
+/** Returns the 43 classes, [{class_id, name, category}]. */
+export async function classes() {
+  return (await ask("v1/classes")).answer;
+}
+
+/** Returns {answer, milliseconds}: what is in the photo, and how long it took as seen from here. */
+export async function recognize(photo, signal) {
+  const type = photo.type.startsWith("image/") ? photo.type : "application/octet-stream";
+  return ask("v1/recognize", { method: "POST", body: photo, headers: { "Content-Type": type }, signal });
+}
+
+/** Stores a photo with its correct boxes; returns {id}. */
+export async function sendFeedback(photo, name, feedback) {
+  const form = new FormData();
+  form.append("image", photo, name);
+  form.append("feedback", JSON.stringify(feedback));
+  return (await ask("v1/feedback", { method: "POST", body: form })).answer;
+}
+
+async function ask(address, options = {}) {
+  const headers = new Headers(options.headers);
+  if (apiKey()) headers.set("Authorization", `Bearer ${apiKey()}`);
+  const started = performance.now();
+  let response, text;
+  try {
+    response = await fetch(address, { ...options, headers });
+    text = await response.text();
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem({
+      title: "The service cannot be reached",
+      detail: "Nobody answered, or the connection broke. Check the network, or ask those who run the service; " +
+        "your photo is still here.",
+    });
+  }
+  const milliseconds = performance.now() - started;
+  if (!response.ok) throw problemOf(response, text);
+  try {
+    return { answer: JSON.parse(text), milliseconds };
+  } catch {
+    throw new Problem({
+      title: "The answer cannot be read",
+      detail: "It is not JSON. Is something else answering in place of the gateway?",
+      status: response.status,
+    });
+  }
+}
+
+function problemOf(response, text) {
+  let told = {};
+  try {
+    told = JSON.parse(text) ?? {};
+  } catch {
+    // A proxy on the way answers in words of its own; the status has to do.
+  }
+  const wait = response.headers.get("Retry-After");
+  // Seconds, or a date.
+  const seconds = wait === null ? NaN : /^\d+$/.test(wait) ? Number(wait) : (Date.parse(wait) - Date.now()) / 1000;
+  return new Problem({
+    title: told.title || `The service answered ${response.status} ${response.statusText}`.trim(),
+    detail: typeof told.detail === "string" ? told.detail : "",
+    status: response.status,
+    requestId: told.request_id ?? response.headers.get("X-Request-ID"),
+    retryAfter: Number.isFinite(seconds) ? Math.max(0, Math.ceil(seconds)) : null,
+  });
+}

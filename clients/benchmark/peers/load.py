@@ -286,25 +286,26 @@ class Load:
             self._lost(connection, error, again=False)
             return
         if response is not None:
-            self._answered(connection, *response)
-            if not still_open or b"\r\nconnection: close" in response[0].lower():
-                self._reconnect(connection)
+            self._answered(connection, *response, not still_open or b"\r\nconnection: close" in response[0].lower())
         elif not still_open:
             self._lost(connection, ConnectionResetError("the server closed the connection"))
 
-    def _answered(self, connection: Connection, head: bytes, body: bytes) -> None:
+    def _answered(self, connection: Connection, head: bytes, body: bytes, is_last: bool) -> None:
         now = time.perf_counter()
         connection.busy = connection.fresh = False
+        due, number = connection.due, connection.number
+        if is_last and not self._reconnect(connection):
+            return
         if head[9:12] != b"200":
             text = body[:200].decode(errors="replace")
-            self._fail(connection.due, f"{head.split(bytes((13,)))[0].decode(errors='replace')}: {text}")
+            self._fail(due, f"{head.split(bytes((13,)))[0].decode(errors='replace')}: {text}")
             self.pauses.append((now + PAUSE_S, connection))
             return
         if self.start <= now < self.end:
             self.outcome.answered += 1
-        if self.start <= (connection.due if self.is_open else now) < self.end:
-            self.outcome.latencies_us.append(int(1e6 * (now - connection.due)))
-            self._keep(connection.number, head, body)
+        if self.start <= (due if self.is_open else now) < self.end:
+            self.outcome.latencies_us.append(int(1e6 * (now - due)))
+            self._keep(number, head, body)
         if self.is_open or now >= self.end:
             self.idle.append(connection)
         else:

@@ -109,9 +109,11 @@ def _divide(one: Tensor, other: Tensor) -> Tensor:
 
 def _conv(attributes: Attributes) -> Operation:
     top, left, bottom, right = attributes.get("pads", (0, 0, 0, 0))
-    how = {name: attributes.get(key, default) for name, key, default in (
-        ("stride", "strides", (1, 1)), ("dilation", "dilations", (1, 1)), ("groups", "group", 1)
-    )}  # fmt: skip
+    how = {
+        "stride": attributes.get("strides", (1, 1)),
+        "dilation": attributes.get("dilations", (1, 1)),
+        "groups": attributes.get("group", 1),
+    }
     if (top, left) == (bottom, right):
         return lambda x, weight, bias=None: F.conv2d(x, weight, bias, padding=(top, left), **how)
     return lambda x, weight, bias=None: F.conv2d(F.pad(x, (left, right, top, bottom)), weight, bias, **how)
@@ -123,21 +125,23 @@ def _gemm(attributes: Attributes) -> Operation:
     return F.linear
 
 
-def _pool(function: Operation, **how: Any) -> Callable[[Attributes], Operation]:
+def _pool(function: Operation) -> Callable[[Attributes], Operation]:
     def build(attributes: Attributes) -> Operation:
         pads = tuple(attributes.get("pads", (0, 0, 0, 0)))
         if pads[:2] != pads[2:]:
             raise ValueError("pooling is padded on one side alone, which torch_network.py does not know")
         size = attributes["kernel_shape"]
-        return lambda x: function(x, size, attributes.get("strides", (1, 1)), pads[:2], **how)
+        return lambda x: function(x, size, attributes.get("strides", (1, 1)), pads[:2])
 
     return build
 
 
 def _reduce(function: Operation) -> Callable[[Attributes], Operation]:
-    return lambda attributes: (
-        lambda x, axes: function(x, dim=_numbers(axes), keepdim=bool(attributes.get("keepdims", 1)))
-    )
+    def build(attributes: Attributes) -> Operation:
+        keep = bool(attributes.get("keepdims", 1))
+        return lambda x, axes: function(x, dim=_numbers(axes), keepdim=keep)
+
+    return build
 
 
 def _reshape(x: Tensor, shape: Any) -> Tensor:
@@ -154,12 +158,9 @@ def _split(attributes: Attributes) -> Operation:
     axis = attributes.get("axis", 0)
 
     def split(x: Tensor, sizes: Any = None) -> Sequence[Tensor]:
-        parts = (
-            _numbers(sizes)
-            if sizes is not None
-            else [x.shape[axis] // attributes["num_outputs"]] * attributes["num_outputs"]
-        )
-        return x.split(parts, dim=axis)
+        if sizes is None:
+            return x.chunk(attributes["num_outputs"], dim=axis)
+        return x.split(_numbers(sizes), dim=axis)
 
     return split
 

@@ -19,8 +19,8 @@ def markdown(summary: Mapping[str, Any]) -> str:
     """
     machine, plan = summary["machine"], summary["plan"]
     parts = [
-        f"{machine['cores']} cores ({machine['processor']}), {machine['time'][:10]}; {plan['rounds']} rounds of "
-        f"{plan['seconds']:g} s a load, medians over the rounds.{busy_note(machine)}"
+        f"{machine['cores']} cores ({machine['processor']}), {machine['time'][:10]}; {plan['rounds']} "
+        f"round{'s' if plan['rounds'] > 1 else ''} of {plan['seconds']:g} s a load, medians over the rounds.{busy_note(machine)}"
     ]
     for name, task in summary["tasks"].items():
         parts += [f"### {TASK_TITLES[name]}", _closed(task), _open(task), "\n".join(sentences(task)), _problems(task)]

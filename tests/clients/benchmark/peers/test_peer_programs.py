@@ -4,7 +4,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -144,7 +144,7 @@ def test_wrong_answers_are_not_measured(classify: Work, tmp_path: Path) -> None:
     turned = Work("classify", classify.models, {}, classify.images, classify.expected[::-1], "")
     setting = {"POOL": "0", "WORKERS": "1", "THREADS": "1"}
     with (
-        pytest.raises(ClientError, match="answers differ by .* from ONNX Runtime's"),
+        pytest.raises(ClientError, match=r"answers differ by .* from ONNX Runtime's"),
         served("fastapi_onnxruntime", turned, tmp_path, setting) as (peer, endpoint),
     ):
         run_load(endpoint, peer.exchange, turned, 1.0, clients=2)

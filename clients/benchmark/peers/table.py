@@ -18,9 +18,10 @@ def markdown(summary: Mapping[str, Any]) -> str:
         summary: content of peers.json.
     """
     machine, plan = summary["machine"], summary["plan"]
+    rounds = f"{plan['rounds']} round{'s' if plan['rounds'] > 1 else ''}"
     parts = [
-        f"{machine['cores']} cores ({machine['processor']}), {machine['time'][:10]}; {plan['rounds']} "
-        f"round{'s' if plan['rounds'] > 1 else ''} of {plan['seconds']:g} s a load, medians over the rounds.{busy_note(machine)}"
+        f"{machine['cores']} cores ({machine['processor']}), {machine['time'][:10]}; {rounds} of {plan['seconds']:g} s "
+        f"a load, medians over the rounds.{busy_note(machine)}"
     ]
     for name, task in summary["tasks"].items():
         parts += [f"### {TASK_TITLES[name]}", _closed(task), _open(task), "\n".join(sentences(task)), _problems(task)]

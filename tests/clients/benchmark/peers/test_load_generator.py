@@ -60,8 +60,9 @@ class SmallServer:
             writer.close()
 
     def stop(self) -> None:
-        self.loop.call_soon_threadsafe(self.stopping.set)
-        self.thread.join(30)
+        if self.thread.is_alive():
+            self.loop.call_soon_threadsafe(self.stopping.set)
+            self.thread.join(30)
 
 
 @pytest.fixture

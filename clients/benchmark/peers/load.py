@@ -136,7 +136,7 @@ def split_response(data: bytes | bytearray) -> tuple[bytes, bytes] | None:
 
 
 def _join_chunks(head: bytes, data: bytes | bytearray, start: int) -> tuple[bytes, bytes] | None:
-    parts = []
+    parts: list[bytes] = []
     while True:
         line = data.find(b"\r\n", start)
         if line < 0:

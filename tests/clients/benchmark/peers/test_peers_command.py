@@ -10,7 +10,8 @@ import pytest
 
 from clients.benchmark.peers import contenders, environments, run
 from clients.benchmark.peers.run import Plan, run_comparison
-from clients.benchmark.peers.servers import PEERS
+from clients.benchmark.peers.running import Endpoint, ask
+from clients.benchmark.peers.servers import PEERS, Peer
 from clients.errors import ClientError
 from export.repository import Manifest
 
@@ -79,20 +80,24 @@ def test_a_repository_without_models_is_an_error(tmp_path: Path) -> None:
     assert [line.split()[0] for line in said] == ["classify", "recognize"]
 
 
+def installed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has the FastAPI peers find the project's packages in place of environments of their own, and LitServe none."""
+
+    def prepare(peer: Peer, home: Path, say: object) -> Path:
+        if peer.name == "litserve":
+            raise ClientError("no matching distribution")
+        return home / peer.name / "bin"
+
+    monkeypatch.setattr(contenders, "prepare", prepare)
+    home.mkdir()
+    for name in ("fastapi_onnxruntime", "fastapi_pytorch"):
+        (home / name).symlink_to(sys.prefix)
+
+
 def test_two_servers_are_compared_and_one_that_cannot_be_installed_is_named(
     repository: Path, manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The FastAPI peers run with the project's packages in place of their own environments, which only pip can make."""
-
-    def prepare(peer: object, home: Path, say: object) -> Path:
-        if peer is next(each for each in PEERS if each.name == "litserve"):
-            raise ClientError("no matching distribution")
-        return Path(sys.executable).parent
-
-    monkeypatch.setattr(contenders, "prepare", prepare)
-    for name in ("fastapi_onnxruntime", "fastapi_pytorch"):
-        (tmp_path / "out" / name).mkdir(parents=True)
-        (tmp_path / "out" / name / "bin").symlink_to(Path(sys.executable).parent)
+    installed(tmp_path / "out", monkeypatch)
     names = ["fastapi_onnxruntime", "fastapi_pytorch", "litserve"]
     said: list[str] = []
     summary = run_comparison(plan(repository, tmp_path / "out", names), said.append)
@@ -109,6 +114,24 @@ def test_two_servers_are_compared_and_one_that_cannot_be_installed_is_named(
     assert task["servers"]["litserve"]["problem"] == "it cannot be installed: no matching distribution"
     assert json.loads((tmp_path / "out" / "peers.json").read_text()) == summary
     assert any("LitServe is out" in line for line in said)
+
+
+def test_ctrl_c_stops_the_server_that_runs(
+    repository: Path, manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The signal arrives while a server is loaded; raised here, since pytest itself takes the real one."""
+    installed(tmp_path / "out", monkeypatch)
+    asked: list[Endpoint] = []
+
+    def interrupt(endpoint: Endpoint, *arguments: object) -> None:
+        asked.append(endpoint)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "run_load", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run_comparison(plan(repository, tmp_path / "out", ["fastapi_onnxruntime"]), lambda text: None)
+    with pytest.raises(OSError):
+        ask(asked[0].host, asked[0].port, b"")
 
 
 def test_pip_tells_why_an_environment_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

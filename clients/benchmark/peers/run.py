@@ -28,7 +28,7 @@ from serving.errors import ServingError
 from serving.install import find_or_install
 
 SEED = 0
-SETTLE_CLIENTS = 32  # that the settings are tried with
+SETTLE_CLIENTS: dict[Task, int] = {"classify": 32, "recognize": 8}  # that the settings are tried with
 MOST_SETTLE_S = 3.0
 
 Say = Callable[[str], None]
@@ -144,7 +144,7 @@ def _settle(plan: Plan, work: Work, each: Contender, say: Say) -> None:
         try:
             with _served(plan, work, each, setting) as endpoint:
                 seconds = min(plan.seconds, MOST_SETTLE_S)
-                loaded = _noted(each, run_load(endpoint, each.exchange, work, seconds, SETTLE_CLIENTS))
+                loaded = _noted(each, run_load(endpoint, each.exchange, work, seconds, SETTLE_CLIENTS[work.task]))
             tried["throughput"] = loaded.point.throughput
             if loaded.point.throughput > best:
                 best, each.setting = loaded.point.throughput, setting

@@ -36,4 +36,5 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory(prefix="signs-ray-") as folder:  # sockets: a long path cannot hold them
         ray.init(include_dashboard=False, num_cpus=REPLICAS + 1, _temp_dir=folder, logging_level="warning")
         serve.start(http_options={"host": "127.0.0.1", "port": int(os.environ["PORT"])})
-        serve.run(Signs.bind(), route_prefix="/answer", blocking=True)
+        application = Signs.bind()  # type: ignore[attr-defined]  # of the decorator, which mypy does not follow
+        serve.run(application, route_prefix="/answer", blocking=True)

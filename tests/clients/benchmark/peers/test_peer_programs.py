@@ -237,4 +237,5 @@ def test_each_peer_has_its_program_and_exact_versions() -> None:
         for cores in (1, 2, 16):
             settings: list[dict[str, Any]] = list(peer.settings(cores, 32))
             assert settings
+            assert len({str(setting) for setting in settings}) == len(settings) or cores == 1
             assert all(isinstance(value, str) for setting in settings for value in setting.values())

@@ -1,7 +1,6 @@
 """Everybody who takes part in one task, alike: settings to try, and a server for each of them."""
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,15 @@ from clients.benchmark.peers.exchange import Exchange
 from clients.benchmark.peers.figures import Point
 from clients.benchmark.peers.models import Work
 from clients.benchmark.peers.running import HOST, Endpoint, free_port, running
-from clients.benchmark.peers.servers import LARGEST_BATCH, PEERS, TRITON, TRITON_TITLE, Peer, environment_of
+from clients.benchmark.peers.servers import (
+    LARGEST_BATCH,
+    PEERS,
+    TRITON,
+    TRITON_TITLE,
+    Peer,
+    environment_of,
+    usable_cores,
+)
 from clients.errors import ClientError
 from serving.install import Installation
 
@@ -74,7 +81,7 @@ def gather(
         home: folder of the environments.
         say: told what is happening.
     """
-    cores = os.cpu_count() or 1
+    cores = usable_cores()
     found = [_peer(peer, work, cores, home, say) for peer in PEERS if peer.name in names]
     if installation is not None:
         found.append(_triton(installation, work, repository, cores))

@@ -22,7 +22,7 @@ from clients.benchmark.peers.generator import Loaded, run_load
 from clients.benchmark.peers.models import Work, missing_models, prepare_work
 from clients.benchmark.peers.report import write_report
 from clients.benchmark.peers.running import Endpoint
-from clients.benchmark.peers.servers import LARGEST_BATCH, TRITON
+from clients.benchmark.peers.servers import LARGEST_BATCH, TRITON, usable_cores
 from clients.errors import ClientError
 from serving.errors import ServingError
 from serving.install import find_or_install
@@ -202,7 +202,7 @@ def _best_way(plan: Plan, work: Work, say: Say) -> limit.Way:
     say("ONNX Runtime in process")
     tried = {
         way: limit.measure(work.task, work.models, work.images, way, seconds)
-        for way in limit.ways(os.cpu_count() or 1, batches)
+        for way in limit.ways(usable_cores(), batches)
     }
     return max(tried, key=lambda way: tried[way])
 
@@ -248,7 +248,7 @@ def _machine() -> dict[str, Any]:
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return {
-        "cores": os.cpu_count(),
+        "cores": usable_cores(),
         "processor": models[0] if models else platform.machine(),
         "python": platform.python_version(),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),

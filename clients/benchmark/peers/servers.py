@@ -145,6 +145,11 @@ NAMES = (*(peer.name for peer in PEERS), TRITON)
 LARGEST_BATCH: dict[Task, int] = {"classify": 32, "recognize": 8}
 
 
+def usable_cores() -> int:
+    """Returns how many cores this process, and with it every server, may use."""
+    return len(os.sched_getaffinity(0))
+
+
 def environment_of(peer: Peer, task: Task, models: dict[str, Path], setting: Variables, port: int) -> Variables:
     """Returns all variables that a peer is started with.
 

@@ -57,7 +57,7 @@ class TorchNetwork:
     """
 
     def __init__(self, path: Path, threads: int) -> None:
-        torch.set_num_threads(threads or os.cpu_count() or 1)
+        torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
         graph = onnx.load(path).graph
         shape = [each.dim_value for each in graph.input[0].type.tensor_type.shape.dim]
         self.size = (shape[1], shape[2])

@@ -129,12 +129,12 @@ def _stop(process: "subprocess.Popen[bytes]", mark: str) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        for number in _marked(mark):
+        for number in processes_marked(mark):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(number, signal.SIGKILL)
 
 
-def _marked(mark: str) -> list[int]:
+def processes_marked(mark: str) -> list[int]:
     """Returns the processes that were started with a mark in their environment: ours alone can carry it."""
     wanted = f"{MARK}={mark}".encode()
     found = []

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from clients.benchmark.peers.exchange import Task, difference
 from clients.benchmark.peers.fastapi_pytorch import torch_network
 from clients.benchmark.peers.generator import run_load
 from clients.benchmark.peers.models import Work, answer_in_process, missing_models, prepare_work
-from clients.benchmark.peers.running import HOST, MARK, Endpoint, ask, free_port, running
+from clients.benchmark.peers.running import HOST, Endpoint, ask, free_port, processes_marked, running
 from clients.benchmark.peers.servers import PEERS, Peer, environment_of
 from clients.errors import ClientError
 from export.measuring import InProcess
@@ -104,26 +105,15 @@ def test_a_program_finds_the_signs_of_photographs(recognize: Work, tmp_path: Pat
         check_answers(peer, endpoint, recognize)
 
 
-def test_all_processes_of_a_server_end_with_it(classify: Work, tmp_path: Path) -> None:
+def test_all_processes_of_a_server_end_with_it(classify: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mark = f"test-{os.getpid()}"
+    monkeypatch.setattr(secrets, "token_hex", lambda length: mark)
     setting = {"POOL": "0", "WORKERS": "2", "THREADS": "1"}
     with served("fastapi_onnxruntime", classify, tmp_path, setting) as (_, endpoint):
-        during = marked()
-    assert len(during) >= 3  # uvicorn and its two workers
-    assert not during & marked()
+        assert len(processes_marked(mark)) >= 3  # uvicorn and its two workers
+    assert not processes_marked(mark)
     with pytest.raises(OSError):
         ask(endpoint.host, endpoint.port, b"")
-
-
-def marked() -> set[int]:
-    """Returns the processes below this one that carry a peer's mark."""
-    found = set()
-    for path in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            if f"\0{MARK}=".encode() in path.read_bytes():
-                found.add(int(path.parent.name))
-        except OSError:
-            continue
-    return found
 
 
 def test_a_program_that_ends_is_named_with_its_reason(classify: Work, tmp_path: Path) -> None:

@@ -108,6 +108,7 @@ def _serve(peer: Peer, work: Work, home: Path, setting: Any, folder: Path) -> It
     port = free_port()
     command = peer.command(home.resolve() / peer.name / "bin", peer.folder, port)
     environment = environment_of(peer, work.task, work.models, setting, port)
+    environment["BENTOML_HOME"] = str(folder)  # it would make one in the home folder
     request = peer.exchange.request(work.images[0], HOST, port)
     with running(command, environment, port, request, folder / "server.log") as endpoint:
         yield endpoint

@@ -160,7 +160,7 @@ def _split(attributes: Attributes) -> Operation:
     def split(x: Tensor, sizes: Any = None) -> Sequence[Tensor]:
         if sizes is None:
             return x.chunk(attributes["num_outputs"], dim=axis)
-        return x.split(_numbers(sizes), dim=axis)
+        return x.split_with_sizes(_numbers(sizes), dim=axis)
 
     return split
 
@@ -186,7 +186,7 @@ OPERATIONS: dict[str, Callable[[Attributes], Operation]] = {
     "Div": _same(_divide),
     "Equal": _same(torch.eq),
     "Exp": _same(torch.exp),
-    "Expand": _same(lambda x, shape: x.expand(torch.broadcast_shapes(x.shape, _numbers(shape)))),
+    "Expand": _same(lambda x, shape: x.expand(np.broadcast_shapes(tuple(x.shape), tuple(_numbers(shape))))),
     "GatherElements": lambda a: lambda x, index: x.gather(a.get("axis", 0), index),
     "Gemm": _gemm,
     "Greater": _same(torch.gt),

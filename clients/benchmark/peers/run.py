@@ -115,20 +115,21 @@ def _run_task(plan: Plan, work: Work, everybody: list[Contender], say: Say, summ
         if each.problem:
             say(f"{each.title} is out: {each.problem}")
     rates = plan.rates or _rates(plan, everybody)
-    way, limits = _best_way(plan, work, say), []
+    way = _best_way(plan, work, say)
+    limits: list[float] = []
     rng = random.Random(SEED)
     for number in range(plan.rounds):
         # A machine that grows slower or faster meanwhile does so for all alike.
         order: list[Contender | None] = [*(each for each in everybody if not each.problem), None]
         rng.shuffle(order)
-        for each in order:
-            if each is None:
+        for contender in order:
+            if contender is None:
                 limits.append(limit.measure(work.task, work.models, work.images, way, plan.seconds))
-            else:
-                say(f"{work.task}, round {number + 1} of {plan.rounds}: {each.title}")
-                _load(plan, work, each, rates)
-                if each.problem:
-                    say(f"{each.title} is out: {each.problem}")
+                continue
+            say(f"{work.task}, round {number + 1} of {plan.rounds}: {contender.title}")
+            _load(plan, work, contender, rates)
+            if contender.problem:
+                say(f"{contender.title} is out: {contender.problem}")
         summary["tasks"][work.task] = _summarise(work, everybody, rates, way, limits, number + 1)
         summary["machine"]["load_after"] = list(os.getloadavg())
         write_report(plan.output, summary)

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from clients.benchmark.peers.models import CLASSIFIER, DETECTOR, Work
+from clients.benchmark.peers.models import Work
 from clients.benchmark.peers.running import Endpoint
 from export.config import to_text
 from export.recognizer import RECOGNIZER, export_recognizer
@@ -13,6 +13,8 @@ from export.repository.policy import CONFIG, read_config
 from export.tuning import Setting, retuned, setting_of
 from serving.install import Installation
 from serving.server import running_server
+from training.models.classifier import MODEL_NAME as CLASSIFIER
+from training.models.detector import MODEL_NAME as DETECTOR
 
 
 def model_of(work: Work) -> str:

@@ -39,4 +39,5 @@ if __name__ == "__main__":
         workers=int(os.environ.get("WORKERS", "1")),
         access_log=False,
         log_level="warning",
+        timeout_worker_healthcheck=120,  # importing the model takes its time on a busy machine
     )

@@ -13,13 +13,14 @@ EXTRAS := train,export,client,gateway,tracing,monitoring,s3,sign,dev
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format lint-images chart-docs dashboards constraints locks upgrade tools clean
-.PHONY: images image-training image-repository image-standin image-serving try-images
+.PHONY: bench-peers images image-training image-repository image-standin image-serving try-images
 
 help:
 	@echo "make demo [DATA=PATH]  run the whole loop: data, training, export, Triton, clients, report"
 	@echo "make test              run all tests, with a real tritonserver"
 	@echo "make lint              ruff and mypy"
 	@echo "make format            let ruff mend what it can"
+	@echo "make bench-peers       Triton beside FastAPI, LitServe, BentoML, MLServer and Ray Serve"
 	@echo "make images            build the container images (ENGINE=podman, TRITON=standin)"
 	@echo "make try-images        train, pull, serve and ask in those containers"
 	@echo "make lint-images       hadolint, actionlint and zizmor"
@@ -51,6 +52,9 @@ lint: $(VENV)/installed
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
+
+bench-peers: $(VENV)/installed
+	@$(VENV)/bin/python -m clients.benchmark.peers
 
 format: $(VENV)/installed
 	@$(VENV)/bin/ruff check --fix .

@@ -1,0 +1,5 @@
+"""Runs the comparison."""
+
+from clients.benchmark.peers.cli import main
+
+main()

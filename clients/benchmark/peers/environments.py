@@ -1,0 +1,97 @@
+"""A virtual environment for each peer, with exactly the packages that its requirements.txt locks."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from clients.benchmark.peers.servers import Peer
+from clients.errors import ClientError
+from serving.lifetime import die_with_parent
+
+STAMP = "installed.txt"  # the requirements that were installed, written last
+PYTHON = (3, 11)  # that the locks were made with; newer ones find wheels as well, mostly
+
+Say = Callable[[str], None]
+
+
+def default_home() -> Path:
+    """Returns the folder for the environments: in the user's cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "traffic-sign-mlops" / "peers"
+
+
+def prepare(peer: Peer, home: Path, say: Say) -> Path:
+    """Makes the environment of a peer where it is not there yet, or was made with other packages.
+
+    Args:
+        peer: whose environment.
+        home: folder of all environments.
+        say: told what is happening.
+
+    Returns:
+        The folder of its programs.
+
+    Raises:
+        ClientError: it cannot be installed; the message holds pip's reason. What was there before is gone then.
+    """
+    folder, wanted = home / peer.name, peer.requirements.read_text()
+    stamp = folder / STAMP
+    if stamp.is_file() and stamp.read_text() == wanted and (folder / "bin" / "python").exists():
+        return folder / "bin"
+    say(f"installing {peer.title} into {folder}")
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        _run([_interpreter(), "-m", "venv", str(folder)])
+        pip = [str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+        _run([*pip, "--requirement", str(peer.requirements)])
+        # Written beside and renamed: an installation that was cut off is made anew.
+        staging = stamp.with_suffix(f".partial-{os.getpid()}")
+        staging.write_text(wanted)
+        staging.replace(stamp)
+    except OSError as error:
+        raise ClientError(f"cannot make {folder} ({error.strerror}): check its rights and the free space") from error
+    return folder / "bin"
+
+
+def _interpreter() -> str:
+    """Returns the interpreter that this one's environment was made with: an environment of an environment breaks."""
+    return str(getattr(sys, "_base_executable", None) or sys.executable)
+
+
+def _run(command: list[str]) -> None:
+    result = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env={name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")},
+        preexec_fn=die_with_parent(os.getpid()),
+    )
+    if result.returncode:
+        lines = [line for line in result.stderr.splitlines() if line.strip()]
+        errors = [line for line in lines if "ERROR" in line or "error" in line] or lines
+        raise ClientError(errors[-1].strip() if errors else f"{command[0]} exited with {result.returncode}")
+
+
+def installed_version(peer: Peer, programs: Path) -> str:
+    """Returns the versions of a peer's framework and of what computes, as its environment says; empty where unknown."""
+    names = (peer.package, "torch" if peer.name == "fastapi_pytorch" else "onnxruntime", "numpy")
+    code = (
+        "import json, sys; from importlib.metadata import version\n"
+        "print(json.dumps({name: version(name) for name in sys.argv[1:]}))"
+    )
+    with contextlib.suppress(OSError, ValueError, subprocess.SubprocessError):
+        output = subprocess.run([programs / "python", "-c", code, *names], capture_output=True, timeout=60, check=True)
+        return ", ".join(f"{name} {number}" for name, number in json.loads(output.stdout).items())
+    return ""
+
+
+def digest(path: Path) -> str:
+    """Returns the sha256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

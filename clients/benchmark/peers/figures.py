@@ -1,0 +1,178 @@
+"""What the measurements come to: medians over the rounds, and ratios. Nothing is measured here."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+# Of the requests that fall due in an open loop so many must be answered in its time, less a few under way as it ends,
+# or the server does not keep up.
+SUSTAINED, UNDER_WAY = 0.95, 3
+BUSY = 0.7  # of a core: a load generator that needs more may be what is measured
+
+
+@dataclass(frozen=True)
+class Point:
+    """One load on one server in one round.
+
+    Attributes:
+        clients: of a closed loop; 0 for an open one.
+        rate: requests a second that fell due in an open loop; 0 for a closed one.
+        throughput: answers a second.
+        p50_ms: latency in milliseconds that half of the requests had at most.
+        p95_ms: likewise 95 of 100.
+        p99_ms: likewise 99 of 100.
+        requests: how many were measured.
+        failures: how many were refused or cut off.
+        unanswered: how many of an open loop still waited when it was given up.
+        generator_share: of one core that the load generator took.
+        late_ms: how late the requests of an open loop left although a connection was free, 99th percentile.
+        keeps_up: whether the server keeps up with an open loop; a closed one waits for it.
+    """
+
+    clients: int
+    rate: float
+    throughput: float
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    requests: int
+    failures: int = 0
+    unanswered: int = 0
+    generator_share: float = 0.0
+    late_ms: float = 0.0
+    keeps_up: bool = True
+
+    @property
+    def load(self) -> tuple[int, float]:
+        """What tells its load from others."""
+        return self.clients, self.rate
+
+
+def point(outcome: Mapping[str, Any], clients: int, rate: float) -> Point:
+    """Returns what came of a load.
+
+    Args:
+        outcome: of the load generator, see `clients.benchmark.peers.load.Outcome`.
+        clients: of a closed loop, else 0.
+        rate: of an open loop, else 0.
+    """
+    latencies = np.asarray(outcome["latencies_us"], np.float64) / 1000
+    nan = float("nan")
+    p50, p95, p99 = np.percentile(latencies, (50, 95, 99)).tolist() if len(latencies) else (nan, nan, nan)
+    return Point(
+        clients,
+        rate,
+        outcome["answered"] / outcome["seconds"],
+        p50,
+        p95,
+        p99,
+        len(latencies),
+        outcome["failures"],
+        outcome["unanswered"],
+        outcome["cpu_share"],
+        outcome["late_us"] / 1000,
+        # Of the requests that truly fell due: random moments are now more, now fewer than their rate.
+        not rate or (not outcome["unanswered"] and outcome["answered"] >= SUSTAINED * len(latencies) - UNDER_WAY),
+    )
+
+
+def over_rounds(points: Sequence[Point]) -> list[Point]:
+    """Returns the median of each figure over the rounds, for each load in its order; failures are added up."""
+    loads = list(dict.fromkeys(each.load for each in points))
+    return [_median([each for each in points if each.load == load]) for load in loads]
+
+
+def _median(points: Sequence[Point]) -> Point:
+    def middle(name: str) -> float:
+        values = [getattr(each, name) for each in points if not math.isnan(getattr(each, name))]
+        return float(median(values)) if values else float("nan")
+
+    return Point(
+        points[0].clients,
+        points[0].rate,
+        middle("throughput"),
+        middle("p50_ms"),
+        middle("p95_ms"),
+        middle("p99_ms"),
+        sum(each.requests for each in points),
+        sum(each.failures for each in points),
+        sum(each.unanswered for each in points),
+        max(each.generator_share for each in points),
+        max(each.late_ms for each in points),
+        all(each.keeps_up for each in points),
+    )
+
+
+def within(points: Sequence[Point], budget_ms: float) -> Point | None:
+    """Returns the closed loop of the highest throughput whose p99 is within a budget; None where none is."""
+    good = [each for each in points if each.clients and each.p99_ms <= budget_ms]
+    return max(good, key=lambda each: each.throughput, default=None)
+
+
+def compare(ours: Sequence[Point], others: Mapping[str, Sequence[Point]], limit: float) -> dict[str, Any]:
+    """Returns how one server does beside others.
+
+    Args:
+        ours: medians of the one.
+        others: medians of the others by name; those that failed are left out.
+        limit: images a second without any server; 0 where that was not measured.
+
+    Returns:
+        `at`: by number of clients, `ours` and the `best` other with throughput and p99, the `ratio` of the throughputs
+        and whether ours has no worse p99 (`p99_holds`). `within`: by budget, which is the p99 of the best other at
+        each number of clients from 8 on, the throughput of each server within it and the `ratio` of ours to the best
+        other. `of_limit`: our highest throughput by the limit. `alone`: p50 with a single client, ours and the
+        quickest other's.
+    """
+    mine = {each.clients: each for each in ours if each.clients}
+    at: dict[str, Any] = {}
+    budgets: dict[str, Any] = {}
+    for clients, point_of_ours in mine.items():
+        rows = {name: each for name, points in others.items() for each in points if each.clients == clients}
+        if not rows:
+            continue
+        name, best = max(rows.items(), key=lambda item: item[1].throughput)
+        at[str(clients)] = {
+            "best": name,
+            "ours": {"throughput": point_of_ours.throughput, "p99_ms": point_of_ours.p99_ms},
+            "theirs": {"throughput": best.throughput, "p99_ms": best.p99_ms},
+            "ratio": _ratio(point_of_ours.throughput, best.throughput),
+            "p99_holds": point_of_ours.p99_ms <= best.p99_ms,
+        }
+        if clients >= 8:
+            budgets[f"{best.p99_ms:.1f}"] = _within_budget(ours, others, best.p99_ms)
+    alone = {name: each.p50_ms for name, points in others.items() for each in points if each.clients == 1}
+    return {
+        "at": at,
+        "within": budgets,
+        "limit": limit,
+        "of_limit": _ratio(max((each.throughput for each in mine.values()), default=0.0), limit),
+        "alone": {
+            "ours": mine[1].p50_ms if 1 in mine else None,
+            "best": min(alone, key=lambda name: alone[name]) if alone else None,
+            "theirs": min(alone.values()) if alone else None,
+        },
+    }
+
+
+def _within_budget(ours: Sequence[Point], others: Mapping[str, Sequence[Point]], budget_ms: float) -> dict[str, Any]:
+    def best(points: Sequence[Point]) -> float | None:
+        found = within(points, budget_ms)
+        return found.throughput if found else None
+
+    theirs = {name: best(points) for name, points in others.items()}
+    highest = max((each for each in theirs.values() if each), default=0.0)
+    return {"ours": best(ours), "theirs": theirs, "ratio": _ratio(best(ours) or 0.0, highest)}
+
+
+def _ratio(one: float, other: float) -> float | None:
+    return one / other if other else None
+
+
+def as_json(each: Point) -> dict[str, Any]:
+    """Returns a point by the names of its figures, with None for one that was not measured."""
+    return {name: None if value != value else value for name, value in asdict(each).items()}

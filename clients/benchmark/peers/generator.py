@@ -1,0 +1,98 @@
+"""Runs the load generator beside a server, and checks the answers that it has kept."""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clients.benchmark.peers.exchange import TOLERANCE, Exchange, difference
+from clients.benchmark.peers.figures import Point, point
+from clients.benchmark.peers.models import Work
+from clients.benchmark.peers.running import Endpoint
+from clients.errors import ClientError
+from serving.lifetime import die_with_parent
+
+PROGRAM = Path(__file__).with_name("load.py")
+WARM_UP = 0.25  # of the time that is measured goes before, unmeasured
+TIMEOUT_S = 30.0  # for one answer
+KEPT = 100  # answers of each load, spread over its time, that are checked
+CONNECTIONS = 64  # of an open loop
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What came of a load: the figures, how many answers were checked, and by how much they differed at most."""
+
+    point: Point
+    checked: int
+    difference: float
+
+
+def run_load(
+    endpoint: Endpoint, exchange: Exchange, work: Work, seconds: float, clients: int = 0, rate: float = 0.0
+) -> Loaded:
+    """Loads a server, in a closed loop of so many clients or in an open loop of so many requests a second.
+
+    Args:
+        endpoint: where it listens.
+        exchange: how it is asked.
+        work: what it is asked.
+        seconds: to measure for.
+        clients: of a closed loop; 0 for an open one.
+        rate: of an open loop; 0 for a closed one.
+
+    Raises:
+        ClientError: it could not be asked, none of the requests was answered, or an answer is wrong.
+    """
+    job = {
+        "host": endpoint.host,
+        "port": endpoint.port,
+        "requests": [
+            base64.b64encode(exchange.request(image, endpoint.host, endpoint.port)).decode() for image in work.images
+        ],
+        "seconds": seconds,
+        "warm_up_s": WARM_UP * seconds,
+        "clients": clients or CONNECTIONS,
+        "rate": rate or None,
+        "timeout_s": TIMEOUT_S,
+        "keep": KEPT,
+    }
+    outcome = _run(job, 1.5 * seconds + 3 * TIMEOUT_S)
+    if not outcome["latencies_us"] or not outcome["answers"]:
+        reasons = "; ".join(outcome["reasons"]) or "none in the time that was measured: give more --seconds"
+        raise ClientError(f"no request was answered: {reasons}")
+    worst = 0.0
+    for number, head, body in outcome["answers"]:
+        try:
+            answer = exchange.unwrap(base64.b64decode(head), base64.b64decode(body))
+        except (ValueError, LookupError, TypeError) as error:
+            raise ClientError(f"the answer cannot be read: {base64.b64decode(body)[:200]!r}") from error
+        worst = max(worst, difference(work.task, answer, work.expected[number]))
+    if worst > TOLERANCE:
+        raise ClientError(f"its answers differ by {worst:.2g} from ONNX Runtime's, more than {TOLERANCE:g}")
+    return Loaded(point(outcome, clients, rate), len(outcome["answers"]), worst)
+
+
+def _run(job: dict[str, Any], limit_s: float) -> dict[str, Any]:
+    with subprocess.Popen(
+        [sys.executable, "-P", str(PROGRAM)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=die_with_parent(os.getpid()),
+    ) as process:
+        try:
+            output, errors = process.communicate(json.dumps(job).encode(), timeout=limit_s)
+        except BaseException as error:
+            process.kill()
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise ClientError(f"the load generator did not end within {limit_s:.0f} s") from error
+            raise
+    if process.returncode:
+        raise ClientError(errors.decode(errors="replace").strip().splitlines()[-1] if errors else "the load failed")
+    outcome: dict[str, Any] = json.loads(output)
+    return outcome

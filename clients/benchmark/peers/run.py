@@ -1,0 +1,268 @@
+"""One comparison: everybody is set as well as can be, then loaded in interleaved rounds, one at a time."""
+
+import os
+import platform
+import random
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from clients.benchmark.peers import limit
+from clients.benchmark.peers.contenders import Contender, described, gather
+from clients.benchmark.peers.environments import digest
+from clients.benchmark.peers.exchange import TASKS, Task
+from clients.benchmark.peers.figures import as_json, compare, over_rounds
+from clients.benchmark.peers.generator import Loaded, run_load
+from clients.benchmark.peers.models import Work, missing_models, prepare_work
+from clients.benchmark.peers.report import write_report
+from clients.benchmark.peers.running import Endpoint
+from clients.benchmark.peers.servers import LARGEST_BATCH, TRITON, usable_cores
+from clients.errors import ClientError
+from serving.errors import ServingError
+from serving.install import find_or_install
+
+SEED = 0
+SETTLE_CLIENTS: dict[Task, int] = {"classify": 32, "recognize": 8}  # that the settings are tried with
+MOST_SETTLE_S = 3.0
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be compared, and how.
+
+    Attributes:
+        repository: folder of the Triton models.
+        names: who takes part, of `servers.NAMES`.
+        tasks: what they are asked.
+        clients: of the closed loops.
+        rates: of the open loops, in requests a second; empty for `shares`.
+        shares: of the open loops, of the throughput of the best of all others.
+        seconds: of each load.
+        rounds: each loads everybody once, in a new order.
+        try_settings: whether the settings of each are tried first, or the first one is taken.
+        pictures: that are asked about; drawn where it is None.
+        home: folder of the environments.
+        triton: where tritonserver is, or is to be installed.
+        output: folder of the report.
+    """
+
+    repository: Path
+    names: list[str]
+    tasks: list[Task]
+    clients: list[int]
+    rates: list[float]
+    shares: list[float]
+    seconds: float
+    rounds: int
+    try_settings: bool
+    pictures: Path | None
+    home: Path
+    triton: Path
+    output: Path
+
+
+def run_comparison(plan: Plan, say: Say) -> dict[str, Any]:
+    """Compares, and writes the report after each round, so that one that is stopped leaves what it has.
+
+    Args:
+        plan: what to compare.
+        say: told what is happening.
+
+    Returns:
+        The content of peers.json.
+
+    Raises:
+        ClientError: there is nothing to compare, or nobody could be measured.
+        export.errors.ExportError: a model cannot be served.
+        serving.errors.ServingError: there is no tritonserver.
+    """
+    if not plan.repository.is_dir():
+        raise ClientError(f"there is no model repository {plan.repository}: give one with --repository")
+    missing = {task: missing_models(plan.repository, task) for task in plan.tasks}
+    tasks = [task for task in TASKS if task in plan.tasks and not missing[task]]
+    skipped = {
+        task: f"{plan.repository} has no {' and no '.join(names)}: publish one with `signs export onnx`"
+        for task, names in missing.items()
+        if names
+    }
+    for task, reason in skipped.items():
+        say(f"{task} is skipped: {reason}")
+    if not tasks:
+        raise ClientError("; ".join(skipped.values()))
+    # Made now: a place that cannot be written must not show after minutes of measuring.
+    plan.output.mkdir(parents=True, exist_ok=True)
+    installation = find_or_install(plan.triton, say) if TRITON in plan.names else None
+    summary: dict[str, Any] = {"machine": _machine(), "plan": _plan(plan), "skipped": skipped, "tasks": {}}
+    for task in tasks:
+        work = prepare_work(plan.repository, task, plan.pictures)
+        everybody = gather(plan.names, work, plan.repository, installation, plan.home, say)
+        _run_task(plan, work, everybody, say, summary)
+    return summary
+
+
+def _run_task(plan: Plan, work: Work, everybody: list[Contender], say: Say, summary: dict[str, Any]) -> None:
+    for each in everybody:
+        if not each.problem:
+            _settle(plan, work, each, say)
+        if each.problem:
+            say(f"{each.title} is out: {each.problem}")
+    rates = plan.rates or _rates(plan, everybody)
+    way = _best_way(plan, work, say)
+    limits: list[float] = []
+    rng = random.Random(SEED)
+    for number in range(plan.rounds):
+        # A machine that grows slower or faster meanwhile does so for all alike.
+        order: list[Contender | None] = [*(each for each in everybody if not each.problem), None]
+        rng.shuffle(order)
+        for contender in order:
+            if contender is None:
+                limits.append(limit.measure(work.task, work.models, work.images, way, plan.seconds))
+                continue
+            say(f"{work.task}, round {number + 1} of {plan.rounds}: {contender.title}")
+            _load(plan, work, contender, rates)
+            if contender.problem:
+                say(f"{contender.title} is out: {contender.problem}")
+        summary["tasks"][work.task] = _summarise(work, everybody, rates, way, limits, number + 1)
+        summary["machine"]["load_after"] = list(os.getloadavg())
+        write_report(plan.output, summary)
+    if all(each.problem for each in everybody):
+        raise ClientError(f"nobody could be measured: {plan.output}/report.html says why")
+
+
+def _settle(plan: Plan, work: Work, each: Contender, say: Say) -> None:
+    """Chooses the setting of the highest throughput, of those that work."""
+    best = 0.0
+    for setting in each.settings if plan.try_settings else each.settings[:1]:
+        tried: dict[str, Any] = {"setting": described(setting)}
+        try:
+            with _served(plan, work, each, setting) as endpoint:
+                seconds = min(plan.seconds, MOST_SETTLE_S)
+                loaded = _noted(each, run_load(endpoint, each.exchange, work, seconds, SETTLE_CLIENTS[work.task]))
+            tried["throughput"] = loaded.point.throughput
+            if loaded.point.throughput > best:
+                best, each.setting = loaded.point.throughput, setting
+        except (ClientError, ServingError) as error:
+            tried["problem"] = str(error)
+        outcome = tried.get("problem") or f"{tried['throughput']:,.0f} a second"
+        say(f"{each.title}, {tried['setting']}: {outcome}")
+        each.tried.append(tried)
+    if each.setting is None:
+        each.problem = next((tried["problem"] for tried in each.tried if "problem" in tried), "no request was answered")
+
+
+def _load(plan: Plan, work: Work, each: Contender, rates: Sequence[float]) -> None:
+    """Loads one server for one round; what it cannot do is its problem."""
+    loads = [(clients, 0.0) for clients in plan.clients] + [(0, rate) for rate in rates]
+    try:
+        with _served(plan, work, each, each.setting) as endpoint:
+            for clients, rate in loads:
+                loaded = _noted(each, run_load(endpoint, each.exchange, work, plan.seconds, clients, rate))
+                each.points.append(loaded.point)
+    except (ClientError, ServingError) as error:
+        each.problem = str(error)
+
+
+def _noted(each: Contender, loaded: Loaded) -> Loaded:
+    each.checked += loaded.checked
+    each.difference = max(each.difference, loaded.difference)
+    return loaded
+
+
+@contextmanager
+def _served(plan: Plan, work: Work, each: Contender, setting: Any) -> Iterator[Endpoint]:
+    """Runs a server in a folder of its own, whose log is kept."""
+    with tempfile.TemporaryDirectory(prefix="signs-peer-") as folder:
+        try:
+            with each.serve(setting, Path(folder)) as endpoint:
+                yield endpoint
+        except (ClientError, ServingError) as error:
+            kept = plan.output / f"{work.task}-{each.name}.log"
+            if (Path(folder) / "server.log").is_file():
+                shutil.copy(Path(folder) / "server.log", kept)
+            raise ClientError(str(error).replace(str(Path(folder) / "server.log"), str(kept))) from error
+
+
+def _rates(plan: Plan, everybody: Sequence[Contender]) -> list[float]:
+    """Returns shares of the best of all others, or of ours where it is alone: one rate for all, or they say nothing."""
+    others = [each for each in everybody if each.name != TRITON] or list(everybody)
+    best = max((tried.get("throughput", 0.0) for each in others for tried in each.tried), default=0.0)
+    return [round(share * best, 1) for share in plan.shares if best]
+
+
+def _best_way(plan: Plan, work: Work, say: Say) -> limit.Way:
+    batches = (1, LARGEST_BATCH[work.task])
+    seconds = min(plan.seconds, MOST_SETTLE_S)
+    say("ONNX Runtime in process")
+    tried = {
+        way: limit.measure(work.task, work.models, work.images, way, seconds)
+        for way in limit.ways(usable_cores(), batches)
+    }
+    return max(tried, key=lambda way: tried[way])
+
+
+def _summarise(
+    work: Work,
+    everybody: Sequence[Contender],
+    rates: Sequence[float],
+    way: limit.Way,
+    limits: Sequence[float],
+    rounds: int,
+) -> dict[str, Any]:
+    medians = {each.name: over_rounds(each.points) for each in everybody if each.points and not each.problem}
+    others = {name: points for name, points in medians.items() if name != TRITON}
+    highest = float(median(limits))
+    return {
+        "models": {
+            name: {"version": work.versions[name], "sha256": digest(path)} for name, path in work.models.items()
+        },
+        "images": work.described,
+        "rounds": rounds,
+        "rates": list(rates),
+        "limit": {"throughput": highest, "way": str(way), "rounds": list(limits)},
+        "servers": {
+            each.name: {
+                "title": each.title,
+                "versions": each.versions,
+                "setting": None if each.setting is None else described(each.setting),
+                "tried": each.tried,
+                "problem": each.problem,
+                "checked": each.checked,
+                "difference": each.difference,
+                "medians": [as_json(one) for one in medians.get(each.name, [])],
+                "rounds": [as_json(one) for one in each.points],
+            }
+            for each in everybody
+        },
+        "comparison": compare(medians.get(TRITON, []), others, highest),
+    }
+
+
+def _machine() -> dict[str, Any]:
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return {
+        "cores": usable_cores(),
+        "processor": models[0] if models else platform.machine(),
+        "python": platform.python_version(),
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "load_before": list(os.getloadavg()),
+    }
+
+
+def _plan(plan: Plan) -> dict[str, Any]:
+    return {
+        "servers": plan.names,
+        "clients": plan.clients,
+        "shares": plan.shares,
+        "seconds": plan.seconds,
+        "rounds": plan.rounds,
+        "settings_tried": plan.try_settings,
+    }

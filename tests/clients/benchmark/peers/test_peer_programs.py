@@ -1,0 +1,231 @@
+"""What peers compute, and those of their programs that run with the project's own packages, against ONNX Runtime."""
+
+import io
+import json
+import os
+import secrets
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from clients.benchmark.peers.common.signs_models import Classifier, OnnxNetwork, Recognizer
+from clients.benchmark.peers.exchange import Task, difference
+from clients.benchmark.peers.fastapi_pytorch import torch_network
+from clients.benchmark.peers.generator import run_load
+from clients.benchmark.peers.models import Work, answer_in_process, missing_models, prepare_work
+from clients.benchmark.peers.running import HOST, Endpoint, ask, free_port, processes_marked, running
+from clients.benchmark.peers.servers import PEERS, Peer, environment_of
+from clients.errors import ClientError
+from export.measuring import InProcess
+from export.parity import Images
+from export.repository import Manifest
+from export.run import export_checkpoint
+from tests.end_to_end.street import encode, street
+from tests.red_detector import red_detector
+
+CELLS = [(2, 3), (5, 1), (9, 7), (12, 4)]
+
+
+@pytest.fixture(scope="module")
+def classifier(repository: Path, manifest: Manifest) -> Path:
+    return repository / "sign_classifier" / str(manifest.version) / "model.onnx"
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("red") / "1" / "model.onnx"
+    path.parent.mkdir()
+    path.write_bytes(red_detector(400, 680))
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained_detector(
+    tmp_path_factory: pytest.TempPathFactory, detector_checkpoint: Path
+) -> tuple[Path, npt.NDArray[np.uint8]]:
+    """The project's own detector with random weights, as it is exported, and scenes for it."""
+    repository = tmp_path_factory.mktemp("detectors")
+    scenes: Images = np.random.default_rng(5).integers(0, 256, (4, 96, 160, 3), dtype=np.uint8)
+    manifest = export_checkpoint(detector_checkpoint, repository, scenes)
+    return repository / "sign_detector" / str(manifest.version) / "model.onnx", scenes
+
+
+@pytest.fixture(scope="module")
+def classify(classifier: Path, random_crops: npt.NDArray[np.uint8]) -> Work:
+    models, images = {"sign_classifier": classifier}, [crop.tobytes() for crop in random_crops[:12]]
+    return Work("classify", models, {}, images, answer_in_process("classify", models, images), "blocks")
+
+
+@pytest.fixture(scope="module")
+def recognize(classifier: Path, detector: Path) -> Work:
+    models = {"sign_classifier": classifier, "sign_detector": detector}
+    images = [encode(street(CELLS, seed=1)), encode(street([], seed=2)), encode(street(CELLS[:2], 2, seed=3), "JPEG")]
+    return Work("recognize", models, {}, images, answer_in_process("recognize", models, images), "streets")
+
+
+@contextmanager
+def served(name: str, work: Work, folder: Path, setting: dict[str, str]) -> Iterator[tuple[Peer, Endpoint]]:
+    peer, port = next(peer for peer in PEERS if peer.name == name), free_port()
+    environment = environment_of(peer, work.task, work.models, setting, port)
+    request = peer.exchange.request(work.images[0], HOST, port)
+    command = peer.command(Path(sys.executable).parent, peer.folder, port)
+    with running(command, environment, port, request, folder / "server.log") as endpoint:
+        yield peer, endpoint
+
+
+def check_answers(peer: Peer, endpoint: Endpoint, work: Work) -> None:
+    for image, expected in zip(work.images, work.expected, strict=True):
+        request = peer.exchange.request(image, endpoint.host, endpoint.port)
+        answer = peer.exchange.unwrap(*ask(endpoint.host, endpoint.port, request))
+        assert difference(work.task, answer, expected) < 1e-3
+
+
+@pytest.mark.parametrize("pool", ["0", "1"])
+@pytest.mark.parametrize("name", ["fastapi_onnxruntime", "fastapi_pytorch"])
+def test_the_fastapi_programs_answer_as_onnx_runtime(name: str, pool: str, classify: Work, tmp_path: Path) -> None:
+    with served(name, classify, tmp_path, {"POOL": pool, "WORKERS": "1", "THREADS": "1"}) as (peer, endpoint):
+        check_answers(peer, endpoint, classify)
+        loaded = run_load(endpoint, peer.exchange, classify, 1.0, clients=2)
+    assert loaded.checked > 0
+    assert loaded.difference < 1e-3
+    assert loaded.point.failures == 0
+
+
+def test_a_program_finds_the_signs_of_photographs(recognize: Work, tmp_path: Path) -> None:
+    setting = {"POOL": "1", "WORKERS": "1", "THREADS": "1"}
+    with served("fastapi_onnxruntime", recognize, tmp_path, setting) as (peer, endpoint):
+        check_answers(peer, endpoint, recognize)
+
+
+def test_all_processes_of_a_server_end_with_it(classify: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mark = f"test-{os.getpid()}"
+    monkeypatch.setattr(secrets, "token_hex", lambda length: mark)
+    setting = {"POOL": "0", "WORKERS": "2", "THREADS": "1"}
+    with served("fastapi_onnxruntime", classify, tmp_path, setting) as (_, endpoint):
+        assert len(processes_marked(mark)) >= 3  # uvicorn and its two workers
+    assert not processes_marked(mark)
+    with pytest.raises(OSError):
+        ask(endpoint.host, endpoint.port, b"")
+
+
+def test_a_program_that_ends_is_named_with_its_reason(classify: Work, tmp_path: Path) -> None:
+    missing = Work("classify", {"sign_classifier": tmp_path / "none.onnx"}, {}, classify.images, [], "")
+    with (
+        pytest.raises(ClientError, match=r"it ended at once: .*none.onnx"),
+        served("fastapi_onnxruntime", missing, tmp_path, {"WORKERS": "1", "POOL": "0"}),
+    ):
+        pass
+    with (
+        pytest.raises(ClientError, match="cannot start"),
+        running([str(tmp_path / "nothing")], dict(os.environ), 1, b"", tmp_path / "server.log"),
+    ):
+        pass
+
+
+def test_wrong_answers_are_not_measured(classify: Work, tmp_path: Path) -> None:
+    turned = Work("classify", classify.models, {}, classify.images, classify.expected[::-1], "")
+    setting = {"POOL": "0", "WORKERS": "1", "THREADS": "1"}
+    with (
+        pytest.raises(ClientError, match=r"answers differ by .* from ONNX Runtime's"),
+        served("fastapi_onnxruntime", turned, tmp_path, setting) as (peer, endpoint),
+    ):
+        run_load(endpoint, peer.exchange, turned, 1.0, clients=2)
+
+
+def test_peers_recognize_as_the_recognizer_does(recognize: Work) -> None:
+    """Theirs is a short one of its own; the project's recognizer says what is right."""
+    from PIL import Image
+
+    folders = {name: path.parents[2] for name, path in recognize.models.items()}
+    repository = folders["sign_classifier"].parent / "both"
+    repository.mkdir(exist_ok=True)
+    for name, path in recognize.models.items():
+        target = repository / name / "1"
+        target.mkdir(parents=True, exist_ok=True)
+        (target / "model.onnx").write_bytes(path.read_bytes())
+    ours = InProcess(repository, dict.fromkeys(recognize.models, 1), 0.3)
+    for image, answer in zip(recognize.images, recognize.expected, strict=True):
+        _, signs = ours(Image.open(io.BytesIO(image)).convert("RGB"))
+        expected = [
+            {"box": box, "score": score, "class_id": class_id, "class_score": class_score}
+            for box, score, class_id, class_score in zip(
+                signs.boxes.tolist(),
+                signs.detection_scores.tolist(),
+                signs.class_ids.tolist(),
+                signs.class_scores.tolist(),
+                strict=True,
+            )
+        ]
+        assert difference("recognize", answer, json.dumps({"signs": expected}).encode()) < 1e-3
+    assert [len(json.loads(answer)["signs"]) for answer in recognize.expected] == [4, 0, 2]
+
+
+def test_batches_are_answered_as_single_images(classify: Work, recognize: Work) -> None:
+    network = OnnxNetwork(classify.models["sign_classifier"], 1)
+    for work, model in (
+        (classify, Classifier(network)),
+        (recognize, Recognizer(OnnxNetwork(recognize.models["sign_detector"], 1), network)),
+    ):
+        for answer, expected in zip(model(work.images), work.expected, strict=True):
+            assert difference(work.task, answer, expected) < 1e-5
+
+
+def test_pytorch_computes_what_the_onnx_file_says(
+    classifier: Path, trained_detector: tuple[Path, npt.NDArray[np.uint8]], random_crops: npt.NDArray[np.uint8]
+) -> None:
+    for path, images in ((classifier, random_crops[:8]), trained_detector):
+        eager, reference = torch_network.TorchNetwork(path, 1), OnnxNetwork(path, 1)
+        assert eager.size == reference.size
+        for found, expected in zip(eager(images), reference(images), strict=True):
+            assert found.dtype == expected.dtype
+            assert np.abs(found.astype(np.float64) - expected).max() < 1e-3
+
+
+def test_pytorch_refuses_an_operation_that_it_does_not_know(tmp_path: Path) -> None:
+    graph = helper.make_graph(
+        [helper.make_node("Erf", ["images"], ["out"])],
+        "other",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["n", 4, 4, 3])],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, ["n", 4, 4, 3])],
+    )
+    path = tmp_path / "model.onnx"
+    onnx.save(helper.make_model(graph), path)
+    with pytest.raises(ValueError, match="the operation Erf"):
+        torch_network.TorchNetwork(path, 1)
+
+
+def test_work_is_drawn_or_read(repository: Path, manifest: Manifest, tmp_path: Path) -> None:
+    task: Task = "classify"
+    drawn = prepare_work(repository, task, None)
+    assert len(drawn.images) == len(drawn.expected) == 64
+    assert len(set(drawn.images)) == 64
+    street([(1, 1)]).save(tmp_path / "one.png")
+    read = prepare_work(repository, task, tmp_path)
+    assert [len(image) for image in read.images] == [48 * 48 * 3]
+    (tmp_path / "two.png").write_bytes(b"nothing")
+    with pytest.raises(ClientError, match=r"two.png cannot be read"):
+        prepare_work(repository, task, tmp_path)
+    assert missing_models(repository, "recognize") == ["sign_detector"]
+    assert missing_models(repository, task) == []
+
+
+def test_each_peer_has_its_program_and_exact_versions() -> None:
+    for peer in PEERS:
+        assert (peer.folder / "server.py").is_file()
+        lines = [line for line in peer.requirements.read_text().splitlines() if not line.startswith("#")]
+        assert lines
+        assert all("==" in line for line in lines), peer.name
+        assert any(line.startswith(f"{peer.package}==") for line in lines)
+        for cores in (1, 2, 16):
+            settings: list[dict[str, Any]] = list(peer.settings(cores, 32))
+            assert settings
+            assert len({str(setting) for setting in settings}) == len(settings) or cores == 1
+            assert all(isinstance(value, str) for setting in settings for value in setting.values())

@@ -1,0 +1,71 @@
+"""The project's own server in the comparison: a real tritonserver, asked as the others are."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from clients.benchmark.peers import exchange, triton
+from clients.benchmark.peers.exchange import TASKS, difference
+from clients.benchmark.peers.generator import run_load
+from clients.benchmark.peers.models import prepare_work
+from clients.benchmark.peers.running import ask
+from export.config import from_text
+from export.repository import Manifest
+from serving.install import Installation
+from tests.end_to_end.street import encode, street
+from tests.red_detector import publish_red_detector
+
+CELLS = [(2, 3), (5, 1), (9, 7)]
+
+pytestmark = pytest.mark.end_to_end
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory, repository: Path, manifest: Manifest) -> Path:
+    """A repository with a classifier and a detector, without a recognizer."""
+    folder = tmp_path_factory.mktemp("both")
+    shutil.copytree(repository / "sign_classifier", folder / "sign_classifier")
+    publish_red_detector(folder)
+    return folder
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_triton_answers_as_onnx_runtime(
+    task: exchange.Task, installation: Installation, both: Path, tmp_path: Path
+) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number in range(3):
+        (pictures / f"{number}.png").write_bytes(encode(street(CELLS[:number], seed=number)))
+    work = prepare_work(both, task, pictures)
+    asked = exchange.triton(triton.model_of(work))
+    before = sorted(both.rglob("*"))
+    (tmp_path / "served").mkdir()
+    setting = triton.settings(both, work, 2)[-1]
+    with triton.running_triton(installation, both, work, setting, tmp_path / "served") as endpoint:
+        for image, expected in zip(work.images, work.expected, strict=True):
+            response = ask(endpoint.host, endpoint.port, asked.request(image, endpoint.host, endpoint.port))
+            assert difference(task, asked.unwrap(*response), expected) < 1e-3
+        loaded = run_load(endpoint, asked, work, 1.0, clients=2)
+    assert loaded.checked > 0
+    assert loaded.point.failures == 0
+    assert sorted(both.rglob("*")) == before
+
+
+def test_the_copy_has_the_setting_and_no_cache(both: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "one.png"
+    picture.write_bytes(encode(street(CELLS)))
+    work = prepare_work(both, "classify", picture)
+    present, *others = triton.settings(both, work, 2)
+    assert {(each.instances, each.threads, each.queue_delay_us) for each in others} >= {
+        (2, 1, 0),
+        (2, 1, 200),
+        (1, 2, 0),
+    }
+    triton.stage(both, work, others[0], tmp_path / "served")
+    config = from_text((tmp_path / "served" / "sign_classifier" / "config.pbtxt").read_text())
+    assert config.instance_group[0].count == 2
+    assert not config.response_cache.enable
+    assert [path.name for path in (tmp_path / "served").iterdir()] == ["sign_classifier"]
+    assert present.max_batch == others[0].max_batch

@@ -23,7 +23,9 @@ BATCH = 64
 
 
 def evaluate(
-    data: Annotated[str, typer.Option(help="gtsdb=PATH, gtsrb=PATH or feedback=PATH: a folder or zip.", show_default=False)],
+    data: Annotated[
+        str, typer.Option(help="gtsdb=PATH, gtsrb=PATH or feedback=PATH: a folder or zip.", show_default=False)
+    ],
     model: Annotated[
         Path | None,
         typer.Argument(help="A checkpoint (PyTorch), or a version's folder or .onnx file (ONNX Runtime)."),

@@ -155,7 +155,7 @@ def usual_model(url: str, protocol: Protocol, kind: str) -> str:
     Raises:
         ClientError: the server cannot be reached.
     """
-    if kind == "gtsdb":
+    if kind in ("gtsdb", "feedback"):
         try:
             _asked(url, protocol, lambda server: server.describe("config", RECOGNIZER))
             return RECOGNIZER

@@ -5,7 +5,7 @@ data sets hold must not be learned from in one and be held out in the other.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -75,12 +75,12 @@ def without_repeats(
             known = {image: trains[digest] for image, digest in mine.items() if digest in trains}
             older = {image: "" for image, digest in mine.items() if newest[digest][1] != position}
             leaked = {} if keep_leaked else {image: tests[digest] for image, digest in mine.items() if digest in tests}
-            dataset = _leave_out(dataset, older, "are in another folder of feedback, with newer corrections")
-            dataset = _leave_out(dataset, known, "are training images of {}, whose own labels are used")
+            dataset = _leave_out(dataset, older, "have a newer one in another folder of feedback")
+            dataset = _leave_out(dataset, known, "are training images of {} and have its own labels")
             if looks and dataset.samples:
                 own = _look(dataset, dataset.samples, "comparing feedback with test images", progress)
                 leaked |= {image: kind for kind, others in looks.items() for image in own.like(others)}
-            dataset = _leave_out(dataset, leaked, "show test images or signs of {}; --keep-leaked keeps them")
+            dataset = _leave_out(dataset, leaked, "show test images or signs of {}", "; --keep-leaked keeps them")
         found.append(dataset)
     return found
 
@@ -145,17 +145,12 @@ def _look(dataset: Dataset, samples: Sequence[Sample], what: str, progress: Prog
     )
 
 
-def _leave_out(dataset: Dataset, images: Mapping[str, str], what: str) -> Dataset:
+def _leave_out(dataset: Dataset, images: Mapping[str, str], what: str, advice: str = "") -> Dataset:
     """Leaves out images and says why; `what` may have a place for the kinds of data sets that they are mapped to."""
     dropped = [sample for sample in dataset.samples if sample.image in images]
     if not dropped:
         return dataset
-    kinds = _listed(images[sample.image] for sample in dropped)
-    count = "1 entry is" if len(dropped) == 1 else f"{len(dropped)} entries are"
-    notice = f"{count} left out, such as {entry_of(dropped[0])}: they {what.format(kinds)}"
+    what = what.format(" and ".join(sorted({images[sample.image] for sample in dropped})))
+    notice = f"entries that {what} are left out: {len(dropped)}, such as {entry_of(dropped[0])}{advice}"
     kept = tuple(sample for sample in dataset.samples if sample.image not in images)
     return replace(dataset, samples=kept, notices=(*dataset.notices, notice))
-
-
-def _listed(kinds: Iterable[str]) -> str:
-    return " and ".join(sorted(set(kinds)))

@@ -214,12 +214,12 @@ def test_folder_without_an_entry_is_refused(tmp_path: Path, content: str) -> Non
     elif content == "only loose files":
         (tmp_path / "image.png").write_bytes(encoded(texture(1)))
         (tmp_path / "feedback.json").write_text("{}")
-    with pytest.raises(DataError, match="there is no feedback in .*: give the folder that the gateway writes"):
+    with pytest.raises(DataError, match=r"there is no feedback in .*: give the folder that the gateway writes"):
         load_data(f"feedback={tmp_path}")
 
 
 def test_missing_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="there is no data at .*nowhere"):
+    with pytest.raises(DataError, match=r"there is no data at .*nowhere"):
         load_data(f"feedback={tmp_path / 'nowhere'}")
 
 

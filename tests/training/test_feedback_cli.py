@@ -111,7 +111,7 @@ def test_classifier_learns_from_all_kinds_together(
     write_entry(folder, 21, b"no image", [])
     data = ["--data", f"gtsdb={gtsdb.folder}", "--data", f"feedback={folder}", "--data", "synthetic=4"]
 
-    assert signs("train", "classifier", *data, "--runs", runs, "--name", "all", *QUICK) == 0
+    assert signs("train", "classifier", *data, "--runs", runs, "--name", "all", "--holdout", "0.3", *QUICK) == 0
 
     captured = capsys.readouterr()
     result = json.loads(captured.out)
@@ -154,7 +154,7 @@ def test_detector_learns_from_both_and_is_judged_on_the_benchmark(
     assert {"validation_map50", "gtsdb_test_map50"} <= result["metrics"].keys()
     facts = load_info(Path(result["checkpoint"])).data
     assert facts["name"] == "feedback=feedback, gtsdb=FullIJCNN2013" and facts["free_of"] == "gtsdb"
-    assert f"note: feedback=feedback: entries that show test images or signs of GTSDB are left out: 1" in captured.err
+    assert "note: feedback=feedback: entries that show test images or signs of GTSDB are left out: 1" in captured.err
     assert signs("train", "detector", *arguments, "--name", "kept", "--holdout", "0", "--keep-leaked") == 0
     kept = load_info(Path(json.loads(capsys.readouterr().out)["checkpoint"])).data
     assert kept["free_of"] == "" and kept["fingerprint"] != facts["fingerprint"]

@@ -114,7 +114,8 @@ def test_feedback_may_have_shown_a_model_its_test_and_is_no_street_to_judge_on()
     assert leaks("gtsdb", "test", [mixed | {"free_of": "gtsdb"}]) == []
     (hard,) = leaks("feedback", "train", [{"name": "gtsrb=there"}])
     assert "people send what went wrong" in hard
-    for trained_on in ([mixed], [{}], []):
+    unknown: list[dict[str, str]] = [{}]
+    for trained_on in ([mixed], unknown, unknown[:0]):
         (learned,) = leaks("feedback", "train", trained_on)
         assert "these are training signs" in learned
 

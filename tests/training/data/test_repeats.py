@@ -111,7 +111,7 @@ def test_classifier_learns_from_benchmark_feedback_and_drawings(scenes: Path, fo
     write_entry(folder, 2, (scenes / "00600.png").read_bytes(), [sign(4, 4, 36, 36, 0)])
     write_entry(folder, 3, encoded(texture(3)), [])
     write_entry(folder, 4, b"no image", [])
-    sources = [load_feedback(folder), Drawings(5), load_gtsdb(scenes)]
+    sources: list[Dataset | Drawings] = [load_feedback(folder), Drawings(5), load_gtsdb(scenes)]
 
     data = gather_crops(sources, 24, 0, False, silent)
 

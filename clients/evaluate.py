@@ -23,7 +23,9 @@ BATCH = 64
 
 
 def evaluate(
-    data: Annotated[str, typer.Option(help="gtsdb=PATH or gtsrb=PATH: a folder or zip.", show_default=False)],
+    data: Annotated[
+        str, typer.Option(help="gtsdb=PATH, gtsrb=PATH or feedback=PATH: a folder or zip.", show_default=False)
+    ],
     model: Annotated[
         Path | None,
         typer.Argument(help="A checkpoint (PyTorch), or a version's folder or .onnx file (ONNX Runtime)."),
@@ -60,6 +62,7 @@ def evaluate(
     signs evaluate model_repository/sign_classifier/1 --data gtsdb=FullIJCNN2013.zip
     signs evaluate --url localhost:8001 --data gtsrb=GTSRB --split test --json
     signs evaluate runs/detector/checkpoint --classifier runs/gtsdb/checkpoint --data gtsdb=FullIJCNN2013.zip
+    signs evaluate runs/gtsrb/checkpoint --data feedback=feedback --split train
     """
     if (model is None) == (not url):
         raise ClientError("give either a checkpoint, version or .onnx file, or --url of a running server")
@@ -113,14 +116,14 @@ def evaluate_model(
     kind = judged.kind()
     if classifier is not None and kind != DETECTOR:
         raise ClientError(f"--classifier names what a detector finds, and this is a {kind}: leave it out")
-    if kind != CLASSIFIER and dataset.kind != "gtsdb":
+    if kind != CLASSIFIER and not dataset.has_scenes:
         raise ClientError(f"{dataset.name} has no street scenes: judge a {kind} on gtsdb=PATH")
     if kind == CLASSIFIER:
         backend, trained_on, figures = _on_crops(judged, dataset, split, output)
     else:
         names = Judged(classifier) if classifier is not None else None
         backend, trained_on, figures = _on_scenes(judged, kind, names, dataset, split, output)
-    notices = [*dataset.notices, *leaks(dataset.kind, split, trained_on)]
+    notices = [*dataset.told(), *leaks(dataset.kind, split, trained_on)]
     return {
         "model": kind,
         "backend": backend,
@@ -195,13 +198,16 @@ def leaks(kind: str, split: str, trained_on: "list[dict[str, str]]") -> list[str
         split: of that.
         trained_on: what is known of the training data, of each network that takes part.
     """
+    learned = [{name.partition("=")[0] for name in data.get("name", "").split(", ")} for data in trained_on]
+    if kind == "feedback" and learned and not any(names & {"", kind} for names in learned):
+        return ["people send what went wrong: the figures are those of hard pictures, not of the street"]
     if split == "train":
         return ["these are training signs: the figures say what the model remembers, not what it can do"]
-    for data in trained_on:
-        learned_from = {name.partition("=")[0] for name in data.get("name", "").split(", ")}
-        others = sorted({"gtsdb", "gtsrb"} & learned_from - {kind})
+    for data, learned_from in zip(trained_on, learned, strict=True):
+        others = sorted({"gtsdb", "gtsrb"} & learned_from - {kind}) or sorted({"feedback"} & learned_from)
         if others and kind not in data.get("free_of", "").split(","):
-            return [f"it learned from {others[0].upper()}, which shows some of these signs: the figures may flatter"]
+            shows = "may show" if others == ["feedback"] else "shows"
+            return [f"it learned from {others[0].upper()}, which {shows} some of these signs: the figures may flatter"]
     return []
 
 

@@ -136,7 +136,7 @@ def usual_model(url: str, protocol: Protocol, kind: str) -> str:
     Raises:
         ClientError: the server cannot be reached.
     """
-    if kind == "gtsdb":
+    if kind in ("gtsdb", "feedback"):
         try:
             ServedModel(url, protocol, RECOGNIZER).close()
             return RECOGNIZER

@@ -63,7 +63,7 @@ class Recipe:
         holdout: share of the tracks or images that is held out to watch the training and to calibrate on; 0 holds
             none out.
         refit: train once more on everything, after the hold-out has said what it has to say.
-        keep_leaked: keep the tracks of GTSRB that show test signs of GTSDB.
+        keep_leaked: keep the tracks, scenes and entries of feedback that show test signs of another data set.
     """
 
     config: TrainingConfig = field(default_factory=TrainingConfig)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from clients.errors import ClientError
-from clients.evaluate import evaluate_model
+from clients.evaluate import evaluate_model, leaks
 from export.repository import Manifest
 from serving.server import RunningServer
 from tests.clients.test_cli import one_line, signs
@@ -105,6 +105,19 @@ def test_model_that_may_have_seen_the_test_signs_is_warned_of(
     assert (
         any("learned from GTSRB, which shows some of these signs" in notice for notice in figures["notices"]) == warned
     )
+
+
+def test_feedback_may_have_shown_a_model_its_test_and_is_no_street_to_judge_on() -> None:
+    mixed = {"name": "gtsdb=there, feedback=here", "free_of": ""}
+    (seen,) = leaks("gtsdb", "test", [mixed])
+    assert "it learned from FEEDBACK, which may show some of these signs" in seen
+    assert leaks("gtsdb", "test", [mixed | {"free_of": "gtsdb"}]) == []
+    (hard,) = leaks("feedback", "train", [{"name": "gtsrb=there"}])
+    assert "people send what went wrong" in hard
+    unknown: list[dict[str, str]] = [{}]
+    for trained_on in ([mixed], unknown, unknown[:0]):
+        (learned,) = leaks("feedback", "train", trained_on)
+        assert "these are training signs" in learned
 
 
 def test_wrong_input_is_one_line(checkpoint: Path, data: str, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """An audit of data sets: what is in them, what is broken, what stands in them twice.
 
-Every image is read and decoded once, as training would. Broken images and boxes that cannot be right are problems;
-everything else is worth knowing, and no fault.
+Every image is read and decoded once, as training would. Broken images, boxes that cannot be right and entries of
+feedback that cannot be used are problems; everything else is worth knowing, and no fault.
 """
 
 import hashlib
@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
@@ -16,26 +17,13 @@ import numpy.typing as npt
 from training.data.classes import NUM_CLASSES
 from training.data.crops import Crops
 from training.data.leakage import THRESHOLD, Leakage, leaked_tracks
-from training.data.records import SPLITS, Box, Dataset, Sample, Split
+from training.data.records import FEEDBACK, SPLITS, Dataset, Problem, Sample, Split
 from training.data.threads import map_in_threads
 from training.errors import DataError
 from training.preprocessing import ImageError, crop, decode
 from training.progress import ProgressCallback, silent
 
 CROP_SIZE = 48
-
-
-@dataclass(frozen=True)
-class Problem:
-    """An image that cannot be used as it is.
-
-    Attributes:
-        image: its path inside the data set.
-        what: what is wrong with it or one of its boxes.
-    """
-
-    image: str
-    what: str
 
 
 @dataclass(frozen=True)
@@ -59,6 +47,25 @@ class SplitFacts:
     signs_per_class: tuple[int, ...]
     long_sides: dict[int, int]
     empty_classes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Entries:
+    """What became of the entries of feedback.
+
+    Attributes:
+        total: how many there are.
+        used: those that are learned from.
+        superseded: those whose picture was corrected again later.
+        left_out: those that cannot be used.
+        newest: name of the newest one that is used, which begins with the time of its arrival; None without any.
+    """
+
+    total: int
+    used: int
+    superseded: int
+    left_out: int
+    newest: str | None
 
 
 @dataclass(frozen=True)
@@ -95,6 +102,8 @@ class DatasetFacts:
         divided_tracks: tracks that stand in both splits.
         tracks_of_two_classes: tracks whose images are labelled with more than one class.
         notices: what the reader noticed.
+        left_out: entries of feedback that cannot be used, and that training leaves out.
+        entries: how many entries there are; None for a benchmark.
     """
 
     name: str
@@ -104,6 +113,8 @@ class DatasetFacts:
     divided_tracks: tuple[str, ...]
     tracks_of_two_classes: tuple[str, ...]
     notices: tuple[str, ...]
+    left_out: tuple[Problem, ...]
+    entries: Entries | None
 
 
 @dataclass(frozen=True)
@@ -146,8 +157,8 @@ class Audit:
 
     @property
     def problems(self) -> int:
-        """How many broken images and bad boxes there are."""
-        return sum(len(facts.broken) + len(facts.bad_boxes) for facts in self.data_sets)
+        """How many broken images, bad boxes and entries that cannot be used there are."""
+        return sum(len(facts.broken) + len(facts.bad_boxes) + len(facts.left_out) for facts in self.data_sets)
 
 
 @dataclass(frozen=True)
@@ -212,7 +223,7 @@ def _check(dataset: Dataset, sample: Sample) -> _Checked:
     bad_boxes: list[str] = []
     crops: list[npt.NDArray[np.uint8] | None] = []
     for box in sample.boxes:
-        fault = _fault(box, image.width, image.height)
+        fault = box.fault(image.width, image.height)
         if fault is not None:
             bad_boxes.append(fault)
         try:
@@ -220,16 +231,6 @@ def _check(dataset: Dataset, sample: Sample) -> _Checked:
         except ImageError:
             crops.append(None)
     return _Checked(sample, sha256, None, tuple(bad_boxes), tuple(crops))
-
-
-def _fault(box: Box, width: int, height: int) -> str | None:
-    """Returns what is wrong with a box in an image of that size."""
-    if box.right <= box.left or box.bottom <= box.top:
-        return f"the box of class {box.class_id} at {box.left},{box.top} has no area"
-    if box.left < 0 or box.top < 0 or box.right > width or box.bottom > height:
-        corners = f"{box.left},{box.top} to {box.right},{box.bottom}"
-        return f"the box of class {box.class_id} from {corners} reaches outside the image of {width}x{height} pixels"
-    return None
 
 
 def _facts(dataset: Dataset, checked: Sequence[_Checked]) -> DatasetFacts:
@@ -247,7 +248,15 @@ def _facts(dataset: Dataset, checked: Sequence[_Checked]) -> DatasetFacts:
         divided_tracks=tuple(sorted(track for track, found in splits.items() if len(found) > 1)),
         tracks_of_two_classes=tuple(sorted(track for track, found in classes.items() if len(found) > 1)),
         notices=dataset.notices,
+        left_out=dataset.left_out,
+        entries=_entries(dataset) if dataset.kind == FEEDBACK else None,
     )
+
+
+def _entries(dataset: Dataset) -> Entries:
+    used, superseded, left_out = len(dataset.samples), len(dataset.superseded), len(dataset.left_out)
+    newest = max((PurePosixPath(sample.image).parent.name for sample in dataset.samples), default=None)
+    return Entries(used + superseded + left_out, used, superseded, left_out, newest)
 
 
 def _split_facts(samples: Sequence[Sample]) -> SplitFacts:

@@ -12,10 +12,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from training.data.audit import Audit, Comparison, DatasetFacts, Duplicate, Problem, SplitFacts
+from training.data.audit import Audit, Comparison, DatasetFacts, Duplicate, SplitFacts
 from training.data.audit_plots import draw_classes, draw_contact_sheet, draw_leakage, draw_sizes
 from training.data.classes import CLASS_NAMES, NUM_CLASSES
 from training.data.leakage import THRESHOLD
+from training.data.records import Problem
 from training.progress import ProgressCallback, silent
 
 EXAMPLES = 10
@@ -81,6 +82,13 @@ def print_audit(console: Console, audit: Audit) -> None:
     _print_counts(console, audit.data_sets)
     _print_rarest(console, audit.data_sets)
     for facts in audit.data_sets:
+        if facts.entries is not None:
+            each = facts.entries
+            counts = f"{each.used} used, {each.superseded} corrected again later, {each.left_out} left out"
+            newest = f", the newest used {each.newest}" if each.newest else ""
+            line = f"{facts.name}: {each.total} entries: {counts}{newest}"
+            console.print(line, highlight=False, soft_wrap=True, markup=False)
+        _print_examples(console, "entries that cannot be used", facts.name, _lines(facts.left_out))
         _print_examples(console, "broken images", facts.name, _lines(facts.broken))
         _print_examples(console, "boxes that cannot be right", facts.name, _lines(facts.bad_boxes))
         _print_examples(console, "tracks in both splits", facts.name, facts.divided_tracks)
@@ -174,8 +182,8 @@ def _print_leakage(console: Console, comparisons: Sequence[Comparison], names: d
     console.print()
     console.print(table, highlight=False)
     console.print(
-        f"seen: a training crop of the same class correlates above {THRESHOLD}. Leave those tracks (of GTSDB, scenes) "
-        "out before you judge",
+        f"seen: a training crop of the same class correlates above {THRESHOLD}. Leave those tracks (of GTSDB, scenes; "
+        "of feedback, entries) out before you judge",
         highlight=False,
         soft_wrap=True,
         style="dim",

@@ -67,14 +67,17 @@ def fetch(
 def check(
     paths: Annotated[
         list[str],
-        typer.Argument(metavar="PATH", help="Folder or zip; or gtsdb=PATH, gtsrb=PATH.", show_default=False),
+        typer.Argument(
+            metavar="PATH", help="Folder or zip; or gtsdb=PATH, gtsrb=PATH, feedback=PATH.", show_default=False
+        ),
     ],
     output: Annotated[Path, typer.Option(help="Folder for the report and its pictures.")] = Path("runs/data-check"),
     as_json: Annotated[bool, typer.Option("--json", help="Print audit.json.")] = False,
 ) -> None:
     """Check data sets: decode every image, count, and look for damage, repeats and test signs seen in training.
 
-    Ends with code 1 where an image is broken or a box cannot be right; everything else is worth knowing, no fault.
+    Ends with code 1 where an image is broken, a box cannot be right or an entry of feedback cannot be used; everything
+    else is worth knowing, no fault.
 
     GTSRB and GTSDB were filmed on the same drives: give both to see which tracks show test signs of the other.
 
@@ -84,6 +87,7 @@ def check(
     signs data check FullIJCNN2013.zip
     signs data check gtsrb=GTSRB gtsdb=FullIJCNN2013 --output runs/both
     signs data check GTSRB --json | jq .problems
+    signs data check feedback=feedback --json | jq '.data_sets[0].entries'
     """
     from rich.console import Console
 

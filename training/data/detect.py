@@ -1,18 +1,18 @@
-"""Which benchmark lies at a path, told by the files in it."""
+"""Which data set lies at a path, told by the files in it."""
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from training.data import gtsdb, gtsrb
+from training.data import feedback, gtsdb, gtsrb
 from training.data.source import open_source
 from training.errors import DataError
 
 
-def detect_kind(path: Path) -> Literal["gtsdb", "gtsrb"]:
-    """Returns which benchmark a folder or zip holds; its labels may still be wrong.
+def detect_kind(path: Path) -> Literal["gtsdb", "gtsrb", "feedback"]:
+    """Returns which data set a folder or zip holds; its labels may still be wrong.
 
     Raises:
-        DataError: there is nothing at `path`, or it holds neither benchmark, or both.
+        DataError: there is nothing at `path`, or it holds no data set that is known, or both benchmarks.
     """
     source = open_source(path)
     names = source.names()
@@ -24,8 +24,10 @@ def detect_kind(path: Path) -> Literal["gtsdb", "gtsrb"]:
         return "gtsdb"
     if has_gtsrb:
         return "gtsrb"
+    if any(feedback.LABELS in PurePosixPath(name).parts[1:] for name in names):
+        return "feedback"
     raise DataError(
         f"{path} is neither GTSDB nor GTSRB. Give the folder or zip FullIJCNN2013, TrainIJCNN2013, "
         "TestIJCNN2013Download or Kaggle's GTSDB_Train_and_Test; or GTSRB with its GT-000NN.csv and "
-        "GT-final_test.csv, or Kaggle's copy of it with Train.csv and Test.csv"
+        "GT-final_test.csv, or Kaggle's copy of it with Train.csv and Test.csv; or feedback=PATH for corrected answers"
     )

@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from training.data.classes import NUM_CLASSES
 from training.data.crops import Crops, cut_crops
 from training.data.leakage import leaked_tracks
 from training.data.load import load_data
-from training.data.records import Dataset
+from training.data.records import FEEDBACK, Dataset
+from training.data.repeats import without_repeats
 from training.data.synthetic_crops import MOST_CROPS, draw_crops
 from training.errors import DataError
 from training.progress import ProgressCallback
@@ -56,7 +58,7 @@ class TrainingData:
 
 
 def open_sources(specs: Sequence[str]) -> list[Dataset | Drawings]:
-    """Opens data sets as the command line gives them: `gtsdb=PATH`, `gtsrb=PATH`, `PATH` or `synthetic=N`.
+    """Opens data sets as the command line gives them: `KIND=PATH` or `PATH` as `load_data` has it, or `synthetic=N`.
 
     Raises:
         DataError: one has another form or cannot be read, or one is given twice.
@@ -82,7 +84,8 @@ def gather_crops(
     """Cuts or draws all crops.
 
     GTSRB and GTSDB were filmed on the same drives. Where both are given, the tracks of GTSRB that show a test sign
-    of GTSDB are left out, and the scenes of GTSDB that show one of GTSRB, so that the figures are honest.
+    of GTSDB are left out, and the scenes of GTSDB that show one of GTSRB, so that the figures are honest; so are the
+    entries of feedback that show a test sign or picture of either.
 
     Args:
         sources: data sets and drawings.
@@ -97,12 +100,13 @@ def gather_crops(
     trains: list[tuple[str, Crops]] = []
     tests: dict[str, Crops] = {}
     notices: list[str] = []
-    for source in sources:
+    checked = iter(without_repeats([each for each in sources if isinstance(each, Dataset)], keep_leaked, progress))
+    for source in (each if isinstance(each, Drawings) else next(checked) for each in sources):
         if isinstance(source, Drawings):
             drawn = draw_crops(source.count, size, seed, _told(progress, "drawing signs"))
             trains.append((DRAWN, drawn))
             continue
-        notices.extend(f"{source.name}: {notice}" for notice in source.notices)
+        notices.extend(f"{source.name}: {notice}" for notice in source.told())
         if source.has_signs("train"):
             crops = cut_crops(source, "train", size, _told(progress, f"reading {source.kind} training images"))
             trains.append((source.kind, crops))
@@ -111,7 +115,10 @@ def gather_crops(
                 raise DataError(f"two data sets of the kind {source.kind} have a test split: give one of them")
             tests[source.kind] = cut_crops(source, "test", size, _told(progress, f"reading {source.kind} test images"))
     if not trains:
-        raise DataError("there are no labelled training signs in the data: give a data set's training part as well")
+        told = f" ({'; '.join(notices)})" if notices else ""
+        raise DataError(f"there are no labelled training signs in the data{told}: give a benchmark's training part")
+    if all(kind == FEEDBACK for kind, _ in trains):
+        notices.append(_learned_classes(trains))
     free_of: tuple[str, ...] = ()
     if not keep_leaked:
         free_of = tuple(sorted(tests))
@@ -122,13 +129,22 @@ def gather_crops(
     return TrainingData(name, _joined(trains), tests, tuple(notices), free_of, is_drawn)
 
 
+def _learned_classes(trains: Sequence[tuple[str, Crops]]) -> str:
+    """Returns a notice of how many classes feedback alone shows; refuses one, from which there is nothing to learn."""
+    count = len(set(np.concatenate([crops.class_ids for _, crops in trains]).tolist()))
+    if count == 1:
+        raise DataError("all signs of the feedback are of one class: give a benchmark as well, such as gtsrb=PATH")
+    return f"feedback alone shows {count} of the {NUM_CLASSES} classes, and no other is learned: give a benchmark, too"
+
+
 def _without_leaks(
     trains: Sequence[tuple[str, Crops]], tests: dict[str, Crops]
 ) -> tuple[list[tuple[str, Crops]], list[str]]:
     """Drops the tracks and scenes that show a test sign of another data set."""
     kept, notices = [], []
     for kind, crops in trains:
-        others = {other: test for other, test in tests.items() if other != kind and kind != DRAWN}
+        # What feedback repeats has gone before: of that, whole pictures are compared, too.
+        others = {other: test for other, test in tests.items() if other != kind and kind not in (DRAWN, FEEDBACK)}
         for other, test in others.items():
             leaked = set(leaked_tracks(crops, test).tracks)
             keep = np.array([source not in leaked for source in crops.sources])

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from PIL import Image
 
-from training.data.records import Dataset, Sample, Split
+from training.data.records import FEEDBACK, Dataset, Sample, Split
 from training.data.threads import map_in_threads
 from training.errors import DataError
 from training.preprocessing import ImageError, decode
@@ -16,6 +16,13 @@ Result = TypeVar("Result")
 
 def no_signs(dataset: Dataset, split: Split) -> DataError:
     """Returns the error of a split without labelled signs."""
+    if dataset.kind == FEEDBACK and split == "test":
+        return DataError(
+            f"{dataset.name} is all training data, and no test: judge on a benchmark, or on its training split"
+        )
+    if dataset.kind == FEEDBACK:
+        found = "; ".join((f"it has {len(dataset.samples)} pictures that can be used", *dataset.told()))
+        return DataError(f"{dataset.name} has no signs to learn from ({found}): give a benchmark as well")
     return DataError(
         f"{dataset.name} has no labelled signs in its {split} split: give the whole benchmark "
         "(GTSDB's training scenes are 00000 to 00599, its test scenes 00600 to 00899)"

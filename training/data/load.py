@@ -1,23 +1,25 @@
-"""Data sets as the command line gives them: `gtsdb=PATH`, `gtsrb=PATH`, or the path alone."""
+"""Data sets as the command line gives them: `gtsdb=PATH`, `gtsrb=PATH`, `feedback=PATH`, or the path alone."""
 
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 from training.data.detect import detect_kind
+from training.data.feedback import load_feedback
 from training.data.gtsdb import load_gtsdb
 from training.data.gtsrb import load_gtsrb
-from training.data.records import Dataset
+from training.data.records import FEEDBACK, Dataset
 from training.errors import DataError
 
-LOADERS: dict[str, Callable[[Path], Dataset]] = {"gtsdb": load_gtsdb, "gtsrb": load_gtsrb}
+LOADERS: dict[str, Callable[[Path], Dataset]] = {"gtsdb": load_gtsdb, "gtsrb": load_gtsrb, FEEDBACK: load_feedback}
 
 
 def load_data(spec: str) -> Dataset:
     """Reads the labels of a data set.
 
     Args:
-        spec: `gtsdb=PATH`, `gtsrb=PATH`, or a path whose content tells which of them it is; a folder or a zip.
+        spec: `gtsdb=PATH`, `gtsrb=PATH`, `feedback=PATH`, or a path whose content tells which of them it is; a folder
+            or a zip.
 
     Raises:
         DataError: it has another form, or the data set cannot be read.

@@ -7,6 +7,10 @@ from typing import Literal, get_args
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
+FEEDBACK = "feedback"  # the kind of data set that people's corrections are
+SCENES = ("gtsdb", FEEDBACK)  # kinds whose images are whole photographs
+MOST_TOLD = 5  # of what was left out, so many are told one by one
+
 
 @dataclass(frozen=True)
 class Box:
@@ -17,6 +21,29 @@ class Box:
     right: int
     bottom: int
     class_id: int
+
+    def fault(self, width: int, height: int) -> str | None:
+        """Returns what is wrong with the box in an image of that size in pixels, or None."""
+        if self.right <= self.left or self.bottom <= self.top:
+            return f"the box of class {self.class_id} at {self.left},{self.top} has no area"
+        if self.left < 0 or self.top < 0 or self.right > width or self.bottom > height:
+            corners = f"{self.left},{self.top} to {self.right},{self.bottom}"
+            where = f"the image of {width}x{height} pixels"
+            return f"the box of class {self.class_id} from {corners} reaches outside {where}"
+        return None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """An image or entry that cannot be used as it is.
+
+    Attributes:
+        image: its path inside the data set.
+        what: what is wrong with it.
+    """
+
+    image: str
+    what: str
 
 
 @dataclass(frozen=True)
@@ -48,17 +75,33 @@ class Dataset:
         samples: every image, in the data set's own order.
         read: returns the encoded bytes of a sample's image.
         notices: what a person should know about this copy of the data, a sentence each.
+        left_out: what the reader could not use and left out; only feedback is read that way.
+        superseded: entries of feedback whose picture was corrected again later, so that they do not count.
     """
 
     name: str
     samples: tuple[Sample, ...]
     read: Callable[[Sample], bytes]
     notices: tuple[str, ...] = ()
+    left_out: tuple[Problem, ...] = ()
+    superseded: tuple[str, ...] = ()
 
     @property
     def kind(self) -> str:
-        """What kind of data set it is: "gtsdb" or "gtsrb", the first half of its name."""
+        """What kind of data set it is: "gtsdb", "gtsrb" or "feedback", the first half of its name."""
         return self.name.partition("=")[0]
+
+    @property
+    def has_scenes(self) -> bool:
+        """Whether its images are whole photographs to find signs in, not signs cut out."""
+        return self.kind in SCENES
+
+    def told(self) -> tuple[str, ...]:
+        """Returns the notices, and what was left out: the first few one by one, and how many in all."""
+        lines = [f"{problem.image} is left out: {problem.what}" for problem in self.left_out[:MOST_TOLD]]
+        if self.left_out:
+            lines.append(f"{len(self.left_out)} of its entries are left out; `signs data check` names each: mend them")
+        return (*self.notices, *lines)
 
     def has_signs(self, split: Split) -> bool:
         """Returns whether a split has labelled signs."""

@@ -1,5 +1,6 @@
 """Files of a data set, whether it lies in a folder or still in its zip."""
 
+import os
 import zipfile
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -28,8 +29,9 @@ class FolderSource(Source):
         self.path = path
 
     def names(self) -> list[str]:
-        """Returns the path of every file below the folder, sorted."""
-        return sorted(file.relative_to(self.path).as_posix() for file in self.path.rglob("*") if file.is_file())
+        """Returns the path of every file below the folder, sorted; what is renamed or removed meanwhile is no error."""
+        files = (Path(folder, name) for folder, _, names in os.walk(self.path) for name in names)
+        return sorted(file.relative_to(self.path).as_posix() for file in files if file.is_file())
 
     def read(self, name: str) -> bytes:
         """Returns a file's bytes."""

@@ -16,6 +16,9 @@ STRETCH = 1.1  # at most, of the one side against the other
 EMPTY = 127  # beyond the edge of the scene
 WHOLE = 0.8  # a sign of which this share or more is inside the crop is to be found by what is seen of it
 GLIMPSE = 0.1  # one of which less is seen is no sign any more; between the two, nobody asks
+# GTSDB has no sign that the next two touch; photographs that people send have.
+LARGEST = 0.8  # of the crop's side: a larger sign that a crop is cut around is shown from farther away
+SMALLEST = 8.0  # pixels on the long side; of a smaller sign nobody asks either
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,8 @@ class SceneAugmentation:
             rng: for all that is drawn.
         """
         scale = float(np.exp(rng.uniform(*np.log(SCALES))))
+        if target is not None:
+            scale = min(scale, LARGEST * self._size / float((boxes[target, 2:] - boxes[target, :2]).max()))
         stretch = float(np.exp(rng.uniform(-np.log(STRETCH), np.log(STRETCH)) / 2))
         zoom = np.array((scale * stretch, scale / stretch))
         window = self._size / zoom  # in pixels of the scene
@@ -146,5 +151,7 @@ class SceneAugmentation:
         inside = boxes.clip(0, self._size)
         area, seen = (np.prod(each[:, 2:] - each[:, :2], axis=1) for each in (boxes, inside))
         share = seen / np.maximum(area, 1e-9)
-        kept = share > GLIMPSE
-        return inside[kept], np.where(share >= WHOLE, labels, -1)[kept]
+        # What fills much of the crop may be little of a huge sign, and is no background all the same.
+        kept = (share > GLIMPSE) | (seen > GLIMPSE * self._size**2)
+        asked = (share >= WHOLE) & ((boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0) >= SMALLEST)
+        return inside[kept], np.where(asked, labels, -1)[kept]

@@ -1,10 +1,11 @@
 """A training run of the detector, from scenes to registered checkpoint.
 
 The protocol is the classifier's: a share of the scenes is held out and watched, then the network is trained once more
-on all of them by the same recipe, and judged once on the test scenes.
+on all of them by the same recipe, and judged once on the test scenes. Photographs of feedback are shrunk to the
+detector's input as the recognizer does, so that they lie in memory, and are learned, at the scale of GTSDB.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,14 +15,16 @@ from PIL import Image
 from torch import nn
 
 from training.checkpoint import CheckpointInfo, build_model
-from training.data.categories import CATEGORY_NAMES
+from training.data.categories import BENCHMARK_CATEGORIES, CATEGORY_NAMES, CATEGORY_OF_CLASS
 from training.data.gather import Drawings, open_sources
-from training.data.records import Dataset
+from training.data.images import no_signs
+from training.data.records import FEEDBACK, Dataset
+from training.data.repeats import without_repeats
 from training.detector.detections import Detections
 from training.detector.evaluate import DetectionEvaluation, evaluate_detections
 from training.detector.predict import detect
 from training.detector.report import write_detection_evaluation
-from training.detector.scenes import Scenes, load_scenes
+from training.detector.scenes import Scenes, join_scenes, load_scenes
 from training.detector.task import Detection, labelled
 from training.device import World
 from training.errors import DataError, TrainingError
@@ -31,7 +34,7 @@ from training.runs import FinishedRun, Listener, Run
 from training.tracking import git_commit
 from training.train import Trained
 
-INPUT_SIZE = [800, 1360]  # height and width in pixels of GTSDB's scenes; small signs have 16 of them
+INPUT_SIZE = (800, 1360)  # height and width in pixels of GTSDB's scenes; small signs have 16 of them
 SCORE = "map50"
 ERROR = "1 - overlap (training), 1 - mAP50 (held out), %"  # what the curves show
 
@@ -59,7 +62,7 @@ def train_detector(
     """Trains a detector on the training scenes, judges it on the test scenes and records everything.
 
     Args:
-        sources: one data set of scenes.
+        sources: data sets of scenes; one of them at most has a test split.
         recipe: how.
         name: of the run; `runs/<name>` must not hold a run yet.
         runs: folder of all runs and of MLflow's database.
@@ -87,18 +90,23 @@ def resume_detector(name: str, runs: Path, listener: Listener | None = None, wor
 def _carry_out(run: Run, sources: Sequence[Dataset | Drawings]) -> DetectorRun:
     """Reads the data, trains, judges and records."""
     recipe, listener = run.recipe, run.listener
-    dataset = _scenes_of(sources)
-    info = CheckpointInfo(MODEL_NAME, recipe.architecture, {}, list(CATEGORY_NAMES), INPUT_SIZE, {})
+    data_sets = _scenes_of(sources)
+    info = CheckpointInfo(MODEL_NAME, recipe.architecture, {}, list(CATEGORY_NAMES), list(INPUT_SIZE), {})
     build_model(info)  # an architecture that cannot be had is better told before the data is read
-    for notice in dataset.notices:
-        listener.tell(notice)
-    scenes = load_scenes(dataset, "train", lambda *counts: listener.progress("reading training scenes", *counts))
+    data_sets = without_repeats(data_sets, recipe.keep_leaked, listener.progress)
+    for dataset in data_sets:
+        for notice in dataset.told():
+            listener.tell(notice if len(data_sets) == 1 else f"{dataset.name}: {notice}")
+    scenes = _load_training(data_sets, listener)
     tests: Scenes | None = None
-    if dataset.has_signs("test"):
-        tests = load_scenes(dataset, "test", lambda *counts: listener.progress("reading test scenes", *counts))
+    judged = next((dataset for dataset in data_sets if dataset.has_signs("test")), None)
+    if judged is not None:
+        tests = load_scenes(judged, "test", lambda *counts: listener.progress("reading test scenes", *counts))
     else:
         listener.tell("the data has no test signs: judge the checkpoint with `signs evaluate`")
-    facts = {"name": dataset.name, "fingerprint": scenes.fingerprint}
+    name = ", ".join(dataset.name for dataset in data_sets)
+    free_of = judged.kind if judged is not None and not recipe.keep_leaked else ""
+    facts = {"name": name, "fingerprint": scenes.fingerprint, "free_of": free_of}
     with run.recorded(recipe, facts) as run_id:
         info = replace(info, data=facts, run_id=run_id, git_commit=git_commit())
         model, metrics = _fit_all(run, recipe, info, scenes)
@@ -111,6 +119,8 @@ def _fit_all(run: Run, recipe: Recipe, info: CheckpointInfo, scenes: Scenes) -> 
     metrics: dict[str, float] = {}
 
     def fit(stage: str, part: Scenes, config: TrainingConfig, validation: Scenes | None = None) -> Trained:
+        if not any(len(class_ids) for class_ids in part.class_ids):
+            raise DataError("the scenes to learn from show no sign: give more scenes, such as gtsdb=PATH")
         return run.fit(stage, lambda: build_model(info), Detection(part, validation), config)
 
     if recipe.folds:
@@ -127,6 +137,7 @@ def _fit_all(run: Run, recipe: Recipe, info: CheckpointInfo, scenes: Scenes) -> 
     if recipe.holdout:
         held = np.sort(deal_scenes(len(scenes), max(2, round(1 / recipe.holdout)), config.seed)[0])
         validation = scenes.select(held)
+        _check_watched(validation)
         trained_once = fit("train", scenes.select(np.setdiff1d(np.arange(len(scenes)), held)), config, validation)
         metrics |= _figures("validation", validation, detect(trained_once.model, validation.images))
         config = replace(config, patience=0, epochs=trained_once.epoch)
@@ -178,17 +189,42 @@ def deal_scenes(count: int, folds: int, seed: int) -> list[npt.NDArray[np.int64]
         TrainingError: there are fewer scenes than folds.
     """
     if count < folds:
-        raise TrainingError(f"{folds} folds of {count} scenes: at most one a scene")
+        raise TrainingError(
+            f"{folds} folds of {count} scenes, and each holds out one at least: give more scenes, such as gtsdb=PATH, "
+            "or fewer --folds or --holdout 0"
+        )
     order = np.random.default_rng(seed).permutation(count)
     return [np.sort(order[fold::folds]) for fold in range(folds)]
 
 
-def _scenes_of(sources: Sequence[Dataset | Drawings]) -> Dataset:
+def _check_watched(validation: Scenes) -> None:
+    """Raises DataError where the held-out scenes cannot tell how good the network is."""
+    shown = CATEGORY_OF_CLASS[np.concatenate(validation.class_ids)]
+    if not {CATEGORY_NAMES[category] for category in shown.tolist()} & set(BENCHMARK_CATEGORIES):
+        raise DataError(
+            f"the {len(validation)} held-out scenes show no {', '.join(BENCHMARK_CATEGORIES[:-1])} or "
+            f"{BENCHMARK_CATEGORIES[-1]} sign to watch: give more scenes, such as gtsdb=PATH, or --holdout 0"
+        )
+
+
+def _load_training(data_sets: Sequence[Dataset], listener: Listener) -> Scenes:
+    """Decodes the training scenes of all data sets; feedback without a sign adds its scenes without signs."""
+    if not any(dataset.has_signs("train") for dataset in data_sets):
+        raise no_signs(data_sets[0], "train")
+    parts = [each for each in data_sets if any(sample.labelled for sample in each.split("train"))]
+
+    def progress(dataset: Dataset) -> Callable[[int, int], None]:
+        return lambda *counts: listener.progress(f"reading {dataset.kind} training scenes", *counts)
+
+    return join_scenes([load_scenes(each, "train", progress(each), INPUT_SIZE) for each in parts])
+
+
+def _scenes_of(sources: Sequence[Dataset | Drawings]) -> list[Dataset]:
+    data_sets: list[Dataset] = []
     for source in sources:
-        if isinstance(source, Drawings) or source.kind != "gtsdb":
-            raise DataError(f"{source.name} has no street scenes: the detector learns from gtsdb=PATH")
-    if len(sources) != 1:
-        raise DataError("the detector learns from one data set: give --data once")
-    (dataset,) = sources
-    assert isinstance(dataset, Dataset)
-    return dataset
+        if isinstance(source, Drawings) or not source.has_scenes:
+            raise DataError(f"{source.name} has no street scenes: the detector learns from gtsdb=PATH or feedback=PATH")
+        data_sets.append(source)
+    if sum(dataset.kind != FEEDBACK for dataset in data_sets) > 1:
+        raise DataError("the detector learns from one benchmark, and from feedback: give gtsdb=PATH once")
+    return data_sets

@@ -77,3 +77,10 @@ def test_anything_else_is_refused_and_the_layouts_named(tmp_path: Path, names: t
 def test_missing_path_is_a_data_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there is no data at"):
         detect_kind(tmp_path / "nowhere")
+
+
+def test_feedback_is_known_by_its_entries(tmp_path: Path) -> None:
+    name = "20261123T171500Z-1f3a9c2b"
+    folder = _write(tmp_path / "answers", f"{name}/feedback.json", f"{name}/image.jpg")
+
+    assert detect_kind(folder) == "feedback"

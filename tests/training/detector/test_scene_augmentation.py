@@ -80,6 +80,32 @@ def test_signs_cut_off_by_the_crop_do_not_matter_and_those_outside_are_gone() ->
     assert seen[-1] > 10 and seen[0] > 60
 
 
+@pytest.fixture
+def huge() -> list[SceneCrop]:
+    """Returns crops around a sign larger than any of them, and anywhere."""
+    return [*_crops([(40, 10, 240, 190)], target=0), *_crops([(40, 10, 240, 190)], target=None)]
+
+
+def test_a_sign_larger_than_the_crop_is_seen_whole_from_farther_away(huge: list[SceneCrop]) -> None:
+    for crop in huge[:60]:
+        assert crop.labels.tolist() == [0]
+        sides = crop.boxes[0, 2:] - crop.boxes[0, :2]
+        assert SIZE * 0.6 < sides.max() < SIZE * 0.9
+        assert _redness(crop.image).max() > 60
+
+
+def test_what_lies_inside_a_huge_sign_is_not_taken_for_background(huge: list[SceneCrop]) -> None:
+    assert any((_redness(crop.image) > 60).mean() > 0.95 for crop in huge[60:])
+    for crop in huge[60:]:
+        if (_redness(crop.image) > 60).mean() > 0.3:
+            assert crop.labels.tolist() == [-1]
+
+
+def test_a_sign_of_a_few_pixels_does_not_matter() -> None:
+    for crop in _crops([(140, 80, 144, 84), (150, 80, 180, 110)], target=0):
+        assert crop.labels[0] == -1
+
+
 @pytest.mark.parametrize("target", [0, None])
 def test_the_same_generator_gives_the_same_crop(target: int | None) -> None:
     first, second = _crops([(140, 80, 170, 110)], target, 5), _crops([(140, 80, 170, 110)], target, 5)

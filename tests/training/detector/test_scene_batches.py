@@ -11,7 +11,7 @@ from training.data.categories import CATEGORY_OF_CLASS
 from training.data.gtsdb import load_gtsdb
 from training.data.records import Box
 from training.detector.loading import CROP_SIZE, NO_SIGN, SceneBatches
-from training.detector.scenes import Scenes, load_scenes
+from training.detector.scenes import Scenes, join_scenes, load_scenes
 from training.errors import DataError
 
 
@@ -29,6 +29,25 @@ def test_scenes_hold_every_image_and_sign_and_those_without_signs(gtsdb: TinyGts
         assert scenes.class_ids[index].tolist() == [box.class_id for box in wanted]
         assert scenes.boxes[index].tolist() == [[box.left, box.top, box.right, box.bottom] for box in wanted]
     assert len(scenes.boxes[1]) == 0
+
+
+def test_scenes_larger_than_the_input_are_shrunk_with_their_boxes(gtsdb: TinyGtsdb, scenes: Scenes) -> None:
+    shrunk = load_scenes(load_gtsdb(gtsdb.folder), "train", within=(45, 1000))
+
+    assert {image.shape for image in shrunk.images} == {(45, 70, 3)}
+    assert all(image.flags.writeable for image in shrunk.images)
+    for small, boxes in zip(shrunk.boxes, scenes.boxes, strict=True):
+        assert small.dtype == np.float32 and np.allclose(small, boxes / 2)
+    assert shrunk.fingerprint == scenes.fingerprint
+
+
+def test_scenes_of_several_data_sets_are_one(scenes: Scenes) -> None:
+    joined = join_scenes([scenes, scenes.select(np.array([2, 0]))])
+
+    assert joined.names == (*scenes.names, scenes.names[2], scenes.names[0])
+    assert [ids.tolist() for ids in joined.class_ids[-2:]] == [scenes.class_ids[i].tolist() for i in (2, 0)]
+    assert len(joined.images) == len(joined.boxes) == len(joined) and joined.fingerprint != scenes.fingerprint
+    assert join_scenes([scenes]) is scenes
 
 
 def test_fingerprint_follows_the_data_and_not_its_form(gtsdb: TinyGtsdb, scenes: Scenes) -> None:

@@ -1,0 +1,156 @@
+"""Feedback that shows what another data set shows, too: people send pictures of the benchmarks as well.
+
+A corrected test picture must not be learned from where a figure on that test is to be honest, and a picture that two
+data sets hold must not be learned from in one and be held out in the other.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from training.data.crops import Crops
+from training.data.feedback import entry_of
+from training.data.images import read_images
+from training.data.leakage import leaked_tracks
+from training.data.records import FEEDBACK, Dataset, Sample
+from training.data.threads import map_in_threads
+from training.preprocessing import crop, resize
+from training.progress import ProgressCallback, silent
+
+SIDE = 48  # pixels of the signs and of the shrunk pictures that are compared
+
+
+@dataclass(frozen=True)
+class _Looks:
+    """What images look like: the whole of each, shrunk, and the signs in them; the sources are the images."""
+
+    pictures: Crops
+    signs: Crops
+
+    def like(self, others: "_Looks") -> set[str]:
+        """Returns the images that are like one of the others, or show a sign that is like one of its class."""
+        pairs = ((self.pictures, others.pictures), (self.signs, others.signs))
+        return {image for mine, theirs in pairs for image in leaked_tracks(mine, theirs).tracks}
+
+
+def without_repeats(
+    data_sets: Sequence[Dataset], keep_leaked: bool, progress: ProgressCallback = silent
+) -> list[Dataset]:
+    """Leaves out of feedback what the other data sets at hand hold, too, and adds notices of it.
+
+    An entry is left out
+
+    - where it shows a test picture or a test sign of a benchmark, unless `keep_leaked`: the same bytes, a picture
+      that correlates with it, or a sign that correlates with one of its class. Whole pictures are compared as signs
+      are (`leaked_tracks`: 12x12 pixels, above 0.98). Of the 36,000 pairs of a training scene of GTSDB with one of
+      its first 60 test scenes none is so much alike, the most 0.979; scenes that were compressed again, scaled, or
+      shown brighter or under another gamma correlate above 0.99 with themselves, and of those with 2% cut off on
+      each side, 95% above 0.986;
+    - where its bytes are those of a training image of a benchmark, whose labels are the better ones;
+    - where another folder of feedback holds the same bytes in a newer entry.
+
+    Args:
+        data_sets: any; without feedback among them nothing is read.
+        keep_leaked: learn from test pictures all the same.
+        progress: told how far it is.
+
+    Returns:
+        The data sets in the same order.
+
+    Raises:
+        DataError: an image cannot be read.
+    """
+    if not any(dataset.kind == FEEDBACK for dataset in data_sets):
+        return list(data_sets)
+    digests = [_digests(dataset, progress) for dataset in data_sets]
+    looks = {} if keep_leaked else _test_looks(data_sets, progress)
+    tests, trains, newest = _owners(data_sets, digests)
+    found = []
+    for position, (dataset, mine) in enumerate(zip(data_sets, digests, strict=True)):
+        if dataset.kind == FEEDBACK:
+            known = {image: trains[digest] for image, digest in mine.items() if digest in trains}
+            older = {image: "" for image, digest in mine.items() if newest[digest][1] != position}
+            leaked = {} if keep_leaked else {image: tests[digest] for image, digest in mine.items() if digest in tests}
+            dataset = _leave_out(dataset, older, "have a newer one in another folder of feedback")
+            dataset = _leave_out(dataset, known, "are training images of {} and have its own labels")
+            if looks and dataset.samples:
+                own = _look(dataset, dataset.samples, "comparing feedback with test images", progress)
+                leaked |= {image: kind for kind, others in looks.items() for image in own.like(others)}
+            dataset = _leave_out(dataset, leaked, "show test images or signs of {}", "; --keep-leaked keeps them")
+        found.append(dataset)
+    return found
+
+
+def _digests(dataset: Dataset, progress: ProgressCallback) -> dict[str, str]:
+    """Returns the sha256 of each image's bytes, by its path."""
+    read: Callable[[Sample], str] = lambda sample: hashlib.sha256(dataset.read(sample)).hexdigest()  # noqa: E731
+    found: dict[str, str] = {}
+    for sample, digest in zip(dataset.samples, map_in_threads(read, dataset.samples), strict=True):
+        found[sample.image] = digest
+        progress(f"looking for repeats in {dataset.name}", len(found), len(dataset.samples))
+    return found
+
+
+def _owners(
+    data_sets: Sequence[Dataset], digests: Sequence[Mapping[str, str]]
+) -> tuple[dict[str, str], dict[str, str], dict[str, tuple[str, int]]]:
+    """Returns by sha256 the benchmark whose test image it is, the one whose training image it is, the newest entry."""
+    tests: dict[str, str] = {}
+    trains: dict[str, str] = {}
+    newest: dict[str, tuple[str, int]] = {}
+    for position, (dataset, found) in enumerate(zip(data_sets, digests, strict=True)):
+        for sample in dataset.samples:
+            digest = found[sample.image]
+            if dataset.kind == FEEDBACK:
+                newest[digest] = max(newest.get(digest, ("", -1)), (entry_of(sample), position))
+            else:
+                (tests if sample.split == "test" else trains)[digest] = dataset.kind.upper()
+    return tests, trains, newest
+
+
+def _test_looks(data_sets: Sequence[Dataset], progress: ProgressCallback) -> dict[str, _Looks]:
+    """Returns what the test images of each benchmark look like, by its kind."""
+    return {
+        dataset.kind.upper(): _look(dataset, samples, f"comparing {dataset.kind} test images with feedback", progress)
+        for dataset in data_sets
+        if dataset.kind != FEEDBACK and (samples := dataset.split("test"))
+    }
+
+
+def _look(dataset: Dataset, samples: Sequence[Sample], what: str, progress: ProgressCallback) -> _Looks:
+    def look(sample: Sample, image: Image.Image) -> list[npt.NDArray[np.uint8]]:
+        signs = [crop(image, (box.left, box.top, box.right, box.bottom), SIDE) for box in sample.boxes]
+        return [resize(image, SIDE), *signs]
+
+    seen, fingerprint = read_images(dataset, samples, look, lambda *counts: progress(what, *counts))
+    signs = [sign for _, *signs in seen for sign in signs]
+    boxes = [(box, sample.image) for sample in samples for box in sample.boxes]
+    return _Looks(
+        Crops(
+            np.stack([picture for picture, *_ in seen]),
+            np.zeros(len(samples), np.int64),
+            tuple(sample.image for sample in samples),
+            fingerprint,
+        ),
+        Crops(
+            np.array(signs, np.uint8).reshape(-1, SIDE, SIDE, 3),  # where there are none, too
+            np.array([box.class_id for box, _ in boxes], np.int64),
+            tuple(image for _, image in boxes),
+            fingerprint,
+        ),
+    )
+
+
+def _leave_out(dataset: Dataset, images: Mapping[str, str], what: str, advice: str = "") -> Dataset:
+    """Leaves out images and says why; `what` may have a place for the kinds of data sets that they are mapped to."""
+    dropped = [sample for sample in dataset.samples if sample.image in images]
+    if not dropped:
+        return dataset
+    what = what.format(" and ".join(sorted({images[sample.image] for sample in dropped})))
+    notice = f"entries that {what} are left out: {len(dropped)}, such as {entry_of(dropped[0])}{advice}"
+    kept = tuple(sample for sample in dataset.samples if sample.image not in images)
+    return replace(dataset, samples=kept, notices=(*dataset.notices, notice))

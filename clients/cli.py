@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import typer
 
+from clients.benchmark.cli import bench
 from clients.demo.cli import demo
 from clients.errors import ClientError, UndecidedError
 from clients.evaluate import evaluate
@@ -48,6 +49,7 @@ app.add_typer(monitoring_cli.app, name="monitor")
 app.command()(evaluate)
 app.command()(serve)
 app.command()(predict)
+app.command()(bench)
 
 
 @app.callback()

@@ -13,6 +13,7 @@ from clients.errors import ClientError
 
 JSON = "report.json"
 QUANTILES = ("p50", "p90", "p95", "p99", "mean")
+MANY = 100  # requests that a p99 needs
 SPAN = ("median", "min", "max")
 
 
@@ -85,6 +86,7 @@ def to_html(report: Mapping[str, Any]) -> str:
                 "curves": draw_curves(points, limit),
                 "parts": draw_parts(points),
                 "inside": list(points[0]["inside_ms"]),
+                "few": any(each["requests"] < MANY * len(each["rounds"]) for each in points),
             }
         )
     environment = jinja2.Environment(

@@ -55,7 +55,7 @@ def ask_statistics(protocol: Protocol, url: str, models: Sequence[str]) -> dict[
 
 
 def read_statistics(answer: Mapping[str, Any]) -> Statistics:
-    """Reads what a server says of one model, all its versions together; over gRPC numbers are texts, and 0 is left out."""
+    """Reads what a server says of a model, all versions together; over gRPC numbers are texts, and 0 is left out."""
     pictures, executions, nanoseconds = 0, 0, 0
     for version in answer.get("model_stats", ()):
         pictures += int(version.get("inference_count", 0))

@@ -66,7 +66,7 @@ def print_comparison(console: Console, comparison: Mapping[str, Any]) -> None:
 
 
 def _table(first: str, *names: str) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False)
+    table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
     table.add_column(first)
     for name in names:
         table.add_column(name, justify="right")

@@ -36,6 +36,7 @@ NAMES = {
     "output": "output",
 }
 INSIDE = ("#4a7fc1", "#9dc3ec", "#c9def4")  # of the inference: the models that it waits for
+DECADE, FEW, MANY = 10, (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7)  # ticks of an axis that is long, and of a short one
 STYLE: dict[Any, Any] = {
     "font.size": 10,
     "axes.edgecolor": RULE,
@@ -72,11 +73,11 @@ def draw_curves(points: Points, limit: float | None) -> str:
             place.set(title=quantile, xlabel="images a second", xscale="log", yscale="log")
             place.title.set_fontsize(11)
             place.grid(color=RULE, linewidth=0.6, which="major")
-            for axis in (place.xaxis, place.yaxis):
-                axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            place.margins(0.12)
+            for axis, (low, high) in ((place.xaxis, place.get_xlim()), (place.yaxis, place.get_ylim())):
+                axis.set_major_locator(LogLocator(subs=FEW if high / low > DECADE else MANY))
                 axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
                 axis.set_minor_formatter(NullFormatter())
-            place.margins(0.12)
         axes[0].set_ylabel("milliseconds for one request")
         handles = [
             Line2D([], [], color=LINES[batches.index(batch) % len(LINES)], linestyle=DASHES[protocol], marker="o")
@@ -87,7 +88,9 @@ def draw_curves(points: Points, limit: float | None) -> str:
             handles.append(Line2D([], [], color=SOFT, linestyle=":"))
             labels.append("ONNX Runtime in process")
         figure.tight_layout(rect=(0, 0.1, 1, 1))
-        figure.legend(handles, labels, loc="lower center", ncols=min(5, len(labels)), frameon=False, fontsize=9)
+        figure.legend(
+            handles, labels, loc="lower center", ncols=min(5, len(labels)), frameon=False, fontsize=9, handlelength=3
+        )
         return _embed(figure)
 
 

@@ -86,6 +86,7 @@ def to_html(report: Mapping[str, Any]) -> str:
                 "curves": draw_curves(points, limit),
                 "parts": draw_parts(points),
                 "inside": list(points[0]["inside_ms"]),
+                "limit": limit,
                 "few": any(each["requests"] < MANY * len(each["rounds"]) for each in points),
             }
         )

@@ -130,6 +130,8 @@ def run_benchmark(request: Request, console: Console, finish: Callable[[dict[str
     """
     tool = perf_analyzer.find(request.tool)
     prepare_folder(request.folder)
+    if request.images is None:
+        console.print("[dim]drawing street scenes ...[/dim]")
     pictures = read_pictures(request.images) if request.images else draw_pictures()
     started = datetime.now(UTC)
     with contextlib.ExitStack() as stack:

@@ -43,6 +43,7 @@ def signs(*arguments: str, cwd: Path | None = None) -> "subprocess.CompletedProc
         ["monitor", "drift"],
         ["serve"],
         ["predict"],
+        ["bench"],
         ["monitor"],
         ["monitor", "repository"],
     ],

@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from export.repository import Manifest
 from serving.install import Installation
@@ -98,23 +97,20 @@ def test_a_server_of_its_own_is_measured_beside_the_limit_and_an_earlier_run(
     assert "Compared with an earlier run" in (tmp_path / "out" / "report.html").read_text()
 
 
-def test_a_point_that_fails_is_told_in_the_words_of_perf_analyzer(
-    recognizer_server: RunningServer, pictures: Path, tmp_path: Path
+def test_what_cannot_be_measured_is_told_in_the_words_of_perf_analyzer(
+    slow_server: RunningServer, pictures: Path, tmp_path: Path
 ) -> None:
-    url = ("--url", recognizer_server.grpc_url)
-    result = bench(*url, "--models", "nope", "--images", str(pictures), "--output", str(tmp_path / "a"))
+    url = ("--url", slow_server.grpc_url, "--images", str(pictures))
+    result = bench(*url, "--models", "nope", "--output", str(tmp_path / "a"))
     assert result.returncode == 1 and "has no model nope ready" in result.stderr
-    for place in ("empty", "scenes"):
-        (tmp_path / place).mkdir()
-    result = bench(*url, "--images", str(tmp_path / "empty"), "--output", str(tmp_path / "b"))
-    assert result.returncode == 1 and "holds no picture" in result.stderr
-    # The server refuses what is larger than its limit of pixels: a photograph that claims to be.
-    Image.new("1", (10_001, 9_999)).save(tmp_path / "scenes" / "large.png")
-    only = ("--models", "sign_recognizer", *ONE, "--seconds", "0.9", "--rounds", "1")
-    result = bench(*url, *only, "--images", str(tmp_path / "scenes"), "--output", str(tmp_path / "c"))
-    assert result.returncode == 1 and "Traceback" not in result.stderr
-    result = bench(*url, "--models", "sign_detector", "--batch-sizes", "64", "--output", str(tmp_path / "d"))
-    assert result.returncode == 1 and "takes batches of 3 at most" in result.stderr
+    result = bench(*url, "--models", "busy_recognizer", "--batch-sizes", "2", "--output", str(tmp_path / "b"))
+    assert result.returncode == 1 and "takes batches of 1 at most" in result.stderr
+    # This recognizer takes no photograph at all, so that each request fails.
+    result = bench(*url, "--models", "busy_recognizer", *ONE, *SHORT, "--output", str(tmp_path / "c"))
+    assert result.returncode == 1 and "no point could be measured" in result.stderr
+    (point,) = json.loads((tmp_path / "c" / "report.json").read_text())["points"]
+    assert point["problem"].startswith("perf_analyzer failed: ") and "ValueError" in point["problem"]
+    assert "ValueError" in (tmp_path / "c" / "report.html").read_text()
 
 
 @pytest.mark.parametrize("how", ["Ctrl-C", "server killed"])

@@ -75,13 +75,12 @@ def test_the_page_holds_everything_and_its_pictures(report: dict[str, Any]) -> N
     assert len(pictures) == 2, "the curves and where the time goes"
     for each in pictures:
         assert ElementTree.fromstring(base64.b64decode(each)).tag.endswith("svg")
-    assert "http" not in re.sub(r"http,|http ", "", page.split("</style>")[1].replace("data:image", ""))[:0] + ""
     for text in (
         "a &lt;fast&gt; CPU",
         "server said &lt;no&gt;",
         "&#39;my pictures&#39;",
         "169",
-        "The machine was busy.",
+        "the machine was busy.",
     ):
         assert text in page
     assert "cut short" not in page and "<no>" not in page
@@ -127,7 +126,7 @@ def test_ratios_are_new_to_old_and_overlaps_are_told(capsys: pytest.CaptureFixtu
     said = capsys.readouterr().out
     assert "compared with old.json" in said and "0.52x" in said and "slower" in said and "overlap" in said
     page = to_html(new | {"comparison": comparison})
-    assert "0.52×" in page and "rounds overlap" in page
+    assert "0.52x" in page and "rounds overlap" in page
 
 
 def test_rounds_that_overlap_are_not_slower() -> None:

@@ -71,7 +71,7 @@ def test_it_is_told_to_measure_for_a_time_and_not_until_it_is_content() -> None:
 
 def test_where_there_is_none_it_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ClientError, match="no perf_analyzer on the PATH: .*-py3-sdk.*pip install perf_analyzer"):
+    with pytest.raises(ClientError, match=r"no perf_analyzer on the PATH: .*-py3-sdk.*pip install perf_analyzer"):
         find()
     with pytest.raises(ClientError, match="no program that can be run"):
         find(tmp_path / "nothing")

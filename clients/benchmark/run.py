@@ -3,9 +3,7 @@
 import contextlib
 import os
 import shlex
-import signal
 import tempfile
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -21,6 +19,7 @@ from clients.benchmark.environment import busy_notice, describe_machine
 from clients.benchmark.figures import SCHEMA, Found, describe_limit, describe_points
 from clients.benchmark.in_process import check_network, measure_in_process
 from clients.benchmark.inputs import Pictures, draw_pictures, read_pictures, tensors, write_input
+from clients.benchmark.interruption import heeded, undisturbed
 from clients.benchmark.plan import Point, Way, in_rounds, plan_points, plan_ways
 from clients.benchmark.report import prepare_folder, write_json, write_report
 from clients.benchmark.statistics import ask_statistics, mean_batch, waited_inside
@@ -144,14 +143,15 @@ def run_benchmark(request: Request, console: Console, finish: Callable[[dict[str
         _announce(console, bench, head)
         interrupted: BaseException | None = None
         try:
-            with progress_bars(console) as progress:
+            with heeded() as heed, progress_bars(console) as progress:
                 for done, total in _measured(bench, head):
                     progress("measuring", done, total)
+                    heed()
         except (KeyboardInterrupt, SystemExit, ServingError, OSError) as error:
             interrupted = error
         report = _report(bench, head, complete=interrupted is None)
         if not (bench.found.is_empty or isinstance(interrupted, OSError)):
-            with _undisturbed():
+            with undisturbed():
                 try:
                     finish(report)
                 finally:  # also where it cannot be compared
@@ -344,19 +344,6 @@ def _tell_of_the_rest(console: Console, folder: Path, report: dict[str, Any]) ->
     else:
         what = "nothing was measured yet, so there is no report"
     console.print(f"stopped: {what}", highlight=False, soft_wrap=True)
-
-
-@contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Lets a second Ctrl-C not break the report that the first one asked for."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _joined(numbers: Sequence[int]) -> str:

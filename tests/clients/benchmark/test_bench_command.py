@@ -1,6 +1,8 @@
 """The command line of `signs bench` where nothing is measured: wrong use, what is missing, two reports compared."""
 
 import json
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+from clients.benchmark.interruption import heeded, undisturbed
 from clients.benchmark.run import Request
 from clients.cli import app
 from clients.errors import ClientError, UnavailableError
@@ -107,6 +110,24 @@ def test_two_reports_are_compared_without_a_server(reports: tuple[str, str]) -> 
     fails(ClientError, slow, "--report", new, "--compare", old, "--max-slowdown", "1.5")
     assert bench("--report", new, "--compare", old, "--max-slowdown", "2.5").exit_code == 0
     assert bench("--report", old, "--compare", new, "--max-slowdown", "1.01").exit_code == 0
+
+
+def test_a_signal_that_python_loses_is_heeded_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Lost:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)  # pytest would make an error of what is lost on purpose
+    before = signal.getsignal(signal.SIGINT)
+    with heeded() as heed:
+        heed()
+        Lost()
+        with pytest.raises(KeyboardInterrupt):
+            heed()
+    assert signal.getsignal(signal.SIGINT) is before
+    with undisturbed():
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_the_command_to_repeat_it_names_all_that_counts(tmp_path: Path) -> None:

@@ -45,6 +45,23 @@ def heeded() -> Iterator[Callable[[], None]]:
 
 
 @contextlib.contextmanager
+def held() -> Iterator[None]:
+    """Puts signals off to the end of the block: for the start of a process, where they would get lost with a noise."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    seen: list[int] = []
+    before = {number: signal.signal(number, lambda number, _: seen.append(number)) for number in STOPS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in seen[:1]:
+            signal.raise_signal(number)
+
+
+@contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
     """Lets a second Ctrl-C not break what the first one asked for."""
     if threading.current_thread() is not threading.main_thread():

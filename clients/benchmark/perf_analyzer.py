@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from clients.benchmark.interruption import held
 from clients.benchmark.plan import Point
 from clients.errors import ClientError
 from serving.lifetime import die_with_parent
@@ -140,22 +141,24 @@ def measure(arguments: Sequence[str], folder: Path, name: str, seconds: float) -
     """
     printed = folder / f"{name}.txt"
     limit = START_S + 2 * seconds * MOST_WINDOWS / WINDOWS
-    with printed.open("wb") as output:
-        process = subprocess.Popen(
-            arguments,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            # Its own session: the program of PyPI starts another one, and both have to end together.
-            start_new_session=True,
-            preexec_fn=die_with_parent(os.getpid()),
-        )
-        try:
-            process.wait(limit)
-        except subprocess.TimeoutExpired as error:
-            raise ClientError(f"{PROGRAM} did not end within {limit:.0f} s: is the server alive?") from error
-        finally:
+    process: subprocess.Popen[bytes] | None = None
+    try:
+        with printed.open("wb") as output, held():
+            process = subprocess.Popen(
+                arguments,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                # Its own session: the program of PyPI starts another one, and both have to end together.
+                start_new_session=True,
+                preexec_fn=die_with_parent(os.getpid()),
+            )
+        process.wait(limit)
+    except subprocess.TimeoutExpired as error:
+        raise ClientError(f"{PROGRAM} did not end within {limit:.0f} s: is the server alive?") from error
+    finally:
+        if process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()

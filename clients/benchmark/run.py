@@ -157,7 +157,8 @@ def run_benchmark(request: Request, console: Console, finish: Callable[[dict[str
                 finally:  # also where it cannot be compared
                     write_report(request.folder, report)
         if interrupted is not None:
-            _tell_of_the_rest(console, request.folder, report)
+            files = "report.json" if isinstance(interrupted, OSError) else "report.html and report.json"
+            _tell_of_the_rest(console, f"{files} in {request.folder}", report)
             raise interrupted
     if not any("images_per_second" in each for each in report["points"]):
         problem = report["points"][0]["problem"]
@@ -338,9 +339,9 @@ def _report(bench: Bench, head: dict[str, Any], complete: bool) -> dict[str, Any
     }
 
 
-def _tell_of_the_rest(console: Console, folder: Path, report: dict[str, Any]) -> None:
+def _tell_of_the_rest(console: Console, files: str, report: dict[str, Any]) -> None:
     if report["runs"]:
-        what = f"{folder}/report.html and report.json hold the {report['runs']} of {report['planned_runs']} runs so far"
+        what = f"{files} hold the {report['runs']} of {report['planned_runs']} runs so far"
     else:
         what = "nothing was measured yet, so there is no report"
     console.print(f"stopped: {what}", highlight=False, soft_wrap=True)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from clients.benchmark.interruption import heeded, undisturbed
+from clients.benchmark.interruption import heeded, held, undisturbed
 from clients.benchmark.run import Request
 from clients.cli import app
 from clients.errors import ClientError, UnavailableError
@@ -125,6 +125,11 @@ def test_a_signal_that_python_loses_is_heeded_all_the_same(monkeypatch: pytest.M
         with pytest.raises(KeyboardInterrupt):
             heed()
     assert signal.getsignal(signal.SIGINT) is before
+    done = []
+    with pytest.raises(KeyboardInterrupt), held():
+        signal.raise_signal(signal.SIGINT)
+        done.append("the block to its end")
+    assert done and signal.getsignal(signal.SIGINT) is before
     with undisturbed():
         signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before

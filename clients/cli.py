@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import typer
 
+from clients.benchmark.cli import bench
 from clients.demo.cli import demo
 from clients.errors import ClientError, UndecidedError
 from clients.evaluate import evaluate
@@ -50,6 +51,7 @@ app.command()(evaluate)
 app.command()(serve)
 app.command()(gateway)
 app.command()(predict)
+app.command()(bench)
 
 
 @app.callback()

@@ -44,6 +44,7 @@ def signs(*arguments: str, cwd: Path | None = None) -> "subprocess.CompletedProc
         ["serve"],
         ["predict"],
         ["gateway"],
+        ["bench"],
         ["monitor"],
         ["monitor", "repository"],
     ],

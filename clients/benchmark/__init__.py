@@ -1,0 +1,1 @@
+"""How fast the served models are: `signs bench`, and in `peers` what else they could be served with."""

@@ -1,0 +1,168 @@
+"""The pictures of a report, as data addresses of SVG files."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")  # no screen needed
+
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+INK, SOFT, RULE = "#1f2933", "#5b6875", "#d9dee4"
+LINES = ("#154889", "#c1121c", "#2e7d4f", "#b8860b", "#6b4c9a", "#1f7a8c")
+DASHES: dict[str, Any] = {"grpc": "-", "http": (0, (4, 2))}
+# From the client to the network in the order of a request; each beside ones it can be told from.
+COLOURS = {
+    "client": "#7b8794",
+    "network": "#cbd2d9",
+    "queue": "#f0b429",
+    "input": "#2e7d4f",
+    "inference": "#154889",
+    "output": "#b44593",
+}
+NAMES = {
+    "client": "client: writing and reading",
+    "network": "network and endpoint",
+    "queue": "queue",
+    "input": "input",
+    "inference": "inference",
+    "output": "output",
+}
+INSIDE = ("#4a7fc1", "#9dc3ec", "#c9def4")  # of the inference: the models that it waits for
+DECADE, FEW, MANY = 10, (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7)  # ticks of an axis that is long, and of a short one
+STYLE: dict[Any, Any] = {
+    "font.size": 10,
+    "axes.edgecolor": RULE,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "svg.hashsalt": "signs bench",  # so that the same figures give the same file
+}
+
+Points = Sequence[Mapping[str, Any]]
+
+
+def draw_curves(points: Points, limit: float | None) -> str:
+    """Draws latency over throughput: a line for each protocol and batch, a dot for each number of clients.
+
+    Args:
+        points: of one model, as report.json has them.
+        limit: pictures per second of ONNX Runtime in process, where that was measured.
+    """
+    batches = sorted({each["batch"] for each in points})
+    lines: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
+    for each in sorted(points, key=lambda each: int(each["concurrency"])):
+        lines.setdefault((each["protocol"], each["batch"]), []).append(each)
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(1, 3, figsize=(11, 4.1), sharex=True, sharey=True)
+        for place, quantile in zip(axes, ("p50", "p95", "p99"), strict=True):
+            for (protocol, batch), line in lines.items():
+                _draw_line(place, line, quantile, LINES[batches.index(batch) % len(LINES)], DASHES[protocol])
+            if limit:
+                place.axvline(limit, color=SOFT, linewidth=1.2, linestyle=":")
+            place.set(title=quantile, xlabel="images a second", xscale="log", yscale="log")
+            place.title.set_fontsize(11)
+            place.grid(color=RULE, linewidth=0.6, which="major")
+            place.margins(0.12)
+            for axis, (low, high) in ((place.xaxis, place.get_xlim()), (place.yaxis, place.get_ylim())):
+                axis.set_major_locator(LogLocator(subs=FEW if high / low > DECADE else MANY))
+                axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+                axis.set_minor_formatter(NullFormatter())
+        axes[0].set_ylabel("milliseconds for one request")
+        handles = [
+            Line2D([], [], color=LINES[batches.index(batch) % len(LINES)], linestyle=DASHES[protocol], marker="o")
+            for protocol, batch in lines
+        ]
+        labels = [f"{protocol}, batch {batch}" for protocol, batch in lines]
+        if limit:
+            handles.append(Line2D([], [], color=SOFT, linestyle=":"))
+            labels.append("ONNX Runtime in process")
+        figure.tight_layout(rect=(0, 0.1, 1, 1))
+        figure.legend(
+            handles, labels, loc="lower center", ncols=min(5, len(labels)), frameon=False, fontsize=9, handlelength=3
+        )
+        return _embed(figure)
+
+
+def _draw_line(axes: Axes, line: Points, quantile: str, colour: str, dashes: Any) -> None:
+    """Draws the medians, thin bars that span the rounds, and the number of clients beside each dot."""
+    rates = [each["images_per_second"] for each in line]
+    times = [each["latency_ms"][quantile] for each in line]
+    x, y = [each["median"] for each in rates], [each["median"] for each in times]
+    axes.plot(x, y, color=colour, linestyle=dashes, linewidth=1.6, marker="o", markersize=4)
+    axes.hlines(y, [each["min"] for each in rates], [each["max"] for each in rates], color=colour, alpha=0.4)
+    axes.vlines(x, [each["min"] for each in times], [each["max"] for each in times], color=colour, alpha=0.4)
+    for each, across, up in zip(line, x, y, strict=True):
+        axes.annotate(
+            str(each["concurrency"]), (across, up), (4, 4), textcoords="offset points", fontsize=8, color=colour
+        )
+
+
+def draw_parts(points: Points) -> str:
+    """Draws for each point which share of a request's time went where, on average.
+
+    Args:
+        points: of one model, as report.json has them.
+    """
+    called = list(points[0]["inside_ms"])
+    names = [*NAMES.values()]
+    place = names.index("inference")
+    if called:
+        names[place : place + 1] = ["inference: its own", *(f"inference: {each}" for each in called)]
+    colours = [*COLOURS.values()]
+    colours[place + 1 : place + 1] = [INSIDE[number % len(INSIDE)] for number in range(len(called))]
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(11, 0.9 + 0.3 * len(points)))
+        rows = [_stack(each) for each in points]
+        ends = [0.0] * len(rows)
+        for number, (name, colour) in enumerate(zip(names, colours, strict=True)):
+            shares = [100 * row[number] / (sum(row) or 1) for row in rows]
+            axes.barh(range(len(rows)), shares, left=ends, color=colour, height=0.68, label=name)
+            ends = [end + share for end, share in zip(ends, shares, strict=True)]
+        labels = [f"{p['protocol']}, batch {p['batch']}, {p['concurrency']} at a time" for p in points]
+        axes.set_yticks(range(len(rows)), labels, fontsize=9)
+        for number, row in enumerate(rows):
+            axes.text(101, number, f"{sum(row):,.1f} ms", va="center", fontsize=9)
+        axes.invert_yaxis()
+        axes.set(xlim=(0, 100), xlabel="% of the mean time of a request, which stands at the right")
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+        axes.legend(
+            loc="lower left",
+            bbox_to_anchor=(0, 1),
+            ncols=min(4, len(names)),
+            frameon=False,
+            fontsize=9,
+            borderaxespad=0.2,
+        )
+        return _embed(figure)
+
+
+def _stack(point: Mapping[str, Any]) -> list[float]:
+    """Returns milliseconds of each part; those of the models that are called are taken out of the inference."""
+    parts = {name: float(point["parts_ms"][name]["median"]) for name in COLOURS}
+    inside = [float(value["median"]) for value in point["inside_ms"].values()]
+    # They are averages over slightly other requests: together they may be a little more than the whole.
+    scale = min(1.0, parts["inference"] / sum(inside)) if sum(inside) else 1.0
+    inside = [scale * value for value in inside]
+    stack = []
+    for name, value in parts.items():
+        stack += [max(0.0, value - sum(inside)), *inside] if name == "inference" else [value]
+    return stack
+
+
+def _embed(figure: Figure) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
+    plt.close(figure)
+    return f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode()}"

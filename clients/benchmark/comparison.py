@@ -1,0 +1,146 @@
+"""Two reports beside each other: ratios of each point, what differs around them, and what counts as slower."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from clients.benchmark.figures import SCHEMA
+from clients.errors import ClientError
+
+KEYS = ("model", "protocol", "batch", "concurrency")  # of a point
+LATENCIES = ("p50", "p95", "p99")
+MACHINE = ("cpu", "cores", "memory_bytes", "gpus", "system", "python")
+ARGUMENTS = ("seconds", "rounds")
+
+
+def load_report(path: Path) -> dict[str, Any]:
+    """Reads a report.json, or the one in a folder.
+
+    Raises:
+        ClientError: there is none, or it is of another schema.
+    """
+    path = path / "report.json" if path.is_dir() else path
+    try:
+        report: Any = json.loads(path.read_text())
+    except OSError as error:
+        raise ClientError(
+            f"{path} cannot be read ({error.strerror}): give the report.json of an earlier run"
+        ) from error
+    except ValueError as error:
+        raise ClientError(f"{path} is no report of `signs bench`: it is no JSON ({error})") from error
+    schema = report.get("schema") if isinstance(report, dict) else None
+    if schema != SCHEMA or not isinstance(report.get("points"), list):
+        raise ClientError(
+            f"{path} is no report of `signs bench` with schema {SCHEMA}, but {schema!r}: give one of this version"
+        )
+    return dict(report)
+
+
+def compare(old: Mapping[str, Any], new: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Compares a report with an earlier one.
+
+    Args:
+        old: the earlier one.
+        new: the later one.
+        name: of the earlier one, such as its path.
+
+    Returns:
+        `points` that both have measured, with ratios new to old, `notes` on what else differs, and points that only
+        one of them has measured.
+
+    Raises:
+        ClientError: no point is in both.
+    """
+    before, after = _measured(old), _measured(new)
+    both = [key for key in after if key in before]
+    if not both:
+        raise ClientError(f"{name} has no point in common with this run: measure the same models, batches and so on")
+    failed = {_key(each): each["problem"] for each in new["points"] if each["problem"]}
+    return {
+        "old": name,
+        "old_created": old.get("created"),
+        "old_git_commit": old.get("environment", {}).get("git_commit", ""),
+        "notes": _differences(old, new),
+        "points": [_ratios(key, before[key], after[key]) for key in both],
+        "failed": [_named(key) | {"problem": failed[key]} for key in before if key in failed],
+        "only_old": [_named(key) for key in before if key not in after and key not in failed],
+        "only_new": [_named(key) for key in after if key not in before],
+    }
+
+
+def slower(comparison: Mapping[str, Any], most: float) -> list[dict[str, Any]]:
+    """Returns the points that became slower than is allowed, and those that fail now.
+
+    A point whose rounds overlap with those of the earlier run is not among them: this machine cannot tell them apart.
+
+    Args:
+        comparison: as `compare` returns it.
+        most: how many times the pictures per second of now may be fewer than they were.
+    """
+    points = [each for each in comparison["points"] if each["slowdown"] > most and not each["overlaps"]]
+    return [*points, *comparison["failed"]]
+
+
+def _ratios(key: tuple[Any, ...], old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    then, now = old["images_per_second"], new["images_per_second"]
+    latencies = {
+        name: _ratio(new["latency_ms"][name]["median"], old["latency_ms"][name]["median"]) for name in LATENCIES
+    }
+    return _named(key) | {
+        "old_images_per_second": then["median"],
+        "new_images_per_second": now["median"],
+        "images_per_second": _ratio(now["median"], then["median"]),
+        **latencies,
+        "slowdown": _ratio(then["median"], now["median"]),
+        "overlaps": now["min"] <= then["max"] and then["min"] <= now["max"],
+    }
+
+
+def _ratio(value: float, to: float) -> float:
+    return value / to if to > 0 else 1.0
+
+
+def _measured(report: Mapping[str, Any]) -> dict[tuple[Any, ...], dict[str, Any]]:
+    try:
+        return {_key(each): each for each in report["points"] if "images_per_second" in each}
+    except (KeyError, TypeError) as error:
+        raise ClientError(f"a report lacks {error} in its points: it was altered; measure anew") from error
+
+
+def _key(point: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(point[name] for name in KEYS)
+
+
+def _named(key: tuple[Any, ...]) -> dict[str, Any]:
+    return dict(zip(KEYS, key, strict=True))
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Returns what else than the speed differs between two runs, each in a sentence."""
+    notes = []
+    for kind, names in (("environment", MACHINE), ("arguments", ARGUMENTS)):
+        for name in names:
+            then, now = old.get(kind, {}).get(name), new.get(kind, {}).get(name)
+            if then != now:
+                notes.append(f"{'another machine: ' if kind == 'environment' else ''}{name} was {then}, is {now}")
+    versions = [report.get("environment", {}).get("versions", {}) for report in (old, new)]
+    for name in sorted({*versions[0], *versions[1]}):
+        then, now = (each.get(name, "not there") for each in versions)
+        if then != now:
+            notes.append(f"{name} was {then}, is {now}")
+    for what, place in (("server", ("server", "description")), ("code", ("environment", "git_commit"))):
+        then, now = (report.get(place[0], {}).get(place[1], "") for report in (old, new))
+        if then != now:
+            notes.append(f"{what} was {then or 'unknown'}, is {now or 'unknown'}")
+    models = [report.get("server", {}).get("models", {}) for report in (old, new)]
+    for name in sorted({*models[0]} & {*models[1]}):
+        then, now = (", ".join(each[name].get("versions", [])) for each in models)
+        if then != now:
+            notes.append(f"{name}: version {then} was served, {now} is")
+    if old.get("pictures", {}).get("fingerprint") != new.get("pictures", {}).get("fingerprint"):
+        notes.append("other pictures were sent")
+    for which, report in (("earlier", old), ("later", new)):
+        if not report.get("complete"):
+            notes.append(f"the {which} run was cut short")
+    return notes

@@ -1,0 +1,79 @@
+"""On what was measured: figures of speed belong to a machine and to versions."""
+
+import os
+import platform
+import subprocess
+import sys
+from contextlib import suppress
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from export.errors import RepositoryError
+from export.repository.hardware import gpus
+
+PACKAGES = ("traffic-sign-mlops", "tritonclient", "numpy", "onnxruntime")
+BUSY = 0.25  # of the cores: what other programs take of them shows in the figures
+
+
+def describe_machine(perf_analyzer: str) -> dict[str, Any]:
+    """Returns what this machine is, what runs on it, and how busy it is.
+
+    Args:
+        perf_analyzer: the version it names.
+    """
+    return {
+        "cpu": _cpu(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "gpus": _gpus(),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "versions": {name: version for name in PACKAGES if (version := _version(name))}
+        | {"perf_analyzer": perf_analyzer},
+        "git_commit": _git_commit(),
+        "load": round(os.getloadavg()[0], 2),
+    }
+
+
+def busy_notice(machine: dict[str, Any]) -> str:
+    """Returns what to say where other programs keep the machine busy; empty where none does."""
+    if machine["load"] <= BUSY * machine["cores"]:
+        return ""
+    return (
+        f"before the measurement other programs kept {machine['load']:g} of {machine['cores']} cores busy: an idle "
+        "machine is faster"
+    )
+
+
+def _cpu() -> str:
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return value.strip()
+    return platform.processor() or platform.machine()
+
+
+def _gpus() -> list[str]:
+    try:
+        return [f"{each.name}, driver {each.driver}" for each in gpus()]
+    except RepositoryError:
+        return []
+
+
+def _version(package: str) -> str:
+    # What was not imported plays no part; onnxruntime-gpu provides the module onnxruntime.
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return str(getattr(sys.modules.get(package), "__version__", ""))
+
+
+def _git_commit() -> str:
+    """Returns the commit of the code that runs, as `training.tracking` does, which needs MLflow."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return os.environ.get("SIGNS_COMMIT", "")

@@ -1,0 +1,91 @@
+"""The content of report.json: medians and spans over the rounds, and every raw figure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from statistics import median
+from typing import Any
+
+from clients.benchmark.perf_analyzer import Measurement
+from clients.benchmark.plan import Point, Way
+from clients.benchmark.target import CLASSIFIER
+
+SCHEMA = 1  # of report.json; counted up when a name or a meaning in it changes
+
+Span = dict[str, float]
+
+
+@dataclass
+class Found:
+    """What was measured so far.
+
+    Attributes:
+        points: measurements of each point, in the order of the rounds, with the number of the round.
+        problems: why a point cannot be measured.
+        ways: pictures per second of ONNX Runtime in process, likewise.
+        commands: of perf_analyzer, one for each point.
+    """
+
+    points: dict[Point, list[tuple[int, Measurement]]] = field(default_factory=dict)
+    problems: dict[Point, str] = field(default_factory=dict)
+    ways: dict[Way, list[tuple[int, float]]] = field(default_factory=dict)
+    commands: dict[Point, list[str]] = field(default_factory=dict)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was tried yet."""
+        return not (self.points or self.problems or self.ways)
+
+
+def describe_points(points: Sequence[Point], found: Found) -> list[dict[str, Any]]:
+    """Returns what report.json says of each point; one that was not measured has a problem and no figures."""
+    limit = best_rate(found.ways)
+    described = []
+    for point in points:
+        problem = found.problems.get(point, "")
+        rounds = found.points.get(point, [])
+        entry: dict[str, Any] = asdict(point) | {"problem": problem or ("" if rounds else "it was not measured")}
+        if rounds:
+            entry |= _figures([measurement for _, measurement in rounds])
+            entry["rounds"] = [{"round": number} | asdict(measurement) for number, measurement in rounds]
+            if limit and point.model == CLASSIFIER:
+                entry["share_of_limit"] = entry["images_per_second"]["median"] / limit
+        entry["command"] = found.commands.get(point, [])
+        described.append(entry)
+    return described
+
+
+def describe_limit(ways: Mapping[Way, Sequence[tuple[int, float]]]) -> dict[str, Any] | None:
+    """Returns what ONNX Runtime does in process, the best way first; None where it was not measured."""
+    if not ways:
+        return None
+    described = [
+        asdict(way) | {"images_per_second": span([rate for _, rate in rates]), "rounds": [rate for _, rate in rates]}
+        for way, rates in ways.items()
+    ]
+    described.sort(key=lambda each: -each["images_per_second"]["median"])
+    return {"images_per_second": described[0]["images_per_second"]["median"], "ways": described}
+
+
+def best_rate(ways: Mapping[Way, Sequence[tuple[int, float]]]) -> float:
+    """Returns the highest median of pictures per second; 0 where none was measured."""
+    return max((median(rate for _, rate in rates) for rates in ways.values()), default=0.0)
+
+
+def span(values: Sequence[float]) -> Span:
+    """Returns the median of some rounds, and the lowest and the highest."""
+    return {"median": median(values), "min": min(values), "max": max(values)}
+
+
+def _figures(measurements: Sequence[Measurement]) -> dict[str, Any]:
+    def spans(kind: str) -> dict[str, Span]:
+        rows: list[dict[str, float]] = [getattr(each, kind) for each in measurements]
+        return {name: span([row.get(name, 0.0) for row in rows]) for name in rows[0]}
+
+    return {
+        "requests": sum(each.requests for each in measurements),
+        "mean_batch": median(each.mean_batch for each in measurements),
+        "images_per_second": span([each.images_per_second for each in measurements]),
+        "latency_ms": spans("latency_ms"),
+        "parts_ms": spans("parts_ms"),
+        "inside_ms": spans("inside_ms"),
+    }

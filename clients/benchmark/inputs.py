@@ -1,0 +1,172 @@
+"""What is sent: pictures out of a folder or a zip, or drawn, as the models take them and perf_analyzer reads them."""
+
+import base64
+import hashlib
+import io
+import json
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from clients.benchmark.target import Model
+from clients.errors import ClientError
+from clients.pictures import SUFFIXES
+from training.data.gtsdb import load_gtsdb
+from training.data.source import open_source
+from training.preprocessing import ImageError, crop, decode, fit_scene, resize
+
+PICTURES = 16  # sent in turn
+SIGNS = 5  # of each drawn scene
+QUALITY = 90  # of the JPEG of a drawn scene
+SEED = 0
+LABELS = "gt.txt"  # of GTSDB: then signs can be cut out of the scenes
+
+Box = tuple[float, float, float, float]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures to load models with.
+
+    Attributes:
+        source: what they are, for a person.
+        photographs: contents of image files.
+        scenes: the same, decoded to RGB.
+        boxes: of each scene, the signs in it; without one its whole is taken for a sign.
+    """
+
+    source: str
+    photographs: tuple[bytes, ...]
+    scenes: tuple[Image.Image, ...]
+    boxes: tuple[tuple[Box, ...], ...]
+
+    def crops(self, size: int) -> npt.NDArray[np.uint8]:
+        """Returns the signs as a classifier takes them: uint8 [n, size, size, 3]."""
+        cut = []
+        for scene, boxes in zip(self.scenes, self.boxes, strict=True):
+            cut += [crop(scene, box, size) for box in boxes] or [resize(scene, size)]
+        return np.stack(cut)
+
+    def facts(self) -> dict[str, Any]:
+        """Returns what a report says of them."""
+        digest = hashlib.sha256()
+        for each in self.photographs:
+            digest.update(hashlib.sha256(each).digest())
+        return {
+            "source": self.source,
+            "pictures": len(self.photographs),
+            "signs": sum(len(each) or 1 for each in self.boxes),
+            "bytes": sum(len(each) for each in self.photographs),
+            "sizes": sorted({f"{each.width}x{each.height}" for each in self.scenes}),
+            "fingerprint": digest.hexdigest(),
+        }
+
+
+def draw_pictures() -> Pictures:
+    """Draws street scenes with signs; always the same ones.
+
+    Raises:
+        ClientError: what draws is not installed.
+    """
+    try:
+        from training.data.pictograms import CLASS_COUNT
+        from training.data.synthetic import draw_scene
+    except ModuleNotFoundError as error:
+        raise ClientError(
+            f"{error.name} is not installed, which draws the signs: give pictures with --images, or "
+            "pip install 'traffic-sign-mlops[benchmark]'"
+        ) from error
+    rng = np.random.default_rng(SEED)
+    photographs, scenes, boxes = [], [], []
+    for number in range(PICTURES):
+        # Neighbours in this order look unlike each other.
+        class_ids = [(number * SIGNS + place) * 7 % CLASS_COUNT for place in range(SIGNS)]
+        pixels, found = draw_scene(class_ids, rng)
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "JPEG", quality=QUALITY)
+        photographs.append(buffer.getvalue())
+        scenes.append(decode(buffer.getvalue()))
+        boxes.append(tuple(tuple(map(float, box)) for box in found))
+    return Pictures("drawn street scenes", tuple(photographs), tuple(scenes), tuple(boxes))  # type: ignore[arg-type]
+
+
+def read_pictures(path: Path) -> Pictures:
+    """Reads some pictures out of a folder or a zip, spread evenly over it, or one file.
+
+    Signs are cut out of the scenes of GTSDB, whose labels are there; any other picture is taken for a scene by those
+    models that take scenes, and for one sign by those that take signs.
+
+    Raises:
+        ClientError: there is no picture, or one cannot be read.
+        training.errors.DataError: there is nothing at `path`, or labels are wrong.
+    """
+    if path.is_file() and path.suffix.lower() in SUFFIXES:
+        return _decoded(path, [(path.name, path.read_bytes(), ())])
+    source = open_source(path)
+    names = source.names()
+    if any(PurePosixPath(name).name == LABELS for name in names):
+        dataset = load_gtsdb(path)
+        samples = _spread([sample for sample in dataset.samples if sample.boxes])
+        found = [
+            (sample.image, dataset.read(sample), tuple((b.left, b.top, b.right, b.bottom) for b in sample.boxes))
+            for sample in samples
+        ]
+    else:
+        pictures = [name for name in names if name.lower().endswith(SUFFIXES) and not _is_hidden(name)]
+        found = [(name, source.read(name), ()) for name in _spread(pictures)]
+    if not found:
+        raise ClientError(f"{path} holds no picture ({', '.join(SUFFIXES)}): give a folder or a zip that does")
+    return _decoded(path, found)
+
+
+def write_input(path: Path, model: Model, pictures: Pictures) -> None:
+    """Writes pictures for a model as perf_analyzer's `--input-data` reads them."""
+    if model.takes == "photographs":
+        # A text in Triton is its length and then its bytes.
+        contents = [struct.pack("<I", len(each)) + each for each in pictures.photographs]
+        shape = [1]
+    else:
+        contents = [each.tobytes() for each in tensors(model, pictures)]
+        shape = list(model.shape)
+    data = [{model.input_name: {"content": {"b64": _base64(each)}, "shape": shape}} for each in contents]
+    path.write_text(json.dumps({"data": data}))
+
+
+def tensors(model: Model, pictures: Pictures) -> npt.NDArray[np.uint8]:
+    """Returns pictures as a network takes them: uint8 [n, height, width, 3]."""
+    height, width = model.shape[:2]
+    if model.takes == "signs":
+        return pictures.crops(height)
+    return np.stack([fit_scene(scene, height, width).pixels for scene in pictures.scenes])
+
+
+def _decoded(path: Path, found: Sequence[tuple[str, bytes, tuple[Box, ...]]]) -> Pictures:
+    scenes = []
+    for name, content, _ in found:
+        try:
+            scenes.append(decode(content))
+        except ImageError as error:
+            raise ClientError(f"{path}: {name} cannot be sent: {error}. Take it out, or give other --images") from error
+    photographs, boxes = tuple(each[1] for each in found), tuple(each[2] for each in found)
+    return Pictures(str(path), photographs, tuple(scenes), boxes)
+
+
+def _spread(items: Sequence[T]) -> list[T]:
+    """Returns PICTURES items, evenly out of all of them."""
+    chosen = np.linspace(0, len(items) - 1, min(PICTURES, len(items))).round().astype(int)
+    return [items[index] for index in chosen]
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()

@@ -1,0 +1,357 @@
+"""One benchmark from the server to the report: start or find it, measure in rounds, keep all that was measured."""
+
+import contextlib
+import os
+import shlex
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+
+from clients.benchmark import perf_analyzer
+from clients.benchmark.environment import busy_notice, describe_machine
+from clients.benchmark.figures import SCHEMA, Found, describe_limit, describe_points
+from clients.benchmark.in_process import check_network, measure_in_process
+from clients.benchmark.inputs import Pictures, draw_pictures, read_pictures, tensors, write_input
+from clients.benchmark.interruption import heeded, undisturbed
+from clients.benchmark.plan import Point, Way, in_rounds, plan_points, plan_ways
+from clients.benchmark.report import prepare_folder, write_json, write_report
+from clients.benchmark.statistics import ask_statistics, mean_batch, waited_inside
+from clients.benchmark.target import CLASSIFIER, Model, Target, look_at
+from clients.connection import Protocol
+from clients.errors import ClientError
+from serving.errors import ServingError
+from serving.install import find_or_install
+from serving.server import RunningServer, reason_in_log, running_server
+from training.progress import progress_bars
+
+RAW = "perf_analyzer"  # folder of its own files in that of the report
+OVERHEAD_S = 1.5  # of each run of perf_analyzer: its start, the warm-up, the last answers
+FAILURES = 3  # after so many points that fail, one after the other, the server is looked at
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be measured, and how.
+
+    Attributes:
+        urls: host:port of a running server for each protocol; where there are none, one is started.
+        repository: folder of the models for that one.
+        home: where tritonserver is, or is to be installed.
+        models: names; empty takes what there is of classifier and recognizer.
+        protocols: to ask over.
+        batches: pictures in a request.
+        concurrencies: requests under way.
+        seconds: to measure each point for, a round.
+        rounds: each measures all points in a new order.
+        images: folder, zip or file of pictures; drawn ones where it is None.
+        limit: whether to run the classifier in ONNX Runtime in process too.
+        onnx: its file; the served one of the repository where it is None.
+        tool: path of perf_analyzer; the one on the PATH where it is None.
+        folder: takes the report.
+    """
+
+    urls: dict[Protocol, str]
+    repository: Path
+    home: Path
+    models: Sequence[str]
+    protocols: Sequence[Protocol]
+    batches: Sequence[int]
+    concurrencies: Sequence[int]
+    seconds: float
+    rounds: int
+    images: Path | None
+    limit: bool
+    onnx: Path | None
+    tool: Path | None
+    folder: Path
+
+    def command(self) -> str:
+        """Returns the command that measures the same again, into a folder of its own."""
+        words = ["signs", "bench"]
+        for protocol, url in self.urls.items():
+            words += ["--url", f"{protocol}://{url}"]
+        if not self.urls:
+            words += ["--repository", str(self.repository), "--protocols", ",".join(self.protocols)]
+        if self.models:
+            words += ["--models", ",".join(self.models)]
+        words += ["--batch-sizes", _joined(self.batches), "--concurrencies", _joined(self.concurrencies)]
+        words += ["--seconds", f"{self.seconds:g}", "--rounds", str(self.rounds)]
+        words += ["--images", str(self.images)] if self.images else []
+        words += ["--limit"] if self.limit else []
+        words += ["--onnx", str(self.onnx)] if self.onnx else []
+        words += ["--perf-analyzer", str(self.tool)] if self.tool else []
+        return shlex.join(words)
+
+    def arguments(self) -> dict[str, Any]:
+        """Returns all of it by name, as JSON holds it."""
+        return {name: _plain(value) for name, value in vars(self).items()}
+
+
+@dataclass
+class Bench:
+    """A benchmark that runs: what is needed to measure, and what was found so far."""
+
+    request: Request
+    tool: perf_analyzer.Tool
+    target: Target
+    pictures: Pictures
+    scratch: Path
+    points: list[Point]
+    ways: list[Way]
+    crops: npt.NDArray[np.uint8] | None = None
+    onnx: Path | None = None
+    server: RunningServer | None = None
+    found: Found = field(default_factory=Found)
+
+
+def run_benchmark(request: Request, console: Console, finish: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Measures all points and writes the report, of what was measured so far also where it is stopped in the middle.
+
+    Args:
+        request: what is to be measured.
+        console: shows progress.
+        finish: is given the report before the pages are written, to add to it.
+
+    Returns:
+        The content of report.json.
+
+    Raises:
+        ClientError: something that was asked for is not there, or no point could be measured.
+        ServingError: the server does not start, or ends by itself.
+        OSError: a file cannot be written.
+    """
+    tool = perf_analyzer.find(request.tool)
+    prepare_folder(request.folder)
+    if request.images is None:
+        console.print("[dim]drawing street scenes ...[/dim]")
+    pictures = read_pictures(request.images) if request.images else draw_pictures()
+    started = datetime.now(UTC)
+    with contextlib.ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="signs-bench-")))
+        machine = describe_machine(tool.version)  # before the server starts, which keeps it busy
+        urls, server, description = _serve(request, stack, console)
+        target = look_at({protocol: urls[protocol] for protocol in request.protocols}, request.models)
+        bench = _prepared(request, tool, target, pictures, scratch, server)
+        head = _head(bench, machine, description, started)
+        _announce(console, bench, head)
+        interrupted: BaseException | None = None
+        try:
+            with heeded() as heed, progress_bars(console) as progress:
+                for done, total in _measured(bench, head):
+                    progress("measuring", done, total)
+                    heed()
+        except (KeyboardInterrupt, SystemExit, ServingError, OSError) as error:
+            interrupted = error
+        report = _report(bench, head, complete=interrupted is None)
+        if not (bench.found.is_empty or isinstance(interrupted, OSError)):
+            with undisturbed():
+                try:
+                    finish(report)
+                finally:  # also where it cannot be compared
+                    write_report(request.folder, report)
+        if interrupted is not None:
+            files = "report.json" if isinstance(interrupted, OSError) else "report.html and report.json"
+            _tell_of_the_rest(console, f"{files} in {request.folder}", report)
+            raise interrupted
+    if not any("images_per_second" in each for each in report["points"]):
+        problem = report["points"][0]["problem"]
+        raise ClientError(f"no point could be measured; of the first one: {problem}")
+    return report
+
+
+def _serve(
+    request: Request, stack: contextlib.ExitStack, console: Console
+) -> tuple[dict[Protocol, str], RunningServer | None, str]:
+    """Returns addresses of the server, the server where it is ours, and what it is."""
+    if request.urls:
+        return request.urls, None, "a running server"
+    installation = find_or_install(request.home, lambda what: console.print(f"[dim]{what} ...[/dim]"))
+    log = request.folder / "tritonserver.log"
+    server = stack.enter_context(running_server(installation, request.repository, log))
+    return {"grpc": server.grpc_url, "http": server.http_url}, server, installation.description
+
+
+def _prepared(
+    request: Request,
+    tool: perf_analyzer.Tool,
+    target: Target,
+    pictures: Pictures,
+    scratch: Path,
+    server: RunningServer | None,
+) -> Bench:
+    """Returns the benchmark, all checked and its pictures written, before anything is measured."""
+    largest = {model.name: model.largest_batch for model in target.models}
+    points = plan_points(largest, request.protocols, request.batches, request.concurrencies)
+    for model in target.models:
+        if not any(point.model == model.name for point in points):
+            raise ClientError(
+                f"{model.name} takes batches of {max(1, model.largest_batch)} at most: give smaller --batch-sizes"
+            )
+        write_input(scratch / f"{model.name}.json", model, pictures)
+    bench = Bench(request, tool, target, pictures, scratch, points, [], server=server)
+    if request.limit:
+        classifier = next((model for model in target.models if model.name == CLASSIFIER), None)
+        if classifier is None:
+            raise ClientError(f"--limit is of {CLASSIFIER}, which is not measured here: leave it out")
+        bench.onnx = request.onnx or _served_file(request.repository, classifier)
+        check_network(bench.onnx, classifier.shape)
+        bench.crops = tensors(classifier, pictures)
+        # The server joins requests into batches up to the largest one: so may the limit.
+        own = {point.batch for point in points if point.model == CLASSIFIER}
+        cores = len(os.sched_getaffinity(0))
+        bench.ways = plan_ways(cores, sorted({1, *own, max(1, classifier.largest_batch)}))
+    return bench
+
+
+def _served_file(repository: Path, model: Model) -> Path:
+    path = repository / model.name / model.versions[-1] / "model.onnx"
+    if not path.is_file():
+        raise ClientError(f"--limit needs the ONNX file of the served version, and {path} is none: give it by --onnx")
+    return path
+
+
+def _head(bench: Bench, machine: dict[str, Any], description: str, started: datetime) -> dict[str, Any]:
+    """Returns what a report says beside the figures."""
+    target = bench.target
+    notices = [busy_notice(machine)] if busy_notice(machine) else []
+    if "stand-in" in description:
+        notices.append(
+            "the server's ONNX Runtime backend is the stand-in, which costs some tenths of a millisecond a request: "
+            "these are not the figures of Triton's own"
+        )
+    for model in target.models:
+        if model.is_cached:
+            notices.append(f"{model.name} may answer out of Triton's cache, which is then measured and not the network")
+        if model.largest_batch and max(bench.request.batches) > model.largest_batch:
+            notices.append(f"{model.name} takes batches of {model.largest_batch} at most: larger ones were left out")
+    return {
+        "schema": SCHEMA,
+        "created": started.isoformat(timespec="seconds"),
+        "command": bench.request.command(),
+        "arguments": bench.request.arguments(),
+        "environment": machine,
+        "server": {
+            "description": description,
+            "started_here": bench.server is not None,
+            "urls": dict(target.urls),
+            "metadata": target.metadata,
+            "models": {
+                model.name: {
+                    "versions": list(model.versions),
+                    "largest_batch": model.largest_batch,
+                    "metadata": model.metadata,
+                }
+                for model in target.models
+            },
+        },
+        "pictures": bench.pictures.facts(),
+        "notices": notices,
+    }
+
+
+def _announce(console: Console, bench: Bench, head: dict[str, Any]) -> None:
+    jobs = len(bench.points) + len(bench.ways)
+    request = bench.request
+    minutes = jobs * request.rounds * (request.seconds + OVERHEAD_S) / 60
+    served = ", ".join(f"{model.name} {'/'.join(model.versions)}" for model in bench.target.models)
+    console.print(
+        f"{served}: {jobs} points, {request.rounds} rounds of {request.seconds:g} s each, about {max(minutes, 1):.0f} "
+        f"min, on {head['server']['description']}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    for notice in head["notices"]:
+        console.print(f"note: {notice}", highlight=False, soft_wrap=True)
+
+
+def _measured(bench: Bench, head: dict[str, Any]) -> Iterator[tuple[int, int]]:
+    """Measures all jobs; yields how many are done and how many there are, and keeps report.json up to date."""
+    jobs: list[Point | Way] = [*bench.points, *bench.ways]
+    raw = bench.request.folder / RAW
+    raw.mkdir(exist_ok=True)
+    total, in_a_row = len(jobs) * bench.request.rounds, 0
+    for done, (number, job) in enumerate(in_rounds(jobs, bench.request.rounds), start=1):
+        if isinstance(job, Way):
+            assert bench.onnx is not None and bench.crops is not None
+            rate = measure_in_process(bench.onnx, bench.crops, job, bench.request.seconds)
+            bench.found.ways.setdefault(job, []).append((number, rate))
+        elif job not in bench.found.problems:
+            try:
+                bench.found.points.setdefault(job, []).append((number, _measure(bench, job, raw, number)))
+                in_a_row = 0
+            except ClientError as error:
+                bench.found.problems[job] = str(error)
+                if not bench.found.points[job]:
+                    del bench.found.points[job]
+                in_a_row += 1
+                _check_alive(bench, in_a_row)
+        write_json(bench.request.folder, _report(bench, head, complete=False))
+        yield done, total
+
+
+def _measure(bench: Bench, point: Point, raw: Path, number: int) -> perf_analyzer.Measurement:
+    name = f"{point.model}-{point.protocol}-b{point.batch}-c{point.concurrency}-r{number}"
+    url = bench.target.urls[point.protocol]
+    takes = {model.name: model.takes for model in bench.target.models}[point.model]
+    called = bench.target.others if takes == "photographs" else ()
+    seconds, pictures = bench.request.seconds, bench.scratch / f"{point.model}.json"
+    arguments = perf_analyzer.command(bench.tool, point, url, pictures, f"{name}.csv", seconds)
+    bench.found.commands[point] = arguments
+    before = ask_statistics(point.protocol, url, [point.model, *called])
+    measurement = perf_analyzer.measure(arguments, raw, name, seconds)
+    after = ask_statistics(point.protocol, url, [point.model, *called])
+    return replace(
+        measurement,
+        inside_ms=waited_inside(before, after, point.model, called),
+        mean_batch=mean_batch(before[point.model], after[point.model]),
+    )
+
+
+def _check_alive(bench: Bench, in_a_row: int) -> None:
+    """Raises where the server is gone: no further point can be measured then."""
+    server = bench.server
+    if server is not None and server.process.poll() is not None:
+        raise ServingError(f"tritonserver ended by itself: {reason_in_log(server.log)} (all of it: {server.log})")
+    if in_a_row >= FAILURES:
+        try:
+            look_at(bench.target.urls, [model.name for model in bench.target.models])
+        except ClientError as error:
+            raise ServingError(f"the server is gone: {error}") from error
+
+
+def _report(bench: Bench, head: dict[str, Any], complete: bool) -> dict[str, Any]:
+    found = bench.found
+    runs = sum(map(len, found.points.values())) + sum(map(len, found.ways.values()))
+    return head | {
+        "complete": complete,
+        "runs": runs,
+        "planned_runs": (len(bench.points) + len(bench.ways)) * bench.request.rounds,
+        "limit": describe_limit(found.ways),
+        "points": describe_points(bench.points, found),
+        "comparison": None,
+    }
+
+
+def _tell_of_the_rest(console: Console, files: str, report: dict[str, Any]) -> None:
+    if report["runs"]:
+        what = f"{files} hold the {report['runs']} of {report['planned_runs']} runs so far"
+    else:
+        what = "nothing was measured yet, so there is no report"
+    console.print(f"stopped: {what}", highlight=False, soft_wrap=True)
+
+
+def _joined(numbers: Sequence[int]) -> str:
+    return ",".join(map(str, numbers))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,77 @@
+"""What `signs bench` prints: all points, and how they compare with an earlier run."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from clients.benchmark.report import figure
+
+
+def print_points(console: Console, report: Mapping[str, Any]) -> None:
+    """Prints a row for each point, with the span of its rounds, and why some could not be measured."""
+    measured = [each for each in report["points"] if "images_per_second" in each]
+    for model in dict.fromkeys(each["model"] for each in measured):
+        points = [each for each in measured if each["model"] == model]
+        has_limit = any("share_of_limit" in each for each in points)
+        console.print(f"\n[bold]{model}[/bold]", highlight=False)
+        columns = ("batch", "clients", "images/s", "span", "p50 ms", "p95 ms", "p99 ms", "queue", "infer")
+        table = _table("", *columns, *(("of limit",) if has_limit else ()))
+        for each in points:
+            rate, latency, parts = each["images_per_second"], each["latency_ms"], each["parts_ms"]
+            cells = [str(each["batch"]), str(each["concurrency"]), figure(rate["median"])]
+            cells.append(f"{(rate['max'] - rate['min']) / (rate['median'] or 1):.0%}")
+            cells += [figure(latency[name]["median"]) for name in ("p50", "p95", "p99")]
+            cells += [figure(parts[name]["median"]) for name in ("queue", "inference")]
+            cells += [f"{each['share_of_limit']:.2f}"] if has_limit else []
+            table.add_row(each["protocol"], *cells)
+        console.print(table, highlight=False)
+    if report["limit"]:
+        best = report["limit"]["ways"][0]
+        console.print(
+            f"limit: ONNX Runtime in process does {figure(report['limit']['images_per_second'])} images/s "
+            f"({best['sessions']} x {best['threads']} threads, batch {best['batch']})",
+            highlight=False,
+            soft_wrap=True,
+        )
+    for each in report["points"]:
+        if each["problem"]:
+            console.print(f"{_name(each)}: {each['problem']}", highlight=False, markup=False, soft_wrap=True)
+
+
+def print_comparison(console: Console, comparison: Mapping[str, Any]) -> None:
+    """Prints ratios new to old of each point, and what else differs."""
+    console.print(f"\ncompared with {comparison['old']}; ratios are new to old", highlight=False, soft_wrap=True)
+    for note in comparison["notes"]:
+        console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
+    for model in dict.fromkeys(each["model"] for each in comparison["points"]):
+        console.print(f"\n[bold]{model}[/bold]", highlight=False)
+        table = _table("", "batch", "clients", "was", "is", "images/s", "p50", "p95", "p99", "")
+        for each in comparison["points"]:
+            if each["model"] == model:
+                table.add_row(
+                    each["protocol"],
+                    str(each["batch"]),
+                    str(each["concurrency"]),
+                    figure(each["old_images_per_second"]),
+                    figure(each["new_images_per_second"]),
+                    *(f"{each[name]:.2f}x" for name in ("images_per_second", "p50", "p95", "p99")),
+                    "overlap" if each["overlaps"] else "faster" if each["slowdown"] < 1 else "slower",
+                )
+        console.print(table, highlight=False)
+    for what, said in (("failed", "fails now"), ("only_old", "not measured now"), ("only_new", "not measured then")):
+        for each in comparison[what]:
+            console.print(f"{_name(each)}: {said}", highlight=False, soft_wrap=True)
+
+
+def _table(first: str, *names: str) -> Table:
+    table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
+    table.add_column(first)
+    for name in names:
+        table.add_column(name, justify="right")
+    return table
+
+
+def _name(point: Mapping[str, Any]) -> str:
+    return f"{point['model']}, {point['protocol']}, batch {point['batch']}, {point['concurrency']} at a time"

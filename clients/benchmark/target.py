@@ -1,0 +1,144 @@
+"""The server that is measured: what it is, and what its models take."""
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from clients.client import PHOTOGRAPH
+from clients.connection import Connection, Protocol
+from clients.errors import ClientError, UnknownModelError
+
+CLASSIFIER, RECOGNIZER, DETECTOR = "sign_classifier", "sign_recognizer", "sign_detector"
+SCENES = "scenes"  # name of the detector's input
+CALLED = (DETECTOR, CLASSIFIER)  # by the recognizer
+
+Takes = Literal["signs", "scenes", "photographs"]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that a server has ready.
+
+    Attributes:
+        name: on the server.
+        takes: signs or scenes as pixels, or whole photographs as files.
+        input_name: of its only input.
+        shape: of one picture, without the batch.
+        largest_batch: that it takes in a request; 0 where it knows no batches.
+        versions: that are served.
+        is_cached: whether answers may come out of Triton's cache.
+        metadata: all that the server says of it.
+    """
+
+    name: str
+    takes: Takes
+    input_name: str
+    shape: tuple[int, ...]
+    largest_batch: int
+    versions: tuple[str, ...]
+    is_cached: bool
+    metadata: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A server that answers.
+
+    Attributes:
+        urls: host:port for each protocol.
+        metadata: what it says of itself.
+        models: to measure.
+        others: names of the models that the recognizer calls and that are there.
+    """
+
+    urls: Mapping[Protocol, str]
+    metadata: dict[str, Any]
+    models: tuple[Model, ...]
+    others: tuple[str, ...]
+
+
+def read_urls(given: Sequence[str]) -> dict[Protocol, str]:
+    """Reads addresses: `grpc://host:8001`, `http://host:8000`, or `host:8001` alone, which is gRPC.
+
+    Raises:
+        ValueError: one is no address, or two are of the same protocol.
+    """
+    urls: dict[Protocol, str] = {}
+    for each in given:
+        found = re.fullmatch(r"(?:(grpc|http)://)?([^\s/:]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5})/?", each)
+        if not found:
+            raise ValueError(f"{each!r}: give host:port, grpc://host:port or http://host:port")
+        protocol: Protocol = "http" if found[1] == "http" else "grpc"
+        if protocol in urls:
+            raise ValueError(f"{each!r}: there is one {protocol} address already; mark the other one http://")
+        urls[protocol] = found[2]
+    return urls
+
+
+def look_at(urls: Mapping[Protocol, str], wanted: Sequence[str]) -> Target:
+    """Asks a server over every protocol what it is, and over the first one for its models.
+
+    Args:
+        urls: host:port for each protocol.
+        wanted: names of models; empty takes classifier and recognizer where they are.
+
+    Raises:
+        ClientError: nobody answers, a model is not there, or it takes no pictures.
+    """
+    return asyncio.run(_look_at(urls, wanted))
+
+
+async def _look_at(urls: Mapping[Protocol, str], wanted: Sequence[str]) -> Target:
+    metadata: dict[str, Any] = {}
+    for protocol, url in urls.items():
+        connection = Connection(url, protocol)
+        try:
+            metadata = await connection.describe("metadata", "")
+        finally:
+            await connection.close()
+    protocol, url = next(iter(urls.items()))
+    connection = Connection(url, protocol)
+    try:
+        models = []
+        for name in wanted or (CLASSIFIER, RECOGNIZER):
+            try:
+                models.append(await _model(connection, name))
+            except UnknownModelError as error:
+                if wanted:
+                    raise UnknownModelError(f"the server at {url} has no model {name} ready: {error}") from error
+        others = [name for name in CALLED if await connection.ready(name)]
+    finally:
+        await connection.close()
+    if not models:
+        raise ClientError(f"the server at {url} has neither {CLASSIFIER} nor {RECOGNIZER}: name a model with --models")
+    return Target(urls, metadata, tuple(models), tuple(others))
+
+
+async def _model(connection: Connection, name: str) -> Model:
+    metadata = await connection.describe("metadata", name)
+    config = await connection.describe("config", name)
+    inputs = config.get("input", [])
+    refusal = f"{name} takes no pictures alone: `signs bench` measures networks of one UINT8 input, and the recognizer"
+    if len(inputs) != 1:
+        raise ClientError(refusal)
+    kind, shape = str(inputs[0]["data_type"]), tuple(int(side) for side in inputs[0]["dims"])
+    takes: Takes
+    if inputs[0]["name"] == PHOTOGRAPH and kind == "TYPE_STRING":
+        takes = "photographs"
+    elif kind == "TYPE_UINT8" and len(shape) == 3 and shape[2] == 3 and min(shape) > 0:
+        takes = "scenes" if inputs[0]["name"] == SCENES or shape[0] != shape[1] else "signs"
+    else:
+        raise ClientError(refusal)
+    return Model(
+        name,
+        takes,
+        str(inputs[0]["name"]),
+        shape,
+        # The recognizer wants one photograph a request and joins requests itself.
+        1 if takes == "photographs" else int(config.get("max_batch_size", 0)),
+        tuple(map(str, metadata.get("versions", ()))),
+        bool(config.get("response_cache", {}).get("enable", False)),
+        metadata,
+    )

@@ -13,7 +13,6 @@ sys.path = [entry for entry in sys.path if entry and Path(entry).resolve() != Pa
 
 from airflow.dag_processing.dagbag import BundleDagBag  # noqa: E402
 from airflow.serialization.serialized_objects import DagSerialization  # noqa: E402
-from airflow.utils.dag_cycle_tester import check_cycle  # noqa: E402
 
 
 def describe(folder: Path) -> dict[str, object]:
@@ -23,17 +22,14 @@ def describe(folder: Path) -> dict[str, object]:
         bag = BundleDagBag(dag_folder=folder, bundle_path=folder, bundle_name="dags-folder")
         dags = {}
         for name, dag in bag.dags.items():
-            check_cycle(dag)
+            dag.check_cycle()
             dags[name] = {
                 "tags": sorted(dag.tags),
                 "doc": dag.doc_md or "",
                 "max_active_runs": dag.max_active_runs,
                 "catchup": dag.catchup,
                 "schedule": type(dag.timetable).__name__,
-                "params": dag.params.get_json_schema()
-                if hasattr(dag.params, "get_json_schema")
-                else {key: param.schema for key, param in dag.params.items() if hasattr(param, "schema")}
-                or {key: dag.params.get_param(key).schema for key in dag.params},
+                "params": {key: dag.params.get_param(key).schema for key in dag.params},
                 "serialized": len(json.dumps(DagSerialization.to_dict(dag))),
                 "tasks": {task.task_id: _describe_task(task) for task in dag.tasks},
             }

@@ -163,7 +163,7 @@ def test_helm_pins_the_version_and_goes_back_to_the_revision_before(tmp_path: Pa
     script = tmp_path / "helm"
     script.write_text(
         '#!/bin/sh\necho "$*" >> calls\n'
-        'case $1 in status) echo "{\\"version\\": $(cat revision), \\"info\\": {\\"status\\": \\"$(cat state)\\"}}" ;;\n'
+        'case $1 in status) printf \'{"version": %s, "info": {"status": "%s"}}\' $(cat revision) $(cat state) ;;\n'
         "upgrade) echo 3 > revision; echo deployed > state ;; esac\n"
     )
     script.chmod(0o755)

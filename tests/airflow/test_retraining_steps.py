@@ -117,6 +117,8 @@ def test_broken_data_end_the_run_and_are_named() -> None:
     first = read.audited(0, audit, facts())
     assert first["data_sets"] == ["gtsdb=x"] and len(first["fingerprint"]) == 64
     assert read.audited(0, audit, facts(data=["gtsdb=x"]))["fingerprint"] != first["fingerprint"], "fewer drawings"
+    spoilt = {"left_out": [{"image": "20261123T171500Z-1f", "what": "no picture"}]}
+    assert read.audited(1, {"problems": 1, "data_sets": [whole | spoilt]}, facts())["left_out"] == 1, "of feedback"
     broken = [{"image": f"{number}.ppm", "what": "cannot be decoded"} for number in range(9)]
     with pytest.raises(StepError, match=r"9 problems.*gtsdb=x: 0\.ppm: cannot be decoded.*; \.\.\.") as raised:
         read.audited(1, audit | {"problems": 9, "data_sets": [whole | {"broken": broken}]}, facts())

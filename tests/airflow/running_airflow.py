@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from tests.airflow.airflow_environment import airflow_environment, settings_of_airflow
 
@@ -70,7 +71,16 @@ class Airflow:
         self._wait(healthy, "Airflow is not healthy")
         self._token = self.ask("/auth/token")["access_token"]
         self._wait(lambda: self.ask(f"/api/v2/dags/{dag}") is not None, f"{dag} is not known")
-        self.ask(f"/api/v2/dags/{dag}", {"is_paused": False}, "PATCH")
+        self.unpause(dag)
+
+    def unpause(self, dag: str, paused: bool = False) -> None:
+        """Lets the runs of a DAG begin, or holds them back."""
+        self.ask(f"/api/v2/dags/{dag}", {"is_paused": paused}, "PATCH")
+
+    def runs(self, dag: str) -> list[dict[str, Any]]:
+        """Returns all runs of a DAG."""
+        found: list[dict[str, Any]] = self.ask(f"/api/v2/dags/{dag}/dagRuns?limit=100")["dag_runs"]
+        return found
 
     def trigger(self, dag: str, run: str, **conf: Any) -> None:
         """Starts a run with parameters."""
@@ -81,7 +91,7 @@ class Airflow:
         found: dict[str, Any] = {}
 
         def ended() -> bool:
-            found.update(self.ask(f"/api/v2/dags/{dag}/dagRuns/{run}"))
+            found.update(self.ask(f"/api/v2/dags/{dag}/dagRuns/{quote(run)}"))
             return found["state"] in ENDS
 
         self._wait(ended, f"{run} does not end")
@@ -89,21 +99,21 @@ class Airflow:
 
     def states(self, dag: str, run: str) -> dict[str, str]:
         """Returns the state of each task of a run."""
-        found = self.ask(f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances?limit=100")["task_instances"]
+        found = self.ask(f"/api/v2/dags/{dag}/dagRuns/{quote(run)}/taskInstances?limit=100")["task_instances"]
         return {each["task_id"]: each["state"] for each in found}
 
     def tries(self, dag: str, run: str, task: str) -> int:
         """Returns how often a task was tried."""
-        return int(self.ask(f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task}")["try_number"])
+        return int(self.ask(f"/api/v2/dags/{dag}/dagRuns/{quote(run)}/taskInstances/{task}")["try_number"])
 
     def value(self, dag: str, run: str, task: str) -> Any:
         """Returns what a task passed on."""
-        path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task}/xcomEntries/return_value?deserialize=true"
+        path = f"/api/v2/dags/{dag}/dagRuns/{quote(run)}/taskInstances/{task}/xcomEntries/return_value?deserialize=true"
         return (self.ask(path) or {}).get("value")
 
     def said(self, dag: str, run: str, task: str) -> str:
         """Returns the log of a task's last try."""
-        path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task}"
+        path = f"/api/v2/dags/{dag}/dagRuns/{quote(run)}/taskInstances/{task}"
         lines = self.ask(f"{path}/logs/{self.tries(dag, run, task)}?full_content=true")["content"]
         return "\n".join(str(each.get("event", "")) + str(each.get("error_detail", "")) for each in lines)
 

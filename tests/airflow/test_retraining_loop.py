@@ -37,6 +37,13 @@ pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(3600)]
 ROOT = Path(__file__).parents[2]
 DAG, MODEL = "retrain_traffic_signs", "sign_classifier"
 EPOCHS = 6
+# Drift that is always alerted: what makes the alert fire is tested with the rules.
+RULES = """groups:
+  - name: drift
+    rules:
+      - {alert: SignsDrift, expr: vector(1), labels: {retrain: "true", feature: scene_brightness, version: "1"}}
+      - {alert: SignsDown, expr: vector(1)}
+"""
 TRAP = "kill-while-publishing"
 # What stands in for the installed command. Where the trap lies, it dies just before the new version appears, and the
 # task of Airflow's that called it with it: so nobody can clean up.
@@ -106,8 +113,7 @@ class World:
 
     def run(self, name: str, **params: Any) -> str:
         """Has the DAG run with these parameters; returns how that ended."""
-        data = {"data": ["gtsdb=good"], "evaluation": "gtsdb=good", "epochs": EPOCHS}
-        self.airflow.trigger(DAG, name, **{**data, **params})
+        self.airflow.trigger(DAG, name, **params)
         return self.airflow.end_of(DAG, name)
 
     def facts(self, name: str, task: str) -> Any:
@@ -143,11 +149,16 @@ def world(
     command.chmod(0o755)
     with (
         running_server(installation, served, home / "triton.log", extra_arguments=RELOADABLE) as server,
-        running_prometheus(home, server.metrics_url.removeprefix("http://").removesuffix("/metrics")) as prometheus,
+        running_prometheus(
+            home, server.metrics_url.removeprefix("http://").removesuffix("/metrics"), RULES
+        ) as prometheus,
     ):
         settings = {
             "SIGNS_COMMAND": str(command),
             "SIGNS_HOME": str(home),
+            "SIGNS_DATA": "gtsdb=good",
+            "SIGNS_EVALUATION": "gtsdb=good",
+            "SIGNS_EPOCHS": str(EPOCHS),
             "SIGNS_TRITON": str(ROOT / ".tritonserver"),
             "SIGNS_TRAIN_OPTIONS": "--batch-size 16 --no-refit --device cpu --precision fp32 --workers 0",
             # What is measured here is the machine's load; whether the answers are right is what counts.
@@ -204,8 +215,8 @@ def test_lineage_goes_from_what_is_served_back_to_data_and_commit(world: World, 
     run = client.get_run(best.run_id)
     assert manifest.data["fingerprint"] in run.data.params.values()
     assert run.info.run_name == world.facts("first", "plan")["name"]
-    (event,) = world.airflow.ask("/api/v2/assets/events")["asset_events"]
-    assert event["name"] == f"traffic_signs_{MODEL}" and event["extra"]["version"] == 2
+    events = world.airflow.ask("/api/v2/assets/events")["asset_events"]
+    assert [each["extra"]["version"] for each in events if each["name"] == f"traffic_signs_{MODEL}"] == [2]
 
 
 def test_where_nothing_is_new_nothing_is_trained(world: World, first: Asker) -> None:
@@ -215,6 +226,21 @@ def test_where_nothing_is_new_nothing_is_trained(world: World, first: Asker) -> 
     assert states["something_new"] == "success" and states["train"] == states["publish"] == "skipped"
     assert "version 2 has learned from this very data" in world.airflow.said(DAG, "again", "something_new")
     assert world.content() == before
+
+
+def test_drift_starts_one_retraining_with_its_reason_and_then_none_for_a_while(world: World, first: Asker) -> None:
+    watch = "watch_drift"
+    world.airflow.unpause(watch)
+    for run in ("look", "look again"):
+        world.airflow.trigger(watch, run)
+        assert world.airflow.end_of(watch, run) == "success"
+    runs = world.airflow.runs(DAG)
+    (started,) = (each for each in runs if each["dag_run_id"].startswith("drift__"))
+    assert started["conf"]["reason"] == "drift: SignsDrift (feature scene_brightness, version 1)"
+    world.airflow.unpause(watch, paused=True)
+    assert world.airflow.end_of(DAG, started["dag_run_id"]) == "success"
+    last = world.airflow.states(watch, "look again")
+    assert last["decide"] == "success" and last["retrain"] == "skipped"
 
 
 def test_a_worse_challenger_ends_green_with_the_verdict_and_nothing_published(world: World, first: Asker) -> None:

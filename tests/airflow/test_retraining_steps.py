@@ -5,9 +5,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +19,7 @@ import typer
 from clients.cli import app
 from monitoring.drift.prometheus import seconds
 from retraining import facts as read
-from retraining import helm, processes, steps
+from retraining import failure, helm, processes, steps
 from retraining.facts import StepError
 from retraining.planning import cooling, entries, make_plan, recipe
 from retraining.settings import Settings, SettingsError, load_settings
@@ -225,3 +228,32 @@ def test_a_command_ends_with_the_task_that_is_killed(tmp_path: Path) -> None:
             return
         time.sleep(0.05)
     pytest.fail("the command goes on without its task")
+
+
+def test_a_failure_says_which_step_why_and_what_to_do_and_is_sent_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    received: list[dict[str, str]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            pass
+
+    task = SimpleNamespace(task_id="publish", dag_id="retrain_traffic_signs", run_id="manual__1", try_number=3)
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        monkeypatch.setenv("SIGNS_NOTIFY_URL", f"http://127.0.0.1:{server.server_port}/hook")
+        failure.explain({"ti": task, "exception": StepError("the disk is full", final=False)})
+        thread.join()
+    text = received[0]["text"]
+    assert "the step publish has failed (attempt 3, run manual__1)" in text and "why: the disk is full" in text
+    assert steps.PUBLISH.advice in text
+
+
+def test_who_cannot_be_told_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    failure.notify("http://127.0.0.1:1/secret", "text")
+    assert "SIGNS_NOTIFY_URL cannot be told" in caplog.text and "secret" not in caplog.text

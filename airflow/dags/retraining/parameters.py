@@ -42,7 +42,12 @@ def parameters(settings: Settings) -> dict[str, Param]:
             description="What challenger and champion are judged on: keep it frozen.",
         ),
         "epochs": Param(
-            0, type="integer", minimum=0, maximum=10000, title="Epochs", description="0 lets `signs train` choose."
+            settings.epochs,
+            type="integer",
+            minimum=0,
+            maximum=10000,
+            title="Epochs",
+            description="0 lets `signs train` choose.",
         ),
         "precision": Param(
             "fp32",

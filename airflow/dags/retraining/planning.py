@@ -32,11 +32,7 @@ def make_plan(
     folder = f"{settings.runs}/{name}"
     data = list(params["data"])
     feedback = params["feedback"]
-    if (
-        feedback
-        and params["model"] == "sign_classifier"
-        and (settings.run_on != "local" or entries(settings, feedback))
-    ):
+    if feedback and (settings.run_on != "local" or entries(settings, feedback)):
         data.append(f"feedback={feedback}")
     return {
         "name": name,

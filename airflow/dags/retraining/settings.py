@@ -34,6 +34,7 @@ class Settings:
         run_on: `local`, a process beside Airflow's, or `kubernetes`, a pod.
         data: what is learned from, as `--data` of `signs train` takes it.
         evaluation: the frozen evaluation set, as `--data` of `signs export gate` takes it.
+        epochs: of a training that says nothing else; 0 lets `signs train` choose.
         feedback: folder of what users corrected, which is learned from too; empty for none.
         runs: folder of all runs and of MLflow's database.
         repository: model repository that is served: a folder or a bucket's address.
@@ -69,6 +70,7 @@ class Settings:
     run_on: str = "local"
     data: tuple[str, ...] = ("gtsrb=data/gtsrb", "synthetic=20000")
     evaluation: str = "gtsrb=data/gtsrb"
+    epochs: int = 0
     feedback: str = ""
     runs: str = "runs"
     repository: str = "model_repository"
@@ -106,7 +108,7 @@ class Settings:
         for name in ("command", "data", "evaluation", "helm"):
             if not getattr(self, name):
                 raise SettingsError(f"SIGNS_{name.upper()} is empty: leave it out for the default")
-        for name in ("gpus", "cool_down_hours", "new_entries", "retry_seconds"):
+        for name in ("epochs", "gpus", "cool_down_hours", "new_entries", "retry_seconds"):
             if getattr(self, name) < 0:
                 raise SettingsError(f"SIGNS_{name.upper()}={getattr(self, name)}: give 0 or more")
 

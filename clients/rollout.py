@@ -60,7 +60,9 @@ def load(url: str, model: str, version: int, timeout: float) -> None:
     _post(url, f"repository/models/{model}/load", timeout)
     while True:
         index = _post(url, "repository/index", ASK_TIMEOUT_S)
-        entry = next((each for each in index if (each["name"], each.get("version")) == (model, str(version))), {})
+        entry: dict[str, str] = next(
+            (each for each in index if (each["name"], each.get("version")) == (model, str(version))), {}
+        )
         if entry.get("state") == "READY":
             return
         if time.monotonic() >= deadline:

@@ -224,8 +224,8 @@ def promote(
 
     best = champion(open_store(repository), model) if if_none else None
     if best is not None:
-        facts = {"model": model, "champion": best, "entry": None, "notes": []}
-        _print_json(facts) if as_json else typer.echo(f"{model} {best} is the champion already")
+        unchanged: dict[str, Any] = {"model": model, "champion": best, "entry": None, "notes": []}
+        _print_json(unchanged) if as_json else typer.echo(f"{model} {best} is the champion already")
         return
     lack = lack_of_gate(repository, model, version)
     entry = make_champion(repository, model, version, reason, gated)
@@ -268,8 +268,8 @@ def rollback(
     entry = roll_back(repository, model, reason) if only is None else rollback_from(repository, model, only, reason)
     if entry is None:
         best = champion(open_store(repository), model)
-        facts = {"model": model, "champion": best, "entry": None, "notes": []}
-        _print_json(facts) if as_json else typer.echo(f"{model} {only} is not the champion: {best} stays")
+        unchanged: dict[str, Any] = {"model": model, "champion": best, "entry": None, "notes": []}
+        _print_json(unchanged) if as_json else typer.echo(f"{model} {only} is not the champion: {best} stays")
         return
     notes = _tell_mlflow(repository, model, entry.version, runs)
     if as_json:

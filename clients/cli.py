@@ -15,6 +15,7 @@ from clients.evaluate import evaluate
 from clients.gate.cli import gate
 from clients.gateway.cli import gateway
 from clients.predict import predict
+from clients.rollout import roll_out
 from clients.tune.cli import tune
 from export import cli as export_cli
 from export import repository_cli
@@ -44,6 +45,7 @@ app.add_typer(training_cli.app, name="train")
 # Here, because they start servers and ask them through the clients, which export knows nothing of.
 export_cli.app.command()(gate)
 export_cli.app.command()(tune)
+repository_cli.app.command("roll-out")(roll_out)
 app.add_typer(export_cli.app, name="export")
 app.add_typer(repository_cli.app, name="repository")
 app.add_typer(monitoring_cli.app, name="monitor")

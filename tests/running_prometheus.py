@@ -16,7 +16,7 @@ import pytest
 from serving.server import free_ports
 
 CONFIG = """
-global: {scrape_interval: 1s, scrape_timeout: 1s}
+global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}
 scrape_configs:
   - job_name: signs
     static_configs: [{targets: ["TARGET"]}]
@@ -24,8 +24,10 @@ scrape_configs:
 
 
 @contextmanager
-def running_prometheus(folder: Path, target: str) -> Iterator[str]:
+def running_prometheus(folder: Path, target: str, rules: str = "") -> Iterator[str]:
     """Starts a Prometheus that keeps its data in `folder` and scrapes host:port/metrics; yields its address.
+
+    `rules` is the content of a rule file that it evaluates each second.
 
     Skips where there is none to start.
     """
@@ -34,6 +36,9 @@ def running_prometheus(folder: Path, target: str) -> Iterator[str]:
         pytest.skip("no prometheus on the PATH")
     config = folder / "prometheus.yml"
     config.write_text(CONFIG.replace("TARGET", target))
+    if rules:
+        (folder / "rules.yml").write_text(rules)
+        config.write_text(config.read_text() + f"rule_files: [{folder / 'rules.yml'}]\n")
     address = f"127.0.0.1:{free_ports().http}"
     command = [program, f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}"]
     with (folder / "prometheus.log").open("w") as log:

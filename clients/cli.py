@@ -13,6 +13,7 @@ from clients.errors import ClientError, UndecidedError
 from clients.evaluate import evaluate
 from clients.gate.cli import gate
 from clients.predict import predict
+from clients.rollout import roll_out
 from clients.tune.cli import tune
 from export import cli as export_cli
 from export import repository_cli
@@ -42,6 +43,7 @@ app.add_typer(training_cli.app, name="train")
 # Here, because they start servers and ask them through the clients, which export knows nothing of.
 export_cli.app.command()(gate)
 export_cli.app.command()(tune)
+repository_cli.app.command("roll-out")(roll_out)
 app.add_typer(export_cli.app, name="export")
 app.add_typer(repository_cli.app, name="repository")
 app.add_typer(monitoring_cli.app, name="monitor")

@@ -51,6 +51,10 @@ def onnx_(
     response_cache: CacheOption = None,
     max_queue: QueueOption = None,
     queue_timeout_ms: TimeoutOption = None,
+    once: Annotated[
+        bool,
+        typer.Option("--once", help="Where these weights are published in this precision, name that: to be repeated."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
 ) -> None:
     """Export a network to ONNX, compare it with PyTorch and publish it as a new version.
@@ -78,7 +82,7 @@ def onnx_(
     from export.precision import FP32, Wanted
     from export.printing import print_candidates, print_export
     from export.repository.signing import load_signer
-    from export.run import check_wanted, export_checkpoint
+    from export.run import check_wanted, export_checkpoint, find_exported
     from export.samples import labelled_samples, real_samples
     from training.checkpoint import load_info
     from training.progress import progress_bars
@@ -88,6 +92,10 @@ def onnx_(
     asked = read_asked(target, response_cache, max_queue, queue_timeout_ms)
     check_wanted(wanted, bool(data))
     signer, info = load_signer(private_key), load_info(checkpoint)
+    there = find_exported(checkpoint, info.model, repository, precision) if once else None
+    if there is not None:
+        typer.echo(json.dumps(asdict(there)) if as_json else f"published already: {info.model} {there.version}")
+        return
     compared: list[dict[str, object]] = []
 
     def tell(candidates: "Sequence[Candidate]") -> None:

@@ -128,6 +128,12 @@ def publish(
         int | None, typer.Option(min=1, help="Number for the copy, higher than any before.", show_default="the next")
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="Also if a version with the same files is there.")] = False,
+    once: Annotated[
+        bool,
+        typer.Option(
+            "--once", help="If a version with the same files is there, name that one: for a step that is repeated."
+        ),
+    ] = False,
     private_key: PrivateKey = None,
     public_key: PublicKey = None,
     as_json: Json = False,
@@ -149,9 +155,11 @@ def publish(
     from export.repository.signing import load_signer
     from training.progress import progress_bars
 
+    if again and once:
+        raise typer.BadParameter("--again asks for another copy and --once for no other: give one of them")
     signer = load_signer(private_key)
     with progress_bars(Console(stderr=True)) as progress:
-        manifest = publish_copy(source, repository, number, again, signer, public_key, progress)
+        manifest = publish_copy(source, repository, number, again, signer, public_key, progress, once=once)
     if as_json:
         _print_json(asdict(manifest))
         return
@@ -193,6 +201,9 @@ def promote(
     gated: Annotated[
         bool, typer.Option("--gated", help="Only where it has passed the gate against the present champion.")
     ] = False,
+    if_none: Annotated[
+        bool, typer.Option("--if-none", help="Only where nothing has been promoted yet, so that there is a way back.")
+    ] = False,
     runs: Runs = Path("runs"),
     as_json: Json = False,
 ) -> None:
@@ -207,9 +218,15 @@ def promote(
     """
     from dataclasses import asdict
 
-    from export.repository.promotion import lack_of_gate
+    from export.repository.promotion import champion, lack_of_gate
     from export.repository.promotion import promote as make_champion
+    from export.repository.store import open_store
 
+    best = champion(open_store(repository), model) if if_none else None
+    if best is not None:
+        facts = {"model": model, "champion": best, "entry": None, "notes": []}
+        _print_json(facts) if as_json else typer.echo(f"{model} {best} is the champion already")
+        return
     lack = lack_of_gate(repository, model, version)
     entry = make_champion(repository, model, version, reason, gated)
     notes = [lack] if lack and _can_be_gated(repository, model, version) else []
@@ -227,6 +244,12 @@ def rollback(
     model: Model,
     repository: Repository = HERE,
     reason: Reason = "",
+    only: Annotated[
+        int | None,
+        typer.Option(
+            "--only", min=1, help="Only where this version is the champion, else nothing: for a step that is repeated."
+        ),
+    ] = None,
     runs: Runs = Path("runs"),
     as_json: Json = False,
 ) -> None:
@@ -234,12 +257,20 @@ def rollback(
 
     \b
     signs repository rollback sign_classifier --reason "wrong on lorry signs"
+    signs repository rollback sign_classifier --only 4
     """
     from dataclasses import asdict
 
+    from export.repository.promotion import champion, rollback_from
     from export.repository.promotion import rollback as roll_back
+    from export.repository.store import open_store
 
-    entry = roll_back(repository, model, reason)
+    entry = roll_back(repository, model, reason) if only is None else rollback_from(repository, model, only, reason)
+    if entry is None:
+        best = champion(open_store(repository), model)
+        facts = {"model": model, "champion": best, "entry": None, "notes": []}
+        _print_json(facts) if as_json else typer.echo(f"{model} {only} is not the champion: {best} stays")
+        return
     notes = _tell_mlflow(repository, model, entry.version, runs)
     if as_json:
         _print_json({"model": model, "champion": entry.version, "entry": asdict(entry), "notes": notes})
@@ -296,6 +327,9 @@ def pull(
     any_gpu: Annotated[
         bool, typer.Option("--any-gpu", help="Also engines that another GPU than this machine's is to run.")
     ] = False,
+    missing_ok: Annotated[
+        bool, typer.Option("--missing-ok", help="Leave out models that the source has no version of yet.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Bring exactly the versions asked for into a folder, checked, with a config.pbtxt that serves these alone.
@@ -312,9 +346,16 @@ def pull(
 
     from export.repository.pull import parse_wanted
     from export.repository.pull import pull as bring
+    from export.repository.store import open_store
     from training.progress import progress_bars
 
     wanted = parse_wanted(version or [], versions_file)
+    if missing_ok and wanted:
+        store = open_store(source)
+        wanted = {model: numbers for model, numbers in wanted.items() if store.versions(model)}
+        if not wanted:
+            _print_json([]) if as_json else typer.echo(f"{source} has none of these yet: nothing was pulled")
+            return
     with progress_bars(Console(stderr=True)) as progress:
         pulled = bring(source, destination, wanted, public_key, progress, any_gpu)
     if as_json:

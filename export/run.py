@@ -3,6 +3,7 @@
 import hashlib
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,12 @@ from export.choices import Asked, choose_serving
 from export.config import LABELS_FILE, Serving, classifier_config, detector_config, to_text, warm_up_path
 from export.conversion import IR_VERSION, OPSET, convert
 from export.drawings import draw_samples
-from export.errors import AccuracyError, ExportError, ParityError
+from export.errors import AccuracyError, ExportError, ParityError, RepositoryError
 from export.parity import Images, probe_images
 from export.precision import AUTO, FP32, INT8, MAX_LOSS, PRECISIONS, TOLERANCES, Wanted
 from export.proof import begin_proof
 from export.quantization import TARGETS
-from export.repository import Manifest, publish
+from export.repository import Manifest, load_manifest, publish, versions
 from export.repository.signing import Signer
 from export.samples import Labels
 from training.checkpoint import CheckpointInfo, load_checkpoint
@@ -134,6 +135,27 @@ def check_wanted(wanted: Wanted, labelled: bool) -> None:
         raise ExportError(NO_LABELS)
     if wanted.max_loss is not None and (wanted.precision == FP32 or not labelled):
         raise ExportError("a loss of accuracy is measured in fp16, int8 and auto, on labelled test images of --data")
+
+
+def find_exported(checkpoint: Path, model: str, repository: Path, precision: str) -> Manifest | None:
+    """Returns the manifest of the newest version that was made of a checkpoint, None where there is none.
+
+    Args:
+        checkpoint: its folder.
+        model: that it is of.
+        repository: folder of the Triton models.
+        precision: that the version must have; AUTO takes any.
+
+    Raises:
+        ExportError: the repository or the weights cannot be read.
+    """
+    weights = hash_weights(checkpoint)
+    for number in reversed(versions(repository, model)):
+        with suppress(RepositoryError):  # made by hand, or damaged: not of this checkpoint
+            manifest = load_manifest(repository, model, number)
+            if manifest.source.get("weights_sha256") == weights and precision in (manifest.precision, AUTO):
+                return manifest
+    return None
 
 
 def hash_weights(checkpoint: Path) -> str:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from monitoring.comparison_cli import alerts, watch
 from monitoring.drift.cli import drift, study
 
 app = typer.Typer(no_args_is_help=True, help="Watch what is served.")
@@ -16,6 +17,8 @@ def _monitor() -> None:
 
 app.command()(drift)
 app.command()(study)
+app.command()(watch)
+app.command()(alerts)
 
 
 @app.command()

@@ -22,6 +22,10 @@ def serve(
     cache: Annotated[
         int, typer.Option(min=0, metavar="MB", help="Memory for answers, for models with a response cache; 0: none.")
     ] = 0,
+    reloadable: Annotated[
+        bool,
+        typer.Option("--reloadable", help="Let `signs repository roll-out` load other versions while it serves."),
+    ] = False,
     log: Annotated[
         Path | None,
         typer.Option(help="File that takes the server's own log; runs/tritonserver-PORT.log without it."),
@@ -32,15 +36,20 @@ def serve(
     A tritonserver on the PATH is used where there is one; otherwise one is installed from PyPI, once. Every version
     that is to be served must fit its manifest.
 
+    A server answers with what was the champion at its start. With --reloadable it can be told to load another version,
+    which answers once it is whole, and no request is lost; whoever reaches the HTTP port can then load and unload, so
+    this is for one machine.
+
     \b
     signs serve
+    signs serve --reloadable
     signs serve --repository served --public-key release.pub
     """
     from rich.console import Console
 
     from serving.errors import ServingError
     from serving.install import find_or_install
-    from serving.server import Ports, reason_in_log, running_server, served_versions
+    from serving.server import RELOADABLE, Ports, reason_in_log, running_server, served_versions
 
     console = Console()
     if public_key is not None and no_verify:
@@ -54,6 +63,7 @@ def serve(
     installation = find_or_install(home, lambda what: console.print(f"[dim]{what} ...[/dim]"))
     ports = Ports(http_port, grpc_port, metrics_port)
     extra = (f"--cache-config=local,size={cache * 1_000_000}",) if cache else ()
+    extra += RELOADABLE if reloadable else ()
     with running_server(installation, repository, log, ports, host, extra) as server:
         console.print(f"[bold]{installation.description}[/bold] serves {repository}", soft_wrap=True)
         for model, version in served_versions(server):

@@ -21,6 +21,9 @@ from serving.lifetime import die_with_parent
 READY_TIMEOUT_S = 120.0
 # Starts also where a model cannot be loaded, and is then ready with the others.
 KEEP_GOING = ("--exit-on-error=false", "--strict-readiness=false")
+# Loads another version when it is told to. A version that failed to load says so to whoever asked for it; it must not
+# take the readiness of all the others away.
+RELOADABLE = ("--model-control-mode=explicit", "--load-model=*", "--strict-readiness=false")
 STOP_TIMEOUT_S = 35.0  # tritonserver gives requests in flight 30 s
 
 

@@ -32,6 +32,10 @@ PrecisionOption = Annotated[str, typer.Option(help="fp32, bf16, or auto: bf16 wh
 WorkersOption = Annotated[
     int | None, typer.Option(min=0, max=256, help="Processes that prepare batches.", show_default="chosen")
 ]
+GoOnOption = Annotated[
+    bool,
+    typer.Option("--go-on", help="Go on with NAME where it was broken off, print it where it is done: to be repeated."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
@@ -71,6 +75,7 @@ def classifier(
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     workers: WorkersOption = None,
+    go_on: GoOnOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train the sign classifier on the crops of the training splits and judge it on the test splits.
@@ -101,6 +106,8 @@ def classifier(
         workers=workers,
     )
     recipe = Recipe(config, architecture, folds, holdout, refit, keep_leaked)
+    if go_on and _taken_up(name, runs, as_json):
+        return
     name = name or f"classifier-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     with (
         joined_world(device) as world,
@@ -132,6 +139,7 @@ def detector(
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     workers: WorkersOption = None,
+    go_on: GoOnOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train the sign detector on the training scenes and judge it by the benchmark's rules on the test scenes.
@@ -160,6 +168,8 @@ def detector(
         workers=workers,
     )
     recipe = Recipe(config, ARCHITECTURES[0], folds, holdout, refit)
+    if go_on and _taken_up(name, runs, as_json):
+        return
     name = name or f"detector-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     with (
         joined_world(device) as world,
@@ -243,6 +253,27 @@ def throughput(
         f"network alone: {result.network:.0f} images/s\nwhole loop:    {result.loop:.0f} images/s\n"
         f"ratio:         {result.ratio:.2f} (median of {rounds} pairs)"
     )
+
+
+def _taken_up(name: str, runs: Path, as_json: bool) -> bool:
+    """Goes on with a run, or prints what it came to; returns False where there is no run of that name yet."""
+    import json
+
+    from training.checkpoint import load_info
+    from training.interrupted import SETTINGS
+
+    if not name:
+        raise typer.BadParameter("which run is to be gone on with? Give its --name too", param_hint="--go-on")
+    checkpoint = runs / name / "checkpoint"
+    if checkpoint.exists():
+        info = load_info(checkpoint)
+        done = {"checkpoint": str(checkpoint), "run_id": info.run_id, "metrics": info.metrics}
+        typer.echo(json.dumps(done) if as_json else f"done already: {checkpoint}")
+        return True
+    if not (runs / name / SETTINGS).exists():
+        return False
+    resume(name, runs, as_json)
+    return True
 
 
 @contextmanager

@@ -135,18 +135,38 @@ def rollback(repository: str | Path | Store, model: str, reason: str) -> Promoti
     with clear_errors(f"roll back {model} in {store.name}"):
         check_model_name(model)
         with store.locked():
-            line = champions(history(store, model))
-            if len(line) < 2:
-                raise RepositoryError(f"{model} in {store.name} has no earlier champion: promote a version instead")
-            if line[-2] not in store.versions(model):
-                raise RepositoryError(
-                    f"version {line[-2]} of {model}, the champion before, is no longer in {store.name}: "
-                    "promote another one"
-                )
-            _require_whole(store, model, line[-2])
-            entry = _record(store, model, line[-2], "rollback", reason)
-            follow(store, model)
-            return entry
+            return _go_back(store, model, reason)
+
+
+def rollback_from(repository: str | Path | Store, model: str, version: int, reason: str) -> Promotion | None:
+    """Does `rollback` where a version is the champion, else nothing: twice is as good as once.
+
+    Returns:
+        The new entry of the history; None where another version is the champion.
+
+    Raises:
+        RepositoryError: as `rollback`.
+    """
+    store = open_store(repository)
+    with clear_errors(f"roll back {model} in {store.name}"):
+        check_model_name(model)
+        with store.locked():
+            return _go_back(store, model, reason) if champion(store, model) == version else None
+
+
+def _go_back(store: Store, model: str, reason: str) -> Promotion:
+    """Records that the champion before is the champion again; under the lock."""
+    line = champions(history(store, model))
+    if len(line) < 2:
+        raise RepositoryError(f"{model} in {store.name} has no earlier champion: promote a version instead")
+    if line[-2] not in store.versions(model):
+        raise RepositoryError(
+            f"version {line[-2]} of {model}, the champion before, is no longer in {store.name}: promote another one"
+        )
+    _require_whole(store, model, line[-2])
+    entry = _record(store, model, line[-2], "rollback", reason)
+    follow(store, model)
+    return entry
 
 
 def lack_of_gate(repository: str | Path | Store, model: str, version: int) -> str:

@@ -97,6 +97,8 @@ def publish_copy(
     signer: Signer | None = None,
     public_key: Path | None = None,
     progress: ProgressCallback = silent,
+    *,
+    once: bool = False,
 ) -> Manifest:
     """Adds a copy of a version of another repository, under the next number of this one; its provenance stays.
 
@@ -110,6 +112,7 @@ def publish_copy(
         signer: signs the copy, whose manifest is another than the original's.
         public_key: the original must be signed with it.
         progress: shows how much is done.
+        once: where a version with the same files is there already, return that one in place of raising.
 
     Returns:
         The manifest of the copy.
@@ -130,8 +133,14 @@ def publish_copy(
                 digest = describe(staged / MANIFEST)["sha256"]
                 for name in (MANIFEST, SIGNATURE):  # the copy gets its own
                     (staged / name).unlink(missing_ok=True)
-            if not again:
-                _refuse_repetition(store, original)
+            there = None if again else _find_same(store, original)
+            if there is not None and once:
+                return there
+            if there is not None:
+                raise RepositoryError(
+                    f"{model} {there.version} in {store.name} holds these very files already: promote it, or publish "
+                    "them --again"
+                )
             _add_shared(origin, original, staged)
             check_onnx(staged, f"{origin.name}/{model}/{version}")
             came_from = {"repository": origin.name, "version": version, "manifest_sha256": digest}
@@ -224,17 +233,16 @@ def _add_shared(origin: Store, original: Manifest, staged: Path) -> None:
                     write(staged / name, origin.read(f"{original.model}/{name}"))
 
 
-def _refuse_repetition(store: Store, original: Manifest) -> None:
+def _find_same(store: Store, original: Manifest) -> Manifest | None:
+    """Returns the manifest of the version that holds the same files as another, None where there is none."""
     for version in store.versions(original.model):
         try:
             there = load_manifest(store, original.model, version)
         except RepositoryError:
             continue  # damaged or made by hand: not to be taken for the same
         if original.files.items() <= there.files.items():
-            raise RepositoryError(
-                f"{original.model} {version} in {store.name} holds these very files already: promote it, or publish "
-                "them --again"
-            )
+            return there
+    return None
 
 
 def _split(source: str) -> tuple[Store, str, int]:

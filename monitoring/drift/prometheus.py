@@ -7,10 +7,10 @@ import re
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,7 @@ TIMEOUT_S = 15.0
 MOST_BYTES = 16_000_000  # a hundred times what 43 classes and five histograms of many versions need
 # `increase` stretches each bucket to the whole window by itself: neighbours may differ by a little.
 SLACK = 0.01
+T = TypeVar("T")
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -96,22 +97,49 @@ class Prometheus:
         """
         matchers = f"{{{self.selector}}}" if self.selector else ""
         labels = f"version, {label}" if label else "version"
-        result = self._ask(f"sum by ({labels}) (increase({PREFIX}{metric}{matchers}[{self.window}]))", at)
+        result = self.ask(f"sum by ({labels}) (increase({PREFIX}{metric}{matchers}[{self.window}]))", at)
         series: dict[str, dict[str, float]] = {}
         for found, _, value in result:
             series.setdefault(found.get("version", ""), {})[found.get(label, "")] = value
         return series, result[0][1] if result else at
 
-    def _ask(self, query: str, at: float | None) -> list[tuple[dict[str, str], float, float]]:
-        """Returns the labels, the time and the value of each series that a query gives."""
+    def alerts(self) -> list[dict[str, Any]]:
+        """Returns all alerts, pending ones too: `labels`, `annotations`, `state`, `activeAt` and `value` of each.
+
+        Raises:
+            MonitoringError: Prometheus does not answer, or something else does.
+        """
+        found: list[dict[str, Any]] = self._get("alerts", None, lambda data: [dict(each) for each in data["alerts"]])
+        return found
+
+    def ask(self, query: str, at: float | None = None) -> list[tuple[dict[str, str], float, float]]:
+        """Returns the labels, the time and the value of each series that a query gives.
+
+        Args:
+            query: in PromQL, of an instant vector.
+            at: the moment in seconds since 1970; now for None.
+
+        Raises:
+            MonitoringError: Prometheus does not answer or refuses the query, or something else answers.
+        """
         moment = {} if at is None else {"time": f"{at:.3f}"}
         body = urllib.parse.urlencode({"query": query, "timeout": f"{TIMEOUT_S:g}s", **moment}).encode()
+
+        def read(data: Any) -> list[tuple[dict[str, str], float, float]]:
+            if data["resultType"] != "vector":
+                raise ValueError(data["resultType"])
+            pairs = [(each["metric"], each["value"]) for each in data["result"]]
+            return [(dict(labels), float(when), float(value)) for labels, (when, value) in pairs]
+
+        return self._get("query", body, read, query)
+
+    def _get(self, what: str, body: bytes | None, read: Callable[[Any], T], query: str = "") -> T:
+        """Asks Prometheus' API, and returns what `read` makes of the data it answers."""
         try:
-            with _open(f"{self.url.rstrip('/')}/api/v1/query", body) as response:
+            with _open(f"{self.url.rstrip('/')}/api/v1/{what}", body) as response:
                 answer = json.loads(response.read(MOST_BYTES))
-            if answer["status"] == "success" and answer["data"]["resultType"] == "vector":
-                pairs = [(each["metric"], each["value"]) for each in answer["data"]["result"]]
-                return [(dict(labels), float(when), float(value)) for labels, (when, value) in pairs]
+            if answer["status"] == "success":
+                return read(answer["data"])
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", None) or error
             raise MonitoringError(
@@ -119,7 +147,7 @@ class Prometheus:
             ) from error
         except (ValueError, LookupError, TypeError) as error:
             raise MonitoringError(f"what answers at {self.url} is no Prometheus: check --prometheus") from error
-        raise MonitoringError(f"Prometheus at {self.url} refuses {query}: {answer.get('error', answer)}")
+        raise MonitoringError(f"Prometheus at {self.url} refuses {query or what}: {answer.get('error', answer)}")
 
 
 def seconds(duration: str) -> float:
@@ -136,8 +164,8 @@ def seconds(duration: str) -> float:
 
 
 @contextmanager
-def _open(url: str, body: bytes) -> Iterator[Any]:
-    """Sends a form; Prometheus explains a query it refuses in the body of a 4xx."""
+def _open(url: str, body: bytes | None) -> Iterator[Any]:
+    """Sends a form, or nothing; Prometheus explains a query it refuses in the body of a 4xx."""
     try:
         with urllib.request.urlopen(urllib.request.Request(url, body), timeout=TIMEOUT_S) as response:
             yield response

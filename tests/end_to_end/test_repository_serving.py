@@ -1,5 +1,6 @@
 """What a real tritonserver serves follows the repository: promotion, rollback, pull, and no damaged file ever."""
 
+import re
 import subprocess
 import sys
 import threading
@@ -14,11 +15,13 @@ import onnx.numpy_helper
 import pytest
 
 from clients import SignClient
+from clients.errors import ClientError, UnavailableError
+from clients.rollout import load
 from export.parity import TOLERANCE, onnxruntime_predictor
 from export.repository import Manifest, promote, publish, publish_copy, rollback
 from export.repository.pull import pull
 from serving.install import Installation
-from serving.server import RunningServer, running_server, served_versions
+from serving.server import RELOADABLE, RunningServer, running_server, served_versions
 
 pytestmark = pytest.mark.end_to_end
 
@@ -120,6 +123,43 @@ def test_a_server_that_polls_follows_promotions_and_answers_all_the_time(
     assert asker.failures == []
 
 
+def test_a_server_that_can_be_reloaded_is_told_to_and_answers_all_the_time(
+    installation: Installation, two_versions: Path, random_crops: Crops, tmp_path: Path
+) -> None:
+    crops = random_crops[:4]
+    known = {number: answers(two_versions, number, crops) for number in (1, 2)}
+    with (
+        running_server(installation, two_versions, tmp_path / "log", extra_arguments=RELOADABLE) as server,
+        Asker(server, known, crops) as asker,
+    ):
+        asker.wait_for(1)
+        promote(two_versions, MODEL, 2, "better")
+        load(server.http_url, MODEL, 2, 60)
+        asker.wait_for(2)
+        damage(two_versions / MODEL / "1" / "model.onnx", at=0)
+        with pytest.raises(ClientError, match=r"answers: .*failed to load"):
+            rollback_unchecked(two_versions)
+            load(server.http_url, MODEL, 1, 60)
+        asker.wait_for(2)
+        promote(two_versions, MODEL, 2, "back")
+        load(server.http_url, MODEL, 2, 60)
+        asker.wait_for(2)
+    assert asker.failures == []
+    with pytest.raises(UnavailableError, match="signs serve --reloadable"):
+        load(server.http_url, MODEL, 2, 5)
+
+
+def test_a_server_that_cannot_be_reloaded_says_so(server: RunningServer) -> None:
+    with pytest.raises(ClientError, match="signs serve --reloadable"):
+        load(server.http_url, MODEL, 1, 10)
+
+
+def rollback_unchecked(place: Path) -> None:
+    """Has config.pbtxt name version 1, which is damaged: `signs repository` would refuse that."""
+    path = place / MODEL / "config.pbtxt"
+    path.write_text(re.sub(r"versions: \d+", "versions: 1", path.read_text()))
+
+
 def test_a_server_starts_on_exactly_what_was_pulled(
     installation: Installation, two_versions: Path, random_crops: Crops, tmp_path: Path, bucket: str
 ) -> None:
@@ -161,9 +201,9 @@ def serve(place: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=250)
 
 
-def damage(path: Path) -> None:
+def damage(path: Path, at: float = 0.5) -> None:
     content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1  # in the weights: ONNX Runtime would load it and answer wrongly
+    content[int(len(content) * at)] ^= 1  # in the middle are weights: ONNX Runtime would load it and answer wrongly
     path.write_bytes(content)
 
 

@@ -80,6 +80,13 @@ def test_int8_is_calibrated_judged_signed_and_described(
     assert {"accuracy.exported", "accuracy.fp32", "calibration.samples", "parity.mean_difference"} <= set(rows)
 
 
+def test_an_export_that_is_asked_for_again_is_done_once(signs: Signs, checkpoint: Path, tmp_path: Path) -> None:
+    manifests = [json.loads(signs("onnx", checkpoint, "--once", "--json")[1]) for _ in range(2)]
+    assert [each["version"] for each in manifests] == [1, 1] and manifests[0] == manifests[1]
+    assert json.loads(signs("onnx", checkpoint, "--once", "--precision", "fp16", "--json")[1])["version"] == 2
+    assert versions(tmp_path / "model_repository", "sign_classifier") == [1, 2]
+
+
 def test_auto_shows_what_it_chose_among(signs: Signs, checkpoint: Path) -> None:
     code, out, err = signs("onnx", checkpoint, "--precision", "auto")
     assert code == 0, err

@@ -73,6 +73,21 @@ def test_taken_name_ends_with_code_1_and_one_line(
     assert "choose another --name" in _problem(capsys.readouterr().err)
 
 
+def test_a_training_that_is_asked_for_again_is_done_once(
+    signs: Signs, gtsdb: TinyGtsdb, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ("train", "classifier", "--data", f"gtsdb={gtsdb.folder}", "--runs", tmp_path / "runs", "--go-on")
+    assert signs(*command) == 2, "which run?"
+    options = ("--name", "once", "--epochs", "1", "--holdout", "0", "--no-refit", "--json")
+    answers = []
+    for _ in range(2):
+        capsys.readouterr()
+        assert signs(*command, *options) == 0
+        answers.append(json.loads(capsys.readouterr().out))
+    assert answers[0] == answers[1]
+    assert answers[0]["checkpoint"] == str(tmp_path / "runs" / "once" / "checkpoint")
+
+
 def test_trained_classifier_is_printed_as_json_alone(
     signs: Signs, gtsdb: TinyGtsdb, runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -162,6 +162,35 @@ def test_a_problem_is_one_line_and_changes_nothing(
     assert tree(tmp_path) == before
 
 
+def test_steps_that_are_repeated_are_done_once(signs: Signs, tmp_path: Path) -> None:
+    for content in (b"one", b"two"):
+        publish_once(tmp_path / "staging", content)
+    place = tmp_path / "model_repository"
+    first = [signs("publish", "staging/m/1", "--once", "--json") for _ in range(2)]
+    assert [json.loads(out)["version"] for _, out, _ in first] == [1, 1]
+    assert signs("publish", "staging/m/1")[0] == 1, "without it that is a mistake"
+    assert signs("publish", "staging/m/1", "--once", "--again")[0] == 2
+    assert signs("promote", "m", "1", "--if-none", "--json")[0] == 0
+    assert json.loads(signs("publish", "staging/m/2", "--once", "--json")[1])["version"] == 2
+    code, out, _ = signs("promote", "m", "2", "--if-none", "--json")
+    assert code == 0 and json.loads(out) == {"model": "m", "champion": 1, "entry": None, "notes": []}
+    promote(place, "m", 2, "")
+    assert json.loads(signs("rollback", "m", "--only", "2", "--json")[1])["entry"]["action"] == "rollback"
+    before = tree(place)
+    code, out, _ = signs("rollback", "m", "--only", "2")
+    assert code == 0 and out == "m 2 is not the champion: 1 stays\n" and tree(place) == before
+
+
+def test_pull_may_leave_out_what_is_not_there_yet(signs: Signs, tmp_path: Path) -> None:
+    publish_once(tmp_path / "model_repository")
+    wanted = ("--version", "m", "--version", "n", "--json")
+    assert signs("pull", "model_repository", "here", *wanted)[0] == 1
+    code, out, _ = signs("pull", "model_repository", "here", "--missing-ok", *wanted)
+    assert code == 0 and [each["model"] for each in json.loads(out)] == ["m"]
+    code, out, _ = signs("pull", "nowhere", "there", "--missing-ok", "--version", "m", "--json")
+    assert (code, json.loads(out)) == (0, []) and not (tmp_path / "there").exists()
+
+
 @pytest.mark.parametrize(
     "arguments", [("promote", "m"), ("promote", "m", "0"), ("prune", "m", "--keep", "-1"), ("diff", "m", "1")]
 )

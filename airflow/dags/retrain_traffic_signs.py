@@ -1,0 +1,182 @@
+"""The loop: audit, train, prove, publish, roll out, watch; and back where the new version does worse."""
+
+import logging
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, TriggerRule, chain, dag, get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException
+
+from retraining import helm, steps
+from retraining.assets import LABELLED, MODELS, PUBLISHED
+from retraining.parameters import parameters
+from retraining.planning import make_plan, recipe, verdict_lines
+from retraining.settings import load_settings
+from retraining.tasks import TAGS, defaults, step_task, told
+
+log = logging.getLogger(__name__)
+
+SETTINGS = load_settings()
+ABOUT = """
+### Retrain, prove, roll
+
+Each task calls one `signs` command and passes on a few plain values.
+
+| | |
+| --- | --- |
+| **starts** | on schedule, for new labelled data (`watch_feedback`), for drift (`watch_drift`), by hand |
+| **green** | a better version is served; or nothing was new; or the challenger lost: `keep_champion` tells why |
+| **red** | a step failed. Before `publish` nothing has changed; after it the champion before was put back |
+
+A failed step tells in its log what to do. To go on after mending, clear the failed task: every step can be repeated.
+"""
+SCHEDULE: Any = LABELLED
+if SETTINGS.schedule:
+    SCHEDULE = AssetOrTimeSchedule(timetable=CronTriggerTimetable(SETTINGS.schedule, timezone="UTC"), assets=[LABELLED])
+
+
+@dag(
+    dag_id="retrain_traffic_signs",
+    dag_display_name="Retrain traffic signs",
+    description="Audits, trains, proves, publishes and rolls out a new version, and watches it",
+    schedule=SCHEDULE,
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,  # two at once would judge against a champion that is about to go
+    params=parameters(SETTINGS),
+    default_args=defaults(SETTINGS),
+    tags=TAGS,
+    doc_md=ABOUT,
+)
+def retrain_traffic_signs() -> None:
+    """Builds the graph."""
+
+    @task(multiple_outputs=False)
+    def plan() -> dict[str, Any]:
+        """Names the run and says what it learns from."""
+        context = get_current_context()
+        run = context["dag_run"]
+        reason = context["params"]["reason"] or _reason(context)
+        made = make_plan(SETTINGS, context["params"], run.run_id, run.run_after, reason)
+        for name, value in made.items():
+            log.info("%s: %s", name, value)
+        return made
+
+    @task.short_circuit(inlets=list(MODELS.values()))
+    def something_new() -> bool:
+        """Ends the run, green, where the published version has learned from this very data in this very way."""
+        context = get_current_context()
+        plan, audit = _facts("plan", "audit")
+        mark = recipe(plan, context["params"], audit["fingerprint"])
+        events = context["inlet_events"][MODELS[plan["model"]]].ascending(False).limit(1)
+        last = next((event.extra for event in events), {})
+        if last.get("recipe") != mark:
+            return True
+        log.info("version %s has learned from this very data in this very way", last.get("version"))
+        if context["params"]["force"]:
+            return True
+        log.info("nothing is trained; the parameter force trains all the same")
+        return False
+
+    @task.branch
+    def verdict() -> str:
+        """Goes on with a challenger that passed the gate."""
+        context = get_current_context()
+        gate = context["ti"].xcom_pull(task_ids="gate")
+        log.info("%s", gate["verdict"])
+        return "settle_champion" if gate["passed"] and not context["params"]["dry_run"] else "keep_champion"
+
+    @task
+    def keep_champion() -> list[str]:
+        """The end of a challenger that lost, and of a dry run: says why; nothing was published."""
+        context = get_current_context()
+        plan, gate = _facts("plan", "gate")
+        lines = list(verdict_lines(plan, gate, context["params"]["dry_run"]))
+        for line in lines:
+            log.info("%s", line)
+        return lines
+
+    @task(multiple_outputs=False)
+    def before() -> dict[str, Any]:
+        """Notes when the roll-out begins, and the revision of the release to which there is a way back."""
+        with told():
+            revision = helm.status(SETTINGS)["revision"] if SETTINGS.roll_out == "helm" else 0
+        return {"time": time.time(), "revision": revision}
+
+    @task(outlets=[PUBLISHED])
+    def confirm() -> dict[str, Any]:
+        """The new version stays. Announces it as an asset, for others to build on."""
+        context = get_current_context()
+        names = ("plan", "audit", "train", "evaluate", "gate", "publish")
+        plan, audit, train, evaluate, gate, publish = _facts(*names)
+        extra = {
+            "model": plan["model"],
+            "version": publish["version"],
+            "run_id": train["run_id"],
+            "data": plan["data"],
+            "recipe": recipe(plan, context["params"], audit["fingerprint"]),
+            "figures": evaluate,
+            "verdict": gate["verdict"],
+        }
+        context["outlet_events"][PUBLISHED].add(MODELS[plan["model"]], extra=extra)
+        log.info("%s %s is served and stays", plan["model"], publish["version"])
+        return extra
+
+    def step(which: steps.Step, **options: Any) -> Any:
+        return step_task(which, SETTINGS, **options)
+
+    train, fetch, export, gate = step(steps.TRAIN), step(steps.FETCH), step(steps.EXPORT), step(steps.GATE)
+    evaluate, parity, settle, promote = (
+        step(steps.EVALUATE),
+        step(steps.PARITY),
+        step(steps.SETTLE),
+        step(steps.PROMOTE),
+    )
+    # Where there is no version yet, `settle_champion` has nothing to do.
+    publish = step(steps.PUBLISH, trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
+    noted, decided, watch = before(), verdict(), step(steps.WATCH)
+    by_helm = SETTINGS.roll_out == "helm"
+    rolled_out, restored = (upgrade(), downgrade()) if by_helm else (step(steps.RELOAD), step(steps.RESTORE))
+    rolled_back = step(steps.ROLL_BACK, trigger_rule=TriggerRule.ONE_FAILED)
+
+    chain(plan(), step(steps.AUDIT), something_new(), train, [evaluate, fetch])
+    chain(fetch, export, parity)
+    chain([evaluate, parity], gate, decided, [settle, keep_champion()])
+    chain([settle, decided], publish, promote, noted, rolled_out, watch, confirm())
+    chain([promote, noted, rolled_out, watch], rolled_back, restored)
+
+
+@task(task_id="roll_out", execution_timeout=timedelta(minutes=45), multiple_outputs=False)
+def upgrade() -> dict[str, Any]:
+    """Has the release pull and serve the new version; its old pods serve until the new ones are ready."""
+    plan, publish, before = _facts("plan", "publish", "before")
+    with told():
+        return helm.upgrade(SETTINGS, plan["model"], publish["version"], before["revision"])
+
+
+@task(task_id="restore", execution_timeout=timedelta(minutes=45), multiple_outputs=False)
+def downgrade() -> dict[str, Any]:
+    """Brings the release back to what it was before the roll-out."""
+    (before,) = _facts("before")
+    if before is None:
+        raise AirflowSkipException("the release was not touched")
+    with told():
+        return helm.restore(SETTINGS, before["revision"])
+
+
+def _facts(*names: str) -> list[Any]:
+    return [get_current_context()["ti"].xcom_pull(task_ids=name) for name in names]
+
+
+def _reason(context: Any) -> str:
+    """Returns why a run was started, for those who gave no reason."""
+    kind = str(context["dag_run"].run_type)
+    if "asset" in kind:
+        events = [event for found in context["triggering_asset_events"].values() for event in found]
+        count = sum(int((event.extra or {}).get("entries", 0)) for event in events)
+        return f"new labelled data ({count} entries of feedback)" if count else "new labelled data"
+    return "on schedule" if "scheduled" in kind else "by hand"
+
+
+retrain_traffic_signs()

@@ -1,0 +1,121 @@
+"""The small plain values that steps pass on, out of what the `signs` commands print as JSON."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+Facts = Mapping[str, Any]
+MOST_REASONS = 5
+LONGEST_REASON = 300
+
+
+class StepError(Exception):
+    """A step came to an end that stops the run.
+
+    Attributes:
+        final: whether it would come to the same end again.
+    """
+
+    def __init__(self, message: str, final: bool) -> None:
+        super().__init__(message)
+        self.final = final
+
+
+def audited(code: int, answer: Any, facts: Facts) -> dict[str, Any]:
+    """Returns how much data there is, and the fingerprint of all of it.
+
+    Raises:
+        StepError: something in it is broken.
+    """
+    sets = answer["data_sets"]
+    if answer["problems"]:
+        broken = [f"{each['name']}: {problem}" for each in sets for problem in _problems(each)]
+        listed = "; ".join(broken[:MOST_REASONS]) + ("; ..." if len(broken) > MOST_REASONS else "")
+        raise StepError(f"{answer['problems']} problems in the data: {listed}", final=True)
+    fingerprints = sorted(
+        f"{each['name']} {split} {part['fingerprint']}" for each in sets for split, part in each["splits"].items()
+    )
+    drawn = sorted(each for each in facts["plan"]["data"] if each.startswith("synthetic="))
+    digest = hashlib.sha256("\n".join([*fingerprints, *drawn]).encode()).hexdigest()
+    return {"data_sets": [each["name"] for each in sets], "fingerprint": digest}
+
+
+def _problems(facts: Mapping[str, Any]) -> list[str]:
+    return [f"{each['image']}: {each['what']}" for kind in ("broken", "bad_boxes") for each in facts.get(kind, [])]
+
+
+def trained(code: int, answer: Any, facts: Facts) -> dict[str, Any]:
+    """Returns the checkpoint, MLflow's run and the figures on test data."""
+    figures = {name: value for name, value in answer["metrics"].items() if "test" in name and _is_number(value)}
+    return {"checkpoint": answer["checkpoint"], "run_id": answer["run_id"], "figures": figures}
+
+
+def evaluated(code: int, answer: Any, facts: Facts) -> dict[str, Any]:
+    """Returns the figures on the evaluation set: a classifier's accuracy, or a detector's average precision."""
+    flat = {**answer, **answer.get("categories", {})}
+    wanted = ("samples", "accuracy", "balanced_accuracy", "ece", "signs", "map50_benchmark", "map50_95_benchmark")
+    return {name: flat[name] for name in wanted if _is_number(flat.get(name))} | {"data": answer["data"]}
+
+
+def fetched(code: int, answer: Any, facts: Facts) -> dict[str, Any]:
+    """Returns the number of the champion, None where there is no version yet."""
+    return {"version": answer[0]["version"] if answer else None}
+
+
+def exported(code: int, answer: Any, facts: Facts) -> dict[str, Any]:
+    """Returns what was published: in the staging repository or in that which is served."""
+    size = sum(each["size"] for each in answer["files"].values())
+    return {"version": answer["version"], "precision": answer["precision"], "bytes": size}
+
+
+def compared(code: int, answer: Any, facts: Facts) -> dict[str, Any]:
+    """Returns how far the export is from the trained network."""
+    return {name: value for name, value in answer.items() if _is_number(value)}
+
+
+def judged(code: int, answer: Any, facts: Facts) -> dict[str, Any]:
+    """Returns the verdict of the gate in words, with the reasons of a refusal."""
+    reasons = [f"{rule['rule']}: {rule['text']}" for rule in answer["rules"] if not rule["passed"]]
+    return {
+        "passed": bool(answer["passed"]) and code == 0,
+        "verdict": answer["verdict"],
+        "reasons": [reason[:LONGEST_REASON] for reason in reasons[:MOST_REASONS]],
+    }
+
+
+def promoted(code: int, answer: Any, facts: Facts) -> dict[str, Any]:
+    """Returns the champion, and what a person should know."""
+    return {"champion": answer["champion"], "notes": [note[:LONGEST_REASON] for note in answer["notes"]]}
+
+
+def rolled_out(code: int, answer: Any, facts: Facts) -> dict[str, Any]:
+    """Returns the version that is served."""
+    return {"version": answer["version"]}
+
+
+def watched(code: int, answer: Any, facts: Facts) -> dict[str, Any]:
+    """Returns what the watch saw.
+
+    Raises:
+        StepError: the new version does worse; or that cannot be told, and then the champion is to come back.
+    """
+    reasons = "; ".join(answer["reasons"])[: LONGEST_REASON * MOST_REASONS]
+    if answer["state"] == "worse":
+        raise StepError(f"the new version does worse: {reasons}", final=True)
+    if answer["state"] != "fine" and facts["params"]["if_unclear"] == "roll back":
+        raise StepError(f"it cannot be told whether the new version does worse: {reasons}", final=True)
+    return {"state": answer["state"], "reasons": reasons, "looks": answer["looks"]}
+
+
+def alerted(code: int, answer: Any, facts: Facts) -> dict[str, Any]:
+    """Returns the alerts that ask for a retraining, one line each, sorted."""
+    lines = []
+    for alert in answer["firing"]:
+        labels = {name: value for name, value in alert["labels"].items() if name in ("feature", "version", "model")}
+        about = ", ".join(f"{name} {value}" for name, value in sorted(labels.items()))
+        lines.append(alert["labels"].get("alertname", "alert") + (f" ({about})" if about else ""))
+    return {"firing": sorted(lines)}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

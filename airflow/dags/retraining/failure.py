@@ -1,0 +1,45 @@
+"""What a failed task tells: which step, why, and what to do."""
+
+import json
+import logging
+import urllib.request
+from typing import Any
+
+from retraining import steps
+from retraining.settings import load_settings
+
+log = logging.getLogger(__name__)
+
+ADVICE = {step.name: step.advice for step in vars(steps).values() if isinstance(step, steps.Step)}
+TIMEOUT_S = 10
+
+
+def explain(context: Any) -> None:
+    """Writes it into the log, and sends it on where SIGNS_NOTIFY_URL is set. Airflow calls it with its context."""
+    text = message(context)
+    log.error("%s", text)
+    url = load_settings().notify_url
+    if url:
+        notify(url, text)
+
+
+def message(context: Any) -> str:
+    """Returns what a person should know of a failure."""
+    task = context["ti"]
+    why = context.get("exception") or context.get("reason") or "its process was ended from outside"
+    advice = ADVICE.get(task.task_id, "Read the log above, mend what it names, and clear this task.")
+    attempt = f"attempt {getattr(task, 'try_number', '?')}"
+    return (
+        f"{task.dag_id}: the step {task.task_id} has failed ({attempt}, run {task.run_id})\nwhy: {why}\ndo:  {advice}"
+    )
+
+
+def notify(url: str, text: str) -> None:
+    """Sends a text on; a failure to do so is a line in the log and no more."""
+    body = json.dumps({"text": text}).encode()
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S):
+            pass
+    except (OSError, ValueError) as error:
+        log.warning("SIGNS_NOTIFY_URL cannot be told (%s)", type(error).__name__)  # the address may hold a secret

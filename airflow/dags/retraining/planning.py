@@ -1,0 +1,83 @@
+"""What a run is called, what it learns from, and whether there is anything new to learn."""
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from retraining.settings import Settings
+
+ENTRY = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]+")  # a folder of feedback: its time, and chance
+
+
+def make_plan(
+    settings: Settings, params: Mapping[str, Any], run_id: str, time: datetime, reason: str
+) -> dict[str, Any]:
+    """Returns what all steps go by.
+
+    The same run of the DAG gets the same name each time: so a step that is repeated finds what it left.
+
+    Args:
+        settings: all.
+        params: of the run.
+        run_id: Airflow's.
+        time: when the run was to start.
+        reason: why it runs; goes into the history of promotions.
+    """
+    kind = params["model"].removeprefix("sign_")
+    mark = hashlib.sha256(run_id.encode()).hexdigest()[:8]
+    name = f"{kind}-{time.astimezone(UTC):%Y%m%d-%H%M%S}-{mark}"
+    folder = f"{settings.runs}/{name}"
+    data = list(params["data"])
+    feedback = params["feedback"]
+    if (
+        feedback
+        and params["model"] == "sign_classifier"
+        and (settings.run_on != "local" or entries(settings, feedback))
+    ):
+        data.append(f"feedback={feedback}")
+    return {
+        "name": name,
+        "folder": folder,
+        "staging": f"{folder}/repository",
+        "model": params["model"],
+        "data": data,
+        "evaluation": params["evaluation"],
+        "reason": f"{name}: {reason}",
+    }
+
+
+def entries(settings: Settings, feedback: str, after: str = "") -> list[str]:
+    """Returns the names of the entries of a folder of feedback that came after another, oldest first.
+
+    A folder that is not there yet has none.
+    """
+    try:
+        names = os.listdir(os.path.join(settings.home, feedback))  # noqa: PTH118, PTH208 - an absolute path stays one
+    except FileNotFoundError:
+        return []
+    return sorted(name for name in names if ENTRY.fullmatch(name) and name > after)
+
+
+def recipe(plan: Mapping[str, Any], params: Mapping[str, Any], fingerprint: str) -> str:
+    """Returns a mark of all that decides what a training comes to: another mark, another network."""
+    facts = [plan["model"], fingerprint, str(params["epochs"]), params["precision"]]
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()
+
+
+def cooling(last: datetime | None, now: datetime, hours: float) -> timedelta | None:
+    """Returns how much is left of the time between two retrainings for drift, None where it is over."""
+    if last is None:
+        return None
+    left = last + timedelta(hours=hours) - now
+    return left if left > timedelta(0) else None
+
+
+def verdict_lines(plan: Mapping[str, Any], gate: Mapping[str, Any], dry_run: bool) -> Sequence[str]:
+    """Returns what a person reads of a challenger that is not published."""
+    lines = [str(gate["verdict"]), *(f"  {reason}" for reason in gate["reasons"])]
+    if dry_run:
+        lines.append("a dry run: nothing is published")
+    return [*lines, f"it stays in {plan['staging']} to be looked at"]

@@ -1,0 +1,70 @@
+"""A step as a pod of the training image; imported only where the work runs on Kubernetes."""
+
+from typing import Any
+
+from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
+from airflow.sdk import Context
+from kubernetes.client import models as k8s
+
+from retraining.facts import StepError
+from retraining.settings import Settings
+from retraining.steps import Step
+from retraining.tasks import digest, gather, told
+
+# An exit code with an answer is no failure of the pod; both go back through the sidecar's file.
+SCRIPT = """
+answers=$1; shift
+mkdir -p /airflow/xcom
+signs "$@" > /tmp/answer; code=$?
+case ",$answers," in *",$code,"*) ;; *) exit "$code" ;; esac
+[ "$code" = 0 ] || [ -s /tmp/answer ] || exit "$code"
+[ -s /tmp/answer ] || echo null > /tmp/answer
+{ printf '{"code": %d, "answer": ' "$code"; cat /tmp/answer; printf '}'; } > /airflow/xcom/return.json
+"""
+HOME = "/srv/signs"
+
+
+class SignsPod(KubernetesPodOperator):
+    """Runs a step in a pod.
+
+    Args:
+        step: which.
+        settings: all.
+        options: more of the operator's own.
+    """
+
+    def __init__(self, *, step: Step, settings: Settings, **options: Any) -> None:
+        self.step, self.settings = step, settings
+        claim = k8s.V1PersistentVolumeClaimVolumeSource(claim_name=settings.claim)
+        secret = k8s.V1EnvFromSource(secret_ref=k8s.V1SecretEnvSource(name=settings.env_secret))
+        asked = {settings.gpu_resource: str(settings.gpus)} if step.gpu and settings.gpus else {}
+        super().__init__(
+            image=settings.gate_image if step.gate else settings.image,
+            name=f"signs-{step.name.replace('_', '-')}",
+            namespace=settings.pods_namespace,
+            cmds=["sh", "-c", SCRIPT, "signs"],
+            labels={"app.kubernetes.io/part-of": "traffic-signs", "app.kubernetes.io/component": "retraining"},
+            container_resources=k8s.V1ResourceRequirements(limits=asked, requests=asked) if asked else None,
+            volumes=[k8s.V1Volume(name="signs", persistent_volume_claim=claim)] if settings.claim else [],
+            volume_mounts=[k8s.V1VolumeMount(name="signs", mount_path=HOME)] if settings.claim else [],
+            env_from=[secret] if settings.env_secret else [],
+            security_context={"runAsNonRoot": True, "runAsUser": 1000, "runAsGroup": 1000, "fsGroup": 1000},
+            automount_service_account_token=False,
+            do_xcom_push=True,
+            get_logs=True,
+            reattach_on_restart=True,  # a scheduler that was restarted finds the pod, and does not start a second
+            on_finish_action="delete_succeeded_pod",
+            startup_timeout_seconds=900,  # a node with a GPU may have to be started first
+            **options,
+        )
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Runs the pod to its end, and returns what the step passes on."""
+        facts = gather(self.step, context)
+        answers = ",".join(map(str, sorted(self.step.answers)))
+        self.arguments = [answers, *self.step.arguments(self.settings, facts)]
+        found = super().execute(context)
+        with told():
+            if not isinstance(found, dict) or not {"code", "answer"} <= set(found):
+                raise StepError("the pod has left no answer: read its log", final=False)
+            return digest(self.step, found["code"], found["answer"], facts)

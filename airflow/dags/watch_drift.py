@@ -1,0 +1,84 @@
+"""Starts a retraining where Prometheus has a drift alert firing: not twice in a while, and never two at once."""
+
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
+from airflow.sdk import chain, dag, get_current_context, task
+
+from retraining import steps
+from retraining.assets import DRIFT
+from retraining.planning import cooling
+from retraining.settings import load_settings
+from retraining.tasks import TAGS, defaults, step_task
+
+log = logging.getLogger(__name__)
+
+SETTINGS = load_settings()
+RETRAINING = "retrain_traffic_signs"
+ABOUT = f"""
+### Drift starts a retraining
+
+Every ten minutes: is an alert with the label `retrain: "true"` firing (`SignsDrift`)? Then `{RETRAINING}` is started
+with the alert as its reason, unless one runs or waits already, or one was started for drift in the last
+{SETTINGS.cool_down_hours:g} hours.
+
+A run that ends after `decide` is the usual case: there is no drift, or it is being seen to; the task's log tells which.
+"""
+
+
+@dag(
+    dag_id="watch_drift",
+    dag_display_name="Watch drift",
+    description="Starts a retraining where a drift alert fires",
+    schedule="*/10 * * * *",
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    default_args=defaults(SETTINGS),
+    tags=TAGS,
+    doc_md=ABOUT,
+)
+def watch_drift() -> None:
+    """Builds the graph."""
+
+    @task.short_circuit(inlets=[DRIFT])
+    def decide() -> bool:
+        """Says whether to retrain, and why not."""
+        context = get_current_context()
+        ti = context["ti"]
+        firing = ti.xcom_pull(task_ids="look_for_drift")["firing"]
+        if not firing:
+            log.info("no alert asks for a retraining")
+            return False
+        busy = ti.get_dr_count(dag_id=RETRAINING, states=["running", "queued"])
+        if busy:
+            log.info("a retraining runs or waits already; alerts: %s", ", ".join(firing))
+            return False
+        events = context["inlet_events"][DRIFT].ascending(False).limit(1)
+        last = next((event.timestamp for event in events), None)
+        left = cooling(last, datetime.now(UTC), SETTINGS.cool_down_hours)
+        if left is not None:
+            log.info(
+                "the last retraining for drift was started at %s: wait %s; alerts: %s", last, left, ", ".join(firing)
+            )
+            return False
+        ti.xcom_push(key="reason", value=f"drift: {', '.join(firing)}"[:300])
+        return True
+
+    retrain: Any = TriggerDagRunOperator(
+        task_id="retrain",
+        doc_md=f"Starts `{RETRAINING}`.\n\n**If it fails:** unpause that DAG, or look whether it was renamed.",
+        trigger_dag_id=RETRAINING,
+        # Of this run: repeated, it finds that it was done.
+        trigger_run_id="drift__{{ dag_run.run_after | ts_nodash }}",
+        conf={"reason": "{{ ti.xcom_pull(task_ids='decide', key='reason') }}"},
+        skip_when_already_exists=True,
+        fail_when_dag_is_paused=True,
+        outlets=[DRIFT],
+    )
+    chain(step_task(steps.ALERTS, SETTINGS), decide(), retrain)
+
+
+watch_drift()

@@ -1,0 +1,63 @@
+"""Announces new labelled data, once enough entries of feedback have come since the last time."""
+
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.sdk import dag, get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException
+
+from retraining.assets import LABELLED
+from retraining.planning import entries
+from retraining.settings import load_settings
+from retraining.tasks import TAGS, defaults
+
+log = logging.getLogger(__name__)
+
+SETTINGS = load_settings()
+ABOUT = f"""
+### New labelled data starts a retraining
+
+Every hour: have {SETTINGS.new_entries} entries come into the folder of feedback since the last time? Then the asset
+`{LABELLED.name}` is updated, which starts `retrain_traffic_signs`. The folder (`SIGNS_FEEDBACK`) must be in reach of
+Airflow's workers.
+
+Whoever brings labelled data in by other ways announces it so: `POST /api/v2/assets/events`.
+"""
+
+
+@dag(
+    dag_id="watch_feedback",
+    dag_display_name="Watch feedback",
+    description="Announces new labelled data",
+    schedule="@hourly",
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    default_args=defaults(SETTINGS),
+    tags=TAGS,
+    doc_md=ABOUT,
+)
+def watch_feedback() -> None:
+    """Builds the graph."""
+
+    @task(inlets=[LABELLED], outlets=[LABELLED], multiple_outputs=False)
+    def count() -> dict[str, Any]:
+        """Counts the entries that are newer than the newest of the last time."""
+        context = get_current_context()
+        if not SETTINGS.feedback:
+            raise AirflowSkipException("SIGNS_FEEDBACK names no folder")
+        events = context["inlet_events"][LABELLED].ascending(False).limit(100)
+        last = next((event.extra["newest"] for event in events if (event.extra or {}).get("newest")), "")
+        new = entries(SETTINGS, SETTINGS.feedback, after=last)
+        log.info("%d new entries in %s since %s", len(new), SETTINGS.feedback, last or "the beginning")
+        if len(new) < max(1, SETTINGS.new_entries):
+            raise AirflowSkipException(f"{len(new)} new entries; a retraining waits for {SETTINGS.new_entries}")
+        extra = {"newest": new[-1], "entries": len(new)}
+        context["outlet_events"][LABELLED].extra = extra
+        return extra
+
+    count()
+
+
+watch_feedback()

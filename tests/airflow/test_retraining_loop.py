@@ -1,0 +1,272 @@
+"""`retrain_traffic_signs` through a real scheduler, with a real tritonserver, Prometheus and MLflow.
+
+One Airflow for all: a better challenger is served; one that learned from swapped labels is refused; data that is
+broken stops at the audit; a task that is killed while it publishes publishes once; and where no server answers at the
+roll-out, the champion before comes back. Somebody asks the server all the time.
+"""
+
+import json
+import os
+import shlex
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from clients import SignClient
+from export.config import Serving, classifier_config, to_text, warm_up_path
+from export.repository import Manifest, champion, load_manifest, publish, versions
+from export.repository.store import open_store
+from export.repository.verification import verify
+from serving.install import Installation
+from serving.server import RELOADABLE, Ports, RunningServer, running_server, served_versions
+from tests.airflow.airflow_environment import airflow_environment
+from tests.airflow.running_airflow import Airflow, running_airflow
+from tests.airflow.small_data import write_small_gtsdb
+from tests.running_prometheus import running_prometheus, wait_until
+from training.data.classes import CLASS_NAMES
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(3600)]
+
+ROOT = Path(__file__).parents[2]
+DAG, MODEL = "retrain_traffic_signs", "sign_classifier"
+EPOCHS = 6
+TRAP = "kill-while-publishing"
+# What stands in for the installed command. Where the trap lies, it dies just before the new version appears, and the
+# task of Airflow's that called it with it: so nobody can clean up.
+SIGNS = """#!{python}
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, {root!r})
+trap = Path({trap!r})
+if sys.argv[1:3] == ["repository", "publish"] and trap.exists():
+    trap.unlink()
+    def watch(event, arguments):
+        if event == "os.rename" and Path(os.fsdecode(arguments[1])).name.isdigit():
+            os.kill(os.getppid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.SIGKILL)
+    sys.addaudithook(watch)
+from clients.cli import main
+main()
+"""
+
+
+class Asker:
+    """Asks a server over and over, and notes each failure."""
+
+    def __init__(self, url: str, crops: npt.NDArray[np.uint8]) -> None:
+        self.url, self.crops = url, crops
+        self.answered = 0
+        self.failures: list[str] = []
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> "Asker":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        with SignClient(self.url, retries=0, timeout=120) as client:
+            while not self._stopping.is_set():
+                try:
+                    client.probabilities(self.crops)
+                    self.answered += 1
+                except Exception as error:
+                    self.failures.append(str(error))
+                time.sleep(0.01)
+
+
+@dataclass
+class World:
+    """All that the loop works on.
+
+    Attributes:
+        home: folder of it.
+        repository: that is served.
+        airflow: that does the work.
+        installation: of tritonserver.
+        ports: where the server listens.
+    """
+
+    home: Path
+    repository: Path
+    airflow: Airflow
+    installation: Installation
+    ports: Ports
+
+    def run(self, name: str, **params: Any) -> str:
+        """Has the DAG run with these parameters; returns how that ended."""
+        data = {"data": ["gtsdb=good"], "evaluation": "gtsdb=good", "epochs": EPOCHS}
+        self.airflow.trigger(DAG, name, **{**data, **params})
+        return self.airflow.end_of(DAG, name)
+
+    def facts(self, name: str, task: str) -> Any:
+        return self.airflow.value(DAG, name, task)
+
+    def content(self) -> dict[str, bytes]:
+        paths = (path for path in self.repository.rglob("*") if path.is_file() and path.name != ".lock")
+        return {path.relative_to(self.repository).as_posix(): path.read_bytes() for path in paths}
+
+    def why(self, name: str) -> str:
+        """Returns what to read where a run ended in another way than it should have."""
+        states = self.airflow.states(DAG, name)
+        failed = [task for task, state in states.items() if state == "failed"]
+        return json.dumps(states) + "".join(f"\n--- {each}\n{self.airflow.said(DAG, name, each)[-3000:]}" for each in failed)
+
+
+@pytest.fixture(scope="module")
+def world(
+    tmp_path_factory: pytest.TempPathFactory, installation: Installation, repository: Path, manifest: Manifest
+) -> Iterator[World]:
+    airflow_environment()
+    home = tmp_path_factory.mktemp("loop")
+    write_small_gtsdb(home / "good")
+    write_small_gtsdb(home / "swapped", swapped=True)
+    write_small_gtsdb(home / "broken")
+    (home / "broken" / "00003.jpg").write_bytes(b"no picture")
+    served = home / "model_repository"
+    publish_untrained(served, repository / MODEL / "1" / "model.onnx")
+    command = home / "signs"
+    command.write_text(SIGNS.format(python=sys.executable, root=str(ROOT), trap=str(home / TRAP)))
+    command.chmod(0o755)
+    with (
+        running_server(installation, served, home / "triton.log", extra_arguments=RELOADABLE) as server,
+        running_prometheus(home, server.metrics_url.removeprefix("http://").removesuffix("/metrics")) as prometheus,
+    ):
+        settings = {
+            "SIGNS_COMMAND": str(command),
+            "SIGNS_HOME": str(home),
+            "SIGNS_TRITON": str(ROOT / ".tritonserver"),
+            "SIGNS_TRAIN_OPTIONS": "--batch-size 16 --no-refit --device cpu --precision fp32 --workers 0",
+            # What is measured here is the machine's load; whether the answers are right is what counts.
+            "SIGNS_GATE_OPTIONS": "--requests 10 --max-latency-ratio 100",
+            "SIGNS_SERVER": server.http_url,
+            "SIGNS_PROMETHEUS": prometheus,
+            "SIGNS_WATCH_FOR": "30s",
+            "SIGNS_WATCH_WINDOW": "1m",
+            "SIGNS_SCHEDULE": "",
+            "SIGNS_RETRY_SECONDS": "1",
+            "OMP_NUM_THREADS": "1",  # threads that wait for each other are slow on a busy machine
+        }
+        with running_airflow(home / "airflow", settings) as airflow:
+            airflow.wait_until_ready(DAG)
+            yield World(home, served, airflow, installation, server.ports)
+
+
+def publish_untrained(place: Path, model: Path) -> None:
+    """Publishes a network of random weights as version 1; it waits for more requests, so any other is faster."""
+    config = classifier_config(MODEL, 48, len(CLASS_NAMES), Serving(64))
+    config.dynamic_batching.max_queue_delay_microseconds = 200_000
+    shared = {"config.pbtxt": to_text(config), "labels.txt": "\n".join(CLASS_NAMES) + "\n"}
+    files = {"model.onnx": model.read_bytes(), warm_up_path(config): bytes(48 * 48 * 3)}
+    parity = {"samples": 9, "max_difference": 0.0, "mean_difference": 0.0, "disagreements": 0, "real_samples": 0}
+    publish(place, MODEL, files, shared, {"precision": "fp32", "opset": 20, "ir_version": 10, "parity": parity})
+
+
+@pytest.fixture(scope="module")
+def first(world: World, random_crops: npt.NDArray[np.uint8]) -> Iterator[Asker]:
+    """The first run, which publishes and rolls out version 2; somebody asks the server from then on."""
+    with Asker(f"127.0.0.1:{world.ports.grpc}", random_crops[:2]) as asker:
+        wait_until(lambda: asker.answered > 20 or bool(asker.failures), "the server does not answer")
+        assert world.run("first", reason="the first") == "success", world.why("first")
+        yield asker
+
+
+def test_a_better_version_is_published_gated_promoted_and_served(world: World, first: Asker) -> None:
+    states = world.airflow.states(DAG, "first")
+    assert {task for task, state in states.items() if state == "skipped"} == {"keep_champion", "roll_back", "restore"}
+    assert versions(world.repository, MODEL) == [1, 2] and champion(open_store(world.repository), MODEL) == 2
+    assert served_on(world.ports) == [(MODEL, "2")]
+    assert world.facts("first", "gate")["passed"] and world.facts("first", "evaluate")["accuracy"] > 0.9
+    assert world.facts("first", "watch")["state"] == "fine"
+    assert first.failures == [] and first.answered > 100
+
+
+def test_lineage_goes_from_what_is_served_back_to_data_and_commit(world: World, first: Asker) -> None:
+    manifest = load_manifest(world.repository, MODEL, 2)
+    assert manifest.gate["passed"] is True and manifest.source["git_commit"]
+    client = mlflow.MlflowClient(f"sqlite:///{world.home / 'runs' / 'mlflow.db'}")
+    best = client.get_model_version_by_alias(MODEL, "champion")
+    assert best.run_id == manifest.source["run_id"] == world.facts("first", "confirm")["run_id"]
+    assert best.tags["gate"] == "passed"
+    run = client.get_run(best.run_id)
+    assert manifest.data["fingerprint"] in run.data.params.values()
+    assert run.info.run_name == world.facts("first", "plan")["name"]
+    (event,) = world.airflow.ask("/api/v2/assets/events")["asset_events"]
+    assert event["name"] == f"traffic_signs_{MODEL}" and event["extra"]["version"] == 2
+
+
+def test_where_nothing_is_new_nothing_is_trained(world: World, first: Asker) -> None:
+    before = world.content()
+    assert world.run("again") == "success", world.why("again")
+    states = world.airflow.states(DAG, "again")
+    assert states["something_new"] == "success" and states["train"] == states["publish"] == "skipped"
+    assert "version 2 has learned from this very data" in world.airflow.said(DAG, "again", "something_new")
+    assert world.content() == before
+
+
+def test_a_worse_challenger_ends_green_with_the_verdict_and_nothing_published(world: World, first: Asker) -> None:
+    before = world.content()
+    assert world.run("worse", data=["gtsdb=swapped"], epochs=2) == "success", world.why("worse")
+    states = world.airflow.states(DAG, "worse")
+    assert states["keep_champion"] == "success" and states["publish"] == states["confirm"] == "skipped"
+    lines = world.facts("worse", "keep_champion")
+    assert "is refused for its" in lines[0] and "version 2 stays" in lines[0] and any("accuracy" in each for each in lines)
+    assert world.content() == before and served_on(world.ports) == [(MODEL, "2")]
+
+
+def test_broken_data_stops_at_the_audit(world: World, first: Asker) -> None:
+    before = world.content()
+    assert world.run("broken", data=["gtsdb=broken"]) == "failed"
+    states = world.airflow.states(DAG, "broken")
+    assert states["audit"] == "failed" and states["train"] == "upstream_failed" and states["roll_back"] == "skipped"
+    assert world.airflow.tries(DAG, "broken", "audit") == 1, "to look again would find the same"
+    said = world.airflow.said(DAG, "broken", "audit")
+    assert "00003.jpg" in said and "do:  Look at the report" in said
+    assert world.content() == before and first.failures == []
+
+
+def test_killed_while_publishing_it_publishes_once_and_without_a_server_the_champion_comes_back(
+    world: World, first: Asker
+) -> None:
+    first.__exit__()
+    assert first.failures == [], "nobody was ever refused"
+    stop_serving(world.ports)
+    (world.home / TRAP).touch()
+    assert world.run("killed", epochs=EPOCHS + 1, reason="killed") == "failed"
+    states = world.airflow.states(DAG, "killed")
+    assert not (world.home / TRAP).exists() and world.airflow.tries(DAG, "killed", "publish") == 2
+    assert states["publish"] == states["promote"] == "success", world.why("killed")
+    assert world.facts("killed", "publish")["version"] in versions(world.repository, MODEL)
+    assert len(versions(world.repository, MODEL)) == 3, "it was published once"
+    assert not any(check.problems for check in verify(world.repository))
+    assert (states["roll_out"], states["roll_back"], states["watch"]) == ("failed", "success", "upstream_failed")
+    assert champion(open_store(world.repository), MODEL) == 2
+    client = mlflow.MlflowClient(f"sqlite:///{world.home / 'runs' / 'mlflow.db'}")
+    best = client.get_model_version_by_alias(MODEL, "champion")
+    assert best.run_id == load_manifest(world.repository, MODEL, 2).source["run_id"]
+    with running_server(world.installation, world.repository, world.home / "again.log") as server:
+        assert served_versions(server) == [(MODEL, "2")]
+
+
+def served_on(ports: Ports) -> list[tuple[str, str]]:
+    """Returns what the server has ready."""
+    import urllib.request
+
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{ports.http}/v2/repository/index", data=b'{"ready": true}', method="POST"
+    )
+    with urllib.request.urlopen(request, timeout=60) as response:
+        return [(each["name"], each["version"]) for each in json.load(response)]

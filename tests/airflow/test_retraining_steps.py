@@ -1,0 +1,225 @@
+"""The steps of a retraining, without Airflow: what they call, what they pass on, what their settings mean."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from clients.cli import app
+from monitoring.drift.prometheus import seconds
+from retraining import facts as read
+from retraining import helm, processes, steps
+from retraining.facts import StepError
+from retraining.planning import cooling, entries, make_plan, recipe
+from retraining.settings import Settings, SettingsError, load_settings
+from retraining.steps import Step
+
+STEPS = [each for each in vars(steps).values() if isinstance(each, Step)]
+ROOT = Path(__file__).parents[2]
+PARAMS = {
+    "model": "sign_classifier",
+    "data": ["gtsrb=data/gtsrb", "synthetic=20"],
+    "evaluation": "gtsdb=data/FullIJCNN2013.zip",
+    "feedback": "",
+    "epochs": 7,
+    "precision": "fp16",
+    "dry_run": False,
+    "force": False,
+    "if_unclear": "roll back",
+}
+TIME = datetime(2026, 11, 23, 17, 15, tzinfo=UTC)
+
+
+def facts(**changes: Any) -> dict[str, Any]:
+    params = PARAMS | changes
+    plan = make_plan(Settings(), params, "manual__1", TIME, "by hand")
+    return {
+        "params": params,
+        "plan": plan,
+        "train": {"checkpoint": f"{plan['folder']}/checkpoint", "run_id": "a1"},
+        "fetch_champion": {"version": 3},
+        "export": {"version": 4},
+        "publish": {"version": 5},
+        "before": {"time": 1790000000.5, "revision": 2},
+    }
+
+
+@pytest.mark.parametrize("model", ["sign_classifier", "sign_detector"])
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
+def test_the_command_line_knows_every_option_that_a_step_gives(step: Step, model: str) -> None:
+    changes = {"model": model} | ({"data": ["gtsdb=x"]} if model == "sign_detector" else {})
+    words = step.arguments(Settings(watch_series='job="triton"'), facts(**changes))
+    command: Any = typer.main.get_command(app)
+    name = "signs"
+    while hasattr(command, "commands"):
+        name, words = words[0], words[1:]
+        command = command.commands[name]
+    context = command.make_context(name, words)  # raises where an option or a value is unknown
+    assert context.params["as_json"] is True
+    for option, value in context.params.items():
+        if option in ("window", "duration"):
+            assert seconds(value) > 0
+
+
+def test_every_step_says_what_to_do_where_it_fails() -> None:
+    assert len({step.name for step in STEPS}) == len(STEPS)
+    assert all(step.about.endswith(".") and step.advice.endswith((".", "`.", "`")) for step in STEPS)
+
+
+def test_a_dry_run_writes_no_verdict_down() -> None:
+    assert "--dry-run" in steps.GATE.arguments(Settings(), facts(dry_run=True))
+    assert "--dry-run" not in steps.GATE.arguments(Settings(), facts())
+
+
+def test_a_run_has_the_same_name_each_time_and_another_run_another() -> None:
+    plans = [make_plan(Settings(), PARAMS, run, TIME, "x") for run in ("a", "a", "b")]
+    assert plans[0] == plans[1] and plans[0]["name"] != plans[2]["name"]
+    assert plans[0]["name"].startswith("classifier-20261123-171500-")
+    assert plans[0]["staging"].startswith(plans[0]["folder"] + "/")
+
+
+def test_feedback_is_learned_from_once_there_is_some(tmp_path: Path) -> None:
+    settings = Settings(home=str(tmp_path))
+    params = PARAMS | {"feedback": "feedback"}
+    assert entries(settings, "feedback") == []
+    assert make_plan(settings, params, "a", TIME, "")["data"] == PARAMS["data"]
+    for name in ("20261123T171500Z-1f3a9c2b", "20261124T171500Z-00ff00ff", ".partial-20261125T171500Z-00ff00ff"):
+        (tmp_path / "feedback" / name).mkdir(parents=True)
+    assert make_plan(settings, params, "a", TIME, "")["data"][-1] == "feedback=feedback"
+    assert entries(settings, str(tmp_path / "feedback"), "20261123T171500Z-1f3a9c2b") == ["20261124T171500Z-00ff00ff"]
+
+
+def test_what_decides_a_training_decides_its_mark() -> None:
+    plan = facts()["plan"]
+    marks = {recipe(plan, PARAMS | change, "f") for change in ({}, {"epochs": 8}, {"precision": "fp32"})}
+    assert len(marks | {recipe(plan, PARAMS, "g")}) == 4
+    assert recipe(plan, PARAMS | {"reason": "other"}, "f") in marks
+
+
+def test_the_cool_down_ends() -> None:
+    assert cooling(None, TIME, 24) is None
+    assert cooling(TIME - timedelta(hours=25), TIME, 24) is None
+    assert cooling(TIME - timedelta(hours=23), TIME, 24) == timedelta(hours=1)
+
+
+def test_broken_data_end_the_run_and_are_named() -> None:
+    part = {"fingerprint": "f" * 64}
+    whole = {"name": "gtsdb=x", "splits": {"train": part, "test": part}, "broken": [], "bad_boxes": []}
+    audit = {"problems": 0, "data_sets": [whole]}
+    first = read.audited(0, audit, facts())
+    assert first["data_sets"] == ["gtsdb=x"] and len(first["fingerprint"]) == 64
+    assert read.audited(0, audit, facts(data=["gtsdb=x"]))["fingerprint"] != first["fingerprint"], "fewer drawings"
+    broken = [{"image": f"{number}.ppm", "what": "cannot be decoded"} for number in range(9)]
+    with pytest.raises(StepError, match=r"9 problems.*gtsdb=x: 0\.ppm: cannot be decoded.*; \.\.\.") as raised:
+        read.audited(1, audit | {"problems": 9, "data_sets": [whole | {"broken": broken}]}, facts())
+    assert raised.value.final, "to look again would find the same"
+
+
+def test_a_new_version_that_does_worse_or_cannot_be_judged_ends_the_run() -> None:
+    fine = {"state": "fine", "reasons": [], "looks": 3}
+    assert read.watched(0, fine, facts())["state"] == "fine"
+    with pytest.raises(StepError, match="worse: Slower"):
+        read.watched(1, fine | {"state": "worse", "reasons": ["Slower: by far"]}, facts(if_unclear="keep"))
+    unclear = fine | {"state": "unclear", "reasons": ["too few requests"]}
+    with pytest.raises(StepError, match="cannot be told"):
+        read.watched(2, unclear, facts())
+    assert read.watched(2, unclear, facts(if_unclear="keep"))["state"] == "unclear"
+
+
+def test_what_is_passed_on_is_small_and_plain() -> None:
+    rules = [{"rule": f"rule {number}", "passed": False, "text": "x" * 5000} for number in range(50)]
+    verdict = read.judged(1, {"passed": False, "verdict": "it is refused", "rules": rules}, facts())
+    assert not verdict["passed"] and len(json.dumps(verdict)) < 3000
+    alert = {"labels": {"alertname": "SignsDrift", "feature": "brightness", "version": "1", "area": "quality"}}
+    assert read.alerted(1, {"firing": [alert]}, facts())["firing"] == ["SignsDrift (feature brightness, version 1)"]
+
+
+def test_settings_come_from_the_environment_and_wrong_ones_are_named() -> None:
+    given = {"SIGNS_DATA": "gtsrb=a 'gtsdb=b c'", "SIGNS_GPUS": "0", "SIGNS_RELEASE": "traffic"}
+    settings = load_settings(given)
+    assert (settings.data, settings.gpus, settings.release) == (("gtsrb=a", "gtsdb=b c"), 0, "traffic")
+    wrong = {
+        "SIGNS_RUN_ON": "x",
+        "SIGNS_ROLL_OUT": "x",
+        "SIGNS_GPUS": "two",
+        "SIGNS_DATA": "",
+        "SIGNS_NEW_ENTRIES": "-1",
+    }
+    for name, value in wrong.items():
+        with pytest.raises(SettingsError, match=name):
+            load_settings({name: value})
+
+
+def test_helm_pins_the_version_and_goes_back_to_the_revision_before(tmp_path: Path) -> None:
+    """A script stands in for Helm, for want of a cluster: it writes down how it is called."""
+    script = tmp_path / "helm"
+    script.write_text(
+        '#!/bin/sh\necho "$*" >> calls\n'
+        'case $1 in status) echo "{\\"version\\": $(cat revision), \\"info\\": {\\"status\\": \\"$(cat state)\\"}}" ;;\n'
+        "upgrade) echo 3 > revision; echo deployed > state ;; esac\n"
+    )
+    script.chmod(0o755)
+    (tmp_path / "revision").write_text("2")
+    (tmp_path / "state").write_text("pending-upgrade")
+    settings = Settings(helm=(str(script),), home=str(tmp_path), namespace="n", chart="chart", release="r")
+    assert helm.upgrade(settings, "sign_classifier", 5, before=1) == {"version": 5, "revision": 3, "state": "deployed"}
+    helm.restore(settings, before=2)
+    helm.restore(settings, before=3)
+    calls = [line.split(" --", 1)[0] for line in (tmp_path / "calls").read_text().splitlines()]
+    assert (
+        calls
+        == ["status r", "rollback r 1", "upgrade r chart", "status r", "status r", "rollback r 2"] + ["status r"] * 3
+    )
+    assert "--set models.versions.sign_classifier=5 --wait" in (tmp_path / "calls").read_text()
+
+
+def test_a_command_that_fails_says_why_in_its_last_words(tmp_path: Path) -> None:
+    def sh(text: str, **options: Any) -> tuple[int, Any]:
+        return processes.run(["sh", "-c", text], str(tmp_path), **options)
+
+    assert sh("echo '{\"a\": 1}'") == (0, {"a": 1})
+    assert sh("echo no JSON; echo note >&2") == (0, None)
+    assert sh("echo '[1]'; exit 1", answers=frozenset({0, 1})) == (1, [1])
+    with pytest.raises(StepError, match=r"^there is no data$") as raised:
+        sh("echo 'signs: there is no data' >&2; exit 1", answers=frozenset({0, 1}))
+    assert not raised.value.final
+    with pytest.raises(StepError, match="ended with code 3"):
+        sh("exit 3")
+    with pytest.raises(StepError, match="check SIGNS_COMMAND"):
+        processes.run(["/nowhere/signs"], str(tmp_path))
+
+
+def test_a_command_gets_nothing_of_airflows_environment() -> None:
+    own = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "secret", "_AIRFLOW_X": "", "MLFLOW_TRACKING_URI": "http://m"}
+    assert processes.environment(own) == {"MLFLOW_TRACKING_URI": "http://m"}
+
+
+def test_a_command_ends_with_the_task_that_is_killed(tmp_path: Path) -> None:
+    code = (
+        f"from retraining import processes; processes.run(['sh', '-c', 'echo $$ > pid; exec sleep 600'], '{tmp_path}')"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "airflow" / "dags")}
+    task = subprocess.Popen([sys.executable, "-c", code], env=environment)
+    pid = tmp_path / "pid"
+    try:
+        for _ in range(1200):
+            if pid.exists() and pid.read_text().strip():
+                break
+            time.sleep(0.05)
+        child = int(pid.read_text())
+    finally:
+        task.send_signal(signal.SIGKILL)
+        task.wait()
+    for _ in range(1200):
+        if not Path(f"/proc/{child}").exists() or "\nState:\tZ" in Path(f"/proc/{child}/status").read_text():
+            return
+        time.sleep(0.05)
+    pytest.fail("the command goes on without its task")

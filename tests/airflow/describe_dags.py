@@ -7,6 +7,7 @@ import json
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 # This folder is called airflow too, and would be found before the package.
 sys.path = [entry for entry in sys.path if entry and Path(entry).resolve() != Path(__file__).resolve().parent]
@@ -37,7 +38,7 @@ def describe(folder: Path) -> dict[str, object]:
     return {"errors": bag.import_errors, "dags": dags, "warnings": mine}
 
 
-def _describe_task(task: object) -> dict[str, object]:
+def _describe_task(task: Any) -> dict[str, object]:
     pod = {}
     if type(task).__name__ == "SignsPod":
         task.arguments = ["0", "--help"]

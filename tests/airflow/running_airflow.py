@@ -112,7 +112,7 @@ class Airflow:
         while not is_so():
             if time.monotonic() > deadline:
                 raise AssertionError(f"{problem}: {self.log.read_text(errors='replace')[-3000:]}")
-            time.sleep(0.5)
+            time.sleep(1)
 
 
 @contextmanager

@@ -6,8 +6,6 @@ roll-out, the champion before comes back. Somebody asks the server all the time.
 """
 
 import json
-import os
-import shlex
 import sys
 import threading
 import time
@@ -27,7 +25,7 @@ from export.repository import Manifest, champion, load_manifest, publish, versio
 from export.repository.store import open_store
 from export.repository.verification import verify
 from serving.install import Installation
-from serving.server import RELOADABLE, Ports, RunningServer, running_server, served_versions
+from serving.server import RELOADABLE, RunningServer, running_server, served_versions, stop
 from tests.airflow.airflow_environment import airflow_environment
 from tests.airflow.running_airflow import Airflow, running_airflow
 from tests.airflow.small_data import write_small_gtsdb
@@ -97,14 +95,14 @@ class World:
         repository: that is served.
         airflow: that does the work.
         installation: of tritonserver.
-        ports: where the server listens.
+        server: that serves the repository.
     """
 
     home: Path
     repository: Path
     airflow: Airflow
     installation: Installation
-    ports: Ports
+    server: RunningServer
 
     def run(self, name: str, **params: Any) -> str:
         """Has the DAG run with these parameters; returns how that ended."""
@@ -123,7 +121,9 @@ class World:
         """Returns what to read where a run ended in another way than it should have."""
         states = self.airflow.states(DAG, name)
         failed = [task for task, state in states.items() if state == "failed"]
-        return json.dumps(states) + "".join(f"\n--- {each}\n{self.airflow.said(DAG, name, each)[-3000:]}" for each in failed)
+        return json.dumps(states) + "".join(
+            f"\n--- {each}\n{self.airflow.said(DAG, name, each)[-3000:]}" for each in failed
+        )
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +162,7 @@ def world(
         }
         with running_airflow(home / "airflow", settings) as airflow:
             airflow.wait_until_ready(DAG)
-            yield World(home, served, airflow, installation, server.ports)
+            yield World(home, served, airflow, installation, server)
 
 
 def publish_untrained(place: Path, model: Path) -> None:
@@ -178,7 +178,7 @@ def publish_untrained(place: Path, model: Path) -> None:
 @pytest.fixture(scope="module")
 def first(world: World, random_crops: npt.NDArray[np.uint8]) -> Iterator[Asker]:
     """The first run, which publishes and rolls out version 2; somebody asks the server from then on."""
-    with Asker(f"127.0.0.1:{world.ports.grpc}", random_crops[:2]) as asker:
+    with Asker(world.server.grpc_url, random_crops[:2]) as asker:
         wait_until(lambda: asker.answered > 20 or bool(asker.failures), "the server does not answer")
         assert world.run("first", reason="the first") == "success", world.why("first")
         yield asker
@@ -188,7 +188,7 @@ def test_a_better_version_is_published_gated_promoted_and_served(world: World, f
     states = world.airflow.states(DAG, "first")
     assert {task for task, state in states.items() if state == "skipped"} == {"keep_champion", "roll_back", "restore"}
     assert versions(world.repository, MODEL) == [1, 2] and champion(open_store(world.repository), MODEL) == 2
-    assert served_on(world.ports) == [(MODEL, "2")]
+    assert served_versions(world.server) == [(MODEL, "2")]
     assert world.facts("first", "gate")["passed"] and world.facts("first", "evaluate")["accuracy"] > 0.9
     assert world.facts("first", "watch")["state"] == "fine"
     assert first.failures == [] and first.answered > 100
@@ -223,8 +223,10 @@ def test_a_worse_challenger_ends_green_with_the_verdict_and_nothing_published(wo
     states = world.airflow.states(DAG, "worse")
     assert states["keep_champion"] == "success" and states["publish"] == states["confirm"] == "skipped"
     lines = world.facts("worse", "keep_champion")
-    assert "is refused for its" in lines[0] and "version 2 stays" in lines[0] and any("accuracy" in each for each in lines)
-    assert world.content() == before and served_on(world.ports) == [(MODEL, "2")]
+    assert (
+        "is refused for its" in lines[0] and "version 2 stays" in lines[0] and any("accuracy" in each for each in lines)
+    )
+    assert world.content() == before and served_versions(world.server) == [(MODEL, "2")]
 
 
 def test_broken_data_stops_at_the_audit(world: World, first: Asker) -> None:
@@ -243,7 +245,7 @@ def test_killed_while_publishing_it_publishes_once_and_without_a_server_the_cham
 ) -> None:
     first.__exit__()
     assert first.failures == [], "nobody was ever refused"
-    stop_serving(world.ports)
+    stop(world.server.process)
     (world.home / TRAP).touch()
     assert world.run("killed", epochs=EPOCHS + 1, reason="killed") == "failed"
     states = world.airflow.states(DAG, "killed")
@@ -259,14 +261,3 @@ def test_killed_while_publishing_it_publishes_once_and_without_a_server_the_cham
     assert best.run_id == load_manifest(world.repository, MODEL, 2).source["run_id"]
     with running_server(world.installation, world.repository, world.home / "again.log") as server:
         assert served_versions(server) == [(MODEL, "2")]
-
-
-def served_on(ports: Ports) -> list[tuple[str, str]]:
-    """Returns what the server has ready."""
-    import urllib.request
-
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{ports.http}/v2/repository/index", data=b'{"ready": true}', method="POST"
-    )
-    with urllib.request.urlopen(request, timeout=60) as response:
-        return [(each["name"], each["version"]) for each in json.load(response)]

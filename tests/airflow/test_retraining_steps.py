@@ -117,6 +117,8 @@ def test_broken_data_end_the_run_and_are_named() -> None:
     first = read.audited(0, audit, facts())
     assert first["data_sets"] == ["gtsdb=x"] and len(first["fingerprint"]) == 64
     assert read.audited(0, audit, facts(data=["gtsdb=x"]))["fingerprint"] != first["fingerprint"], "fewer drawings"
+    spoilt = {"left_out": [{"image": "20261123T171500Z-1f", "what": "no picture"}]}
+    assert read.audited(1, {"problems": 1, "data_sets": [whole | spoilt]}, facts())["left_out"] == 1, "of feedback"
     broken = [{"image": f"{number}.ppm", "what": "cannot be decoded"} for number in range(9)]
     with pytest.raises(StepError, match=r"9 problems.*gtsdb=x: 0\.ppm: cannot be decoded.*; \.\.\.") as raised:
         read.audited(1, audit | {"problems": 9, "data_sets": [whole | {"broken": broken}]}, facts())
@@ -163,7 +165,7 @@ def test_helm_pins_the_version_and_goes_back_to_the_revision_before(tmp_path: Pa
     script = tmp_path / "helm"
     script.write_text(
         '#!/bin/sh\necho "$*" >> calls\n'
-        'case $1 in status) echo "{\\"version\\": $(cat revision), \\"info\\": {\\"status\\": \\"$(cat state)\\"}}" ;;\n'
+        'case $1 in status) printf \'{"version": %s, "info": {"status": "%s"}}\' $(cat revision) $(cat state) ;;\n'
         "upgrade) echo 3 > revision; echo deployed > state ;; esac\n"
     )
     script.chmod(0o755)

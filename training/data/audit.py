@@ -50,6 +50,7 @@ class SplitFacts:
         signs_per_class: labelled signs by class id.
         long_sides: how many signs have so many pixels on the long side of their box.
         empty_classes: classes without a sign; none are listed for a split without any sign.
+        fingerprint: sha256 of all images and their labels, wherever they lie and in whatever order.
     """
 
     images: int
@@ -59,6 +60,7 @@ class SplitFacts:
     signs_per_class: tuple[int, ...]
     long_sides: dict[int, int]
     empty_classes: tuple[int, ...]
+    fingerprint: str
 
 
 @dataclass(frozen=True)
@@ -239,9 +241,10 @@ def _facts(dataset: Dataset, checked: Sequence[_Checked]) -> DatasetFacts:
         if sample.track is not None:
             splits[sample.track].add(sample.split)
             classes[sample.track].update(box.class_id for box in sample.boxes)
+    digests = {each.sample.image: each.sha256 or "" for each in checked}
     return DatasetFacts(
         name=dataset.name,
-        splits={split: _split_facts(samples) for split in SPLITS if (samples := dataset.split(split))},
+        splits={split: _split_facts(samples, digests) for split in SPLITS if (samples := dataset.split(split))},
         broken=tuple(Problem(each.sample.image, each.broken) for each in checked if each.broken is not None),
         bad_boxes=tuple(Problem(each.sample.image, fault) for each in checked for fault in each.bad_boxes),
         divided_tracks=tuple(sorted(track for track, found in splits.items() if len(found) > 1)),
@@ -250,10 +253,13 @@ def _facts(dataset: Dataset, checked: Sequence[_Checked]) -> DatasetFacts:
     )
 
 
-def _split_facts(samples: Sequence[Sample]) -> SplitFacts:
+def _split_facts(samples: Sequence[Sample], digests: dict[str, str]) -> SplitFacts:
     boxes = [box for sample in samples for box in sample.boxes]
     per_class = Counter(box.class_id for box in boxes)
     long_sides = Counter(max(box.right - box.left, box.bottom - box.top) for box in boxes)
+    lines = sorted(
+        f"{digests.get(sample.image)} {sample.labelled} {sorted(map(repr, sample.boxes))}" for sample in samples
+    )
     return SplitFacts(
         images=len(samples),
         signs=len(boxes),
@@ -262,6 +268,7 @@ def _split_facts(samples: Sequence[Sample]) -> SplitFacts:
         signs_per_class=tuple(per_class[class_id] for class_id in range(NUM_CLASSES)),
         long_sides=dict(sorted(long_sides.items())),
         empty_classes=tuple(class_id for class_id in range(NUM_CLASSES) if boxes and not per_class[class_id]),
+        fingerprint=hashlib.sha256("\n".join(lines).encode()).hexdigest(),
     )
 
 

@@ -24,20 +24,23 @@ class StepError(Exception):
 def audited(code: int, answer: Any, facts: Facts) -> dict[str, Any]:
     """Returns how much data there is, and the fingerprint of all of it.
 
+    Entries of feedback that cannot be used are no reason to stop: the training leaves them out.
+
     Raises:
         StepError: something in it is broken.
     """
     sets = answer["data_sets"]
-    if answer["problems"]:
-        broken = [f"{each['name']}: {problem}" for each in sets for problem in _problems(each)]
+    broken = [f"{each['name']}: {problem}" for each in sets for problem in _problems(each)]
+    if broken:
         listed = "; ".join(broken[:MOST_REASONS]) + ("; ..." if len(broken) > MOST_REASONS else "")
-        raise StepError(f"{answer['problems']} problems in the data: {listed}", final=True)
+        raise StepError(f"{len(broken)} problems in the data: {listed}", final=True)
     fingerprints = sorted(
         f"{each['name']} {split} {part['fingerprint']}" for each in sets for split, part in each["splits"].items()
     )
     drawn = sorted(each for each in facts["plan"]["data"] if each.startswith("synthetic="))
     digest = hashlib.sha256("\n".join([*fingerprints, *drawn]).encode()).hexdigest()
-    return {"data_sets": [each["name"] for each in sets], "fingerprint": digest}
+    left_out = sum(len(each.get("left_out", ())) for each in sets)
+    return {"data_sets": [each["name"] for each in sets], "fingerprint": digest, "left_out": left_out}
 
 
 def _problems(facts: Mapping[str, Any]) -> list[str]:

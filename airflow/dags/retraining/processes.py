@@ -53,9 +53,9 @@ def run(command: Sequence[str], home: str, answers: frozenset[int] = frozenset({
             raise StepError(
                 f"{command[0]} cannot be started in {home} ({error}): check SIGNS_COMMAND and SIGNS_HOME", True
             ) from error
+        assert process.stderr is not None
         last = ""
         try:
-            assert process.stderr is not None
             for line in process.stderr:
                 if line.strip():
                     last = line.rstrip()
@@ -63,6 +63,7 @@ def run(command: Sequence[str], home: str, answers: frozenset[int] = frozenset({
             code = process.wait()
         finally:
             _end(process)
+            process.stderr.close()
         output.seek(0)
         printed = output.read()
     log.info("exit code %d", code)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from retraining.settings import Settings, load_settings
 from tests.deploy.linters import ROOT
 from tests.helm.helm_chart import CHART, Object, find_helm, run_helm
 from tests.helm.kubernetes_schemas import problems
@@ -99,6 +100,17 @@ def test_the_image_can_reach_the_database() -> None:
 
 def test_dags_are_where_git_sync_is_told_to_look() -> None:
     assert (ROOT / VALUES["dags"]["gitSync"]["subPath"]).is_dir()
+
+
+def test_settings_are_ones_that_the_dags_know() -> None:
+    environment = {each["name"]: each["value"] for each in VALUES["env"]}
+    known = {f"SIGNS_{name.upper()}" for name in vars(Settings())}
+
+    assert {name for name in environment if name.startswith("SIGNS_")} <= known
+    assert {each["envName"] for each in VALUES["secret"]} <= known
+    settings = load_settings(environment)
+    assert (settings.run_on, settings.roll_out) == ("kubernetes", "helm")
+    assert settings.triton in (ROOT / "training" / "Dockerfile").read_text()
 
 
 def test_helm_is_where_the_dags_call_it() -> None:

@@ -1,6 +1,7 @@
 # make demo [DATA=<GTSDB folder or FullIJCNN2013.zip>]   the whole loop
 # make test                                              all tests
 # make images [ENGINE=podman] [TRITON=standin]           the container images
+# make airflow [PORT=8089]                               Airflow with the project's DAGs, on this machine
 # A failing command in a pipe must stop make.
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
@@ -13,10 +14,12 @@ EXTRAS := train,export,client,gateway,tracing,monitoring,s3,sign,dev
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format lint-images chart-docs dashboards constraints locks upgrade tools clean
-.PHONY: bench-peers images image-training image-repository image-standin image-serving try-images
+.PHONY: airflow bench-peers images image-training image-repository image-standin image-serving image-airflow
+.PHONY: image-airflow-local try-images
 
 help:
 	@echo "make demo [DATA=PATH]  run the whole loop: data, training, export, Triton, clients, report"
+	@echo "make airflow           start Airflow with the project's DAGs here (PORT=8088)"
 	@echo "make test              run all tests, with a real tritonserver"
 	@echo "make lint              ruff and mypy"
 	@echo "make format            let ruff mend what it can"
@@ -42,10 +45,25 @@ $(VENV)/installed: pyproject.toml constraints.txt
 		| sed -un 's/^Collecting \([A-Za-z0-9._-]*\).*/  \1/p; s/^Installing collected packages.*/  unpacking all of them/p'
 	@touch $@
 
+# Airflow has an environment of its own, as it has its own image.
+AIRFLOW := .airflow
+$(AIRFLOW)/installed: airflow/requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(AIRFLOW) || { echo "cannot make $(AIRFLOW): install python3-venv" >&2; exit 1; }
+	@echo "installing Airflow into $(AIRFLOW) (about a minute the first time)"
+	@$(AIRFLOW)/bin/python -m pip install --disable-pip-version-check --quiet --require-hashes --requirement $<
+	@touch $@
+
+# 8080 is the gateway's.
+PORT ?= 8088
+airflow: $(VENV)/installed $(AIRFLOW)/installed
+	@$(AIRFLOW)/bin/python airflow/start.py --port $(PORT)
+
 demo: $(VENV)/installed
 	@$(SIGNS) demo $${DATA:+--data "$$DATA"}
 
-test: $(VENV)/installed
+test: $(VENV)/installed $(AIRFLOW)/installed
 	@$(VENV)/bin/python -m pytest
 
 lint: $(VENV)/installed
@@ -86,6 +104,7 @@ locks: $(TOOLS)/installed
 		$(TORCH_CPU) --output-file training/requirements-cpu.lock
 	$(COMPILE_EXTRAS) --python-platform x86_64-manylinux_2_28 --extra train --extra export --extra client $(STORES) \
 		--extra gpu --output-file training/requirements-cuda.lock
+	$(COMPILE) --universal airflow/requirements.in --output-file airflow/requirements.lock
 	$(COMPILE) --universal serving/requirements.in --output-file serving/requirements.lock
 	$(COMPILE) --universal serving/standin/requirements.in --output-file serving/standin/requirements.lock
 	$(COMPILE) --no-deps serving/standin/tritonserver.in --output-file serving/standin/tritonserver.lock
@@ -118,7 +137,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 BUILD = $(ENGINE) build $(BUILD_FLAGS) --build-arg VERSION=$(VERSION) \
 	--build-arg REVISION=$$(git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null)
 
-images: image-training image-repository image-serving
+images: image-training image-repository image-serving image-airflow
 
 image-training:
 	$(BUILD) --file training/Dockerfile --tag traffic-signs/training:$(VERSION) .
@@ -133,8 +152,16 @@ image-serving: $(if $(filter standin,$(TRITON)),image-standin)
 	$(BUILD) --file serving/Dockerfile --tag traffic-signs/serving:$(VERSION) \
 		$(if $(filter standin,$(TRITON)),--build-arg BASE=traffic-signs/tritonserver:$(VERSION)) .
 
+image-airflow:
+	$(BUILD) --file airflow/Dockerfile --tag traffic-signs/airflow:$(VERSION) .
+
+# On the training image, as compose.yaml has it: there its tasks find `signs`.
+image-airflow-local: image-training
+	$(BUILD) --file airflow/Dockerfile --tag traffic-signs/airflow-local:$(VERSION) \
+		--build-arg BASE=traffic-signs/training:$(VERSION) .
+
 try-images:
 	@ENGINE=$(ENGINE) .ci/try-images $(VERSION)
 
 clean:
-	rm -rf $(VENV) $(TOOLS) .tritonserver .tritonserver.partial-* runs
+	rm -rf $(VENV) $(AIRFLOW) $(TOOLS) .tritonserver .tritonserver.partial-* runs

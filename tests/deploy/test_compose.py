@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from retraining.settings import load_settings
 from tests.deploy.linters import ROOT
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
@@ -27,7 +28,8 @@ def test_our_images_have_the_projects_version_and_their_dockerfile(name: str) ->
         assert len(builders) == 1, "one service builds each image"
     if build:
         dockerfile = ROOT / build["context"] / build["dockerfile"]
-        assert f'image.title="{image.partition(":")[0]}"' in dockerfile.read_text()
+        # Airflow's image has a second name on the training image.
+        assert f'image.title="{image.partition(":")[0].removesuffix("-local")}"' in dockerfile.read_text()
 
 
 def test_default_base_of_triton_is_that_of_its_dockerfile() -> None:
@@ -83,6 +85,22 @@ def test_what_prometheus_asks_is_running() -> None:
 
     assert {int(target.removeprefix("localhost:")) for target in targets} == set(own.values()) | to_come
     assert set(own) <= set(SERVICES)
+
+
+def test_airflow_works_where_the_others_look() -> None:
+    airflow = SERVICES["airflow"]
+    environment = {name: value for name, value in airflow["environment"].items() if name.startswith("SIGNS_")}
+    settings = load_settings(environment)
+    mounts = {volume.removesuffix(":ro").rpartition(":")[2] for volume in airflow["volumes"]}
+
+    assert {f"{settings.home}/{folder}" for folder in (settings.runs, settings.repository, "data")} == mounts
+    assert set(airflow["volumes"]) == set(SERVICES["train"]["volumes"])
+    assert "./model_repository:/models:ro" in SERVICES["triton"]["volumes"], "what is promoted is served"
+    assert "--model-control-mode=explicit" in SERVICES["triton"]["command"]
+    port = airflow["environment"]["AIRFLOW__API__PORT"]
+    assert f"127.0.0.1:{port}:{port}" in SERVICES["network"]["ports"]
+    assert f":{port}/" in airflow["environment"]["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"]
+    assert f":{port}/" in airflow["healthcheck"]["test"][-1]
 
 
 def test_files_of_monitoring_that_are_mounted_are_there() -> None:

@@ -1,0 +1,372 @@
+"""Starts Airflow on this machine with the DAGs beside this file, and stops it with all that it started.
+
+    make airflow                                  # which calls
+    .airflow/bin/python airflow/start.py          # this, by the environment that Airflow is installed in
+    .airflow/bin/python airflow/start.py --port 8089 --home /tmp/another
+
+SQLite, LocalExecutor, reachable from this machine alone; everything it keeps lies in one folder. Ctrl-C or SIGTERM
+stops it: nothing of it is left running, and a task that was at work is run again after the next start. Needs the
+standard library alone.
+"""
+
+import argparse
+import contextlib
+import ctypes
+import fcntl
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from importlib import metadata
+from pathlib import Path
+from types import FrameType
+from typing import IO, Any
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+START_SECONDS = 600  # a busy machine takes minutes to what an idle one does in twenty seconds
+GRACE_SECONDS = 20  # for Airflow to stop its parts; after that they are told to, and then killed
+TERM_SECONDS = 10
+USER, PASSWORDS = "admin", "passwords.json"  # Airflow makes up the password and writes it into the file
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
+
+
+class StartError(Exception):
+    """What keeps Airflow from running, and what to do about it."""
+
+
+class Stopped(BaseException):
+    """Somebody asks for the end: Ctrl-C or SIGTERM."""
+
+
+def main() -> None:
+    """Runs Airflow until it is stopped; ends with 1 where it cannot start or ends by itself."""
+    parser = argparse.ArgumentParser(
+        description="Starts Airflow with the project's DAGs on this machine until Ctrl-C.",
+        epilog="Example: make airflow PORT=8089",
+    )
+    parser.add_argument("--port", type=int, default=8088, help="of the interface, on 127.0.0.1 (8088)")
+    parser.add_argument("--home", type=Path, default=ROOT / "runs" / "airflow", help="for its state (runs/airflow)")
+    parser.add_argument("--dags", type=Path, default=HERE / "dags", help="folder with the DAGs (airflow/dags)")
+    arguments = parser.parse_args()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
+    try:
+        run(arguments.port, arguments.home.resolve(), arguments.dags.resolve())
+    except StartError as error:
+        sys.exit(f"airflow: {error}")
+    except Stopped:
+        pass  # before anything was started
+
+
+def run(port: int, home: Path, dags: Path) -> None:
+    """Starts Airflow, tells where it is, and stops it when asked to.
+
+    Args:
+        port: of the interface, 1 to 65535.
+        home: folder of the database, logs and settings; made where it is missing.
+        dags: folder with the DAGs.
+
+    Raises:
+        StartError: it cannot start, or it ended by itself.
+    """
+    check_environment()
+    if not any(dags.glob("*.py")):
+        raise StartError(f"no DAGs in {dags}")
+    with only_one(home, port):
+        check_port(port)
+        log = home / "standalone.log"
+        print(f"starting Airflow {metadata.version('apache-airflow')}; what it says goes to {log}", flush=True)
+        adopt_orphans()
+        begun = datetime.now(UTC)
+        with log.open("wb") as stream:
+            process = start(port, home, dags, stream)
+        try:
+            wait_until_healthy(process, port, log)
+            announce(process, port, home, begun)
+            while process.poll() is None:
+                bury(process)
+                time.sleep(0.5)
+            raise StartError(f"it ended by itself (exit code {process.returncode}):\n{tail(log)}")
+        except Stopped:
+            print("\nstopping Airflow", flush=True)
+        finally:
+            stop(process)
+        print("stopped", flush=True)
+
+
+def check_environment() -> None:
+    """Raises StartError where the Python that runs this has no whole Airflow."""
+    repair = f"rm -r {sys.prefix}, and then make airflow" if sys.prefix != sys.base_prefix else "make airflow"
+    try:
+        installed = metadata.version("apache-airflow")
+    except metadata.PackageNotFoundError:
+        raise StartError(f"{sys.executable} has no Airflow: {repair}") from None
+    if not os.access(Path(sys.prefix, "bin", "airflow"), os.X_OK):
+        raise StartError(f"Airflow {installed} is not whole, its command is missing: {repair}")
+
+
+@contextlib.contextmanager
+def only_one(home: Path, port: int) -> Iterator[None]:
+    """Holds `home` for this process; a lock of the kernel's, so that none is left by a process that was killed.
+
+    Raises:
+        StartError: another process has it, or it cannot be written to.
+    """
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)  # the login lies in it
+        stream = (home / "lock").open("a+")
+    except OSError as error:
+        raise StartError(f"cannot keep its state in {home}: {error.strerror}") from None
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            stream.seek(0)
+            raise StartError(f"already running with its state in {home}: {stream.read().strip()}") from None
+        stream.truncate(0)
+        stream.write(f"process {os.getpid()}, http://localhost:{port}\n")
+        stream.flush()
+        yield
+
+
+def check_port(port: int) -> None:
+    """Raises StartError where nothing can listen on the port."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or "not a port"
+            raise StartError(f"cannot listen on port {port} ({reason}): make airflow PORT=8089") from None
+
+
+def free_ports(count: int) -> list[int]:
+    """Returns ports that nothing listens on just now."""
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
+
+
+def settings(port: int, home: Path, dags: Path) -> dict[str, str]:
+    """Returns the environment that Airflow runs in."""
+    worker_logs, trigger_logs = free_ports(2)
+    airflow = {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__PARALLELISM": "4",
+        "AIRFLOW__CORE__AUTH_MANAGER": "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "false",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / PASSWORDS),
+        # Nothing trains unless somebody asks for it here: the trigger form switches a DAG on.
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "true",
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__BASE_URL": f"http://localhost:{port}",
+        # Tasks report there; by itself it stays at 8080.
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
+        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(worker_logs),
+        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(trigger_logs),
+        # While a network is trained beside it, every answer takes longer; a task must not fail for that.
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
+        "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "20",
+        "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "120",
+        # Who works on a DAG sees a new file within half a minute.
+        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
+    }
+    # Airflow starts its parts by name.
+    path = os.pathsep.join([str(Path(sys.prefix, "bin")), os.environ.get("PATH", os.defpath)])
+    return {**os.environ, **airflow, "PATH": path, "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
+
+
+def start(port: int, home: Path, dags: Path, log: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Starts Airflow in a process group of its own, which Ctrl-C in the terminal does not reach."""
+    program = Path(sys.prefix, "bin", "airflow")
+    parent = os.getpid()
+    libc = ctypes.CDLL(None)
+
+    def end_with_parent() -> None:
+        # A killed parent can stop nothing; the kernel then interrupts Airflow, which stops its parts.
+        if hasattr(libc, "prctl"):
+            libc.prctl(PR_SET_PDEATHSIG, signal.SIGINT)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return subprocess.Popen(
+        [program, "standalone"],
+        cwd=ROOT,
+        env=settings(port, home, dags),
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        preexec_fn=end_with_parent,
+    )
+
+
+def wait_until_healthy(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    """Returns when the interface answers and every part has reported.
+
+    Raises:
+        StartError: it ended, or did not come up in time.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise StartError(f"it ended while it started (exit code {process.returncode}):\n{tail(log)}")
+        with contextlib.suppress(OSError, ValueError):
+            parts = ask(port, "/api/v2/monitor/health")
+            if all(part["status"] == "healthy" for part in parts.values()):
+                return
+        bury(process)
+        time.sleep(0.5)
+    raise StartError(f"it is not healthy after {START_SECONDS} seconds:\n{tail(log)}")
+
+
+def announce(process: subprocess.Popen[bytes], port: int, home: Path, begun: datetime) -> None:
+    """Prints the address, the login, and what became of the DAGs.
+
+    Raises:
+        StartError: the interface does not let its own user in, or knows no DAG after START_SECONDS.
+    """
+    try:
+        password = json.loads((home / PASSWORDS).read_text())[USER]
+        print(f"address   http://localhost:{port}\nlogin     {USER}\npassword  {password}", flush=True)
+        token = ask(port, "/auth/token", body={"username": USER, "password": password})["access_token"]
+        dags, errors = parsed(process, port, token, begun)
+    except (OSError, ValueError, KeyError) as error:
+        raise StartError(f"its interface does not answer as it should: {error!r}") from error
+    print(f"DAGs      {', '.join(sorted(dags)) or 'none'}")
+    for each in errors:
+        print(f"{each['filename']} cannot be imported:\n{each['stack_trace']}")
+    print("Ctrl-C stops it", flush=True)
+
+
+def parsed(
+    process: subprocess.Popen[bytes], port: int, token: str, begun: datetime
+) -> tuple[list[str], list[dict[str, str]]]:
+    """Returns the DAGs' names and the errors of files, as soon as they are of this start and change no more."""
+    before: tuple[list[str], list[dict[str, str]]] = ([], [])
+    while process.poll() is None:
+        errors = ask(port, "/api/v2/importErrors?limit=100", token)["import_errors"]
+        dags = ask(port, "/api/v2/dags?limit=100", token)["dags"]
+        times = [dag["last_parsed_time"] for dag in dags] + [error["timestamp"] for error in errors]
+        found = ([dag["dag_id"] for dag in dags], errors)
+        if found == before and any(datetime.fromisoformat(each) >= begun for each in times):
+            break
+        if datetime.now(UTC) > begun + timedelta(seconds=START_SECONDS):
+            raise ValueError(f"no DAG was read in {START_SECONDS} seconds")
+        before = found
+        bury(process)
+        time.sleep(2)
+    return before
+
+
+def ask(port: int, path: str, token: str | None = None, body: dict[str, str] | None = None) -> Any:
+    """Returns what Airflow's interface answers, decoded.
+
+    Raises:
+        OSError: it does not answer, or refuses.
+        ValueError: the answer is no JSON.
+    """
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", json.dumps(body).encode() if body else None)
+    request.add_header("Content-Type", "application/json")
+    if token:
+        request.add_header("Authorization", f"Bearer {token}")
+    # Not through a proxy that the environment may name.
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as response:
+        return json.load(response)
+
+
+def tail(log: Path, lines: int = 25) -> str:
+    """Returns the end of the log."""
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def adopt_orphans() -> None:
+    """Makes this process the parent of every descendant whose own parent ends, so that none is lost sight of."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "prctl"):
+        libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def bury(process: subprocess.Popen[bytes]) -> None:
+    """Takes note of adopted processes that have ended, up to the end of `process`, which is left to its owner."""
+    while True:
+        try:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if ended is None or ended.si_pid == process.pid:
+            return
+        os.waitpid(ended.si_pid, 0)
+
+
+def descendants() -> list[int]:
+    """Returns the processes that this one has started, and those that they have."""
+    children: dict[int, list[int]] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            # The name in parentheses may hold anything; state and parent follow it. Those that have ended count until
+            # they are buried: their children are still theirs while a thread of them runs.
+            parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+            children.setdefault(int(parent), []).append(int(folder.name))
+    found: list[int] = []
+    waiting = [os.getpid()]
+    while waiting:
+        below = children.get(waiting.pop(), [])
+        found += below
+        waiting += below
+    return found
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """Ends Airflow and all that it has started: interrupted, told after GRACE_SECONDS, killed later still."""
+    _hear_no_more()  # an error brought us here, too
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGINT)
+        _gone(process, GRACE_SECONDS)
+    for number, seconds in ((signal.SIGTERM, TERM_SECONDS), (signal.SIGKILL, TERM_SECONDS)):
+        for pid in descendants():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+        if _gone(process, seconds):
+            return
+
+
+def _gone(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Waits until nothing runs any more, at most so long; says whether that is so."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        process.poll()
+        bury(process)
+        if not descendants():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def _hear_no_more() -> None:
+    """Ignores further wishes to stop: twice is not faster."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    _hear_no_more()
+    raise Stopped
+
+
+if __name__ == "__main__":
+    main()

@@ -36,6 +36,8 @@ NAMES = {
     "output": "output",
 }
 INSIDE = ("#4a7fc1", "#9dc3ec", "#c9def4")  # of the inference: the models that it waits for
+ROOM = 1.25  # times the largest figure, for the numbers beside the dots
+QUANTILES = ("p50", "p95", "p99")
 DECADE, FEW, MANY = 10, (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7)  # ticks of an axis that is long, and of a short one
 STYLE: dict[Any, Any] = {
     "font.size": 10,
@@ -63,19 +65,25 @@ def draw_curves(points: Points, limit: float | None) -> str:
     lines: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
     for each in sorted(points, key=lambda each: int(each["concurrency"])):
         lines.setdefault((each["protocol"], each["batch"]), []).append(each)
+    ends = ("min", "max")
+    rates = [each["images_per_second"][end] for each in points for end in ends] + ([limit] if limit else [])
+    times = [each["latency_ms"][quantile][end] for each in points for quantile in QUANTILES for end in ends]
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, 3, figsize=(11, 4.1), sharex=True, sharey=True)
-        for place, quantile in zip(axes, ("p50", "p95", "p99"), strict=True):
+        figure, axes = plt.subplots(
+            1, 3, figsize=(11, 4.1), sharex=True, sharey=True, subplot_kw={"xscale": "log", "yscale": "log"}
+        )
+        # Not left to matplotlib, which has no room to lay around a single point.
+        axes[0].set(xlim=(min(rates) / ROOM, max(rates) * ROOM), ylim=(min(times) / ROOM, max(times) * ROOM))
+        for place, quantile in zip(axes, QUANTILES, strict=True):
             for (protocol, batch), line in lines.items():
                 _draw_line(place, line, quantile, LINES[batches.index(batch) % len(LINES)], DASHES[protocol])
             if limit:
                 place.axvline(limit, color=SOFT, linewidth=1.2, linestyle=":")
-            place.set(title=quantile, xlabel="images a second", xscale="log", yscale="log")
+            place.set(title=quantile, xlabel="images a second")
             place.title.set_fontsize(11)
             place.grid(color=RULE, linewidth=0.6, which="major")
-            place.margins(0.12)
-            for axis, (low, high) in ((place.xaxis, place.get_xlim()), (place.yaxis, place.get_ylim())):
-                axis.set_major_locator(LogLocator(subs=FEW if high / low > DECADE else MANY))
+            for axis, values in ((place.xaxis, rates), (place.yaxis, times)):
+                axis.set_major_locator(LogLocator(subs=FEW if max(values) > DECADE * min(values) else MANY))
                 axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
                 axis.set_minor_formatter(NullFormatter())
         axes[0].set_ylabel("milliseconds for one request")

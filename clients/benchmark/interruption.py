@@ -57,8 +57,8 @@ def held() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        for number in seen[:1]:
-            signal.raise_signal(number)
+        if seen:
+            signal.raise_signal(seen[0])
 
 
 @contextlib.contextmanager

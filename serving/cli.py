@@ -62,7 +62,7 @@ def serve(
     log = log or Path(f"runs/tritonserver-{http_port}.log")
     installation = find_or_install(home, lambda what: console.print(f"[dim]{what} ...[/dim]"))
     ports = Ports(http_port, grpc_port, metrics_port)
-    extra = RELOADABLE if reloadable else ()
+    extra: tuple[str, ...] = RELOADABLE if reloadable else ()
     extra += (f"--cache-config=local,size={cache * 1_000_000}",) if cache else ()
     with running_server(installation, repository, log, ports, host, extra) as server:
         console.print(f"[bold]{installation.description}[/bold] serves {repository}", soft_wrap=True)

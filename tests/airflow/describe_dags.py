@@ -30,12 +30,16 @@ def describe(folder: Path) -> dict[str, object]:
                 "max_active_runs": dag.max_active_runs,
                 "catchup": dag.catchup,
                 "schedule": type(dag.timetable).__name__,
-                "params": {key: dag.params.get_param(key).schema for key in dag.params},
+                "params": {key: _describe_parameter(dag.params.get_param(key)) for key in dag.params},
                 "serialized": len(json.dumps(DagSerialization.to_dict(dag))),
                 "tasks": {task.task_id: _describe_task(task) for task in dag.tasks},
             }
     mine = [str(each.message) for each in caught if str(folder) in each.filename]
     return {"errors": bag.import_errors, "dags": dags, "warnings": mine}
+
+
+def _describe_parameter(parameter: Any) -> dict[str, object]:
+    return {**parameter.schema, "description": parameter.description}
 
 
 def _describe_task(task: Any) -> dict[str, object]:
@@ -62,7 +66,7 @@ def _describe_task(task: Any) -> dict[str, object]:
         "timeout": task.execution_timeout.total_seconds() if task.execution_timeout else None,
         "callbacks": len(task.on_failure_callback or []),
         "upstream": sorted(task.upstream_task_ids),
-        "rule": str(task.trigger_rule),
+        "rule": task.trigger_rule.value,
         "outlets": [each.name for each in task.outlets],
         "pod": pod,
     }

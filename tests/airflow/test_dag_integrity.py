@@ -20,6 +20,15 @@ ON_CLUSTER = {
     "SIGNS_CLAIM": "signs",
     "SIGNS_ENV_SECRET": "signs-environment",
 }
+# The pods are only described: nobody asks this cluster.
+CLUSTER = """
+apiVersion: v1
+kind: Config
+clusters: [{name: c, cluster: {server: "https://127.0.0.1:1"}}]
+contexts: [{name: c, context: {cluster: c, user: c}}]
+users: [{name: c, user: {token: none}}]
+current-context: c
+"""
 MAIN = "retrain_traffic_signs"
 
 
@@ -79,7 +88,8 @@ def test_the_form_checks_what_is_typed(found: dict[str, Any]) -> None:
 
 
 def test_on_kubernetes_the_same_dag_runs_pods_and_asks_for_gpus(tmp_path: Path, found: dict[str, Any]) -> None:
-    cluster = describe(tmp_path, **ON_CLUSTER)
+    (tmp_path / "cluster").write_text(CLUSTER)
+    cluster = describe(tmp_path, KUBECONFIG=str(tmp_path / "cluster"), **ON_CLUSTER)
     assert cluster["errors"] == {}
     here, there = found["dags"][MAIN]["tasks"], cluster["dags"][MAIN]["tasks"]
     assert {name: each["upstream"] for name, each in here.items()} == {

@@ -1,0 +1,199 @@
+"""sign_recognizer: an encoded photograph in, the signs it shows out (Triton Python backend).
+
+Decodes, asks sign_detector where the signs are and sign_classifier what they are, and counts what it sees. Waiting
+requests are decoded beside each other and share one call of each model; whatever is wrong with one of them, the
+others are answered.
+
+Runs in the server's environment and imports nothing of this project but what is published beside it. One request is
+one photograph: the number of signs differs between photographs, so their answers could not stand in one tensor.
+
+Model parameters: `score_threshold`, the lowest detection score that counts, which a request may override with a
+parameter of that name; `detector_version` and `classifier_version`, a number or "latest".
+"""
+
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+from .metrics import Metrics
+from .preprocessing import ImageError
+from .recognition import Signs, recognize
+from .scene import Scene, claimed_pixels, in_groups, read_scene
+from .settings import load_settings
+from .submodel import SubModel, SubModelError
+
+MOST_THREADS = 8
+
+
+class RequestError(ValueError):
+    """A request that asks for what cannot be had; the message says what to send instead."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A request that is to be answered: its place in the batch, its encoded image and its threshold."""
+
+    place: int
+    data: bytes
+    threshold: float
+
+
+class TritonPythonModel:
+    """One instance of the recognizer."""
+
+    @staticmethod
+    def auto_complete_config(auto_complete_model_config: Any) -> Any:
+        """Leaves the configuration as written: config.pbtxt says everything."""
+        return auto_complete_model_config
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Reads the settings and opens the metrics.
+
+        Raises:
+            TritonModelException: the settings or a parameter make no sense; Triton refuses the version.
+        """
+        config = json.loads(args["model_config"])
+        parameters = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
+        try:
+            self.settings = load_settings(Path(__file__).parent)
+            self.threshold = parse_threshold(parameters.get("score_threshold", "0.3"))
+            self.detector = SubModel(
+                "sign_detector",
+                parameters.get("detector_version", "latest"),
+                self.settings.detector_max_batch,
+                "scenes",
+                {"boxes": (-1, 4), "scores": (-1,), "categories": (-1,)},
+            )
+            self.classifier = SubModel(
+                "sign_classifier",
+                parameters.get("classifier_version", "latest"),
+                self.settings.classifier_max_batch,
+                "images",
+                {"probabilities": (len(self.settings.class_names),)},
+            )
+        except ValueError as error:
+            raise pb_utils.TritonModelException(str(error)) from error
+        self.metrics = open_metrics(args["model_version"], self.settings)
+        # The instances share the cores: each is a process of its own, with threads of its own.
+        instances = sum(group.get("count", 1) for group in config.get("instance_group", [])) or 1
+        threads = max(1, min(MOST_THREADS, len(os.sched_getaffinity(0)) // instances))
+        self.pool = ThreadPoolExecutor(threads, thread_name_prefix="recognizer")
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        """Answers waiting requests, each with its signs or with what is wrong."""
+        answers: list[Any] = [None] * len(requests)
+        jobs = []
+        for place, request in enumerate(requests):
+            try:
+                jobs.append(self._job(place, request))
+            except Exception as error:
+                answers[place] = self._failure(error)
+        for group in in_groups(jobs, lambda job: claimed_pixels(job.data)):
+            for job, answer in zip(group, self._answer(group), strict=True):
+                answers[job.place] = answer
+        return answers
+
+    def finalize(self) -> None:
+        """Ends the threads."""
+        self.pool.shutdown()
+
+    def _job(self, place: int, request: Any) -> Job:
+        images = pb_utils.get_input_tensor_by_name(request, "image").as_numpy()
+        if images.size != 1:
+            raise RequestError(
+                f"the request holds {images.size} images: send one image a request, many requests at once "
+                "(the server batches them)"
+            )
+        asked = json.loads(request.parameters() or "{}").get("score_threshold")
+        return Job(place, images.item(), self.threshold if asked is None else parse_threshold(asked))
+
+    def _answer(self, jobs: list[Job]) -> list[Any]:
+        """Answers requests whose images are in memory together."""
+        results: list[Any] = list(self.pool.map(self._read, jobs))
+        good = [index for index, result in enumerate(results) if isinstance(result, Scene)]
+        scenes = [results[index] for index in good]
+        thresholds = [jobs[index].threshold for index in good]
+        try:
+            size = self.settings.crop_size
+            found = recognize(scenes, thresholds, self._detect, self._classify, size, self.pool)
+            for index, scene, signs in zip(good, scenes, found, strict=True):
+                results[index] = self._respond(scene, signs)
+        except Exception as error:
+            for index in good:
+                results[index] = error
+        return [self._failure(result) if isinstance(result, Exception) else result for result in results]
+
+    def _read(self, job: Job) -> Scene | Exception:
+        try:
+            return read_scene(job.data, self.settings.scene_height, self.settings.scene_width)
+        except Exception as error:
+            return error
+
+    def _detect(self, scenes: Any) -> tuple[Any, Any, Any]:
+        boxes, scores, categories = self.detector(scenes)
+        return boxes, scores, categories
+
+    def _classify(self, crops: Any) -> Any:
+        return self.classifier(crops)[0]
+
+    def _respond(self, scene: Scene, signs: Signs) -> Any:
+        names = [self.settings.class_names[each] for each in signs.class_ids]
+        categories = [self.settings.category_names[each] for each in signs.categories]
+        outputs = {
+            "boxes": signs.boxes,
+            "detection_scores": signs.detection_scores,
+            "categories": np.array([each.encode() for each in categories], dtype=np.object_),
+            "class_ids": signs.class_ids,
+            "class_scores": signs.class_scores,
+            "names": np.array([each.encode() for each in names], dtype=np.object_),
+        }
+        # [None]: the batch of one that Triton expects.
+        response = pb_utils.InferenceResponse([pb_utils.Tensor(name, each[None]) for name, each in outputs.items()])
+        if self.metrics:
+            self.metrics.answered(scene, signs)
+        return response
+
+    def _failure(self, error: Exception) -> Any:
+        code = pb_utils.TritonError.INVALID_ARG
+        if isinstance(error, ImageError):
+            reason, message = error.reason, f"the image cannot be read: {error}"
+        elif isinstance(error, RequestError):
+            reason, message = "bad_request", str(error)
+        elif isinstance(error, SubModelError):
+            reason, message, code = error.model, str(error), pb_utils.TritonError.UNAVAILABLE
+        else:
+            reason, message, code = "internal", f"{type(error).__name__}: {error}", pb_utils.TritonError.INTERNAL
+            pb_utils.Logger.log_error(f"sign_recognizer: {message}")
+        if self.metrics:
+            self.metrics.failed(reason)
+        return pb_utils.InferenceResponse(error=pb_utils.TritonError(message, code))
+
+
+def parse_threshold(value: object) -> float:
+    """Reads a detection score.
+
+    Raises:
+        RequestError: it is not a number from 0 to 1.
+    """
+    try:
+        threshold = float(str(value))
+    except ValueError:
+        threshold = -1.0
+    if not 0 <= threshold <= 1:
+        raise RequestError(f"score_threshold is {value!r}: give a number from 0 to 1")
+    return threshold
+
+
+def open_metrics(version: str, settings: Any) -> Metrics | None:
+    """Returns the metrics, or None on a server that has them switched off."""
+    try:
+        return Metrics(version, settings)
+    except pb_utils.TritonModelException as error:
+        pb_utils.Logger.log_warn(f"sign_recognizer publishes no metrics: {error}")
+        return None

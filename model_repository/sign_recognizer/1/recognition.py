@@ -1,0 +1,100 @@
+"""From scenes to signs: detect, cut out of the photograph, classify. Knows nothing of Triton."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from .preprocessing import crop
+from .scene import Scene
+
+Pixels = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+Ids = npt.NDArray[np.int32]
+Detect = Callable[[Pixels], tuple[Floats, Floats, Ids]]
+Classify = Callable[[Pixels], Floats]
+
+SMALLEST_SIDE = 1.0  # pixel of the photograph: less shows nothing, and cannot be cut out
+
+
+@dataclass(frozen=True)
+class Signs:
+    """The signs of one scene, the surest detection first.
+
+    Attributes:
+        boxes: float32 [n, 4], left, top, right, bottom in pixels of the photograph.
+        sizes: float32 [n], square root of each box's area in pixels of the detector's input.
+        detection_scores: float32 [n].
+        categories: int32 [n], as the detector says.
+        class_ids: int32 [n].
+        class_scores: float32 [n].
+    """
+
+    boxes: Floats
+    sizes: Floats
+    detection_scores: Floats
+    categories: Ids
+    class_ids: Ids
+    class_scores: Floats
+
+
+def recognize(
+    scenes: Sequence[Scene],
+    thresholds: Sequence[float],
+    detect: Detect,
+    classify: Classify,
+    crop_size: int,
+    pool: Executor,
+) -> list[Signs]:
+    """Finds and names the signs of scenes, with one call of each model for all of them.
+
+    Args:
+        scenes: any number; the models are not called for none.
+        thresholds: lowest detection score that counts, for each scene.
+        detect: maps uint8 [n, height, width, 3] to boxes [n, k, 4] in pixels of the input, scores [n, k]
+            descending and categories [n, k].
+        classify: maps uint8 [n, crop_size, crop_size, 3] to probabilities [n, classes].
+        crop_size: side of the classifier's input in pixels.
+        pool: cuts the crops; Pillow lets threads run beside each other.
+
+    Returns:
+        The signs of each scene.
+    """
+    if not scenes:
+        return []
+    boxes, scores, categories = detect(np.stack([scene.fitted.pixels for scene in scenes]))
+    found = [
+        _clip(scene, *answer) for scene, *answer in zip(scenes, thresholds, boxes, scores, categories, strict=True)
+    ]
+    cut = pool.map(lambda scene, each: _crops(scene, each[0], crop_size), scenes, found)
+    crops = np.concatenate(list(cut))
+    class_ids, class_scores = np.empty(0, np.int32), np.empty(0, np.float32)
+    if len(crops):
+        probabilities = classify(crops)
+        class_ids = probabilities.argmax(axis=1).astype(np.int32)
+        class_scores = probabilities.max(axis=1)
+    ends = np.cumsum([len(each[0]) for each in found])[:-1]
+    parts = zip(found, np.split(class_ids, ends), np.split(class_scores, ends), strict=True)
+    return [Signs(*each, ids, certain) for each, ids, certain in parts]
+
+
+def _clip(
+    scene: Scene, threshold: float, boxes: Floats, scores: Floats, categories: Ids
+) -> tuple[Floats, Floats, Floats, Ids]:
+    """Returns boxes in the photograph, sizes, scores and categories of what counts as a sign."""
+    width, height = scene.photograph.size
+    inside = (boxes / np.array(scene.fitted.scale)).clip(0, [width, height, width, height])
+    sides = np.stack([inside[:, 2] - inside[:, 0], inside[:, 3] - inside[:, 1]], axis=1)
+    # A comparison with NaN is false, so that whatever a network may answer, only boxes get through.
+    kept = (scores >= threshold) & (sides >= SMALLEST_SIDE).all(axis=1)
+    sizes = np.sqrt((sides[kept] * scene.fitted.scale[:2]).prod(axis=1))
+    return inside[kept].astype(np.float32), sizes.astype(np.float32), scores[kept], categories[kept]
+
+
+def _crops(scene: Scene, boxes: Floats, size: int) -> Pixels:
+    if not len(boxes):
+        return np.empty((0, size, size, 3), np.uint8)
+    left_top_right_bottom = [(float(box[0]), float(box[1]), float(box[2]), float(box[3])) for box in boxes]
+    return np.stack([crop(scene.photograph, box, size) for box in left_top_right_bottom])

@@ -231,7 +231,7 @@ def test_where_nothing_is_new_nothing_is_trained(world: World, first: Asker) -> 
 def test_drift_starts_one_retraining_with_its_reason_and_then_none_for_a_while(world: World, first: Asker) -> None:
     watch = "watch_drift"
     world.airflow.unpause(watch)
-    for run in ("look", "look again"):
+    for run in ("look", "look-again"):
         world.airflow.trigger(watch, run)
         assert world.airflow.end_of(watch, run) == "success"
     runs = world.airflow.runs(DAG)
@@ -239,7 +239,7 @@ def test_drift_starts_one_retraining_with_its_reason_and_then_none_for_a_while(w
     assert started["conf"]["reason"] == "drift: SignsDrift (feature scene_brightness, version 1)"
     world.airflow.unpause(watch, paused=True)
     assert world.airflow.end_of(DAG, started["dag_run_id"]) == "success"
-    last = world.airflow.states(watch, "look again")
+    last = world.airflow.states(watch, "look-again")
     assert last["decide"] == "success" and last["retrain"] == "skipped"
 
 

@@ -174,7 +174,10 @@ def environment_of(peer: Peer, task: Task, models: dict[str, Path], setting: Var
         "BENTOML_DO_NOT_TRACK": "True",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_AUTH_MODE": "disabled",  # it would write a token into the home folder
-        "RAY_raylet_start_wait_time_s": "240",  # a machine that is busy needs more than its 30
+        # A machine that is busy needs more than its 30, 5 and 10 seconds.
+        "RAY_raylet_start_wait_time_s": "240",
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "240",
+        "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60",
         **peer.variables(port),
         **setting,
     }

@@ -184,9 +184,13 @@ def test_pytorch_computes_what_the_onnx_file_says(
     for path, images in ((classifier, random_crops[:8]), trained_detector):
         eager, reference = torch_network.TorchNetwork(path, 1), OnnxNetwork(path, 1)
         assert eager.size == reference.size
-        for found, expected in zip(eager(images), reference(images), strict=True):
+        outputs, right = eager(images), reference(images)
+        # Cells that are no peak have a score of 0, and nobody says in which order they come.
+        sure = np.ones(right[0].shape[:1], bool) if len(right) == 1 else right[1] > 0.01
+        assert sure.any()
+        for found, expected in zip(outputs, right, strict=True):
             assert found.dtype == expected.dtype
-            assert np.abs(found.astype(np.float64) - expected).max() < 1e-3
+            assert np.abs(found[sure].astype(np.float64) - expected[sure]).max() < 1e-3
 
 
 def test_pytorch_refuses_an_operation_that_it_does_not_know(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def command(*arguments: str) -> "subprocess.CompletedProcess[str]":
         (("--clients", "1.5"), "'1.5': give whole numbers"),
         (("--rates", "fast"), "'fast': give numbers"),
         (("--shares", "nan"), "'nan': give numbers"),
-        (("--seconds", "0"), "not in the range"),
+        (("--seconds", "0"), "Invalid value for '--seconds'"),
     ],
 )
 def test_wrong_usage_is_named(arguments: tuple[str, ...], message: str) -> None:

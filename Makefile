@@ -15,7 +15,7 @@ EXTRAS := train,export,client,gateway,tracing,monitoring,s3,sign,dev
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format lint-images chart-docs dashboards constraints locks upgrade tools clean
 .PHONY: airflow bench-peers images image-training image-repository image-standin image-serving image-airflow
-.PHONY: image-airflow-local try-images
+.PHONY: image-airflow-local image-gateway try-images
 
 help:
 	@echo "make demo [DATA=PATH]  run the whole loop: data, training, export, Triton, clients, report"
@@ -104,6 +104,7 @@ locks: $(TOOLS)/installed
 		$(TORCH_CPU) --output-file training/requirements-cpu.lock
 	$(COMPILE_EXTRAS) --python-platform x86_64-manylinux_2_28 --extra train --extra export --extra client $(STORES) \
 		--extra gpu --output-file training/requirements-cuda.lock
+	$(COMPILE_EXTRAS) --universal --extra gateway --output-file clients/gateway/requirements.lock
 	$(COMPILE) --universal airflow/requirements.in --output-file airflow/requirements.lock
 	$(COMPILE) --universal serving/requirements.in --output-file serving/requirements.lock
 	$(COMPILE) --universal serving/standin/requirements.in --output-file serving/standin/requirements.lock
@@ -137,7 +138,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 BUILD = $(ENGINE) build $(BUILD_FLAGS) --build-arg VERSION=$(VERSION) \
 	--build-arg REVISION=$$(git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null)
 
-images: image-training image-repository image-serving image-airflow
+images: image-training image-repository image-serving image-gateway image-airflow
 
 image-training:
 	$(BUILD) --file training/Dockerfile --tag traffic-signs/training:$(VERSION) .
@@ -151,6 +152,9 @@ image-standin:
 image-serving: $(if $(filter standin,$(TRITON)),image-standin)
 	$(BUILD) --file serving/Dockerfile --tag traffic-signs/serving:$(VERSION) \
 		$(if $(filter standin,$(TRITON)),--build-arg BASE=traffic-signs/tritonserver:$(VERSION)) .
+
+image-gateway:
+	$(BUILD) --file clients/gateway/Dockerfile --tag traffic-signs/gateway:$(VERSION) .
 
 image-airflow:
 	$(BUILD) --file airflow/Dockerfile --tag traffic-signs/airflow:$(VERSION) .

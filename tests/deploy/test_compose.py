@@ -75,15 +75,15 @@ def _dockerfile(name: str) -> str:
 
 
 def test_what_prometheus_asks_is_running() -> None:
-    """Each target on localhost is a service here, or one of those that are still to come."""
-    to_come = {8080}  # the gateway
+    """Each target on localhost is a service here."""
     content = yaml.safe_load((ROOT / "monitoring" / "prometheus" / "prometheus.yml").read_text())
     targets = [
         target for job in content["scrape_configs"] for each in job["static_configs"] for target in each["targets"]
     ]
-    own = {"triton": 8002, "repository": 9107, "drift": 9105, "alertmanager": 9093, "pushgateway": 9091}
+    own = {"gateway": 8080, "triton": 8002, "repository": 9107, "drift": 9105}
+    own |= {"alertmanager": 9093, "pushgateway": 9091}
 
-    assert {int(target.removeprefix("localhost:")) for target in targets} == set(own.values()) | to_come
+    assert {int(target.removeprefix("localhost:")) for target in targets} == set(own.values())
     assert set(own) <= set(SERVICES)
 
 
@@ -93,7 +93,8 @@ def test_airflow_works_where_the_others_look() -> None:
     settings = load_settings(environment)
     mounts = {volume.removesuffix(":ro").rpartition(":")[2] for volume in airflow["volumes"]}
 
-    assert {f"{settings.home}/{folder}" for folder in (settings.runs, settings.repository, "data")} == mounts
+    folders = (settings.runs, settings.repository, settings.feedback, "data")
+    assert {f"{settings.home}/{folder}" for folder in folders} == mounts
     assert set(airflow["volumes"]) == set(SERVICES["train"]["volumes"])
     assert "./model_repository:/models:ro" in SERVICES["triton"]["volumes"], "what is promoted is served"
     assert "--model-control-mode=explicit" in SERVICES["triton"]["command"]
@@ -101,6 +102,17 @@ def test_airflow_works_where_the_others_look() -> None:
     assert f"127.0.0.1:{port}:{port}" in SERVICES["network"]["ports"]
     assert f":{port}/" in airflow["environment"]["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"]
     assert f":{port}/" in airflow["healthcheck"]["test"][-1]
+
+
+def test_what_the_gateway_stores_is_learned_from() -> None:
+    gateway, airflow = SERVICES["gateway"], SERVICES["airflow"]
+    (mounted,) = gateway["volumes"]
+    volume, _, folder = mounted.partition(":")
+
+    assert gateway["environment"]["SIGNS_GATEWAY_FEEDBACK"] == folder
+    assert f"install -d -o 1000 -g 1000 {folder}\n" in _dockerfile("gateway"), "a new volume takes its owner from there"
+    assert f"{volume}:/srv/signs/{airflow['environment']['SIGNS_FEEDBACK']}:ro" in airflow["volumes"]
+    assert "127.0.0.1:8080:8080" in SERVICES["network"]["ports"]
 
 
 def test_files_of_monitoring_that_are_mounted_are_there() -> None:

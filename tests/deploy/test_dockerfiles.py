@@ -58,7 +58,7 @@ def commands(path: Path) -> Iterator[str]:
 
 
 def test_there_are_the_images_that_the_project_ships() -> None:
-    assert {str(path.parent) for path in SHIPPED} >= {"airflow", "export", "serving", "training"}
+    assert {str(path.parent) for path in SHIPPED} >= {"airflow", "clients/gateway", "export", "serving", "training"}
 
 
 @pytest.mark.parametrize("path", DOCKERFILES, ids=str)
@@ -160,7 +160,7 @@ def test_context_is_the_packages_and_what_installs_them() -> None:
     assert not {"!tests", "!.git", "!runs", "!model_repository", "!.venv"} & set(lines)
 
 
-@pytest.mark.parametrize("name", ["training", "repository", "serving", "standin", "airflow"])
+@pytest.mark.parametrize("name", ["training", "repository", "serving", "standin", "gateway", "airflow"])
 def test_make_builds_each_image(name: str) -> None:
     makefile = (ROOT / "Makefile").read_text()
 

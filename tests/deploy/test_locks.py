@@ -16,6 +16,7 @@ LOCKS = sorted(path.relative_to(ROOT) for folder in ("[a-z]*", ".ci") for path i
 STORES = ("s3", "gcs", "azure", "sign")
 # What `make locks` makes of pyproject.toml, and the extras that are in it.
 EXTRAS = {
+    Path("clients/gateway/requirements.lock"): ("gateway",),
     Path("export/requirements.lock"): ("client", *STORES),
     Path("training/requirements-cpu.lock"): ("train", "export", "client", *STORES),
     Path("training/requirements-cuda.lock"): ("train", "export", "client", "gpu", *STORES),
@@ -82,7 +83,8 @@ def test_makefile_writes_each_lock_with_these_extras() -> None:
 
 
 def test_what_runs_without_pytorch_has_none() -> None:
-    assert not {"torch", "mlflow", "onnx", "onnxruntime"} & set(read(Path("export/requirements.lock")))
+    for image in ("export", "clients/gateway"):
+        assert not {"torch", "mlflow", "onnx", "onnxruntime"} & set(read(Path(image, "requirements.lock")))
     assert set(read(Path("serving/requirements.lock"))) == {"numpy", "pillow"}
 
 

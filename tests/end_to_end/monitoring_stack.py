@@ -30,7 +30,14 @@ from monitoring.repository import listening
 from serving.install import Installation
 from serving.server import RunningServer, running_server
 from tests.end_to_end.street import encode, street
-from tests.end_to_end.substitute_gateway import Gateway, publish_drift, publish_gpu
+from tests.end_to_end.substitute_gateway import (
+    OVERLOADED,
+    REFUSED,
+    UNAVAILABLE,
+    Gateway,
+    publish_drift,
+    publish_gpu,
+)
 from tests.monitoring.programs import free_port, get_json, running, wait_until
 from tests.monitoring.receiver import Receiver, receiving
 from tests.monitoring.rule_files import MONITORING, RULE_FILES
@@ -136,18 +143,19 @@ class Traffic:
                 if self._stopping.is_set():
                     return
                 data = self._photographs[self.is_camera_broken][number % 10]
-                began, outcome = time.monotonic(), "ok"
-                with self._gateway.in_flight.track_inprogress():
+                began, status = time.monotonic(), 200
+                with self._gateway.answering():
                     try:
                         client.recognize(data)
                     except RefusedError:
-                        outcome = "client_error"
-                    except ClientError:
-                        outcome = "upstream_error"
+                        status = REFUSED
+                    except ClientError as error:
+                        status = UNAVAILABLE
+                        self._gateway.failed(error)
                 # A tenth, for how fast a machine is must not decide whether the objective of 0.5 s is met.
-                self._gateway.answered(outcome, (time.monotonic() - began) / 10, len(data))
+                self._gateway.answered(status, (time.monotonic() - began) / 10, len(data))
                 for _ in range(self._refused):
-                    self._gateway.answered("overloaded", 0.001, len(data))
+                    self._gateway.answered(OVERLOADED, 0.001, len(data))
                 self._stopping.wait(self.pause_s)
 
 
@@ -205,13 +213,12 @@ def running_stack(installation: Installation, folder: Path) -> Iterator[Stack]:
         server = enter(running_server(installation, repository, folder / "triton.log", extra_arguments=explicit))
         receiver = enter(receiving())
         exporter = enter(_exporting(repository))
-        gateway_registry, others = CollectorRegistry(), CollectorRegistry()
-        gateway = Gateway(gateway_registry)
+        gateway, others = Gateway(), CollectorRegistry()
         publish_drift(others, VERSIONS[0])
         publish_gpu(others)
         targets = {
             "triton": server.ports.metrics,
-            "gateway": enter(_publishing(gateway_registry)),
+            "gateway": enter(_publishing(gateway.registry)),
             "drift": enter(_publishing(others)),
             "repository": exporter,
             "pushgateway": ports["pushgateway"],

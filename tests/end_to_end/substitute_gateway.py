@@ -1,54 +1,59 @@
 """Publishes the metrics of parts that cannot run here, by the contract in monitoring/README.md.
 
-- The gateway is not written yet: `Gateway` counts the real calls of the tests' own client to a real Triton as a gateway
-  would. When there is one, it takes the place of this class, and of the client in `monitoring_stack.Traffic`.
+- `Gateway` counts the real calls of the tests' own client to a real Triton with the gateway's own counters. A real
+  gateway has no good month behind it, against which a test's fault is small, is as slow as the machine, and turns away
+  as much as it must; here all three are given. test_gateway_busy.py looks at what a real one counts.
 - The drift exporter (`signs monitor drift`) wants a reference and an hour of traffic: `publish_drift` says what it
   would.
 - There is no GPU here: `publish_gpu` says what Triton would of one.
 """
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+import contextlib
+import threading
+from collections.abc import Iterator
 
-ROUTE = "/v1/signs"
-OUTCOMES = ("ok", "client_error", "overloaded", "upstream_error", "timeout", "internal_error")
+from prometheus_client import CollectorRegistry, Gauge
+
+from clients.errors import ClientError
+from clients.gateway.metrics import Metrics
+
+ROUTE = "/v1/recognize"
+REFUSED, OVERLOADED, UNAVAILABLE = 400, 429, 503
 
 
 class Gateway:
     """What the gateway counts."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        prefix = "signs_gateway_"
-        labels = ["route", "outcome"]
-        self._requests = Counter(f"{prefix}requests", "Requests.", labels, registry=registry)
-        edges = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-        self._durations = Histogram(
-            f"{prefix}request_duration_seconds", "Durations.", labels, buckets=edges, registry=registry
-        )
-        self._failures = Counter(f"{prefix}upstream_failures", "Failed calls.", ["reason"], registry=registry)
-        self._uploads = Histogram(
-            f"{prefix}upload_bytes", "Uploads.", buckets=tuple(10.0**n for n in range(3, 9)), registry=registry
-        )
-        self.in_flight = Gauge(f"{prefix}in_flight", "In flight.", registry=registry)
-        for outcome in OUTCOMES:
-            self._requests.labels(ROUTE, outcome)
-            self._durations.labels(ROUTE, outcome)
-        for reason in ("unavailable", "deadline_exceeded"):
-            self._failures.labels(reason)
+    def __init__(self) -> None:
+        self._in_flight = 0
+        self._lock = threading.Lock()
+        self._metrics = Metrics(lambda: self._in_flight)
+        self.registry = self._metrics.registry
+
+    @contextlib.contextmanager
+    def answering(self) -> Iterator[None]:
+        """Counts a request as in flight while the block runs."""
+        with self._lock:
+            self._in_flight += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._in_flight -= 1
 
     def has_answered_before(self, count: int) -> None:
         """Counts so many good requests of the past."""
-        self._requests.labels(ROUTE, "ok").inc(count)
-        child = self._durations.labels(ROUTE, "ok")
         for _ in range(count):
-            child.observe(0.1)
+            self._metrics.answered(ROUTE, 200, 0.1)
 
-    def answered(self, outcome: str, seconds: float, size: int) -> None:
+    def answered(self, status: int, seconds: float, size: int) -> None:
         """Counts a request of `size` bytes."""
-        self._requests.labels(ROUTE, outcome).inc()
-        self._durations.labels(ROUTE, outcome).observe(seconds)
-        self._uploads.observe(size)
-        if outcome == "upstream_error":
-            self._failures.labels("unavailable").inc()
+        self._metrics.answered(ROUTE, status, seconds)
+        self._metrics.uploaded(size)
+
+    def failed(self, error: ClientError) -> None:
+        """Counts a call to Triton that failed."""
+        self._metrics.failed(error)
 
 
 def publish_drift(registry: CollectorRegistry, version: str) -> Gauge:

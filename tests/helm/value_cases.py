@@ -72,7 +72,7 @@ CASES: dict[str, Values] = {
         triton=_triton(**POD, logVerbose=1, grpcConnectionAgeSeconds=0, extraArgs=["--pinned-memory-pool-byte-size=0"]),
         gateway={
             **POD,
-            "settings": {"LOG_LEVEL": "debug", "MAX_PIXELS": 1000000, "PAGE": True},
+            "settings": {"LOG_LEVEL": "debug", "MAX_UPLOAD": 8, "TLS": True, "NEED": "other"},
             "tritonUrl": "other:8001",
         },
         gpu={"count": 2, "runtimeClassName": "nvidia", "nodeSelector": {"nvidia.com/gpu.product": "NVIDIA-L4"}},

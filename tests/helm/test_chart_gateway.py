@@ -1,0 +1,87 @@
+"""The gateway that the chart starts: its variables are read by the real command, and its pods end as it does."""
+
+import inspect
+import re
+from typing import Any
+
+import pytest
+import typer
+import yaml
+
+from clients.gateway.cli import gateway
+from tests.helm.helm_chart import CHART, Object, find_helm, merged, named, render
+from tests.helm.value_cases import CASES, LEAST, THREE
+
+
+def pod_of_gateway(values: dict[str, Any]) -> Object:
+    spec: Object = named(render(find_helm("helm"), values), "Deployment", "-gateway")["spec"]["template"]["spec"]
+    return spec
+
+
+def understood(spec: Object, patch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Returns what the real command takes the variables of a pod for, those that came from a default left out."""
+    app = typer.Typer()
+    app.command()(gateway)
+    command = typer.main.get_command(app)
+    (container,) = spec["containers"]
+    assert container["command"] == ["signs", "gateway"] and "args" not in container
+    names = [each["name"] for each in container["env"]]
+    assert len(names) == len(set(names))
+    variables = {name for name in names if name.startswith("SIGNS_GATEWAY_")}
+    assert variables <= {parameter.envvar for parameter in command.params if hasattr(parameter, "envvar")}
+    for each in container["env"]:
+        if each["name"] in variables:
+            patch.setenv(each["name"], each["value"])
+    context = command.make_context("gateway", [])
+    chosen = {parameter.name for parameter in command.params if getattr(parameter, "envvar", None) in variables}
+    return {name: value for name, value in context.params.items() if name in chosen}
+
+
+@pytest.mark.parametrize("versions", [{"sign_classifier": 1}, THREE], ids=len)
+def test_it_waits_for_the_models_of_the_release_and_drains(
+    versions: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = merged(LEAST, {"models": {"versions": versions}, "gateway": {"drain": {"delaySeconds": 7}}})
+    spec = pod_of_gateway(values)
+    found = understood(spec, monkeypatch)
+
+    assert {name: list(value) if name == "need" else value for name, value in found.items()} == {
+        "url": "demo-traffic-signs-triton-headless.signs.svc:8001",
+        "need": sorted(versions),
+        "drain_delay": 7.0,
+        "drain_timeout": 30.0,
+    }
+    assert spec["terminationGracePeriodSeconds"] > found["drain_delay"] + found["drain_timeout"]
+    assert "lifecycle" not in spec["containers"][0], "it would drain twice"
+
+
+def test_settings_are_understood_and_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = understood(pod_of_gateway(CASES["pods"]), monkeypatch)
+
+    assert {name: found[name] for name in ("url", "log_level", "max_upload", "tls")} == {
+        "url": "other:8001",
+        "log_level": "debug",
+        "max_upload": 8,
+        "tls": True,
+    }
+    assert list(found["need"]) == ["other"]
+
+
+def test_keys_of_a_secret_and_a_claim_for_feedback_as_the_readme_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    readme = (CHART / "README.md").read_text()
+    (example,) = re.findall(r"```yaml\n(gateway:\n.*?)```", readme, re.DOTALL)
+    spec = pod_of_gateway(merged(LEAST, yaml.safe_load(example)))
+    found = understood(spec, monkeypatch)
+
+    mounts = {each["mountPath"]: each["name"] for each in spec["containers"][0]["volumeMounts"]}
+    volumes = {each["name"]: each for each in spec["volumes"]}
+    assert volumes[mounts[str(found["keys"].parent)]]["secret"]["secretName"] == "gateway-keys"
+    assert "persistentVolumeClaim" in volumes[mounts[str(found["feedback"])]]
+
+
+def test_it_is_reached_on_the_port_that_it_listens_on() -> None:
+    (container,) = pod_of_gateway(LEAST)["containers"]
+    port = next(parameter for parameter in inspect.signature(gateway).parameters.values() if parameter.name == "port")
+
+    assert [each["containerPort"] for each in container["ports"]] == [port.default]
+    assert "SIGNS_GATEWAY_HOST=0.0.0.0" in (CHART.parents[1] / "clients" / "gateway" / "Dockerfile").read_text()

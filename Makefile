@@ -10,7 +10,7 @@ export DATA ?=
 VENV := .venv
 SIGNS := $(VENV)/bin/signs
 TOOLS := .tools
-EXTRAS := train,export,client,gateway,tracing,monitoring,s3,sign,dev
+EXTRAS := train,export,client,gateway,monitoring,s3,sign,dev
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format lint-images chart-docs dashboards constraints locks upgrade tools clean
@@ -63,8 +63,11 @@ airflow: $(VENV)/installed $(AIRFLOW)/installed
 demo: $(VENV)/installed
 	@$(SIGNS) demo $${DATA:+--data "$$DATA"}
 
+# Much of a test of servers is waiting for them; what a file shares between its tests is made once.
+WORKERS ?= 2
+
 test: $(VENV)/installed $(AIRFLOW)/installed
-	@$(VENV)/bin/python -m pytest
+	@$(VENV)/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 lint: $(VENV)/installed
 	@$(VENV)/bin/ruff check .

@@ -257,8 +257,9 @@ def _describe(home: Path) -> Installation:
     link = triton / "backends" / "onnxruntime"
     ours = Path(__file__).parent / "backends" / "onnxruntime"
     if not link.exists() or link.resolve() != ours.resolve():
-        link.unlink(missing_ok=True)
-        link.symlink_to(ours)
+        staged = link.with_name(f"{link.name}.{os.getpid()}")  # another process may be about to do the same
+        staged.symlink_to(ours)
+        staged.replace(link)
     environment = {
         # The libraries of the wheel, and the libpython of the very interpreter whose packages are used:
         # another one of the same version fails in odd ways.

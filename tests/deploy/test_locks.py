@@ -12,7 +12,7 @@ from packaging.version import Version
 from serving.install import PACKAGES, WHEEL
 from tests.deploy.linters import ROOT
 
-LOCKS = sorted(path.relative_to(ROOT) for folder in ("[a-z]*", ".ci") for path in ROOT.glob(f"{folder}/**/*.lock"))
+LOCKS = sorted(path.relative_to(ROOT) for folder in ("[a-z]*", ".ci") for path in ROOT.glob(f"{folder}/**/[a-z]*.lock"))
 STORES = ("s3", "gcs", "azure", "sign")
 # What `make locks` makes of pyproject.toml, and the extras that are in it.
 EXTRAS = {

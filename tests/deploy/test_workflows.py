@@ -117,7 +117,7 @@ def test_scripts_and_targets_that_are_called_are_there(path: Path, job: dict[str
 
 def test_upgrade_brings_all_locks_along() -> None:
     files = load(ROOT / ".github" / "workflows" / "dependencies.yml")["env"]["FILES"].split()
-    locks = set(ROOT.glob("[a-z]*/**/*.lock")) | set(ROOT.glob(".ci/*.lock"))
+    locks = set(ROOT.glob("[a-z]*/**/[a-z]*.lock")) | set(ROOT.glob(".ci/[a-z]*.lock"))
 
     assert {path for name in files for path in ROOT.glob(name)} == locks | {ROOT / "constraints.txt"}
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -109,8 +110,10 @@ def test_what_cannot_be_measured_is_told_in_the_words_of_perf_analyzer(
     result = bench(*url, "--models", "busy_recognizer", *ONE, *SHORT, "--output", str(tmp_path / "c"))
     assert result.returncode == 1 and "no point could be measured" in result.stderr
     (point,) = json.loads((tmp_path / "c" / "report.json").read_text())["points"]
-    assert point["problem"].startswith("perf_analyzer failed: ") and "ValueError" in point["problem"]
-    assert "ValueError" in (tmp_path / "c" / "report.html").read_text()
+    # Which error it is depends on the bytes of the photograph.
+    raised = re.search(r"ValueError|UnicodeDecodeError", point["problem"])
+    assert point["problem"].startswith("perf_analyzer failed: ") and raised
+    assert raised[0] in (tmp_path / "c" / "report.html").read_text()
 
 
 @pytest.mark.parametrize("how", ["Ctrl-C", "server killed"])

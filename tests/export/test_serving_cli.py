@@ -1,6 +1,7 @@
 """`signs export config` and `signs export engine` on the command line."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -37,10 +38,12 @@ def test_of_a_folder_too_and_as_json(repository: Path, manifest: Manifest) -> No
     assert choices["max_batch_size"]["value"] == "64" and choices["max_batch_size"]["why"]
 
 
-def test_a_version_without_its_own_is_served_with_the_one_beside_it(repository: Path, manifest: Manifest) -> None:
-    (repository / MODEL / "1" / "config.pbtxt").unlink()
-    shown = signs("config", str(repository / MODEL / "1")).stdout
-    assert shown.startswith(f"# {repository}/{MODEL}/config.pbtxt\n")
+def test_a_version_without_its_own_is_served_with_the_one_beside_it(
+    repository: Path, manifest: Manifest, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(repository / MODEL, tmp_path / MODEL)
+    (copy / "1" / "config.pbtxt").unlink()
+    assert signs("config", str(copy / "1")).stdout.startswith(f"# {copy}/config.pbtxt\n")
 
 
 def test_of_a_checkpoint_it_shows_what_an_export_would_write(checkpoint: Path, tmp_path: Path) -> None:

@@ -51,6 +51,10 @@ def chart(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (files / name).unlink()
     (folder / "monitoring" / "prometheus" / "tests").mkdir(parents=True)
     (folder / "monitoring" / "grafana" / "dashboards").mkdir(parents=True)
+    checks = files / "canary-checks.yaml"
+    content = checks.read_text()
+    checks.unlink()
+    checks.write_text(content)
     (files / "prometheus").symlink_to("../../monitoring/prometheus")
     (files / "dashboards").symlink_to("../../monitoring/grafana/dashboards")
     (files / "prometheus" / "serving_alerts.yml").write_text(RULES)

@@ -51,10 +51,8 @@ def chart(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (files / name).unlink()
     (folder / "monitoring" / "prometheus" / "tests").mkdir(parents=True)
     (folder / "monitoring" / "grafana" / "dashboards").mkdir(parents=True)
-    checks = files / "canary-checks.yaml"
-    content = checks.read_text()
-    checks.unlink()
-    checks.write_text(content)
+    (files / "canary-checks.yaml").unlink()
+    shutil.copy(CHART / "files" / "canary-checks.yaml", files)
     (files / "prometheus").symlink_to("../../monitoring/prometheus")
     (files / "dashboards").symlink_to("../../monitoring/grafana/dashboards")
     (files / "prometheus" / "serving_alerts.yml").write_text(RULES)

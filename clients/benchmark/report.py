@@ -3,13 +3,13 @@
 import csv
 import io
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from clients.benchmark.perf_analyzer import PARTS
 from clients.errors import ClientError
+from training.replacing import replacing
 
 JSON = "report.json"
 QUANTILES = ("p50", "p90", "p95", "p99", "mean")
@@ -108,9 +108,5 @@ def figure(value: float) -> str:
 
 
 def _write(path: Path, content: str) -> None:
-    staging = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    try:
+    with replacing(path) as staging:
         staging.write_text(content)
-        staging.replace(path)
-    finally:
-        staging.unlink(missing_ok=True)

@@ -1,7 +1,6 @@
 """An audit for people and machines: tables on the terminal, a JSON file and pictures in a folder."""
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -18,6 +17,7 @@ from training.data.classes import CLASS_NAMES, NUM_CLASSES
 from training.data.leakage import THRESHOLD
 from training.data.records import Problem
 from training.progress import ProgressCallback, silent
+from training.replacing import replacing
 
 EXAMPLES = 10
 RAREST = 6
@@ -50,12 +50,8 @@ def write_audit(folder: Path, audit: Audit, progress: ProgressCallback = silent)
     for done, (path, draw) in enumerate(pictures.items(), start=1):
         draw(path)
         progress("drawing pictures", done, len(pictures))
-    staging = folder / f".audit.json.{os.getpid()}"
-    try:
+    with replacing(facts) as staging:
         staging.write_text(json.dumps(audit_as_dict(audit), indent=2) + "\n")
-        staging.replace(facts)
-    finally:
-        staging.unlink(missing_ok=True)
     return [facts, *pictures]
 
 

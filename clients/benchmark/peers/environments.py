@@ -13,6 +13,7 @@ from pathlib import Path
 from clients.benchmark.peers.servers import Peer
 from clients.errors import ClientError
 from serving.lifetime import die_with_parent
+from training.replacing import replacing
 
 STAMP = "installed.txt"  # the requirements that were installed, written last
 PYTHON = (3, 11)  # that the locks were made with; newer ones find wheels as well, mostly
@@ -50,10 +51,8 @@ def prepare(peer: Peer, home: Path, say: Say) -> Path:
         _run([_interpreter(), "-m", "venv", str(folder)])
         pip = [str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
         _run([*pip, "--requirement", str(peer.requirements)])
-        # Written beside and renamed: an installation that was cut off is made anew.
-        staging = stamp.with_suffix(f".partial-{os.getpid()}")
-        staging.write_text(wanted)
-        staging.replace(stamp)
+        with replacing(stamp) as staging:  # comes last: an installation that was cut off is made anew
+            staging.write_text(wanted)
     except OSError as error:
         raise ClientError(f"cannot make {folder} ({error.strerror}): check its rights and the free space") from error
     return folder / "bin"

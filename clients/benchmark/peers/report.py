@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from clients.benchmark.peers.figures import BUSY
 from clients.benchmark.peers.servers import TRITON
 from clients.benchmark.peers.table import TASK_TITLES, busy_note, markdown, ranked, sentences
 from training.plots import ACCENT, INK, RULE
+from training.replacing import replacing
 
 COLORS = ("#c1121c", "#d9822b", "#6f8f2f", "#2a9d8f", "#7b5ea7", "#8a8f98")  # of the others; Triton has the accent
 
@@ -50,12 +50,8 @@ def write_report(folder: Path, summary: Mapping[str, Any]) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    staging = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    try:
+    with replacing(path) as staging:
         staging.write_text(text)
-        staging.replace(path)
-    finally:
-        staging.unlink(missing_ok=True)
 
 
 def _draw(task: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ for a single request.
 """
 
 import asyncio
+import contextlib
 import functools
 import threading
 import weakref
@@ -302,11 +303,15 @@ class SignClient:
                 future.cancel()
 
     def _start(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
-        with self._lock:
-            if self._end.alive:
+        try:
+            with self._lock:
+                if not self._end.alive:
+                    raise ClientError("the client is closed: make a new one")
                 return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-        coroutine.close()
-        raise ClientError("the client is closed: make a new one")
+        except BaseException:  # also Ctrl-C, which may come before the loop has it, or when it just began
+            with contextlib.suppress(ValueError):
+                coroutine.close()
+            raise
 
 
 def _result(future: Future[T]) -> T:

@@ -1,5 +1,6 @@
 """Memory of this machine that the server reads inputs from, so that they do not travel through a socket."""
 
+import asyncio
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -12,6 +13,7 @@ import numpy.typing as npt
 
 from clients.errors import FORGOTTEN, ClientError, TimedOutError, UnavailableError
 
+FORGETTING = 5.0  # seconds that a server has, when the client closes, to give up all regions
 SMALLEST = 1 << 20  # bytes of a region; sizes double from here, so that regions are used again
 
 
@@ -61,12 +63,10 @@ class Regions:
         """Removes all regions from the machine."""
         from tritonclient.utils import shared_memory
 
-        try:
-            for region in self._all:
-                if region.registered:
-                    await self._call(1.0, "unregister_system_shared_memory", region.name)
-        except ClientError:
-            pass  # a server that is gone has forgotten them
+        known = [region.name for region in self._all if region.registered]
+        calls = (self._call(FORGETTING, "unregister_system_shared_memory", name) for name in known)
+        try:  # an error is nobody's trouble: a server that is gone has forgotten them, a slow one yet will
+            await asyncio.gather(*calls, return_exceptions=True)
         finally:
             for region in self._all:
                 shared_memory.destroy_shared_memory_region(region.handle)

@@ -210,7 +210,8 @@ def test_says_what_is_wrong_before_it_starts_anything(python: Path, home: Path, 
 
 
 def test_make_starts_it_with_the_projects_dags() -> None:
-    done = subprocess.run(["make", "--dry-run", "airflow", "PORT=8099"], cwd=ROOT, capture_output=True, text=True)
+    command = ["make", "--no-print-directory", "--dry-run", "airflow", "PORT=8099"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == ".airflow/bin/python airflow/start.py --port 8099"

@@ -10,7 +10,7 @@ export DATA ?=
 VENV := .venv
 SIGNS := $(VENV)/bin/signs
 TOOLS := .tools
-EXTRAS := train,export,client,gateway,monitoring,s3,sign,dev
+EXTRAS := train,export,client,gateway,tracing,monitoring,s3,sign,dev
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format lint-images chart-docs dashboards constraints locks upgrade tools clean
@@ -107,7 +107,7 @@ locks: $(TOOLS)/installed
 		$(TORCH_CPU) --output-file training/requirements-cpu.lock
 	$(COMPILE_EXTRAS) --python-platform x86_64-manylinux_2_28 --extra train --extra export --extra client $(STORES) \
 		--extra gpu --output-file training/requirements-cuda.lock
-	$(COMPILE_EXTRAS) --universal --extra gateway --output-file clients/gateway/requirements.lock
+	$(COMPILE_EXTRAS) --universal --extra gateway --extra tracing --output-file clients/gateway/requirements.lock
 	$(COMPILE) --universal airflow/requirements.in --output-file airflow/requirements.lock
 	$(COMPILE) --universal serving/requirements.in --output-file serving/requirements.lock
 	$(COMPILE) --universal serving/standin/requirements.in --output-file serving/standin/requirements.lock

@@ -91,6 +91,7 @@ def run(port: int, home: Path, dags: Path) -> None:
             wait_until_healthy(process, port, log)
             announce(process, port, home, begun)
             while process.poll() is None:
+                check_parts(process, log)
                 bury(process)
                 time.sleep(0.5)
             raise StartError(f"it ended by itself (exit code {process.returncode}):\n{tail(log)}")
@@ -138,13 +139,14 @@ def only_one(home: Path, port: int) -> Iterator[None]:
 
 def check_port(port: int) -> None:
     """Raises StartError where nothing can listen on the port."""
+    if not 0 < port < 65536:
+        raise StartError(f"cannot listen on port {port} (not a port): make airflow PORT=8089")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
-        except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or "not a port"
-            raise StartError(f"cannot listen on port {port} ({reason}): make airflow PORT=8089") from None
+        except OSError as error:
+            raise StartError(f"cannot listen on port {port} ({error.strerror}): make airflow PORT=8089") from None
 
 
 def free_ports(count: int) -> list[int]:
@@ -229,9 +231,24 @@ def wait_until_healthy(process: subprocess.Popen[bytes], port: int, log: Path) -
             parts = ask(port, "/api/v2/monitor/health")
             if all(part["status"] == "healthy" for part in parts.values()):
                 return
+        check_parts(process, log)
         bury(process)
         time.sleep(0.5)
     raise StartError(f"it is not healthy after {START_SECONDS} seconds:\n{tail(log)}")
+
+
+def check_parts(process: subprocess.Popen[bytes], log: Path) -> None:
+    """Raises StartError where one of its parts has ended: Airflow goes on without it, and nothing would be done."""
+    ended = unburied(process.pid)
+    if ended:
+        time.sleep(2)  # what is no part is buried by then
+        if ended & unburied(process.pid):
+            raise StartError(f"one of its parts has ended, and without it no task runs:\n{tail(log)}")
+
+
+def unburied(parent: int) -> set[int]:
+    """Returns the children of a process that have ended, and whose end it has not taken note of."""
+    return {pid for pid, (above, state) in processes().items() if above == parent and state == "Z"}
 
 
 def announce(process: subprocess.Popen[bytes], port: int, home: Path, begun: datetime) -> None:
@@ -313,15 +330,23 @@ def bury(process: subprocess.Popen[bytes]) -> None:
         os.waitpid(ended.si_pid, 0)
 
 
+def processes() -> dict[int, tuple[int, str]]:
+    """Returns the parent and the state of all processes; Z is one that has ended, and that nobody has buried."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            # The name in parentheses may hold anything; state and parent follow it.
+            state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
+            found[int(folder.name)] = int(parent), state
+    return found
+
+
 def descendants() -> list[int]:
     """Returns the processes that this one has started, and those that they have."""
     children: dict[int, list[int]] = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            # The name in parentheses may hold anything; state and parent follow it. Those that have ended count until
-            # they are buried: their children are still theirs while a thread of them runs.
-            parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
-            children.setdefault(int(parent), []).append(int(folder.name))
+    # Those that have ended count until they are buried: their children are still theirs while a thread of them runs.
+    for pid, (parent, _) in processes().items():
+        children.setdefault(parent, []).append(pid)
     found: list[int] = []
     waiting = [os.getpid()]
     while waiting:

@@ -1,5 +1,6 @@
 """The `signs` command: a sub-command for each stage, imported only when it is called."""
 
+import io
 import signal
 import sys
 import traceback
@@ -64,6 +65,7 @@ def _signs() -> None:
 def main() -> None:
     """Runs the command line; every expected problem is one line on standard error and exit code 1, of the gate 2."""
     signal.signal(signal.SIGTERM, _terminate)
+    _let_all_be_printed()
     try:
         app()
     except UndecidedError as error:
@@ -74,6 +76,12 @@ def main() -> None:
         if ended.code == INTERRUPTED:  # typer ends so on Ctrl-C, and says nothing
             _fail("stopped", INTERRUPTED)
         raise
+
+
+def _let_all_be_printed() -> None:
+    """Has names of files printed that the locale's encoding lacks, with escapes, in place of an error half-way."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _end(error: BaseException, code: int) -> NoReturn:

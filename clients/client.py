@@ -11,7 +11,16 @@ import functools
 import threading
 import weakref
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Coroutine, Generator, Iterable
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Mapping,
+)
 from concurrent.futures import CancelledError, Future
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 
@@ -85,7 +94,11 @@ class AsyncSignClient:
         return size
 
     async def probabilities(
-        self, images: Crops, request_id: str = "", timeout: float | None = None
+        self,
+        images: Crops,
+        request_id: str = "",
+        timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> npt.NDArray[np.float32]:
         """Classifies crops and returns every class's probability.
 
@@ -93,6 +106,7 @@ class AsyncSignClient:
             images: uint8 [n, input_size, input_size, 3], RGB; any n, sent in batches the server takes.
             request_id: for the server's log and traces.
             timeout: seconds to wait for the answer to a batch, in place of the client's own.
+            headers: sent with these requests beside the client's own, such as `traceparent`.
 
         Returns:
             float32 [n, classes].
@@ -101,16 +115,23 @@ class AsyncSignClient:
             RefusedError: the images have another shape or type.
             ClientError: there is no answer; its subclass says why.
         """
-        return np.concatenate([rows async for rows in self._classified(images, 0, request_id, timeout)])
+        return np.concatenate([rows async for rows in self._classified(images, 0, request_id, timeout, headers)])
 
     async def classify(
-        self, images: Crops, top: int = 3, request_id: str = "", timeout: float | None = None
+        self,
+        images: Crops,
+        top: int = 3,
+        request_id: str = "",
+        timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> list[list[Prediction]]:
         """Classifies crops and returns the `top` most probable classes of each, best first, with the server's names.
 
         Arguments and errors are those of `probabilities`.
         """
-        answers = [rows async for rows in self._classified(images, top, request_id, timeout)]
+        if top < 1:
+            raise RefusedError(f"top is {top}: give 1 or more")
+        answers = [rows async for rows in self._classified(images, top, request_id, timeout, headers)]
         return [[Prediction.read(entry) for entry in row] for rows in answers for row in rows]
 
     async def recognize(
@@ -119,6 +140,7 @@ class AsyncSignClient:
         score_threshold: float | None = None,
         request_id: str = "",
         timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> list[Sign]:
         """Finds and names the signs of a photograph.
 
@@ -127,6 +149,7 @@ class AsyncSignClient:
             score_threshold: lowest detection score that counts, 0 to 1; the server's own where it is None.
             request_id: for the server's log and traces.
             timeout: seconds to wait for the answer, in place of the client's own.
+            headers: sent with this request beside the client's own, such as `traceparent`.
 
         Returns:
             The signs, the surest detection first; none is an answer too.
@@ -148,7 +171,7 @@ class AsyncSignClient:
         values = encoded(image) if isinstance(image, bytes) else await asyncio.to_thread(encoded, image)
         parameters = {} if score_threshold is None else {"score_threshold": f"{score_threshold:g}"}
         answer = await self._server.infer(
-            self._recognizer, PHOTOGRAPH, values, FOUND, 0, parameters, request_id, timeout
+            self._recognizer, PHOTOGRAPH, values, FOUND, 0, parameters, request_id, timeout, headers
         )
         return [Sign.read(*each) for each in zip(*(answer.as_numpy(name)[0] for name in FOUND), strict=True)]
 
@@ -184,9 +207,16 @@ class AsyncSignClient:
             return error
 
     async def _classified(
-        self, images: Crops, class_count: int, request_id: str, timeout: float | None
+        self,
+        images: Crops,
+        class_count: int,
+        request_id: str,
+        timeout: float | None,
+        headers: Mapping[str, str] | None,
     ) -> AsyncIterator[npt.NDArray[Any]]:
         """Yields the answers to the batches."""
+        if not isinstance(images, np.ndarray):
+            raise RefusedError(f"images are a {type(images).__name__}: give one array, as of numpy.stack")
         if self._crops is None or images.shape[1:2] != self._crops[:1]:
             await self.input_size()  # for the first time, or because it may have changed with a new version
         size, batch = self._crops or (0, 0)
@@ -198,7 +228,7 @@ class AsyncSignClient:
         for start in range(0, len(images), batch):
             part = np.ascontiguousarray(images[start : start + batch])
             answer = await self._server.infer(
-                self._classifier, CROPS, part, [PROBABILITIES], class_count, request_id=request_id, timeout=timeout
+                self._classifier, CROPS, part, [PROBABILITIES], class_count, None, request_id, timeout, headers
             )
             yield answer.as_numpy(PROBABILITIES)
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import importlib
 import itertools
+import math
 import random
 import re
 import ssl
@@ -61,15 +62,13 @@ class Connection:
         headers: Mapping[str, str] | None = None,
         shared_memory: bool = False,
     ) -> None:
-        if not re.fullmatch(r"[^\s/:]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}", url):
+        address = re.fullmatch(r"(?:[^\s/:]+|\[[0-9a-fA-F:]+\]):(\d{1,5})", url)
+        if not address or not 0 < int(address[1]) < 1 << 16:
             raise ClientError(f"{url!r}: give host:port without a scheme, such as localhost:8001")
-        if protocol not in ("grpc", "http") or not timeout > 0 or retries < 0:
+        if protocol not in ("grpc", "http") or not 0 < timeout < math.inf or retries < 0:
             raise ClientError(f"{protocol}, {timeout} s, {retries} retries: give grpc or http, over 0 s, 0 or more")
         self.url, self.protocol, self.timeout, self.retries = url, protocol, timeout, retries
-        self._headers = {name.lower(): value for name, value in (headers or {}).items()}
-        for name, value in self._headers.items():  # the libraries would print the value of one that cannot be sent
-            if not re.fullmatch(r"[a-z0-9_.-]+(?<!-bin)", name) or not re.fullmatch(r"[ -~]+", value):
-                raise ClientError(f"header {name!r} cannot be sent: give a name and a value of printable ASCII")
+        self._headers = _checked(headers or {})
         if client_certificate and not tls:
             raise ClientError("a client certificate is shown over TLS only: give `tls` too")
         self._authority, self._certificate = None if isinstance(tls, bool) else tls, client_certificate
@@ -117,18 +116,28 @@ class Connection:
         parameters: Mapping[str, str] | None = None,
         request_id: str = "",
         timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Any:
         """Returns what a model answers to its one input; `as_numpy` of that gives each output.
 
         Values that are objects of the type bytes are sent as BYTES. With `class_count` so many of the best classes are
-        answered with their labels, and not all numbers. `timeout` takes the place of the connection's own.
+        answered with their labels, and not all numbers. `timeout` takes the place of the connection's own; `headers`
+        are sent beside the connection's own and go before them.
         """
         from tritonclient.utils import np_to_triton_dtype
 
+        if timeout is not None and not math.isfinite(timeout):
+            raise ClientError(f"a timeout of {timeout} s: give a number of seconds")
         tensor = self._triton.InferInput(tensor_name, list(values.shape), np_to_triton_dtype(values.dtype))
         wanted = [self._triton.InferRequestedOutput(each, class_count=class_count) for each in outputs]
         name, version = _split(model)
-        options = {"model_version": version, "outputs": wanted, "parameters": parameters, "request_id": request_id}
+        options = {
+            "model_version": version,
+            "outputs": wanted,
+            "parameters": parameters,
+            "request_id": request_id,
+            "headers": _checked(headers or {}),
+        }
 
         async def attempt(seconds: float) -> Any:
             shared = self._regions.holding(values, seconds) if self._regions else contextlib.nullcontext()
@@ -162,14 +171,14 @@ class Connection:
         if self._closed:
             raise ClientError(f"the client of {self.url} is closed: make a new one")
         self._client = self._client or self._open()
-        options["headers"] = dict(self._headers)
+        options["headers"] = self._headers | options.get("headers", {})
         if self.protocol == "grpc":
             options |= {"client_timeout": seconds} | ({"as_json": True} if method.startswith("get_") else {})
         try:
             async with asyncio.timeout(seconds):
                 return await getattr(self._client, method)(*arguments, **options)
         except Exception as error:  # the HTTP client lets errors of sockets and of its parser through
-            raise explained(error, self.url, self.protocol, given or self.timeout) from error
+            raise explained(error, self.url, self.protocol, self.timeout if given is None else given) from error
 
     def _open(self) -> Any:
         if self.protocol == "http":
@@ -187,6 +196,17 @@ class Connection:
         )
 
 
+def _checked(headers: Mapping[str, str]) -> dict[str, str]:
+    """Returns headers with names in lower case; raises ClientError where one cannot be sent."""
+    lowered = {name.lower(): value for name, value in headers.items()}
+    for name, value in lowered.items():  # the libraries would print the value of one that cannot be sent
+        if not re.fullmatch(r"[a-z0-9_.-]+(?<!-bin)", name) or not re.fullmatch(r"[ -~]+", value):
+            raise ClientError(f"header {name!r} cannot be sent: give a name and a value of printable ASCII")
+    return lowered
+
+
 def _split(model: str) -> tuple[str, str]:
     name, _, version = model.partition("/")
+    if not name or (version and not version.isdecimal()):  # Triton would blame the input
+        raise ClientError(f"{model!r} is no model: give its name, or name/version such as sign_classifier/3")
     return name, version

@@ -36,7 +36,7 @@ FORBIDDEN = ("UNAUTHENTICATED", "PERMISSION_DENIED", "401", "403")
 REFUSED = ("INVALID_ARGUMENT", "400", "413")
 UNAVAILABLE = ("UNAVAILABLE", "502", "503")
 UNTRUSTED = ("certificate", "handshake", "[ssl")
-NOBODY = ("connect", "unavailable", "refused", "resolution", "name or service", "socket closed")
+NOBODY = ("connect", "unavailable", "refused", "resolution", "resolving", "name or service", "socket closed")
 FORGOTTEN = "find shared memory region"  # what Triton cannot do after it was started again
 
 
@@ -67,6 +67,8 @@ def explained(error: Exception, url: str, protocol: str, timeout: float) -> Clie
         return ClientError(f"no TLS with {url} ({reason}): give the certificate of its authority")
     if "expected http/" in said:
         return ClientError(f"{url} does not speak HTTP: give the server's HTTP port, or --protocol grpc")
+    if isinstance(error, ValueError) and protocol == "http":  # of the parser of JSON
+        return ClientError(f"{url} does not answer as Triton does ({reason}): give Triton's HTTP port")
     if status in REFUSED:
         return RefusedError(answer)
     if status in ("", "UNAVAILABLE") and (isinstance(error, OSError) or any(words in said for words in NOBODY)):

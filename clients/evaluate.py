@@ -36,7 +36,7 @@ def evaluate(
         str,
         typer.Option(
             help="Name of the model on the server, with --url.",
-            show_default="sign_recognizer for scenes where the server has it, else sign_classifier",
+            show_default="for scenes sign_recognizer where it is served, else sign_classifier, else sign_detector",
         ),
     ] = "",
     version: Annotated[str, typer.Option(help="Its version, with --url.", show_default="the server's choice")] = "",

@@ -136,10 +136,10 @@ def usual_model(url: str, protocol: Protocol, kind: str) -> str:
     Raises:
         ClientError: the server cannot be reached.
     """
-    if kind in ("gtsdb", "feedback"):
+    for name in (RECOGNIZER, CLASSIFIER, DETECTOR) if kind in ("gtsdb", "feedback") else ():
         try:
-            ServedModel(url, protocol, RECOGNIZER).close()
-            return RECOGNIZER
+            ServedModel(url, protocol, name).close()
+            return name
         except UnknownModelError:
             pass
     return CLASSIFIER

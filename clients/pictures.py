@@ -62,6 +62,8 @@ def find(names: Sequence[str | Path]) -> list[Found]:
                     found.append(Found(match))
                 elif "**" not in name:  # which has found what is in the folder too
                     found += _in_folder(match)
+        elif not path.exists() and _is_pattern(path):
+            found.append(Found(path, "no file matches the pattern"))
         else:
             found.append(Found(path))
     return found
@@ -100,8 +102,12 @@ def read_camera(number: int, most: int | None) -> Iterator[Picture]:
         yield Picture(f"camera {number}", frame.pixels, frame.number, frame.rate)
 
 
+def _is_pattern(path: Path) -> bool:
+    return any(sign in str(path) for sign in "*?[")
+
+
 def _matching(pattern: Path) -> list[Path]:
-    if not any(sign in str(pattern) for sign in "*?["):
+    if not _is_pattern(pattern):
         return []
     try:
         return sorted(Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor))))

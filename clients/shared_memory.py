@@ -53,8 +53,9 @@ class Regions:
                 await self._register(region, seconds)
             yield region
         except UnavailableError as error:
-            if FORGOTTEN in str(error):
-                region.registered = False
+            if FORGOTTEN in str(error):  # it was started again, and knows none: a retry may get any of them
+                for each in self._all:
+                    each.registered = False
             raise
         finally:  # where nobody waits for the answer any more, it does not matter what the server still reads here
             self._idle.append(region)

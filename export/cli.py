@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from export.serving_cli import CacheOption, QueueOption, TargetOption, TimeoutOption, config, engine, read_asked
+from export.serving_cli import (
+    CacheOption,
+    QueueOption,
+    Repository,
+    TargetOption,
+    TimeoutOption,
+    config,
+    engine,
+    read_asked,
+)
 
 if TYPE_CHECKING:
     from export.candidates import Candidate
@@ -22,7 +31,7 @@ def _export() -> None:
 @app.command("onnx")
 def onnx_(
     checkpoint: Annotated[Path, typer.Argument(help="Folder of a checkpoint, as `signs train` printed it.")],
-    repository: Annotated[Path, typer.Option(help="Triton model repository.")] = Path("model_repository"),
+    repository: Repository = "model_repository",
     data: Annotated[
         str,
         typer.Option(
@@ -72,7 +81,7 @@ def onnx_(
     signs export onnx runs/demo/checkpoint --data gtsdb=FullIJCNN2013.zip
     signs export onnx runs/gtsrb/checkpoint --data gtsrb=GTSRB.zip --precision int8
     signs export onnx runs/gtsrb/checkpoint --data gtsrb=GTSRB.zip --precision auto --private-key release.pem
-    signs export onnx runs/demo/checkpoint --target gpu
+    signs export onnx runs/demo/checkpoint --target gpu --repository s3://models/signs
     """
     import json
     from dataclasses import asdict
@@ -145,10 +154,12 @@ def parity_(
     import json
 
     from export.printing import describe_parity
+    from export.repository.store import require_folder
     from export.samples import real_samples
     from export.served import compare_version
     from training.checkpoint import load_info
 
+    require_folder(version, "bring the version into one with `signs repository pull`")
     samples = real_samples(load_info(checkpoint), data)
     figures = compare_version(version, checkpoint, samples, url)
     typer.echo(json.dumps(figures) if as_json else describe_parity(figures))
@@ -183,6 +194,7 @@ def recognizer_(
     from rich.console import Console
 
     from export.recognizer import export_recognizer
+    from export.repository.store import require_folder, told_option
     from training.data.load import load_data
     from training.data.records import SPLITS
     from training.progress import progress_bars
@@ -190,6 +202,7 @@ def recognizer_(
     splits = {str(each): each for each in SPLITS}
     if split not in splits:
         raise typer.BadParameter(f"{split!r}: choose test or train", param_hint="--split")
+    require_folder(repository, "export into a folder that has both models, then `signs repository publish` it there")
     scenes = load_data(reference) if reference else None
     with progress_bars(Console(stderr=True)) as progress:
         manifest = export_recognizer(repository, score_threshold, scenes, splits[split], progress)
@@ -199,7 +212,7 @@ def recognizer_(
     typer.echo(
         f"published: {repository / manifest.model / str(manifest.version)}\n"
         + ("" if scenes else "no reference for drift: give one with --reference gtsdb=PATH\n")
-        + "next: signs serve, then signs predict PHOTO --annotate DIR"
+        + f"next: signs serve{told_option(repository, '--repository')}, then signs predict PHOTO --annotate DIR"
     )
 
 

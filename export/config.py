@@ -27,6 +27,7 @@ KINDS = {
     "gpu": pb.ModelInstanceGroup.KIND_GPU,
 }
 WORKSPACE_BYTES = 1 << 30
+MOST = 2**31 - 1  # what every number of Triton's configuration can hold
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ class Serving:
         for name in ("max_batch", "queue_delay_us", "queue_timeout_ms", "max_queue", "instances", "threads", "newest"):
             if getattr(self, name) < least.get(name, 0):
                 raise ExportError(f"{name} is {getattr(self, name)}: give {least.get(name, 0)} or more")
+            if getattr(self, name) > MOST:
+                raise ExportError(f"{name} is {getattr(self, name)}: give {MOST} or less")
         if 0 < self.max_queue < self.max_batch:
             raise ExportError(
                 f"max_queue is {self.max_queue}, so a batch of {self.max_batch} would never fill: give as much at least"

@@ -10,6 +10,8 @@ from rich.table import Table
 
 from export.candidates import Candidate, fastest
 from export.repository import Manifest
+from export.repository.promotion import champion
+from export.repository.store import open_store, told_option
 from export.tuning import setting_in
 
 
@@ -44,7 +46,7 @@ def print_candidates(candidates: Sequence[Candidate]) -> None:
     )
 
 
-def print_export(manifest: Manifest, repository: Path) -> None:
+def print_export(manifest: Manifest, repository: str | Path) -> None:
     """Prints what was published."""
     graph, accuracy = manifest.graph, manifest.accuracy
     lines = [
@@ -59,8 +61,18 @@ def print_export(manifest: Manifest, repository: Path) -> None:
         )
     if manifest.tuning:
         lines.append(f"served as was tuned on version {manifest.tuning['from_version']}: {setting_in(manifest.tuning)}")
-    lines.append(f"published: {repository / manifest.model / str(manifest.version)}\nnext: signs serve")
+    lines.append(f"published: {repository}/{manifest.model}/{manifest.version}")
+    lines.append(f"next: {_next(manifest, repository)}")
     Console().print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+
+
+def _next(manifest: Manifest, repository: str | Path) -> str:
+    """Returns the command that comes next: to serve the version, or where that would serve another, to judge it."""
+    if champion(open_store(repository), manifest.model) is not None:
+        return f"signs export gate {manifest.model} --data DATA{told_option(repository)}"
+    if "://" in str(repository):
+        return f"signs repository pull {repository} FOLDER, then signs serve --repository FOLDER"
+    return f"signs serve{told_option(repository, '--repository')}"
 
 
 def describe_parity(parity: Mapping[str, Any]) -> str:

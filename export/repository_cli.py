@@ -153,6 +153,7 @@ def publish(
 
     from export.repository.publishing import publish_copy
     from export.repository.signing import load_signer
+    from export.repository.store import told_option
     from training.progress import progress_bars
 
     if again and once:
@@ -163,7 +164,7 @@ def publish(
     if as_json:
         _print_json(asdict(manifest))
         return
-    name = f"{manifest.model} {manifest.version}"
+    name = f"{manifest.model} {manifest.version}{told_option(repository)}"
     typer.echo(f"published: {repository}/{manifest.model}/{manifest.version}\nnext: signs repository promote {name}")
 
 
@@ -218,6 +219,7 @@ def promote(
     """
     from dataclasses import asdict
 
+    from export.repository.followers import tell_followers
     from export.repository.promotion import champion, lack_of_gate
     from export.repository.promotion import promote as make_champion
     from export.repository.store import open_store
@@ -230,8 +232,7 @@ def promote(
     lack = lack_of_gate(repository, model, version)
     entry = make_champion(repository, model, version, reason, gated)
     notes = [lack] if lack and _can_be_gated(repository, model, version) else []
-    notes += _tell_mlflow(repository, model, version, runs)
-    notes += _tell_callers(repository, model)
+    notes += tell_followers(repository, model, version, runs)
     if as_json:
         _print_json({"model": model, "champion": version, "entry": asdict(entry) if entry else None, "notes": notes})
         return
@@ -262,6 +263,7 @@ def rollback(
     """
     from dataclasses import asdict
 
+    from export.repository.followers import tell_followers
     from export.repository.promotion import champion, rollback_from
     from export.repository.promotion import rollback as roll_back
     from export.repository.store import open_store
@@ -272,8 +274,7 @@ def rollback(
         unchanged: dict[str, Any] = {"model": model, "champion": best, "entry": None, "notes": []}
         _print_json(unchanged) if as_json else typer.echo(f"{model} {only} is not the champion: {best} stays")
         return
-    notes = _tell_mlflow(repository, model, entry.version, runs)
-    notes += _tell_callers(repository, model)
+    notes = tell_followers(repository, model, entry.version, runs)
     if as_json:
         _print_json({"model": model, "champion": entry.version, "entry": asdict(entry), "notes": notes})
         return
@@ -374,30 +375,6 @@ def _can_be_gated(repository: str, model: str, version: int) -> bool:
 
     manifest = require_version(open_store(repository), model, version)
     return manifest is not None and bool(manifest.model_sha256)
-
-
-def _tell_mlflow(repository: str, model: str, version: int, runs: Path) -> list[str]:
-    """Moves the alias `champion` in MLflow's registry, where one is in use; returns why it could not."""
-    from export.repository.promotion import require_version
-    from export.repository.store import open_store
-    from training.registry import RegistryError, is_in_use, record_champion
-
-    manifest = require_version(open_store(repository), model, version)
-    if manifest is None or "run_id" not in manifest.source or not is_in_use(runs):
-        return []
-    try:
-        record_champion(runs, model, manifest.source["run_id"])
-    except RegistryError as error:
-        return [f"the alias champion stays where it is: {error}"]
-    return []
-
-
-def _tell_callers(repository: str, model: str) -> list[str]:
-    """Returns which recognizer, after a promotion, calls another version than it was exported with."""
-    from export.repository.calls import calls_around
-    from export.repository.store import open_store
-
-    return calls_around(open_store(repository), model)
 
 
 def _print_json(content: Any) -> None:

@@ -34,7 +34,7 @@ TRIED_CROPS, TRIED_SCENES = 64, 4  # real images among those that half precision
 
 def export_checkpoint(
     checkpoint: Path,
-    repository: Path,
+    repository: str | Path,
     samples: Images,
     wanted: Wanted | None = None,
     labels: Labels | None = None,
@@ -48,7 +48,7 @@ def export_checkpoint(
 
     Args:
         checkpoint: folder of the checkpoint, of a classifier or a detector.
-        repository: folder of the Triton models.
+        repository: folder or address of all models.
         samples: uint8 [n, height, width, 3], real images of the network's input size to prove parity on besides
             random and extreme ones; n may be 0.
         wanted: in which precision; fp32 where it is not said.
@@ -67,6 +67,9 @@ def export_checkpoint(
     model, info = load_checkpoint(checkpoint)
     if samples.shape[1:] != (*info.input_size, 3):
         raise ExportError(f"samples are {samples.shape[1:]}, the model takes {info.input_size} pixels")
+    # Before the work: a repository that is not there, or options that contradict each other, are told at once.
+    chosen = choose_serving(repository, info.model, asked)
+    config = network_config(info, chosen.serving)
     with tempfile.TemporaryDirectory(prefix="signs-export-") as scratch:
         path = Path(scratch) / "model.onnx"
         slimming = convert(model, info, path)
@@ -78,8 +81,6 @@ def export_checkpoint(
         content = candidate.path.read_bytes()
     proven = candidate.proven
     assert proven is not None
-    chosen = choose_serving(repository, info.model, asked)
-    config = network_config(info, chosen.serving)
     warm_up = draw_samples(info.model, info.input_size[0], info.input_size[1], 1).tobytes()
     return publish(
         repository,
@@ -136,13 +137,13 @@ def check_wanted(wanted: Wanted, labelled: bool) -> None:
         raise ExportError("a loss of accuracy is measured in fp16, int8 and auto, on labelled test images of --data")
 
 
-def find_exported(checkpoint: Path, model: str, repository: Path, precision: str) -> Manifest | None:
+def find_exported(checkpoint: Path, model: str, repository: str | Path, precision: str) -> Manifest | None:
     """Returns the manifest of the newest version that was made of a checkpoint, None where there is none.
 
     Args:
         checkpoint: its folder.
         model: that it is of.
-        repository: folder of the Triton models.
+        repository: folder or address of all models.
         precision: that the version must have; AUTO takes any.
 
     Raises:

@@ -43,6 +43,10 @@ def compare_version(version: Path, checkpoint: Path, samples: Images, url: str =
         raise ExportError(
             f"{version} has the precision {manifest.precision!r}, which has no tolerance: export it again"
         )
+    if not len(samples) and not TOLERANCES[manifest.precision].invented:
+        raise ExportError(
+            f"{version} is in {manifest.precision}, which is compared on real images alone: give some with --data"
+        )
     proof = begin_proof(model, info.model, samples, labels=None, max_loss=0.0)
     if url:
         proven = proof.check_answers(_server(url, manifest), manifest.precision)

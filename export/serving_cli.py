@@ -122,7 +122,8 @@ def _there(what: str, repository: str) -> "tuple[str, pb.ModelConfig]":
             return str(path), read_config(path.read_bytes(), str(path))
     if "/" in what:
         raise ExportError(
-            f"{what} has no {CONFIG} and is no checkpoint: give a model, the folder of a version, or a checkpoint"
+            f"{what} has no {CONFIG} and is no checkpoint: give a model, with --repository where it is, the folder of "
+            "a version, or a checkpoint"
         )
     store = open_store(repository)
     where = f"{store.name}/{what}/{CONFIG}"
@@ -166,13 +167,13 @@ def engine(
 
     from export.engine import build_engine
     from export.repository.manifest import version_number
+    from export.repository.publishing import split_address
+    from export.repository.store import told_option
 
     if version is None:
-        folder = Path(source)
-        version = version_number(folder.name)
-        if version is None or not folder.parent.name:
+        if version_number(Path(source).name) is None or not Path(source).parent.name:
             raise typer.BadParameter("give a model and its version, or the folder of a version", param_hint="VERSION")
-        repository, source = str(folder.parent.parent), folder.parent.name
+        repository, source, version = split_address(source)
     manifest = build_engine(
         repository, source, version, trtexec, timing_cache, lambda what: typer.echo(what, err=as_json)
     )
@@ -182,5 +183,5 @@ def engine(
     typer.echo(
         f"published: {repository}/{manifest.model}/{manifest.version}\n"
         "next: signs evaluate it on a server, then signs repository promote "
-        f"{manifest.model} {manifest.version}"
+        f"{manifest.model} {manifest.version}{told_option(repository)}"
     )

@@ -26,6 +26,13 @@ def serve(
         bool,
         typer.Option("--reloadable", help="Let `signs repository roll-out` load other versions while it serves."),
     ] = False,
+    traces: Annotated[
+        str,
+        typer.Option(
+            help="Collector (OTLP over HTTP), such as http://localhost:4318, for the traces that requests belong to.",
+            show_default=False,
+        ),
+    ] = "",
     log: Annotated[
         Path | None,
         typer.Option(help="File that takes the server's own log; runs/tritonserver-PORT.log without it."),
@@ -47,13 +54,15 @@ def serve(
     """
     from rich.console import Console
 
+    from export.repository.store import require_folder
     from serving.errors import ServingError
     from serving.install import find_or_install
-    from serving.server import RELOADABLE, Ports, reason_in_log, running_server, served_versions
+    from serving.server import RELOADABLE, Ports, reason_in_log, running_server, served_versions, tracing
 
     console = Console()
     if public_key is not None and no_verify:
         raise ServingError("--public-key asks for a check and --no-verify for none: give one of them")
+    require_folder(repository, "bring its versions into one with `signs repository pull`, and serve that")
     if not no_verify:
         from export.repository.verification import check_served
 
@@ -64,16 +73,21 @@ def serve(
     ports = Ports(http_port, grpc_port, metrics_port)
     extra: tuple[str, ...] = RELOADABLE if reloadable else ()
     extra += (f"--cache-config=local,size={cache * 1_000_000}",) if cache else ()
+    extra += tracing(traces) if traces else ()
     with running_server(installation, repository, log, ports, host, extra) as server:
         console.print(f"[bold]{installation.description}[/bold] serves {repository}", soft_wrap=True)
-        for model, version in served_versions(server):
+        loaded = served_versions(server)
+        for model, version in loaded:
             console.print(f"  {model}, version {version}", highlight=False)
-        # Where there is no recognizer, the classifier alone can answer.
-        picture = "PHOTO" if (repository / "sign_recognizer").is_dir() else "--crops IMAGE"
+        # Where there is no recognizer, the classifier alone can answer; a detector alone can be judged.
+        served = {model for model, _ in loaded}
+        command = f"signs predict {'PHOTO' if 'sign_recognizer' in served else '--crops IMAGE'}"
+        if not served & {"sign_recognizer", "sign_classifier"}:
+            command = "signs evaluate --data DATA"
         console.print(
             f"  gRPC     {server.grpc_url}\n  HTTP     http://{server.http_url}\n"
             f"  metrics  {server.metrics_url}\n  log      {log}\n"
-            f"try: signs predict {picture} --url {server.grpc_url}      stop: Ctrl-C",
+            f"try: {command} --url {server.grpc_url}      stop: Ctrl-C",
             highlight=False,
         )
         try:

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -142,6 +143,29 @@ def running_server(
         yield server
     finally:
         stop(process)
+
+
+def tracing(url: str) -> tuple[str, ...]:
+    """Returns the arguments for a server that sends its spans to a collector.
+
+    It traces the requests that bring a `traceparent`, as those of the gateway do, and no others: who begins a trace
+    decides how many there are.
+
+    Args:
+        url: of a collector that takes OTLP over HTTP, without /v1/traces.
+
+    Raises:
+        ServingError: it is no address.
+    """
+    if not re.fullmatch(r"https?://[^\s/,]+(/[^\s,]*)?", url):
+        raise ServingError(f"--traces {url!r}: give the address of a collector, such as http://localhost:4318")
+    return (
+        "--trace-config=mode=opentelemetry",
+        "--trace-config=level=TIMESTAMPS",
+        "--trace-config=rate=0",  # of the requests that bring none
+        f"--trace-config=opentelemetry,url={url.rstrip('/')}/v1/traces",
+        "--trace-config=opentelemetry,resource=service.name=triton",
+    )
 
 
 def served_versions(server: RunningServer) -> list[tuple[str, str]]:

@@ -87,7 +87,7 @@ def save_checkpoint(folder: Path, model: nn.Module, info: CheckpointInfo) -> Non
         (staging / "weights.safetensors").chmod(0o644)  # safetensors writes 0600; the rest is for all to read
         (staging / "model.json").write_text(json.dumps(asdict(info), indent=2) + "\n")
         staging.rename(folder)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise CheckpointError(f"cannot write {folder} ({error}): check its rights and the free space") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)

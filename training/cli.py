@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
@@ -113,7 +113,7 @@ def classifier(
     name = name or f"classifier-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     with (
         joined_world(device) as world,
-        _listening(name, world.is_main) as listener,
+        _listening(name, runs, world.is_main) as listener,
         _recorded(MODEL_NAME, listener, world.is_main) as result,
     ):
         specs = [_absolute(spec) for spec in data]
@@ -182,7 +182,7 @@ def detector(
     name = name or f"detector-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     with (
         joined_world(device) as world,
-        _listening(name, world.is_main) as listener,
+        _listening(name, runs, world.is_main) as listener,
         _recorded(MODEL_NAME, listener, world.is_main) as result,
     ):
         specs = [_absolute(spec) for spec in data]
@@ -206,14 +206,17 @@ def resume(
     from training.classifier.runs import resume_classifier
     from training.detector.runs import resume_detector
     from training.device import joined_world
-    from training.interrupted import load_interrupted
+    from training.interrupted import CHECKPOINT, load_interrupted
     from training.models.detector import MODEL_NAME
+    from training.runs import resume_registration
 
     found = load_interrupted(runs / name)
-    go_on = resume_detector if found.model == MODEL_NAME else resume_classifier
+    go_on: Callable[..., FinishedRun] = resume_detector if found.model == MODEL_NAME else resume_classifier
+    if (runs / name / CHECKPOINT).exists():
+        go_on = resume_registration
     with (
         joined_world(found.recipe.config.device) as world,
-        _listening(name, world.is_main) as listener,
+        _listening(name, runs, world.is_main) as listener,
         _recorded(found.model, listener, world.is_main) as result,
     ):
         run = go_on(name, runs, listener, world)
@@ -269,27 +272,28 @@ def _taken_up(name: str, runs: Path, as_json: bool) -> bool:
     import json
 
     from training.checkpoint import load_info
-    from training.interrupted import SETTINGS
+    from training.interrupted import CHECKPOINT, SETTINGS
 
     if not name:
         raise typer.BadParameter("which run is to be gone on with? Give its --name too", param_hint="--go-on")
-    checkpoint = runs / name / "checkpoint"
-    if checkpoint.exists():
-        info = load_info(checkpoint)
-        done = {"checkpoint": str(checkpoint), "run_id": info.run_id, "metrics": info.metrics}
-        typer.echo(json.dumps(done) if as_json else f"done already: {checkpoint}")
+    if (runs / name / SETTINGS).exists():
+        resume(name, runs, as_json)
         return True
-    if not (runs / name / SETTINGS).exists():
+    checkpoint = runs / name / CHECKPOINT
+    if not checkpoint.exists():
         return False
-    resume(name, runs, as_json)
+    info = load_info(checkpoint)
+    done = {"checkpoint": str(checkpoint), "run_id": info.run_id, "metrics": info.metrics}
+    typer.echo(json.dumps(done) if as_json else f"done already: {checkpoint}")
     return True
 
 
 @contextmanager
-def _listening(name: str, is_main: bool) -> Iterator[Listener]:
-    """Shows bars and notices on standard error; on Ctrl-C it says how to go on."""
+def _listening(name: str, runs: Path, is_main: bool) -> Iterator[Listener]:
+    """Shows bars and notices on standard error; on Ctrl-C it says how to go on, where that can be."""
     from rich.console import Console
 
+    from training.interrupted import SETTINGS, how_to_resume
     from training.progress import progress_bars
     from training.runs import Listener
 
@@ -301,7 +305,8 @@ def _listening(name: str, is_main: bool) -> Iterator[Listener]:
         with progress_bars(console) as progress:
             yield Listener(progress, lambda notice: console.print(f"note: {notice}", highlight=False, soft_wrap=True))
     except KeyboardInterrupt:
-        typer.echo(f"signs: to go on with this run: signs train resume {name}", err=True)
+        if (runs / name / SETTINGS).exists():
+            typer.echo(f"signs: to go on with this run: {how_to_resume(name, runs)}", err=True)
         raise
 
 

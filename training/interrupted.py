@@ -1,7 +1,9 @@
 """Runs that can be gone on with: a run's settings and states lie in its folder until it is finished."""
 
 import json
+import os
 import re
+import shlex
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -11,7 +13,7 @@ from training.errors import CheckpointError, TrainingError
 from training.recipe import Recipe, TrainingConfig
 from training.replacing import replacing
 
-SETTINGS, STATES = "run.json", "states"
+SETTINGS, STATES, CHECKPOINT = "run.json", "states", "checkpoint"
 
 
 @dataclass(frozen=True)
@@ -25,16 +27,25 @@ class Interrupted:
 
 
 def check_name(name: str, runs: Path) -> None:
-    """Raises TrainingError where `name` cannot name a new run in the folder `runs`."""
+    """Raises TrainingError where `name` cannot name a new run in the folder `runs`, or nothing can be written there."""
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise TrainingError(f"{name!r} cannot name a run: use letters, digits, '.', '-' and '_'")
-    if (runs / name / "checkpoint").exists():
-        raise TrainingError(f"there is a run {name!r} in {runs} already: choose another --name")
     if (runs / name / SETTINGS).exists():
         raise TrainingError(
-            f"the run {name!r} in {runs} was interrupted: `signs train resume {name}` goes on with it; or choose "
+            f"the run {name!r} in {runs} was interrupted: `{how_to_resume(name, runs)}` goes on with it; or choose "
             "another --name"
         )
+    if (runs / name / CHECKPOINT).exists():
+        raise TrainingError(f"there is a run {name!r} in {runs} already: choose another --name")
+    there = next(folder for folder in (runs / name, *(runs / name).absolute().parents) if folder.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise TrainingError(f"nothing can be written into {there}: check its rights, or choose another folder --runs")
+
+
+def how_to_resume(name: str, runs: Path) -> str:
+    """Returns the command that goes on with a run."""
+    elsewhere = "" if runs == Path("runs") else f" --runs {shlex.quote(str(runs))}"
+    return f"signs train resume {name}{elsewhere}"
 
 
 def save_interrupted(folder: Path, model: str, specs: Sequence[str], recipe: Recipe, run_id: str) -> None:
@@ -54,15 +65,15 @@ def save_interrupted(folder: Path, model: str, specs: Sequence[str], recipe: Rec
 
 
 def load_interrupted(folder: Path) -> Interrupted:
-    """Reads the settings of an interrupted run.
+    """Reads the settings of an interrupted run, which may have its checkpoint already: it was then not yet registered.
 
     Raises:
         TrainingError: there is no such run, it is finished, or its settings are damaged.
     """
     path = folder / SETTINGS
-    if (folder / "checkpoint").exists():
-        raise TrainingError(f"the run {folder.name!r} is finished: its checkpoint is {folder / 'checkpoint'}")
     if not path.is_file():
+        if (folder / CHECKPOINT).exists():
+            raise TrainingError(f"the run {folder.name!r} is finished: its checkpoint is {folder / CHECKPOINT}")
         raise TrainingError(
             f"there is no interrupted run {folder.name!r} in {folder.parent}: start one with `signs train classifier`"
         )
@@ -82,7 +93,7 @@ def state_file(folder: Path, stage: str) -> Path:
 
 def forget_interrupted(folder: Path) -> None:
     """Removes what only an unfinished run needs."""
+    (folder / SETTINGS).unlink(missing_ok=True)  # first: without its states a run would be trained anew
     shutil.rmtree(folder / STATES, ignore_errors=True)
-    (folder / SETTINGS).unlink(missing_ok=True)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()

@@ -9,10 +9,17 @@ from typing import Self
 
 from torch import nn
 
-from training.checkpoint import CheckpointInfo, save_checkpoint
+from training.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
 from training.device import World, pick_device, pick_precision
 from training.errors import CheckpointError, TrainingError
-from training.interrupted import check_name, forget_interrupted, load_interrupted, save_interrupted, state_file
+from training.interrupted import (
+    CHECKPOINT,
+    check_name,
+    forget_interrupted,
+    load_interrupted,
+    save_interrupted,
+    state_file,
+)
 from training.plots import draw_curves
 from training.progress import ProgressCallback, silent
 from training.recipe import Recipe, TrainingConfig
@@ -43,7 +50,7 @@ class FinishedRun:
         registered_version: in MLflow's model registry; empty likewise.
         model: the trained network, on the CPU, in evaluation mode.
         metrics: all scalar figures by name, as recorded in MLflow and in the checkpoint.
-        examples: how many crops or scenes it learned from.
+        examples: how many crops or scenes it learned from; None where an earlier process knew.
     """
 
     folder: Path
@@ -51,12 +58,12 @@ class FinishedRun:
     registered_version: str
     model: nn.Module
     metrics: dict[str, float]
-    examples: int
+    examples: int | None
 
     @property
     def checkpoint(self) -> Path:
         """The folder of the checkpoint."""
-        return self.folder / "checkpoint"
+        return self.folder / CHECKPOINT
 
 
 @dataclass
@@ -121,6 +128,10 @@ class Run:
     def __post_init__(self) -> None:
         # A wrong setting is better told before the data is read.
         pick_precision(self.recipe.config.precision, pick_device(self.recipe.config.device))
+        if self.recipe.folds == 1:
+            raise TrainingError("one fold holds everything out: choose 2 --folds or more, or 0 for none")
+        if self.recipe.config.patience and not self.recipe.holdout:
+            raise TrainingError("patience needs held-out data to watch: hold some out with --holdout")
 
     @contextmanager
     def recorded(self, recipe: Recipe, facts: Mapping[str, object]) -> Iterator[str]:
@@ -183,18 +194,37 @@ class Run:
         """
         if not self.world.is_main:
             return ""
-        self.tracker.log_metrics(metrics)
         plots = self.folder / "plots"
         draw_curves(self.curves["train"], plots / "curves.png", error)
         curves = {stage: [asdict(report) for report in reports] for stage, reports in self.curves.items()}
         (plots / "curves.json").write_text(json.dumps(curves, indent=2) + "\n")
         write_plots(plots)
-        save_checkpoint(self.folder / "checkpoint", model, info)
-        self.tracker.log_files(plots)
-        self.tracker.log_files(self.folder / "checkpoint")
-        version = self.tracker.register_checkpoint(self.model, metrics)
+        save_checkpoint(self.folder / CHECKPOINT, model, info)
+        return self._register(self.tracker, metrics)
+
+    def _register(self, tracker: Tracker, metrics: Mapping[str, float]) -> str:
+        """Records figures and files of a run whose checkpoint is there, and registers the version."""
+        tracker.log_metrics(metrics)
+        tracker.log_files(self.folder / "plots")
+        tracker.log_files(self.folder / CHECKPOINT)
+        version = tracker.register_checkpoint(self.model, metrics)
         forget_interrupted(self.folder)
         return version
+
+    def register_late(self) -> FinishedRun:
+        """Records and registers a run that was killed when its checkpoint was there and its version was not yet.
+
+        Raises:
+            CheckpointError: the checkpoint is damaged.
+        """
+        model, info = load_checkpoint(self.folder / CHECKPOINT, self.model)
+        version = ""
+        if self.world.is_main and self.run_id:
+            with self._tracked({}) as tracker:
+                version = self._register(tracker, info.metrics)
+        elif self.world.is_main:  # it was never recorded
+            forget_interrupted(self.folder)
+        return FinishedRun(self.folder, self.run_id, version, model, info.metrics, None)
 
     def _tracked(self, parameters: Mapping[str, object]) -> AbstractContextManager[Tracker]:
         if not self.world.is_main:
@@ -212,3 +242,15 @@ class Run:
             figures["validation_loss"] = report.validation_loss
             figures[f"validation_{self.score}"] = report.validation_score
         return figures
+
+
+def resume_registration(
+    name: str, runs: Path, listener: Listener | None = None, world: World | None = None
+) -> FinishedRun:
+    """Goes on with a run of either network that has its checkpoint and lacks its registered version.
+
+    Raises:
+        TrainingError: there is no such run, or its checkpoint is damaged.
+    """
+    found = load_interrupted(runs / name)
+    return Run.resumed(found.model, "", runs / name, listener, world).register_late()

@@ -149,11 +149,13 @@ def _end_run(status: str) -> None:
 
 def _register(model: str, run_id: str, metrics: Mapping[str, float]) -> str:
     client = mlflow.MlflowClient()
+    # There already where a run was killed right after: it is taken up again, and registered once.
+    known = client.search_model_versions(f"name = '{model}' and run_id = '{run_id}'")
     if not client.search_registered_models(f"name = '{model}'"):
         client.create_registered_model(model)
     source = f"{client.get_run(run_id).info.artifact_uri}/checkpoint"
     tags = {name: f"{value:.6f}" for name, value in metrics.items()}
-    version = client.create_model_version(model, source=source, run_id=run_id, tags=tags)
+    version = known[0] if known else client.create_model_version(model, source=source, run_id=run_id, tags=tags)
     client.set_registered_model_alias(model, "challenger", version.version)
     return str(version.version)
 

@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, TriggerRule, chain, dag, get_current_context, task
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowSkipException, AirflowTimetableInvalid
 
 from retraining import helm, steps
 from retraining.assets import LABELLED, MODELS, PUBLISHED
 from retraining.parameters import parameters
-from retraining.planning import make_plan, recipe, verdict_lines
-from retraining.settings import load_settings
+from retraining.planning import make_plan, recipe, require_known, verdict_lines
+from retraining.settings import SettingsError, load_settings
 from retraining.tasks import TAGS, defaults, step_task, told
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,12 @@ A failed step tells in its log what to do. To go on after mending, clear the fai
 """
 SCHEDULE: Any = LABELLED
 if SETTINGS.schedule:
-    SCHEDULE = AssetOrTimeSchedule(timetable=CronTriggerTimetable(SETTINGS.schedule, timezone="UTC"), assets=[LABELLED])
+    TIMES = CronTriggerTimetable(SETTINGS.schedule, timezone="UTC")
+    try:
+        TIMES.validate()  # which AssetOrTimeSchedule does not do
+    except AirflowTimetableInvalid as error:
+        raise SettingsError(f"SIGNS_SCHEDULE={SETTINGS.schedule}: {error}; write a cron expression") from error
+    SCHEDULE = AssetOrTimeSchedule(timetable=TIMES, assets=[LABELLED])
 
 
 @dag(
@@ -58,7 +63,9 @@ def retrain_traffic_signs() -> None:
         context = get_current_context()
         run = context["dag_run"]
         reason = context["params"]["reason"] or _reason(context)
-        made = make_plan(SETTINGS, context["params"], run.run_id, run.run_after, reason)
+        with told():
+            require_known(run.conf or {}, parameters(SETTINGS))
+            made = make_plan(SETTINGS, context["params"], run.run_id, run.run_after, reason)
         for name, value in made.items():
             log.info("%s: %s", name, value)
         return made
@@ -68,7 +75,7 @@ def retrain_traffic_signs() -> None:
         """Ends the run, green, where the published version has learned from this very data in this very way."""
         context = get_current_context()
         plan, audit = _facts("plan", "audit")
-        mark = recipe(plan, context["params"], audit["fingerprint"])
+        mark = recipe(plan, context["params"], audit["fingerprint"], SETTINGS.train_options)
         events = context["inlet_events"][MODELS[plan["model"]]].ascending(False).limit(1)
         last = next((event.extra for event in events), {})
         if last.get("recipe") != mark:
@@ -115,7 +122,7 @@ def retrain_traffic_signs() -> None:
             "version": publish["version"],
             "run_id": train["run_id"],
             "data": plan["data"],
-            "recipe": recipe(plan, context["params"], audit["fingerprint"]),
+            "recipe": recipe(plan, context["params"], audit["fingerprint"], SETTINGS.train_options),
             "figures": evaluate,
             "verdict": gate["verdict"],
         }
@@ -150,8 +157,9 @@ def retrain_traffic_signs() -> None:
 @task(task_id="roll_out", execution_timeout=timedelta(minutes=45), multiple_outputs=False)
 def upgrade() -> dict[str, Any]:
     """Has the release pull and serve the new version; its old pods serve until the new ones are ready."""
-    plan, publish, before = _facts("plan", "publish", "before")
+    plan, publish, before, taken_back = _facts("plan", "publish", "before", "roll_back")
     with told():
+        steps.require_in_place({"before": before, "publish": publish, "roll_back": taken_back})
         return helm.upgrade(SETTINGS, plan["model"], publish["version"], before["revision"])
 
 

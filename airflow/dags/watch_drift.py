@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
-from airflow.sdk import chain, dag, get_current_context, task
+from airflow.sdk import TriggerRule, chain, dag, get_current_context, task
 
 from retraining import steps
 from retraining.assets import DRIFT
@@ -76,9 +76,15 @@ def watch_drift() -> None:
         conf={"reason": "{{ ti.xcom_pull(task_ids='decide', key='reason') }}"},
         skip_when_already_exists=True,
         fail_when_dag_is_paused=True,
-        outlets=[DRIFT],
     )
-    chain(step_task(steps.ALERTS, SETTINGS), decide(), retrain)
+
+    # Not by `retrain`: killed once it has started one, and repeated, it is skipped.
+    @task(outlets=[DRIFT], trigger_rule=TriggerRule.NONE_FAILED)
+    def note() -> None:
+        """Notes that a retraining was started for drift: the cool-down begins."""
+        log.info("the next one for drift is started in %g hours at the earliest", SETTINGS.cool_down_hours)
+
+    chain(step_task(steps.ALERTS, SETTINGS), decide(), retrain, note())
 
 
 watch_drift()

@@ -66,7 +66,7 @@ def bench(
     has the others. 2: wrong usage. 130: stopped, with a report of what was measured until then.
 
     \b
-    signs bench                                       the shipped classifier, on a server of its own
+    signs bench                                       the shipped models, on a server of its own
     signs bench --url grpc://localhost:8001 --url http://localhost:8000
     signs bench --images FullIJCNN2013.zip --limit --batch-sizes 1,8,32 --concurrencies 1,8,32,64
     signs bench --compare runs/old --max-slowdown 1.2     for scripts: 1 where it became slower

@@ -41,8 +41,8 @@ def busy_notice(machine: dict[str, Any]) -> str:
     if machine["load"] <= BUSY * machine["cores"]:
         return ""
     return (
-        f"before the measurement other programs kept {machine['load']:g} of {machine['cores']} cores busy: an idle "
-        "machine is faster"
+        f"before the measurement the load of other programs was {machine['load']:g}, and there are "
+        f"{machine['cores']} cores: an idle machine is faster"
     )
 
 

@@ -18,7 +18,10 @@ REFUSED = 1
 def gate(
     model: Annotated[str, typer.Argument(help="sign_classifier, sign_detector.", show_default=False)],
     data: Annotated[
-        str, typer.Option(help="The evaluation set, gtsdb=PATH or gtsrb=PATH: a folder or zip.", show_default=False)
+        str,
+        typer.Option(
+            help="The evaluation set, gtsdb=PATH, gtsrb=PATH or feedback=PATH: a folder or zip.", show_default=False
+        ),
     ],
     repository: Annotated[
         str, typer.Option("--repository", "-r", help="Folder, or s3://, gs:// or az:// address.")
@@ -162,6 +165,8 @@ def _print(question: Question, outcome: Outcome) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from export.repository.store import told_option
+
     console, verdict = Console(), outcome.verdict
     against = f"against version {verdict.champion.version}" if verdict.champion else "against nothing"
     data = verdict.data
@@ -190,7 +195,7 @@ def _print(question: Question, outcome: Outcome) -> None:
         console.print(escape(line), highlight=False, soft_wrap=True)
     console.print(f"[bold]{escape(verdict.sentence)}[/bold]", highlight=False, soft_wrap=True)
     if verdict.passed and outcome.in_manifest:
-        where = "" if question.repository == "model_repository" else f" --repository {question.repository}"
+        where = told_option(question.repository)
         number = verdict.challenger.version
         console.print(
             escape(f"next: signs repository promote {verdict.model} {number} --gated{where}"),

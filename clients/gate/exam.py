@@ -77,7 +77,7 @@ def read_exam(
     """
     if staged["challenger"].kind == CLASSIFIER:
         return CropsExam(dataset, split, staged, progress)
-    if dataset.kind != "gtsdb":
+    if not dataset.has_scenes:
         raise ClientError(f"{dataset.name} has no street scenes: judge a detector on gtsdb=PATH")
     return ScenesExam(dataset, split, staged, score_threshold, progress)
 

@@ -1,9 +1,10 @@
 """Puts the gateway together."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -12,6 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
+from clients.errors import ClientError
 from clients.gateway import page, problems, reference, status
 from clients.gateway.auth import Keys
 from clients.gateway.description import describe
@@ -25,6 +27,9 @@ from clients.gateway.settings import Settings
 from clients.gateway.uploads import Uploads
 from clients.gateway.upstream import Upstream
 
+if TYPE_CHECKING:
+    from clients.gateway.tracing import Tracing
+
 
 def make_app(settings: Settings, draining: Callable[[], bool] = lambda: False) -> FastAPI:
     """Returns the gateway as an ASGI app; it asks Triton nothing before its first request.
@@ -34,18 +39,21 @@ def make_app(settings: Settings, draining: Callable[[], bool] = lambda: False) -
         draining: tells whether it is about to end, and so no longer ready.
 
     Raises:
-        ClientError: the keys, the folder for feedback or the certificates cannot be used.
+        ClientError: the keys, the folder for feedback, the certificates or the address for traces cannot be used.
     """
     limits = Limits(settings.concurrency, settings.queue, settings.max_held)
     metrics = Metrics(lambda: limits.in_flight)
     keys = Keys(settings.keys) if settings.keys else None
     store = Store(settings.feedback, settings.feedback_reserve) if settings.feedback else None
-    upstream = Upstream(settings, limits, metrics)
+    tracing = _tracing(settings.traces) if settings.traces else None
+    upstream = Upstream(settings, limits, metrics, tracing)
 
     @asynccontextmanager
     async def living(app: FastAPI) -> AsyncIterator[None]:
         yield
         await upstream.close()
+        if tracing is not None:
+            await asyncio.to_thread(tracing.close)
 
     app = FastAPI(
         title="traffic-signs gateway",
@@ -77,12 +85,22 @@ def make_app(settings: Settings, draining: Callable[[], bool] = lambda: False) -
             CORSMiddleware,
             allow_origins=list(settings.cors),
             allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
+            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID", "traceparent", "tracestate"],
             expose_headers=["X-Request-ID", "Retry-After"],
             max_age=600,
         )
-    app.add_middleware(Requests, metrics=metrics)
+    app.add_middleware(Requests, metrics=metrics, tracing=tracing)
     return app
+
+
+def _tracing(url: str) -> "Tracing":
+    try:
+        from clients.gateway.tracing import Tracing
+    except ModuleNotFoundError as error:
+        raise ClientError(
+            f"traces need {error.name}, which is not installed: pip install 'traffic-sign-mlops[gateway,tracing]'"
+        ) from error
+    return Tracing(url)
 
 
 async def _on_problem(request: Request, error: Exception) -> Response:

@@ -76,6 +76,14 @@ def gateway(
         Path | None, _option("tls-certificate", "The gateway's own certificate for Triton (PEM).", show_default=False)
     ] = None,
     tls_key: Annotated[Path | None, _option("tls-key", "Its key (PEM).", show_default=False)] = None,
+    traces: Annotated[
+        str,
+        typer.Option(
+            help="Collector of traces (OTLP over HTTP), such as http://localhost:4318; extra: tracing.",
+            envvar=[f"{ENVIRONMENT}TRACES", "OTEL_EXPORTER_OTLP_ENDPOINT"],
+            show_default=False,
+        ),
+    ] = "",
     drain_delay: Annotated[
         float, _option("drain-delay", "Seconds after SIGTERM in which new requests are still answered.", min=0)
     ] = 3.0,
@@ -135,6 +143,7 @@ def gateway(
         feedback_reserve=feedback_reserve * MEBIBYTE,
         tls=tls_authority or tls,
         client_certificate=(tls_certificate, tls_key) if tls_certificate and tls_key else None,
+        traces=traces,
         drain_delay=drain_delay,
         drain_timeout=drain_timeout,
     )

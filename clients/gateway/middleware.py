@@ -6,6 +6,7 @@ import logging
 import re
 import secrets
 import time
+from typing import TYPE_CHECKING
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, Request
@@ -14,6 +15,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from clients.gateway import problems
 from clients.gateway.metrics import Metrics, outcome_of
 from clients.gateway.problems import INTERNAL, UNAVAILABLE, ProblemError
+
+if TYPE_CHECKING:
+    from clients.gateway.tracing import Tracing  # its extra may not be there
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 SAFETY = {
@@ -36,10 +40,11 @@ class Requests:
     Args:
         app: that answers.
         metrics: count the answers.
+        tracing: makes a span of each request under /v1; None makes none.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        self._app, self._metrics = app, metrics
+    def __init__(self, app: ASGIApp, metrics: Metrics, tracing: "Tracing | None") -> None:
+        self._app, self._metrics, self._tracing = app, metrics, tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request."""
@@ -47,8 +52,15 @@ class Requests:
             await self._app(scope, receive, send)
             return
         exchange = Exchange(scope, receive, send)
+        if self._tracing is None or not scope["path"].startswith("/v1/"):
+            await self._answer(exchange)
+            return
+        with self._tracing.request(exchange.request, lambda: exchange.status):
+            await self._answer(exchange)
+
+    async def _answer(self, exchange: "Exchange") -> None:
         try:
-            await self._app(scope, exchange.receive, exchange.send)
+            await self._app(exchange.request.scope, exchange.receive, exchange.send)
         except ClientDisconnect:
             exchange.status = 0
         except asyncio.CancelledError:

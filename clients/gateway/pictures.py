@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from clients.gateway.problems import TOO_LARGE, UNREADABLE, ProblemError
 from training.preprocessing import FORMATS, MAX_PIXELS, ImageError, decode, resize
@@ -91,8 +91,10 @@ def _opened(data: bytes, most_pixels: int) -> Iterator[Image.Image]:
             yield image
     except ImageError:
         raise
+    except UnidentifiedImageError as error:  # whose own words hold an address in memory
+        raise ImageError(f"it is none in {', '.join(FORMATS)} ({len(data)} bytes)", "unknown_format") from error
     except (OSError, SyntaxError, ValueError) as error:
-        raise ImageError(f"it is damaged, or none in {', '.join(FORMATS)} ({error})", "damaged") from error
+        raise ImageError(f"it is damaged ({error})", "damaged") from error
 
 
 def _upright(image: Image.Image) -> tuple[int, int]:

@@ -30,6 +30,7 @@ class Settings:
         feedback_reserve: bytes that must stay free on its disk.
         tls: whether Triton speaks TLS, or the certificate of the authority to trust (PEM).
         client_certificate: the gateway's own certificate and key for Triton (PEM).
+        traces: address of the collector that takes its spans; empty makes none.
         drain_delay: seconds after SIGTERM in which new requests are still answered and readiness is false.
         drain_timeout: seconds after those for the requests in flight to finish.
     """
@@ -52,5 +53,6 @@ class Settings:
     feedback_reserve: int = 1024 * MEBIBYTE
     tls: bool | Path = False
     client_certificate: tuple[Path, Path] | None = None
+    traces: str = ""
     drain_delay: float = 3.0
     drain_timeout: float = 25.0

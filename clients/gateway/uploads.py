@@ -87,7 +87,9 @@ class Uploads:
                 parsed = await parser.parse()
         except MultiPartException as error:
             many = error.message.startswith(("Too many", "Part exceeded"))
-            advice = f"send at most {most} files" if many else "send it as multipart/form-data with a boundary"
+            advice = "send it as multipart/form-data with a boundary"
+            if many:
+                advice = f"send at most {most} files, and no more fields than /docs shows"
             raise ProblemError(TOO_LARGE if many else UNREADABLE, f"{error.message} {advice}") from None
         except (LookupError, ValueError) as error:  # of a charset that is none
             raise ProblemError(UNREADABLE, f"the form cannot be read ({error}): send it as UTF-8") from None

@@ -4,9 +4,9 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,12 +22,16 @@ from clients.errors import (
 )
 from clients.gateway.limits import LATER, Limits
 from clients.gateway.metrics import Metrics
-from clients.gateway.problems import OVERLOADED, TIMEOUT, UNAVAILABLE, UNREADABLE, UPSTREAM, ProblemError
+from clients.gateway.problems import OVERLOADED, TIMEOUT, TOO_LARGE, UNAVAILABLE, UNREADABLE, UPSTREAM, ProblemError
 from clients.gateway.settings import Settings
+
+if TYPE_CHECKING:
+    from clients.gateway.tracing import Tracing
 
 READY_TIMEOUT_S = 2.0
 FRESH_S = 10.0  # how long the versions count that Triton has told of
 UNREADABLE_IMAGE = "the image cannot be read"  # as the recognizer begins
+LARGE_IMAGE = f"{UNREADABLE_IMAGE}: it is too large"
 logger = logging.getLogger(__name__)
 
 
@@ -47,10 +51,11 @@ class Upstream:
         settings: say where it is and which models are asked.
         limits: give turns.
         metrics: count what fails.
+        tracing: makes a span of each question; None makes none.
     """
 
-    def __init__(self, settings: Settings, limits: Limits, metrics: Metrics) -> None:
-        self._settings, self._limits, self._metrics = settings, limits, metrics
+    def __init__(self, settings: Settings, limits: Limits, metrics: Metrics, tracing: "Tracing | None") -> None:
+        self._settings, self._limits, self._metrics, self._tracing = settings, limits, metrics, tracing
         self._client = AsyncSignClient(
             settings.url,
             classifier=settings.classifier,
@@ -96,11 +101,10 @@ class Upstream:
         Raises:
             ProblemError: there is no answer.
         """
-        async with self._asking(request_id, deadline) as timed:
+        async with self._asking("infer", self._settings.recognizer, request_id, deadline) as timed:
             left = deadline - asyncio.get_running_loop().time()
-            timed.answer = [
-                asdict(sign) for sign in await self._client.recognize(data, threshold, request_id, timeout=left)
-            ]
+            found = await self._client.recognize(data, threshold, request_id, left, self._headers())
+            timed.answer = [asdict(sign) for sign in found]
         return timed
 
     async def classify(self, crops: npt.NDArray[np.uint8], best: int, request_id: str, deadline: float) -> Timed:
@@ -115,16 +119,16 @@ class Upstream:
         Raises:
             ProblemError: there is no answer.
         """
-        async with self._asking(request_id, deadline) as timed:
+        async with self._asking("infer", self._settings.classifier, request_id, deadline) as timed:
             left = deadline - asyncio.get_running_loop().time()
-            found = await self._client.classify(crops, best, request_id, timeout=left)
+            found = await self._client.classify(crops, best, request_id, left, self._headers())
             timed.answer = [[asdict(each) for each in classes] for classes in found]
         return timed
 
     async def crop_size(self, request_id: str, deadline: float) -> int:
         """Returns the side of the classifier's input in pixels; raises ProblemError."""
         if not self._crop_size:
-            async with self._asking(request_id, deadline):
+            async with self._asking("describe", self._settings.classifier, request_id, deadline):
                 self._crop_size = await self._client.input_size()
         return self._crop_size
 
@@ -150,24 +154,33 @@ class Upstream:
         return name, str(max(map(int, numbers))) if numbers else ""
 
     @asynccontextmanager
-    async def _asking(self, request_id: str, deadline: float) -> AsyncIterator[Timed]:
+    async def _asking(self, what: str, model: str, request_id: str, deadline: float) -> AsyncIterator[Timed]:
         """Waits for a turn and explains what goes wrong in it."""
         timed, begun = Timed(), time.perf_counter()
         async with self._limits.turn(deadline):
             started = time.perf_counter()
             timed.queue_ms = milliseconds(started - begun)
             try:
-                async with asyncio.timeout_at(deadline):
-                    yield timed
+                with self._span(what, model, request_id):
+                    async with asyncio.timeout_at(deadline):
+                        yield timed
             except (ClientError, TimeoutError) as error:
                 raise self._problem(error, request_id) from error
             finally:
                 timed.triton_ms = milliseconds(time.perf_counter() - started)
 
+    def _span(self, what: str, model: str, request_id: str) -> AbstractContextManager[None]:
+        return self._tracing.question(what, model, request_id) if self._tracing else nullcontext()
+
+    def _headers(self) -> dict[str, str]:
+        return self._tracing.headers() if self._tracing else {}
+
     def _problem(self, error: ClientError | TimeoutError, request_id: str) -> ProblemError:
         """Returns what to tell of a failure: nothing of where Triton is, which the log has."""
         said = str(error).partition(" answers: ")[2] or str(error)
         if isinstance(error, RefusedError) and said.startswith(UNREADABLE_IMAGE):
+            if said.startswith(LARGE_IMAGE):
+                return ProblemError(TOO_LARGE, f"{said}: scale it down")
             return ProblemError(UNREADABLE, said)
         self._metrics.failed(error)
         logger.warning("Triton failed: %s", error or "no answer in time", extra={"request_id": request_id})

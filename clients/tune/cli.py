@@ -62,7 +62,7 @@ def tune(
     from clients.tune.run import Request, run_tuning
     from clients.tune.sweep import Load
 
-    if latency_budget_ms <= 0:
+    if not latency_budget_ms > 0:  # nor what is no number
         raise typer.BadParameter("give the milliseconds for 99 of 100 requests", param_hint="--latency-budget-ms")
     request = Request(
         model,

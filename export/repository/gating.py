@@ -23,9 +23,16 @@ def require_recordable(repository: str | Path | Store, model: str, version: int,
     """Checks, before anybody judges, that a verdict can be written into a version.
 
     Raises:
-        RepositoryError: there is no such version, or it is signed and there is no key to sign it with again.
+        RepositoryError: there is no such version, it is signed and there is no key to sign it with again, or nothing
+            can be written to the repository.
     """
     store = open_store(repository)
+    _require_signable(store, model, version, signer)
+    with clear_errors(f"write a verdict of {model} {version} to {store.name}"), store.locked():
+        pass  # a folder that is read-only has no room for the lock either
+
+
+def _require_signable(store: Store, model: str, version: int, signer: Signer | None) -> None:
     with clear_errors(f"read {model} {version} in {store.name}"):
         require_version(store, model, version)
         if signer is None and SIGNATURE in store.files(model, version):
@@ -56,7 +63,7 @@ def record_verdict(
     store, model, version = open_store(repository), judged.model, judged.version
     doing = f"write the verdict of {model} {version} to {store.name}"
     with clear_errors(doing), store.locked(), tempfile.TemporaryDirectory() as scratch:
-        require_recordable(store, model, version, signer)
+        _require_signable(store, model, version, signer)
         present = require_version(store, model, version)
         if present is None or not is_same_version(present.to_bytes(), judged.to_bytes()):
             raise RepositoryError(f"{model} {version} in {store.name} is not what was judged any more: judge it again")

@@ -10,6 +10,8 @@ from rich.table import Table
 from export.repository.comparison import Difference
 from export.repository.verification import Check
 
+WIDE = 110  # columns of a terminal that all columns of the list fit in
+
 
 def numbers(versions: Sequence[int]) -> str:
     """Returns numbers with commas between them."""
@@ -17,19 +19,22 @@ def numbers(versions: Sequence[int]) -> str:
 
 
 def print_list(rows: Sequence[dict[str, Any]], repository: str) -> None:
-    """Prints a table of versions."""
+    """Prints a table of versions; without data and commit, which `show` tells too, where the terminal is narrow."""
     console = Console()
     if not rows:
         console.print(f"no version of any model in {repository}: publish one first", highlight=False, soft_wrap=True)
         return
+    is_wide = console.width >= WIDE
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("model", overflow="fold")
-    table.add_column("version", justify="right")
-    for name in ("state", "published (UTC)", "precision"):
-        table.add_column(name)
-    table.add_column("size", justify="right")
-    table.add_column("data", overflow="fold")
-    table.add_column("commit")
+    table.add_column("version", justify="right", no_wrap=True)
+    table.add_column("state", overflow="fold")
+    for name in ("published (UTC)", "precision"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("size", justify="right", no_wrap=True)
+    if is_wide:
+        table.add_column("data", overflow="fold")
+        table.add_column("commit", no_wrap=True)
     for row in rows:
         state = [word for word in ("champion", "served", "signed") if row[word]]
         if row["gate"]:
@@ -42,8 +47,7 @@ def print_list(rows: Sequence[dict[str, Any]], repository: str) -> None:
             row["created"][:16].replace("T", " "),
             row["precision"],
             f"{row['size'] / 1e6:.2f} MB",
-            row["data"].get("name", ""),
-            row["source"].get("git_commit", "")[:10],
+            *((row["data"].get("name", ""), row["source"].get("git_commit", "")[:10]) if is_wide else ()),
         )
     console.print(table, highlight=False)
 

@@ -23,7 +23,7 @@ from export.repository.manifest import (
     verify_files,
 )
 from export.repository.policy import CONFIG, companions, pinned, read_config, served, to_bytes, without_policy
-from export.repository.store import Store, open_store
+from export.repository.store import Store, open_store, told_option
 
 if TYPE_CHECKING:
     from tritonclient.grpc import model_config_pb2 as pb
@@ -180,7 +180,7 @@ def lack_of_gate(repository: str | Path | Store, model: str, version: int) -> st
     store = open_store(repository)
     manifest, best = require_version(store, model, version), champion(store, model)
     name, gate = f"{model} {version}", manifest.gate if manifest is not None else {}
-    again = f"`signs export gate {model} --challenger {version}`"
+    again = f"`signs export gate {model} --challenger {version}{told_option(store.name)}`"
     if version == best:
         return ""
     if manifest is None or not gate:

@@ -121,7 +121,8 @@ def publish_copy(
         RepositoryError: the source is damaged, not signed so, here already, or an ONNX file that the serving image
             cannot load; or the repository cannot be written. It is as it was.
     """
-    origin, model, version = _split(str(source))
+    place, model, version = split_address(str(source))
+    origin = open_store(place)
     store = open_store(repository)
     with clear_errors(f"publish {source} to {store.name}"):
         by_hand = require_version(origin, model, version) is None and public_key is None
@@ -245,7 +246,12 @@ def _find_same(store: Store, original: Manifest) -> Manifest | None:
     return None
 
 
-def _split(source: str) -> tuple[Store, str, int]:
+def split_address(source: str) -> tuple[str, str, int]:
+    """Returns repository, model and number of a version that is given as REPOSITORY/MODEL/N, a folder or an address.
+
+    Raises:
+        RepositoryError: it is not so given.
+    """
     repository, _, rest = source.rstrip("/").rpartition("/")
     repository, _, model = repository.rpartition("/")
     number = version_number(rest)
@@ -253,4 +259,4 @@ def _split(source: str) -> tuple[Store, str, int]:
         raise RepositoryError(
             f"{source} is not a version: give REPOSITORY/MODEL/NUMBER, such as staging/sign_classifier/3"
         )
-    return open_store(repository or "."), check_model_name(model), number
+    return repository or ".", check_model_name(model), number

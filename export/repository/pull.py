@@ -213,7 +213,10 @@ def _staging(destination: Path) -> Iterator[Path]:
     """
     if destination.exists() and not destination.is_dir():
         raise RepositoryError(f"{destination} is a file: give a folder")
-    parent = staging_parent(destination) or destination
+    parent = staging_parent(destination)
+    if parent is None:
+        destination.mkdir(parents=True, exist_ok=True)
+        parent = destination
     prefix = staging_prefix(destination)
     with tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True) as scratch:
         yield Path(scratch)

@@ -1,5 +1,6 @@
 """Where a repository lies: a folder, or a bucket of an object store. Both do the same things in their own way."""
 
+import shlex
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -10,6 +11,7 @@ from training.progress import ProgressCallback, silent
 
 Advance = Callable[[int], None]  # is told of each piece of so many bytes
 BUCKETS = {"s3": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure"}
+HERE = "model_repository"  # the repository where a command is told of no other
 
 
 class Store(Protocol):
@@ -89,6 +91,27 @@ class Store(Protocol):
 
     def sweep(self, model: str, older_than_s: float) -> list[str]:
         """Removes what broken-off work left behind and nobody has touched for a time; returns what it was."""
+
+
+def require_folder(where: Path, instead: str) -> Path:
+    """Returns a path of this machine, for what works on no bucket.
+
+    Args:
+        where: what somebody gave for it; of an address it has lost one of two slashes.
+        instead: what to do where it is an address.
+
+    Raises:
+        RepositoryError: it is the address of a bucket.
+    """
+    scheme, _, rest = str(where).partition(":/")
+    if scheme in BUCKETS:
+        raise RepositoryError(f"{scheme}://{rest.lstrip('/')} is in a bucket, and this takes a folder: {instead}")
+    return where
+
+
+def told_option(where: "str | Path", option: str = "-r") -> str:
+    """Returns what a command is told of a repository, ` -r PLACE`; nothing for the one that it takes by itself."""
+    return "" if str(where) == HERE else f" {option} {shlex.quote(str(where))}"
 
 
 def counting(progress: ProgressCallback, what: str, total: int) -> Advance:

@@ -17,6 +17,7 @@ from urllib.parse import quote
 from tests.airflow.airflow_environment import airflow_environment, settings_of_airflow
 
 LONG_S = 1500.0  # a busy machine takes many times as long as an idle one
+STOP_S = 20.0  # nothing is wanted of it any more
 ENDS = ("success", "failed")
 UNHURRIED = {
     "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
@@ -85,6 +86,11 @@ class Airflow:
     def trigger(self, dag: str, run: str, **conf: Any) -> None:
         """Starts a run with parameters."""
         self.ask(f"/api/v2/dags/{dag}/dagRuns", {"dag_run_id": run, "logical_date": None, "conf": conf})
+
+    def clear(self, dag: str, run: str, task: str) -> None:
+        """Has a task of a run that has ended run again, with all after it."""
+        what = {"dag_run_id": run, "task_ids": [task], "include_downstream": True, "only_failed": False}
+        self.ask(f"/api/v2/dags/{dag}/clearTaskInstances", {**what, "dry_run": False, "reset_dag_runs": True})
 
     def end_of(self, dag: str, run: str) -> str:
         """Waits for the end of a run; returns its state."""
@@ -169,7 +175,7 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
     members = _members(process.pid)
     try:
         os.killpg(process.pid, signal.SIGINT)
-        process.wait(60)
+        process.wait(STOP_S)
     except (subprocess.TimeoutExpired, ProcessLookupError):
         pass
     for member in {*members, *_members(process.pid)}:

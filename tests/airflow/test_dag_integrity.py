@@ -106,3 +106,5 @@ def test_on_kubernetes_the_same_dag_runs_pods_and_asks_for_gpus(tmp_path: Path, 
 def test_a_setting_that_makes_no_sense_is_an_import_error_that_names_it(tmp_path: Path) -> None:
     wrong = describe(tmp_path, SIGNS_RUN_ON="mars")
     assert wrong["dags"] == {} and all("SIGNS_RUN_ON=mars" in error for error in wrong["errors"].values())
+    wrong = describe(tmp_path, SIGNS_SCHEDULE="now and then")
+    assert MAIN not in wrong["dags"] and "SIGNS_SCHEDULE=now and then" in " ".join(wrong["errors"].values())

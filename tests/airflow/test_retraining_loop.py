@@ -1,8 +1,8 @@
 """`retrain_traffic_signs` through a real scheduler, with a real tritonserver, Prometheus and MLflow.
 
 One Airflow for all: a better challenger is served; one that learned from swapped labels is refused; data that is
-broken stops at the audit; a task that is killed while it publishes publishes once; and where no server answers at the
-roll-out, the champion before comes back. Somebody asks the server all the time.
+broken stops at the audit; a task that is killed while it publishes publishes once; where the new version is slower, or
+no server answers at the roll-out, the champion before comes back. Somebody asks the server all the time.
 """
 
 import json
@@ -27,7 +27,7 @@ from export.repository.verification import verify
 from serving.install import Installation
 from serving.server import RELOADABLE, RunningServer, running_server, served_versions, stop
 from tests.airflow.airflow_environment import airflow_environment
-from tests.airflow.running_airflow import Airflow, running_airflow
+from tests.airflow.running_airflow import LONG_S, Airflow, running_airflow
 from tests.airflow.small_data import write_small_gtsdb
 from tests.running_prometheus import running_prometheus, wait_until
 from training.data.classes import CLASS_NAMES
@@ -266,20 +266,38 @@ def test_broken_data_stops_at_the_audit(world: World, first: Asker) -> None:
     assert world.content() == before and first.failures == []
 
 
-def test_killed_while_publishing_it_publishes_once_and_without_a_server_the_champion_comes_back(
+def test_killed_while_publishing_it_publishes_once_and_slower_than_before_it_is_taken_back(
     world: World, first: Asker
 ) -> None:
-    first.__exit__()
-    assert first.failures == [], "nobody was ever refused"
-    stop(world.server.process)
     (world.home / TRAP).touch()
-    assert world.run("killed", epochs=EPOCHS + 1, reason="killed") == "failed"
+    world.airflow.trigger(DAG, "killed", epochs=EPOCHS + 1, reason="killed")
+    deadline = time.monotonic() + LONG_S
+    while served_versions(world.server) == [(MODEL, "2")] and time.monotonic() < deadline:
+        time.sleep(0.5)
+    few, first.crops = first.crops, np.repeat(first.crops, 32, axis=0)  # takes longer, for which it gets the blame
+    assert world.airflow.end_of(DAG, "killed") == "failed"
+    first.crops = few
     states = world.airflow.states(DAG, "killed")
     assert not (world.home / TRAP).exists() and world.airflow.tries(DAG, "killed", "publish") == 2
-    assert states["publish"] == states["promote"] == "success", world.why("killed")
+    assert states["publish"] == states["promote"] == states["roll_out"] == "success", world.why("killed")
     assert world.facts("killed", "publish")["version"] in versions(world.repository, MODEL)
     assert len(versions(world.repository, MODEL)) == 3, "it was published once"
     assert not any(check.problems for check in verify(world.repository))
+    assert (states["watch"], states["confirm"]) == ("failed", "upstream_failed")
+    assert "the new version does worse: Slower" in world.airflow.said(DAG, "killed", "watch")
+    assert states["roll_back"] == states["restore"] == "success", world.why("killed")
+    assert champion(open_store(world.repository), MODEL) == 2 and served_versions(world.server) == [(MODEL, "2")]
+    assert first.failures == [], "nobody was ever refused"
+
+
+def test_promoted_again_without_a_server_the_champion_comes_back(world: World, first: Asker) -> None:
+    """Takes up the run of the test before."""
+    first.__exit__()
+    stop(world.server.process)
+    world.airflow.clear(DAG, "killed", "promote")
+    assert world.airflow.end_of(DAG, "killed") == "failed"
+    states = world.airflow.states(DAG, "killed")
+    assert states["promote"] == "success", world.why("killed")
     assert (states["roll_out"], states["roll_back"], states["watch"]) == ("failed", "success", "upstream_failed")
     assert champion(open_store(world.repository), MODEL) == 2
     client = mlflow.MlflowClient(f"sqlite:///{world.home / 'runs' / 'mlflow.db'}")

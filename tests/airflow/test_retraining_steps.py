@@ -21,7 +21,7 @@ from monitoring.drift.prometheus import seconds
 from retraining import facts as read
 from retraining import failure, helm, processes, steps
 from retraining.facts import StepError
-from retraining.planning import cooling, entries, make_plan, recipe
+from retraining.planning import cooling, entries, make_plan, recipe, require_known
 from retraining.settings import Settings, SettingsError, load_settings
 from retraining.steps import Step
 
@@ -52,6 +52,7 @@ def facts(**changes: Any) -> dict[str, Any]:
         "export": {"version": 4},
         "publish": {"version": 5},
         "before": {"time": 1790000000.5, "revision": 2},
+        "roll_back": None,
     }
 
 
@@ -102,9 +103,38 @@ def test_feedback_is_learned_from_once_there_is_some(tmp_path: Path) -> None:
 
 def test_what_decides_a_training_decides_its_mark() -> None:
     plan = facts()["plan"]
-    marks = {recipe(plan, PARAMS | change, "f") for change in ({}, {"epochs": 8}, {"precision": "fp32"})}
-    assert len(marks | {recipe(plan, PARAMS, "g")}) == 4
-    assert recipe(plan, PARAMS | {"reason": "other"}, "f") in marks
+    marks = {recipe(plan, PARAMS | change, "f", ()) for change in ({}, {"epochs": 8}, {"precision": "fp32"})}
+    assert len(marks | {recipe(plan, PARAMS, "g", ()), recipe(plan, PARAMS, "f", ("--seed", "1"))}) == 5
+    assert recipe(plan, PARAMS | {"reason": "other"}, "f", ()) in marks
+
+
+def test_a_parameter_that_is_misspelt_is_named() -> None:
+    require_known({"dry_run": True}, PARAMS)
+    with pytest.raises(StepError, match="no parameter dryrun: there are model, data") as raised:
+        require_known({"dryrun": True}, PARAMS)
+    assert raised.value.final
+
+
+@pytest.mark.parametrize("change", [{"data": ["gtsdb=x", "synthetic=20"]}, {"evaluation": "gtsrb=y"}])
+def test_a_detector_gets_no_data_without_scenes(change: dict[str, Any]) -> None:
+    scenes = {"model": "sign_detector", "data": ["gtsdb=x"], "feedback": "", "evaluation": "gtsdb=x"}
+    assert facts(**scenes)["plan"]["name"].startswith("detector-")
+    with pytest.raises(StepError, match=r"(synthetic=20|gtsrb=y) has none of: give gtsdb=PATH") as raised:
+        facts(**scenes | change)
+    assert raised.value.final
+
+
+def test_a_version_that_was_taken_back_is_not_rolled_out_and_confirmed_by_who_clears_a_step() -> None:
+    back = read.taken_back(0, {"champion": 3, "notes": []}, facts())
+    for step in (steps.RELOAD, steps.WATCH):
+        with pytest.raises(StepError, match=r"version 3 was put back.*clear the task promote with all after") as raised:
+            step.arguments(Settings(), facts() | {"roll_back": back})
+        assert raised.value.final
+        promoted_again = {"time": back["time"] + 1, "revision": 2}
+        assert step.arguments(Settings(), facts() | {"roll_back": back, "before": promoted_again})
+    assert read.rolled_out(0, {"version": 5}, facts()) == {"version": 5}
+    with pytest.raises(StepError, match="has version 3, the champion by now, and not 5"):
+        read.rolled_out(0, {"version": 3}, facts())
 
 
 def test_the_cool_down_ends() -> None:
@@ -155,8 +185,13 @@ def test_settings_come_from_the_environment_and_wrong_ones_are_named() -> None:
         "SIGNS_RUN_ON": "x",
         "SIGNS_ROLL_OUT": "x",
         "SIGNS_GPUS": "two",
-        "SIGNS_DATA": "",
+        "SIGNS_DATA": "/data",
         "SIGNS_NEW_ENTRIES": "-1",
+        "SIGNS_COOL_DOWN_HOURS": "nan",
+        "SIGNS_RUNS": "",
+        "SIGNS_EPOCHS": "10001",
+        "SIGNS_EVALUATION": "synthetic=5",
+        "SIGNS_WATCH_FOR": "ten minutes",
     }
     for name, value in wrong.items():
         with pytest.raises(SettingsError, match=name):
@@ -204,7 +239,13 @@ def test_a_command_that_fails_says_why_in_its_last_words(tmp_path: Path) -> None
 
 def test_a_command_gets_nothing_of_airflows_environment() -> None:
     own = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "secret", "_AIRFLOW_X": "", "MLFLOW_TRACKING_URI": "http://m"}
-    assert processes.environment(own) == {"MLFLOW_TRACKING_URI": "http://m"}
+    assert processes.environment(own) == {"MLFLOW_TRACKING_URI": "http://m", "TYPER_USE_RICH": "0"}
+
+
+def test_an_option_of_signs_that_is_wrong_is_told_in_one_line(tmp_path: Path) -> None:
+    signs = str(Path(sys.executable).with_name("signs"))
+    with pytest.raises(StepError, match=r"^Invalid value for '--epochs': .*integer"):
+        processes.run([signs, "train", "classifier", "--epochs", "x"], str(tmp_path))
 
 
 def test_a_command_ends_with_the_task_that_is_killed(tmp_path: Path) -> None:

@@ -191,6 +191,24 @@ def test_nothing_is_left_of_one_that_is_ended_while_it_starts(
         process.wait()
 
 
+def test_one_whose_part_is_killed_says_so_and_ends(python: Path, home: Path, dags: Path) -> None:
+    arguments = command(python, home, dags, free_ports().http)
+    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_for("a part", lambda: process.poll() is not None or _triggerers(home))
+        os.kill(min(_triggerers(home)), signal.SIGKILL)
+        _, said = process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == 1 and "one of its parts has ended" in said
+        assert using(home) == []
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _triggerers(home: Path) -> list[int]:
+    return [pid for pid in using(home) if _command_line(pid).endswith(b"\0triggerer\0")]
+
+
 def _is_held(lock: Path) -> bool:
     code = "import fcntl, sys; fcntl.flock(open(sys.argv[1]), fcntl.LOCK_EX | fcntl.LOCK_NB)"
     return subprocess.run([sys.executable, "-c", code, lock], capture_output=True).returncode != 0
@@ -203,6 +221,7 @@ def test_says_what_is_wrong_before_it_starts_anything(python: Path, home: Path, 
     (tmp_path / "dags" / "one.py").touch()
 
     assert "no DAGs in" in refusal(command(python, home, tmp_path / "empty", 8080))
+    assert "cannot listen on port 0" in refusal(command(python, home, tmp_path / "dags", 0))
     assert "cannot listen on port 70000" in refusal(command(python, home, tmp_path / "dags", 70000))
     assert "cannot keep its state in" in refusal(command(python, tmp_path / "file" / "home", tmp_path / "dags", 8080))
     assert "has no Airflow: " in refusal(command(Path(sys.executable), home, tmp_path / "dags", 8080))

@@ -88,8 +88,18 @@ def test_predict_names_a_folder_without_pictures_and_a_camera_that_is_not_there(
     (tmp_path / "notes.txt").write_text("x")
     assert "the folder holds no picture" in one_line(signs("predict", str(tmp_path)))
     assert "the folder holds no picture" in one_line(signs("predict", "--crops", str(tmp_path)))
-    assert "No such file" in one_line(signs("predict", str(tmp_path / "*.jpg")))
+    assert "no file matches" in one_line(signs("predict", str(tmp_path / "*.jpg")))
     assert "no such camera" in one_line(signs("predict", "--camera", "99"))
+
+
+def test_a_name_that_the_terminal_cannot_show_is_shown_with_escapes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bytes that are no UTF-8 in a UTF-8 locale, letters in a terminal of ASCII."""
+    for encoding, name in (("utf-8:strict", "stra\udcdfe.jpg"), ("ascii:strict", "straße.jpg")):
+        monkeypatch.setenv("PYTHONIOENCODING", encoding)
+        result = signs("predict", name, cwd=tmp_path)
+        assert "No such file" in one_line(result) and "not read" in result.stdout
 
 
 def test_predict_without_a_server_says_how_to_start_one(tmp_path: Path) -> None:

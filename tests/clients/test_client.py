@@ -143,9 +143,11 @@ def test_something_else_on_the_port_is_an_error_not_a_crash(protocol: Protocol) 
     [
         ("http://localhost:8000", {"protocol": "http"}, "without a scheme"),
         ("localhost", {}, "give host:port"),
+        ("localhost:65536", {}, "give host:port"),
         ("localhost:8001", {"protocol": "ftp"}, "give grpc or http"),
         ("localhost:8001", {"timeout": 0}, "over 0 s"),
         ("localhost:8001", {"timeout": float("nan")}, "over 0 s"),
+        ("localhost:8001", {"timeout": float("inf")}, "over 0 s"),
         ("localhost:8001", {"retries": -1}, "0 or more"),
         ("localhost:8001", {"tls": "nowhere.pem"}, r"no TLS with nowhere\.pem.*give PEM files"),
         ("localhost:8001", {"tls": True, "client_certificate": ("a.pem", "a.key")}, r"a\.pem.*give PEM files"),
@@ -161,6 +163,19 @@ def test_an_option_that_makes_no_sense_is_told_at_once(kind: Any, url: str, opti
     with pytest.raises(ClientError, match=message) as told:
         kind(url, **options)
     assert "s3cr" not in str(told.value)
+
+
+def test_a_question_that_makes_no_sense_is_told_before_it_is_asked() -> None:
+    """No server is there: nothing was sent."""
+    with SignClient(f"127.0.0.1:{free_ports().grpc}") as client:
+        for model in ("sign_classifier/x", "sign_classifier//", "/1"):
+            with pytest.raises(ClientError, match="is no model") as told:
+                client.metadata(model)
+            assert type(told.value) is ClientError, "it is not the input that is refused"
+        with pytest.raises(RefusedError, match="images are a list"):
+            client.classify([np.zeros((48, 48, 3), np.uint8)])  # type: ignore[arg-type]
+        with pytest.raises(RefusedError, match="top is 0"):
+            client.classify(np.zeros((1, 48, 48, 3), np.uint8), top=0)
 
 
 def test_an_option_that_does_not_exist_is_a_type_error() -> None:

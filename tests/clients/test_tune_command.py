@@ -44,6 +44,7 @@ def tune(repository: Path, *options: str) -> Result:
         ("--yes",),
         ("--yes", "--latency-budget-ms", "0"),
         ("--yes", "--latency-budget-ms", "-5"),
+        ("--yes", "--latency-budget-ms", "nan"),
         ("--yes", "--latency-budget-ms", "20", "--instances", "0"),
         ("--yes", "--latency-budget-ms", "20", "--instances", "1,x"),
         ("--yes", "--latency-budget-ms", "20", "--threads", "-1"),

@@ -16,7 +16,7 @@ LOCKS = sorted(path.relative_to(ROOT) for folder in ("[a-z]*", ".ci") for path i
 STORES = ("s3", "gcs", "azure", "sign")
 # What `make locks` makes of pyproject.toml, and the extras that are in it.
 EXTRAS = {
-    Path("clients/gateway/requirements.lock"): ("gateway",),
+    Path("clients/gateway/requirements.lock"): ("gateway", "tracing"),
     Path("export/requirements.lock"): ("client", *STORES),
     Path("training/requirements-cpu.lock"): ("train", "export", "client", *STORES),
     Path("training/requirements-cuda.lock"): ("train", "export", "client", "gpu", *STORES),

@@ -1,6 +1,8 @@
 """A real tritonserver with the recognizer, on a classifier of random weights and a detector of red cells."""
 
 import shutil
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -43,3 +45,24 @@ def slow_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def slow_server(serve: Serve, slow_repository: Path) -> RunningServer:
     """A real tritonserver that serves them."""
     return serve(slow_repository)
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Address of an empty repository on a real S3 server of this machine."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "test")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        name = f"signs-{uuid.uuid4()}"  # moto keeps what is in a bucket for as long as the process lives
+        boto3.client("s3").create_bucket(Bucket=name)
+        yield f"s3://{name}/models"
+    finally:
+        server.stop()

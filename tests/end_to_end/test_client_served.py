@@ -136,7 +136,7 @@ def test_many_tasks_share_one_client(recognizer_server: RunningServer, protocol:
 def test_shared_memory_is_used_again_and_given_back(recognizer_server: RunningServer, protocol: Protocol) -> None:
     with (
         InferenceServerClient(recognizer_server.grpc_url) as triton,
-        SignClient(address(recognizer_server, protocol), protocol, shared_memory=True) as client,
+        SignClient(address(recognizer_server, protocol), protocol, retries=1, shared_memory=True) as client,
     ):
         small, large = np.asarray(street(CELLS)), np.asarray(street(CELLS, factor=3))
         for _ in range(3):
@@ -148,6 +148,10 @@ def test_shared_memory_is_used_again_and_given_back(recognizer_server: RunningSe
             client.recognize(b"no picture")
         regions = {each for each in triton.get_system_shared_memory_status(as_json=True)["regions"] if each in memory()}
         assert regions == memory() and len(regions) == 2
+        for region in regions:
+            triton.unregister_system_shared_memory(region)  # what a server that was started again knows: none
+        assert {sign.box for sign in client.recognize(small)} == boxes_of(CELLS)
+        assert {sign.box for sign in client.recognize(large)} == boxes_of(CELLS, factor=3)
         client.close()
         deadline = time.monotonic() + 10  # Triton gives up a region once the last request that used it is gone
         while known := regions & set(triton.get_system_shared_memory_status(as_json=True).get("regions", {})):

@@ -100,13 +100,16 @@ def test_an_equal_challenger_of_another_input_size_passes_and_that_is_written_do
     assert {alias: str(number) for alias, number in aliases.items()} == {"champion": str(version.version)}
 
 
-def test_a_worse_challenger_is_refused_by_name_of_the_rule(
-    gate: Gate, place: Path, colours: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_worse_challenger_in_a_bucket_is_refused_by_name_of_the_rule(
+    gate: Gate, place: Path, colours: str, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish_colours(place, colour_classifier(wrong=(14,)), source={"run_id": "a1"})
+    for version in (1, 2):
+        publish_copy(place / MODEL / str(version), bucket)
+    promote(bucket, MODEL, 1, "")
     monkeypatch.setenv("SIGNS_METRICS_DIR", str(tmp_path / "metrics"))
 
-    code, out, err = gate(MODEL, colours, "--json")
+    code, out, err = gate(MODEL, colours, "--json", "--repository", bucket)
 
     assert code == 1, err
     verdict = json.loads(out)
@@ -114,7 +117,7 @@ def test_a_worse_challenger_is_refused_by_name_of_the_rule(
     assert "stop 0.0% after 100.0% of 25" in failed(verdict)["classes"]
     assert "is refused for its accuracy, classes" in verdict["verdict"]
     assert verdict["recorded"]["manifest"] is True and "mlflow.db" in verdict["recorded"]["unrecorded"]
-    assert load_manifest(place, MODEL, 2).gate["passed"] is False
+    assert load_manifest(bucket, MODEL, 2).gate["passed"] is False
     left = (tmp_path / "metrics" / f"signs-gate-{MODEL}-success.prom").read_text()
     labels = f'{{model="{MODEL}",stage="gate"}}'
     assert f"signs_pipeline_gate_passed{labels} 0.0" in left and f"signs_pipeline_version{labels} 2.0" in left

@@ -72,6 +72,8 @@ def test_a_form_of_one_picture_is_answered_like_the_picture_alone(gateway: Runni
     assert answer.json["image"] == "strasse ä.png" and len(answer.json["signs"]) == len(CELLS)
     damaged = gateway.ask("/v1/recognize", *form(("image", "half.png", encode(street(CELLS))[:3000])))
     assert damaged.status == 400 and "damaged" in damaged.json["detail"]
+    large = gateway.ask("/v1/recognize", *form(("image", "large.ppm", b"P6 60000 60000 255\n")))
+    assert large.status == 413 and "60000x60000" in large.json["detail"]
 
 
 def test_the_size_is_that_of_the_upright_picture(gateway: RunningGateway) -> None:

@@ -86,7 +86,7 @@ def test_unreadable_pictures_are_named_and_the_others_answered(
     assert len(answers[1]["signs"]) == 2
     lines = result.stderr.strip().splitlines()
     assert len(lines) == 3 and all(line.startswith("signs: ") for line in lines)
-    assert "not an image" in lines[0] and "No such file" in lines[1] and "holds no picture" in lines[2]
+    assert "not an image" in lines[0] and "no file matches the pattern" in lines[1] and "holds no picture" in lines[2]
     table = predict(recognizer_server, missing)
     assert table.returncode == 1 and "[bold]" in table.stdout.replace("\n", "") and "not read" in table.stdout
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -172,26 +172,6 @@ def test_a_server_starts_on_exactly_what_was_pulled(
         with SignClient(server.grpc_url) as client:
             served = client.probabilities(random_crops)
     assert np.abs(served - answers(two_versions, 2, random_crops)).max() <= TOLERANCE
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Address of an empty repository on a real S3 server of this machine."""
-    import boto3
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            monkeypatch.setenv(name, "test")
-        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        boto3.client("s3").create_bucket(Bucket="signs-served")
-        yield "s3://signs-served/models"
-    finally:
-        server.stop()
 
 
 def serve(place: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":

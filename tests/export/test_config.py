@@ -134,6 +134,7 @@ def test_the_recognizer_is_scheduled_too_and_not_warmed_up() -> None:
         ({"max_batch": 8, "instances": 0}, "instances is 0"),
         ({"max_batch": 8, "queue_delay_us": -1}, "queue_delay_us is -1: give 0 or more"),
         ({"max_batch": 8, "threads": -2}, "threads is -2"),
+        ({"max_batch": 8, "max_queue": 2**32}, "max_queue is 4294967296: give 2147483647 or less"),
         ({"max_batch": 8, "max_queue": 4}, "a batch of 8 would never fill"),
         ({"max_batch": 8, "target": "tpu"}, "no target 'tpu': choose auto, cpu, gpu"),
         ({"max_batch": 8, "engine_cache": "engines"}, "begins with /"),

@@ -61,6 +61,8 @@ def test_int8_is_calibrated_judged_signed_and_described(
     assert {entry.key: entry.value for entry in model.metadata_props}["precision"] == "int8"
     assert len(model.graph.node) == graph["nodes"]
     check_signature(folder, tmp_path / "key.pub")
+    code, _, err = signs("parity", folder, "--checkpoint", checkpoint)
+    assert code == 1 and "is compared on real images alone: give some with --data" in err
 
     rows = {row.name: row for row in compare_versions(tmp_path / "model_repository", "sign_classifier", 1, 2)}
     assert (rows["precision"].first, rows["precision"].second) == ("fp32", "int8")

@@ -102,7 +102,7 @@ def test_an_engine_is_published_and_the_next_step_told(
     options = ("--trtexec", str(trtexec), "--timing-cache", str(tmp_path / "t.cache"))
     result = signs("engine", *source, *options)
     assert result.exit_code == 0, result.exception
-    assert f"published: {place}/{MODEL}/2" in result.stdout and f"promote {MODEL} 2" in result.stdout
+    assert f"published: {place}/{MODEL}/2" in result.stdout and f"promote {MODEL} 2 -r {place}\n" in result.stdout
     assert "for NVIDIA A100" in result.stdout
     assert tree(place / MODEL / "2")["model.plan"] == b"engine" and (tmp_path / "t.cache").exists()
     shown = json.loads(CliRunner().invoke(app, ["engine", *source, *options, "--json"]).stdout)

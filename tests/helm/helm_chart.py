@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,21 @@ HELMS = {"helm": "HELM", "helm3": "HELM3"}
 OLDEST = "1.29.0"
 NEWEST = "1.35.0"
 Object = dict[str, Any]
+
+
+class UniqueKeys(yaml.CSafeLoader):  # type: ignore[misc]  # PyYAML has no types
+    """Refuses a name that stands twice in an object: the reader takes the last in silence, and so do some servers."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Returns the mapping.
+
+        Raises:
+            ValueError: a key is there twice.
+        """
+        made: dict[Hashable, Any] = super().construct_mapping(node, deep)
+        if len(made) < len(node.value):
+            raise ValueError(f"a key is there twice: {[key.value for key, _ in node.value]}")
+        return made
 
 
 def find_helm(name: str) -> str:
@@ -40,8 +55,7 @@ def render(
     arguments = ("template", release, str(chart), "--namespace", "signs", "--kube-version", kube)
     done = run_helm(helm, *arguments, values=values)
     assert done.returncode == 0, done.stderr
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return [each for each in yaml.load_all(done.stdout, loader) if each]
+    return [each for each in yaml.load_all(done.stdout, UniqueKeys) if each]
 
 
 def named(objects: Iterable[Object], kind: str, ending: str = "") -> Object:

@@ -16,7 +16,8 @@ def environment_of(each: Object, secrets: Mapping[str, str]) -> dict[str, str]:
 
 
 def command_of(each: Object, places: Mapping[str, object], secrets: Mapping[str, str] | None = None) -> list[str]:
-    """Returns command and arguments of a container as the kubelet would start them.
+    """Returns command and arguments of a container as the kubelet would start them; what the image's entrypoint does
+    before is not there.
 
     Args:
         each: the container.
@@ -32,9 +33,9 @@ def command_of(each: Object, places: Mapping[str, object], secrets: Mapping[str,
             text = re.sub(rf"(^|=){re.escape(there)}(?=/|$)", rf"\g<1>{here}", text)
         return text
 
-    if each["command"] == ["signs"]:
+    if each.get("command") == ["signs"]:
         return [*SIGNS, *map(expanded, each["args"])]
-    return [expanded(text) for text in [*each["command"], *each.get("args", [])]]
+    return [expanded(text) for text in [*each.get("command", []), *each.get("args", [])]]
 
 
 def process_environment(each: Object, home: object, secrets: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """The gateway that the chart starts: its variables are read by the real command, and its pods end as it does."""
 
 import inspect
+import json
 import re
 from typing import Any
 
@@ -18,6 +19,12 @@ def pod_of_gateway(values: dict[str, Any]) -> Object:
     return spec
 
 
+def variable(parameter: Any) -> str | None:
+    """Returns the environment variable of a parameter of the command; of several the project's own, the first."""
+    names = getattr(parameter, "envvar", None)
+    return names[0] if isinstance(names, list) else names
+
+
 def understood(spec: Object, patch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Returns what the real command takes the variables of a pod for, those that came from a default left out."""
     app = typer.Typer()
@@ -28,12 +35,12 @@ def understood(spec: Object, patch: pytest.MonkeyPatch) -> dict[str, Any]:
     names = [each["name"] for each in container["env"]]
     assert len(names) == len(set(names))
     variables = {name for name in names if name.startswith("SIGNS_GATEWAY_")}
-    assert variables <= {parameter.envvar for parameter in command.params if hasattr(parameter, "envvar")}
+    assert variables <= {variable(parameter) for parameter in command.params}
     for each in container["env"]:
         if each["name"] in variables:
             patch.setenv(each["name"], each["value"])
     context = command.make_context("gateway", [])
-    chosen = {parameter.name for parameter in command.params if getattr(parameter, "envvar", None) in variables}
+    chosen = {parameter.name for parameter in command.params if variable(parameter) in variables}
     return {name: value for name, value in context.params.items() if name in chosen}
 
 
@@ -65,6 +72,24 @@ def test_settings_are_understood_and_come_first(monkeypatch: pytest.MonkeyPatch)
         "tls": True,
     }
     assert list(found["need"]) == ["other"]
+
+
+def test_the_schema_has_the_options_of_the_command() -> None:
+    """All but those that the chart gives itself, so that a misspelt one is refused instead of doing nothing."""
+    app = typer.Typer()
+    app.command()(gateway)
+    parameters = typer.main.get_command(app).params
+    variables = {variable(each) for each in parameters if variable(each)}
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    settings = schema["properties"]["gateway"]["properties"]["settings"]["properties"]
+    ours = {"TRITON_URL", "HOST", "PORT", "DRAIN_DELAY", "DRAIN_TIMEOUT"}
+    assert {f"SIGNS_GATEWAY_{name}" for name in {*settings, *ours}} == variables
+
+
+def test_a_triton_elsewhere_can_be_reached() -> None:
+    objects = render(find_helm("helm"), CASES["pods"])
+    rules = named(objects, "NetworkPolicy", "-gateway")["spec"]["egress"]
+    assert {"ports": [{"port": 8001, "protocol": "TCP"}]} in rules
 
 
 def test_keys_of_a_secret_and_a_claim_for_feedback_as_the_readme_says(monkeypatch: pytest.MonkeyPatch) -> None:

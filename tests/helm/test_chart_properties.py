@@ -244,6 +244,13 @@ def test_pods_do_not_carry_the_version_of_the_chart(rendered: Rendered) -> None:
         assert not {"helm.sh/chart", "app.kubernetes.io/version"} & set(pod["metadata"]["labels"]), name
 
 
+def test_the_servers_entrypoint_is_the_images(rendered: Rendered) -> None:
+    """NVIDIA's fits the CUDA libraries to the driver: a command would take its place."""
+    for name, each in each_container(rendered):
+        if each["name"] == "tritonserver":
+            assert "command" not in each and each["args"][0] == "tritonserver", name
+
+
 @pytest.mark.parametrize("case", ["cpu", "example cpu"])
 def test_one_value_takes_all_gpus_away(case: str, rendered: Rendered) -> None:
     assert not [each for each in strings(rendered[case]) if "nvidia" in each.lower()]

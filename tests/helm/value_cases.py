@@ -95,13 +95,17 @@ CASES: dict[str, Values] = {
             publicKeyConfigMapKey="key.pub",
             pull={
                 "image": {"repository": "pull", "digest": "sha256:" + "0" * 64},
-                "extraEnv": [{"name": "A", "value": "b"}],
+                "extraEnv": [{"name": "AWS_CA_BUNDLE", "value": "/authority/ca.crt"}],
+                "extraVolumeMounts": [{"name": "authority", "mountPath": "/authority", "readOnly": True}],
             },
-        )
+        ),
+        triton=_triton(extraVolumes=[{"name": "authority", "configMap": {"name": "authority"}}]),
     ),
     "gcs": _with(
         models=_models(source={"type": "bucket", "bucket": {"url": "gs://models/signs", "fileSecret": "account"}}),
         serviceAccount={"create": False, "name": "models"},
+        commonLabels={"release": "mine"},
+        monitoring=MONITORING,
     ),
     "image": _with(
         models=_models(

@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import mlflow
 import pytest
 
 from tests.training.signs_command import Signs
@@ -147,7 +149,7 @@ def test_killed_run_is_resumed_to_the_same_weights(gtsdb: TinyGtsdb, runs: Path,
     _, said = cut.communicate(timeout=200)
     assert cut.returncode == (-signal.SIGKILL if number == signal.SIGKILL else 130)
     if number == signal.SIGINT:
-        assert said.endswith("signs: to go on with this run: signs train resume cut\nsigns: stopped\n")
+        assert said.endswith(f"signs: to go on with this run: signs train resume cut --runs {runs}\nsigns: stopped\n")
     assert (runs / "cut" / "run.json").is_file()
     assert not (runs / "cut" / "checkpoint").exists()
 
@@ -159,6 +161,43 @@ def test_killed_run_is_resumed_to_the_same_weights(gtsdb: TinyGtsdb, runs: Path,
     assert json.loads(out)["checkpoint"] == str(runs / "cut" / "checkpoint")
     first, second = ((runs / name / "checkpoint" / "weights.safetensors").read_bytes() for name in ("whole", "cut"))
     assert first == second
+
+
+@pytest.mark.parametrize("is_registered", [False, True])
+def test_run_that_was_killed_after_its_checkpoint_is_registered_once(
+    signs: Signs,
+    gtsdb: TinyGtsdb,
+    runs: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    is_registered: bool,
+) -> None:
+    """The kill is an exception that nothing expects: a real one would hardly meet the moment."""
+
+    def kill(*arguments: object) -> str:
+        raise RuntimeError("killed")
+
+    command = ["train", "classifier", "--data", f"gtsdb={gtsdb.folder}", "--runs", runs, "--name", "cut", "--go-on"]
+    with monkeypatch.context() as patch:
+        if is_registered:
+            patch.setattr("training.runs.forget_interrupted", kill)
+        else:
+            patch.setattr("training.tracking.Tracker.register_checkpoint", kill)
+        assert signs(*command, "--epochs", 1, "--device", "cpu") == 1
+    weights = (runs / "cut" / "checkpoint" / "weights.safetensors").read_bytes()
+    shutil.rmtree(gtsdb.folder)  # it is not needed for that
+
+    capsys.readouterr()
+    assert signs(*command, "--json") == 0
+
+    result = json.loads(capsys.readouterr().out)
+    client = mlflow.MlflowClient(f"sqlite:///{runs / 'mlflow.db'}")
+    (version,) = client.search_model_versions("name = 'sign_classifier'")
+    assert version.run_id == result["run_id"]
+    assert client.get_model_version_by_alias("sign_classifier", "challenger").version == version.version
+    assert client.get_run(result["run_id"]).info.status == "FINISHED"
+    assert (runs / "cut" / "checkpoint" / "weights.safetensors").read_bytes() == weights
+    assert sorted(path.name for path in (runs / "cut").iterdir()) == ["checkpoint", "plots"]
 
 
 def test_run_that_is_not_there_cannot_be_resumed(signs: Signs, runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

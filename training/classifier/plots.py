@@ -66,6 +66,7 @@ def draw_reliability(table: Reliability, path: Path) -> None:
     edges = np.linspace(0, 1, len(table.counts) + 1)
     lower.bar(edges[:-1], table.counts, width=np.diff(edges) * 0.9, align="edge", color=ACCENT)
     lower.set(xlabel="confidence", ylabel="crops", yscale="log")
+    lower.set_ylim(bottom=0.5)  # a single crop is a bar to be seen
     for axes in (upper, lower):
         axes.grid(color=RULE, linewidth=0.6)
         axes.set_axisbelow(True)

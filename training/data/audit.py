@@ -101,6 +101,7 @@ class DatasetFacts:
         splits: what is in each split that has images.
         broken: images that cannot be read or decoded.
         bad_boxes: boxes that reach outside their image or have no area.
+        double_boxes: boxes that are labelled more than once, with one class or with several.
         divided_tracks: tracks that stand in both splits.
         tracks_of_two_classes: tracks whose images are labelled with more than one class.
         notices: what the reader noticed.
@@ -112,6 +113,7 @@ class DatasetFacts:
     splits: dict[Split, SplitFacts]
     broken: tuple[Problem, ...]
     bad_boxes: tuple[Problem, ...]
+    double_boxes: tuple[Problem, ...]
     divided_tracks: tuple[str, ...]
     tracks_of_two_classes: tuple[str, ...]
     notices: tuple[str, ...]
@@ -248,12 +250,23 @@ def _facts(dataset: Dataset, checked: Sequence[_Checked]) -> DatasetFacts:
         splits={split: _split_facts(samples, digests) for split in SPLITS if (samples := dataset.split(split))},
         broken=tuple(Problem(each.sample.image, each.broken) for each in checked if each.broken is not None),
         bad_boxes=tuple(Problem(each.sample.image, fault) for each in checked for fault in each.bad_boxes),
+        double_boxes=tuple(Problem(sample.image, what) for sample in dataset.samples for what in _doubles(sample)),
         divided_tracks=tuple(sorted(track for track, found in splits.items() if len(found) > 1)),
         tracks_of_two_classes=tuple(sorted(track for track, found in classes.items() if len(found) > 1)),
         notices=dataset.notices,
         left_out=dataset.left_out,
         entries=_entries(dataset) if dataset.kind == FEEDBACK else None,
     )
+
+
+def _doubles(sample: Sample) -> Iterator[str]:
+    """Yields a sentence for each box of a sample that is labelled more than once."""
+    classes: dict[tuple[int, int, int, int], list[int]] = defaultdict(list)
+    for box in sample.boxes:
+        classes[box.left, box.top, box.right, box.bottom].append(box.class_id)
+    for (left, top, right, bottom), found in classes.items():
+        if len(found) > 1:
+            yield f"the box from {left},{top} to {right},{bottom} has the classes {', '.join(map(str, found))}"
 
 
 def _entries(dataset: Dataset) -> Entries:

@@ -87,6 +87,7 @@ def print_audit(console: Console, audit: Audit) -> None:
         _print_examples(console, "entries that cannot be used", facts.name, _lines(facts.left_out))
         _print_examples(console, "broken images", facts.name, _lines(facts.broken))
         _print_examples(console, "boxes that cannot be right", facts.name, _lines(facts.bad_boxes))
+        _print_examples(console, "boxes that are labelled twice", facts.name, _lines(facts.double_boxes))
         _print_examples(console, "tracks in both splits", facts.name, facts.divided_tracks)
         _print_examples(console, "tracks with two classes", facts.name, facts.tracks_of_two_classes)
         for notice in facts.notices:

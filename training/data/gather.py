@@ -11,7 +11,7 @@ from training.data.classes import NUM_CLASSES
 from training.data.crops import Crops, cut_crops
 from training.data.leakage import leaked_tracks
 from training.data.load import load_data
-from training.data.records import FEEDBACK, Dataset
+from training.data.records import FEEDBACK, MOST_TOLD, Dataset
 from training.data.repeats import without_repeats
 from training.data.synthetic_crops import MOST_CROPS, draw_crops
 from training.errors import DataError
@@ -118,23 +118,32 @@ def gather_crops(
         told = f" ({'; '.join(notices)})" if notices else ""
         raise DataError(f"there are no labelled training signs in the data{told}: give a benchmark's training part")
     if all(kind == FEEDBACK for kind, _ in trains):
-        notices.append(_learned_classes(trains))
+        _check_feedback(trains)
     free_of: tuple[str, ...] = ()
     if not keep_leaked:
         free_of = tuple(sorted(tests))
         trains, dropped = _without_leaks(trains, tests)
         notices.extend(dropped)
+    notices.extend(_unlearned_classes(trains))
     name = ", ".join(source.name for source in sources)
     is_drawn = np.concatenate([np.full(len(crops), kind == DRAWN) for kind, crops in trains])
     return TrainingData(name, _joined(trains), tests, tuple(notices), free_of, is_drawn)
 
 
-def _learned_classes(trains: Sequence[tuple[str, Crops]]) -> str:
-    """Returns a notice of how many classes feedback alone shows; refuses one, from which there is nothing to learn."""
-    count = len(set(np.concatenate([crops.class_ids for _, crops in trains]).tolist()))
-    if count == 1:
+def _check_feedback(trains: Sequence[tuple[str, Crops]]) -> None:
+    """Raises DataError where feedback alone shows one class, from which there is nothing to learn."""
+    if len(set(np.concatenate([crops.class_ids for _, crops in trains]).tolist())) == 1:
         raise DataError("all signs of the feedback are of one class: give a benchmark as well, such as gtsrb=PATH")
-    return f"feedback alone shows {count} of the {NUM_CLASSES} classes, and no other is learned: give a benchmark, too"
+
+
+def _unlearned_classes(trains: Sequence[tuple[str, Crops]]) -> list[str]:
+    """Returns a notice where classes have no training sign, which the network will never answer with reason."""
+    shown = set(np.concatenate([crops.class_ids for _, crops in trains]).tolist())
+    empty = [str(class_id) for class_id in range(NUM_CLASSES) if class_id not in shown]
+    if not empty:
+        return []
+    ids = ", ".join(empty[:MOST_TOLD]) + (" and others" if len(empty) > MOST_TOLD else "")
+    return [f"no training sign shows {len(empty)} of the {NUM_CLASSES} classes, so that they are not learned: {ids}"]
 
 
 def _without_leaks(

@@ -66,7 +66,11 @@ def load_gtsrb(path: Path) -> Dataset:
     for label_file, split in label_files.items():
         for sample, is_there in _read_labels(source, label_file, split, images):
             if is_there:  # one test image may be listed twice, beside its CSV and from afar
-                samples.setdefault(sample.image, sample)
+                if samples.setdefault(sample.image, sample) != sample:
+                    raise DataError(
+                        f"{source.path}: {label_file} lists {sample.image} with another sign than the first time: "
+                        "keep the right line"
+                    )
             else:
                 absent.append(sample.image)
     if not samples:
@@ -123,10 +127,6 @@ def _notices(samples: Sequence[Sample], absent: Sequence[str]) -> tuple[str, ...
     notices = []
     if absent:
         notices.append(f"{len(absent)} listed images are not here, such as {absent[0]}")
-    learned = {box.class_id for sample in samples if sample.split == "train" for box in sample.boxes}
-    empty = sorted(set(range(NUM_CLASSES)) - learned)
-    if learned and empty:
-        notices.append(f"no training image shows {len(empty)} of the {NUM_CLASSES} classes: {_join(empty)}")
     unlabelled = sum(not sample.labelled for sample in samples)
     if unlabelled:
         notices.append(
@@ -134,11 +134,6 @@ def _notices(samples: Sequence[Sample], absent: Sequence[str]) -> tuple[str, ...
             "which holds GT-final_test.csv"
         )
     return tuple(notices)
-
-
-def _join(class_ids: Sequence[int]) -> str:
-    shown = ", ".join(str(class_id) for class_id in class_ids[:5])
-    return f"{shown} and others" if len(class_ids) > 5 else shown
 
 
 def _read_labels(source: Source, label_file: str, split: Split, images: _Images) -> Iterator[tuple[Sample, bool]]:
@@ -152,7 +147,7 @@ def _read_labels(source: Source, label_file: str, split: Split, images: _Images)
     missing = {*(COLUMNS if labelled else ()), image_column} - set(rows.fieldnames or ())
     if missing:
         raise DataError(f"{source.path}: {label_file} has no column {', '.join(sorted(missing))}")
-    for number, row in enumerate(rows, start=2):
+    for number, row in enumerate(_rows(rows, f"{source.path}: {label_file}"), start=2):
         where = f"{source.path}: {label_file} line {number}"
         listed = folder / str(row[image_column])
         image = images.find(listed, split)
@@ -161,6 +156,13 @@ def _read_labels(source: Source, label_file: str, split: Split, images: _Images)
         if split == "train" and track is None:
             raise DataError(f"{where}: {listed} has no track in its name; expected TTTTT_FFFFF or CCCCC_TTTTT_FFFFF")
         yield Sample(image or listed.as_posix(), split, boxes, track, labelled), image is not None
+
+
+def _rows(rows: "csv.DictReader[str]", where: str) -> Iterator[dict[str, str]]:
+    try:
+        yield from rows
+    except csv.Error as error:  # such as a quote that is never closed
+        raise DataError(f"{where} is no whole table, after line {rows.line_num} ({error}): restore the file") from error
 
 
 def _parse_box(where: str, row: dict[str, str]) -> Box:

@@ -1,6 +1,7 @@
 """The small plain values that steps pass on, out of what the `signs` commands print as JSON."""
 
 import hashlib
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,7 +34,8 @@ def audited(code: int, answer: Any, facts: Facts) -> dict[str, Any]:
     broken = [f"{each['name']}: {problem}" for each in sets for problem in _problems(each)]
     if broken:
         listed = "; ".join(broken[:MOST_REASONS]) + ("; ..." if len(broken) > MOST_REASONS else "")
-        raise StepError(f"{len(broken)} problems in the data: {listed}", final=True)
+        count = "a problem" if len(broken) == 1 else f"{len(broken)} problems"
+        raise StepError(f"{count} in the data: {listed}", final=True)
     fingerprints = sorted(
         f"{each['name']} {split} {part['fingerprint']}" for each in sets for split, part in each["splits"].items()
     )
@@ -91,8 +93,29 @@ def promoted(code: int, answer: Any, facts: Facts) -> dict[str, Any]:
     return {"champion": answer["champion"], "notes": [note[:LONGEST_REASON] for note in answer["notes"]]}
 
 
+def taken_back(code: int, answer: Any, facts: Facts) -> dict[str, Any]:
+    """Returns the champion that was put back, what a person should know, and when, in seconds since 1970."""
+    return {**promoted(code, answer, facts), "time": time.time()}
+
+
 def rolled_out(code: int, answer: Any, facts: Facts) -> dict[str, Any]:
-    """Returns the version that is served."""
+    """Returns the version that is served.
+
+    Raises:
+        StepError: it is not that of this run, as the champion is another by now.
+    """
+    version, published = answer["version"], facts["publish"]["version"]
+    if version != published:
+        raise StepError(
+            f"the server has version {version}, the champion by now, and not {published}, which this run has "
+            "published: somebody else has promoted or rolled back; start a new run",
+            final=True,
+        )
+    return {"version": version}
+
+
+def restored(code: int, answer: Any, facts: Facts) -> dict[str, Any]:
+    """Returns the version that is served again."""
     return {"version": answer["version"]}
 
 

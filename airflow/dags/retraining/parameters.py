@@ -2,10 +2,7 @@
 
 from airflow.sdk import Param
 
-from retraining.settings import Settings
-
-SPEC = r"^(gtsdb|gtsrb)=\S.*$"
-TRAINED = r"^((gtsdb|gtsrb|feedback)=\S.*|synthetic=[1-9][0-9]{0,6})$"
+from retraining.settings import MOST_EPOCHS, SPEC, TRAINED, Settings
 
 
 def parameters(settings: Settings) -> dict[str, Param]:
@@ -45,7 +42,7 @@ def parameters(settings: Settings) -> dict[str, Param]:
             settings.epochs,
             type="integer",
             minimum=0,
-            maximum=10000,
+            maximum=MOST_EPOCHS,
             title="Epochs",
             description="0 lets `signs train` choose.",
         ),

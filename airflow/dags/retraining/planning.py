@@ -3,12 +3,14 @@
 import hashlib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from retraining.facts import StepError
 from retraining.settings import Settings
 
+SCENES = ("gtsdb=", "feedback=")  # data of whole scenes, which a detector needs
 ENTRY = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]+")  # a folder of feedback: its time, and chance
 
 
@@ -25,8 +27,19 @@ def make_plan(
         run_id: Airflow's.
         time: when the run was to start.
         reason: why it runs; goes into the history of promotions.
+
+    Raises:
+        StepError: the model cannot learn from this data, or be judged on it; the form cannot tell.
     """
     kind = params["model"].removeprefix("sign_")
+    specs = [*params["data"], params["evaluation"]]
+    unfit = [spec for spec in specs if kind == "detector" and not spec.startswith(SCENES)]
+    if unfit:
+        raise StepError(
+            f"a detector learns from whole scenes and is judged on them, which {', '.join(unfit)} has none of: give "
+            "gtsdb=PATH",
+            final=True,
+        )
     mark = hashlib.sha256(run_id.encode()).hexdigest()[:8]
     name = f"{kind}-{time.astimezone(UTC):%Y%m%d-%H%M%S}-{mark}"
     folder = f"{settings.runs}/{name}"
@@ -45,6 +58,17 @@ def make_plan(
     }
 
 
+def require_known(given: Iterable[str], known: Iterable[str]) -> None:
+    """Checks the names of the parameters that a run was started with.
+
+    Raises:
+        StepError: there are others: Airflow would leave them out, and a `dryrun` would be a real one.
+    """
+    unknown = sorted(set(given) - set(known) - {"openlineage"})  # which the provider of that name adds
+    if unknown:
+        raise StepError(f"there is no parameter {', '.join(unknown)}: there are {', '.join(known)}", final=True)
+
+
 def entries(settings: Settings, feedback: str, after: str = "") -> list[str]:
     """Returns the names of the entries of a folder of feedback that came after another, oldest first.
 
@@ -57,9 +81,16 @@ def entries(settings: Settings, feedback: str, after: str = "") -> list[str]:
     return sorted(name for name in names if ENTRY.fullmatch(name) and name > after)
 
 
-def recipe(plan: Mapping[str, Any], params: Mapping[str, Any], fingerprint: str) -> str:
-    """Returns a mark of all that decides what a training comes to: another mark, another network."""
-    facts = [plan["model"], fingerprint, str(params["epochs"]), params["precision"]]
+def recipe(plan: Mapping[str, Any], params: Mapping[str, Any], fingerprint: str, options: Sequence[str]) -> str:
+    """Returns a mark of all that decides what a training comes to: another mark, another network.
+
+    Args:
+        plan: of the run.
+        params: of the run.
+        fingerprint: of the data.
+        options: more options of `signs train`.
+    """
+    facts = [plan["model"], fingerprint, str(params["epochs"]), params["precision"], *options]
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()
 
 

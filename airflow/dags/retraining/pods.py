@@ -62,7 +62,8 @@ class SignsPod(KubernetesPodOperator):
         """Runs the pod to its end, and returns what the step passes on."""
         facts = gather(self.step, context)
         answers = ",".join(map(str, sorted(self.step.answers)))
-        self.arguments = [answers, *self.step.arguments(self.settings, facts)]
+        with told():
+            self.arguments = [answers, *self.step.arguments(self.settings, facts)]
         found = super().execute(context)
         with told():
             if not isinstance(found, dict) or not {"code", "answer"} <= set(found):

@@ -69,13 +69,18 @@ def run(command: Sequence[str], home: str, answers: frozenset[int] = frozenset({
     log.info("exit code %d", code)
     answer = _parse(printed)
     if code not in answers or (code and answer is None):  # a verdict comes with its reasons, a failure alone
-        raise StepError(last.removeprefix("signs: ") or f"{command[0]} ended with code {code}", final=False)
+        why = last.removeprefix("signs: ").removeprefix("Error: ")
+        raise StepError(why or f"{command[0]} ended with code {code}", final=False)
     return code, answer
 
 
 def environment(own: Mapping[str, str]) -> dict[str, str]:
-    """Returns what a command gets of an environment: nothing of Airflow's, whose settings hold keys and passwords."""
-    return {name: value for name, value in own.items() if not name.startswith(("AIRFLOW", "_AIRFLOW", "VIRTUAL_ENV"))}
+    """Returns what a command gets of an environment: nothing of Airflow's, whose settings hold keys and passwords.
+
+    Usage errors come as one line and not in a box, since the last line is what a failure tells.
+    """
+    kept = {name: value for name, value in own.items() if not name.startswith(("AIRFLOW", "_AIRFLOW", "VIRTUAL_ENV"))}
+    return kept | {"TYPER_USE_RICH": "0"}
 
 
 def _parse(printed: str) -> Any:

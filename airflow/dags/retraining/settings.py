@@ -4,7 +4,9 @@ Each is `SIGNS_<NAME>`, in capitals, and has a default that fits a laptop; airfl
 when Airflow reads the DAGs. A value that makes no sense is an import error, which the interface shows.
 """
 
+import math
 import os
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +15,15 @@ from pathlib import Path
 PROJECT = Path(__file__).parents[3]
 PLACES = ("local", "kubernetes")
 ROLL_OUTS = ("server", "helm")
+# What is evaluated on, and what is learned from; also the form checks them.
+SPEC = r"^(gtsdb|gtsrb)=\S.*$"
+TRAINED = r"^((gtsdb|gtsrb|feedback)=\S.*|synthetic=[1-9][0-9]{0,6})$"
+MOST_EPOCHS = 10000
+LENGTH = re.compile(r"([0-9]+[smhdw])+")  # of time, as Prometheus writes it
+# Without these nothing can be called, or an empty one would mean another place.
+NEEDED = ("command", "home", "data", "evaluation", "runs", "repository", "triton", "helm", "image", "gate_image")
+NEEDED_BY = {"server": ("server",), "helm": ("release", "namespace", "chart")}
+NUMBERS = ("epochs", "gpus", "cool_down_hours", "new_entries", "retry_seconds")
 
 
 class SettingsError(ValueError):
@@ -105,12 +116,21 @@ class Settings:
             raise SettingsError(f"SIGNS_RUN_ON={self.run_on}: choose {' or '.join(PLACES)}")
         if self.roll_out not in ROLL_OUTS:
             raise SettingsError(f"SIGNS_ROLL_OUT={self.roll_out}: choose {' or '.join(ROLL_OUTS)}")
-        for name in ("command", "data", "evaluation", "helm"):
+        for name in (*NEEDED, *NEEDED_BY[self.roll_out]):
             if not getattr(self, name):
                 raise SettingsError(f"SIGNS_{name.upper()} is empty: leave it out for the default")
-        for name in ("epochs", "gpus", "cool_down_hours", "new_entries", "retry_seconds"):
-            if getattr(self, name) < 0:
+        for name in NUMBERS:
+            if not 0 <= getattr(self, name) < math.inf:
                 raise SettingsError(f"SIGNS_{name.upper()}={getattr(self, name)}: give 0 or more")
+        if self.epochs > MOST_EPOCHS:
+            raise SettingsError(f"SIGNS_EPOCHS={self.epochs}: give {MOST_EPOCHS} at most")
+        for name, pattern, specs in (("DATA", TRAINED, self.data), ("EVALUATION", SPEC, (self.evaluation,))):
+            if not all(re.search(pattern, spec) for spec in specs):
+                also = ", gtsdb=PATH or synthetic=N" if name == "DATA" else " or gtsdb=PATH"
+                raise SettingsError(f"SIGNS_{name}={shlex.join(specs)}: write gtsrb=PATH{also}")
+        for name in ("watch_for", "watch_window"):
+            if not LENGTH.fullmatch(getattr(self, name)):
+                raise SettingsError(f"SIGNS_{name.upper()}={getattr(self, name)}: write 60s, 90m, 1h30m or 2d")
 
 
 def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:

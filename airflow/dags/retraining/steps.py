@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from retraining import facts as read
-from retraining.facts import Facts
+from retraining.facts import Facts, StepError
 from retraining.settings import Settings
 
 # Only some commands tell a verdict by their exit code.
@@ -118,12 +118,36 @@ def _promote(settings: Settings, facts: Facts) -> list[str]:
     return ["repository", "promote", plan["model"], version, *_served(settings, plan["reason"]), "--gated"]
 
 
+def require_in_place(facts: Facts) -> None:
+    """Checks that the new version is still to be served.
+
+    Whoever clears a step after a rollback would have the champion before rolled out and watched, and the new version
+    confirmed. XComs of steps that were cleared stay until they run again: hence the times.
+
+    Raises:
+        StepError: it was taken back since `before`.
+    """
+    back, before = facts["roll_back"], facts["before"]
+    if back and back["time"] > before["time"]:
+        raise StepError(
+            f"version {back['champion']} was put back after version {facts['publish']['version']} had failed: to try "
+            "it again, clear the task promote with all after it",
+            final=True,
+        )
+
+
+def _roll_out(settings: Settings, facts: Facts) -> list[str]:
+    require_in_place(facts)
+    return _reload(settings, facts)
+
+
 def _reload(settings: Settings, facts: Facts) -> list[str]:
     where = ["--repository", settings.repository, "--url", settings.server]
     return ["repository", "roll-out", facts["plan"]["model"], *where, "--json"]
 
 
 def _watch(settings: Settings, facts: Facts) -> list[str]:
+    require_in_place(facts)
     series = ["--old", settings.watch_series, "--new", settings.watch_series] if settings.watch_series else []
     times = [
         "--since",
@@ -258,18 +282,21 @@ PROMOTE = Step(
 RELOAD = Step(
     "roll_out",
     "Has the server load the new champion while the old one answers, and waits until the new one does.",
-    "The server is down or cannot load the version; the champion before is put back. Look at the server's log.",
-    _reload,
+    "The server is down or cannot load the version; the champion before is put back. Look at the server's log. To try "
+    "it again, clear the task promote with all after it.",
+    _roll_out,
     read.rolled_out,
+    needs=("plan", "publish", "before", "roll_back"),
     retries=1,
 )
 WATCH = Step(
     "watch",
     "Asks Prometheus whether the new version fails more, answers more slowly or less surely than the one before.",
-    "The champion before is put back. Compare the two versions on the dashboards before trying again.",
+    "The champion before is put back. Compare the two versions on the dashboards; to try the new one again, clear the "
+    "task promote with all after it.",
     _watch,
     read.watched,
-    needs=("plan", "before"),
+    needs=("plan", "publish", "before", "roll_back"),
     answers=frozenset({0, 1, 2}),
     minutes=24 * 60,
     retries=1,
@@ -279,7 +306,7 @@ ROLL_BACK = Step(
     "Makes the champion before the champion again. Run twice, it goes back once.",
     "Put the champion back by hand: `signs repository rollback`.",
     _roll_back,
-    read.promoted,
+    read.taken_back,
     needs=("plan", "publish"),
     skip=_unpublished,
 )
@@ -288,7 +315,7 @@ RESTORE = Step(
     "Has the server load the champion that was put back.",
     "The server does not answer: start it again, it serves the champion that was put back.",
     _reload,
-    read.rolled_out,
+    read.restored,
 )
 ALERTS = Step(
     "look_for_drift",

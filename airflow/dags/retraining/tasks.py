@@ -57,8 +57,8 @@ def step_task(step: Step, settings: Settings, **options: Any) -> Any:
     @task(multiple_outputs=False, **common)
     def call() -> dict[str, Any]:
         facts = gather(step, get_current_context())
-        command = [*settings.command, *step.arguments(settings, facts)]
         with told():
+            command = [*settings.command, *step.arguments(settings, facts)]
             code, answer = processes.run(command, settings.home, step.answers)
             return digest(step, code, answer, facts)
 

@@ -1,5 +1,7 @@
 # build-engines CACHE TIMEOUT PORT COMMAND...: lets ONNX Runtime build its TensorRT engines into CACHE, by starting a
 # tritonserver that nobody can reach, until it is ready. One pod after the other, since they share CACHE.
+# Not as options of bash, which would hold for the file that NVIDIA's image has every bash read first, too.
+set -eu
 cache=$1 timeout=$2 port=$3; shift 3
 exec 9>"$cache/.lock"
 flock -w "$timeout" 9 || { echo "build-engines: another pod has been building for $timeout s" >&2; exit 1; }

@@ -7,6 +7,17 @@
 {{- if not .Values.models.versions -}}
 {{- $problems = append $problems "models.versions: name at least one model and its version, as sign_classifier: 3" -}}
 {{- end -}}
+{{- if hasKey .Values.models.versions "sign_recognizer" -}}
+{{- range list "sign_detector" "sign_classifier" -}}
+{{- if not (hasKey $values.models.versions .) -}}
+{{- $problems = append $problems (printf "models.versions: sign_recognizer asks %s, which must be beside it; name its version too" .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $full := include "traffic-signs.fullname" . -}}
+{{- if not (regexMatch "^[a-z]" $full) -}}
+{{- $problems = append $problems (printf "fullnameOverride: names of Services begin with a letter, and %s does not; give another beginning of all names" $full) -}}
+{{- end -}}
 {{- if and (eq $source.type "pvc") (not $source.pvc.claimName) -}}
 {{- $problems = append $problems "models.source.pvc.claimName: name the claim that holds the model repository" -}}
 {{- end -}}
@@ -40,11 +51,14 @@
 {{- end -}}
 {{- end -}}
 
-{{- $ours := dict "model-repository" "models" "model-control-mode" "none, always: a new version is a new pod" "exit-on-error" "true, always" "strict-readiness" "true, always" "load-model" "models.versions" "exit-timeout-secs" "triton.drain.timeoutSeconds" "http-port" "8000" "grpc-port" "8001" "metrics-port" "8002" "http-restricted-api" "triton.restrictedApi" "grpc-restricted-protocol" "triton.restrictedApi" "log-verbose" "triton.logVerbose" "allow-gpu-metrics" "gpu.enabled" "grpc-max-connection-age" "triton.grpcConnectionAgeSeconds" -}}
+{{- $ours := dict "model-repository" "models" "model-store" "models" "model-control-mode" "none, always: a new version is a new pod" "exit-on-error" "true, always" "strict-readiness" "true, always" "load-model" "models.versions" "exit-timeout-secs" "triton.drain.timeoutSeconds" "http-port" "8000" "grpc-port" "8001" "metrics-port" "8002" "allow-http" "true, always" "allow-grpc" "true, always" "allow-metrics" "true, always" "http-address" "all, always" "grpc-address" "all, always" "metrics-address" "all, always" "http-restricted-api" "triton.restrictedApi" "grpc-restricted-protocol" "triton.restrictedApi" "log-verbose" "triton.logVerbose" "allow-gpu-metrics" "gpu.enabled" "grpc-max-connection-age" "triton.grpcConnectionAgeSeconds" "grpc-max-connection-age-grace" "triton.drain.timeoutSeconds" -}}
 {{- range .Values.triton.extraArgs -}}
 {{- $flag := splitList "=" . | first | trimPrefix "--" -}}
-{{- if hasKey $ours $flag -}}
-{{- $problems = append $problems (printf "triton.extraArgs: --%s is set by the chart (%s); leave it out" $flag (get $ours $flag)) -}}
+{{- /* The beginning of a name stands for it, where no other begins so. */ -}}
+{{- range $name, $from := $ours -}}
+{{- if or (eq $flag $name) (and (hasPrefix $flag $name) (not (hasKey $ours $flag))) -}}
+{{- $problems = append $problems (printf "triton.extraArgs: --%s is set by the chart (%s); leave --%s out" $name $from $flag) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- if and (has (toString .Values.triton.rollout.maxUnavailable) (list "0" "0%")) (has (toString .Values.triton.rollout.maxSurge) (list "0" "0%")) -}}
@@ -57,8 +71,23 @@
 {{- if ne .Values.canary.state "none" -}}
 {{- if not .Values.canary.versions -}}
 {{- $problems = append $problems (printf "canary.versions: say which versions the challenger serves (canary.state is %s)" .Values.canary.state) -}}
-{{- else if and (eq .Values.canary.state "running") (eq (include "traffic-signs.challengerVersions" .) (toJson .Values.models.versions)) -}}
+{{- end -}}
+{{- range $model, $_ := .Values.canary.versions -}}
+{{- if not (hasKey $values.models.versions $model) -}}
+{{- $problems = append $problems (printf "canary.versions: models.versions has no %s that a challenger could be compared with; correct the name, or name its version there" $model) -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.canary.versions (eq .Values.canary.state "running") (eq (include "traffic-signs.challengerVersions" .) (toJson .Values.models.versions)) -}}
 {{- $problems = append $problems "canary.versions: these are the versions of models.versions; name others, or set canary.state to none" -}}
+{{- end -}}
+{{- end -}}
+{{- /* Who pins a newer version after a promotion would otherwise see an upgrade that changes nothing. */ -}}
+{{- if eq .Values.canary.state "promoted" -}}
+{{- range $model, $promoted := .Values.canary.versions -}}
+{{- $pinned := get $values.models.versions $model -}}
+{{- if and $pinned (not (kindIs "slice" $pinned)) (not (kindIs "slice" $promoted)) (gt (int $pinned) (int $promoted)) -}}
+{{- $problems = append $problems (printf "canary.state: promoted serves %s %d, but models.versions asks for %d, which is newer; set it to none" $model (int $promoted) (int $pinned)) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- if include "traffic-signs.weighed" . -}}
@@ -101,6 +130,7 @@
 {{- end -}}
 {{- end -}}
 
+{{- $problems = concat $problems (include "traffic-signs.clashes" . | fromJsonArray) -}}
 {{- if $problems -}}
 {{- fail (printf "\n\nthese values do not fit:\n  %s\n" (join "\n  " $problems)) -}}
 {{- end -}}

@@ -16,7 +16,7 @@ app.kubernetes.io/name: {{ include "traffic-signs.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
-{{- /* Labels of an object. Takes root and component. Pods have the selector's alone, so that a new version of the
+{{- /* Labels of an object. Takes root and component, and more: labels that come before the common ones. Pods have the selector's alone, so that a new version of the
 chart does not start them anew. */ -}}
 {{- define "traffic-signs.labels" -}}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
@@ -25,7 +25,7 @@ app.kubernetes.io/component: {{ .component }}
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 app.kubernetes.io/part-of: traffic-sign-mlops
-{{- with .root.Values.commonLabels }}
+{{- with merge (dict) (.more | default dict) .root.Values.commonLabels }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}
@@ -44,7 +44,7 @@ app.kubernetes.io/part-of: traffic-sign-mlops
 {{- end -}}
 
 {{- define "traffic-signs.serviceAccountName" -}}
-{{- .Values.serviceAccount.create | ternary (include "traffic-signs.fullname" .) (default "default" .Values.serviceAccount.name) -}}
+{{- default (.Values.serviceAccount.create | ternary (include "traffic-signs.fullname" .) "default") .Values.serviceAccount.name -}}
 {{- end -}}
 
 {{- /* What all pods have in common. */ -}}

@@ -19,6 +19,7 @@ from export.repository.pull import pull
 from export.repository.store import open_store
 from export.repository.verification import verify
 from tests.export.repository.samples import publish_once, tree
+from tests.fixture_types import Signs
 
 NewRepository = Callable[[], str]
 
@@ -216,3 +217,23 @@ def test_a_manifest_is_what_makes_a_version(new_bucket: NewRepository) -> None:
     assert versions(place, "m") == [] and store.models() == []
     assert publish_once(place).version == 2, "never into the files of another"
     assert load_manifest(place, "m", 2).version == 2
+
+
+def test_an_export_goes_into_a_bucket_and_what_needs_a_folder_says_so(
+    signs: Signs, checkpoint: Path, tmp_path: Path, new_bucket: NewRepository
+) -> None:
+    place = new_bucket()
+    code, out, err = signs("export", "onnx", checkpoint, "--repository", place)
+    assert code == 0, err
+    assert f"published: {place}/sign_classifier/1\nnext: signs repository pull {place} FOLDER, then" in out
+    assert versions(place, "sign_classifier") == [1] and not list(tmp_path.iterdir())
+    code, out, _ = signs("export", "onnx", checkpoint, "--repository", place, "--once")
+    assert (code, out) == (0, "published already: sign_classifier 1\n")
+    for command in (
+        ("recognizer", "--repository", place),
+        ("parity", f"{place}/sign_classifier/1", "--checkpoint", checkpoint),
+    ):
+        code, _, err = signs("export", *command)
+        assert code == 1 and f"signs: {place}" in err and "is in a bucket, and this takes a folder" in err
+    code, _, err = signs("export", "onnx", checkpoint, "--repository", f"{place.removesuffix('/models')}-not/models")
+    assert code == 1 and "check the name of the bucket" in err and "scenes" not in err

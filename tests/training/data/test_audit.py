@@ -33,6 +33,7 @@ def findings(found: Audit) -> dict[str, int]:
     counts = {
         "broken": sum(len(facts.broken) for facts in found.data_sets),
         "bad boxes": sum(len(facts.bad_boxes) for facts in found.data_sets),
+        "double boxes": sum(len(facts.double_boxes) for facts in found.data_sets),
         "divided tracks": sum(len(facts.divided_tracks) for facts in found.data_sets),
         "tracks of two classes": sum(len(facts.tracks_of_two_classes) for facts in found.data_sets),
         "notices": sum(len(facts.notices) for facts in found.data_sets),
@@ -144,6 +145,18 @@ def test_box_without_area_is_listed(scenes: Path) -> None:
     assert findings(found) == {"bad boxes": 1}
     assert "has no area" in found.data_sets[0].bad_boxes[0].what
     assert len(found.signs["gtsdb=FullIJCNN2013", "train"].crops) == 42
+
+
+def test_box_that_is_labelled_twice_is_listed_and_no_problem(scenes: Path) -> None:
+    with (scenes / "gt.txt").open("a") as file:
+        file.write("00000.ppm;244;4;275;35;6\n00000.ppm;244;4;275;35;9\n")
+
+    found = audit([load_gtsdb(scenes)])
+
+    assert findings(found) == {"double boxes": 1}
+    (double,) = found.data_sets[0].double_boxes
+    assert (double.image, double.what) == ("00000.png", "the box from 244,4 to 276,36 has the classes 6, 6, 9")
+    assert found.problems == 0
 
 
 @pytest.mark.parametrize(("number", "reach"), [("00002", "within a split"), ("00601", "across splits")])

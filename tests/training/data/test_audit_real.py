@@ -14,11 +14,12 @@ def found() -> Audit:
     return audit([load_gtsdb(GTSDB)])
 
 
-def test_nothing_is_broken_and_nothing_stands_in_it_twice(found: Audit) -> None:
+def test_nothing_is_broken_and_one_line_stands_in_it_twice(found: Audit) -> None:
     (facts,) = found.data_sets
 
     assert facts.broken == ()
     assert facts.bad_boxes == ()
+    assert [double.image.rpartition("/")[2] for double in facts.double_boxes] == ["00340.jpg"]
     assert found.duplicates == ()
 
 

@@ -131,7 +131,7 @@ def test_feedback_alone_tells_what_it_does_not_show_and_one_class_is_refused(fol
 
     assert (len(data.train), data.tests, data.free_of) == (2, {}, ())
     (notice,) = data.notices
-    assert notice.startswith("feedback alone shows 2 of the 43 classes")
+    assert notice.startswith("no training sign shows 41 of the 43 classes")
 
 
 def test_feedback_that_teaches_nothing_is_refused_with_what_was_left_out(tmp_path: Path) -> None:

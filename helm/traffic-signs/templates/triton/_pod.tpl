@@ -43,7 +43,7 @@ spec:
       imagePullPolicy: {{ .root.Values.image.pullPolicy }}
       command:
         - bash
-        - -ceu
+        - -c
         - |
           {{- .root.Files.Get "files/build-engines.sh" | trim | nindent 10 }}
         - build-engines
@@ -66,8 +66,9 @@ spec:
     - name: tritonserver
       image: {{ $image }}
       imagePullPolicy: {{ .root.Values.image.pullPolicy }}
-      command: [tritonserver]
+      # Arguments alone: the command is the image's entrypoint, NVIDIA's own, which fits the CUDA libraries to the driver.
       args:
+        - tritonserver
         {{- range include "traffic-signs.tritonArguments" .root | fromJsonArray }}
         - {{ . | quote }}
         {{- end }}

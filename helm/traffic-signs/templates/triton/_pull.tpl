@@ -44,6 +44,9 @@
     {{- if or $models.publicKey $models.publicKeyConfigMap }}
     - {name: keys, mountPath: /keys, readOnly: true}
     {{- end }}
+    {{- with $models.pull.extraVolumeMounts }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
 {{- end -}}
 
 {{- /* The volumes that it needs, and the one that it fills. */ -}}

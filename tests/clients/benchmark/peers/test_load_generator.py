@@ -24,6 +24,8 @@ class SmallServer:
         self.bodies: list[bytes] = []
         self.connections = 0
         self.delay_s = 0.0
+        self.writers: list[asyncio.StreamWriter] = []
+        self.handlers: list[asyncio.Task[None]] = []
         self.started = threading.Event()
         self.thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
         self.thread.start()
@@ -31,14 +33,26 @@ class SmallServer:
 
     async def _serve(self) -> None:
         self.loop, self.stopping = asyncio.get_running_loop(), asyncio.Event()
-        server = await asyncio.start_server(self._handle, "127.0.0.1", 0)
+        server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
         self.port = server.sockets[0].getsockname()[1]
         self.started.set()
         await self.stopping.wait()
         server.close()
+        # A connection that outlives its loop is complained of by the garbage collector in some later test: none may,
+        # not even one whose handler was never started.
+        for handler in self.handlers:
+            handler.cancel()
+        await asyncio.gather(*self.handlers, return_exceptions=True)
+        for writer in self.writers:
+            writer.transport.abort()
+        await asyncio.gather(*(writer.wait_closed() for writer in self.writers), return_exceptions=True)
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self.writers.append(writer)
+        self.handlers.append(asyncio.create_task(self._handle(reader, writer)))
 
     async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")

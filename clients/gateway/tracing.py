@@ -1,0 +1,116 @@
+"""The gateway's spans, sent to a collector over OTLP and HTTP (extra `tracing`).
+
+A span for each request under /v1, and beneath it one for each question to Triton, whose own spans join them by the
+header `traceparent` of W3C Trace Context. OpenTelemetry itself reads what its standard variables say of the rest, such
+as OTEL_SERVICE_NAME, OTEL_TRACES_SAMPLER and OTEL_EXPORTER_OTLP_HEADERS. FastAPI's own spans, which stay off, would
+leave out what is answered before FastAPI sees it, and take in probes.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, OTELResourceDetector, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import Span, SpanKind, StatusCode, get_current_span
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from starlette.requests import Request
+
+from clients.errors import ClientError
+from clients.gateway.metrics import outcome_of
+
+PROPAGATOR = TraceContextTextMapPropagator()
+
+
+class Tracing:
+    """Makes spans and sends them, some at a time, from a thread of its own; a collector that is gone costs no answer.
+
+    Args:
+        url: of the collector, without /v1/traces.
+
+    Raises:
+        ClientError: the address, or a standard variable, makes no sense.
+    """
+
+    def __init__(self, url: str) -> None:
+        if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", url):
+            raise ClientError(f"--traces {url!r}: give the address of a collector, such as http://localhost:4318")
+        # What the environment says goes before our own name.
+        resource = Resource.create({SERVICE_NAME: "signs-gateway", SERVICE_VERSION: version("traffic-sign-mlops")})
+        try:
+            self._provider = TracerProvider(
+                resource=resource.merge(OTELResourceDetector().detect()), shutdown_on_exit=False
+            )
+            exporter = OTLPSpanExporter(f"{url.rstrip('/')}/v1/traces")
+            self._provider.add_span_processor(BatchSpanProcessor(exporter))
+        except (OSError, ValueError) as error:
+            raise ClientError(f"no traces ({error}): mend the variables that begin with OTEL_") from error
+        self._tracer = self._provider.get_tracer("clients.gateway")
+
+    def close(self) -> None:
+        """Sends what is left, which takes some seconds at most."""
+        self._provider.shutdown()
+
+    @contextmanager
+    def request(self, request: Request, status: Callable[[], int]) -> Iterator[None]:
+        """Makes the span of a request, beneath that of the caller where it sends one.
+
+        Args:
+            request: has its id in its state.
+            status: tells, at the end, that of the answer; 0 where there was none.
+        """
+        attributes = {
+            "http.request.method": request.method,
+            "url.path": request.scope["path"][:200],
+            "signs.request_id": request.state.request_id,
+        }
+        parent = PROPAGATOR.extract(request.headers)
+        with self._tracer.start_as_current_span(request.method, parent, SpanKind.SERVER, attributes) as span:
+            try:
+                yield
+            finally:
+                _answered(span, request, status())
+
+    @contextmanager
+    def question(self, what: str, model: str, request_id: str) -> Iterator[None]:
+        """Makes the span of a question to Triton, its retries included.
+
+        Args:
+            what: is asked: infer or describe.
+            model: that is asked.
+            request_id: that Triton is told.
+        """
+        attributes = {"rpc.system": "grpc", "signs.model": model, "signs.request_id": request_id}
+        with self._tracer.start_as_current_span(
+            f"{what} {model}", kind=SpanKind.CLIENT, attributes=attributes, record_exception=False
+        ):
+            yield
+
+    def headers(self) -> dict[str, str]:
+        """Returns what has Triton's spans join the present one; nothing for a request that is not traced.
+
+        Triton traces whatever brings a `traceparent`, also one that says that it is not sampled.
+        """
+        carrier: dict[str, str] = {}
+        if get_current_span().get_span_context().trace_flags.sampled:
+            PROPAGATOR.inject(carrier)
+        return carrier
+
+
+def _answered(span: Span, request: Request, status: int) -> None:
+    """Writes down what became of a request."""
+    route = getattr(request.scope.get("route"), "path", None)
+    if route:  # a path that is no route has any number of names
+        span.update_name(f"{request.method} {route}")
+        span.set_attribute("http.route", route)
+    span.set_attribute("signs.outcome", outcome_of(status))
+    if status:
+        span.set_attribute("http.response.status_code", status)
+    problem = getattr(request.state, "problem", None)
+    if problem is not None:
+        span.set_attribute("error.type", problem.kind.name)
+    if status >= 500:
+        span.set_status(StatusCode.ERROR, problem.detail if problem is not None else None)

@@ -1,0 +1,85 @@
+{{- /* What is given besides must not meet what the chart sets itself: an object with a name twice is refused by the
+server, or one of the two is lost in silence. */ -}}
+
+{{- /* Problems as JSON. */ -}}
+{{- define "traffic-signs.clashes" -}}
+{{- $problems := list -}}
+{{- $triton := .Values.triton -}}
+{{- $gateway := .Values.gateway -}}
+{{- $pull := .Values.models.pull -}}
+{{- $env := list "HOME" "PYTHONDONTWRITEBYTECODE" -}}
+
+{{- /* Names that stand in a list, by its key: what is set besides, and where. */ -}}
+{{- $settings := keys $gateway.settings -}}
+{{- $ofGateway := $env -}}
+{{- range concat (list "TRITON_URL" "NEED" "DRAIN_DELAY" "DRAIN_TIMEOUT" "HOST" "PORT") $settings -}}
+{{- $ofGateway = append $ofGateway (printf "SIGNS_GATEWAY_%s" .) -}}
+{{- end -}}
+{{- $volumes := list "models" "scratch" "source" "credentials" "keys" "shared-memory" "engines" -}}
+{{- $lists := list
+  (dict "key" "triton.extraEnv" "given" $triton.extraEnv "field" "name" "ours" (append $env "TRITON_ADMIN_KEY"))
+  (dict "key" "models.pull.extraEnv" "given" $pull.extraEnv "field" "name" "ours" (append $env "GOOGLE_APPLICATION_CREDENTIALS"))
+  (dict "key" "gateway.extraEnv" "given" $gateway.extraEnv "field" "name" "ours" $ofGateway)
+  (dict "key" "triton.extraVolumes" "given" $triton.extraVolumes "field" "name" "ours" $volumes)
+  (dict "key" "gateway.extraVolumes" "given" $gateway.extraVolumes "field" "name" "ours" (list "scratch"))
+  (dict "key" "triton.extraVolumeMounts" "given" $triton.extraVolumeMounts "field" "mountPath" "ours" (list "/models" "/tmp" "/dev/shm" .Values.engineBuilder.path))
+  (dict "key" "models.pull.extraVolumeMounts" "given" $pull.extraVolumeMounts "field" "mountPath" "ours" (list "/models" "/tmp" "/source" "/credentials" "/keys"))
+  (dict "key" "gateway.extraVolumeMounts" "given" $gateway.extraVolumeMounts "field" "mountPath" "ours" (list "/tmp"))
+-}}
+{{- range $each := $lists -}}
+{{- $seen := list -}}
+{{- range $each.given -}}
+{{- $name := get . $each.field | trimSuffix "/" -}}
+{{- if has $name $each.ours -}}
+{{- $problems = append $problems (printf "%s: %s is set by the chart; leave it out, or take another" $each.key $name) -}}
+{{- else if has $name $seen -}}
+{{- $problems = append $problems (printf "%s: %s is there twice; leave one of them out" $each.key $name) -}}
+{{- end -}}
+{{- $seen = append $seen $name -}}
+{{- end -}}
+{{- end -}}
+
+{{- if and .Values.engineBuilder.enabled (has (trimSuffix "/" .Values.engineBuilder.path) (list "/models" "/tmp" "/dev/shm")) -}}
+{{- $problems = append $problems (printf "engineBuilder.path: %s is a volume of the chart's own; take another" .Values.engineBuilder.path) -}}
+{{- end -}}
+{{- if hasKey $triton.resources.limits .Values.gpu.resourceName -}}
+{{- $problems = append $problems (printf "triton.resources.limits: %s is set by gpu.count and gpu.resourceName; leave it out" .Values.gpu.resourceName) -}}
+{{- end -}}
+
+{{- $mounts := list
+  (dict "key" "triton.extraVolumeMounts" "given" $triton.extraVolumeMounts "volumes" $triton.extraVolumes "from" "triton.extraVolumes" "ours" (list "models" "scratch" "shared-memory"))
+  (dict "key" "models.pull.extraVolumeMounts" "given" $pull.extraVolumeMounts "volumes" $triton.extraVolumes "from" "triton.extraVolumes" "ours" (list "models" "scratch"))
+  (dict "key" "gateway.extraVolumeMounts" "given" $gateway.extraVolumeMounts "volumes" $gateway.extraVolumes "from" "gateway.extraVolumes" "ours" (list "scratch"))
+-}}
+{{- range $each := $mounts -}}
+{{- $there := $each.ours -}}
+{{- range $each.volumes }}{{ $there = append $there .name }}{{ end -}}
+{{- range $each.given -}}
+{{- if not (has .name $there) -}}
+{{- $problems = append $problems (printf "%s: there is no volume %s; add it to %s" $each.key .name $each.from) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* Labels by which objects are chosen, and annotations that start pods anew. */ -}}
+{{- $chosen := list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" -}}
+{{- $described := concat $chosen (list "helm.sh/chart" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "app.kubernetes.io/part-of") -}}
+{{- $monitoring := .Values.monitoring -}}
+{{- $maps := list
+  (dict "key" "commonLabels" "given" .Values.commonLabels "ours" $described)
+  (dict "key" "triton.podLabels" "given" $triton.podLabels "ours" (append $chosen "track"))
+  (dict "key" "gateway.podLabels" "given" $gateway.podLabels "ours" $chosen)
+  (dict "key" "triton.podAnnotations" "given" $triton.podAnnotations "ours" (list "kubectl.kubernetes.io/default-container" "traffic-signs/versions" "traffic-signs/public-key"))
+  (dict "key" "monitoring.serviceMonitor.labels" "given" $monitoring.serviceMonitor.labels "ours" $described)
+  (dict "key" "monitoring.rules.labels" "given" $monitoring.rules.labels "ours" $described)
+  (dict "key" "monitoring.dashboards.labels" "given" $monitoring.dashboards.labels "ours" $described)
+-}}
+{{- range $each := $maps -}}
+{{- range $name, $_ := $each.given -}}
+{{- if has $name $each.ours -}}
+{{- $problems = append $problems (printf "%s: %s is set by the chart; take another name" $each.key $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $problems -}}
+{{- end -}}

@@ -109,6 +109,10 @@ def verify(
             todo = [(each, number) for each in models for number in store.versions(each)]
             if model is not None and not todo:
                 raise RepositoryError(f"there is no model {model} in {store.name}")
+            if not models:  # a misspelt address would look like a repository in order
+                raise RepositoryError(
+                    f"there is no model in {store.name}: nothing was verified; is it the right place?"
+                )
         checks = []
         for done, (each, number) in enumerate(todo, start=1):
             with store.folder(each, number, progress) as folder:

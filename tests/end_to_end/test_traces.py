@@ -104,9 +104,12 @@ def test_the_spans_of_caller_gateway_and_triton_are_one_trace(gateway: RunningGa
     assert recognized.attributes["triton.request_id"] == "tablet-7"
     for model in ("sign_detector", "sign_classifier"):
         called = one(spans, model)
-        assert called.parent == recognized.id and recognized.start < called.start < called.end < recognized.end
+        assert called.parent == recognized.id and recognized.start < called.start < called.end
     for inner, outer in ((question, asked), (received, question), (recognized, received)):
-        assert outer.start <= inner.start < inner.end <= outer.end, (inner, outer)
+        assert outer.start <= inner.start < inner.end, (inner, outer)
+        assert inner.start < outer.end, (inner, outer)
+    # Triton closes its spans when it has let go of a request, which may be after the answer was read.
+    assert question.end <= asked.end
 
 
 def test_a_trace_begins_at_the_gateway_where_no_caller_has_begun_one(

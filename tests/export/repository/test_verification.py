@@ -54,6 +54,12 @@ def test_what_is_not_there_is_refused(place: str) -> None:
             verify(place, *arguments)
 
 
+def test_a_place_without_any_model_is_refused(new_bucket: Callable[[], str], tmp_path: Path) -> None:
+    for place in (str(tmp_path), new_bucket()):
+        with pytest.raises(RepositoryError, match=r"there is no model in .*: nothing was verified"):
+            verify(place)
+
+
 def test_a_model_made_by_hand_is_a_notice(tmp_path: Path) -> None:
     (tmp_path / "h" / "1").mkdir(parents=True)
     (tmp_path / "h" / "1" / "model.py").touch()

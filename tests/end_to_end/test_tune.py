@@ -105,7 +105,7 @@ def test_where_nothing_is_within_the_budget_it_says_the_best_and_changes_nothing
     # Version 2 takes less than is sent at a time: what was refused was not served, however fast the rest was.
     publish_served(repository, place, Serving(8, max_queue=8))
     before = tree(place)
-    options = ("--concurrency", "200", *SMALL[2:-1], "8,512", "--seconds", "0.3", "--rounds", "1", "--yes")
+    options = ("--concurrency", "200", *SMALL[2:-1], "8,512", "--seconds", "3", "--rounds", "1", "--yes")
     result = tune(place, "2", "--latency-budget-ms", "0.001", *options)
     assert result.returncode == 1
     last = result.stderr.strip().splitlines()[-1]

@@ -129,9 +129,13 @@ def _stop(process: "subprocess.Popen[bytes]", mark: str) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        for number in processes_marked(mark):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(number, signal.SIGKILL)
+        # Until the last is gone: what is still ending would take memory and cores from whoever is measured next.
+        deadline = time.monotonic() + STOP_S
+        while (left := processes_marked(mark)) and time.monotonic() < deadline:
+            for number in left:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(number, signal.SIGKILL)
+            time.sleep(0.05)
 
 
 def processes_marked(mark: str) -> list[int]:

@@ -1,6 +1,7 @@
 """Memory of this machine that the server reads inputs from, so that they do not travel through a socket."""
 
 import asyncio
+import os
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -83,7 +84,7 @@ class Regions:
             size = max(SMALLEST, 1 << (values.nbytes - 1).bit_length())
             if shutil.disk_usage("/dev/shm").free < size:  # the kernel ends a process that writes all the same
                 raise ClientError(f"/dev/shm has no room for {size} bytes: enlarge it, or leave out shared_memory")
-            name = f"signs-{secrets.token_hex(8)}"
+            name = f"signs-{os.getpid()}-{secrets.token_hex(8)}"  # what is left over tells whose it was
             region = Region(name, size, shared_memory.create_shared_memory_region(name, f"/{name}", size))
             self._all.append(region)
         else:

@@ -3,6 +3,7 @@
 import asyncio
 import doctest
 import functools
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -30,8 +31,8 @@ CELLS = [(2, 2), (9, 5)]
 
 
 def memory() -> set[str]:
-    """Names of our regions of shared memory on this machine; those of the servers' Python models end otherwise."""
-    return {path.name for path in Path("/dev/shm").glob("signs-????????????????")}
+    """Names of the regions of shared memory of this process; other tests have theirs at the same time."""
+    return {path.name for path in Path("/dev/shm").glob(f"signs-{os.getpid()}-????????????????")}
 
 
 @pytest.mark.parametrize(("kind", "protocol"), WAYS)

@@ -146,7 +146,7 @@ def test_killed_run_is_resumed_to_the_same_weights(gtsdb: TinyGtsdb, runs: Path,
     cut = _start(runs, "classifier", *options, "--name", "cut")
     _wait_for_state(runs, cut)
     cut.send_signal(number)
-    _, said = cut.communicate(timeout=200)
+    _, said = cut.communicate(timeout=600)
     assert cut.returncode == (-signal.SIGKILL if number == signal.SIGKILL else 130)
     if number == signal.SIGINT:
         assert said.endswith(f"signs: to go on with this run: signs train resume cut --runs {runs}\nsigns: stopped\n")
@@ -155,7 +155,7 @@ def test_killed_run_is_resumed_to_the_same_weights(gtsdb: TinyGtsdb, runs: Path,
 
     whole = _start(runs, "classifier", *options, "--name", "whole")
     resumed = _start(runs, "resume", "cut", "--json")
-    (_, whole_said), (out, said) = whole.communicate(timeout=200), resumed.communicate(timeout=200)
+    (_, whole_said), (out, said) = whole.communicate(timeout=600), resumed.communicate(timeout=600)
 
     assert (whole.returncode, resumed.returncode) == (0, 0), (whole_said, said)
     assert json.loads(out)["checkpoint"] == str(runs / "cut" / "checkpoint")
@@ -211,7 +211,7 @@ def test_torchrun_trains_one_run_in_two_processes(gtsdb: TinyGtsdb, runs: Path) 
     signs = [str(Path(sys.executable).with_name("signs")), "train", "classifier", "--name", "two", "--runs", str(runs)]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--no-python"]
 
-    ended = subprocess.run([*torchrun, *signs, *options], capture_output=True, text=True, timeout=200)
+    ended = subprocess.run([*torchrun, *signs, *options], capture_output=True, text=True, timeout=600)
 
     assert ended.returncode == 0, ended.stderr
     (line,) = [line for line in ended.stdout.splitlines() if line.startswith("{")]

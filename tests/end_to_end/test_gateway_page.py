@@ -229,6 +229,23 @@ def test_the_keyboard_alone_is_enough(page: Page, stored: Callable[[], tuple[dic
     assert entry["signs"][0]["box"] == pytest.approx(after, abs=1)
 
 
+def test_the_next_choice_may_be_opened_before_the_last_one_is_known_to_be_closed(page: Page) -> None:
+    choose(page, STREET)
+    page.get_by_role("button", name="Change sign 1").evaluate(
+        """change => {
+          const dialog = document.getElementById("picker");
+          const known = new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
+          change.click();
+          dialog.close();
+          change.click();
+          return known.then(() => undefined);
+        }"""
+    )
+    page.get_by_role("combobox").fill("round")
+    page.keyboard.press("Enter")
+    expect(page.locator("#signs strong").first).to_have_text("roundabout")
+
+
 def boxes_of_draft(page: Page) -> list[float]:
     """Returns the box that is being drawn, in pixels of the photo."""
     sides: list[float] = page.locator("#draft").evaluate(

@@ -45,6 +45,7 @@ export class Camera {
         for (const track of stream.getTracks()) track.stop();
         return;
       }
+      this.#stop(); // of a dialog that was closed and opened again while the browser was asking
       this.#stream = stream;
       this.#video.srcObject = stream;
       await this.#video.play();

@@ -20,11 +20,13 @@ export class Picker {
       if (option) this.#finish(Number(option.dataset.classId));
     });
     element("close-picker").addEventListener("click", () => this.#finish(null));
-    this.#dialog.addEventListener("close", () => this.#finish(null));
+    // The event comes after the closing: by then a quick person may have opened the next choice.
+    this.#dialog.addEventListener("close", () => this.#dialog.open || this.#finish(null));
   }
 
   /** Asks which sign it is; returns the class, or null where the person changed their mind. */
   choose(classes, title, current = null) {
+    this.#finish(null);
     this.#classes = classes;
     element("picker-title").textContent = title;
     this.#search.value = "";

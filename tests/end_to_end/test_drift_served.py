@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from shutil import rmtree
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -13,10 +15,13 @@ from monitoring.drift.watch import Finding, Watch
 from serving.server import RunningServer
 from tests.drawn_traffic import SCENES, photograph
 from tests.end_to_end.street import connect, encode, scrape
+from tests.monitoring.drift_samples import draw, publish_recognizer, reference_of
+from tests.monitoring.test_drift_exporter import exporting
 from tests.running_prometheus import ask, running_prometheus, wait_until
 
 pytestmark = pytest.mark.end_to_end
 
+RULES = Path(__file__).parents[2] / "monitoring/prometheus/quality.yaml"
 TOTAL = "sign_recognizer_scenes_total"
 
 
@@ -65,3 +70,28 @@ def test_the_same_traffic_is_no_drift_and_darkness_is(
     assert scores["scene_brightness"].is_firing, scores
     assert scores["empty_scenes"].is_firing, "red is not red enough in the dark, for this detector"
     assert scores["scene_brightness"].note.startswith("up to ")
+
+
+def test_a_version_that_cannot_be_compared_raises_an_alert_until_it_can(
+    recognizer_server: RunningServer, prometheus: str, tmp_path: Path
+) -> None:
+    """The exporter reads a repository of its own, whose version 1 has no reference at first.
+
+    The alert's hour of waiting is a second here.
+    """
+    models, data = tmp_path / "models", tmp_path / "watching"
+    publish_recognizer(models, None)
+    data.mkdir()
+    rules = RULES.read_text()
+    assert rules.count("for: 1h") == 1
+    with connect(recognizer_server) as client:
+        drive(client, prometheus, recognizer_server, range(2))
+    with (
+        exporting(urlsplit(prometheus).netloc, models) as exporter,
+        running_prometheus(data, urlsplit(exporter.url).netloc, rules.replace("for: 1h", "for: 1s")) as watching,
+    ):
+        blind = 'ALERTS{alertname="SignsDriftBlind",alertstate="firing",version="1"}'
+        wait_until(lambda: ask(watching, blind) == 1, "the alert")
+        rmtree(models)
+        publish_recognizer(models, reference_of(draw(300, seed=0)))
+        wait_until(lambda: ask(watching, blind) is None, "its end")

@@ -41,7 +41,7 @@ def run_load(
         endpoint: where it listens.
         exchange: how it is asked.
         work: what it is asked.
-        seconds: to measure for.
+        seconds: to measure for; a closed loop goes on until there are as many answers as clients.
         clients: of a closed loop; 0 for an open one.
         rate: of an open loop; 0 for a closed one.
 
@@ -61,9 +61,9 @@ def run_load(
         "timeout_s": TIMEOUT_S,
         "keep": KEPT,
     }
-    outcome = _run(job, 1.5 * seconds + 3 * TIMEOUT_S)
+    outcome = _run(job, 1.5 * seconds + 4 * TIMEOUT_S)
     if not outcome["latencies_us"] or not outcome["answers"]:
-        reasons = "; ".join(outcome["reasons"]) or "none in the time that was measured: give more --seconds"
+        reasons = "; ".join(outcome["reasons"]) or f"none within {TIMEOUT_S:g} s"
         raise ClientError(f"no request was answered: {reasons}")
     worst = 0.0
     for number, head, body in outcome["answers"]:

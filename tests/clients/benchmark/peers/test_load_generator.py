@@ -131,6 +131,15 @@ def test_a_closed_loop_has_no_more_requests_under_way_than_clients(serve: Any) -
     assert min(outcome.latencies_us) >= 100_000
 
 
+def test_a_closed_loop_waits_for_an_answer_to_each_client(serve: Any) -> None:
+    server = serve(echo)
+    server.delay_s = 1
+    outcome = load(server, clients=2, seconds=0.1, warm_up_s=0)
+    assert outcome.answered >= 2
+    assert outcome.seconds >= 1
+    assert outcome.failures == 0
+
+
 def test_an_open_loop_sends_all_that_falls_due(serve: Any) -> None:
     server = serve(echo)
     moments = arrivals(200, 1.2)

@@ -43,7 +43,7 @@ def test_samples_of_another_size_are_refused(checkpoint: Path, tmp_path: Path) -
 def test_a_model_that_differs_is_not_published(
     checkpoint: Path, tmp_path: Path, random_crops: Crops, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "predict_in_batches", lambda predict, images: 0.99 * predict(images))
+    monkeypatch.setattr(module, "predict_in_batches", lambda predict, images, sizes: 0.99 * predict(images))
     with pytest.raises(ParityError, match="nothing was published"):
         export_checkpoint(checkpoint, tmp_path, random_crops)
     assert not list(tmp_path.iterdir())

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 from tritonclient.grpc import model_config_pb2 as pb
 
 from export.errors import ExportError
-from export.repository.policy import CONFIG, WARM_UP, read_config, to_bytes
+from export.repository.policy import WARM_UP, to_bytes
 from export.tensors import FOUND, INPUT_NAME, OUTPUT_NAME, SCENES
 
 LABELS_FILE = "labels.txt"
@@ -242,12 +242,3 @@ def target_of(config: pb.ModelConfig) -> Target:
 def to_text(config: pb.ModelConfig) -> str:
     """Returns the content of a config.pbtxt."""
     return to_bytes(config).decode()
-
-
-def from_text(text: str) -> pb.ModelConfig:
-    """Reads the content of a config.pbtxt.
-
-    Raises:
-        RepositoryError: it is not a model configuration.
-    """
-    return read_config(text.encode(), CONFIG)

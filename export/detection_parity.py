@@ -11,15 +11,16 @@ from torch import nn
 
 from export.conversion import WithPeaks
 from export.errors import ParityError
-from export.parity import Images, Parity, open_session
+from export.parity import Images, Parity, batch_sizes, open_session, probe_names
 from export.precision import FP32, TOLERANCES, Tolerance
 from export.tensors import FOUND, SCENES
 from training.detector import predict
 from training.detector.detections import Detections
 
 MOST_SCENES = 16  # that are compared; a scene is as much work as 500 crops
-MAX_BATCH = 4  # scenes of 3.3 MB: more at once gain nothing
-BATCHES = (1, 3, MAX_BATCH)
+MAX_BATCH = 4  # scenes of 3.3 MB: more at once gain nothing; of the server, unless it was tuned
+FEW = 3  # scenes of the batch between one and the largest
+BATCHES = batch_sizes(MAX_BATCH, FEW)
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def require_same_signs(
     """
     judged = len(reference) if tolerance.invented else real
     parity, worst = compare_signs(reference.part(0, judged), candidate.part(0, judged), tolerance)
-    signs = int((reference.scores[:judged] >= tolerance.floor).sum())
+    signs, names = int((reference.scores[:judged] >= tolerance.floor).sum()), probe_names(real, len(reference))
     if (
         parity.disagreements > tolerance.changed * signs
         or not parity.max_difference <= tolerance.difference
@@ -115,8 +116,8 @@ def require_same_signs(
             f"the exported detector differs from the trained one: scores by up to {parity.max_difference:.2g} "
             f"(allowed: {tolerance.difference:g}), boxes by up to {parity.max_box_difference:.2g} pixels (allowed: "
             f"{tolerance.pixels:g}), {parity.disagreements} signs found by one of them only (allowed: "
-            f"{tolerance.changed:.1%} of {signs}); the farthest scenes are {', '.join(map(str, worst[:10]))} of "
-            f"{parity.samples}, {real} real ones first"
+            f"{tolerance.changed:.1%} of {signs}); the farthest of {parity.samples} scenes are "
+            f"{', '.join(names[scene] for scene in worst[:10])}"
         )
     return parity
 
@@ -166,6 +167,7 @@ def find_in_batches(
     detect: Detect,
     scenes: Images | Sequence[npt.NDArray[np.uint8]],
     progress: Callable[[int, int], None] = lambda done, total: None,
+    sizes: Sequence[int] = BATCHES,
 ) -> Answers:
     """Runs a detector with batches of several sizes in turn, so that each is exercised.
 
@@ -173,11 +175,12 @@ def find_in_batches(
         detect: the detector.
         scenes: uint8 [height, width, 3] each, one at the least.
         progress: called with (scenes done, scenes in all).
+        sizes: of the batches.
     """
     answers: list[Answers] = []
     start = 0
     while start < len(scenes):
-        size = BATCHES[len(answers) % len(BATCHES)]
+        size = sizes[len(answers) % len(sizes)]
         answers.append(detect(np.stack([*scenes[start : start + size]])))
         start += size
         progress(min(start, len(scenes)), len(scenes))

@@ -9,13 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from export.config import from_text
 from export.detection_parity import onnxruntime_detector
 from export.errors import ExportError
 from export.parity import MAX_BATCH, input_size, onnxruntime_predictor
 from export.reference import Measurements, Reference
 from export.repository import versions
-from export.repository.policy import served
+from export.repository.policy import read_config, served
 from serving.recognizer.recognition import Signs, recognize
 from serving.recognizer.scene import Scene, see_scene
 from training.data.images import read_images
@@ -75,7 +74,7 @@ def served_version(repository: Path, model: str) -> int:
         ExportError: there is none.
     """
     path = repository / model / "config.pbtxt"
-    chosen = served(from_text(path.read_text()), versions(repository, model)) if path.is_file() else []
+    chosen = served(read_config(path.read_bytes(), str(path)), versions(repository, model)) if path.is_file() else []
     if not chosen:
         raise ExportError(
             f"{repository} serves no {model}, which the recognizer calls: publish one with `signs export onnx`"

@@ -1,6 +1,6 @@
 """Does the exported model answer as the trained one does? Measured, not assumed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,7 +21,9 @@ Probabilities = npt.NDArray[np.float32]
 Predict = Callable[[Images], Probabilities]
 
 TOLERANCE = TOLERANCES[FP32].difference  # on probabilities
-MAX_BATCH = 64
+MAX_BATCH = 64  # of the server, unless it was tuned
+FEW = 7  # crops of the batch between one and the largest
+EXTREMES = ("black", "white", "checkerboard", "red", "green", "blue")
 CPU = "CPUExecutionProvider"
 
 
@@ -117,7 +119,7 @@ def pytorch_predictor(model: nn.Module) -> Predict:
 def probe_images(real: Images, noises: int = 16) -> Images:
     """Returns the real images, [n, h, w, 3], followed by random and extreme ones.
 
-    These are noise, black, white, a checkerboard, one colour.
+    These are noise, and then EXTREMES; `probe_names` says which is which.
     """
     height, width = real.shape[1:3]
     size = (height, width, 3)
@@ -134,9 +136,25 @@ def probe_images(real: Images, noises: int = 16) -> Images:
     return np.concatenate([real, noise, extreme])
 
 
-def predict_in_batches(predict: Predict, images: Images) -> Probabilities:
-    """Runs a predictor with batches of 1, of 7 and of the largest size in turn, so that each is exercised."""
-    results, start, sizes = [], 0, (1, 7, MAX_BATCH)
+def probe_names(real: int, count: int) -> list[str]:
+    """Returns what each of so many images of `probe_images` shows: `real image 3`, `noise 0`, `black`."""
+    noises = range(count - real - len(EXTREMES))
+    return [*(f"real image {each}" for each in range(real)), *(f"noise {each}" for each in noises), *EXTREMES][:count]
+
+
+def batch_sizes(largest: int = MAX_BATCH, few: int = FEW) -> tuple[int, ...]:
+    """Returns the batches that parity is proved in, smallest first: of one image, of a few, as many as are served."""
+    return tuple(sorted({1, min(few, largest), largest}))
+
+
+def noises_for(sizes: Sequence[int], real: int, fewest: int) -> int:
+    """Returns how many images of noise it takes beside so many real ones to fill a batch of each size."""
+    return max(fewest, sum(sizes) - real - len(EXTREMES))
+
+
+def predict_in_batches(predict: Predict, images: Images, sizes: Sequence[int]) -> Probabilities:
+    """Runs a predictor with batches of these sizes in turn, so that each is exercised."""
+    results, start = [], 0
     for step in range(len(images)):
         if start >= len(images):
             break
@@ -168,8 +186,15 @@ def require_parity(
         ParityError: a probability is not a number or differs by more than the tolerance, or too many real images are
             classified otherwise; the message says which images.
     """
-    if candidate.shape != reference.shape or not np.isfinite(candidate).all():
-        raise ParityError(f"the exported model answers {candidate.shape} with numbers that are not finite")
+    if candidate.shape != reference.shape:
+        raise ParityError(f"the exported model answers {candidate.shape}, PyTorch {reference.shape}")
+    names = probe_names(real, len(reference))
+    unknown = np.flatnonzero(~np.isfinite(candidate).all(axis=1))
+    if len(unknown):
+        raise ParityError(
+            f"the exported model answers {len(unknown)} of {len(reference)} images with numbers that are not finite: "
+            f"{_some(names, unknown)}"
+        )
     judged = len(reference) if tolerance.invented else real
     worst = np.abs(reference[:judged].astype(np.float64) - candidate[:judged]).max(axis=1)
     differ = reference[:real].argmax(axis=1) != candidate[:real].argmax(axis=1)
@@ -177,10 +202,15 @@ def require_parity(
     too_many = int(differ.sum()) > tolerance.changed * real
     bad = sorted({*np.flatnonzero(far), *(np.flatnonzero(differ) if too_many else ())})
     if bad:
-        shown = ", ".join(str(index) for index in bad[:10])
         raise ParityError(
-            f"the exported model differs from PyTorch on {len(bad)} of {judged} images (numbers {shown}; "
+            f"the exported model differs from PyTorch on {len(bad)} of {judged} images ({_some(names, bad)}; "
             f"largest difference {worst.max():.2g}, allowed {tolerance.difference:g}; {differ.sum()} of {real} real "
-            f"images, which come first, change their class, allowed {tolerance.changed:.1%})"
+            f"images change their class, allowed {tolerance.changed:.1%})"
         )
     return compare(reference[:judged], candidate[:judged])
+
+
+def _some(names: Sequence[str], chosen: Iterable[int]) -> str:
+    """Returns ten of the images chosen by name, and says where there are more."""
+    shown = [names[index] for index in chosen]
+    return ", ".join(shown[:10]) + (" and others" if len(shown) > 10 else "")

@@ -17,8 +17,11 @@ from export import detection_parity as scenes
 from export.conversion import SERVED
 from export.errors import AccuracyError
 from export.parity import (
+    MAX_BATCH,
     Images,
     Parity,
+    batch_sizes,
+    noises_for,
     open_session,
     predict_in_batches,
     probe_images,
@@ -133,18 +136,27 @@ class ClassifierProof(Proof):
         samples: uint8 [n, height, width, 3], real images; n may be 0.
         labels: of these; None where they are not known.
         max_loss: of accuracy.
+        largest: batch that is served.
     """
 
     model = classifier.MODEL_NAME
 
-    def __init__(self, model: nn.Module, samples: Images, labels: Labels | None, max_loss: float) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        samples: Images,
+        labels: Labels | None,
+        max_loss: float,
+        largest: int = MAX_BATCH,
+    ) -> None:
         super().__init__(labels, max_loss)
-        self._real, self._images = len(samples), probe_images(samples)
+        self._real, self._sizes = len(samples), batch_sizes(largest)
+        self._images = probe_images(samples, noises_for(self._sizes, self._real, fewest=16))
         self._reference = pytorch_predictor(model)(self._images)
 
     def check_answers(self, answer: Answer, precision: str) -> Proven:
         """See `Proof.check_answers`."""
-        answers = predict_in_batches(lambda images: answer(images)[0], self._images)
+        answers = predict_in_batches(lambda images: answer(images)[0], self._images, self._sizes)
         parity = require_parity(self._reference, answers, self._real, TOLERANCES[precision])
         if self._labels is None:
             return Proven(parity, self._real)
@@ -163,6 +175,7 @@ class DetectorProof(Proof):
         samples: uint8 [n, height, width, 3], real scenes; n may be 0.
         labels: of these; None where they are not known.
         max_loss: of mAP50.
+        largest: batch that is served.
         progress: shows how many scenes are searched.
     """
 
@@ -174,19 +187,20 @@ class DetectorProof(Proof):
         samples: Images,
         labels: Labels | None,
         max_loss: float,
+        largest: int = scenes.MAX_BATCH,
         progress: ProgressCallback = silent,
     ) -> None:
         super().__init__(labels, max_loss)
-        self._progress = progress
+        self._progress, self._sizes = progress, batch_sizes(largest, scenes.FEW)
         self._real = min(len(samples), scenes.MOST_SCENES)
         # What parity is proved on comes first; the other scenes are only judged.
-        self._compared = probe_images(samples[: self._real], noises=2)
+        self._compared = probe_images(samples[: self._real], noises_for(self._sizes, self._real, fewest=2))
         self._others = samples[self._real :] if labels is not None else samples[:0]
-        self._reference = self._find(scenes.pytorch_detector(model), "PyTorch")
+        self._reference = self._find(scenes.pytorch_detector(model), "PyTorch", scenes.BATCHES)
 
     def check_answers(self, answer: Answer, precision: str) -> Proven:
         """See `Proof.check_answers`."""
-        found = self._find(lambda images: scenes.Answers(*answer(images)), precision)
+        found = self._find(lambda images: scenes.Answers(*answer(images)), precision, self._sizes)
         compared = len(self._compared)
         parity = scenes.require_same_signs(
             self._reference.part(0, compared), found.part(0, compared), self._real, TOLERANCES[precision]
@@ -197,11 +211,11 @@ class DetectorProof(Proof):
         fp32, exported = (self._map50(truth, answers) for answers in (self._reference, found))
         return Proven(parity, self._real, self._judge("map50", precision, fp32, exported, len(truth)))
 
-    def _find(self, detect: scenes.Detect, who: str) -> scenes.Answers:
+    def _find(self, detect: scenes.Detect, who: str, sizes: Sequence[int]) -> scenes.Answers:
         def tell(done: int, total: int) -> None:
             self._progress(f"scenes in {who}", done, total)
 
-        return scenes.find_in_batches(detect, [*self._compared, *self._others], tell)
+        return scenes.find_in_batches(detect, [*self._compared, *self._others], tell, sizes)
 
     def _map50(self, truth: Sequence[Detections], answers: scenes.Answers) -> float:
         compared = len(self._compared)
@@ -215,6 +229,7 @@ def begin_proof(
     samples: Images,
     labels: Labels | None,
     max_loss: float,
+    largest: int,
     progress: ProgressCallback = silent,
 ) -> Proof:
     """Lets a trained network answer; what is exported of it can then be checked.
@@ -225,8 +240,9 @@ def begin_proof(
         samples: uint8 [n, height, width, 3], real images; n may be 0.
         labels: of these; None where they are not known.
         max_loss: of accuracy or mAP50.
+        largest: batch that is served; it is among those that are compared.
         progress: shows how much is done.
     """
     if kind == detector.MODEL_NAME:
-        return DetectorProof(model, samples, labels, max_loss, progress)
-    return ClassifierProof(model, samples, labels, max_loss)
+        return DetectorProof(model, samples, labels, max_loss, largest, progress)
+    return ClassifierProof(model, samples, labels, max_loss, largest)

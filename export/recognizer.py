@@ -7,12 +7,13 @@ from typing import Any
 
 from tritonclient.grpc import model_config_pb2 as pb
 
-from export.config import LABELS_FILE, Serving, from_text, recognizer_config, to_text
+from export.config import LABELS_FILE, Serving, recognizer_config, to_text
 from export.errors import ExportError
 from export.measuring import InProcess, make_reference, served_version
 from export.reference import FILE as REFERENCE
 from export.repository import Manifest, publish, versions
 from export.repository.calls import describe_call
+from export.repository.policy import read_config
 from export.repository.store import open_store
 from export.tensors import FOUND, INPUT_NAME, OUTPUT_NAME, SCENES
 from training.data.categories import CATEGORY_NAMES, CATEGORY_OF_CLASS
@@ -117,7 +118,7 @@ def _read_config(repository: Path, model: str) -> pb.ModelConfig:
         raise ExportError(
             f"{repository} has no {model}, which the recognizer calls: publish one first with `signs export onnx`"
         )
-    config = from_text(path.read_text())
+    config = read_config(path.read_bytes(), str(path))
     wrong = [
         f"no {wanted.name} of {_datatype(wanted.datatype)} {[size or 'any' for size in wanted.shape]}"
         for wanted, tensors in (

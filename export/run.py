@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from torch import nn
 from tritonclient.grpc import model_config_pb2 as pb
 
 from export.candidates import NO_LABELS, Candidate, fastest, make_all, make_candidate, timed
@@ -19,7 +18,7 @@ from export.drawings import draw_samples
 from export.errors import AccuracyError, ExportError, ParityError, RepositoryError
 from export.parity import Images, probe_images
 from export.precision import AUTO, FP32, INT8, MAX_LOSS, PRECISIONS, Wanted
-from export.proof import begin_proof
+from export.proof import Proof, begin_proof
 from export.quantization import TARGETS
 from export.repository import Manifest, load_manifest, publish, versions
 from export.repository.signing import Signer
@@ -73,8 +72,10 @@ def export_checkpoint(
     with tempfile.TemporaryDirectory(prefix="signs-export-") as scratch:
         path = Path(scratch) / "model.onnx"
         slimming = convert(model, info, path)
+        max_loss = MAX_LOSS[info.model] if wanted.max_loss is None else wanted.max_loss
+        proof = begin_proof(model, info.model, samples, labels, max_loss, chosen.serving.max_batch, progress)
         try:
-            candidate = _prove(model, info, path, samples, wanted, labels, progress, chosen_among)
+            candidate = _prove(proof, path, samples, wanted, labels, progress, chosen_among)
         except (ParityError, AccuracyError) as error:
             raise type(error)(f"{error}: nothing was published") from error
         graph = onnx.load(candidate.path).graph
@@ -164,8 +165,7 @@ def hash_weights(checkpoint: Path) -> str:
 
 
 def _prove(
-    model: nn.Module,
-    info: CheckpointInfo,
+    proof: Proof,
     path: Path,
     samples: Images,
     wanted: Wanted,
@@ -174,9 +174,7 @@ def _prove(
     chosen_among: Callable[[Sequence[Candidate]], None],
 ) -> Candidate:
     """Returns the network in the precision that is wanted, proven."""
-    max_loss = MAX_LOSS[info.model] if wanted.max_loss is None else wanted.max_loss
-    proof = begin_proof(model, info.model, samples, labels, max_loss, progress)
-    tried = probe_images(samples[: TRIED_SCENES if info.model == detector.MODEL_NAME else TRIED_CROPS], noises=4)
+    tried = probe_images(samples[: TRIED_SCENES if proof.model == detector.MODEL_NAME else TRIED_CROPS], noises=4)
 
     def make(precision: str) -> Candidate:
         return make_candidate(path, precision, proof, tried, labels, wanted.int8_for)

@@ -1,5 +1,7 @@
 """A version that is published, compared with its checkpoint once more: as a file, or as a running Triton answers."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +9,9 @@ from export.conversion import SERVED
 from export.errors import ExportError
 from export.parity import Images
 from export.precision import TOLERANCES
-from export.proof import Answer, begin_proof
+from export.proof import begin_proof
 from export.repository.manifest import MANIFEST, MODEL_FILE, Manifest, parse_manifest, verify_files
+from export.repository.policy import CONFIG, read_config
 from export.run import hash_weights
 from training.checkpoint import load_checkpoint
 
@@ -47,9 +50,11 @@ def compare_version(version: Path, checkpoint: Path, samples: Images, url: str =
         raise ExportError(
             f"{version} is in {manifest.precision}, which is compared on real images alone: give some with --data"
         )
-    proof = begin_proof(model, info.model, samples, labels=None, max_loss=0.0)
-    if url:
-        proven = proof.check_answers(_server(url, manifest), manifest.precision)
+    server = _Server(url, manifest) if url else None
+    largest = server.largest_batch() if server is not None else _largest_batch(version)
+    proof = begin_proof(model, info.model, samples, None, 0.0, largest)
+    if server is not None:
+        proven = proof.check_answers(server.ask, manifest.precision)
     else:
         proven = proof.check(version / MODEL_FILE, manifest.precision)
     return proven.parity_figures(manifest.precision)
@@ -68,28 +73,51 @@ def _manifest(version: Path) -> Manifest:
     return manifest
 
 
-def _server(url: str, manifest: Manifest) -> Answer:
-    """Returns a function that asks a server for what a version answers."""
-    import tritonclient.grpc as triton
-    from tritonclient.utils import InferenceServerException
+def _largest_batch(version: Path) -> int:
+    """Returns the largest batch that a version is served in, by its own config.pbtxt or the one beside it."""
+    for path in (version / CONFIG, version.parent / CONFIG):
+        if path.is_file():
+            return max(read_config(path.read_bytes(), str(path)).max_batch_size, 1)
+    raise ExportError(f"{version} has no {CONFIG}, so nothing says in what batches it is served: export it again")
 
-    tensors = SERVED[manifest.model]
-    outputs = [triton.InferRequestedOutput(name) for name in tensors.outputs]
 
-    def ask(images: Images) -> list[Any]:
-        tensor = triton.InferInput(tensors.input, images.shape, "UINT8")
+class _Server:
+    """A running Triton, asked for what a version answers."""
+
+    def __init__(self, url: str, manifest: Manifest) -> None:
+        self._url, self._model, self._version = url, manifest.model, str(manifest.version)
+        self._tensors = SERVED[manifest.model]
+
+    def largest_batch(self) -> int:
+        """Returns the largest batch that the server takes."""
+        with self._client() as client:
+            config = client.get_model_config(self._model, self._version, client_timeout=TIMEOUT).config
+            return max(config.max_batch_size, 1)
+
+    def ask(self, images: Images) -> list[Any]:
+        """Returns each output for images, uint8 [n, height, width, 3]."""
+        import tritonclient.grpc as triton
+
+        tensor = triton.InferInput(self._tensors.input, images.shape, "UINT8")
         tensor.set_data_from_numpy(images)
-        version = str(manifest.version)
+        outputs = [triton.InferRequestedOutput(name) for name in self._tensors.outputs]
+        with self._client() as client:
+            answer = client.infer(
+                self._model, [tensor], model_version=self._version, outputs=outputs, client_timeout=TIMEOUT
+            )
+        return [answer.as_numpy(name) for name in self._tensors.outputs]
+
+    @contextmanager
+    def _client(self) -> Iterator[Any]:
+        """Gives a connection; what fails on it is told clearly."""
+        import tritonclient.grpc as triton
+        from tritonclient.utils import InferenceServerException
+
         try:
-            with triton.InferenceServerClient(url) as client:
-                answer = client.infer(
-                    manifest.model, [tensor], model_version=version, outputs=outputs, client_timeout=TIMEOUT
-                )
+            with triton.InferenceServerClient(self._url) as client:
+                yield client
         except InferenceServerException as error:
             raise ExportError(
-                f"{url} did not answer for {manifest.model} {version} ({error.message() or error}): give host:port of "
-                "the gRPC port of a server that serves this version"
+                f"{self._url} did not answer for {self._model} {self._version} ({error.message() or error}): give "
+                "host:port of the gRPC port of a server that serves this version"
             ) from error
-        return [answer.as_numpy(name) for name in tensors.outputs]
-
-    return ask

@@ -5,6 +5,7 @@ versions that have one. Triton itself does not look for it: let it read what `si
 """
 
 import contextlib
+import errno
 import json
 import re
 import tempfile
@@ -22,6 +23,7 @@ from training.progress import ProgressCallback, silent
 
 ATTEMPTS = 5
 CLAIM = "claim-"  # claim-N: the number N is spent
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class BucketStore:
@@ -246,6 +248,8 @@ class BucketStore:
                 f"may not {doing} {self.name} ({error}): check your credentials and the rights on the bucket"
             ) from error
         except Exception as error:  # the libraries of the stores have no common base for their errors
+            if isinstance(error, OSError) and error.errno in DISK_FULL:
+                raise  # that of this machine
             raise RepositoryError(
                 f"cannot {doing} {self.name} ({error}): check the address, the network and your credentials"
             ) from error

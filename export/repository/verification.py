@@ -1,8 +1,10 @@
 """Is a repository what was published? Files against manifests, signatures, and what Triton is told to serve."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from export.errors import RepositoryError
 from export.repository.calls import changed_calls
@@ -17,10 +19,13 @@ from export.repository.manifest import (
     parse_manifest,
 )
 from export.repository.policy import CONFIG, companions, read_config, served, without_policy
-from export.repository.promotion import champion, require_version, wanted_config
+from export.repository.promotion import champion, own_config, require_version, wanted_config
 from export.repository.signing import check_signature
 from export.repository.store import Store, open_store
 from training.progress import ProgressCallback, silent
+
+if TYPE_CHECKING:
+    from tritonclient.grpc import model_config_pb2 as pb
 
 
 @dataclass(frozen=True)
@@ -150,6 +155,8 @@ def _check_model(store: Store, model: str) -> Check:
             )
         if best is None and wanted is not None and without_policy(config) != without_policy(wanted):
             check.notices.append(f"{where} is not that of version {present[-1]}, the newest")
+        for number in numbers:
+            check.problems.extend(_altered_companions(store, model, number, config))
         check.problems.extend(
             f"{store.name}/{model}/{name}, which {CONFIG} names, is not there: Triton would not load {model}"
             for name in companions(config)
@@ -182,8 +189,8 @@ def check_served(repository: Path, public_key: Path | None = None) -> list[str]:
         Notices, as of versions that were made by hand.
 
     Raises:
-        RepositoryError: a file is missing or altered, a signature does not hold, or an engine was built for another
-            machine; the message names it.
+        RepositoryError: a file is missing or altered, in the version or beside it, a signature does not hold, or an
+            engine was built for another machine; the message names it.
     """
     notices: list[str] = []
     store = open_store(repository)
@@ -196,6 +203,11 @@ def check_served(repository: Path, public_key: Path | None = None) -> list[str]:
             check = check_folder(folder / str(version), folder.name, version, public_key)
             if public_key is not None:
                 check.problems.extend(_unsigned_beside(folder, version))
+            elif config is not None:
+                check.problems.extend(_altered_companions(store, folder.name, version, config))
+                own = own_config(store, folder.name, version)
+                if own is not None and without_policy(own) != without_policy(config):
+                    check.notices.append(f"{path} is not that of version {version}")
             if check.problems:
                 raise RepositoryError(
                     f"{check.problems[0]}: it is not served. Publish or pull the version again, or promote another"
@@ -208,6 +220,17 @@ def check_served(repository: Path, public_key: Path | None = None) -> list[str]:
             notices += check.notices
             notices += [f"{folder / str(version) / name} was not published" for name in check.extra]
     return notices
+
+
+def _altered_companions(store: Store, model: str, version: int, config: "pb.ModelConfig") -> Iterator[str]:
+    """Yields a sentence for each file beside a version that config.pbtxt names and that is not the version's own."""
+    for name in companions(config):
+        with suppress(FileNotFoundError):  # early versions have none of their own; what lacks beside is told elsewhere
+            if store.read(f"{model}/{name}") != store.read(f"{model}/{version}/{name}"):
+                yield (
+                    f"{store.name}/{model}/{name} is not that of version {version} (`signs repository promote {model} "
+                    f"{version}` puts it back)"
+                )
 
 
 def _unsigned_beside(folder: Path, version: int) -> Iterator[str]:

@@ -13,10 +13,10 @@ from clients.cli import app
 from clients.errors import ClientError
 from clients.tune.report import draw_outcomes, print_outcomes, write_report
 from clients.tune.sweep import check_batches, fetched, stage
-from export.config import from_text
 from export.engine import engine_config
 from export.errors import ExportError
 from export.repository import Manifest
+from export.repository.policy import read_config
 from export.repository.store import open_store
 from export.tuning import Outcome, Setting, setting_of
 from serving.install import Installation
@@ -83,7 +83,7 @@ def test_a_setting_is_staged_as_a_model_of_its_own(repository: Path, manifest: M
         names = stage(candidate, [PRESENT, OTHER], tmp_path)
         assert len(set(names.values())) == 2
         for setting, name in names.items():
-            config = from_text((tmp_path / name / "config.pbtxt").read_text())
+            config = read_config((tmp_path / name / "config.pbtxt").read_bytes(), "")
             assert config.name == name and setting_of(config) == setting
             assert not config.HasField("response_cache"), "or the cache would be measured"
             assert (tmp_path / name / "1" / "model.onnx").stat().st_size == manifest.files["model.onnx"]["size"]

@@ -23,9 +23,10 @@ from prometheus_client import CollectorRegistry, start_http_server
 
 from clients import SignClient
 from clients.errors import ClientError, RefusedError
-from export.config import from_text, to_text
+from export.config import to_text
 from export.recognizer import export_recognizer
 from export.repository import promote
+from export.repository.policy import read_config
 from monitoring.repository import listening
 from serving.install import Installation
 from serving.server import RunningServer, running_server
@@ -60,7 +61,7 @@ def prepare_repository(folder: Path) -> None:
     for model in ("sign_classifier", "sign_detector", "sign_recognizer"):
         promote(folder, model, 1, "the first")
     path = folder / "sign_recognizer" / "config.pbtxt"
-    config = from_text(path.read_text())
+    config = read_config(path.read_bytes(), str(path))
     config.version_policy.all.SetInParent()
     path.write_text(to_text(config))
 

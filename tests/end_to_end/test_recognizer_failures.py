@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from clients.errors import ClientError, RefusedError
-from export.config import from_text, to_text
+from export.config import to_text
 from export.recognizer import export_recognizer
+from export.repository.policy import read_config
 from serving.errors import ServingError
 from serving.install import Installation
 from serving.server import running_server
@@ -30,7 +31,7 @@ def models(recognizer_repository: Path, tmp_path: Path) -> Path:
 
 def set_parameter(models: Path, name: str, value: str) -> None:
     path = models / "sign_recognizer" / "config.pbtxt"
-    config = from_text(path.read_text())
+    config = read_config(path.read_bytes(), str(path))
     config.parameters[name].string_value = value
     path.write_text(to_text(config))
 
@@ -63,7 +64,7 @@ def test_the_version_of_a_model_can_be_pinned(installation: Installation, models
     publish_red_detector(models)
     set_parameter(models, "detector_version", "1")
     path = models / "sign_detector" / "config.pbtxt"
-    config = from_text(path.read_text())
+    config = read_config(path.read_bytes(), str(path))
     config.version_policy.all.SetInParent()
     path.write_text(to_text(config))
     with running_server(installation, models, models.parent / "log") as server, connect(server) as client:
@@ -79,7 +80,7 @@ def test_two_versions_beside_each_other_keep_their_own_modules(installation: Ins
     module = models / "sign_recognizer" / "1" / "recognition.py"
     module.write_text(module.read_text().replace("SMALLEST_SIDE = 1.0", "SMALLEST_SIDE = 1e9"))
     path = models / "sign_recognizer" / "config.pbtxt"
-    config = from_text(path.read_text())
+    config = read_config(path.read_bytes(), str(path))
     config.version_policy.all.SetInParent()
     path.write_text(to_text(config))
     data = encode(street(CELLS))

@@ -110,7 +110,9 @@ def test_a_detector_is_judged_by_map50_on_all_scenes(detector_checkpoint: Path, 
         Detections(each.boxes[:3], np.ones(len(each.boxes[:3]), np.float32), each.labels[:3]) for each in found
     )
     seen: list[tuple[str, int, int]] = []
-    proof = DetectorProof(model, scenes, Labels(truth, scenes[:2], "blocks"), 0.01, lambda *told: seen.append(told))
+    proof = DetectorProof(
+        model, scenes, Labels(truth, scenes[:2], "blocks"), 0.01, progress=lambda *told: seen.append(told)
+    )
     proven = proof.check(detector_onnx, FP32)
     assert proven.real == 16 and proven.parity.samples > 16, "parity is proved on the first scenes alone"
     assert proven.accuracy is not None and (proven.accuracy.measure, proven.accuracy.samples) == ("map50", 18)

@@ -11,7 +11,6 @@ from export.config import (
     Target,
     classifier_config,
     detector_config,
-    from_text,
     profile,
     recognizer_config,
     target_of,
@@ -20,6 +19,7 @@ from export.config import (
 )
 from export.errors import ExportError, RepositoryError
 from export.explanation import explain
+from export.repository.policy import read_config
 
 TENSORRT = Serving(64, target="gpu", engine_cache="/var/cache/engines")
 
@@ -36,7 +36,7 @@ TENSORRT = Serving(64, target="gpu", engine_cache="/var/cache/engines")
     ],
 )
 def test_what_is_written_is_what_is_read_and_every_choice_has_its_reason(config: pb.ModelConfig) -> None:
-    assert from_text(to_text(config)) == config
+    assert read_config(to_text(config).encode(), "") == config
     choices = explain(config)
     assert all(choice.why and "\n" not in choice.why and "Triton's manual" not in choice.why for choice in choices)
     told = " ".join(f"{choice.name} {choice.value} {choice.why}" for choice in choices)
@@ -147,7 +147,7 @@ def test_a_choice_that_makes_no_sense_is_refused(values: dict[str, Any], reason:
 
 def test_nonsense_is_refused() -> None:
     with pytest.raises(RepositoryError, match="cannot be read"):
-        from_text("max_batch_size: many")
+        read_config(b"max_batch_size: many", "config.pbtxt")
 
 
 def test_what_was_set_by_hand_is_told_with_a_hint_to_the_manual() -> None:
@@ -167,5 +167,5 @@ def test_what_was_set_by_hand_is_told_with_a_hint_to_the_manual() -> None:
 
 
 def test_without_a_queue_policy_it_says_why() -> None:
-    told = {choice.name: choice for choice in explain(from_text("dynamic_batching { }"))}
+    told = {choice.name: choice for choice in explain(read_config(b"dynamic_batching { }", ""))}
     assert "issue 8870" in told["dynamic_batching.default_queue_policy"].why

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from export.config import Serving, classifier_config, from_text, to_text
+from export.config import Serving, classifier_config, to_text
 from export.engine import Builder, build_engine
 from export.errors import ExportError, RepositoryError
 from export.repository import load_manifest, promote, publish, versions
@@ -88,7 +88,7 @@ def test_an_engine_is_the_next_version_of_the_same_model(machine: Path, place: P
         "manifest.json",
     }
     assert folder["model.plan"] == b"engine"
-    config = from_text(folder["config.pbtxt"].decode())
+    config = read_config(folder["config.pbtxt"], "")
     assert config.platform == "tensorrt_plan" and config.max_batch_size == 64
     assert not config.parameters and not config.HasField("optimization")
     said = (machine / "arguments").read_text()

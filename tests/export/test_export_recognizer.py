@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from tritonclient.grpc import model_config_pb2 as pb
 
-from export.config import from_text, to_text
+from export.config import to_text
 from export.errors import ExportError
 from export.recognizer import SOURCES, export_recognizer
 from export.repository import Manifest, load_manifest, verify_files, versions
+from export.repository.policy import read_config
 from serving.recognizer.settings import load_settings
 from tests.red_detector import publish_red_detector
 from training.data.classes import CATEGORIES, CLASS_NAMES
@@ -31,7 +32,7 @@ def models(tmp_path: Path, repository: Path, manifest: Manifest) -> Path:
 
 def change_config(repository: Path, model: str, change: Callable[[pb.ModelConfig], object]) -> None:
     path = repository / model / "config.pbtxt"
-    config = from_text(path.read_text())
+    config = read_config(path.read_bytes(), str(path))
     change(config)
     path.write_text(to_text(config))
 
@@ -74,7 +75,7 @@ def test_the_settings_are_those_of_the_models_that_are_there(models: Path) -> No
 
 def test_each_call_publishes_the_next_version(models: Path) -> None:
     assert [export_recognizer(models).version for _ in range(2)] == [1, 2]
-    config = from_text((models / "sign_recognizer" / "config.pbtxt").read_text())
+    config = read_config((models / "sign_recognizer" / "config.pbtxt").read_bytes(), "")
     assert config.parameters["score_threshold"].string_value == "0.3"
 
 

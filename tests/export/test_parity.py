@@ -11,12 +11,16 @@ from onnx import numpy_helper
 from export.conversion import convert
 from export.errors import ExportError, ParityError
 from export.parity import (
+    EXTREMES,
     MAX_BATCH,
     TOLERANCE,
+    batch_sizes,
     compare,
+    noises_for,
     onnxruntime_predictor,
     predict_in_batches,
     probe_images,
+    probe_names,
     pytorch_predictor,
     require_parity,
 )
@@ -31,7 +35,7 @@ def test_an_exported_model_agrees_on_real_random_and_extreme_images(
     model, info = load_checkpoint(checkpoint)
     convert(model, info, tmp_path / "model.onnx")
     images = probe_images(random_crops)
-    candidate = predict_in_batches(onnxruntime_predictor(tmp_path / "model.onnx"), images)
+    candidate = predict_in_batches(onnxruntime_predictor(tmp_path / "model.onnx"), images, batch_sizes())
     parity = require_parity(pytorch_predictor(model)(images), candidate, real=len(random_crops))
     assert parity.samples == len(images) > len(random_crops)
     assert parity.max_difference <= TOLERANCE
@@ -55,15 +59,31 @@ def test_another_class_for_a_real_image_is_refused_however_close() -> None:
     reference[:, 0] += 1e-6
     candidate = reference.copy()
     candidate[1] = candidate[1, ::-1]
-    with pytest.raises(ParityError, match=r"1 of 3 images \(numbers 1;"):
+    with pytest.raises(ParityError, match=r"1 of 3 images \(real image 1;"):
         require_parity(reference, candidate, real=3)
     assert require_parity(reference, candidate, real=0).disagreements == 1
 
 
 def test_numbers_that_are_not_finite_are_refused() -> None:
     reference = np.full((2, 2), 0.5, np.float32)
-    with pytest.raises(ParityError, match="not finite"):
-        require_parity(reference, np.full((2, 2), np.nan, np.float32), real=2)
+    candidate = reference.copy()
+    candidate[1, 0] = np.nan
+    with pytest.raises(ParityError, match=r"1 of 2 images with numbers that are not finite: real image 1$"):
+        require_parity(reference, candidate, real=2)
+    with pytest.raises(ParityError, match=r"answers \(2, 3\), PyTorch \(2, 2\)"):
+        require_parity(reference, np.zeros((2, 3), np.float32), real=2)
+
+
+def test_a_difference_names_the_random_and_extreme_images_that_show_it(random_crops: Crops) -> None:
+    images = probe_images(random_crops[:2], noises=3)
+    names = probe_names(2, len(images))
+    assert names == ["real image 0", "real image 1", "noise 0", "noise 1", "noise 2", *EXTREMES]
+    assert not images[names.index("black")].any() and (images[names.index("red")] == (255, 0, 0)).all()
+    reference = np.full((len(images), 2), 0.5, np.float32)
+    candidate = reference.copy()
+    candidate[[names.index("noise 2"), names.index("white")], 0] += 0.25
+    with pytest.raises(ParityError, match=r"2 of 11 images \(noise 2, white; largest difference 0\.25"):
+        require_parity(reference, candidate, real=2)
 
 
 def test_batches_of_one_seven_and_the_largest_are_run_in_order() -> None:
@@ -75,8 +95,23 @@ def test_batches_of_one_seven_and_the_largest_are_run_in_order() -> None:
 
     images = np.zeros((100, 2, 2, 3), np.uint8)
     images[:, 0, 0, 0] = np.arange(100)
-    assert predict_in_batches(predict, images).ravel().tolist() == list(range(100))
+    assert predict_in_batches(predict, images, batch_sizes()).ravel().tolist() == list(range(100))
     assert sizes == [1, 7, MAX_BATCH, 1, 7, 20]
+
+
+@pytest.mark.parametrize(("largest", "sizes"), [(64, (1, 7, 64)), (256, (1, 7, 256)), (4, (1, 4)), (1, (1,))])
+def test_a_batch_of_each_size_is_filled_however_few_images_are_real(largest: int, sizes: tuple[int, ...]) -> None:
+    assert batch_sizes(largest) == sizes
+    for real in (0, 5, 300):
+        images = probe_images(np.zeros((real, 8, 8, 3), np.uint8), noises_for(sizes, real, fewest=16))
+        asked: list[int] = []
+
+        def predict(batch: Crops, asked: list[int] = asked) -> npt.NDArray[np.float32]:
+            asked.append(len(batch))
+            return np.zeros((len(batch), 2), np.float32)
+
+        assert len(predict_in_batches(predict, images, sizes)) == len(images)
+        assert tuple(asked[: len(sizes)]) == sizes
 
 
 def test_compare_measures_maximum_mean_and_disagreements() -> None:

@@ -7,9 +7,9 @@ import numpy.typing as npt
 import pytest
 
 from export import proof as module
-from export.config import from_text
 from export.errors import ExportError, ParityError
 from export.repository import Manifest, load_manifest, verify_files, versions
+from export.repository.policy import read_config
 from export.run import export_checkpoint
 from training.errors import CheckpointError
 
@@ -23,7 +23,7 @@ def test_the_version_says_what_it_is(manifest: Manifest, repository: Path) -> No
     assert manifest.outputs == [{"name": "probabilities", "datatype": "FP32", "shape": [-1, 43]}]
     assert manifest.parity["real_samples"] == 80
     assert manifest.data["fingerprint"] == "0" * 64
-    config = from_text((repository / "sign_classifier" / "config.pbtxt").read_text())
+    config = read_config((repository / "sign_classifier" / "config.pbtxt").read_bytes(), "")
     assert config.name == "sign_classifier"
     labels = (repository / "sign_classifier" / "labels.txt").read_text().splitlines()
     assert len(labels) == 43 and labels[14] == "stop"
@@ -43,7 +43,7 @@ def test_samples_of_another_size_are_refused(checkpoint: Path, tmp_path: Path) -
 def test_a_model_that_differs_is_not_published(
     checkpoint: Path, tmp_path: Path, random_crops: Crops, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "predict_in_batches", lambda predict, images: 0.99 * predict(images))
+    monkeypatch.setattr(module, "predict_in_batches", lambda predict, images, sizes: 0.99 * predict(images))
     with pytest.raises(ParityError, match="nothing was published"):
         export_checkpoint(checkpoint, tmp_path, random_crops)
     assert not list(tmp_path.iterdir())

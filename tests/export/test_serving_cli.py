@@ -8,9 +8,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from export.cli import app
-from export.config import Serving, classifier_config, from_text, to_text
+from export.config import Serving, classifier_config, to_text
 from export.errors import ExportError
 from export.repository import Manifest, promote, publish
+from export.repository.policy import read_config
 from tests.export.repository.samples import FACTS, tree
 from tests.gpu_machine import set_up_gpus, set_up_trtexec
 
@@ -51,7 +52,7 @@ def test_of_a_checkpoint_it_shows_what_an_export_would_write(checkpoint: Path, t
     result = signs("config", str(checkpoint), "-r", str(tmp_path / "models"), *options)
     text = result.stdout.partition("\n\n")[0].partition("\n")[2]
     serving = Serving(64, target="gpu", response_cache=True, max_queue=100, queue_timeout_ms=2000)
-    assert from_text(text) == classifier_config(MODEL, 48, 43, serving)
+    assert read_config(text.encode(), "") == classifier_config(MODEL, 48, 43, serving)
     assert not (tmp_path / "models").exists(), "nothing is written"
 
 

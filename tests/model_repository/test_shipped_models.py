@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.config import from_text
 from export.parity import onnxruntime_predictor
 from export.repository import load_manifest, verify_files
 from export.repository.calls import changed_calls
+from export.repository.policy import read_config
 from export.repository.store import open_store
 from tests.fixture_types import Serve, Signs
 from tests.training.data.real_data import GTSDB, GTSRB, NEEDS_GTSDB, NEEDS_GTSRB
@@ -55,7 +55,7 @@ def test_recognizer_was_exported_with_the_versions_beside_it() -> None:
 
 
 def test_config_fits_the_classifier() -> None:
-    config = from_text((REPOSITORY / "sign_classifier" / "config.pbtxt").read_text())
+    config = read_config((REPOSITORY / "sign_classifier" / "config.pbtxt").read_bytes(), "")
     manifest = load_manifest(REPOSITORY, "sign_classifier", 1)
 
     assert config.name == "sign_classifier" and config.platform == "onnxruntime_onnx"

@@ -168,6 +168,13 @@ def test_an_upload_that_breaks_off_leaves_nothing(
     assert [entry["Key"] for entry in found] == ["models/m/claim-1"]
 
 
+def test_a_full_disk_of_this_machine_is_not_told_as_a_fault_of_the_store(new_bucket: NewRepository) -> None:
+    place = new_bucket()
+    publish_once(place)
+    with pytest.raises(OSError, match="No space left on device"):
+        open_store(place).fetch("m/1/model.onnx", Path("/dev/full"), lambda piece: None)
+
+
 def test_an_answer_that_was_lost_on_the_way_is_no_conflict(new_bucket: NewRepository) -> None:
     store = open_store(new_bucket())
     store.create("m/x", b"ours")

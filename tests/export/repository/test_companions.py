@@ -78,6 +78,31 @@ def test_a_signature_covers_them(tmp_path: Path, keys: Path) -> None:
         check_served(tmp_path / "r", keys / "release.pub")
 
 
+@pytest.mark.parametrize("name", [LABELS, WARM_UP.format("first")])
+def test_a_server_does_not_start_on_one_that_is_not_the_version_s(place: str, tmp_path: Path, name: str) -> None:
+    publish_with(place, "first")
+    here = tmp_path / "here"
+    pull(place, here, {})
+    assert check_served(here) == []
+    (here / "m" / name).write_bytes(b"others\n")
+    with pytest.raises(RepositoryError, match=rf"m/{name} is not that of version 1 .*: it is not served"):
+        check_served(here)
+    (found,) = [check for check in verify(here) if check.version is None]
+    assert f"m/{name} is not that of version 1" in found.problems[0]
+    pull(place, here, {})
+    assert check_served(here) == [], "pulling mends it"
+    (here / "m" / name).write_bytes(b"others\n")
+    promote(here, "m", 1, "")
+    assert check_served(here) == [], "and so does promoting"
+
+
+def test_a_configuration_that_was_changed_by_hand_is_told_and_served(tmp_path: Path) -> None:
+    publish_with(tmp_path, "first")
+    path = tmp_path / "m" / "config.pbtxt"
+    path.write_text(path.read_text().replace("max_batch_size: 4", "max_batch_size: 3"))
+    assert check_served(tmp_path) == [f"{path} is not that of version 1"]
+
+
 def test_verify_names_one_that_is_missing(place: str) -> None:
     publish_with(place, "first")
     store = open_store(place)

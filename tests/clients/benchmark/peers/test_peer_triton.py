@@ -10,8 +10,8 @@ from clients.benchmark.peers.exchange import TASKS, difference
 from clients.benchmark.peers.generator import run_load
 from clients.benchmark.peers.models import prepare_work
 from clients.benchmark.peers.running import ask
-from export.config import from_text
 from export.repository import Manifest
+from export.repository.policy import read_config
 from serving.install import Installation
 from tests.end_to_end.street import encode, street
 from tests.red_detector import publish_red_detector
@@ -64,7 +64,7 @@ def test_the_copy_has_the_setting_and_no_cache(both: Path, tmp_path: Path) -> No
         (1, 2, 0),
     }
     triton.stage(both, work, others[0], tmp_path / "served")
-    config = from_text((tmp_path / "served" / "sign_classifier" / "config.pbtxt").read_text())
+    config = read_config((tmp_path / "served" / "sign_classifier" / "config.pbtxt").read_bytes(), "")
     assert config.instance_group[0].count == 2
     assert not config.response_cache.enable
     assert [path.name for path in (tmp_path / "served").iterdir()] == ["sign_classifier"]

@@ -68,18 +68,17 @@ def encoded(photograph: Photograph) -> npt.NDArray[np.object_]:
     Raises:
         RefusedError: the file cannot be read, or the array has another shape or type.
     """
-    values = np.empty((1, 1), dtype=np.object_)
-    if isinstance(photograph, bytes):
-        values[0, 0] = photograph
-    elif isinstance(photograph, np.ndarray):
+    if isinstance(photograph, np.ndarray):
         if photograph.dtype != np.uint8 or photograph.ndim != 3 or photograph.shape[2] != 3 or not photograph.size:
             given = f"{photograph.dtype} {list(photograph.shape)}"
             raise RefusedError(f"a photograph is uint8 [height, width, 3], RGB, and not {given}")
-        height, width, _ = photograph.shape
-        values[0, 0] = b"P6 %d %d 255\n" % (width, height) + photograph.tobytes()
-    else:
+        photograph = b"P6 %d %d 255\n" % photograph.shape[1::-1] + photograph.tobytes()
+    elif not isinstance(photograph, bytes):
+        path = Path(photograph)
         try:
-            values[0, 0] = Path(photograph).read_bytes()
+            photograph = path.read_bytes()
         except OSError as error:
-            raise RefusedError(f"{photograph} cannot be read: {error.strerror}") from error
+            raise RefusedError(f"{path} cannot be read: {error.strerror}") from error
+    values = np.empty((1, 1), dtype=np.object_)
+    values[0, 0] = photograph
     return values

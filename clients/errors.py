@@ -29,14 +29,6 @@ class UndecidedError(Exception):
     """The gate could not judge; the cause is the error that kept it from that. It must not look like a refusal."""
 
 
-# What Triton, or what stands before it, says in gRPC and in HTTP, and what libraries say of sockets.
-LATE = ("DEADLINE_EXCEEDED", "408", "504")
-OVERLOADED = ("RESOURCE_EXHAUSTED", "429")
-FORBIDDEN = ("UNAUTHENTICATED", "PERMISSION_DENIED", "401", "403")
-REFUSED = ("INVALID_ARGUMENT", "400", "413")
-UNAVAILABLE = ("UNAVAILABLE", "502", "503")
-UNTRUSTED = ("certificate", "handshake", "[ssl")
-NOBODY = ("connect", "unavailable", "refused", "resolution", "resolving", "name or service", "socket closed")
 FORGOTTEN = "find shared memory region"  # what Triton cannot do after it was started again
 
 
@@ -55,24 +47,37 @@ def explained(error: Exception, url: str, protocol: str, timeout: float) -> Clie
     if isinstance(error, InferenceServerException):
         reason, status = error.message() or reason, str(error.status()).removeprefix("StatusCode.")
     said, answer = reason.lower(), f"{url} answers: {reason[:2000]}"  # a proxy may answer with a whole page
-    if isinstance(error, TimeoutError) or status in LATE or "request timeout expired" in said:
+
+    def says(*words: str) -> bool:
+        return any(each in said for each in words)
+
+    if isinstance(error, TimeoutError) or status in ("DEADLINE_EXCEEDED", "408", "504") or says("timeout expired"):
         return TimedOutError(f"no answer from {url} within {timeout:g} s: the server is busy or gone")
-    if "unknown model" in said:
+    if says("unknown model", "unexpected inference", "missing required input"):  # the other two: of another kind
         return UnknownModelError(answer)
-    if "maximum queue size" in said or status in OVERLOADED:
+    if status in ("RESOURCE_EXHAUSTED", "429") or says("maximum queue size"):
         return OverloadedError(f"{answer}: ask later, or less at once")
-    if "expecting header" in said or status in FORBIDDEN:
+    if status in ("UNAUTHENTICATED", "PERMISSION_DENIED", "401", "403") or says("expecting header"):
         return ClientError(f"{answer}: give the headers it wants")
-    if any(words in said for words in UNTRUSTED):
+    if says("certificate", "handshake", "[ssl"):
         return ClientError(f"no TLS with {url} ({reason}): give the certificate of its authority")
-    if "expected http/" in said:
-        return ClientError(f"{url} does not speak HTTP: give the server's HTTP port, or --protocol grpc")
-    if isinstance(error, ValueError) and protocol == "http":  # of the parser of JSON
-        return ClientError(f"{url} does not answer as Triton does ({reason}): give Triton's HTTP port")
-    if status in REFUSED:
+    if protocol == "http" and (isinstance(error, ValueError) or says("expected http/")):  # of a parser
+        return ClientError(
+            f"{url} does not answer as Triton does ({reason}): give Triton's HTTP port, or ask over gRPC"
+        )
+    if says(FORGOTTEN):
+        return UnavailableError(answer)
+    if says("shared memory region"):
+        return ClientError(
+            f"{answer}: it cannot use this machine's shared memory; let it run on this machine, as the same user and "
+            "with the same /dev/shm, or leave out shared_memory"
+        )
+    if status in ("INVALID_ARGUMENT", "400", "413"):
         return RefusedError(answer)
-    if status in ("", "UNAVAILABLE") and (isinstance(error, OSError) or any(words in said for words in NOBODY)):
+    if status in ("", "UNAVAILABLE") and (
+        isinstance(error, OSError) or says("connect", "unavailable", "refused", "resol", "name or service", "socket")
+    ):
         return UnavailableError(f"no {protocol} server at {url}: start one with `signs serve`, or give its --url")
-    if status in UNAVAILABLE or FORGOTTEN in said:
+    if status in ("UNAVAILABLE", "502", "503"):
         return UnavailableError(answer)
     return ClientError(answer)

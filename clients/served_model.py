@@ -34,7 +34,7 @@ class ServedModel:
     def __init__(self, url: str, protocol: Protocol, model: str, retries: int = 2) -> None:
         self._model = model
         self._loop = asyncio.Runner()
-        self._server = Connection(url, protocol, TIMEOUT_S, retries)
+        self._server = Connection(url, protocol, timeout=TIMEOUT_S, retries=retries)
         self._end = weakref.finalize(self, _end, self._loop, self._server)
         try:
             self._config = self._wait(self._server.describe("config", model))
@@ -66,12 +66,11 @@ class ServedModel:
             ClientError: there is no answer; its subclass says why.
         """
         most = max(1, int(self._config.get("max_batch_size", 0)))
-        parts = [self._infer(images[start : start + most], outputs) for start in range(0, len(images), most)]
+        parts = [
+            self._wait(self._server.infer(self._model, self.inputs[0], images[start : start + most], outputs))
+            for start in range(0, len(images), most)
+        ]
         return [np.concatenate(part) for part in zip(*parts, strict=True)]
-
-    def _infer(self, batch: npt.NDArray[np.uint8], outputs: Sequence[str]) -> list[npt.NDArray[Any]]:
-        answer = self._wait(self._server.infer(self._model, self.inputs[0], np.ascontiguousarray(batch), outputs))
-        return [answer.as_numpy(name) for name in outputs]
 
     def _wait(self, answer: Coroutine[Any, Any, T]) -> T:
         return self._loop.run(answer)

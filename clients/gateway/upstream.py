@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clients import AsyncSignClient
+from clients.connection import Asking
 from clients.errors import (
     ClientError,
     OverloadedError,
@@ -102,8 +103,7 @@ class Upstream:
             ProblemError: there is no answer.
         """
         async with self._asking("infer", self._settings.recognizer, request_id, deadline) as timed:
-            left = deadline - asyncio.get_running_loop().time()
-            found = await self._client.recognize(data, threshold, request_id, left, self._headers())
+            found = await self._client.recognize(data, threshold, **self._how(request_id, deadline))
             timed.answer = [asdict(sign) for sign in found]
         return timed
 
@@ -120,8 +120,7 @@ class Upstream:
             ProblemError: there is no answer.
         """
         async with self._asking("infer", self._settings.classifier, request_id, deadline) as timed:
-            left = deadline - asyncio.get_running_loop().time()
-            found = await self._client.classify(crops, best, request_id, left, self._headers())
+            found = await self._client.classify(crops, best, **self._how(request_id, deadline))
             timed.answer = [[asdict(each) for each in classes] for classes in found]
         return timed
 
@@ -172,8 +171,10 @@ class Upstream:
     def _span(self, what: str, model: str, request_id: str) -> AbstractContextManager[None]:
         return self._tracing.question(what, model, request_id) if self._tracing else nullcontext()
 
-    def _headers(self) -> dict[str, str]:
-        return self._tracing.headers() if self._tracing else {}
+    def _how(self, request_id: str, deadline: float) -> Asking:
+        left = deadline - asyncio.get_running_loop().time()
+        headers = self._tracing.headers() if self._tracing else {}
+        return {"request_id": request_id, "timeout": left, "headers": headers}
 
     def _problem(self, error: ClientError | TimeoutError, request_id: str) -> ProblemError:
         """Returns what to tell of a failure: nothing of where Triton is, which the log has."""

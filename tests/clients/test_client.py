@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import socket
 import subprocess
 import sys
@@ -96,6 +97,38 @@ def test_who_waits_is_told_when_the_client_is_closed(mute: str, protocol: Protoc
         client.input_size()
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_task_that_waits_is_told_when_the_client_is_closed_and_not_cancelled(mute: str, protocol: Protocol) -> None:
+    async def ask() -> list[object]:
+        client = AsyncSignClient(mute, protocol)
+        tasks = [asyncio.create_task(client.input_size()) for _ in range(3)]
+        await asyncio.sleep(0.1)
+        tasks[0].cancel()
+        await client.close()
+        return list(await asyncio.gather(*tasks, return_exceptions=True))
+
+    cancelled, *told = asyncio.run(ask())
+    assert isinstance(cancelled, asyncio.CancelledError)
+    assert [type(problem) for problem in told] == [ClientError, ClientError]
+    assert all("closed" in str(problem) for problem in told)
+
+
+def test_a_closed_client_takes_no_shared_memory(mute: str) -> None:
+    client = SignClient(mute, shared_memory=True)
+    client.close()
+    with pytest.raises(ClientError, match="closed: make a new one"):
+        client.recognize(b"x")
+
+    async def ask() -> None:
+        client = AsyncSignClient(mute, shared_memory=True)
+        await client.close()
+        with pytest.raises(ClientError, match="closed: make a new one"):
+            await client.recognize(b"x")
+
+    asyncio.run(ask())
+    assert not list(Path("/dev/shm").glob(f"signs-{os.getpid()}-????????????????"))
+
+
 def test_an_awaiting_client_that_is_closed_says_so(mute: str) -> None:
     async def ask() -> None:
         client = AsyncSignClient(mute, "http")
@@ -110,7 +143,7 @@ def test_an_awaiting_client_that_is_closed_says_so(mute: str) -> None:
 def test_a_forgotten_client_leaves_no_thread(mute: str) -> None:
     client = SignClient(mute, "http", timeout=0.1)
     assert not client.ready()
-    thread = next(each for each in threading.enumerate() if "run_forever" in each.name)
+    thread = next(each for each in threading.enumerate() if "_serve" in each.name)
     del client
     gc.collect()
     assert not thread.is_alive()

@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import Any, Unpack
+from typing import Any
 
 import pytest
 
 from clients import AsyncSignClient, SignClient
 from clients.answers import Photograph
-from clients.connection import Options, Protocol
+from clients.connection import Protocol
 from serving.server import RunningServer
 from tests.end_to_end.street import PROTOCOLS, address
 
@@ -26,7 +26,7 @@ def ask(
     server: RunningServer | str,
     question: Callable[[Any], Any],
     recognizer: str = "sign_recognizer",
-    **options: Unpack[Options],
+    **options: Any,
 ) -> Any:
     """Returns what a question to a new client is answered; one that is awaited has a loop of its own."""
     url = server if isinstance(server, str) else address(server, protocol)

@@ -4,13 +4,13 @@ import io
 import re
 import urllib.request
 from collections.abc import Sequence
-from typing import Any, Unpack
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from clients import SignClient
-from clients.connection import Options, Protocol
+from clients.connection import Protocol
 from serving.server import RunningServer
 from tests.red_detector import CELL
 
@@ -47,9 +47,7 @@ def address(server: RunningServer, protocol: Protocol) -> str:
     return server.grpc_url if protocol == "grpc" else server.http_url
 
 
-def connect(
-    server: RunningServer, protocol: Protocol = "grpc", version: str = "", **options: Unpack[Options]
-) -> SignClient:
+def connect(server: RunningServer, protocol: Protocol = "grpc", version: str = "", **options: Any) -> SignClient:
     """Returns a client that asks once, so that what the server counts is what the test asked."""
     options = {"retries": 0, **options}
     return SignClient(address(server, protocol), protocol, recognizer=f"sign_recognizer/{version}", **options)

@@ -9,10 +9,11 @@ import threading
 import traceback
 from collections.abc import Iterator
 from concurrent.futures import Future
+from typing import Any
 
 import pytest
 
-from clients.connection import Options, Protocol
+from clients.connection import Protocol
 from clients.errors import ClientError, UnavailableError
 from serving.install import Installation
 from serving.server import RunningServer, running_server
@@ -97,7 +98,9 @@ def secure_url(secure_http: str, guarded_server: RunningServer, protocol: Protoc
     return secure_http if protocol == "http" else address(guarded_server, "grpc")
 
 
-def known(certificates: Certificates, headers: dict[str, str] | None = None, shared_memory: bool = False) -> Options:
+def known(
+    certificates: Certificates, headers: dict[str, str] | None = None, shared_memory: bool = False
+) -> dict[str, Any]:
     """Returns the options of a client that the server knows."""
     return {
         "tls": certificates.authority,
@@ -123,9 +126,9 @@ def test_who_is_known_and_has_the_header_is_answered(
 def test_without_the_header_the_client_is_told_and_no_secret_shows(
     secure_url: str, certificates: Certificates, kind: type[Client], protocol: Protocol, wrong: dict[str, str] | None
 ) -> None:
-    for shared_memory, message in ((False, "give the headers it wants"), (True, "leave out shared_memory")):
+    for shared_memory in (False, True):
         options = known(certificates, wrong, shared_memory)
-        with pytest.raises(ClientError, match=f"expecting header.*{message}") as told:
+        with pytest.raises(ClientError, match=r"expecting header.*give the headers it wants") as told:
             ask(kind, protocol, secure_url, lambda client: client.recognize(b"0 hello"), **options)
         assert not isinstance(told.value, UnavailableError), "to ask again is of no use"
         assert "wr0ng" not in "".join(traceback.format_exception(told.value))
@@ -147,8 +150,8 @@ def test_a_server_whose_authority_is_unknown_is_not_trusted(
 def test_a_client_without_tls_or_certificate_is_no_crash(
     secure_url: str, certificates: Certificates, kind: type[Client], protocol: Protocol
 ) -> None:
-    with_tls: Options = {"tls": certificates.authority, "retries": 0}
-    without: Options = {"retries": 0}
+    with_tls: dict[str, Any] = {"tls": certificates.authority, "retries": 0}
+    without: dict[str, Any] = {"retries": 0}
     for options in (with_tls, without):
         with pytest.raises(ClientError):
             ask(kind, protocol, secure_url, lambda client: client.metadata(), **options)

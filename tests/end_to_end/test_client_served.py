@@ -6,6 +6,7 @@ import functools
 import os
 import time
 from collections.abc import Callable
+from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from clients import AsyncSignClient, SignClient
 from clients.answers import Photograph
 from clients.connection import Protocol
 from clients.errors import ClientError, RefusedError, UnknownModelError
-from clients.shared_memory import Region, Regions
+from clients.shared_memory import Regions
 from serving.server import RunningServer
 from tests.end_to_end.asking import WAYS, Client, ask, streamed
 from tests.end_to_end.street import PROTOCOLS, address, boxes_of, encode, street
@@ -179,15 +180,18 @@ def test_shared_memory_is_used_again_and_given_back(recognizer_server: RunningSe
 def test_a_server_that_does_not_see_the_memory_says_what_to_do(
     recognizer_server: RunningServer, protocol: Protocol, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server on another machine does not find the region; here the name is taken away before it looks."""
-    fill = Regions._fill
+    """A server on another machine does not find the region; here it has another name while the server looks."""
+    register = Regions._register
 
-    def hidden(regions: Regions, values: npt.NDArray[np.uint8]) -> Region:
-        region = fill(regions, values)
-        region.name = "signs-elsewhere"
-        return region
+    async def hidden(regions: Regions, region: SharedMemory, seconds: float) -> None:
+        there, elsewhere = Path("/dev/shm", region.name), Path("/dev/shm", f"elsewhere-{region.name}")
+        there.rename(elsewhere)
+        try:
+            await register(regions, region, seconds)
+        finally:
+            elsewhere.rename(there)
 
-    monkeypatch.setattr(Regions, "_fill", hidden)
+    monkeypatch.setattr(Regions, "_register", hidden)
     with (
         SignClient(address(recognizer_server, protocol), protocol, shared_memory=True) as client,
         pytest.raises(ClientError, match=r"Unable to open.*let it run on this machine.*leave out shared_memory"),

@@ -1,6 +1,7 @@
 """Malformed requests by the gateway's own OpenAPI description, at a real gateway before a real tritonserver.
 
-SIGNS_FUZZ_REQUESTS sets how many there are about; the issue asks for 10,000, which takes minutes.
+SIGNS_FUZZ_REQUESTS sets how many there are at least. With 10,000 it takes long: `pytest -s` tells after each round how
+many were answered and how much memory the gateway has.
 """
 
 import os
@@ -20,6 +21,7 @@ pytestmark = pytest.mark.end_to_end
 
 REQUESTS = int(os.environ.get("SIGNS_FUZZ_REQUESTS", "400"))
 OPERATIONS = 7
+ROUND = 200  # examples for each operation; after each round the memory is looked at
 CHECKS = (
     "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,"
     "response_schema_conformance,unsupported_method"
@@ -55,13 +57,13 @@ def test_it_answers_whatever_is_sent_and_stays(recognizer_server: RunningServer,
         before, seed = memory(gateway), 0
         while seed == 0 or len(answered(gateway)) < REQUESTS:
             seed += 1
-            fuzz(gateway, tmp_path, max(1, min(1000, REQUESTS // OPERATIONS)), seed)
+            fuzz(gateway, tmp_path, max(1, min(ROUND, REQUESTS // OPERATIONS)), seed)
+            now = memory(gateway)
+            print(f"{len(answered(gateway))} requests; memory {before >> 20} -> {now >> 20} MiB", flush=True)
+            assert now < before + GROWTH
         statuses = Counter(int(line["status"]) for line in answered(gateway))
-        print(
-            f"{sum(statuses.values())} requests: {dict(statuses)}; memory {before >> 20} -> {memory(gateway) >> 20} MiB"
-        )
+        print(dict(statuses))
         assert {200, 400, 405, 415, 422} <= set(statuses) and not any(status >= 500 for status in statuses)
-        assert memory(gateway) < before + GROWTH
         assert gateway.process.poll() is None and gateway.ask("/readyz").status == 200
         assert gateway.ask("/v1/recognize", picture, png).status == 200
 

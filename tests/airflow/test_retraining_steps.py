@@ -19,7 +19,7 @@ import typer
 from clients.cli import app
 from monitoring.drift.prometheus import seconds
 from retraining import facts as read
-from retraining import failure, helm, processes, steps
+from retraining import failure, processes, steps
 from retraining.facts import StepError
 from retraining.planning import cooling, entries, make_plan, recipe, require_known
 from retraining.settings import Settings, SettingsError, load_settings
@@ -184,6 +184,7 @@ def test_settings_come_from_the_environment_and_wrong_ones_are_named() -> None:
     wrong = {
         "SIGNS_RUN_ON": "x",
         "SIGNS_ROLL_OUT": "x",
+        "SIGNS_CLAIM": "",
         "SIGNS_GPUS": "two",
         "SIGNS_DATA": "/data",
         "SIGNS_NEW_ENTRIES": "-1",
@@ -195,30 +196,7 @@ def test_settings_come_from_the_environment_and_wrong_ones_are_named() -> None:
     }
     for name, value in wrong.items():
         with pytest.raises(SettingsError, match=name):
-            load_settings({name: value})
-
-
-def test_helm_pins_the_version_and_goes_back_to_the_revision_before(tmp_path: Path) -> None:
-    """A script stands in for Helm, for want of a cluster: it writes down how it is called."""
-    script = tmp_path / "helm"
-    script.write_text(
-        '#!/bin/sh\necho "$*" >> calls\n'
-        'case $1 in status) printf \'{"version": %s, "info": {"status": "%s"}}\' $(cat revision) $(cat state) ;;\n'
-        "upgrade) echo 3 > revision; echo deployed > state ;; esac\n"
-    )
-    script.chmod(0o755)
-    (tmp_path / "revision").write_text("2")
-    (tmp_path / "state").write_text("pending-upgrade")
-    settings = Settings(helm=(str(script),), home=str(tmp_path), namespace="n", chart="chart", release="r")
-    assert helm.upgrade(settings, "sign_classifier", 5, before=1) == {"version": 5, "revision": 3, "state": "deployed"}
-    helm.restore(settings, before=2)
-    helm.restore(settings, before=3)
-    calls = [line.split(" --", 1)[0] for line in (tmp_path / "calls").read_text().splitlines()]
-    assert (
-        calls
-        == ["status r", "rollback r 1", "upgrade r chart", "status r", "status r", "rollback r 2"] + ["status r"] * 3
-    )
-    assert "--set models.versions.sign_classifier=5 --wait" in (tmp_path / "calls").read_text()
+            load_settings({"SIGNS_RUN_ON": "kubernetes", "SIGNS_CLAIM": "work", name: value})
 
 
 def test_a_command_that_fails_says_why_in_its_last_words(tmp_path: Path) -> None:

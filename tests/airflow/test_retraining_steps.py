@@ -98,7 +98,17 @@ def test_feedback_is_learned_from_once_there_is_some(tmp_path: Path) -> None:
     for name in ("20261123T171500Z-1f3a9c2b", "20261124T171500Z-00ff00ff", ".partial-20261125T171500Z-00ff00ff"):
         (tmp_path / "feedback" / name).mkdir(parents=True)
     assert make_plan(settings, params, "a", TIME, "")["data"][-1] == "feedback=feedback"
+    params["data"] = [*PARAMS["data"], "feedback=feedback"]
+    assert make_plan(settings, params, "a", TIME, "")["data"] == params["data"], "once"
     assert entries(settings, str(tmp_path / "feedback"), "20261123T171500Z-1f3a9c2b") == ["20261124T171500Z-00ff00ff"]
+
+
+def test_on_kubernetes_feedback_that_pods_alone_can_see_is_learned_from(tmp_path: Path) -> None:
+    settings = Settings(run_on="kubernetes", claim="work", home=str(tmp_path))
+    params = PARAMS | {"feedback": "feedback"}
+    assert make_plan(settings, params, "a", TIME, "")["data"][-1] == "feedback=feedback"
+    (tmp_path / "feedback").mkdir()
+    assert make_plan(settings, params, "a", TIME, "")["data"] == PARAMS["data"], "it is seen to be empty"
 
 
 def test_what_decides_a_training_decides_its_mark() -> None:
@@ -222,8 +232,9 @@ def test_a_command_gets_nothing_of_airflows_environment() -> None:
 
 def test_an_option_of_signs_that_is_wrong_is_told_in_one_line(tmp_path: Path) -> None:
     signs = str(Path(sys.executable).with_name("signs"))
-    with pytest.raises(StepError, match=r"^Invalid value for '--epochs': .*integer"):
+    with pytest.raises(StepError, match=r"^Invalid value for '--epochs': .*integer") as raised:
         processes.run([signs, "train", "classifier", "--epochs", "x"], str(tmp_path))
+    assert raised.value.final, "called again, it says the same"
 
 
 def test_a_command_ends_with_the_task_that_is_killed(tmp_path: Path) -> None:
@@ -271,6 +282,11 @@ def test_a_failure_says_which_step_why_and_what_to_do_and_is_sent_on(monkeypatch
     text = received[0]["text"]
     assert "the step publish has failed (attempt 3, run manual__1)" in text and "why: the disk is full" in text
     assert steps.PUBLISH.advice in text
+
+
+def test_a_run_with_parameters_that_do_not_go_together_is_to_be_started_anew() -> None:
+    task = SimpleNamespace(task_id="plan", dag_id="retrain_traffic_signs", run_id="manual__1", try_number=1)
+    assert "do:  Start a new run with other parameters" in failure.message({"ti": task})
 
 
 def test_who_cannot_be_told_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:

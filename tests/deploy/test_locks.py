@@ -124,9 +124,9 @@ def test_licences_are_permissive() -> None:
         if canonicalize_name(package.name) in names:
             seen += 1
             told = package.metadata
-            lines = [told.get("License-Expression", ""), (told.get("License") or "").partition("\n")[0]]
+            lines = [*told.get_all("License-Expression", []), *told.get_all("License", [])]
             lines += [each for each in told.get_all("Classifier", []) if each.startswith("License ::")]
-            text = " ".join(lines)
+            text = " ".join(each.partition("\n")[0] for each in lines)
             # Some are under one of several licences, at the user's choice.
             if "GPL" in text and not re.search("MIT|BSD|Apache|Artistic", text):
                 copyleft.append(f"{package.name}: {text}")

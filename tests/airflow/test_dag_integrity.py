@@ -11,24 +11,6 @@ import pytest
 from tests.airflow.airflow_environment import DAGS, airflow_environment, settings_of_airflow
 
 SCRIPT = Path(__file__).with_name("describe_dags.py")
-ON_CLUSTER = {
-    "SIGNS_RUN_ON": "kubernetes",
-    "SIGNS_ROLL_OUT": "helm",
-    "SIGNS_IMAGE": "registry.example.com/training:1",
-    "SIGNS_GATE_IMAGE": "registry.example.com/gate:1",
-    "SIGNS_GPUS": "2",
-    "SIGNS_CLAIM": "signs",
-    "SIGNS_ENV_SECRET": "signs-environment",
-}
-# The pods are only described: nobody asks this cluster.
-CLUSTER = """
-apiVersion: v1
-kind: Config
-clusters: [{name: c, cluster: {server: "https://127.0.0.1:1"}}]
-contexts: [{name: c, context: {cluster: c, user: c}}]
-users: [{name: c, user: {token: none}}]
-current-context: c
-"""
 MAIN = "retrain_traffic_signs"
 
 
@@ -85,22 +67,10 @@ def test_the_form_checks_what_is_typed(found: dict[str, Any]) -> None:
     assert form["precision"]["enum"] == ["fp32", "fp16", "int8", "auto"]
     assert form["data"]["items"]["pattern"] and form["dry_run"]["type"] == "boolean"
     assert all(each.get("description") and each.get("title") for each in form.values())
-
-
-def test_on_kubernetes_the_same_dag_runs_pods_and_asks_for_gpus(tmp_path: Path, found: dict[str, Any]) -> None:
-    (tmp_path / "cluster").write_text(CLUSTER)
-    cluster = describe(tmp_path, KUBECONFIG=str(tmp_path / "cluster"), **ON_CLUSTER)
-    assert cluster["errors"] == {}
-    here, there = found["dags"][MAIN]["tasks"], cluster["dags"][MAIN]["tasks"]
-    assert {name: each["upstream"] for name, each in here.items()} == {
-        name: each["upstream"] for name, each in there.items()
-    }
-    assert not any(each["pod"] for each in here.values())
-    train, gate, audit = (there[name]["pod"] for name in ("train", "gate", "audit"))
-    assert train["limits"] == {"nvidia.com/gpu": "2"} and not audit["limits"]
-    assert (train["image"], gate["image"]) == ("registry.example.com/training:1", "registry.example.com/gate:1")
-    assert train["claims"] == ["signs"] and train["secrets"] == ["signs-environment"] and train["user"] == 1000
-    assert there["roll_out"]["pod"] == {}, "Helm is called by Airflow itself"
+    empty = {name for name, each in form.items() if each["default"] in ("", None)}
+    assert {name for name, each in form.items() if "null" in each["type"]} == empty == {"feedback", "reason"}, (
+        "the form takes an empty field of one type for one that was forgotten, and starts nothing"
+    )
 
 
 def test_a_setting_that_makes_no_sense_is_an_import_error_that_names_it(tmp_path: Path) -> None:

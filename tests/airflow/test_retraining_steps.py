@@ -19,7 +19,7 @@ import typer
 from clients.cli import app
 from monitoring.drift.prometheus import seconds
 from retraining import facts as read
-from retraining import failure, helm, processes, steps
+from retraining import failure, processes, steps
 from retraining.facts import StepError
 from retraining.planning import cooling, entries, make_plan, recipe, require_known
 from retraining.settings import Settings, SettingsError, load_settings
@@ -98,7 +98,17 @@ def test_feedback_is_learned_from_once_there_is_some(tmp_path: Path) -> None:
     for name in ("20261123T171500Z-1f3a9c2b", "20261124T171500Z-00ff00ff", ".partial-20261125T171500Z-00ff00ff"):
         (tmp_path / "feedback" / name).mkdir(parents=True)
     assert make_plan(settings, params, "a", TIME, "")["data"][-1] == "feedback=feedback"
+    params["data"] = [*PARAMS["data"], "feedback=feedback"]
+    assert make_plan(settings, params, "a", TIME, "")["data"] == params["data"], "once"
     assert entries(settings, str(tmp_path / "feedback"), "20261123T171500Z-1f3a9c2b") == ["20261124T171500Z-00ff00ff"]
+
+
+def test_on_kubernetes_feedback_that_pods_alone_can_see_is_learned_from(tmp_path: Path) -> None:
+    settings = Settings(run_on="kubernetes", claim="work", home=str(tmp_path))
+    params = PARAMS | {"feedback": "feedback"}
+    assert make_plan(settings, params, "a", TIME, "")["data"][-1] == "feedback=feedback"
+    (tmp_path / "feedback").mkdir()
+    assert make_plan(settings, params, "a", TIME, "")["data"] == PARAMS["data"], "it is seen to be empty"
 
 
 def test_what_decides_a_training_decides_its_mark() -> None:
@@ -184,6 +194,7 @@ def test_settings_come_from_the_environment_and_wrong_ones_are_named() -> None:
     wrong = {
         "SIGNS_RUN_ON": "x",
         "SIGNS_ROLL_OUT": "x",
+        "SIGNS_CLAIM": "",
         "SIGNS_GPUS": "two",
         "SIGNS_DATA": "/data",
         "SIGNS_NEW_ENTRIES": "-1",
@@ -195,30 +206,7 @@ def test_settings_come_from_the_environment_and_wrong_ones_are_named() -> None:
     }
     for name, value in wrong.items():
         with pytest.raises(SettingsError, match=name):
-            load_settings({name: value})
-
-
-def test_helm_pins_the_version_and_goes_back_to_the_revision_before(tmp_path: Path) -> None:
-    """A script stands in for Helm, for want of a cluster: it writes down how it is called."""
-    script = tmp_path / "helm"
-    script.write_text(
-        '#!/bin/sh\necho "$*" >> calls\n'
-        'case $1 in status) printf \'{"version": %s, "info": {"status": "%s"}}\' $(cat revision) $(cat state) ;;\n'
-        "upgrade) echo 3 > revision; echo deployed > state ;; esac\n"
-    )
-    script.chmod(0o755)
-    (tmp_path / "revision").write_text("2")
-    (tmp_path / "state").write_text("pending-upgrade")
-    settings = Settings(helm=(str(script),), home=str(tmp_path), namespace="n", chart="chart", release="r")
-    assert helm.upgrade(settings, "sign_classifier", 5, before=1) == {"version": 5, "revision": 3, "state": "deployed"}
-    helm.restore(settings, before=2)
-    helm.restore(settings, before=3)
-    calls = [line.split(" --", 1)[0] for line in (tmp_path / "calls").read_text().splitlines()]
-    assert (
-        calls
-        == ["status r", "rollback r 1", "upgrade r chart", "status r", "status r", "rollback r 2"] + ["status r"] * 3
-    )
-    assert "--set models.versions.sign_classifier=5 --wait" in (tmp_path / "calls").read_text()
+            load_settings({"SIGNS_RUN_ON": "kubernetes", "SIGNS_CLAIM": "work", name: value})
 
 
 def test_a_command_that_fails_says_why_in_its_last_words(tmp_path: Path) -> None:
@@ -244,8 +232,9 @@ def test_a_command_gets_nothing_of_airflows_environment() -> None:
 
 def test_an_option_of_signs_that_is_wrong_is_told_in_one_line(tmp_path: Path) -> None:
     signs = str(Path(sys.executable).with_name("signs"))
-    with pytest.raises(StepError, match=r"^Invalid value for '--epochs': .*integer"):
+    with pytest.raises(StepError, match=r"^Invalid value for '--epochs': .*integer") as raised:
         processes.run([signs, "train", "classifier", "--epochs", "x"], str(tmp_path))
+    assert raised.value.final, "called again, it says the same"
 
 
 def test_a_command_ends_with_the_task_that_is_killed(tmp_path: Path) -> None:
@@ -293,6 +282,11 @@ def test_a_failure_says_which_step_why_and_what_to_do_and_is_sent_on(monkeypatch
     text = received[0]["text"]
     assert "the step publish has failed (attempt 3, run manual__1)" in text and "why: the disk is full" in text
     assert steps.PUBLISH.advice in text
+
+
+def test_a_run_with_parameters_that_do_not_go_together_is_to_be_started_anew() -> None:
+    task = SimpleNamespace(task_id="plan", dag_id="retrain_traffic_signs", run_id="manual__1", try_number=1)
+    assert "do:  Start a new run with other parameters" in failure.message({"ti": task})
 
 
 def test_who_cannot_be_told_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:

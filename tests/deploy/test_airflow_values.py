@@ -92,10 +92,18 @@ def test_no_secret_stands_in_it() -> None:
         assert f"Secret {each['secretName']} " in TEXT
 
 
-def test_the_image_can_reach_the_database() -> None:
+def test_the_readme_adds_the_driver_of_the_database_to_our_image() -> None:
     scheme = re.search(r"connection: postgresql\+(\w+)://", TEXT)
+    readme = (ROOT / "airflow" / "README.md").read_text()
+    (lines,) = re.findall(r"```dockerfile\n(.*?)```", readme, re.DOTALL)
+    built = (ROOT / "airflow" / "Dockerfile").read_text()
+    base = re.search(r"(?m)^ARG BASE=(\S+python:(3\.\d+)-.*)$", built)
 
-    assert scheme and re.search(rf"(?m)^{scheme[1]}(-binary)?==", (ROOT / "airflow" / "requirements.lock").read_text())
+    assert scheme and base and re.search(rf" {scheme[1]}(-binary)?==[\d.]+$", lines, re.MULTILINE)
+    assert f"FROM {base[1]} AS driver\n" in lines, "built for the Python that it is to run on"
+    environment = lines.split()[-1].removesuffix(f"/lib/python{base[2]}/site-packages")
+    assert f"COPY --from=build {environment} {environment}\n" in built
+    assert f"FROM traffic-signs/airflow:{VALUES['images']['airflow']['tag']}\n" in lines
 
 
 def test_dags_are_where_git_sync_is_told_to_look() -> None:

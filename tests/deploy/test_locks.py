@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,24 @@ def test_build_backend_is_that_of_pyproject() -> None:
     system = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]
 
     assert wanted(".ci/build.in") == system["requires"]
+
+
+def test_licences_are_permissive() -> None:
+    """Of what of the locks is installed here: who passes an image on takes on no duty beyond the notices."""
+    names = {name for lock in LOCKS for name in read(lock)}
+    places = [
+        str(each) for folder in (".venv", ".airflow") for each in (ROOT / folder).glob("lib/python*/site-packages")
+    ]
+    seen, copyleft = 0, []
+    for package in metadata.distributions(path=places):
+        if canonicalize_name(package.name) in names:
+            seen += 1
+            told = package.metadata
+            lines = [*told.get_all("License-Expression", []), *told.get_all("License", [])]
+            lines += [each for each in told.get_all("Classifier", []) if each.startswith("License ::")]
+            text = " ".join(each.partition("\n")[0] for each in lines)
+            # Some are under one of several licences, at the user's choice.
+            if "GPL" in text and not re.search("MIT|BSD|Apache|Artistic", text):
+                copyleft.append(f"{package.name}: {text}")
+
+    assert seen > 100 and copyleft == []

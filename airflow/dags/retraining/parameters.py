@@ -25,8 +25,8 @@ def parameters(settings: Settings) -> dict[str, Param]:
             description="gtsrb=PATH, gtsdb=PATH (folder or zip) or synthetic=N; of a detector one gtsdb=PATH.",
         ),
         "feedback": Param(
-            settings.feedback,
-            type="string",
+            settings.feedback or None,
+            type=["string", "null"],  # the form does not start a run whose string is empty
             pattern=r"^(\S.*)?$",
             title="Feedback",
             description="Folder of what users corrected, learned from too once it has entries; empty for none.",
@@ -70,6 +70,10 @@ def parameters(settings: Settings) -> dict[str, Param]:
             description="Too few requests, or no Prometheus: put the champion before back, or keep the new one.",
         ),
         "reason": Param(
-            "", type="string", maxLength=300, title="Reason", description="Goes into the history of promotions."
+            None,
+            type=["string", "null"],
+            maxLength=300,
+            title="Reason",
+            description="Goes into the history of promotions; without one it is by hand, on schedule or for new data.",
         ),
     }

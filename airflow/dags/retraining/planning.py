@@ -1,10 +1,10 @@
 """What a run is called, what it learns from, and whether there is anything new to learn."""
 
 import hashlib
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from retraining.facts import StepError
@@ -45,7 +45,7 @@ def make_plan(
     folder = f"{settings.runs}/{name}"
     data = list(params["data"])
     feedback = params["feedback"]
-    if feedback and (settings.run_on != "local" or entries(settings, feedback)):
+    if feedback and f"feedback={feedback}" not in data and _may_have_entries(settings, feedback):
         data.append(f"feedback={feedback}")
     return {
         "name": name,
@@ -74,11 +74,17 @@ def entries(settings: Settings, feedback: str, after: str = "") -> list[str]:
 
     A folder that is not there yet has none.
     """
-    try:
-        names = os.listdir(os.path.join(settings.home, feedback))  # noqa: PTH118, PTH208 - an absolute path stays one
-    except FileNotFoundError:
+    folder = Path(settings.home, feedback)  # an absolute path stays one
+    if not folder.exists():
         return []
-    return sorted(name for name in names if ENTRY.fullmatch(name) and name > after)
+    return sorted(each.name for each in folder.iterdir() if ENTRY.fullmatch(each.name) and each.name > after)
+
+
+def _may_have_entries(settings: Settings, feedback: str) -> bool:
+    """Says whether a folder of feedback has entries; of one that pods alone can see it is to be assumed."""
+    if settings.run_on == "kubernetes" and not Path(settings.home, feedback).exists():
+        return True
+    return bool(entries(settings, feedback))
 
 
 def recipe(plan: Mapping[str, Any], params: Mapping[str, Any], fingerprint: str, options: Sequence[str]) -> str:

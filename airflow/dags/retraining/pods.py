@@ -22,6 +22,11 @@ case ",$answers," in *",$code,"*) ;; *) exit "$code" ;; esac
 { printf '{"code": %d, "answer": ' "$code"; cat /tmp/answer; printf '}'; } > /airflow/xcom/return.json
 """
 HOME = "/srv/signs"
+# Of both containers: a namespace that enforces the restricted standard lets nothing else in.
+NO_RIGHTS = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+USER = {"runAsNonRoot": True, "runAsUser": 1000, "runAsGroup": 1000, "fsGroup": 1000}
+# Batches go from PyTorch's loaders through it, and tensors to Triton's Python models: 64 MB, the default, are too few.
+SHARED_MEMORY = "1Gi"
 
 
 class SignsPod(KubernetesPodOperator):
@@ -37,6 +42,7 @@ class SignsPod(KubernetesPodOperator):
         self.step, self.settings = step, settings
         claim = k8s.V1PersistentVolumeClaimVolumeSource(claim_name=settings.claim)
         secret = k8s.V1EnvFromSource(secret_ref=k8s.V1SecretEnvSource(name=settings.env_secret))
+        memory = k8s.V1EmptyDirVolumeSource(medium="Memory", size_limit=SHARED_MEMORY)
         asked = {settings.gpu_resource: str(settings.gpus)} if step.gpu and settings.gpus else {}
         super().__init__(
             image=settings.gate_image if step.gate else settings.image,
@@ -45,13 +51,24 @@ class SignsPod(KubernetesPodOperator):
             cmds=["sh", "-c", SCRIPT, "signs"],
             labels={"app.kubernetes.io/part-of": "traffic-signs", "app.kubernetes.io/component": "retraining"},
             container_resources=k8s.V1ResourceRequirements(limits=asked, requests=asked) if asked else None,
-            volumes=[k8s.V1Volume(name="signs", persistent_volume_claim=claim)] if settings.claim else [],
-            volume_mounts=[k8s.V1VolumeMount(name="signs", mount_path=HOME)] if settings.claim else [],
+            volumes=[
+                k8s.V1Volume(name="signs", persistent_volume_claim=claim),
+                k8s.V1Volume(name="shared-memory", empty_dir=memory),
+            ],
+            volume_mounts=[
+                k8s.V1VolumeMount(name="signs", mount_path=HOME),
+                k8s.V1VolumeMount(name="shared-memory", mount_path="/dev/shm"),
+            ],
             env_from=[secret] if settings.env_secret else [],
-            security_context={"runAsNonRoot": True, "runAsUser": 1000, "runAsGroup": 1000, "fsGroup": 1000},
+            security_context=USER | {"seccompProfile": {"type": "RuntimeDefault"}},
+            container_security_context=NO_RIGHTS,
+            xcom_sidecar_container_security_context=NO_RIGHTS,
             automount_service_account_token=False,
             do_xcom_push=True,
             get_logs=True,
+            # Who is told of a failure reads the last words of the command, and not what the pod was made of.
+            termination_message_policy="FallbackToLogsOnError",
+            log_pod_spec_on_failure=False,
             reattach_on_restart=True,  # a scheduler that was restarted finds the pod, and does not start a second
             on_finish_action="delete_succeeded_pod",
             startup_timeout_seconds=900,  # a node with a GPU may have to be started first

@@ -17,6 +17,7 @@ from retraining.facts import StepError
 log = logging.getLogger(__name__)
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+WRONG_CALL = 2  # what click ends with where an option makes no sense: it will make none the next time
 GRACE_S = 40.0  # a tritonserver that a command has started gets 30 s for its requests
 
 
@@ -70,7 +71,7 @@ def run(command: Sequence[str], home: str, answers: frozenset[int] = frozenset({
     answer = _parse(printed)
     if code not in answers or (code and answer is None):  # a verdict comes with its reasons, a failure alone
         why = last.removeprefix("signs: ").removeprefix("Error: ")
-        raise StepError(why or f"{command[0]} ended with code {code}", final=False)
+        raise StepError(why or f"{command[0]} ended with code {code}", final=code == WRONG_CALL)
     return code, answer
 
 

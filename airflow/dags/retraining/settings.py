@@ -22,7 +22,12 @@ MOST_EPOCHS = 10000
 LENGTH = re.compile(r"([0-9]+[smhdw])+")  # of time, as Prometheus writes it
 # Without these nothing can be called, or an empty one would mean another place.
 NEEDED = ("command", "home", "data", "evaluation", "runs", "repository", "triton", "helm", "image", "gate_image")
-NEEDED_BY = {"server": ("server",), "helm": ("release", "namespace", "chart")}
+NEEDED_BY = {
+    "local": (),
+    "kubernetes": ("pods_namespace", "gpu_resource"),
+    "server": ("server",),
+    "helm": ("release", "namespace", "chart"),
+}
 NUMBERS = ("epochs", "gpus", "cool_down_hours", "new_entries", "retry_seconds")
 
 
@@ -67,7 +72,7 @@ class Settings:
         gpus: that the training asks for.
         gpu_resource: what the nodes call them.
         pods_namespace: where the pods run.
-        claim: name of the PersistentVolumeClaim that holds `home`; empty for none.
+        claim: name of the PersistentVolumeClaim that is the pods' `/srv/signs`; they need one.
         env_secret: name of a Secret whose keys become the pods' environment: MLflow's, the bucket's; empty for none.
         schedule: cron expression of the regular retraining, UTC; empty for none.
         cool_down_hours: least time between two retrainings for drift.
@@ -116,7 +121,9 @@ class Settings:
             raise SettingsError(f"SIGNS_RUN_ON={self.run_on}: choose {' or '.join(PLACES)}")
         if self.roll_out not in ROLL_OUTS:
             raise SettingsError(f"SIGNS_ROLL_OUT={self.roll_out}: choose {' or '.join(ROLL_OUTS)}")
-        for name in (*NEEDED, *NEEDED_BY[self.roll_out]):
+        if self.run_on == "kubernetes" and not self.claim:
+            raise SettingsError("SIGNS_CLAIM is empty: name a claim, the pods hand files on to each other through it")
+        for name in (*NEEDED, *NEEDED_BY[self.run_on], *NEEDED_BY[self.roll_out]):
             if not getattr(self, name):
                 raise SettingsError(f"SIGNS_{name.upper()} is empty: leave it out for the default")
         for name in NUMBERS:

@@ -94,7 +94,7 @@ capabilities: {drop: [ALL]}
 
 {{- /* Key of a model's version, as --set of Helm wants it. */ -}}
 {{- define "traffic-signs.versionKey" -}}
-{{- printf "models.versions.%s" (replace "." "\\." .) -}}
+{{- printf "models.versions.%s" (toString . | replace "." "\\.") -}}
 {{- end -}}
 
 {{- /* The model that a user of the release asks; empty where it serves neither. */ -}}

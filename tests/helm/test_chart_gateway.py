@@ -3,13 +3,13 @@
 import inspect
 import json
 import re
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import pytest
 import typer
 import yaml
 
-from clients.gateway.cli import gateway
+from clients.gateway.cli import LEVELS, gateway
 from tests.helm.helm_chart import CHART, Object, find_helm, merged, named, render
 from tests.helm.value_cases import CASES, LEAST, THREE
 
@@ -86,10 +86,30 @@ def test_the_schema_has_the_options_of_the_command() -> None:
     assert {f"SIGNS_GATEWAY_{name}" for name in {*settings, *ours}} == variables
 
 
-def test_a_triton_elsewhere_can_be_reached() -> None:
-    objects = render(find_helm("helm"), CASES["pods"])
-    rules = named(objects, "NetworkPolicy", "-gateway")["spec"]["egress"]
-    assert {"ports": [{"port": 8001, "protocol": "TCP"}]} in rules
+def test_the_schema_takes_what_the_command_takes() -> None:
+    """Types and bounds are the same, so that a wrong value is refused by Helm and not by a pod that does not start."""
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    settings = schema["properties"]["gateway"]["properties"]["settings"]["properties"]
+    kinds = {int: "integer", float: "number", bool: "boolean"}
+    seen = set()
+    for annotation in get_type_hints(gateway, include_extras=True).values():
+        for kind, option in [get_args(annotation)] if get_origin(annotation) is Annotated else []:
+            name = str(variable(option)).removeprefix("SIGNS_GATEWAY_")
+            if name in settings:
+                setting = settings[name]
+                setting = schema["definitions"][setting["$ref"].rpartition("/")[2]] if "$ref" in setting else setting
+                assert setting["type"] == kinds.get(kind, "string"), name
+                assert (setting.get("minimum"), setting.get("maximum")) == (option.min, option.max), name
+                seen.add(name)
+    assert seen == set(settings)
+    assert tuple(settings["LOG_LEVEL"]["enum"]) == LEVELS
+
+
+def test_a_triton_elsewhere_and_a_collector_of_traces_can_be_reached() -> None:
+    values = merged(CASES["pods"], {"gateway": {"settings": {"TRACES": "http://collector.observability:4318"}}})
+    rules = named(render(find_helm("helm"), values), "NetworkPolicy", "-gateway")["spec"]["egress"]
+    for port in (8001, 4318):
+        assert {"ports": [{"port": port, "protocol": "TCP"}]} in rules
 
 
 def test_keys_of_a_secret_and_a_claim_for_feedback_as_the_readme_says(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -331,6 +331,19 @@ def test_autoscalers_ask_for_the_same(rendered: Rendered) -> None:
     assert all(f'{key}="{value}"' in keda for key, value in labels.items())
 
 
+def test_a_prometheus_that_sees_nothing_scales_nothing(rendered: Rendered) -> None:
+    """By default KEDA takes an answer without a number for 0, and pods would go while requests wait."""
+    (trigger,) = named(rendered["keda"], "ScaledObject")["spec"]["triggers"]
+    assert trigger["metadata"]["ignoreNullValues"] == "false"
+
+
+def test_building_engines_is_no_failed_update(rendered: Rendered) -> None:
+    """The time for it comes on top of that after which an update without progress counts as failed."""
+    plain, built = (named(rendered[case], "Deployment", "-triton")["spec"] for case in ("least", "engines"))
+    script = container(built["template"], "build-engines")["command"]
+    assert built["progressDeadlineSeconds"] - plain["progressDeadlineSeconds"] == int(script[-2]) == 1800
+
+
 @pytest.mark.parametrize(
     ("replicas", "weight", "pods_wanted"), [(2, 10, 1), (9, 10, 1), (10, 10, 2), (4, 20, 1), (3, 50, 3)]
 )

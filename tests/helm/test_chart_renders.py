@@ -2,16 +2,31 @@
 
 import json
 import re
+import shlex
 import subprocess
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from tests.helm.helm_chart import CHART, HELMS, Object, find_helm, named, pods, render, run_helm, without
+from tests.helm.helm_chart import (
+    CHART,
+    HELMS,
+    OLDEST,
+    Object,
+    find_helm,
+    merged,
+    named,
+    pods,
+    render,
+    run_helm,
+    without,
+)
 from tests.helm.kubernetes_schemas import problems
-from tests.helm.value_cases import CASES, kube_of, kubes_of
+from tests.helm.value_cases import CASES, LEAST, kube_of, kubes_of
 
 
 @pytest.fixture(scope="module", params=HELMS)
@@ -68,13 +83,13 @@ def test_a_wrong_object_is_noticed(change: str, rendered: dict[str, list[Object]
     assert problems(each, "1.30" if change == "field of a later Kubernetes" else "1.31")
 
 
-def test_lint(helm: str) -> None:
-    """Of the chart as it is, and with values; the link to what is not there yet must not be an error either."""
-    for case in ("least", "canary by route"):
-        done = run_helm(helm, "lint", str(CHART), values=CASES[case])
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert "[WARNING]" not in done.stdout + done.stderr
-        assert "[ERROR]" not in done.stdout + done.stderr
+@pytest.mark.parametrize("case", ["none", "least", "canary by route"])
+def test_lint(case: str, helm: str) -> None:
+    """Of the chart as it is, which is how it is linted before it is published, and with values."""
+    done = run_helm(helm, "lint", "--strict", str(CHART), values=CASES.get(case))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "[WARNING]" not in done.stdout + done.stderr
+    assert "[ERROR]" not in done.stdout + done.stderr
 
 
 def test_what_must_be_said_is_asked_for(helm: str) -> None:
@@ -104,17 +119,46 @@ def test_a_package_holds_the_linked_files(helm: str, tmp_path: Path, rendered: d
     assert render(find_helm("helm"), CASES["keda"], chart=package) == rendered["keda"]
 
 
-def test_the_notes_name_the_next_commands() -> None:
-    """Only Helm 4 shows them without a cluster."""
+def notes_to(values: Mapping[str, Any]) -> str:
+    """Returns what Helm tells after an installation; only Helm 4 shows it without a cluster."""
     arguments = ("install", "demo", str(CHART), "--namespace", "signs", "--dry-run=client")
-    done = run_helm(find_helm("helm"), *arguments, values=CASES["canary by replicas"])
-    notes = done.stdout.partition("NOTES:")[2]
+    done = run_helm(find_helm("helm"), *arguments, values=values)
+    assert done.returncode == 0, done.stderr
+    assert "<no value>" not in done.stdout
+    return done.stdout.partition("NOTES:")[2]
+
+
+def test_the_notes_name_the_next_commands() -> None:
+    notes = notes_to(CASES["canary by replicas"])
     assert "rollout status deployment/demo-traffic-signs-triton" in notes
     assert "helm -n signs test demo --logs" in notes
     assert "sign_classifier 2 gets the share of its pods: 1 of 3, which is 33%." in notes
     assert "--set canary.state=promoted" in notes
     assert "networkPolicy.clientsFrom" in notes
-    assert "<no value>" not in done.stdout
+
+
+def test_the_command_after_a_promotion_rolls_nothing_out(tmp_path: Path) -> None:
+    """It is run as it is printed, over the values of the release; a dot in a model's name is no key of its own."""
+    versions = {"sign_classifier": 2, "other.model": [4, 5]}
+    first = {"sign_classifier": 1, "other.model": 3}
+    values = merged(LEAST, {"models": {"versions": first}, "canary": {"state": "promoted", "versions": versions}})
+    (command,) = re.findall(r"^ +helm upgrade (.* --set canary.state=none .*)$", notes_to(values), re.MULTILINE)
+    given = shlex.split(command.partition("--reset-then-reuse-values ")[2])
+    (tmp_path / "values.yaml").write_text(yaml.safe_dump(values))
+
+    arguments = ("template", "demo", str(CHART), "--namespace", "signs", "--kube-version", OLDEST)
+    done = run_helm(find_helm("helm"), *arguments, "--values", str(tmp_path / "values.yaml"), *given)
+
+    assert done.returncode == 0, done.stderr
+    assert [each for each in yaml.safe_load_all(done.stdout) if each] == render(find_helm("helm"), values)
+
+
+def test_what_is_not_served_is_not_tested() -> None:
+    values = {"models": {"versions": {"sign_detector": 1}, "source": LEAST["models"]["source"]}}
+    assert "test-infer" not in str(render(find_helm("helm"), values))
+    notes = notes_to(values)
+    assert "helm -n signs test" not in notes and "signs predict" not in notes
+    assert "--set 'models.versions.sign_detector=N'" in notes
 
 
 @pytest.mark.parametrize("release", ["r" * 53, "signs.production"])

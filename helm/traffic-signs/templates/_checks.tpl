@@ -39,6 +39,10 @@
 {{- $problems = append $problems "models.publicKeyConfigMap: models.publicKey is given too; leave one of them out" -}}
 {{- end -}}
 
+{{- if and (eq $source.type "bucket") $source.bucket.fileSecret (not (hasPrefix "gs://" $source.bucket.url)) -}}
+{{- $problems = append $problems "models.source.bucket.fileSecret: a key file is for gs:// alone; name a Secret of variables in models.source.bucket.envSecret" -}}
+{{- end -}}
+
 {{- $images := dict "models.source.image" $source.image "models.pull.image" .Values.models.pull.image "triton.image" .Values.triton.image "gateway.image" .Values.gateway.image "tests.image" .Values.tests.image "canary.analysis.image" .Values.canary.analysis.image -}}
 {{- range $key, $image := $images -}}
 {{- if eq (toString $image.tag) "latest" -}}
@@ -63,6 +67,9 @@
 {{- end -}}
 {{- if and (has (toString .Values.triton.rollout.maxUnavailable) (list "0" "0%")) (has (toString .Values.triton.rollout.maxSurge) (list "0" "0%")) -}}
 {{- $problems = append $problems "triton.rollout.maxSurge: with maxUnavailable 0 too no pod could ever be replaced; give 1 to one of them" -}}
+{{- end -}}
+{{- if le (int .Values.triton.rollout.progressDeadlineSeconds) (int .Values.triton.rollout.minReadySeconds) -}}
+{{- $problems = append $problems "triton.rollout.progressDeadlineSeconds: must be more than triton.rollout.minReadySeconds, or every update counts as failed" -}}
 {{- end -}}
 {{- if and .Values.triton.tracing.enabled (not .Values.triton.tracing.url) -}}
 {{- $problems = append $problems "triton.tracing.url: say where traces go, as http://otel-collector.observability:4318/v1/traces" -}}
@@ -127,6 +134,16 @@
 {{- end -}}
 {{- if and .Values.route.createGateway.enabled (not .Values.route.createGateway.className) -}}
 {{- $problems = append $problems "route.createGateway.className: name the GatewayClass, as `kubectl get gatewayclass` shows it" -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* Their ports stand in NetworkPolicies, too. */ -}}
+{{- $ports := dict "gateway.tritonUrl" (splitList ":" .Values.gateway.tritonUrl | last) -}}
+{{- $urls := dict "gateway.settings.TRACES" .Values.gateway.settings.TRACES "triton.tracing.url" .Values.triton.tracing.url "canary.analysis.prometheusUrl" .Values.canary.analysis.prometheusUrl "autoscaling.keda.prometheusUrl" .Values.autoscaling.keda.prometheusUrl -}}
+{{- range $key, $url := $urls }}{{ if $url }}{{ $_ := set $ports $key (include "traffic-signs.urlPort" $url) }}{{ end }}{{ end -}}
+{{- range $key, $port := $ports -}}
+{{- if and $port (or (lt (int $port) 1) (gt (int $port) 65535)) -}}
+{{- $problems = append $problems (printf "%s: there is no port %s; give one from 1 to 65535" $key $port) -}}
 {{- end -}}
 {{- end -}}
 

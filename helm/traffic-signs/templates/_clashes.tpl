@@ -39,11 +39,19 @@ server, or one of the two is lost in silence. */ -}}
 {{- end -}}
 {{- end -}}
 
-{{- if and .Values.engineBuilder.enabled (has (trimSuffix "/" .Values.engineBuilder.path) (list "/models" "/tmp" "/dev/shm")) -}}
-{{- $problems = append $problems (printf "engineBuilder.path: %s is a volume of the chart's own; take another" .Values.engineBuilder.path) -}}
+{{- if and .Values.engineBuilder.enabled (or (has (trimSuffix "/" .Values.engineBuilder.path) (list "/models" "/tmp" "/dev/shm")) (hasPrefix "/models/" .Values.engineBuilder.path)) -}}
+{{- $problems = append $problems (printf "engineBuilder.path: %s is in a volume of the chart's own; take another" .Values.engineBuilder.path) -}}
 {{- end -}}
-{{- if hasKey $triton.resources.limits .Values.gpu.resourceName -}}
-{{- $problems = append $problems (printf "triton.resources.limits: %s is set by gpu.count and gpu.resourceName; leave it out" .Values.gpu.resourceName) -}}
+{{- /* In a volume that is mounted read-only there is no room for another. */ -}}
+{{- range $triton.extraVolumeMounts -}}
+{{- if regexMatch "^/models/." .mountPath -}}
+{{- $problems = append $problems (printf "triton.extraVolumeMounts: %s is in /models, which is read-only; take another place" .mountPath) -}}
+{{- end -}}
+{{- end -}}
+{{- range $kind, $amounts := $triton.resources -}}
+{{- if hasKey $amounts $.Values.gpu.resourceName -}}
+{{- $problems = append $problems (printf "triton.resources.%s: %s is set by gpu.count and gpu.resourceName; leave it out" $kind $.Values.gpu.resourceName) -}}
+{{- end -}}
 {{- end -}}
 
 {{- $mounts := list

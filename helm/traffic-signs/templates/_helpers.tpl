@@ -92,6 +92,18 @@ capabilities: {drop: [ALL]}
 {{- join "," $texts -}}
 {{- end -}}
 
+{{- /* Key of a model's version, as --set of Helm wants it. */ -}}
+{{- define "traffic-signs.versionKey" -}}
+{{- printf "models.versions.%s" (toString . | replace "." "\\.") -}}
+{{- end -}}
+
+{{- /* The model that a user of the release asks; empty where it serves neither. */ -}}
+{{- define "traffic-signs.asked" -}}
+{{- if hasKey .Values.models.versions "sign_recognizer" -}}sign_recognizer
+{{- else if hasKey .Values.models.versions "sign_classifier" -}}sign_classifier
+{{- end -}}
+{{- end -}}
+
 {{- /* The least number of the champion's pods. */ -}}
 {{- define "traffic-signs.championReplicas" -}}
 {{- eq .Values.autoscaling.type "none" | ternary .Values.triton.replicas .Values.autoscaling.minReplicas | int -}}
@@ -127,4 +139,10 @@ models do not water it down, and with a denominator of at least one request a se
 {{- $window := .Values.autoscaling.keda.window -}}
 {{- $series := printf `{namespace="%s",release="%s",track="stable"}` .Release.Namespace (include "traffic-signs.fullname" .) -}}
 sum(rate(nv_inference_queue_duration_us{{ $series }}[{{ $window }}])) / clamp_min(sum(rate(nv_inference_request_success{{ $series }}[{{ $window }}])), 1)
+{{- end -}}
+
+{{- /* The port of a URL. */ -}}
+{{- define "traffic-signs.urlPort" -}}
+{{- $url := urlParse . -}}
+{{- regexFind ":[0-9]+$" $url.host | trimPrefix ":" | default (eq $url.scheme "https" | ternary "443" "80") -}}
 {{- end -}}

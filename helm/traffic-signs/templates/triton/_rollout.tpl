@@ -5,6 +5,7 @@ strategy:
   type: RollingUpdate
   rollingUpdate: {maxUnavailable: {{ $rollout.maxUnavailable }}, maxSurge: {{ $rollout.maxSurge }}}
 minReadySeconds: {{ int $rollout.minReadySeconds }}
-progressDeadlineSeconds: {{ int $rollout.progressDeadlineSeconds }}
+{{- /* A pod that builds engines makes no progress that the Deployment could see. */}}
+progressDeadlineSeconds: {{ add $rollout.progressDeadlineSeconds (.Values.engineBuilder.enabled | ternary .Values.engineBuilder.timeoutSeconds 0) }}
 revisionHistoryLimit: {{ int $rollout.revisionHistoryLimit }}
 {{- end -}}

@@ -29,7 +29,7 @@ from training.stage_metrics import recorded_stage
 
 pytestmark = pytest.mark.end_to_end
 
-STRAGGLERS_S = 2.0  # in which a message that should not come would have come
+STRAGGLERS_S = 4.0  # in which a message that should not come would have come
 
 
 @pytest.fixture(scope="module")
@@ -153,26 +153,28 @@ def control(stack: Stack, model: str, what: str) -> None:
 
 
 @contextmanager
-def five_troubles(stack: Stack, folder: Path) -> Iterator[None]:
+def troubles(stack: Stack, folder: Path) -> Iterator[None]:
     """Breaks what has nothing to do with each other while the block runs.
 
-    The camera, so that pictures are jumbled and files damaged; the gateway turns requests away; the repository
+    The camera, so that pictures are jumbled and files damaged; a gateway has more to do than it takes; the repository
     cannot be read; a training cannot begin.
     """
     away = stack.repository.with_name("away")
-    with pytest.MonkeyPatch.context() as patch, stack.traffic.refusing():
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        stack.traffic.seen_by("broken"),
+        stack.traffic.sending(stack.gateways[1], senders=8, pause_s=0.1),
+    ):
         patch.setenv("SIGNS_PUSHGATEWAY_URL", stack.pushgateway)
         patch.setattr(sys, "argv", ["signs", "train", "classifier", "--data", f"gtsdb={folder}/nowhere"])
         handler = signal.getsignal(signal.SIGTERM)
         with pytest.raises(SystemExit):
             main()
         signal.signal(signal.SIGTERM, handler)
-        stack.traffic.is_camera_broken = True
         stack.repository.rename(away)
         try:
             yield
         finally:
-            stack.traffic.is_camera_broken = False
             away.rename(stack.repository)
             with recorded_stage("train", "sign_classifier", pytest.fail):
                 pass
@@ -189,15 +191,23 @@ def test_a_model_that_is_stopped_is_told_and_not_the_failures_that_follow(fed_st
     check_told(fed_stack, unloaded(fed_stack, "sign_classifier"), ("pages", "SignsModelNotLoaded"))
 
 
-def test_more_than_the_server_can_do_is_told_as_a_queue(fed_stack: Stack) -> None:
-    check_told(fed_stack, fed_stack.traffic.flood(24), ("pages", "SignsQueueGrowing"))
+@contextmanager
+def rush_at_dusk(stack: Stack) -> Iterator[None]:
+    """Sends more than Triton can do at once, and all of it darker, while the block runs."""
+    with stack.traffic.seen_by("dusk"), stack.traffic.sending(stack.gateways[0], senders=24, pause_s=0):
+        yield
 
 
-def test_five_troubles_at_once_are_five_messages(fed_stack: Stack, tmp_path: Path) -> None:
+def test_more_than_the_server_can_do_is_told_as_a_queue_and_darkness_as_drift(fed_stack: Stack) -> None:
+    check_told(fed_stack, rush_at_dusk(fed_stack), ("pages", "SignsQueueGrowing"), ("tickets", "SignsDrift"))
+
+
+def test_troubles_at_once_are_a_message_each(fed_stack: Stack, tmp_path: Path) -> None:
     check_told(
         fed_stack,
-        five_troubles(fed_stack, tmp_path),
+        troubles(fed_stack, tmp_path),
         ("pages", "SignsConfidenceCollapse"),
+        ("tickets", "SignsDrift"),
         ("pages", "SignsGatewayRefusing"),
         ("tickets", "SignsImagesUnreadable"),
         ("tickets", "SignsExporterDown"),

@@ -90,19 +90,15 @@ class Exporter:
 
 
 @contextmanager
-def exporting(prometheus: str, repository: Path) -> Iterator[Exporter]:
-    options = [
-        "--prometheus",
-        f"http://{prometheus}",
-        "--repository",
-        str(repository),
-        "--interval",
-        "1s",
-        "--port",
-        "0",
-    ]
+def exporting(prometheus: str, repository: Path, *options: str) -> Iterator[Exporter]:
+    """Runs an exporter that looks each second; `options` are more of the command line."""
+    where = ["--prometheus", f"http://{prometheus}", "--repository", str(repository), "--port", "0"]
     process = subprocess.Popen(
-        [*COMMAND, *options], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True
+        [*COMMAND, *where, "--interval", "1s", *options],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
     )
     try:
         yield Exporter(process)

@@ -23,12 +23,14 @@ class Speed:
     Attributes:
         images_per_second: median over the rounds.
         ratio: to the first network, median over the rounds, in each of which they ran one after the other.
+        worst_ratio: of the round in which it did worst.
         batch: images at once.
         provider: of ONNX Runtime, what they ran on.
     """
 
     images_per_second: float
     ratio: float
+    worst_ratio: float
     batch: int
     provider: str
 
@@ -57,11 +59,16 @@ def measure_speeds(
         measured.append([_run_for(session, batch, SECONDS) for session in sessions.values()])
         progress("timing rounds", done, rounds)
     rates = np.array(measured)
-    ratios = np.median(rates / rates[:, :1], axis=0)
-    medians = np.median(rates, axis=0)
+    ratios = rates / rates[:, :1]
     return {
-        name: Speed(float(rate), float(ratio), len(batch), used)
-        for name, rate, ratio in zip(sessions, medians, ratios, strict=True)
+        name: Speed(
+            images_per_second=float(np.median(rates[:, number])),
+            ratio=float(np.median(ratios[:, number])),
+            worst_ratio=float(ratios[:, number].min()),
+            batch=len(batch),
+            provider=used,
+        )
+        for number, name in enumerate(sessions)
     }
 
 

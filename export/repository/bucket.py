@@ -99,6 +99,10 @@ class BucketStore:
                         raise
                     time.sleep(0.2 * (attempt + 1))
 
+    def discard(self, path: str) -> None:
+        """Deletes an object."""
+        self._delete(path)
+
     def fetch(self, path: str, target: Path, advance: Advance) -> None:
         """Downloads an object."""
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from export.errors import RepositoryError
 from export.repository.manifest import version_number
+from export.repository.policy import CONFIG
 from export.repository.store import Advance
 from training.progress import ProgressCallback, silent
 
@@ -32,7 +33,7 @@ class LocalStore:
         if not self.root.is_dir():
             raise RepositoryError(f"there is no repository at {self.root}: check the path, or publish something first")
         folders = (entry for entry in self.root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-        return sorted(entry.name for entry in folders if (entry / "config.pbtxt").exists() or self.versions(entry.name))
+        return sorted(entry.name for entry in folders if (entry / CONFIG).exists() or self.versions(entry.name))
 
     def versions(self, model: str) -> list[int]:
         """Returns the numbers of a model's versions, oldest first."""
@@ -73,6 +74,11 @@ class LocalStore:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
         self.replace(path, content)
 
+    def discard(self, path: str) -> None:
+        """Deletes a file."""
+        (self.root / path).unlink()
+        sync_folder((self.root / path).parent)
+
     def fetch(self, path: str, target: Path, advance: Advance) -> None:
         """Copies a file to another place."""
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -93,8 +99,14 @@ class LocalStore:
         """Gives an empty folder on the same file system."""
         self.root.mkdir(parents=True, exist_ok=True)
         parent = staging_parent(self.root)
+        made = None
         if parent is None:
-            parent = self.root / model
+            # In the folder of a model, where Triton passes it over; in that of another one where this one is new, since
+            # it would not start on a model without a version.
+            others = (path.parent for path in sorted(self.root.glob(f"*/{CONFIG}")))
+            parent = next((path for path in (self.root / model, *others) if path.is_dir()), None)
+        if parent is None:
+            parent = made = self.root / model
             parent.mkdir(exist_ok=True)
         staged = Path(tempfile.mkdtemp(prefix=staging_prefix(self.root), dir=parent))
         try:
@@ -102,6 +114,9 @@ class LocalStore:
             yield staged
         finally:
             shutil.rmtree(staged, ignore_errors=True)
+            if made is not None:
+                with contextlib.suppress(OSError):  # it has a version now, or another's staging
+                    made.rmdir()
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -135,6 +150,9 @@ class LocalStore:
         for path in (*staged.rglob("*/"), staged):
             sync_folder(path)
         if folder.is_dir():
+            if not self.versions(model):  # the folder was made for staging; its first version comes after what it needs
+                for name in sorted(shared, key=lambda name: name == CONFIG):
+                    self.replace(f"{model}/{name}", shared[name])
             staged.rename(folder / str(version))
             sync_folder(folder)
             return
@@ -156,7 +174,7 @@ class LocalStore:
         """Removes staging folders and files that nobody has touched for a time."""
         swept = []
         beside = staging_parent(self.root)
-        leftovers = [*(self.root / model).glob(f"{STAGING}*"), *(self.root / model).glob(f"*/{STAGING}*")]
+        leftovers = [*self.root.glob(f"*/{STAGING}*"), *(self.root / model).glob(f"*/{STAGING}*")]
         leftovers += beside.glob(f"{staging_prefix(self.root)}*") if beside else []
         for path in sorted(leftovers):
             if time.time() - path.lstat().st_mtime >= older_than_s:

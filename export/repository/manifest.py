@@ -5,10 +5,10 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 from export.errors import RepositoryError
 
@@ -104,22 +104,34 @@ def parse_manifest(content: bytes, where: str) -> Manifest:
     """
     try:
         values = json.loads(content)
-        known = {each.name for each in fields(Manifest)}
-        manifest = Manifest(**{name: value for name, value in values.items() if name in known})
+        kinds = get_type_hints(Manifest)
+        manifest = Manifest(**{name: value for name, value in values.items() if name in kinds})
+        for name, kind in kinds.items():
+            if not _is_of(getattr(manifest, name), kind):
+                raise ValueError(f"{name} is not what it should be")
         for name, entry in manifest.files.items():
             if not stays_inside(name) or name in (MANIFEST, SIGNATURE):
                 raise ValueError(f"{name!r} cannot be a file of a version")
             if not re.fullmatch("[0-9a-f]{64}", entry["sha256"]) or type(entry["size"]) is not int:
                 raise ValueError(f"what it says of {name!r} is no sha256 and size")
-        if type(manifest.model) is not str or type(manifest.version) is not int:
-            raise ValueError("model is no text or version no number")
-        if type(manifest.gate) is not dict:
-            raise ValueError("gate is no verdict")
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise RepositoryError(
             f"{where} cannot be read ({error}): publish the version again, or remove its folder"
         ) from error
     return manifest
+
+
+def _is_of(value: Any, kind: Any) -> bool:
+    """Says whether a value out of JSON is of the type of a field, such as `dict[str, float]`."""
+    inner = get_args(kind)
+    if kind is Any:
+        return True
+    if kind is float:
+        return type(value) in (int, float)
+    if type(value) is not (get_origin(kind) or kind):
+        return False
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return all(_is_of(part, inner[-1]) for part in parts)
 
 
 def is_same_version(first: bytes, second: bytes) -> bool:

@@ -7,7 +7,8 @@ has no way to change one file of a history safely. config.pbtxt is made from the
 
 import json
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -113,11 +114,10 @@ def promote(
             lack = lack_of_gate(store, model, version) if gated else ""
             if lack:
                 raise RepositoryError(f"{lack}: it is not promoted")
-            entry = None
             if champion(store, model) != version:
-                entry = _record(store, model, version, "promote", reason)
+                return _record(store, model, version, "promote", reason)
             follow(store, model)
-            return entry
+            return None
 
 
 def rollback(repository: str | Path | Store, model: str, reason: str) -> Promotion:
@@ -164,9 +164,7 @@ def _go_back(store: Store, model: str, reason: str) -> Promotion:
             f"version {line[-2]} of {model}, the champion before, is no longer in {store.name}: promote another one"
         )
     _require_whole(store, model, line[-2])
-    entry = _record(store, model, line[-2], "rollback", reason)
-    follow(store, model)
-    return entry
+    return _record(store, model, line[-2], "rollback", reason)
 
 
 def lack_of_gate(repository: str | Path | Store, model: str, version: int) -> str:
@@ -277,6 +275,25 @@ def follow(store: Store, model: str) -> None:
             return
 
 
+@contextmanager
+def followed(store: Store, model: str) -> Iterator[ExitStack]:
+    """Has config.pbtxt follow what the block changes.
+
+    Where either fails, as on a full disk, what stands on the stack by then is undone, and config.pbtxt is as it was.
+    """
+    with ExitStack() as undo:
+        try:
+            yield undo
+            follow(store, model)
+        except BaseException:
+            with suppress(Exception):  # the first error is the one to tell
+                undo.close()
+            with suppress(Exception):
+                follow(store, model)
+            raise
+        undo.pop_all()
+
+
 def hold(store: Store, model: str, coming: "pb.ModelConfig") -> None:
     """Pins what is served now, before a version appears that needs another configuration.
 
@@ -291,15 +308,18 @@ def hold(store: Store, model: str, coming: "pb.ModelConfig") -> None:
 
 
 def _record(store: Store, model: str, version: int, action: Action, reason: str) -> Promotion:
+    """Adds an entry to the history and has config.pbtxt follow it: both, or neither."""
     entry = Promotion(model, version, action, reason, datetime.now(UTC).isoformat(timespec="seconds"))
-    number = max(_numbers(store, model), default=0) + 1
-    try:
-        store.create(f"{model}/{PROMOTION}{number}.json", (json.dumps(asdict(entry), indent=2) + "\n").encode())
-    except FileExistsError as error:
-        raise RepositoryError(
-            f"another promotion of {model} was recorded at this very moment: look with `signs repository show {model}` "
-            "and decide again"
-        ) from error
+    path = f"{model}/{PROMOTION}{max(_numbers(store, model), default=0) + 1}.json"
+    with followed(store, model) as undo:
+        try:
+            store.create(path, (json.dumps(asdict(entry), indent=2) + "\n").encode())
+        except FileExistsError as error:
+            raise RepositoryError(
+                f"another promotion of {model} was recorded at this very moment: look with `signs repository show "
+                f"{model}` and decide again"
+            ) from error
+        undo.callback(store.discard, path)
     return entry
 
 

@@ -24,7 +24,7 @@ from export.repository.manifest import (
 )
 from export.repository.onnx_file import check_onnx
 from export.repository.policy import CONFIG, companions, read_config
-from export.repository.promotion import champion, follow, hold, require_version
+from export.repository.promotion import champion, follow, followed, hold, require_version
 from export.repository.signing import Signer
 from export.repository.store import Store, counting, open_store
 from training.progress import ProgressCallback, silent
@@ -205,10 +205,11 @@ def _add(
         verify_files(staged, manifest)
         if signer is not None:
             signer.sign(staged)
-        if shared:
-            hold(store, model, config)
-        store.commit(staged, model, version, shared, progress)
-        follow(store, model)
+        with followed(store, model) as undo:
+            if shared:
+                hold(store, model, config)
+            store.commit(staged, model, version, shared, progress)
+            undo.callback(store.remove, model, version)
     return manifest
 
 

@@ -1,9 +1,10 @@
 """Brings exactly the versions asked for into another folder, checked, for a server to start on."""
 
 import json
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -208,25 +209,30 @@ def _configure(store: Store, folders: Mapping[int, Path], beside: Path, signed: 
 def _staging(destination: Path) -> Iterator[Path]:
     """Gives a folder from which everything can be renamed into the destination.
 
-    That is beside it; inside it where it is a mount of its own, as a volume of a container is. A server that polls
-    such a volume would take the staging folder for a model: start it afterwards.
+    That is beside it; inside it where it is a mount of its own, as a volume of a container is. There a server would
+    take the staging folder for a model: start it afterwards. What a pull that was killed has left there goes first, or
+    a container that is started again would never serve.
     """
     if destination.exists() and not destination.is_dir():
         raise RepositoryError(f"{destination} is a file: give a folder")
-    parent = staging_parent(destination)
-    if parent is None:
-        destination.mkdir(parents=True, exist_ok=True)
-        parent = destination
-    prefix = staging_prefix(destination)
-    with tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True) as scratch:
-        yield Path(scratch)
+    parent, prefix = staging_parent(destination), staging_prefix(destination)
+    with ExitStack() as lock:
+        if parent is None:
+            destination.mkdir(parents=True, exist_ok=True)
+            parent = destination
+            lock.enter_context(LocalStore(destination).locked())  # so nobody is at work in what lies there
+            for left in destination.glob(f"{prefix}*"):
+                shutil.rmtree(left)
+        with tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True) as scratch:
+            yield Path(scratch)
 
 
 def _move(staged: Path, destination: Path, pulled: Sequence[Pulled]) -> None:
     """Renames everything into place; on any failure back again."""
     destination.mkdir(parents=True, exist_ok=True)
     grave = staged / ".replaced"
-    with LocalStore(destination).locked(), ExitStack() as undo:
+    is_locked = staged.parent.samefile(destination)  # as `_staging` has left it
+    with nullcontext() if is_locked else LocalStore(destination).locked(), ExitStack() as undo:
         for model in dict.fromkeys(each.model for each in pulled):
             if not (destination / model).exists():
                 _rename(staged / model, destination / model, undo)

@@ -50,6 +50,9 @@ class Store(Protocol):
             FileExistsError: another has made it.
         """
 
+    def discard(self, path: str) -> None:
+        """Deletes a file that `create` has just made."""
+
     def fetch(self, path: str, target: Path, advance: Advance) -> None:
         """Copies a file to a place on this machine, through to the disk."""
 

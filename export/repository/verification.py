@@ -156,7 +156,8 @@ def _check_model(store: Store, model: str) -> Check:
         if best is None and wanted is not None and without_policy(config) != without_policy(wanted):
             check.notices.append(f"{where} is not that of version {present[-1]}, the newest")
         for number in numbers:
-            check.problems.extend(_altered_companions(store, model, number, config))
+            altered = _altered_companions(store, model, number, config)
+            check.problems.extend(f"{text}: pull or promote that version again" for text in altered)
         check.problems.extend(
             f"{store.name}/{model}/{name}, which {CONFIG} names, is not there: Triton would not load {model}"
             for name in companions(config)
@@ -227,10 +228,7 @@ def _altered_companions(store: Store, model: str, version: int, config: "pb.Mode
     for name in companions(config):
         with suppress(FileNotFoundError):  # early versions have none of their own; what lacks beside is told elsewhere
             if store.read(f"{model}/{name}") != store.read(f"{model}/{version}/{name}"):
-                yield (
-                    f"{store.name}/{model}/{name} is not that of version {version} (`signs repository promote {model} "
-                    f"{version}` puts it back)"
-                )
+                yield f"{store.name}/{model}/{name} is not that of version {version}"
 
 
 def _unsigned_beside(folder: Path, version: int) -> Iterator[str]:

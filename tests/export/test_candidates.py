@@ -120,9 +120,9 @@ def test_a_detector_is_judged_by_map50_on_all_scenes(detector_checkpoint: Path, 
     assert {told[0] for told in seen} == {"scenes in PyTorch", "scenes in fp32"}
 
 
-def candidate(precision: str, ratio: float, problem: str = "") -> Candidate:
+def candidate(precision: str, ratio: float, problem: str = "", worst: float = 0.0) -> Candidate:
     proven = Proven(Parity(1, 0.0, 0.0, 0), 1)
-    speed = None if problem else Speed(100 * ratio, ratio, 64, "CPUExecutionProvider")
+    speed = None if problem else Speed(100 * ratio, ratio, worst or ratio, 64, "CPUExecutionProvider")
     return Candidate(precision, Path("x"), 1, 1, None if problem else proven, problem, speed)
 
 
@@ -132,6 +132,7 @@ def candidate(precision: str, ratio: float, problem: str = "") -> Candidate:
         (candidate(FP16, 0.9), candidate(INT8, 2.8), INT8),
         (candidate(FP16, 1.9), candidate(INT8, 1.2), FP16),
         (candidate(FP16, 1.09), candidate(INT8, 1.0), FP32),
+        (candidate(FP16, 1.3, worst=0.9), candidate(INT8, 1.2, worst=1.01), INT8),
         (candidate(FP16, 0.9), candidate(INT8, 9.0, problem="it loses too much"), FP32),
     ],
 )

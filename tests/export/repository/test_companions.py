@@ -85,7 +85,7 @@ def test_a_server_does_not_start_on_one_that_is_not_the_version_s(place: str, tm
     pull(place, here, {})
     assert check_served(here) == []
     (here / "m" / name).write_bytes(b"others\n")
-    with pytest.raises(RepositoryError, match=rf"m/{name} is not that of version 1 .*: it is not served"):
+    with pytest.raises(RepositoryError, match=rf"m/{name} is not that of version 1: it is not served"):
         check_served(here)
     (found,) = [check for check in verify(here) if check.version is None]
     assert f"m/{name} is not that of version 1" in found.problems[0]

@@ -84,7 +84,7 @@ def test_a_verdict_that_somebody_wrote_by_hand_is_none(tmp_path: Path, gate: dic
     assert lack_of_gate(tmp_path, "m", 2)
     path = tmp_path / "m" / "2" / "manifest.json"
     path.write_text(path.read_text().replace('"gate": {', '"gate": [], "other": {'))
-    with pytest.raises(RepositoryError, match="gate is no verdict"):
+    with pytest.raises(RepositoryError, match="gate is not what it should be"):
         lack_of_gate(tmp_path, "m", 2)
 
 

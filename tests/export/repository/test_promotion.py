@@ -1,5 +1,6 @@
 """The champion, its history, and the config.pbtxt that follows it."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from export.errors import RepositoryError
 from export.repository import champion, promote, rollback, withdraw
 from export.repository.policy import read_config, served
 from export.repository.promotion import history
-from export.repository.store import open_store
+from export.repository.store import Store, open_store
 from export.repository.verification import verify
 from tests.export.repository.samples import publish_once, shared, tree
 
@@ -47,6 +48,46 @@ def test_labels_follow_too(tmp_path: Path) -> None:
         publish(tmp_path, "m", {"model.onnx": b"x"}, shared(labels=labels), FACTS)
     promote(tmp_path, "m", 1, "")
     assert (tmp_path / "m" / "labels.txt").read_text() == "a\n"
+
+
+@pytest.mark.parametrize("how", ["promote", "rollback", "publish"])
+def test_what_config_pbtxt_cannot_follow_is_undone(place: str, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is full for the last of the files, and then no longer, cannot be had without rights: it is put in."""
+    for number in (1, 2):
+        publish_once(place, batch=number)
+    if how != "publish":
+        for number in (1, 2) if how == "rollback" else (1,):
+            promote(place, "m", number, "")
+    store = open_store(place)
+    real, left = store.replace, 1
+    before = content(store)
+
+    def full_once(path: str, text: bytes) -> None:
+        nonlocal left
+        if path == "m/config.pbtxt" and text != store.read(path):
+            left -= 1 if how != "publish" or store.versions("m") == [1, 2, 3] else 0  # not when what is served is held
+            if left == 0:
+                left = -1
+                raise OSError(28, "No space left on device")
+        real(path, text)
+
+    monkeypatch.setattr(store, "replace", full_once)
+    with pytest.raises(RepositoryError, match="No space left on device"):
+        if how == "promote":
+            promote(store, "m", 2, "")
+        elif how == "rollback":
+            rollback(store, "m", "")
+        else:
+            publish_once(store, batch=3)
+    assert left == -1 and content(store) == before
+    assert not any(check.problems for check in verify(place))
+
+
+def content(store: Store) -> dict[str, bytes]:
+    """Returns the files of all versions and those beside them, but what says that a number is spent."""
+    paths = [f"m/{number}/{name}" for number in store.versions("m") for name in store.files("m", number)]
+    paths += [f"m/{name}" for name in store.shared_files("m") if not re.match(r"claim-|\.last-version", name)]
+    return {path: store.read(path) for path in paths}
 
 
 def test_a_rollback_goes_back_one_promotion_at_a_time(place: str) -> None:

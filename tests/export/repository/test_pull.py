@@ -191,6 +191,7 @@ def test_a_mount_of_its_own_is_staged_inside(tmp_path: Path, monkeypatch: pytest
         monkeypatch.setattr(f"{module}.staging_parent", lambda root: None)
     here = tmp_path / "here"
     here.mkdir()
+    (here / ".staging-here-dead" / "m" / "1").mkdir(parents=True)  # Triton would not start on it
     for number in (1, 2):
         pull(tmp_path / "source", here, {"m": [number]})
     assert names(here) == [".lock", "m"] and numbers_served(here) == [2]
@@ -199,6 +200,12 @@ def test_a_mount_of_its_own_is_staged_inside(tmp_path: Path, monkeypatch: pytest
         assert publish_once(tmp_path / "published").version == number
     assert names(tmp_path / "published" / "m") == [".last-version", "1", "2", "config.pbtxt", "labels.txt"]
     assert not any(check.problems for check in verify(tmp_path / "published"))
+    outside = {"config.pbtxt": 'output { name: "p" label_filename: "../x" }'}
+    for name in ("published", "new"):
+        with pytest.raises(RepositoryError, match="inside its folder"):
+            publish(tmp_path / name, "n", {"model.onnx": b"x"}, outside, FACTS)
+    assert names(tmp_path / "published") == [".lock", "m"], "a model without a version would keep Triton from starting"
+    assert names(tmp_path / "new") == []
 
 
 def test_what_is_wanted_is_read_from_options_and_a_file(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Whatever was altered, lost or added is found and named."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,9 @@ import pytest
 
 from export.errors import RepositoryError
 from export.repository import promote, publish
+from export.repository.comparison import compare_versions
+from export.repository.listing import list_versions
+from export.repository.printing import print_list
 from export.repository.verification import check_served, verify
 from tests.export.repository.samples import FACTS, publish_once, shared
 
@@ -108,3 +112,33 @@ def test_an_extra_file_is_told_and_does_not_keep_a_server_from_starting(tmp_path
 
 def test_an_empty_repository_is_not_the_matter_of_this_check(tmp_path: Path) -> None:
     assert check_served(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("source", None),
+        ("source", {"run_id": 7}),
+        ("created", []),
+        ("precision", 1),
+        ("built_for", "a GPU"),
+        ("tuning", [1]),
+        ("metrics", {"accuracy": "high"}),
+        ("inputs", ["images"]),
+        ("gate", "passed"),
+    ],
+)
+def test_a_manifest_with_something_else_in_a_field_is_damaged_and_no_fault_of_ours(
+    tmp_path: Path, field: str, value: object
+) -> None:
+    publish_once(tmp_path)
+    publish_once(tmp_path)
+    path = tmp_path / "m" / "2" / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {field: value}))
+    (problem,) = problems(tmp_path)
+    assert f"m/2/manifest.json cannot be read ({field} is not what it should be)" in problem
+    print_list(list_versions(tmp_path), str(tmp_path))
+    with pytest.raises(RepositoryError, match="cannot be read"):
+        compare_versions(tmp_path, "m", 1, 2)
+    with pytest.raises(RepositoryError, match="it is not served"):
+        check_served(tmp_path)

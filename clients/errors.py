@@ -10,7 +10,7 @@ class RefusedError(ClientError):
 
 
 class UnknownModelError(ClientError):
-    """The server has no such model, or no such version of it."""
+    """The server has no such model or version, or another kind of model by that name."""
 
 
 class TimedOutError(ClientError):
@@ -62,9 +62,7 @@ def explained(error: Exception, url: str, protocol: str, timeout: float) -> Clie
     if says("certificate", "handshake", "[ssl"):
         return ClientError(f"no TLS with {url} ({reason}): give the certificate of its authority")
     if protocol == "http" and (isinstance(error, ValueError) or says("expected http/")):  # of a parser
-        return ClientError(
-            f"{url} does not answer as Triton does ({reason}): give Triton's HTTP port, or ask over gRPC"
-        )
+        return ClientError(f"{url} does not answer as Triton does: give Triton's HTTP port, or --protocol grpc")
     if says(FORGOTTEN):
         return UnavailableError(answer)
     if says("shared memory region"):

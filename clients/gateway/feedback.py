@@ -4,6 +4,7 @@ An entry is FOLDER/<id>/image.<jpg|png|webp|ppm|bmp> and FOLDER/<id>/feedback.js
 format, and training reads it.
 """
 
+import errno
 import json
 import os
 import secrets
@@ -133,15 +134,19 @@ class Store:
         partial = self._folder / f"{PARTIAL}{name}"
         try:
             if shutil.disk_usage(self._folder).free - len(image) - len(text) < self._reserve:
-                raise ProblemError(FULL, "the disk for feedback is full: try again when its owner has made room")
+                raise OSError(errno.ENOSPC, "no more than the reserve is left")
             partial.mkdir()
             _write(partial / f"image.{SUFFIXES[form]}", image)
             _write(partial / "feedback.json", text)
             _sync(partial)
             partial.rename(self._folder / name)
             _sync(self._folder)
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(partial, ignore_errors=True)
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise ProblemError(
+                    FULL, "the disk for feedback is full: try again when its owner has made room"
+                ) from error
             raise
         return name
 

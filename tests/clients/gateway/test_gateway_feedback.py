@@ -1,5 +1,6 @@
 """The folder of feedback: entries are whole or not there, whatever ends the writer, and however many write."""
 
+import errno
 import io
 import json
 import os
@@ -121,11 +122,19 @@ def test_what_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(ProblemError, match="GIF is not stored"):
         store.add(b"x", "GIF", TOLD)
 
-    def no_sync(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
+    def fail(number: int) -> None:
+        def no_sync(descriptor: int) -> None:
+            raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(os, "fsync", no_sync)
-    with pytest.raises(OSError, match="No space"):
+        monkeypatch.setattr(os, "fsync", no_sync)
+
+    for number in (errno.ENOSPC, errno.EDQUOT):
+        fail(number)
+        with pytest.raises(ProblemError, match="disk for feedback is full") as told:
+            store.add(b"x", "PNG", TOLD)
+        assert told.value.kind.status == 507
+    fail(errno.EIO)
+    with pytest.raises(OSError, match="Input/output"):
         store.add(b"x", "PNG", TOLD)
     assert list(tmp_path.iterdir()) == []
 

@@ -21,7 +21,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from pathlib import Path
@@ -33,6 +33,7 @@ ROOT = HERE.parent
 START_SECONDS = 600  # a busy machine takes minutes to what an idle one does in twenty seconds
 GRACE_SECONDS = 20  # for Airflow to stop its parts; after that they are told to, and then killed
 TERM_SECONDS = 10
+MARK = "SIGNS_STARTED_IN"  # an environment variable of all that is started
 USER, PASSWORDS = "admin", "passwords.json"  # Airflow makes up the password and writes it into the file
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 
@@ -80,6 +81,7 @@ def run(port: int, home: Path, dags: Path) -> None:
     if not any(dags.glob("*.py")):
         raise StartError(f"no DAGs in {dags}")
     with only_one(home, port):
+        end_remains(home)
         check_port(port)
         log = home / "standalone.log"
         print(f"starting Airflow {metadata.version('apache-airflow')}; what it says goes to {log}", flush=True)
@@ -163,6 +165,7 @@ def settings(port: int, home: Path, dags: Path) -> dict[str, str]:
     worker_logs, trigger_logs = free_ports(2)
     airflow = {
         "AIRFLOW_HOME": str(home),
+        MARK: str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
@@ -341,19 +344,43 @@ def processes() -> dict[int, tuple[int, str]]:
     return found
 
 
-def descendants() -> list[int]:
-    """Returns the processes that this one has started, and those that they have."""
+def descendants(roots: Iterable[int]) -> list[int]:
+    """Returns the processes that these have started, and those that they have."""
     children: dict[int, list[int]] = {}
     # Those that have ended count until they are buried: their children are still theirs while a thread of them runs.
     for pid, (parent, _) in processes().items():
         children.setdefault(parent, []).append(pid)
     found: list[int] = []
-    waiting = [os.getpid()]
+    waiting = [*roots]
     while waiting:
         below = children.get(waiting.pop(), [])
         found += below
         waiting += below
     return found
+
+
+def end_remains(home: Path) -> None:
+    """Ends what is left of an Airflow with this state that was killed: a task of it would be done twice at once."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        left = remains(home)
+        if left and number == signal.SIGTERM:
+            print(f"ending what is left of one that was killed ({len(left)} processes)", flush=True)
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+        deadline = time.monotonic() + TERM_SECONDS
+        while time.monotonic() < deadline and remains(home):
+            time.sleep(0.1)
+
+
+def remains(home: Path) -> set[int]:
+    """Returns the processes that were started with this folder for their state, and theirs, which may hide it."""
+    marked = set()
+    for pid in processes():
+        with contextlib.suppress(OSError):  # it has just ended, or is another user's
+            if f"{MARK}={home}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                marked.add(pid)
+    return marked.union(descendants(marked))
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
@@ -363,7 +390,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGINT)
         _gone(process, GRACE_SECONDS)
     for number, seconds in ((signal.SIGTERM, TERM_SECONDS), (signal.SIGKILL, TERM_SECONDS)):
-        for pid in descendants():
+        for pid in descendants([os.getpid()]):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
         if _gone(process, seconds):
@@ -376,7 +403,7 @@ def _gone(process: subprocess.Popen[bytes], seconds: float) -> bool:
     while time.monotonic() < deadline:
         process.poll()
         bury(process)
-        if not descendants():
+        if not descendants([os.getpid()]):
             return True
         time.sleep(0.1)
     return False

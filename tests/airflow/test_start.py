@@ -1,5 +1,6 @@
 """Tests of airflow/start.py with a real Airflow: what `make airflow` starts, tells, and leaves behind."""
 
+import contextlib
 import json
 import os
 import signal
@@ -189,6 +190,32 @@ def test_nothing_is_left_of_one_that_is_ended_while_it_starts(
     finally:
         process.kill()
         process.wait()
+
+
+def test_what_one_that_was_killed_has_left_ends_before_another_begins(python: Path, home: Path, dags: Path) -> None:
+    """Of a task at work, say: the first start fails for its port, so that no more than that is looked at."""
+    stubborn = ["sh", "-c", "trap '' TERM; echo; sleep 3600"]
+    left, foreign = (
+        subprocess.Popen(
+            stubborn,
+            env={**os.environ, "SIGNS_STARTED_IN": str(folder), "AIRFLOW_HOME": str(home)},
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        for folder in (home, home.with_name("another"))
+    )
+    try:
+        for each in (left, foreign):
+            assert each.stdout and each.stdout.readline() == b"\n"
+        below = descendants(left.pid)
+        assert "cannot listen on port 0" in refusal(command(python, home, dags, 0))
+        assert left.wait(PATIENCE_S) == -signal.SIGKILL and foreign.poll() is None
+        assert below and not below & set(using(home))
+    finally:
+        for each in (left, foreign):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(each.pid, signal.SIGKILL)
+            each.communicate()
 
 
 def test_one_whose_part_is_killed_says_so_and_ends(python: Path, home: Path, dags: Path) -> None:

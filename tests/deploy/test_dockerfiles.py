@@ -109,8 +109,15 @@ def test_every_package_is_checked_against_a_hash(path: Path) -> None:
 
     assert fetching
     for command in fetching:
-        lock = re.search(r"--require-hashes --requirement (\S+\.lock)", command)
+        lock = re.search(r"--no-deps --require-hashes --requirement (\S+\.lock)", command)
         assert lock or "--no-index --no-deps" in command, command
+    # pip looks for nothing that a lock lacks, so the finished environment is asked.
+    environments = re.findall(r"venv --without-pip (\S+)", " ".join(commands(path)))
+    checks = [each for each in commands(path) if re.search(r"^pip3 .* check\b", each)]
+    assert len(checks) == len(environments)
+    assert all(
+        f"pip3 --python {each}/bin/python check" in check for each, check in zip(environments, checks, strict=True)
+    )
     wheels = [each for each in commands(path) if " wheel " in each]
     assert all("--no-build-isolation --no-deps" in each for each in wheels), "else it fetches its backend itself"
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -172,6 +173,14 @@ def test_make_builds_each_image(name: str) -> None:
     makefile = (ROOT / "Makefile").read_text()
 
     assert re.search(rf"^image-{name}:", makefile, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("engine", "keeps"), [("docker", False), ("podman", True)])
+def test_health_checks_are_kept_by_podman_too(engine: str, keeps: bool) -> None:
+    """Its own format drops them; docker build knows no other, and no such option."""
+    command = ["make", "--dry-run", "image-gateway", f"ENGINE={engine}"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert ("--format docker" in said) == keeps
 
 
 def test_hadolint_finds_nothing() -> None:

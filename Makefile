@@ -52,7 +52,7 @@ $(AIRFLOW)/installed: airflow/requirements.lock
 		{ echo "Python 3.11 or newer is needed: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@$(PYTHON) -m venv $(AIRFLOW) || { echo "cannot make $(AIRFLOW): install python3-venv" >&2; exit 1; }
 	@echo "installing Airflow into $(AIRFLOW) (about a minute the first time)"
-	@$(AIRFLOW)/bin/python -m pip install --disable-pip-version-check --quiet --require-hashes --requirement $<
+	@$(AIRFLOW)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --require-hashes --requirement $<
 	@touch $@
 
 # 8080 is the gateway's.
@@ -92,7 +92,8 @@ constraints:
 	@$(VENV)/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
 
 # Each image installs from a lock with hashes. What constraints.txt names stands in it with that version; all else keeps
-# the version it has there.
+# the version it has there. A lock is whole, so that it is installed with --no-deps: an older pip, as Debian's, would ask
+# for hashes of a newer version where a package wants another's extra.
 COMPILE = $(TOOLS)/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make locks" $(UPGRADE)
 COMPILE_EXTRAS = $(COMPILE) pyproject.toml --constraint constraints.txt
@@ -124,7 +125,7 @@ tools: $(TOOLS)/installed
 
 $(TOOLS)/installed: .ci/tools.lock
 	@$(PYTHON) -m venv $(TOOLS)
-	@$(TOOLS)/bin/python -m pip install --disable-pip-version-check --quiet --require-hashes --requirement $<
+	@$(TOOLS)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --require-hashes --requirement $<
 	@touch $@
 
 lint-images: $(TOOLS)/installed
@@ -138,7 +139,8 @@ TRITON ?= official
 BUILD_FLAGS ?=
 DOCKERFILES := $(wildcard */Dockerfile */*/Dockerfile)
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
-BUILD = $(ENGINE) build $(BUILD_FLAGS) --build-arg VERSION=$(VERSION) \
+# podman's own format has no place for a health check.
+BUILD = $(ENGINE) build $(if $(findstring podman,$(ENGINE)),--format docker) $(BUILD_FLAGS) --build-arg VERSION=$(VERSION) \
 	--build-arg REVISION=$$(git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null)
 
 images: image-training image-repository image-serving image-gateway image-airflow

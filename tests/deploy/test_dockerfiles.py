@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -109,8 +110,15 @@ def test_every_package_is_checked_against_a_hash(path: Path) -> None:
 
     assert fetching
     for command in fetching:
-        lock = re.search(r"--require-hashes --requirement (\S+\.lock)", command)
+        lock = re.search(r"--no-deps --require-hashes --requirement (\S+\.lock)", command)
         assert lock or "--no-index --no-deps" in command, command
+    # pip looks for nothing that a lock lacks, so the finished environment is asked.
+    environments = re.findall(r"venv --without-pip (\S+)", " ".join(commands(path)))
+    checks = [each for each in commands(path) if re.search(r"^pip3 .* check\b", each)]
+    assert len(checks) == len(environments)
+    assert all(
+        f"pip3 --python {each}/bin/python check" in check for each, check in zip(environments, checks, strict=True)
+    )
     wheels = [each for each in commands(path) if " wheel " in each]
     assert all("--no-build-isolation --no-deps" in each for each in wheels), "else it fetches its backend itself"
 
@@ -165,6 +173,14 @@ def test_make_builds_each_image(name: str) -> None:
     makefile = (ROOT / "Makefile").read_text()
 
     assert re.search(rf"^image-{name}:", makefile, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("engine", "keeps"), [("docker", False), ("podman", True)])
+def test_health_checks_are_kept_by_podman_too(engine: str, keeps: bool) -> None:
+    """Its own format drops them; docker build knows no other, and no such option."""
+    command = ["make", "--dry-run", "image-gateway", f"ENGINE={engine}"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert ("--format docker" in said) == keeps
 
 
 def test_hadolint_finds_nothing() -> None:

@@ -27,7 +27,7 @@ from retraining.steps import Step
 
 STEPS = [each for each in vars(steps).values() if isinstance(each, Step)]
 ROOT = Path(__file__).parents[2]
-PARAMS = {
+PARAMS: dict[str, Any] = {
     "model": "sign_classifier",
     "data": ["gtsrb=data/gtsrb", "synthetic=20"],
     "evaluation": "gtsdb=data/FullIJCNN2013.zip",

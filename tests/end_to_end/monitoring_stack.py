@@ -154,7 +154,7 @@ def write_history(data: Path) -> None:
     """
     labels = f'job="gateway",instance="before",route="{ROUTE}",outcome="ok"'
     duration = "signs_gateway_request_duration_seconds"
-    edges = {floatToGoString(edge): edge >= 0.1 for edge in (*SECONDS, float("inf"))}
+    edges = {floatToGoString(edge): edge >= 0.1 for edge in (*SECONDS, float("inf"))}  # type: ignore[no-untyped-call]
     names = [f"signs_gateway_requests_total{{{labels}}}", f"{duration}_count{{{labels}}}"]
     names += [f'{duration}_bucket{{{labels},le="{edge}"}}' for edge, is_above in edges.items() if is_above]
     now = int(time.time())

@@ -77,7 +77,7 @@ def _largest_batch(version: Path) -> int:
     """Returns the largest batch that a version is served in, by its own config.pbtxt or the one beside it."""
     for path in (version / CONFIG, version.parent / CONFIG):
         if path.is_file():
-            return max(read_config(path.read_bytes(), str(path)).max_batch_size, 1)
+            return max(int(read_config(path.read_bytes(), str(path)).max_batch_size), 1)
     raise ExportError(f"{version} has no {CONFIG}, so nothing says in what batches it is served: export it again")
 
 
@@ -92,7 +92,7 @@ class _Server:
         """Returns the largest batch that the server takes."""
         with self._client() as client:
             config = client.get_model_config(self._model, self._version, client_timeout=TIMEOUT).config
-            return max(config.max_batch_size, 1)
+            return max(int(config.max_batch_size), 1)
 
     def ask(self, images: Images) -> list[Any]:
         """Returns each output for images, uint8 [n, height, width, 3]."""

@@ -6,6 +6,7 @@ for a single request.
 """
 
 import asyncio
+import contextlib
 import functools
 import threading
 import weakref
@@ -267,7 +268,13 @@ class SignClient(Options):
         with self._lock:  # so that nothing is started which the end does not see
             if not self._end.alive:
                 raise ClientError("the client is closed: make a new one")
-            return asyncio.run_coroutine_threadsafe(method(*arguments, **options), self._loop)
+            coroutine = method(*arguments, **options)
+            try:
+                return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+            except BaseException:  # Ctrl-C, which may come before the loop has it, or when it just began
+                with contextlib.suppress(ValueError):
+                    coroutine.close()
+                raise
 
 
 def _result(future: Future[T]) -> T:

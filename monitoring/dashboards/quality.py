@@ -183,7 +183,7 @@ def _drift(new: Dashboard) -> Dashboard:
                 "Features that have drifted",
                 "Their names are in the alert and in the next panels.",
                 "short",
-                Query("sum(signs_drift_firing)", "drifted"),
+                Query(f"sum(signs_drift_firing{{{CHOSEN}}})", "drifted"),
                 span=6,
                 colours={1: RED},
             )
@@ -210,7 +210,7 @@ def _drift(new: Dashboard) -> Dashboard:
         .with_panel(
             number(
                 "Version",
-                "The recognizers that have answered in the last 5 minutes.",
+                "The recognizers that have answered in the last 15 minutes.",
                 "short",
                 Query("count(model_version:sign_recognizer_scenes:rate15m > 0)", "versions in use"),
                 span=6,

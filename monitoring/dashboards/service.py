@@ -114,6 +114,7 @@ def _users(new: Dashboard) -> Dashboard:
                 "Requests that the gateway is answering.",
                 "short",
                 Query("sum(signs_gateway_in_flight)", "in flight"),
+                span=6,
             )
         )
         .with_panel(
@@ -129,6 +130,7 @@ def _users(new: Dashboard) -> Dashboard:
                     "histogram_quantile(0.95, sum by (le) (rate(signs_gateway_upload_bytes_bucket[$__rate_interval])))",
                     "95 of 100",
                 ),
+                span=6,
             )
         )
         .with_panel(
@@ -137,6 +139,16 @@ def _users(new: Dashboard) -> Dashboard:
                 "Calls that failed, by reason.",
                 "cps",
                 Query("sum by (reason) (rate(signs_gateway_upstream_failures_total[$__rate_interval]))", "{{reason}}"),
+                span=6,
+            )
+        )
+        .with_panel(
+            graph(
+                "Feedback",
+                "Corrections that people send: refused is the sender's fault, failed is ours, such as a full disk.",
+                "cps",
+                Query("sum by (outcome) (rate(signs_gateway_feedback_total[$__rate_interval]))", "{{outcome}}"),
+                span=6,
             )
         )
     )

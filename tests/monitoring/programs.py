@@ -19,6 +19,7 @@ import pytest
 from serving.lifetime import die_with_parent
 
 PATIENCE_S = 120.0  # for what takes a second on an idle machine
+IN_MEMORY = ["--persistence.file="]  # of a Pushgateway: Debian's would find what the last one was told
 
 
 def tool(name: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.monitoring.programs import free_port, get_json, running
+from tests.monitoring.programs import IN_MEMORY, free_port, get_json, running
 from tests.training.signs_command import Signs
 from tests.training.tiny_gtsdb import TinyGtsdb
 from training.stage_metrics import recorded_stage
@@ -31,7 +31,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def pushgateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of a real Pushgateway."""
     address = f"127.0.0.1:{free_port()}"
-    with running("pushgateway", [f"--web.listen-address={address}"], f"http://{address}/-/ready", tmp_path / "log"):
+    arguments = [f"--web.listen-address={address}", *IN_MEMORY]
+    with running("pushgateway", arguments, f"http://{address}/-/ready", tmp_path / "log"):
         monkeypatch.setenv("SIGNS_PUSHGATEWAY_URL", f"http://{address}")
         monkeypatch.delenv("SIGNS_METRICS_DIR", raising=False)
         yield f"http://{address}"

@@ -5,7 +5,7 @@ knows; it is read anew for each scrape, since promotions come from anywhere.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -114,11 +114,12 @@ class _Handler(BaseHTTPRequestHandler):
         """Says nothing of each scrape."""
 
     def _answer(self, status: int, content_type: str, content: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
+        with suppress(ConnectionError):  # a scraper that has given up meanwhile
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
 
 
 def _gauge(registry: CollectorRegistry, name: str, about: str, *more: str) -> Gauge:

@@ -2,12 +2,15 @@
 
 import json
 import shutil
+import socket
+import struct
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -120,3 +123,27 @@ def test_a_port_that_is_taken_is_told_in_one_line(models: Path) -> None:
         taken = pytest.raises(MonitoringError, match=r"cannot listen on .* choose another --host or --port")
         with taken, listening(str(models), "127.0.0.1", server.server_port, print):
             pass
+
+
+def test_a_scraper_that_gives_up_leaves_no_traceback(
+    models: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    asked, gone = threading.Event(), threading.Event()
+
+    def slow(repository: str) -> bytes:
+        asked.set()
+        gone.wait(60)
+        return bytes(1 << 22)
+
+    monkeypatch.setattr("monitoring.repository.render", slow)
+    with exporter(models, []) as address:
+        where = urlsplit(address)
+        with socket.create_connection((where.hostname, where.port)) as scraper:
+            scraper.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            assert asked.wait(60)
+            scraper.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closes with a reset
+        gone.set()
+        for thread in threading.enumerate():
+            if "process_request_thread" in thread.name:
+                thread.join(60)
+    assert capfd.readouterr().err == ""

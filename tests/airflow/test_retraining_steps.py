@@ -98,8 +98,8 @@ def test_feedback_is_learned_from_once_there_is_some(tmp_path: Path) -> None:
     for name in ("20261123T171500Z-1f3a9c2b", "20261124T171500Z-00ff00ff", ".partial-20261125T171500Z-00ff00ff"):
         (tmp_path / "feedback" / name).mkdir(parents=True)
     assert make_plan(settings, params, "a", TIME, "")["data"][-1] == "feedback=feedback"
-    params["data"] = [*PARAMS["data"], "feedback=feedback"]
-    assert make_plan(settings, params, "a", TIME, "")["data"] == params["data"], "once"
+    data = ["synthetic=20", "feedback=feedback"]
+    assert make_plan(settings, params | {"data": data}, "a", TIME, "")["data"] == data, "once"
     assert entries(settings, str(tmp_path / "feedback"), "20261123T171500Z-1f3a9c2b") == ["20261124T171500Z-00ff00ff"]
 
 

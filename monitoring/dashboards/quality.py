@@ -205,6 +205,7 @@ def _drift(new: Dashboard) -> Dashboard:
                 "short",
                 Query(f"sum(signs_drift_samples{{{CHOSEN}}})", "photographs"),
                 span=6,
+                decimals=0,  # Prometheus reckons with parts of a photograph at the edges of the window
             )
         )
         .with_panel(

@@ -15,6 +15,7 @@ import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +38,12 @@ class RequestError(ValueError):
 
 @dataclass(frozen=True)
 class Job:
-    """A request that is to be answered: its place in the batch, its encoded image and its threshold."""
+    """A request that is to be answered: its place in the batch, its encoded image, its threshold, Triton's trace."""
 
     place: int
     data: bytes
     threshold: float
+    trace: Any
 
 
 class TritonPythonModel:
@@ -111,7 +113,8 @@ class TritonPythonModel:
                 "(the server batches them)"
             )
         asked = json.loads(request.parameters() or "{}").get("score_threshold")
-        return Job(place, images.item(), self.threshold if asked is None else parse_threshold(asked))
+        threshold = self.threshold if asked is None else parse_threshold(asked)
+        return Job(place, images.item(), threshold, request.trace())
 
     def _answer(self, jobs: list[Job]) -> list[Any]:
         """Answers requests whose images are in memory together."""
@@ -120,8 +123,11 @@ class TritonPythonModel:
         scenes = [results[index] for index in good]
         thresholds = [jobs[index].threshold for index in good]
         try:
-            size = self.settings.crop_size
-            found = recognize(scenes, thresholds, self._detect, self._classify, size, self.pool)
+            # One call is for all of them, and can stand in one trace: the first that there is.
+            traces = [jobs[index].trace for index in good]
+            trace = next((each for each in traces if each.get_context()), traces[0]) if traces else None
+            detect, classify = partial(self._detect, trace=trace), partial(self._classify, trace=trace)
+            found = recognize(scenes, thresholds, detect, classify, self.settings.crop_size, self.pool)
             for index, scene, signs in zip(good, scenes, found, strict=True):
                 results[index] = self._respond(scene, signs)
         except Exception as error:
@@ -135,12 +141,12 @@ class TritonPythonModel:
         except Exception as error:
             return error
 
-    def _detect(self, scenes: Any) -> tuple[Any, Any, Any]:
-        boxes, scores, categories = self.detector(scenes)
+    def _detect(self, scenes: Any, trace: Any) -> tuple[Any, Any, Any]:
+        boxes, scores, categories = self.detector(scenes, trace)
         return boxes, scores, categories
 
-    def _classify(self, crops: Any) -> Any:
-        return self.classifier(crops)[0]
+    def _classify(self, crops: Any, trace: Any) -> Any:
+        return self.classifier(crops, trace)[0]
 
     def _respond(self, scene: Scene, signs: Signs) -> Any:
         names = [self.settings.class_names[each] for each in signs.class_ids]

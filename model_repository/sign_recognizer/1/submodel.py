@@ -45,21 +45,27 @@ class SubModel:
         self.name, self.max_batch, self.input_name, self.outputs = name, max_batch, input_name, outputs
         self.version = -1 if version == LATEST else int(version)
 
-    def __call__(self, rows: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+    def __call__(self, rows: npt.NDArray[Any], trace: Any) -> list[npt.NDArray[Any]]:
         """Returns the outputs for all rows.
+
+        Args:
+            rows: for the input, the batch first.
+            trace: of the request that this is for; its spans take those of the call.
 
         Raises:
             SubModelError: the model is missing, not ready, failed, or is not the one that was expected.
         """
-        parts = [self._run(rows[start : start + self.max_batch]) for start in range(0, len(rows), self.max_batch)]
+        starts = range(0, len(rows), self.max_batch)
+        parts = [self._run(rows[start : start + self.max_batch], trace) for start in starts]
         return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
-    def _run(self, rows: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+    def _run(self, rows: npt.NDArray[Any], trace: Any) -> list[npt.NDArray[Any]]:
         request = pb_utils.InferenceRequest(
             model_name=self.name,
             model_version=self.version,
             requested_output_names=list(self.outputs),
             inputs=[pb_utils.Tensor(self.input_name, np.ascontiguousarray(rows))],
+            trace=trace,
             # A model on the GPU would otherwise leave its answer there, out of NumPy's reach.
             preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU),
         )

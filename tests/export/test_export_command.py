@@ -118,7 +118,7 @@ def test_a_version_is_compared_with_its_checkpoint_again(
     figures = json.loads(out)
     assert figures["max_difference"] <= figures["tolerance"] == 1e-4 and figures["real_samples"] == 0
     code, out, _ = signs("parity", version, "--checkpoint", checkpoint)
-    assert code == 0 and out.startswith("parity: 22 images (0 real), largest difference")
+    assert code == 0 and out.startswith("parity: 72 images (0 real), largest difference")
 
 
 def test_another_checkpoint_or_no_version_is_refused(

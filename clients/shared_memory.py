@@ -4,6 +4,7 @@ import asyncio
 import os
 import secrets
 import shutil
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from multiprocessing.shared_memory import SharedMemory
@@ -58,7 +59,7 @@ class Regions:
 
     async def close(self) -> None:
         """Removes all regions from the machine."""
-        calls = (self._call(FORGETTING, "unregister_system_shared_memory", name) for name in self._known)
+        calls = (self._forget(name) for name in self._known)
         try:  # an error is nobody's trouble: a server that is gone has forgotten them, a slow one yet will
             await asyncio.gather(*calls, return_exceptions=True)
         finally:
@@ -66,6 +67,18 @@ class Regions:
                 region.close()
                 region.unlink()
             self._all, self._idle = [], []
+
+    async def _forget(self, name: str) -> None:
+        """Has the server give up a region; it refuses for a moment, while it lets go of the last request."""
+        deadline = time.monotonic() + FORGETTING
+        while time.monotonic() < deadline:
+            try:
+                await self._call(FORGETTING, "unregister_system_shared_memory", name)
+                return
+            except ClientError as error:
+                if "currently in use" not in str(error):
+                    return
+            await asyncio.sleep(0.02)
 
     def _take(self, size: int) -> SharedMemory:
         for region in self._idle:

@@ -1,10 +1,15 @@
 """What all tests share: the command line, real tritonservers, and a model to serve."""
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+
+# Here and in all that tests start, before PyTorch is imported: the tests run in two processes, and threads of OpenMP
+# that have lost their core to the other one keep all of theirs waiting.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import numpy.typing as npt

@@ -118,6 +118,8 @@ def evaluate_model(
         raise ClientError(f"--classifier names what a detector finds, and this is a {kind}: leave it out")
     if kind != CLASSIFIER and not dataset.has_scenes:
         raise ClientError(f"{dataset.name} has no street scenes: judge a {kind} on gtsdb=PATH")
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)  # where it cannot be made, say so before the minutes of reading
     if kind == CLASSIFIER:
         backend, trained_on, figures = _on_crops(judged, dataset, split, output)
     else:

@@ -27,7 +27,7 @@ def pick_device(name: str) -> torch.device:
         return torch.device("cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).item()  # "meta" has tensors, but nothing in them
     except Exception as error:  # every backend of PyTorch fails in a way of its own
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise TrainingError(f"no device {name!r} here ({reason}): use auto or cpu") from error

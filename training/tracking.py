@@ -175,9 +175,12 @@ def git_commit() -> str:
 
     Outside git that is $SIGNS_COMMIT, which an image is built with, or empty.
     """
-    folder = Path(__file__).parent
+    file = Path(__file__)
+    git = ["git", "-C", str(file.parent)]
+    describe = [*git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        # An environment may lie in the checkout of something else.
+        subprocess.run([*git, "ls-files", "--error-unmatch", file.name], capture_output=True, check=True)
+        return subprocess.run(describe, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return os.environ.get("SIGNS_COMMIT", "")

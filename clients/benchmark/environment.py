@@ -72,8 +72,12 @@ def _version(package: str) -> str:
 
 def _git_commit() -> str:
     """Returns the commit of the code that runs, as `training.tracking` does, which needs MLflow."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    file = Path(__file__)
+    git = ["git", "-C", str(file.parent)]
+    describe = [*git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        # An environment may lie in the checkout of something else.
+        subprocess.run([*git, "ls-files", "--error-unmatch", file.name], capture_output=True, check=True)
+        return subprocess.run(describe, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return os.environ.get("SIGNS_COMMIT", "")

@@ -12,6 +12,11 @@ def test_device_of_another_build_of_pytorch_is_a_training_error() -> None:
         pick_device("hpu")
 
 
+def test_device_that_holds_no_values_is_a_training_error() -> None:
+    with pytest.raises(TrainingError, match="no device 'meta' here"):
+        pick_device("meta")
+
+
 def test_auto_picks_a_device_that_works() -> None:
     assert pick_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
     assert pick_device("cpu") == torch.device("cpu")

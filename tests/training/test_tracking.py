@@ -1,5 +1,6 @@
 """Tests of recording runs in MLflow, on databases of their own."""
 
+import subprocess
 import time
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import mlflow
 import pytest
 from mlflow.entities import Run
 
+from training import tracking
 from training.errors import TrainingError
 from training.tracking import EXPERIMENT, default_tracking_uri, git_commit, tracked_run
 
@@ -206,3 +208,25 @@ def test_outside_git_the_commit_is_the_one_that_an_image_was_built_with(monkeypa
     monkeypatch.setenv("SIGNS_COMMIT", "a" * 40)
 
     assert git_commit() == "a" * 40
+
+
+def test_commit_of_a_checkout_that_the_code_is_not_part_of_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = tmp_path / ".venv" / "training" / "tracking.py"
+    installed.parent.mkdir(parents=True)
+    installed.touch()
+    monkeypatch.setattr(tracking, "__file__", str(installed))
+    monkeypatch.delenv("SIGNS_COMMIT", raising=False)
+
+    def git(*arguments: str) -> None:
+        person = ("-c", "user.name=somebody", "-c", "user.email=somebody@example.org")
+        subprocess.run(["git", "-C", str(tmp_path), *person, *arguments], check=True, capture_output=True)
+
+    git("init")
+    git("commit", "--allow-empty", "--message", "something else")
+    assert git_commit() == ""
+
+    git("add", "--force", str(installed))
+    git("commit", "--message", "the code itself")
+    assert len(git_commit()) == 40

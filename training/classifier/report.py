@@ -11,6 +11,7 @@ from training.classifier.evaluate import Evaluation
 from training.classifier.plots import draw_confusion_matrix, draw_mistakes, draw_recall, draw_reliability
 from training.data.classes import CLASS_NAMES
 from training.data.crops import Crops
+from training.replacing import replacing
 
 SHOWN_MISTAKES = 40
 
@@ -20,12 +21,16 @@ def write_evaluation(
 ) -> None:
     """Writes `evaluation.json` and pictures of it.
 
+    evaluation.json goes first and comes last: where it is, the pictures beside it belong to it.
+
     Args:
         folder: takes confusion_matrix.png, recall.png, reliability.png and mistakes.png; made where it is missing.
         evaluation: of the crops.
         crops: what was classified.
         probabilities: [n, classes], the answers.
     """
+    facts = folder / "evaluation.json"
+    facts.unlink(missing_ok=True)
     draw_confusion_matrix(evaluation.confusion, CLASS_NAMES, folder / "confusion_matrix.png")
     draw_recall(evaluation.recall, evaluation.confusion.sum(axis=1), CLASS_NAMES, folder / "recall.png")
     draw_reliability(evaluation.reliability, folder / "reliability.png")
@@ -39,7 +44,8 @@ def write_evaluation(
     ]
     draw_mistakes(crops.images[worst], captions, folder / "mistakes.png")
     figures = all_figures(evaluation, crops, probabilities)
-    (folder / "evaluation.json").write_text(json.dumps(figures, indent=2) + "\n")
+    with replacing(facts) as staging:
+        staging.write_text(json.dumps(figures, indent=2) + "\n")
 
 
 def all_figures(evaluation: Evaluation, crops: Crops, probabilities: npt.NDArray[np.float32]) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def load_feedback(path: Path) -> Dataset:
             "only the newest correction counts"
         )
     return Dataset(
-        f"{FEEDBACK}={path.name}",
+        f"{FEEDBACK}={source.name}",
         tuple(newest.values()),
         lambda sample: source.read(sample.image),
         tuple(notices),

@@ -11,7 +11,7 @@ from training.data.classes import NUM_CLASSES
 from training.data.crops import Crops, cut_crops
 from training.data.leakage import leaked_tracks
 from training.data.load import load_data
-from training.data.records import FEEDBACK, MOST_TOLD, Dataset
+from training.data.records import FEEDBACK, MOST_TOLD, SPLITS, Dataset
 from training.data.repeats import without_repeats
 from training.data.synthetic_crops import MOST_CROPS, draw_crops
 from training.errors import DataError
@@ -71,6 +71,8 @@ def open_sources(specs: Sequence[str]) -> list[Dataset | Drawings]:
         kind, _, count = spec.partition("=")
         if kind != DRAWN:
             sources.append(load_data(spec))
+        elif any(isinstance(each, Drawings) for each in sources):  # the first of both would be the same crops
+            raise DataError(f"{DRAWN}=N is given twice: give the number of all drawn signs once")
         elif count.isascii() and count.isdigit() and 0 < int(count) <= MOST_CROPS:
             sources.append(Drawings(int(count)))
         else:
@@ -95,8 +97,10 @@ def gather_crops(
         progress: told how far each part is.
 
     Raises:
-        DataError: there is nothing to learn from or to judge on, or an image or label cannot be used.
+        DataError: there is nothing to learn from or to judge on, two data sets are copies of one benchmark, or an
+            image or label cannot be used.
     """
+    _check_copies(sources)
     trains: list[tuple[str, Crops]] = []
     tests: dict[str, Crops] = {}
     notices: list[str] = []
@@ -111,8 +115,6 @@ def gather_crops(
             crops = cut_crops(source, "train", size, _told(progress, f"reading {source.kind} training images"))
             trains.append((source.kind, crops))
         if source.has_signs("test"):
-            if source.kind in tests:
-                raise DataError(f"two data sets of the kind {source.kind} have a test split: give one of them")
             tests[source.kind] = cut_crops(source, "test", size, _told(progress, f"reading {source.kind} test images"))
     if not trains:
         told = f" ({'; '.join(notices)})" if notices else ""
@@ -128,6 +130,20 @@ def gather_crops(
     name = ", ".join(source.name for source in sources)
     is_drawn = np.concatenate([np.full(len(crops), kind == DRAWN) for kind, crops in trains])
     return TrainingData(name, _joined(trains), tests, tuple(notices), free_of, is_drawn)
+
+
+def _check_copies(sources: Sequence[Dataset | Drawings]) -> None:
+    """Raises DataError where two data sets have the same split of a benchmark.
+
+    Two copies of its training split would be taken for different signs: what is held out of one is learned from the
+    other, and the figure of the hold-out measures memory.
+    """
+    benchmarks = [each for each in sources if isinstance(each, Dataset) and each.kind != FEEDBACK]
+    for split, what in zip(SPLITS, ("training", "test"), strict=True):
+        kinds = [each.kind for each in benchmarks if each.has_signs(split)]
+        for kind in sorted(set(kinds)):
+            if kinds.count(kind) > 1:
+                raise DataError(f"two data sets of the kind {kind} have a {what} split: give one of them")
 
 
 def _check_feedback(trains: Sequence[tuple[str, Crops]]) -> None:

@@ -91,7 +91,7 @@ def load_gtsdb(path: Path) -> Dataset:
     if labelled > official.splits:
         notices.append(f"for the labels of the benchmark, {ADVICE}: they are then used with the images of this copy")
     notices += _unlabelled(samples)
-    return Dataset(f"gtsdb={path.name}", samples, lambda sample: source.read(sample.image), tuple(notices))
+    return Dataset(f"gtsdb={source.name}", samples, lambda sample: source.read(sample.image), tuple(notices))
 
 
 def holds_gtsdb(source: Source, names: Sequence[str]) -> bool:

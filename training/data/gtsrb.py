@@ -79,7 +79,7 @@ def load_gtsrb(path: Path) -> Dataset:
             "GT-final_test.csv. Give the unpacked benchmark or its Kaggle copy"
         )
     found = tuple(samples.values())
-    return Dataset(f"gtsrb={path.name}", found, lambda sample: source.read(sample.image), _notices(found, absent))
+    return Dataset(f"gtsrb={source.name}", found, lambda sample: source.read(sample.image), _notices(found, absent))
 
 
 def find_label_files(names: Sequence[str]) -> dict[str, Split]:

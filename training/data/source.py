@@ -13,6 +13,11 @@ class Source(ABC):
 
     path: Path
 
+    @property
+    def name(self) -> str:
+        """What the folder or zip is called, also where it was given as "."."""
+        return self.path.absolute().name
+
     @abstractmethod
     def names(self) -> list[str]:
         """Returns the path of every file, sorted."""

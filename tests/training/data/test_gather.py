@@ -126,16 +126,27 @@ def test_drawings_are_learned_from_and_never_judged_on(gtsdb: Dataset) -> None:
 
 
 def test_images_of_one_name_in_two_data_sets_are_two_sources(gtsdb: Dataset) -> None:
-    other = replace(gtsdb, name="gtsdb=there", samples=gtsdb.samples[:1])
+    other = replace(gtsdb, name="gtsrb=there", samples=gtsdb.samples[:1])
 
     data = gather_crops([gtsdb, other], SIZE, 0, False, silent)
 
     assert len(set(data.train.sources)) == 2
 
 
-def test_two_test_splits_of_one_kind_are_a_data_error(gtsdb: Dataset) -> None:
-    with pytest.raises(DataError, match="two data sets of the kind gtsdb have a test split"):
-        gather_crops([gtsdb, replace(gtsdb, name="gtsdb=there")], SIZE, 0, False, silent)
+@pytest.mark.parametrize(("position", "split"), [(0, "training"), (1, "test")])
+def test_two_copies_of_a_split_are_a_data_error(gtsdb: Dataset, position: int, split: str) -> None:
+    copy = replace(gtsdb, name="gtsdb=there", samples=(gtsdb.samples[position],))
+
+    with pytest.raises(DataError, match=f"two data sets of the kind gtsdb have a {split} split: give one of them"):
+        gather_crops([gtsdb, copy], SIZE, 0, False, silent)
+
+
+def test_training_and_test_split_may_lie_apart(gtsdb: Dataset) -> None:
+    parts = [replace(gtsdb, name=f"gtsdb={sample.split}", samples=(sample,)) for sample in gtsdb.samples]
+
+    data = gather_crops(parts, SIZE, 0, False, silent)
+
+    assert (len(data.train), len(data.tests["gtsdb"])) == (1, 1)
 
 
 def test_nothing_to_learn_from_is_a_data_error(gtsdb: Dataset) -> None:
@@ -166,6 +177,7 @@ def test_number_of_drawings_must_be_one(count: str) -> None:
         open_sources([f"synthetic={count}"])
 
 
-def test_data_set_given_twice_is_a_data_error() -> None:
-    with pytest.raises(DataError, match="synthetic=5 is given twice"):
-        open_sources(["synthetic=5", "synthetic=5"])
+@pytest.mark.parametrize(("other", "name"), [("synthetic=5", "synthetic=5"), ("synthetic=6", "synthetic=N")])
+def test_data_set_given_twice_is_a_data_error(other: str, name: str) -> None:
+    with pytest.raises(DataError, match=f"{name} is given twice"):
+        open_sources(["synthetic=5", other])

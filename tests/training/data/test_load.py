@@ -26,6 +26,11 @@ def test_a_path_alone_is_read_as_what_it_holds(
         assert load_data(name).name == f"gtsdb={name}"
 
 
+def test_the_folder_that_one_is_in_has_its_name(gtsdb: TinyGtsdb, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(gtsdb.folder)
+    assert load_data(".").name == load_data("gtsdb=.").name == f"gtsdb={gtsdb.folder.name}"
+
+
 def test_a_kind_and_a_path_win_over_a_file_of_that_name(
     gtsdb: TinyGtsdb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ The server's Python models run in a stub that is bound to one Python version and
 Python 3.12 and older: so the server may use another interpreter than this one.
 """
 
+import contextlib
 import json
 import os
 import platform
@@ -41,6 +42,8 @@ PARTS = (
 )
 # Bumped when the layout below changes, so that an older installation is made anew.
 LAYOUT = 1
+# Python would leave its caches beside the models, among files that are published with their checksums.
+NO_CACHES = "import sys; sys.dont_write_bytecode = True\n"
 
 Say = Callable[[str], None]
 
@@ -145,6 +148,7 @@ def install(home: Path, say: Say) -> None:
         subprocess.run(command, check=True, capture_output=True)
         target = str(environment / "lib" / f"python{version}" / "site-packages")
         _pip("install", "--only-binary=:all:", "--python-version", version, "--target", target, *PACKAGES)
+        _forbid_caches(environment, version)
         record = {"layout": LAYOUT, "wheel": WHEEL, "packages": PACKAGES, "interpreter": asdict(interpreter)}
         (staging / "installation.json").write_text(json.dumps(record, indent=2) + "\n")
         if is_installed(home):
@@ -260,6 +264,9 @@ def _describe(home: Path) -> Installation:
         staged = link.with_name(f"{link.name}.{os.getpid()}")  # another process may be about to do the same
         staged.symlink_to(ours)
         staged.replace(link)
+    version = ".".join(map(str, interpreter["version"]))
+    with contextlib.suppress(OSError):  # of an older installation of somebody else's: a nuisance, and no more
+        _forbid_caches(home / "python", version)
     environment = {
         # The libraries of the wheel, and the libpython of the very interpreter whose packages are used:
         # another one of the same version fails in odd ways.
@@ -268,10 +275,18 @@ def _describe(home: Path) -> Installation:
         # environment of the first python3 on the PATH.
         "PATH": f"{home / 'python' / 'bin'}:{os.environ.get('PATH', '')}",
     }
-    version = ".".join(map(str, interpreter["version"]))
     arguments = [f"--backend-directory={triton / 'backends'}", f"--cache-directory={triton / 'caches'}"]
     description = f"tritonserver 2.51.0 (wheel, Python {version}, ONNX Runtime stand-in backend)"
     return Installation(triton / "bin" / "tritonserver", environment, arguments, description)
+
+
+def _forbid_caches(environment: Path, version: str) -> None:
+    """Has the Python of the models write no bytecode. No variable would: the stub heeds none."""
+    rule = environment / "lib" / f"python{version}" / "site-packages" / "no_caches.pth"
+    if not rule.exists():
+        staged = rule.with_name(f"{rule.name}.{os.getpid()}")  # as with the link
+        staged.write_text(NO_CACHES)
+        staged.replace(rule)
 
 
 def _pip(*arguments: str) -> None:

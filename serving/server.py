@@ -129,7 +129,8 @@ def running_server(
     with log.open("wb") as output:
         process = subprocess.Popen(
             _command(installation, repository, host, ports, extra_arguments),
-            env={**os.environ, **installation.environment},
+            # No caches of Python beside the models: for servers whose stub heeds variables; ours has its own rule.
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **installation.environment},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

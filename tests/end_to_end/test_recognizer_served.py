@@ -1,6 +1,7 @@
 """What the recognizer answers on a real tritonserver: signs, and what is wrong with a request."""
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from clients import Sign, SignClient
 from clients.answers import encoded
 from clients.connection import Protocol
 from clients.errors import RefusedError
+from export.repository.verification import verify
 from serving.server import RunningServer
 from tests.end_to_end.street import HEIGHT, PROTOCOLS, WIDTH, boxes_of, connect, encode, scrape, street
 from tests.training.data.real_data import GTSDB, NEEDS_GTSDB
@@ -68,6 +70,14 @@ def test_an_empty_answer_keeps_its_shapes(recognizer_server: RunningServer) -> N
         assert answer.as_numpy("boxes").shape == (1, 0, 4)
         for name in ("detection_scores", "categories", "class_ids", "class_scores", "names"):
             assert answer.as_numpy(name).shape == (1, 0)
+
+
+def test_what_was_served_is_still_what_was_published(
+    recognizer_server: RunningServer, recognizer_repository: Path
+) -> None:
+    """The server's Python has run the files of the recognizer, and left no cache beside them."""
+    assert not [path for path in recognizer_repository.rglob("*") if "cache" in path.name]
+    assert [problem for check in verify(recognizer_repository) for problem in check.problems] == []
 
 
 def test_a_photograph_lying_on_its_side_is_answered_as_people_see_it(recognizer_server: RunningServer) -> None:

@@ -41,6 +41,16 @@ def test_its_own_python_decodes_pictures(installation: Installation) -> None:
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.end_to_end
+def test_its_own_python_leaves_no_caches(installation: Installation, tmp_path: Path) -> None:
+    """In isolated mode, as Triton's stub runs it: variables count for nothing."""
+    python = Path(installation.environment["PATH"].partition(":")[0]) / "python3"
+    (tmp_path / "model.py").touch()
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import model"
+    subprocess.run([str(python), "-I", "-c", code], check=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["model.py"]
+
+
 def test_an_installation_without_its_packages_on_record_does_not_count(whole: Path) -> None:
     record = json.loads((whole / "installation.json").read_text())
     del record["packages"]  # as it was before it was written down

@@ -15,7 +15,7 @@ import pytest
 
 from export.repository import Manifest
 from serving.errors import ServingError
-from serving.install import Installation
+from serving.install import Installation, find_or_install
 from serving.server import Ports, check_ports, free_ports, reason_in_log, running_server
 
 pytestmark = pytest.mark.end_to_end
@@ -144,6 +144,22 @@ def test_a_binary_that_cannot_run_is_reported(repository: Path, manifest: Manife
     with (
         pytest.raises(ServingError, match=r"ended at once: .*libx\.so"),
         running_server(Installation(script, {}, [], "broken"), repository, tmp_path / "log"),
+    ):
+        pass
+
+
+def test_the_python_of_any_server_is_told_to_leave_no_caches(
+    repository: Path, manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a tritonserver that the machine has by itself, whose Python is not ours to arrange."""
+    script = tmp_path / "tritonserver"
+    script.write_text("#!/bin/sh\necho caches: ${PYTHONDONTWRITEBYTECODE:-left} >&2\n")
+    script.chmod(0o755)
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with (
+        pytest.raises(ServingError, match="ended at once: caches: 1"),
+        running_server(find_or_install(tmp_path / "home", print), repository, tmp_path / "log"),
     ):
         pass
 

@@ -51,10 +51,10 @@ class SceneAugmentation:
         self._light = A.Compose(
             [
                 A.RandomBrightnessContrast(
-                    brightness_limit=(-0.25, 0.4), contrast_limit=(-0.4, 0.4), brightness_by_max=False, p=0.6
+                    brightness_limit=(-0.1, 0.4), contrast_limit=(-0.6, 0.6), brightness_by_max=False, p=0.75
                 ),
-                A.RandomGamma(gamma_limit=(60, 160), p=0.2),
-                A.HueSaturationValue(hue_shift_limit=5, sat_shift_limit=30, val_shift_limit=0, p=0.2),
+                A.RandomGamma(gamma_limit=(50, 180), p=0.3),
+                A.HueSaturationValue(hue_shift_limit=5, sat_shift_limit=35, val_shift_limit=0, p=0.25),
                 A.OneOf(
                     [
                         A.MotionBlur(blur_limit=(3, 5)),

@@ -135,7 +135,7 @@ def detector(
     ],
     name: NameOption = "",
     runs: RunsOption = Path("runs"),
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the scenes, 8 crops of each a pass.")] = 16,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the scenes, 8 crops of each a pass.")] = 12,
     batch_size: Annotated[int, typer.Option(min=1, help="Crops of 320x320 pixels a step.")] = 16,
     learning_rate: LearningRateOption = 2e-3,
     holdout: Annotated[float, typer.Option(min=0, max=0.5, help="Share of the scenes held out to watch.")] = 0.1,

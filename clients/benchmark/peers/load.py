@@ -9,7 +9,7 @@ A closed loop has a fixed number of clients, each of which asks again as soon as
 time until there are as many answers as clients, or the time for one answer is over. An open loop has requests fall due
 at random moments of a given rate (a Poisson process, the same moments for every server), whether the server keeps up or
 not; a latency counts from the moment the request fell due, also where it had to wait for a free connection, so that a
-server that stalls cannot hide it (coordinated omission).
+server that stalls cannot hide it (coordinated omission). Both end when the server has answered what is under way.
 
 It reads a job as JSON from standard input and prints the outcome as JSON:
 
@@ -199,6 +199,7 @@ class Load:
         gc.disable()  # its pauses would be measured
         try:
             self._loop()
+            self._drain()
         finally:
             gc.enable()
             for each in self.connections.values():
@@ -376,6 +377,26 @@ class Load:
         for connection in list(self.connections.values()):
             if connection.busy and now - connection.sent > self.timeout_s:
                 self._lost(connection, TimeoutError(f"no answer in {self.timeout_s:g} s"), again=False)
+
+    def _drain(self) -> None:
+        """Waits for what is still under way, and counts it no more: the next load is not to stand behind it."""
+        deadline = time.perf_counter() + self.timeout_s
+        busy = {number: each for number, each in self.connections.items() if each.busy}
+        while busy and (now := time.perf_counter()) < deadline:
+            for number, event in self.poll.poll(deadline - now):
+                connection = self.connections[number]
+                try:
+                    if event & select.EPOLLOUT:
+                        connection.push()
+                        self.poll.modify(number, select.EPOLLIN | (select.EPOLLOUT if connection.rest else 0))
+                    is_over = bool(event & ~select.EPOLLOUT) and (
+                        not connection.read() or split_response(connection.received) is not None
+                    )
+                except (OSError, ValueError):
+                    is_over = True
+                if is_over:
+                    self.poll.unregister(number)
+                    busy.pop(number, None)
 
     def _give_up(self, now: float) -> None:
         under_way = [each.due for each in self.connections.values() if each.busy]

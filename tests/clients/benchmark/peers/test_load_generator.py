@@ -22,6 +22,7 @@ class SmallServer:
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
         self.bodies: list[bytes] = []
+        self.answered = 0
         self.connections = 0
         self.delay_s = 0.0
         self.writers: list[asyncio.StreamWriter] = []
@@ -64,6 +65,7 @@ class SmallServer:
                     await asyncio.sleep(self.delay_s)
                 if not response:
                     break
+                self.answered += 1
                 writer.write(response)
                 await writer.drain()
                 if b"Connection: close" in response:
@@ -137,6 +139,16 @@ def test_a_closed_loop_waits_for_an_answer_to_each_client(serve: Any) -> None:
     outcome = load(server, clients=2, seconds=0.1, warm_up_s=0)
     assert outcome.answered >= 2
     assert outcome.seconds >= 1
+    assert outcome.failures == 0
+
+
+@pytest.mark.parametrize("rate", [None, 20])
+def test_nothing_is_under_way_when_a_load_ends(serve: Any, rate: float | None) -> None:
+    """A slow server would still be at it when the next load begins."""
+    server = serve(echo)
+    server.delay_s = 2
+    outcome = load(server, clients=8, rate=rate, seconds=0.5, warm_up_s=0)
+    assert server.answered == len(server.bodies) >= 8
     assert outcome.failures == 0
 
 

@@ -1,12 +1,13 @@
 """Tests of what the networks see."""
 
 import io
+import struct
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from training.preprocessing import CROP_MARGIN, SCENE_FILL, ImageError, crop, decode, fit_scene, resize
 
@@ -101,11 +102,32 @@ def test_decode_scales_16_bit_grey_to_8(form: str) -> None:
     assert np.abs(pixels[0, :, 0].astype(int) - [0, 64, 128, 255]).max() <= 1
 
 
-def test_decode_turns_a_picture_as_its_exif_says() -> None:
+@pytest.mark.parametrize("orientation", range(10))
+def test_decode_turns_a_picture_as_its_exif_says(orientation: int) -> None:
     exif = Image.Exif()
-    exif[0x0112] = 6  # "rotate by 90 degrees to show"
+    exif[0x0112] = orientation
+    data = _encode(Image.fromarray(_picture()), "PNG", exif=exif)
 
-    assert decode(_encode(Image.fromarray(_picture()), "JPEG", exif=exif)).size == (20, 30)
+    assert decode(data).tobytes() == ImageOps.exif_transpose(Image.open(io.BytesIO(data))).tobytes()
+
+
+def test_decode_turns_a_picture_whose_exif_cannot_be_written_again() -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x011A] = 6, 72.0
+    data = _encode(Image.fromarray(_picture()), "JPEG", exif=exif)
+    odd = data.replace(b"\x01\x1a\x00\x05", b"\x01\x00\x00\x05")  # the width as a fraction
+    with pytest.raises(struct.error):
+        ImageOps.exif_transpose(Image.open(io.BytesIO(odd)))
+
+    assert decode(odd).size == (20, 30)
+
+
+def test_decode_takes_a_picture_with_broken_exif_as_it_lies() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = _encode(Image.fromarray(_picture()), "JPEG", exif=exif).replace(b"MM\x00*", b"MM\x00!")
+
+    assert decode(data).size == (30, 20)
 
 
 def test_decode_takes_the_first_frame_of_an_animation() -> None:

@@ -6,11 +6,12 @@ here: they are part of the network (`training.models.classifier`) and so travel 
 """
 
 import io
+import struct
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 # What cameras, browsers and the benchmarks produce; each further decoder is one more way in for damaged bytes.
 FORMATS = ("JPEG", "PNG", "PPM", "WEBP", "BMP")
@@ -21,6 +22,17 @@ CROP_MARGIN = 0.1  # GTSRB's images carry a border of about 10% of the sign; cro
 
 MAX_PIXELS = 100_000_000  # photographs are smaller; a few kilobytes can claim far more (decompression bombs)
 Image.MAX_IMAGE_PIXELS = None  # Pillow's own check prints a warning of two lines; ours comes at the same moment
+
+# What makes an image upright again, by the orientation in its EXIF (Exif 2.32, tag 0x0112).
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class ImageError(ValueError):
@@ -61,7 +73,7 @@ def decode(data: bytes) -> Image.Image:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ImageError(f"it is too large ({image.width}x{image.height} pixels)", "too_large")
-            upright = ImageOps.exif_transpose(image)
+            upright = _upright(image)
             if upright.mode.startswith("I"):  # 16-bit grey, which Pillow would clip instead of scaling
                 return Image.fromarray((np.asarray(upright) // 256).astype(np.uint8)).convert("RGB")
             if upright.mode == "P":  # a palette may hold transparency, which has no way straight to RGB
@@ -74,6 +86,18 @@ def decode(data: bytes) -> Image.Image:
         raise ImageError(message, "unknown_format") from error
     except (OSError, SyntaxError, ValueError) as error:
         raise ImageError(f"it is damaged ({error})", "damaged") from error
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Returns an image as people see it; EXIF that cannot be read says nothing.
+
+    Pillow's own `exif_transpose` also writes the EXIF anew, and fails where one of its values is odd.
+    """
+    try:
+        turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+    except (OSError, SyntaxError, TypeError, ValueError, struct.error):
+        turn = None
+    return image if turn is None else image.transpose(turn)
 
 
 def fit_scene(image: Image.Image, height: int, width: int) -> FittedScene:

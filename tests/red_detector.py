@@ -80,6 +80,7 @@ def detector_config(height: int, width: int, max_batch: int) -> pb.ModelConfig:
         name="sign_detector",
         platform="onnxruntime_onnx",
         max_batch_size=max_batch,
+        dynamic_batching=pb.ModelDynamicBatching(),
         input=[pb.ModelInput(name="scenes", data_type=pb.TYPE_UINT8, dims=[height, width, 3])],
         output=[
             pb.ModelOutput(name="boxes", data_type=pb.TYPE_FP32, dims=[TOP, 4]),

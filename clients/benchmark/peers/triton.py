@@ -23,17 +23,17 @@ def model_of(work: Work) -> str:
 
 
 def settings(repository: Path, work: Work, cores: int) -> list[Setting]:
-    """Returns the settings of the classifier to try, the present one first.
-
-    The recognizer and the detector are served as they are: their settings belong together.
-    """
-    path = repository / CLASSIFIER / CONFIG
+    """Returns the settings to try, the present one first: of the classifier, or for whole scenes of the detector."""
+    path = repository / _tuned(work) / CONFIG
     present = setting_of(read_config(path.read_bytes(), str(path)))
-    if work.task != "classify":
-        return [present]
     tried = [Setting(cores, 1, delay, present.max_batch) for delay in (0, 200)]
     tried.append(Setting(1, cores, 0, present.max_batch))
     return list(dict.fromkeys((present, *tried)))
+
+
+def _tuned(work: Work) -> str:
+    """Returns the model that takes most of the time."""
+    return CLASSIFIER if work.task == "classify" else DETECTOR
 
 
 @contextlib.contextmanager
@@ -46,7 +46,7 @@ def running_triton(
         installation: the tritonserver.
         repository: that the models are in; it is not changed.
         work: what is to be served.
-        setting: of the classifier.
+        setting: of the model that takes most of the time.
         folder: empty; takes the copy that is served, and the log.
 
     Raises:
@@ -61,7 +61,8 @@ def running_triton(
 def stage(repository: Path, work: Work, setting: Setting, folder: Path) -> None:
     """Writes a repository with the versions of a task alone, and the recognizer where it is asked.
 
-    The cache of answers is off: it would be measured instead of the network.
+    The cache of answers is off: it would be measured instead of the network. There are as
+    many recognizers as detectors at least, since each waits for one.
     """
     for name, version in work.versions.items():
         (folder / name).mkdir(parents=True)
@@ -73,10 +74,14 @@ def stage(repository: Path, work: Work, setting: Setting, folder: Path) -> None:
         shutil.copytree(repository / name / str(version), folder / name / str(version))
         path = folder / name / CONFIG
         config = read_config(path.read_bytes(), str(path))
-        if name == CLASSIFIER:
+        if name == _tuned(work):
             config = retuned(config, setting)
         config.ClearField("response_cache")
         config.version_policy.latest.num_versions = 1
         path.write_text(to_text(config))
     if DETECTOR in work.versions:
         export_recognizer(folder)
+        path = folder / RECOGNIZER / CONFIG
+        config = read_config(path.read_bytes(), str(path))
+        config.instance_group[0].count = max(config.instance_group[0].count, setting.instances)
+        path.write_text(to_text(config))

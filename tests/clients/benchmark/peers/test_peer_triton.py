@@ -69,3 +69,17 @@ def test_the_copy_has_the_setting_and_no_cache(both: Path, tmp_path: Path) -> No
     assert not config.response_cache.enable
     assert [path.name for path in (tmp_path / "served").iterdir()] == ["sign_classifier"]
     assert present.max_batch == others[0].max_batch
+
+
+def test_for_scenes_the_detector_has_the_setting_and_a_recognizer_for_each(both: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "one.png"
+    picture.write_bytes(encode(street(CELLS)))
+    work = prepare_work(both, "recognize", picture)
+    setting = next(each for each in triton.settings(both, work, 3) if each.instances == 3)
+    triton.stage(both, work, setting, tmp_path / "served")
+
+    def instances(model: str) -> int:
+        path = tmp_path / "served" / model / "config.pbtxt"
+        return int(read_config(path.read_bytes(), "").instance_group[0].count)
+
+    assert [instances(f"sign_{name}") for name in ("classifier", "detector", "recognizer")] == [1, 3, 3]

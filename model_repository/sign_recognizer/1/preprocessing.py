@@ -24,7 +24,7 @@ MAX_PIXELS = 100_000_000  # photographs are smaller; a few kilobytes can claim f
 Image.MAX_IMAGE_PIXELS = None  # Pillow's own check prints a warning of two lines; ours comes at the same moment
 
 # What makes an image upright again, by the orientation in its EXIF (Exif 2.32, tag 0x0112).
-TURNS = {
+TURNS: dict[object, Image.Transpose] = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,

@@ -32,6 +32,9 @@ from training.models.detector import SignDetector
 
 ROOT = Path(__file__).parents[1]
 
+# A shell that starts the tests in the background has them ignore Ctrl-C, and with them all that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @pytest.fixture
 def run_signs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:

@@ -16,12 +16,12 @@ from export.repository.calls import describe_call
 from export.repository.policy import read_config
 from export.repository.store import open_store
 from export.tensors import FOUND, INPUT_NAME, OUTPUT_NAME, SCENES
+from training.commit import git_commit
 from training.data.categories import CATEGORY_NAMES, CATEGORY_OF_CLASS
 from training.data.records import Dataset, Split
 from training.models.classifier import MODEL_NAME as CLASSIFIER
 from training.models.detector import MODEL_NAME as DETECTOR
 from training.progress import ProgressCallback, silent
-from training.tracking import git_commit
 
 RECOGNIZER = "sign_recognizer"
 SOURCES = Path(__file__).parents[1] / "serving" / "recognizer"

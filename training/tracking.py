@@ -9,7 +9,6 @@ import fcntl
 import logging
 import os
 import re
-import subprocess
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +24,8 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 with warnings.catch_warnings():  # MLflow's own imports warn of their dependencies' plans
     warnings.simplefilter("ignore")
     import mlflow
+
+from training.commit import git_commit
 
 EXPERIMENT = "traffic-signs"
 
@@ -168,19 +169,3 @@ def first_line(error: Exception) -> str:
 def without_password(text: str) -> str:
     """Returns a text without the name and password that an address in it may hold."""
     return re.sub(r"//[^/@\s]*@", "//", text)
-
-
-def git_commit() -> str:
-    """Returns the commit of the code that runs, with `-dirty` after it where files differ.
-
-    Outside git that is $SIGNS_COMMIT, which an image is built with, or empty.
-    """
-    file = Path(__file__)
-    git = ["git", "-C", str(file.parent)]
-    describe = [*git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        # An environment may lie in the checkout of something else.
-        subprocess.run([*git, "ls-files", "--error-unmatch", file.name], capture_output=True, check=True)
-        return subprocess.run(describe, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return os.environ.get("SIGNS_COMMIT", "")

@@ -2,7 +2,6 @@
 
 import os
 import platform
-import subprocess
 import sys
 from contextlib import suppress
 from importlib import metadata
@@ -11,6 +10,7 @@ from typing import Any
 
 from export.errors import RepositoryError
 from export.repository.hardware import gpus
+from training.commit import git_commit
 
 PACKAGES = ("traffic-sign-mlops", "tritonclient", "numpy", "onnxruntime")
 BUSY = 0.25  # of the cores: what other programs take of them shows in the figures
@@ -31,7 +31,7 @@ def describe_machine(perf_analyzer: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {name: version for name in PACKAGES if (version := _version(name))}
         | {"perf_analyzer": perf_analyzer},
-        "git_commit": _git_commit(),
+        "git_commit": git_commit(),
         "load": round(os.getloadavg()[0], 2),
     }
 
@@ -68,16 +68,3 @@ def _version(package: str) -> str:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return str(getattr(sys.modules.get(package), "__version__", ""))
-
-
-def _git_commit() -> str:
-    """Returns the commit of the code that runs, as `training.tracking` does, which needs MLflow."""
-    file = Path(__file__)
-    git = ["git", "-C", str(file.parent)]
-    describe = [*git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        # An environment may lie in the checkout of something else.
-        subprocess.run([*git, "ls-files", "--error-unmatch", file.name], capture_output=True, check=True)
-        return subprocess.run(describe, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return os.environ.get("SIGNS_COMMIT", "")

@@ -1,6 +1,5 @@
 """Tests of recording runs in MLflow, on databases of their own."""
 
-import subprocess
 import time
 from pathlib import Path
 
@@ -8,9 +7,9 @@ import mlflow
 import pytest
 from mlflow.entities import Run
 
-from training import tracking
+from training.commit import git_commit
 from training.errors import TrainingError
-from training.tracking import EXPERIMENT, default_tracking_uri, git_commit, tracked_run
+from training.tracking import EXPERIMENT, default_tracking_uri, tracked_run
 
 
 def _fail(notice: str) -> None:
@@ -189,44 +188,3 @@ def test_file_in_place_of_the_folder_of_runs_is_told(tmp_path: Path, fresh_track
         pass
 
     assert len(told) == 1
-
-
-def test_git_commit_is_a_hash_or_empty() -> None:
-    commit = git_commit().removesuffix("-dirty")
-
-    assert commit == "" or (len(commit) == 40 and set(commit) <= set("0123456789abcdef"))
-
-
-def test_git_commit_is_empty_without_git(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "")
-
-    assert git_commit() == ""
-
-
-def test_outside_git_the_commit_is_the_one_that_an_image_was_built_with(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "")
-    monkeypatch.setenv("SIGNS_COMMIT", "a" * 40)
-
-    assert git_commit() == "a" * 40
-
-
-def test_commit_of_a_checkout_that_the_code_is_not_part_of_is_not_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    installed = tmp_path / ".venv" / "training" / "tracking.py"
-    installed.parent.mkdir(parents=True)
-    installed.touch()
-    monkeypatch.setattr(tracking, "__file__", str(installed))
-    monkeypatch.delenv("SIGNS_COMMIT", raising=False)
-
-    def git(*arguments: str) -> None:
-        person = ("-c", "user.name=somebody", "-c", "user.email=somebody@example.org")
-        subprocess.run(["git", "-C", str(tmp_path), *person, *arguments], check=True, capture_output=True)
-
-    git("init")
-    git("commit", "--allow-empty", "--message", "something else")
-    assert git_commit() == ""
-
-    git("add", "--force", str(installed))
-    git("commit", "--message", "the code itself")
-    assert len(git_commit()) == 40

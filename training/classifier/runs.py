@@ -20,6 +20,7 @@ from training.classifier.evaluate import Evaluation, evaluate
 from training.classifier.folds import fold_indices, holdout_indices
 from training.classifier.report import write_evaluation
 from training.classifier.task import Classification
+from training.commit import git_commit
 from training.data.classes import CLASS_NAMES
 from training.data.crops import Crops
 from training.data.gather import Drawings, TrainingData, gather_crops, open_sources
@@ -29,7 +30,6 @@ from training.errors import TrainingError
 from training.models.classifier import MODEL_NAME, SignClassifier, predict_logits, predict_probabilities
 from training.recipe import Recipe, TrainingConfig
 from training.runs import FinishedRun, Listener, Run
-from training.tracking import git_commit
 from training.train import Trained
 
 INPUT_SIZE = 48  # pixels; GTSDB's signs have a median of 38

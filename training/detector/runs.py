@@ -15,6 +15,7 @@ from PIL import Image
 from torch import nn
 
 from training.checkpoint import CheckpointInfo, build_model
+from training.commit import git_commit
 from training.data.categories import BENCHMARK_CATEGORIES, CATEGORY_NAMES, CATEGORY_OF_CLASS
 from training.data.gather import Drawings, open_sources
 from training.data.images import no_signs
@@ -31,7 +32,6 @@ from training.errors import DataError, TrainingError
 from training.models.detector import MODEL_NAME
 from training.recipe import Recipe, TrainingConfig
 from training.runs import FinishedRun, Listener, Run
-from training.tracking import git_commit
 from training.train import Trained
 
 INPUT_SIZE = (800, 1360)  # height and width in pixels of GTSDB's scenes; small signs have 16 of them

@@ -7,6 +7,7 @@ architecture and its arguments, class names, input size, data fingerprint, metri
 import json
 import os
 import shutil
+import textwrap
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -112,10 +113,18 @@ def load_checkpoint(folder: Path, model: str = "") -> tuple[nn.Module, Checkpoin
         raise CheckpointError(f"the checkpoint {folder} is of a {info.model}: give one of a {model}")
     try:
         network = build_model(info)
-        network.load_state_dict(load_file(folder / "weights.safetensors"))
+        weights = load_file(folder / "weights.safetensors")
     except (OSError, SafetensorError, ValueError, TypeError, LookupError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:300]  # PyTorch lists every tensor on a line of its own
+        reason = " ".join(str(error).split())[:300]
         raise CheckpointError(f"the checkpoint {folder} cannot be used: {reason}") from error
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = textwrap.shorten(str(error), 160, placeholder=" ...")  # PyTorch lists every tensor
+        raise CheckpointError(
+            f"the checkpoint {folder} cannot be used: its weights are not those of the {info.architecture} that its "
+            f"model.json describes ({reason}): restore both files as `signs train` wrote them"
+        ) from error
     return network.eval(), info
 
 

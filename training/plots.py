@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -9,6 +10,7 @@ matplotlib.use("Agg")  # no screen needed
 
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from training.train import EpochReport
 
@@ -40,8 +42,9 @@ def draw_curves(curve: Sequence[EpochReport], path: Path, error: str = "error, %
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2))
     epochs = [report.epoch for report in curve]
-    left.plot(epochs, [report.loss for report in curve], color=SECOND, linewidth=2, label="altered training examples")
-    right.plot(epochs, [100 * (1 - report.score) for report in curve], color=SECOND, linewidth=2)
+    style: dict[str, Any] = {"linewidth": 2, "marker": "o" if len(epochs) == 1 else None}  # one point makes no line
+    left.plot(epochs, [report.loss for report in curve], color=SECOND, label="altered training examples", **style)
+    right.plot(epochs, [100 * (1 - report.score) for report in curve], color=SECOND, **style)
     watched = [
         (report.epoch, report.validation_loss, 100 * (1 - report.validation_score))
         for report in curve
@@ -49,8 +52,8 @@ def draw_curves(curve: Sequence[EpochReport], path: Path, error: str = "error, %
     ]
     if watched:
         watched_epochs, losses, errors = zip(*watched, strict=True)
-        left.plot(watched_epochs, losses, color=ACCENT, linewidth=2, label="held out")
-        right.plot(watched_epochs, errors, color=ACCENT, linewidth=2)
+        left.plot(watched_epochs, losses, color=ACCENT, label="held out", **style)
+        right.plot(watched_epochs, errors, color=ACCENT, **style)
         left.legend(frameon=False, fontsize=9)
     left.set(xlabel="epoch", title="loss", ylim=(0, None))
     right.set(xlabel="epoch", title=error)
@@ -59,6 +62,7 @@ def draw_curves(curve: Sequence[EpochReport], path: Path, error: str = "error, %
     right.set_ylim(0, 100)
     right.set_yticks([0, 0.1, 1, 10, 100], ["0", "0.1", "1", "10", "100"])
     for axes in (left, right):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(color=RULE, linewidth=0.6)
         axes.title.set_fontsize(11)
     save_figure(figure, path)

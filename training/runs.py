@@ -10,7 +10,7 @@ from typing import Self
 from torch import nn
 
 from training.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
-from training.device import World, pick_device, pick_precision
+from training.device import World, pick_device, pick_precision, pick_workers
 from training.errors import CheckpointError, TrainingError
 from training.interrupted import (
     CHECKPOINT,
@@ -143,7 +143,7 @@ class Run:
             recipe: with all choices made, to be recorded.
             facts: of the data, likewise.
         """
-        parameters = {**asdict(recipe.config), **asdict(recipe), **facts}
+        parameters = {**asdict(recipe.config), **asdict(recipe), **facts, **_computed_with(recipe.config)}
         del parameters["config"]
         with self._tracked(parameters) as self.tracker:
             if self.specs and self.world.is_main:
@@ -239,9 +239,20 @@ class Run:
             f"{stage}_images_per_second": report.images_per_second,
         }
         if report.validation_loss is not None and report.validation_score is not None:
-            figures["validation_loss"] = report.validation_loss
-            figures[f"validation_{self.score}"] = report.validation_score
+            # Not "validation_": so the final figures are called, which patience takes from an earlier epoch.
+            figures["held_out_loss"] = report.validation_loss
+            figures[f"held_out_{self.score}"] = report.validation_score
         return figures
+
+
+def _computed_with(config: TrainingConfig) -> dict[str, object]:
+    """Returns what "auto" has come to on this machine: with another precision the same seed gives other weights."""
+    device = pick_device(config.device)
+    return {
+        "device": str(device),
+        "precision": pick_precision(config.precision, device),
+        "workers": pick_workers(config.workers, device),
+    }
 
 
 def resume_registration(

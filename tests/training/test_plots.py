@@ -33,6 +33,10 @@ def test_curves_are_one_picture(tmp_path: Path, epochs: int) -> None:
     draw_curves(CURVE[:epochs], path)
 
     _check_picture(path)
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("RGB"))
+    right = pixels[:, pixels.shape[1] // 2 :]  # no legend is there, so that what is red is the curve
+    assert (right == (0xC1, 0x12, 0x1C)).all(axis=2).any()
 
 
 def test_confusion_matrix_is_one_picture(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ temperature that makes the scores believable; then the network is trained once m
 and takes that temperature over. Test images are looked at once, at the end.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -186,6 +187,8 @@ def _fit_all(
         metrics["cross_validated_accuracy"] = _accuracy(logits, crops.class_ids)
         unseen = logits, crops.class_ids
     held = hold_out(data, recipe.holdout, config.seed)
+    if recipe.holdout and not len(held):
+        _tell_unwatched(run, recipe)
     trained: Trained | None = None
     if len(held):
         validation = crops.select(held)
@@ -203,6 +206,19 @@ def _fit_all(
         metrics["temperature"] = fit_temperature(unseen[0].numpy(), unseen[1])
         model.temperature.fill_(metrics["temperature"])
     return model, metrics
+
+
+def _tell_unwatched(run: Run, recipe: Recipe) -> None:
+    """Says that the classes are too small for the hold-out that was asked for.
+
+    Raises:
+        TrainingError: the run has patience, which cannot do without one.
+    """
+    wanted = f"no class has the {math.ceil(1 / recipe.holdout)} tracks or images to hold one of them out"
+    if recipe.config.patience:
+        raise TrainingError(f"{wanted}, and patience needs held-out data to watch: raise --holdout, or give more data")
+    lacks = "watched" if recipe.folds else "watched and its scores are not calibrated"
+    run.listener.tell(f"{wanted}: the training is not {lacks}; raise --holdout, or give more data")
 
 
 def _accuracy(logits: Tensor, class_ids: npt.NDArray[np.int64]) -> float:

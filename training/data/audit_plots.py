@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from training.data.audit import Audit, Comparison, DatasetFacts
 from training.data.classes import CLASS_NAMES, NUM_CLASSES
@@ -89,6 +90,7 @@ def draw_classes(data_sets: Sequence[DatasetFacts], path: Path) -> None:
         axes.tick_params(axis="y", length=0)
         axes.set_ylim(NUM_CLASSES - 0.4, -0.6)
         axes.set(xlabel="signs", title=_plain(facts.name))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         _tidy(axes, grid="x")
     save_figure(figure, path)
 

@@ -154,7 +154,8 @@ def _open(address: str, version: _Version | None, done: int) -> HTTPResponse:
         response = _opener().open(urllib.request.Request(address, headers=headers), timeout=TIMEOUT)
     except HTTPError as error:
         with error:
-            answer = f"the server answers {error.code} {error.reason}"
+            reason = " ".join(str(error.reason).split())  # urllib's of a redirect in a circle has three lines
+            answer = f"the server answers {error.code} {reason}"
         if error.code >= 500 or error.code in PASSING:
             raise _BrokenError(answer) from error
         if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and "Range" in headers:

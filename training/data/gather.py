@@ -76,7 +76,7 @@ def open_sources(specs: Sequence[str]) -> list[Dataset | Drawings]:
         elif count.isascii() and count.isdigit() and 0 < int(count) <= MOST_CROPS:
             sources.append(Drawings(int(count)))
         else:
-            raise DataError(f"{spec!r}: give the number of signs to draw, such as {DRAWN}=20000")
+            raise DataError(f"{spec!r}: give the number of signs to draw, 1 to {MOST_CROPS:,}, such as {DRAWN}=20000")
     return sources
 
 

@@ -63,8 +63,12 @@ def load_gtsrb(path: Path) -> Dataset:
     label_files = _without_doubles(find_label_files(names))
     samples: dict[str, Sample] = {}
     absent: list[str] = []
+    notices: list[str] = []
     for label_file, split in label_files.items():
-        for sample, is_there in _read_labels(source, label_file, split, images):
+        listed = list(_read_labels(source, label_file, split, images))
+        if not listed:
+            notices.append(f"{label_file} lists no images: restore the file")
+        for sample, is_there in listed:
             if is_there:  # one test image may be listed twice, beside its CSV and from afar
                 if samples.setdefault(sample.image, sample) != sample:
                     raise DataError(
@@ -79,7 +83,8 @@ def load_gtsrb(path: Path) -> Dataset:
             "GT-final_test.csv. Give the unpacked benchmark or its Kaggle copy"
         )
     found = tuple(samples.values())
-    return Dataset(f"gtsrb={source.name}", found, lambda sample: source.read(sample.image), _notices(found, absent))
+    notices += _notices(found, absent)
+    return Dataset(f"gtsrb={source.name}", found, lambda sample: source.read(sample.image), tuple(notices))
 
 
 def find_label_files(names: Sequence[str]) -> dict[str, Split]:
@@ -123,7 +128,7 @@ def _test_folders(source: Source, names: Sequence[str]) -> tuple[PurePosixPath, 
     return tuple(sorted(found, key=lambda folder: (len(folder.parts), folder)))
 
 
-def _notices(samples: Sequence[Sample], absent: Sequence[str]) -> tuple[str, ...]:
+def _notices(samples: Sequence[Sample], absent: Sequence[str]) -> list[str]:
     notices = []
     if absent:
         notices.append(f"{len(absent)} listed images are not here, such as {absent[0]}")
@@ -133,7 +138,7 @@ def _notices(samples: Sequence[Sample], absent: Sequence[str]) -> tuple[str, ...
             f"the {unlabelled} test images have no labels: unpack GTSRB_Final_Test_GT.zip into the same folder, "
             "which holds GT-final_test.csv"
         )
-    return tuple(notices)
+    return notices
 
 
 def _read_labels(source: Source, label_file: str, split: Split, images: _Images) -> Iterator[tuple[Sample, bool]]:
@@ -146,7 +151,7 @@ def _read_labels(source: Source, label_file: str, split: Split, images: _Images)
     labelled = not _is_unlabelled(label_file)
     missing = {*(COLUMNS if labelled else ()), image_column} - set(rows.fieldnames or ())
     if missing:
-        raise DataError(f"{source.path}: {label_file} has no column {', '.join(sorted(missing))}")
+        raise DataError(f"{source.path}: {label_file} has no column {', '.join(sorted(missing))}: restore the file")
     for number, row in enumerate(_rows(rows, f"{source.path}: {label_file}"), start=2):
         where = f"{source.path}: {label_file} line {number}"
         listed = folder / str(row[image_column])

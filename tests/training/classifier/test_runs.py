@@ -21,11 +21,13 @@ from training.classifier.runs import (
     resume_classifier,
     train_classifier,
 )
+from training.commit import git_commit
 from training.data.classes import CLASS_NAMES
 from training.data.crops import Crops
 from training.data.gather import Drawings, gather_crops, open_sources
 from training.data.gtsdb import load_gtsdb
 from training.data.records import Dataset
+from training.device import pick_device, pick_precision, pick_workers
 from training.errors import CheckpointError, DataError, TrainingError
 from training.models.classifier import MODEL_NAME, SignClassifier, predict_probabilities
 from training.progress import silent
@@ -114,6 +116,7 @@ def test_run_leaves_checkpoint_plots_record_and_registered_version(
     expected = {"epochs": "2", "seed": "0", "architecture": "small_resnet", "holdout": "0"}
     assert recorded.data.params.items() >= expected.items()
     assert recorded.data.params["fingerprint"] == run.data.train.fingerprint
+    assert recorded.data.params["git_commit"] == git_commit()
     for key, value in run.metrics.items():
         assert recorded.data.metrics[key] == pytest.approx(value)
     for key in ("train_loss", "train_accuracy", "train_learning_rate", "train_images_per_second"):
@@ -133,6 +136,15 @@ def test_run_leaves_checkpoint_plots_record_and_registered_version(
         assert [call for call in calls if call[0] == what][-1] == (what, total, total)
     (notice,) = told
     assert notice.startswith("no training sign shows 39 of the 43 classes")
+
+
+def test_what_is_left_to_the_machine_is_recorded_as_it_came_out(gtsdb: TinyGtsdb, runs: Path) -> None:
+    run = train_classifier(_sources(gtsdb), _with(device="auto", precision="auto", workers=None), "first", runs)
+
+    params = _client(runs).get_run(run.run_id).data.params
+    device = pick_device("auto")
+    expected = (str(device), pick_precision("auto", device), str(pick_workers(None, device)))
+    assert (params["device"], params["precision"], params["workers"]) == expected
 
 
 def test_same_run_again_is_bit_identical_and_the_next_version(gtsdb: TinyGtsdb, runs: Path) -> None:
@@ -156,7 +168,10 @@ def test_hold_out_is_watched_calibrates_and_is_learned_from_at_last(gtsdb: TinyG
     curves = json.loads((run.folder / "plots" / "curves.json").read_text())
     assert curves["train"][0]["validation_loss"] > 0
     assert curves["refit"][0]["validation_loss"] is None
-    assert "validation_loss" in _client(runs).get_run(run.run_id).data.metrics
+    # A final figure is no point of a curve, which would hide it where patience keeps an earlier epoch.
+    client = _client(runs)
+    assert {"held_out_loss", "held_out_accuracy"} <= client.get_run(run.run_id).data.metrics.keys()
+    assert all(len(client.get_metric_history(run.run_id, figure)) == 1 for figure in run.metrics)
 
 
 def test_without_a_refit_the_watched_network_is_kept(gtsdb: TinyGtsdb, runs: Path) -> None:
@@ -169,9 +184,18 @@ def test_without_a_refit_the_watched_network_is_kept(gtsdb: TinyGtsdb, runs: Pat
 
 
 def test_hold_out_that_no_class_can_spare_is_left_out(gtsdb: TinyGtsdb, runs: Path) -> None:
-    run = train_classifier(_sources(gtsdb), replace(_with(epochs=1), holdout=0.1), "first", runs)
+    told: list[str] = []
+    recipe = replace(_with(epochs=1), holdout=0.1)
+
+    run = train_classifier(_sources(gtsdb), recipe, "first", runs, Listener(tell=told.append))
 
     assert "temperature" not in run.metrics
+    (notice,) = [each for each in told if "raise --holdout" in each]
+    assert notice.startswith(
+        "no class has the 10 tracks or images to hold one of them out: the training is not watched"
+    )
+    with pytest.raises(TrainingError, match=r"no class has the 10 .*patience needs held-out data.*raise --holdout"):
+        train_classifier(_sources(gtsdb), replace(_with(epochs=1, patience=2), holdout=0.1), "second", runs)
 
 
 class _KilledError(BaseException):

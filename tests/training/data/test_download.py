@@ -310,6 +310,13 @@ def test_redirect_to_another_web_address_is_followed(server: FileServer, target:
     assert target.read_bytes() == OLD
 
 
+def test_redirect_in_a_circle_is_one_line(server: FileServer, target: Path) -> None:
+    server.redirect = f"{server.address}/file.zip"
+
+    with pytest.raises(DataError, match=r"\A[^\n]*302[^\n]* infinite loop[^\n]*\Z"):
+        get(server, target)
+
+
 @pytest.mark.parametrize("elsewhere", ["ftp://127.0.0.1/file.zip", "file:///etc/hostname"])
 def test_redirect_away_from_the_web_is_refused(server: FileServer, target: Path, elsewhere: str) -> None:
     server.redirect = elsewhere

@@ -173,7 +173,7 @@ def test_sources_are_opened_as_the_command_line_names_them(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("count", ["", "0", "-3", "many", "1.5", "1000001", "²"])
 def test_number_of_drawings_must_be_one(count: str) -> None:
-    with pytest.raises(DataError, match="give the number of signs to draw, such as synthetic=20000"):
+    with pytest.raises(DataError, match="give the number of signs to draw, 1 to 1,000,000, such as synthetic=20000"):
         open_sources([f"synthetic={count}"])
 
 

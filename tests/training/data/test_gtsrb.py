@@ -225,8 +225,15 @@ def test_a_wrong_line_is_named(kaggle: Path, line: str, complaint: str) -> None:
 
 def test_a_missing_column_is_named(kaggle: Path) -> None:
     (kaggle / "Test.csv").write_text("Width,Height,Path\n30,40,Test/00000.png\n")
-    with pytest.raises(DataError, match=r"Test\.csv has no column ClassId, Roi\.X1"):
+    with pytest.raises(DataError, match=r"Test\.csv has no column ClassId, Roi\.X1.*restore the file"):
         load_gtsrb(kaggle)
+
+
+def test_a_list_without_images_is_told(kaggle: Path) -> None:
+    (kaggle / "Train.csv").write_text(KAGGLE_HEADER)
+    dataset = load_gtsrb(kaggle)
+    assert {sample.split for sample in dataset.samples} == {"test"}
+    assert "Train.csv lists no images: restore the file" in dataset.notices
 
 
 def test_something_else_is_refused(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_run_leaves_checkpoint_plots_record_and_registered_version(gtsdb: TinyGt
     assert client.get_model_version_by_alias(MODEL_NAME, "challenger").run_id == run.run_id
     record = client.get_run(run.run_id)
     assert record.info.status == "FINISHED"
-    assert {"train_map50", "validation_map50", "gtsdb_test_map50"} <= record.data.metrics.keys()
+    assert {"train_map50", "held_out_map50", "validation_map50", "gtsdb_test_map50"} <= record.data.metrics.keys()
     assert ("judging: scenes", 2, 2) in calls
 
 

@@ -25,13 +25,15 @@ def annotate(photograph: Image.Image, signs: Sequence[Sign]) -> Image.Image:
     """Returns a copy with a frame around each sign and its name and class score beside it.
 
     Lines and letters grow with the picture: on one of 1360 pixels, letters are 20 pixels high. A label covers no
-    sign and no other label where there is such a place near its sign, and a line leads from one to the other.
+    sign and no other label where there is such a place near its sign, and a line leads from one to the other. In a
+    picture that is tall or small letters are smaller, so that the usual name fits into its width.
     """
     picture = photograph.copy()
     draw = ImageDraw.Draw(picture)
-    long_side = max(picture.size)
+    long_side = min(max(picture.size), 3.4 * picture.width)  # what that of a picture as wide as this may be
     line = max(2, round(long_side / 680))
-    font = ImageFont.load_default(max(12, round(long_side / 68)))
+    smallest = min(12, max(7, picture.width // 12))  # of letters that can be read
+    font = ImageFont.load_default(max(smallest, round(long_side / 68)))
     frames = [_grown(sign.box, line) for sign in signs]
     labels: list[tuple[Box, str, Box]] = []
     for sign, frame in zip(signs, frames, strict=True):

@@ -116,6 +116,9 @@ def evaluate_model(
     kind = judged.kind()
     if classifier is not None and kind != DETECTOR:
         raise ClientError(f"--classifier names what a detector finds, and this is a {kind}: leave it out")
+    names = None if classifier is None else Judged(classifier)
+    if names is not None and (other := names.kind()) != CLASSIFIER:
+        raise ClientError(f"--classifier {classifier} is of a {other}: give one of a {CLASSIFIER}")
     if kind != CLASSIFIER and not dataset.has_scenes:
         raise ClientError(f"{dataset.name} has no street scenes: judge a {kind} on gtsdb=PATH")
     if output is not None:
@@ -123,7 +126,6 @@ def evaluate_model(
     if kind == CLASSIFIER:
         backend, trained_on, figures = _on_crops(judged, dataset, split, output)
     else:
-        names = Judged(classifier) if classifier is not None else None
         backend, trained_on, figures = _on_scenes(judged, kind, names, dataset, split, output)
     notices = [*dataset.told(), *leaks(dataset.kind, split, trained_on)]
     return {

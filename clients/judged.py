@@ -1,6 +1,5 @@
 """What `signs evaluate` judges: a network in PyTorch, an ONNX file in ONNX Runtime, or a model on a server."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,6 +156,7 @@ def _onnx_file(path: Path) -> Path:
 
 
 def _trained_on(path: Path) -> dict[str, str]:
-    manifest = path.with_name("manifest.json")
-    data: dict[str, str] = json.loads(manifest.read_text()).get("data", {}) if manifest.is_file() else {}
-    return data
+    from export.repository import MANIFEST, parse_manifest
+
+    manifest = path.with_name(MANIFEST)
+    return parse_manifest(manifest.read_bytes(), str(manifest)).data if manifest.is_file() else {}

@@ -54,7 +54,9 @@ def find(names: Sequence[str | Path]) -> list[Found]:
     found: list[Found] = []
     for name in map(str, names):
         path = Path(name)
-        if path.is_dir():
+        if name.startswith(("http:/", "https:/")) and not path.exists():
+            found.append(Found(path, "it is a web address: download the picture and give the file"))
+        elif path.is_dir():
             found += _in_folder(path)
         elif not path.exists() and (matches := _matching(path)):
             for match in matches:

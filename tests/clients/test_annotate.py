@@ -47,6 +47,13 @@ def test_letters_grow_with_the_picture(width: int) -> None:
     assert rows.max() - rows.min() >= max(8, width / 110), "12 of 1360 pixels from the top of t to the foot of p"
 
 
+@pytest.mark.parametrize("size", [(84, 117), (130, 900), (200, 5000), (300, 200)])
+def test_a_name_fits_into_a_tall_or_small_picture(size: tuple[int, int]) -> None:
+    after = np.asarray(annotate(Image.new("RGB", size, (90, 90, 90)), [sign(24, 60, 64, 100, name="roundabout")]))
+    columns = np.nonzero((after.max(axis=2) < 60).any(axis=0))[0]
+    assert columns.min() >= 2 and columns.max() < size[0] - 2, "the label's own yellow is beside the letters"
+
+
 def labels(picture: Image.Image, signs: list[Sign]) -> "np.ndarray[tuple[int, int], np.dtype[np.bool_]]":
     """Returns which pixels belong to labels: yellow or black, and more than a line thick."""
     from PIL import ImageFilter

@@ -113,12 +113,18 @@ def test_command_prints_a_table_and_json_and_writes_pictures(
     assert {"categories", "classes", "model", "backend"} <= json.loads(result.stdout).keys()
 
 
-def test_what_does_not_fit_is_one_line(detector_checkpoint: Path, checkpoint: Path, data: str, tmp_path: Path) -> None:
+def test_what_does_not_fit_is_one_line(
+    detector_checkpoint: Path, detector_version: Path, checkpoint: Path, data: str, tmp_path: Path
+) -> None:
     assert "leave it out" in one_line(
         signs("evaluate", str(checkpoint), "--data", data, "--classifier", str(checkpoint))
     )
-    swapped = signs("evaluate", str(detector_checkpoint), "--data", data, "--classifier", str(detector_checkpoint))
-    assert "is of a sign_detector: give one of a sign_classifier" in one_line(swapped)
+    for detector in (detector_checkpoint, detector_version):
+        swapped = signs("evaluate", str(detector_checkpoint), "--data", data, "--classifier", str(detector))
+        assert "is of a sign_detector: give one of a sign_classifier" in one_line(swapped)
+    damaged = shutil.copytree(detector_version, tmp_path / "damaged")
+    (damaged / "manifest.json").write_text("{")
+    assert "manifest.json cannot be read" in one_line(signs("evaluate", str(damaged), "--data", data))
     copy = shutil.copytree(detector_checkpoint, tmp_path / "checkpoint")
     (copy / "weights.safetensors").write_bytes(b"")
     assert "cannot be used" in one_line(signs("evaluate", str(copy), "--data", data))

@@ -65,6 +65,11 @@ def test_what_is_not_there_is_told_when_its_turn_comes(folder: Path) -> None:
     assert pictures[4].problem.startswith("the folder holds no picture (.bmp, ")
 
 
+def test_a_web_address_is_told_as_one() -> None:
+    (found,) = find(["https://example.com/street.jpg"])
+    assert found.problem == "it is a web address: download the picture and give the file"
+
+
 def test_pictures_are_read_only_when_asked_for(folder: Path) -> None:
     pictures = read(find([folder]), None)
     assert next(pictures).content == b"a.png"

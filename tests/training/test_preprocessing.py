@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 from typing import Any
 
 import numpy as np
@@ -166,6 +167,28 @@ def test_damaged_bytes_decode_or_are_an_image_error(form: str) -> None:
             assert decode(bytes(damaged)).mode == "RGB"
         except ImageError as error:
             assert str(error).startswith(("it is damaged", "it is not an image", "it is too large"))
+
+
+def test_an_interlaced_png_that_ends_in_the_middle_is_an_image_error() -> None:
+    """Pillow raises a TypeError where such a picture is loaded once more, as looking for its EXIF does."""
+    data = bytearray(_encode(Image.fromarray(_picture()), "PNG"))
+    data[28] = 1  # interlaced, says the header; its checksum stands behind it
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+
+    with pytest.raises(ImageError, match=r"^it is damaged \((?!.*arguments)"):
+        decode(bytes(data))
+
+
+def test_whatever_a_decoder_raises_is_an_image_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*arguments: object, **options: object) -> Image.Image:
+        """Stands in for a mistake in a decoder that is not known yet."""
+        raise IndexError("list index out of range")
+
+    monkeypatch.setattr(Image, "open", broken)
+
+    with pytest.raises(ImageError, match=r"it is damaged \(IndexError: list index") as caught:
+        decode(b"")
+    assert caught.value.reason == "damaged"
 
 
 @pytest.mark.parametrize("side", [20_000, 1_000_000])

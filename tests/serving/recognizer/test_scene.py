@@ -8,7 +8,6 @@ import pytest
 from PIL import Image, ImageFilter
 
 from serving.recognizer import scene as module
-from serving.recognizer.preprocessing import ImageError
 from serving.recognizer.scene import claimed_pixels, in_groups, measure_sharpness, read_scene
 
 
@@ -81,18 +80,6 @@ def test_a_strip_or_a_dot_is_a_scene_too(size: tuple[int, int]) -> None:
     scene = read_scene(encode(Image.new("RGB", size, (9, 9, 9))), 80, 150)
 
     assert (scene.brightness, scene.sharpness) == (9, 0)
-
-
-def test_whatever_a_decoder_raises_is_an_image_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(data: bytes) -> Image.Image:
-        """Stands in for a mistake in a decoder that is not known yet."""
-        raise IndexError("list index out of range")
-
-    monkeypatch.setattr(module, "decode", broken)
-
-    with pytest.raises(ImageError, match=r"it is damaged \(IndexError: list index") as caught:
-        read_scene(b"", 80, 150)
-    assert caught.value.reason == "damaged"
 
 
 def test_the_claimed_size_is_read_without_decoding() -> None:

@@ -73,19 +73,22 @@ def decode(data: bytes) -> Image.Image:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ImageError(f"it is too large ({image.width}x{image.height} pixels)", "too_large")
+            image.load()  # first: looking for the EXIF of a PNG loads it too, and would hide why that failed
             upright = _upright(image)
             if upright.mode.startswith("I"):  # 16-bit grey, which Pillow would clip instead of scaling
                 return Image.fromarray((np.asarray(upright) // 256).astype(np.uint8)).convert("RGB")
             if upright.mode == "P":  # a palette may hold transparency, which has no way straight to RGB
                 upright = upright.convert("RGBA")
             return upright.convert("RGB")
-    except ImageError:
+    except (ImageError, MemoryError):
         raise
     except UnidentifiedImageError as error:
         message = f"it is not an image in JPEG, PNG, PPM, WebP or BMP ({len(data)} bytes)"
         raise ImageError(message, "unknown_format") from error
     except (OSError, SyntaxError, ValueError) as error:
         raise ImageError(f"it is damaged ({error})", "damaged") from error
+    except Exception as error:  # a decoder meets bytes that its authors did not think of
+        raise ImageError(f"it is damaged ({type(error).__name__}: {error})", "damaged") from error
 
 
 def _upright(image: Image.Image) -> Image.Image:

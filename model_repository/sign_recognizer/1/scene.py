@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from .preprocessing import FORMATS, MAX_PIXELS, FittedScene, ImageError, decode, fit_scene
+from .preprocessing import FORMATS, MAX_PIXELS, FittedScene, decode, fit_scene
 
 # Pixels on the long side. Larger shows a blur of one pixel better; smaller depends less on the camera's resolution.
 SHARPNESS_SIDE = 480
@@ -38,15 +38,9 @@ def read_scene(data: bytes, height: int, width: int) -> Scene:
     """Decodes a photograph and fits it into a detector's input of `height` and `width` pixels.
 
     Raises:
-        ImageError: it cannot be decoded, whatever is wrong with it.
+        ImageError: it cannot be decoded.
     """
-    try:
-        photograph = decode(data)
-    except ImageError:
-        raise
-    except Exception as error:  # a decoder meets bytes that its authors did not think of
-        raise ImageError(f"it is damaged ({type(error).__name__}: {error})", "damaged") from error
-    return see_scene(photograph, height, width)
+    return see_scene(decode(data), height, width)
 
 
 def see_scene(photograph: Image.Image, height: int, width: int) -> Scene:

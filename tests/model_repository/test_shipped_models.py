@@ -92,9 +92,10 @@ def test_cards_of_detector_and_recognizer_say_what_was_measured() -> None:
     metrics = load_manifest(REPOSITORY, "sign_detector", 1).metrics
     card = (REPOSITORY / "sign_detector" / "MODEL_CARD.md").read_text()
 
-    for split in ("validation", "gtsdb_test"):
-        for figure in ("map50_benchmark", "map50_95_benchmark", "ap50_other"):
-            assert f"{metrics[f'{split}_{figure}']:.2%}" in card
+    for figure in ("map50_benchmark", "map50_95_benchmark", "ap50_other"):
+        assert f"{metrics[f'gtsdb_test_{figure}']:.2%}" in card
+        if f"validation_{figure}" in metrics:  # from a network that had scenes held out
+            assert f"{metrics[f'validation_{figure}']:.2%}" in card
     recognizer = (REPOSITORY / "sign_recognizer" / "MODEL_CARD.md").read_text()
     assert f"{metrics['gtsdb_test_map50_benchmark']:.2%}" in recognizer
 

@@ -22,6 +22,7 @@ ArchitectureOption = Annotated[
 ]
 NameOption = Annotated[str, typer.Option(help="Name of the run; its folder is RUNS/NAME.", show_default=False)]
 LearningRateOption = Annotated[float, typer.Option(min=1e-7, max=10, help="Peak of the one-cycle schedule.")]
+WeightDecayOption = Annotated[float, typer.Option(min=0, max=10, help="Of AdamW: more of it for a plainer network.")]
 PatienceOption = Annotated[
     int, typer.Option(min=0, help="Stop after so many epochs without a smaller held-out loss; 0: never.")
 ]
@@ -65,6 +66,7 @@ def classifier(
     ] = 0,
     batch_size: Annotated[int, typer.Option(min=0, help="Crops a step; 0: 64, or 16 for few crops.")] = 0,
     learning_rate: LearningRateOption = 2e-3,
+    weight_decay: WeightDecayOption = 0.1,
     holdout: Annotated[
         float, typer.Option(min=0, max=0.5, help="Share of the tracks held out to watch and to calibrate on.")
     ] = 0.1,
@@ -101,6 +103,7 @@ def classifier(
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
+        weight_decay=weight_decay,
         patience=patience,
         seed=seed,
         device=device,
@@ -138,6 +141,7 @@ def detector(
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the scenes, 8 crops of each a pass.")] = 12,
     batch_size: Annotated[int, typer.Option(min=1, help="Crops of 320x320 pixels a step.")] = 16,
     learning_rate: LearningRateOption = 2e-3,
+    weight_decay: WeightDecayOption = 0.02,
     holdout: Annotated[float, typer.Option(min=0, max=0.5, help="Share of the scenes held out to watch.")] = 0.1,
     refit: Annotated[bool, typer.Option(help="Train once more on every scene, held-out ones included.")] = True,
     patience: PatienceOption = 0,
@@ -170,6 +174,7 @@ def detector(
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
+        weight_decay=weight_decay,
         patience=patience,
         seed=seed,
         device=device,

@@ -36,7 +36,15 @@ def test_missing_data_option_ends_with_code_2(signs: Signs, capsys: pytest.Captu
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("--epochs", "-1"), ("--holdout", "0.9"), ("--workers", "-1"), ("--epochs", "many"), ("--folds", "-1")],
+    [
+        ("--epochs", "-1"),
+        ("--holdout", "0.9"),
+        ("--workers", "-1"),
+        ("--epochs", "many"),
+        ("--folds", "-1"),
+        ("--weight-decay", "-0.1"),
+        ("--weight-decay", "nan"),
+    ],
 )
 def test_number_out_of_range_ends_with_code_2(
     signs: Signs, capsys: pytest.CaptureFixture[str], option: str, value: str
@@ -94,6 +102,7 @@ def test_trained_classifier_is_printed_as_json_alone(
     signs: Signs, gtsdb: TinyGtsdb, runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["--data", f"gtsdb={gtsdb.zip}", "--runs", runs, "--name", "tiny", "--epochs", 1, "--device", "cpu"]
+    arguments += ["--learning-rate", "0.003", "--weight-decay", "0.5"]
 
     assert signs("train", "classifier", *arguments, "--json") == 0
 
@@ -103,6 +112,8 @@ def test_trained_classifier_is_printed_as_json_alone(
     assert load_checkpoint(Path(result["checkpoint"]))[1].run_id == result["run_id"]
     assert result["metrics"].keys() == {"gtsdb_test_accuracy", "gtsdb_test_balanced_accuracy", "gtsdb_test_ece"}
     assert "train: epochs: 1 of 1" in captured.err
+    recorded = mlflow.MlflowClient(f"sqlite:///{runs / 'mlflow.db'}").get_run(result["run_id"]).data.params
+    assert (recorded["learning_rate"], recorded["weight_decay"]) == ("0.003", "0.5")
 
 
 def test_trained_classifier_is_printed_with_the_next_command(

@@ -123,6 +123,8 @@ def test_command_trains_and_resume_knows_what_was_trained(
     assert "signs train resume d" in capsys.readouterr().err
     assert signs("train", "resume", "d", "--runs", runs, "--json") == 0
     result = json.loads(capsys.readouterr().out)
+    recorded = mlflow.MlflowClient(f"sqlite:///{runs / 'mlflow.db'}").get_run(result["run_id"]).data.params
+    assert (recorded["learning_rate"], recorded["weight_decay"]) == ("0.002", "0.02"), "the detector's own defaults"
     assert load_checkpoint(Path(result["checkpoint"]))[1].model == MODEL_NAME
     assert signs("train", "detector", "--data", "synthetic=3", "--runs", runs) == 1
     assert "has no street scenes" in capsys.readouterr().err

@@ -22,7 +22,7 @@ ArchitectureOption = Annotated[
 ]
 NameOption = Annotated[str, typer.Option(help="Name of the run; its folder is RUNS/NAME.", show_default=False)]
 LearningRateOption = Annotated[float, typer.Option(min=1e-7, max=10, help="Peak of the one-cycle schedule.")]
-WeightDecayOption = Annotated[float, typer.Option(min=0, max=10, help="Of AdamW: more of it for a plainer network.")]
+WeightDecayOption = Annotated[float, typer.Option(min=0, max=10, help="Of AdamW: more keeps the weights smaller.")]
 PatienceOption = Annotated[
     int, typer.Option(min=0, help="Stop after so many epochs without a smaller held-out loss; 0: never.")
 ]

@@ -20,8 +20,9 @@ class TrainingConfig:
         epochs: passes over the training crops; 0 chooses by their number.
         batch_size: crops a step, over all processes; 0 chooses by their number.
         learning_rate: peak of the one-cycle schedule.
-        weight_decay: of AdamW. Held-out tracks of GTSRB liked 0.2 better than 0.02 in a short training (the model card has
-            the figures); what is right goes down as steps go up (Wang and Aitchison, 2024, arXiv 2405.13698).
+        weight_decay: of AdamW. Held-out tracks of GTSRB liked 0.2 better than 0.02 in a short training (the model card
+            has the figures); longer passes want less (Wang and Aitchison, 2024, arXiv 2405.13698). The detector's
+            command gives its own.
         label_smoothing: share of each label's probability spread over all classes.
         averaging: window of the exponential moving average of the weights, as a share of all steps; the average
             is what is kept.

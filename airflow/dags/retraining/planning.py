@@ -88,7 +88,9 @@ def _may_have_entries(settings: Settings, feedback: str) -> bool:
 
 
 def recipe(plan: Mapping[str, Any], params: Mapping[str, Any], fingerprint: str, options: Sequence[str]) -> str:
-    """Returns a mark of all that decides what a training comes to: another mark, another network.
+    """Returns a mark of all that a run is told of how to train: another mark, another network.
+
+    An upgrade that trains otherwise does not change it: `force` trains then on data that were learned before.
 
     Args:
         plan: of the run.

@@ -124,7 +124,9 @@ def test_trained_classifier_is_printed_with_the_next_command(
     assert signs("train", "classifier", *arguments) == 0
 
     client = mlflow.MlflowClient(f"sqlite:///{runs / 'mlflow.db'}")
-    recorded = client.get_run(client.get_model_version_by_alias("sign_classifier", "challenger").run_id).data.params
+    run_id = client.get_model_version_by_alias("sign_classifier", "challenger").run_id
+    assert run_id is not None
+    recorded = client.get_run(run_id).data.params
     assert (recorded["learning_rate"], recorded["weight_decay"]) == ("0.002", "0.1"), "the classifier's own defaults"
 
     lines = capsys.readouterr().out.splitlines()

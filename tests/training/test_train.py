@@ -204,7 +204,9 @@ def test_finished_state_is_not_trained_again(coloured_crops: Crops, tmp_path: Pa
     assert _same(first.model, again.model)
 
 
-@pytest.mark.parametrize("change", [{"epochs": 3}, {"weight_decay": 0.2}, {"seed": 1}, {"precision": "bf16"}])
+@pytest.mark.parametrize(
+    "change", [{"epochs": 3}, {"learning_rate": 1e-3}, {"weight_decay": 0.2}, {"seed": 1}, {"precision": "bf16"}]
+)
 def test_state_of_another_training_is_a_checkpoint_error(
     coloured_crops: Crops, tmp_path: Path, change: dict[str, object]
 ) -> None:

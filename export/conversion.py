@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from export.errors import ExportError
-from export.slimming import Slimming, slim
+from export.simplify import Slimming, slim
 from export.tensors import FOUND, INPUT_NAME, OUTPUT_NAME, SCENES
 from training.checkpoint import CheckpointInfo
 from training.models import classifier, detector

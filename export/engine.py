@@ -22,7 +22,7 @@ from export.repository.fetching import fetch_version
 from export.repository.hardware import Gpu, find_trtexec, gpus, version_of_trtexec
 from export.repository.promotion import own_config
 from export.repository.store import Store, open_store
-from training.progress import silent
+from traffic_signs.progress import silent
 
 MODEL, PLAN = "model.onnx", "model.plan"
 OLDEST = 10  # of TensorRT: before, --skipInference and strong typing were other

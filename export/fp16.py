@@ -11,14 +11,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 from export.conversion import OPSET
 from export.errors import ExportError
-from export.layers import inner_layers
 from export.parity import Images, open_session
+from export.quantizable_nodes import inner_layers
 
 LARGEST = float(np.finfo(np.float16).max)
 
 
 def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Returns a network whose inner layers (`export.layers`) have weights and activations in half precision.
+    """Returns a network whose inner layers (`export.quantizable_nodes`) have weights and activations in half precision.
 
     Inputs and outputs keep their types; between the parts of either precision stands a cast.
 

@@ -30,11 +30,11 @@ from export.parity import (
 )
 from export.precision import TOLERANCES
 from export.samples import Labels
-from training.data.categories import CATEGORY_NAMES
+from traffic_signs.categories import CATEGORY_NAMES
+from traffic_signs.progress import ProgressCallback, silent
 from training.detector.detections import Detections
 from training.detector.evaluate import evaluate_detections
 from training.models import classifier, detector
-from training.progress import ProgressCallback, silent
 
 # Maps uint8 [n, height, width, 3] to the outputs of the model, in the order of `export.conversion.SERVED`.
 Answer = Callable[[Images], Sequence[npt.NDArray[Any]]]

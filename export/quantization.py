@@ -12,8 +12,8 @@ import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from export.errors import ExportError
-from export.layers import inner_layers
 from export.parity import Images
+from export.quantizable_nodes import inner_layers
 from export.tensors import INPUT_NAME, SCENES
 
 # What activations become for whom. Weights are int8, symmetric, with a scale for each channel, for both.
@@ -31,7 +31,7 @@ CALIBRATION_BATCH = {INPUT_NAME: 16, SCENES: 1}  # what fits into memory with al
 
 
 def quantize(model: onnx.ModelProto, calibration: Images, target: str = "cpu") -> onnx.ModelProto:
-    """Returns a network whose inner layers (`export.layers`) calculate with integers.
+    """Returns a network whose inner layers (`export.quantizable_nodes`) calculate with integers.
 
     Each activation gets the range that it takes on the calibration images.
 

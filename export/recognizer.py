@@ -8,20 +8,20 @@ from typing import Any
 from tritonclient.grpc import model_config_pb2 as pb
 
 from export.config import LABELS_FILE, Serving, recognizer_config, to_text
+from export.drift_reference import InProcess, make_reference, served_version
 from export.errors import ExportError
-from export.measuring import InProcess, make_reference, served_version
 from export.reference import FILE as REFERENCE
 from export.repository import Manifest, publish, versions
 from export.repository.calls import describe_call
 from export.repository.policy import read_config
 from export.repository.store import open_store
 from export.tensors import FOUND, INPUT_NAME, OUTPUT_NAME, SCENES
-from training.commit import git_commit
-from training.data.categories import CATEGORY_NAMES, CATEGORY_OF_CLASS
+from traffic_signs.categories import CATEGORY_NAMES, CATEGORY_OF_CLASS
+from traffic_signs.commit import git_commit
+from traffic_signs.progress import ProgressCallback, silent
 from training.data.records import Dataset, Split
 from training.models.classifier import MODEL_NAME as CLASSIFIER
 from training.models.detector import MODEL_NAME as DETECTOR
-from training.progress import ProgressCallback, silent
 
 RECOGNIZER = "sign_recognizer"
 SOURCES = Path(__file__).parents[1] / "serving" / "recognizer"

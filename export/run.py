@@ -10,22 +10,22 @@ from typing import Any
 import onnx
 from tritonclient.grpc import model_config_pb2 as pb
 
-from export.candidates import NO_LABELS, Candidate, fastest, make_all, make_candidate, timed
-from export.choices import Asked, choose_serving
 from export.config import LABELS_FILE, Serving, classifier_config, detector_config, to_text, warm_up_path
 from export.conversion import IR_VERSION, OPSET, convert
-from export.drawings import draw_samples
 from export.errors import AccuracyError, ExportError, ParityError, RepositoryError
 from export.parity import Images, probe_images
 from export.precision import AUTO, FP32, INT8, MAX_LOSS, PRECISIONS, Wanted
+from export.precision_search import NO_LABELS, Candidate, fastest, make_all, make_candidate, timed
 from export.proof import Proof, begin_proof
 from export.quantization import TARGETS
 from export.repository import Manifest, load_manifest, publish, versions
 from export.repository.signing import Signer
 from export.samples import Labels
+from export.serving_plan import Asked, choose_serving
+from export.warmup_images import draw_samples
+from traffic_signs.progress import ProgressCallback, silent
 from training.checkpoint import CheckpointInfo, load_checkpoint
 from training.models import detector
-from training.progress import ProgressCallback, silent
 
 DATATYPES = {onnx.TensorProto.UINT8: "UINT8", onnx.TensorProto.FLOAT: "FP32", onnx.TensorProto.INT32: "INT32"}
 TRIED_CROPS, TRIED_SCENES = 64, 4  # real images among those that half precision must not overflow on

@@ -10,9 +10,11 @@ from PIL import Image
 from export.detection_parity import MOST_SCENES
 from export.errors import ExportError
 from export.parity import Images
+from traffic_signs.categories import CATEGORY_NAMES
+from traffic_signs.classes import CLASS_NAMES
+from traffic_signs.preprocessing import decode, fit_scene
+from traffic_signs.progress import ProgressCallback, silent
 from training.checkpoint import CheckpointInfo
-from training.data.categories import CATEGORY_NAMES
-from training.data.classes import CLASS_NAMES
 from training.data.crops import cut_crops
 from training.data.load import load_data
 from training.data.records import Dataset
@@ -20,8 +22,6 @@ from training.detector.detections import Detections
 from training.detector.scenes import Scenes, load_scenes
 from training.detector.task import labelled
 from training.models import detector
-from training.preprocessing import decode, fit_scene
-from training.progress import ProgressCallback, silent
 
 # Training images that int8 takes its ranges from: twice as many crops moved no figure by more than its error.
 CALIBRATION_CROPS, CALIBRATION_SCENES = 512, 32

@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 
 from export.parity import CPU, Images, open_session
-from training.progress import ProgressCallback, silent
+from traffic_signs.progress import ProgressCallback, silent
 
 GPU = "CUDAExecutionProvider"  # onnxruntime-gpu has it
 ROUNDS = 7

@@ -15,7 +15,7 @@ from PIL import Image
 from export.config import LABELS_FILE, Serving, classifier_config, to_text, warm_up_path
 from export.repository import Manifest, publish
 from tests.training.tiny_gtsdb import COLOURS
-from training.data.classes import CLASS_NAMES, NUM_CLASSES
+from traffic_signs.classes import CLASS_NAMES, NUM_CLASSES
 
 SCENES, SIGNS = 20, 5  # a scene
 SIDE, STEP, TOP = 24, 27, 30  # pixels

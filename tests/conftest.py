@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from clients.cli import main
+from clients.command.main import main
 from export.parity import pytorch_predictor
 from export.repository import Manifest
 from export.run import export_checkpoint
@@ -24,9 +24,9 @@ from serving.errors import ServingError
 from serving.install import Installation, find_interpreter, find_or_install
 from serving.server import RunningServer, running_server
 from tests.fixture_types import Serve, Signs
+from traffic_signs.categories import CATEGORY_NAMES
+from traffic_signs.classes import CLASS_NAMES
 from training.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
-from training.data.categories import CATEGORY_NAMES
-from training.data.classes import CLASS_NAMES
 from training.models.classifier import SignClassifier
 from training.models.detector import SignDetector
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-COMMAND = [sys.executable, "-c", "from clients.cli import main; main()", "gateway"]
+COMMAND = [sys.executable, "-c", "from clients.command.main import main; main()", "gateway"]
 START_S = 120.0
 
 

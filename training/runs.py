@@ -9,10 +9,13 @@ from typing import Self
 
 from torch import nn
 
+from traffic_signs.plots import draw_curves
+from traffic_signs.progress import ProgressCallback, silent
 from training.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
 from training.device import World, pick_device, pick_precision, pick_workers
 from training.errors import CheckpointError, TrainingError
-from training.interrupted import (
+from training.recipe import Recipe, TrainingConfig
+from training.resume import (
     CHECKPOINT,
     check_name,
     forget_interrupted,
@@ -20,9 +23,6 @@ from training.interrupted import (
     save_interrupted,
     state_file,
 )
-from training.plots import draw_curves
-from training.progress import ProgressCallback, silent
-from training.recipe import Recipe, TrainingConfig
 from training.tracking import Tracker, tracked_run
 from training.train import EpochReport, Task, Trained, seed_everything, train
 

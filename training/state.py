@@ -15,8 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from traffic_signs.atomic_write import replacing
 from training.errors import CheckpointError
-from training.replacing import replacing
 
 FACTS = "facts"
 

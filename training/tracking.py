@@ -25,7 +25,7 @@ with warnings.catch_warnings():  # MLflow's own imports warn of their dependenci
     warnings.simplefilter("ignore")
     import mlflow
 
-from training.commit import git_commit
+from traffic_signs.commit import git_commit
 
 EXPERIMENT = "traffic-signs"
 

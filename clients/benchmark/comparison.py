@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from clients.benchmark.figures import SCHEMA
-from clients.errors import ClientError
+from traffic_sign_client.errors import ClientError
 
 KEYS = ("model", "protocol", "batch", "concurrency")  # of a point
 LATENCIES = ("p50", "p95", "p99")

@@ -10,7 +10,7 @@ from typing import Any
 
 from export.errors import RepositoryError
 from export.repository.hardware import gpus
-from training.commit import git_commit
+from traffic_signs.commit import git_commit
 
 PACKAGES = ("traffic-sign-mlops", "tritonclient", "numpy", "onnxruntime")
 BUSY = 0.25  # of the cores: what other programs take of them shows in the figures

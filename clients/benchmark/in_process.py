@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clients.benchmark.plan import Way
-from clients.errors import ClientError
+from traffic_sign_client.errors import ClientError
 
 CPU = "CPUExecutionProvider"
 MOST_THREADS = 1024

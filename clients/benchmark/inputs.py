@@ -15,11 +15,11 @@ import numpy.typing as npt
 from PIL import Image
 
 from clients.benchmark.target import Model
-from clients.errors import ClientError
-from clients.pictures import SUFFIXES
+from traffic_sign_client.errors import ClientError
+from traffic_signs.pictures import SUFFIXES
+from traffic_signs.preprocessing import ImageError, crop, decode, fit_scene, resize
 from training.data.gtsdb import load_gtsdb
 from training.data.source import open_source
-from training.preprocessing import ImageError, crop, decode, fit_scene, resize
 
 PICTURES = 16  # sent in turn
 SIGNS = 5  # of each drawn scene

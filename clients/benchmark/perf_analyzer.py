@@ -17,8 +17,8 @@ from pathlib import Path
 
 from clients.benchmark.interruption import held
 from clients.benchmark.plan import Point
-from clients.errors import ClientError
 from serving.lifetime import die_with_parent
+from traffic_sign_client.errors import ClientError
 
 PROGRAM = "perf_analyzer"
 WINDOWS = 3  # that it measures at the least, and joins

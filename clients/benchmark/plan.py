@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from clients.connection import Protocol
+from traffic_sign_client.connection import Protocol
 
 T = TypeVar("T")
 

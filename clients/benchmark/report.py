@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from clients.benchmark.perf_analyzer import PARTS
-from clients.errors import ClientError
-from training.replacing import replacing
+from traffic_sign_client.errors import ClientError
+from traffic_signs.atomic_write import replacing
 
 JSON = "report.json"
 QUANTILES = ("p50", "p90", "p95", "p99", "mean")

@@ -24,12 +24,12 @@ from clients.benchmark.plan import Point, Way, in_rounds, plan_points, plan_ways
 from clients.benchmark.report import prepare_folder, write_json, write_report
 from clients.benchmark.statistics import ask_statistics, mean_batch, waited_inside
 from clients.benchmark.target import CLASSIFIER, Model, Target, look_at
-from clients.connection import Protocol
-from clients.errors import ClientError
 from serving.errors import ServingError
 from serving.install import find_or_install
 from serving.server import RunningServer, reason_in_log, running_server
-from training.progress import progress_bars
+from traffic_sign_client.connection import Protocol
+from traffic_sign_client.errors import ClientError
+from traffic_signs.progress import progress_bars
 
 RAW = "perf_analyzer"  # folder of its own files in that of the report
 OVERHEAD_S = 1.5  # of each run of perf_analyzer: its start, the warm-up, the last answers

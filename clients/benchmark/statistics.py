@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from clients.connection import Protocol
-from clients.errors import UnavailableError
+from traffic_sign_client.connection import Protocol
+from traffic_sign_client.errors import UnavailableError
 
 TIMEOUT_S = 30.0
 STAGES = ("queue", "compute_input", "compute_infer", "compute_output")

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from clients.client import PHOTOGRAPH
-from clients.connection import Connection, Protocol
-from clients.errors import ClientError, UnknownModelError
+from traffic_sign_client.client import PHOTOGRAPH
+from traffic_sign_client.connection import Connection, Protocol
+from traffic_sign_client.errors import ClientError, UnknownModelError
 
 CLASSIFIER, RECOGNIZER, DETECTOR = "sign_classifier", "sign_recognizer", "sign_detector"
 SCENES = "scenes"  # name of the detector's input

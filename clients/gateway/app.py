@@ -13,7 +13,6 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
-from clients.errors import ClientError
 from clients.gateway import page, problems, reference, status
 from clients.gateway.auth import Keys
 from clients.gateway.description import describe
@@ -26,6 +25,7 @@ from clients.gateway.routes import Api
 from clients.gateway.settings import Settings
 from clients.gateway.uploads import Uploads
 from clients.gateway.upstream import Upstream
+from traffic_sign_client.errors import ClientError
 
 if TYPE_CHECKING:
     from clients.gateway.tracing import Tracing

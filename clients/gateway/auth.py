@@ -13,8 +13,8 @@ from pathlib import Path
 
 from starlette.requests import Request
 
-from clients.errors import ClientError
 from clients.gateway.problems import UNAUTHORIZED, ProblemError
+from traffic_sign_client.errors import ClientError
 
 LINE = re.compile(r"(?P<name>[A-Za-z0-9_.@-]{1,64}) sha256:(?P<hash>[0-9a-f]{64})")
 ADVICE = "make lines for it with `signs gateway --new-key NAME >> FILE`"

@@ -16,9 +16,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from clients.errors import ClientError
 from clients.gateway.problems import FULL, UNFITTING, WRONG_TYPE, ProblemError
 from clients.gateway.schema import Box, FoundSign
+from traffic_sign_client.errors import ClientError
 
 SCHEMA = 1
 SUFFIXES = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "PPM": "ppm", "BMP": "bmp"}

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
 
-from clients.errors import ClientError, OverloadedError, TimedOutError, UnavailableError, UnknownModelError
+from traffic_sign_client.errors import ClientError, OverloadedError, TimedOutError, UnavailableError, UnknownModelError
 
 PREFIX = "signs_gateway_"
 ROUTES = ("/v1/recognize", "/v1/classify")  # those that ask a model

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from clients.gateway.problems import TOO_LARGE, UNREADABLE, ProblemError
-from training.preprocessing import FORMATS, MAX_PIXELS, ImageError, decode, resize
+from traffic_signs.preprocessing import FORMATS, MAX_PIXELS, ImageError, decode, resize
 
 CROP_PIXELS = 1 << 24  # of a picture of one sign
 DECODED_PIXELS = 50_000_000  # of a photograph that is decoded here, which the gateway's memory must hold

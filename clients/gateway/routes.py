@@ -20,7 +20,7 @@ from clients.gateway.problems import NO_FEEDBACK, UNREADABLE, ProblemError
 from clients.gateway.settings import Settings
 from clients.gateway.uploads import Upload, Uploads
 from clients.gateway.upstream import Upstream, milliseconds
-from training.data.classes import CATEGORIES, CLASS_NAMES
+from traffic_signs.classes import CATEGORIES, CLASS_NAMES
 
 T = TypeVar("T")
 CLASSES = [

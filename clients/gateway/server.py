@@ -8,10 +8,10 @@ from types import FrameType
 
 import uvicorn
 
-from clients.errors import ClientError
 from clients.gateway.app import make_app
 from clients.gateway.protocol import ProblemProtocol
 from clients.gateway.settings import Settings
+from traffic_sign_client.errors import ClientError
 
 logger = logging.getLogger(__name__)
 

@@ -19,8 +19,8 @@ from opentelemetry.trace import Span, SpanKind, StatusCode, get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from starlette.requests import Request
 
-from clients.errors import ClientError
 from clients.gateway.metrics import outcome_of
+from traffic_sign_client.errors import ClientError
 
 PROPAGATOR = TraceContextTextMapPropagator()
 

@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from clients import AsyncSignClient
-from clients.connection import Asking
-from clients.errors import (
+from clients.gateway.limits import LATER, Limits
+from clients.gateway.metrics import Metrics
+from clients.gateway.problems import OVERLOADED, TIMEOUT, TOO_LARGE, UNAVAILABLE, UNREADABLE, UPSTREAM, ProblemError
+from clients.gateway.settings import Settings
+from traffic_sign_client import AsyncSignClient
+from traffic_sign_client.connection import Asking
+from traffic_sign_client.errors import (
     ClientError,
     OverloadedError,
     RefusedError,
@@ -21,10 +25,6 @@ from clients.errors import (
     UnavailableError,
     UnknownModelError,
 )
-from clients.gateway.limits import LATER, Limits
-from clients.gateway.metrics import Metrics
-from clients.gateway.problems import OVERLOADED, TIMEOUT, TOO_LARGE, UNAVAILABLE, UNREADABLE, UPSTREAM, ProblemError
-from clients.gateway.settings import Settings
 
 if TYPE_CHECKING:
     from clients.gateway.tracing import Tracing

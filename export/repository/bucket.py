@@ -19,7 +19,7 @@ from export.errors import RepositoryError
 from export.repository.local import sync
 from export.repository.manifest import MANIFEST, SIGNATURE, describe, parse_manifest, stays_inside, version_number
 from export.repository.store import Advance, counting
-from training.progress import ProgressCallback, silent
+from traffic_signs.progress import ProgressCallback, silent
 
 ATTEMPTS = 5
 CLAIM = "claim-"  # claim-N: the number N is spent

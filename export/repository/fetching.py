@@ -7,7 +7,7 @@ from export.repository.manifest import MANIFEST, SIGNATURE, Manifest
 from export.repository.promotion import require_version
 from export.repository.store import Store, counting
 from export.repository.verification import check_folder
-from training.progress import ProgressCallback
+from traffic_signs.progress import ProgressCallback
 
 
 def fetch_version(

@@ -14,7 +14,7 @@ from export.errors import RepositoryError
 from export.repository.manifest import version_number
 from export.repository.policy import CONFIG
 from export.repository.store import Advance
-from training.progress import ProgressCallback, silent
+from traffic_signs.progress import ProgressCallback, silent
 
 LAST_VERSION = ".last-version"  # the highest number ever given out
 LOCK = ".lock"

@@ -27,7 +27,7 @@ from export.repository.policy import CONFIG, companions, read_config
 from export.repository.promotion import champion, follow, followed, hold, require_version
 from export.repository.signing import Signer
 from export.repository.store import Store, counting, open_store
-from training.progress import ProgressCallback, silent
+from traffic_signs.progress import ProgressCallback, silent
 
 # Makes the manifest of a version out of its number and the description of its files.
 Describe = Callable[[int, dict[str, dict[str, Any]]], Manifest]

@@ -17,7 +17,7 @@ from export.repository.policy import CONFIG, companions, pinned, read_config, to
 from export.repository.promotion import champion, require_version
 from export.repository.store import Store, open_store
 from export.repository.verification import check_folder
-from training.progress import ProgressCallback, silent
+from traffic_signs.progress import ProgressCallback, silent
 
 
 @dataclass(frozen=True)

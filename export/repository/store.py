@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from export.errors import RepositoryError
-from training.progress import ProgressCallback, silent
+from traffic_signs.progress import ProgressCallback, silent
 
 Advance = Callable[[int], None]  # is told of each piece of so many bytes
 BUCKETS = {"s3": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure"}

@@ -22,7 +22,7 @@ from export.repository.policy import CONFIG, companions, read_config, served, wi
 from export.repository.promotion import champion, own_config, require_version, wanted_config
 from export.repository.signing import check_signature
 from export.repository.store import Store, open_store
-from training.progress import ProgressCallback, silent
+from traffic_signs.progress import ProgressCallback, silent
 
 if TYPE_CHECKING:
     from tritonclient.grpc import model_config_pb2 as pb

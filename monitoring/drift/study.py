@@ -20,11 +20,11 @@ from monitoring.drift.judging import FLOOR, Baseline, Limits, Score, judge, make
 from monitoring.drift.statistics import Counts
 from monitoring.errors import MonitoringError
 from serving.recognizer.buckets import BUCKETS
-from training.progress import ProgressCallback, silent
-from training.replacing import replacing
+from traffic_signs.atomic_write import replacing
+from traffic_signs.progress import ProgressCallback, silent
 
 if TYPE_CHECKING:
-    from export.measuring import InProcess
+    from export.drift_reference import InProcess
     from training.data.records import Dataset
 
 REAL = "real"
@@ -76,7 +76,7 @@ def measure(
         export.errors.ExportError: the data set has no scenes.
         training.errors.DataError: a scene cannot be read.
     """
-    from export.measuring import measure_scenes
+    from export.drift_reference import measure_scenes
 
     samples = list(dataset.samples)
     _check_number(len(samples), dataset.name)
@@ -279,6 +279,6 @@ def _judge(baselines: Mapping[str, Baseline], counts: Mapping[str, Counts], limi
 
 
 def _tables(measurements: Measurements) -> dict[str, Counts]:
-    from training.data.classes import NUM_CLASSES
+    from traffic_signs.classes import NUM_CLASSES
 
     return count_by_scene(measurements, EDGES, NUM_CLASSES)

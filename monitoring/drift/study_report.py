@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import beta
 
-from training.plots import ACCENT, INK, RULE, SECOND, save_figure
+from traffic_signs.plots import ACCENT, INK, RULE, SECOND, save_figure
 
 COLOURS = (SECOND, "#e58e26", ACCENT, "#6fa8dc", "#2d8a56", "#8e5ea2", INK)
 

@@ -1,1 +1,1 @@
-../../training/preprocessing.py
+../../traffic_signs/preprocessing.py

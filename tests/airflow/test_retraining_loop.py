@@ -19,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from clients import SignClient
 from export.config import Serving, classifier_config, to_text, warm_up_path
 from export.repository import Manifest, champion, load_manifest, publish, versions
 from export.repository.store import open_store
@@ -30,7 +29,8 @@ from tests.airflow.airflow_environment import airflow_environment
 from tests.airflow.running_airflow import LONG_S, Airflow, running_airflow
 from tests.airflow.small_data import write_small_gtsdb
 from tests.running_prometheus import running_prometheus, wait_until
-from training.data.classes import CLASS_NAMES
+from traffic_sign_client import SignClient
+from traffic_signs.classes import CLASS_NAMES
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(3600)]
 
@@ -59,7 +59,7 @@ if sys.argv[1:3] == ["repository", "publish"] and trap.exists():
             os.kill(os.getppid(), signal.SIGKILL)
             os.kill(os.getpid(), signal.SIGKILL)
     sys.addaudithook(watch)
-from clients.cli import main
+from clients.command.main import main
 main()
 """
 

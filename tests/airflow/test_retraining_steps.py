@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import typer
 
-from clients.cli import app
+from clients.command.main import app
 from monitoring.drift.prometheus import seconds
 from retraining import facts as read
 from retraining import failure, processes, steps

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from clients import AsyncSignClient, SignClient
-from clients.answers import Photograph
-from clients.connection import Protocol
 from serving.server import RunningServer
 from tests.end_to_end.street import PROTOCOLS, address
+from traffic_sign_client import AsyncSignClient, SignClient
+from traffic_sign_client.answers import Photograph
+from traffic_sign_client.connection import Protocol
 
 Client = SignClient | AsyncSignClient
 WAYS = [

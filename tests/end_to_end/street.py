@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from clients import SignClient
-from clients.connection import Protocol
 from serving.server import RunningServer
 from tests.red_detector import CELL
+from traffic_sign_client import SignClient
+from traffic_sign_client.connection import Protocol
 
 HEIGHT, WIDTH = 400, 680  # what the detector takes
 PROTOCOLS: tuple[Protocol, ...] = ("grpc", "http")

@@ -30,7 +30,7 @@ ONE = ("--batch-sizes", "1", "--concurrencies", "2")
 
 
 def command(*options: str) -> list[str]:
-    code = "from clients.cli import main; main()"
+    code = "from clients.command.main import main; main()"
     return [sys.executable, "-c", code, "bench", "--home", str(ROOT / ".tritonserver"), *options]
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from clients import AsyncSignClient, Sign, SignClient
-from clients.connection import Protocol
-from clients.errors import ClientError, OverloadedError, RefusedError, TimedOutError
 from serving.server import RunningServer
 from tests.end_to_end.asking import WAYS, Client, ask, streamed
 from tests.end_to_end.street import PROTOCOLS, address
 from tests.slow_recognizer import asked, wait_until_noted
+from traffic_sign_client import AsyncSignClient, Sign, SignClient
+from traffic_sign_client.connection import Protocol
+from traffic_sign_client.errors import ClientError, OverloadedError, RefusedError, TimedOutError
 
 pytestmark = pytest.mark.end_to_end
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from clients import SignClient
-from clients.errors import UnavailableError
 from serving.install import Installation
 from serving.server import free_ports, running_server
 from tests.end_to_end.street import PROTOCOLS, address
 from tests.slow_recognizer import write_slow_recognizer
+from traffic_sign_client import SignClient
+from traffic_sign_client.errors import UnavailableError
 
 pytestmark = pytest.mark.end_to_end
 

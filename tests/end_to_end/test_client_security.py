@@ -13,8 +13,6 @@ from typing import Any
 
 import pytest
 
-from clients.connection import Protocol
-from clients.errors import ClientError, UnavailableError
 from serving.install import Installation
 from serving.server import RunningServer, running_server
 from tests.certificates import Certificates, make_certificates
@@ -22,6 +20,8 @@ from tests.end_to_end.asking import WAYS, Client, ask
 from tests.end_to_end.street import address
 from tests.running_gateway import running_gateway
 from tests.slow_recognizer import write_slow_recognizer
+from traffic_sign_client.connection import Protocol
+from traffic_sign_client.errors import ClientError, UnavailableError
 
 pytestmark = pytest.mark.end_to_end
 

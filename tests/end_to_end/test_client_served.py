@@ -17,14 +17,14 @@ from PIL import Image
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
-from clients import AsyncSignClient, SignClient
-from clients.answers import Photograph
-from clients.connection import Protocol
-from clients.errors import ClientError, RefusedError, UnknownModelError
-from clients.shared_memory import Regions
 from serving.server import RunningServer
 from tests.end_to_end.asking import WAYS, Client, ask, streamed
 from tests.end_to_end.street import PROTOCOLS, address, boxes_of, encode, street
+from traffic_sign_client import AsyncSignClient, SignClient
+from traffic_sign_client.answers import Photograph
+from traffic_sign_client.connection import Protocol
+from traffic_sign_client.errors import ClientError, RefusedError, UnknownModelError
+from traffic_sign_client.shared_memory import Regions
 
 pytestmark = pytest.mark.end_to_end
 

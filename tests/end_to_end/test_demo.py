@@ -19,7 +19,7 @@ from training.data.synthetic import write_gtsdb
 pytestmark = pytest.mark.end_to_end
 
 ROOT = Path(__file__).parents[2]
-COMMAND = [sys.executable, "-c", "from clients.cli import main; main()"]
+COMMAND = [sys.executable, "-c", "from clients.command.main import main; main()"]
 
 
 @pytest.fixture(scope="module")
@@ -171,10 +171,10 @@ def test_a_version_that_triton_answers_differently_is_withdrawn(
     """ONNX Runtime's answers are turned round here, since no real export of ours disagrees."""
     turned = "lambda path: lambda images: predictor(path)(images)[:, ::-1]"
     code = f"""
-import clients.demo.loop as loop
+import clients.command.demo.loop as loop
 predictor = loop.onnxruntime_predictor
 loop.onnxruntime_predictor = {turned}
-from clients.cli import main
+from clients.command.main import main
 main()
 """
     result = subprocess.run(

@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from clients import SignClient
 from export.repository import load_manifest, verify_files
 from monitoring.drift.judging import Limits
 from monitoring.drift.prometheus import Prometheus
@@ -18,6 +17,7 @@ from tests.end_to_end.street import connect, encode, scrape
 from tests.monitoring.drift_samples import draw, publish_recognizer, reference_of
 from tests.monitoring.test_drift_exporter import exporting
 from tests.running_prometheus import ask, running_prometheus, wait_until
+from traffic_sign_client import SignClient
 
 pytestmark = pytest.mark.end_to_end
 

@@ -228,7 +228,7 @@ def test_ctrl_c_leaves_no_server_and_no_trace(
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     options = ["--repository", str(place), "--data", colours, "--home", str(ROOT / ".tritonserver")]
-    code = "from clients.cli import main; main()"
+    code = "from clients.command.main import main; main()"
     process = subprocess.Popen(
         [sys.executable, "-c", code, "export", "gate", MODEL, *options, "--requests", "1000000"],
         env={**os.environ, "TMPDIR": str(scratch), "PYTHONPATH": str(ROOT)},
@@ -268,7 +268,7 @@ def servers_on(folder: Path) -> list[str]:
 @pytest.fixture
 def unread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes sure that an error comes before the server is looked for."""
-    monkeypatch.setattr("clients.gate.run.find_or_install", lambda *_: pytest.fail("no server is needed to know that"))
+    monkeypatch.setattr("export.gate.run.find_or_install", lambda *_: pytest.fail("no server is needed to know that"))
 
 
 def test_what_cannot_be_judged_ends_with_2_and_one_line(
@@ -314,7 +314,7 @@ def test_a_fault_of_ours_is_no_refusal(gate: Gate, place: Path, colours: str, mo
     def fail(*_: object) -> None:
         raise ZeroDivisionError("a fault")
 
-    monkeypatch.setattr("clients.gate.run.load_data", fail)
+    monkeypatch.setattr("export.gate.run.load_data", fail)
     publish_colours(place, colour_classifier())
     code, _, err = gate(MODEL, colours)
     assert code == 2 and "ZeroDivisionError: a fault" in err

@@ -28,7 +28,7 @@ from tests.end_to_end.chromium import (
 )
 from tests.end_to_end.street import boxes_of, encode, street
 from tests.running_gateway import RunningGateway, running_gateway
-from training.data.classes import CLASS_NAMES
+from traffic_signs.classes import CLASS_NAMES
 
 # The first test waits for a Triton, a gateway and a browser.
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(900)]

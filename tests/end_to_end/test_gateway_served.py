@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clients import SignClient
 from serving.server import RunningServer
 from tests.end_to_end.street import HEIGHT, WIDTH, boxes_of, encode, street
 from tests.running_gateway import RunningGateway, form, running_gateway
-from training.data.classes import CLASS_NAMES
-from training.preprocessing import decode, resize
+from traffic_sign_client import SignClient
+from traffic_signs.classes import CLASS_NAMES
+from traffic_signs.preprocessing import decode, resize
 
 pytestmark = pytest.mark.end_to_end
 

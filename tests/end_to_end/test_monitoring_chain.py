@@ -19,13 +19,13 @@ from typing import Any
 
 import pytest
 
-from clients.cli import main
+from clients.command.main import main
 from serving.install import Installation
 from tests.end_to_end.monitoring_stack import Stack, running_stack
 from tests.monitoring.dashboard_files import DASHBOARDS, Dashboard
 from tests.monitoring.programs import get_json, tool, wait_until
 from tests.monitoring.rule_files import alerts, recorded
-from training.stage_metrics import recorded_stage
+from traffic_signs.stage_metrics import recorded_stage
 
 pytestmark = pytest.mark.end_to_end
 

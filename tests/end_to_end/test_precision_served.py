@@ -10,11 +10,11 @@ from tritonclient.grpc import model_config_pb2 as pb
 from export.config import to_text
 from export.parity import pytorch_predictor
 from export.precision import FP16, INT8, TOLERANCES, Wanted
+from export.recheck_parity import compare_version
 from export.repository import Manifest
 from export.repository.policy import read_config
 from export.run import export_checkpoint
 from export.samples import Labels
-from export.served import compare_version
 from serving.install import Installation
 from serving.server import RunningServer, running_server
 from training.checkpoint import load_checkpoint

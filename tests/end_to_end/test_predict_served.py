@@ -14,17 +14,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clients.video import VideoCopy, read_frames
 from serving.server import RunningServer
 from tests.end_to_end.street import boxes_of, encode, street
 from tests.slow_recognizer import asked, wait_until_noted
+from traffic_signs.video import VideoCopy, read_frames
 
 pytestmark = pytest.mark.end_to_end
 
 CELLS = [(2, 2), (9, 5)]
 
 
-COMMAND = [sys.executable, "-c", "from clients.cli import main; main()", "predict"]
+COMMAND = [sys.executable, "-c", "from clients.command.main import main; main()", "predict"]
 
 
 def predict(server: RunningServer, *arguments: object) -> "subprocess.CompletedProcess[str]":

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from clients.errors import ClientError, RefusedError
 from export.config import to_text
 from export.recognizer import export_recognizer
 from export.repository.policy import read_config
@@ -16,6 +15,7 @@ from serving.install import Installation
 from serving.server import running_server
 from tests.end_to_end.street import PROTOCOLS, boxes_of, connect, encode, scrape, street
 from tests.red_detector import publish_red_detector
+from traffic_sign_client.errors import ClientError, RefusedError
 
 pytestmark = pytest.mark.end_to_end
 

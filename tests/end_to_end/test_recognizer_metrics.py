@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clients import SignClient
-from clients.errors import RefusedError
 from serving.recognizer.scene import measure_sharpness
 from serving.server import RunningServer
 from tests.end_to_end.street import boxes_of, connect, encode, scrape, street
-from training.data.classes import CATEGORIES, CLASS_NAMES
+from traffic_sign_client import SignClient
+from traffic_sign_client.errors import RefusedError
+from traffic_signs.classes import CATEGORIES, CLASS_NAMES
 
 pytestmark = pytest.mark.end_to_end
 

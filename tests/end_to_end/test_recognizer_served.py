@@ -12,15 +12,15 @@ from PIL import Image
 from tritonclient.grpc import service_pb2
 from tritonclient.utils import InferenceServerException
 
-from clients import Sign, SignClient
-from clients.answers import encoded
-from clients.connection import Protocol
-from clients.errors import RefusedError
 from export.repository.verification import verify
 from serving.server import RunningServer
 from tests.end_to_end.street import HEIGHT, PROTOCOLS, WIDTH, boxes_of, connect, encode, scrape, street
 from tests.training.data.real_data import GTSDB, NEEDS_GTSDB
-from training.preprocessing import crop, decode
+from traffic_sign_client import Sign, SignClient
+from traffic_sign_client.answers import encoded
+from traffic_sign_client.connection import Protocol
+from traffic_sign_client.errors import RefusedError
+from traffic_signs.preprocessing import crop, decode
 
 pytestmark = pytest.mark.end_to_end
 

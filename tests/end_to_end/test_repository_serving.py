@@ -14,14 +14,14 @@ import onnx
 import onnx.numpy_helper
 import pytest
 
-from clients import SignClient
-from clients.errors import ClientError, UnavailableError
-from clients.rollout import load
+from clients.command.roll_out import load
 from export.parity import TOLERANCE, onnxruntime_predictor
 from export.repository import Manifest, promote, publish, publish_copy, rollback
 from export.repository.pull import pull
 from serving.install import Installation
 from serving.server import RELOADABLE, RunningServer, running_server, served_versions
+from traffic_sign_client import SignClient
+from traffic_sign_client.errors import ClientError, UnavailableError
 
 pytestmark = pytest.mark.end_to_end
 
@@ -175,7 +175,7 @@ def test_a_server_starts_on_exactly_what_was_pulled(
 
 
 def serve(place: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    code = "from clients.cli import main; main()"
+    code = "from clients.command.main import main; main()"
     home = ["--home", str(ROOT / ".tritonserver"), "--log", str(place.parent / "serve.log")]
     command = [sys.executable, "-c", code, "serve", "--repository", str(place), *home, *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=250)

@@ -1,4 +1,4 @@
-"""`clients.served_model` against a real tritonserver: the answers of the files themselves, over either protocol."""
+"""`export.evaluation.served_model` against a real tritonserver: the answers of the files themselves, over either protocol."""
 
 import gc
 from pathlib import Path
@@ -7,15 +7,15 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from clients.connection import Protocol
-from clients.errors import ClientError, UnknownModelError
-from clients.judged import Judged
-from clients.served_model import ServedModel
 from export.detection_parity import onnxruntime_detector
+from export.evaluation.model_ref import Judged
+from export.evaluation.served_model import ServedModel
 from export.parity import onnxruntime_predictor
 from export.tensors import OUTPUT_NAME
 from serving.server import RunningServer
 from tests.end_to_end.street import PROTOCOLS, address, street
+from traffic_sign_client.connection import Protocol
+from traffic_sign_client.errors import ClientError, UnknownModelError
 
 pytestmark = pytest.mark.end_to_end
 

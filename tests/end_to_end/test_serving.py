@@ -14,11 +14,11 @@ import tritonclient.grpc
 from PIL import Image
 from tritonclient.utils import InferenceServerException
 
-from clients import SignClient
-from clients.connection import Protocol
-from clients.errors import RefusedError, UnknownModelError
 from export.parity import TOLERANCE, onnxruntime_predictor, probe_images, pytorch_predictor
 from serving.server import RunningServer
+from traffic_sign_client import SignClient
+from traffic_sign_client.connection import Protocol
+from traffic_sign_client.errors import RefusedError, UnknownModelError
 from training.checkpoint import load_checkpoint
 
 pytestmark = pytest.mark.end_to_end
@@ -122,7 +122,7 @@ def test_the_metrics_count_what_was_asked(server: RunningServer, random_crops: C
 
 
 def predict(server: RunningServer, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    code = "from clients.cli import main; main()"
+    code = "from clients.command.main import main; main()"
     command = [sys.executable, "-c", code, "predict", *arguments, "--url", server.grpc_url]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 

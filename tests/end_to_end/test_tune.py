@@ -17,7 +17,7 @@ from export.repository import Manifest, load_manifest, promote, publish
 from export.repository.policy import read_config
 from export.repository.verification import verify
 from export.run import export_checkpoint
-from export.tuning import setting_of
+from export.tuning.plan import setting_of
 from serving.install import Installation
 from serving.server import running_server
 from tests.export.repository.samples import tree
@@ -51,7 +51,7 @@ def place(repository: Path, manifest: Manifest, tmp_path: Path) -> Path:
 
 
 def command(place: Path, *options: str) -> list[str]:
-    code = "from clients.cli import main; main()"
+    code = "from clients.command.main import main; main()"
     home = ("--home", str(ROOT / ".tritonserver"), "--output", str(place.parent / "out"))
     return [sys.executable, "-c", code, "export", "tune", MODEL, "-r", str(place), *home, *options]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from export.conversion import convert
-from export.slimming import Slimming
+from export.simplify import Slimming
 from tests.training.tiny_gtsdb import write_tiny_gtsdb
 from training.checkpoint import load_checkpoint
 

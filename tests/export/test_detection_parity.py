@@ -22,7 +22,7 @@ from export.precision import FP32, TOLERANCES
 from export.repository import verify_files
 from export.repository.policy import read_config
 from export.run import export_checkpoint
-from training.data.categories import CATEGORY_NAMES
+from traffic_signs.categories import CATEGORY_NAMES
 from training.models.detector import FOUND, MODEL_NAME
 
 HEIGHT, WIDTH = 96, 160  # of the detector in tests/conftest.py

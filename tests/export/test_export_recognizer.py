@@ -17,7 +17,7 @@ from export.repository import Manifest, load_manifest, verify_files, versions
 from export.repository.policy import read_config
 from serving.recognizer.settings import load_settings
 from tests.red_detector import publish_red_detector
-from training.data.classes import CATEGORIES, CLASS_NAMES
+from traffic_signs.classes import CATEGORIES, CLASS_NAMES
 
 ROOT = Path(__file__).parents[2]
 
@@ -126,7 +126,7 @@ def test_a_threshold_that_is_no_score_is_refused(models: Path) -> None:
 
 
 def signs(*arguments: object) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-c", "from clients.cli import main; main()", "export", "recognizer"]
+    command = [sys.executable, "-c", "from clients.command.main import main; main()", "export", "recognizer"]
     return subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, check=False, cwd=ROOT)
 
 

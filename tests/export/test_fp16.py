@@ -12,9 +12,9 @@ from export.conversion import check_model
 from export.detection_parity import find_in_batches, onnxruntime_detector, require_same_signs
 from export.errors import ExportError
 from export.fp16 import require_range, to_fp16
-from export.layers import inner_layers
 from export.parity import onnxruntime_predictor, probe_images, require_parity
 from export.precision import FP16, TOLERANCES
+from export.quantizable_nodes import inner_layers
 
 Crops = npt.NDArray[np.uint8]
 

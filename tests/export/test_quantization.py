@@ -10,7 +10,7 @@ from onnx import TensorProto, numpy_helper
 
 from export.conversion import check_model
 from export.errors import ExportError
-from export.layers import inner_layers
+from export.quantizable_nodes import inner_layers
 from export.quantization import quantize
 
 Crops = npt.NDArray[np.uint8]

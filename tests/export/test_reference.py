@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from export.cli import app
+from clients.command.export import app
+from export.drift_reference import InProcess, measure_scenes, open_recognizer
 from export.errors import ExportError, RepositoryError
-from export.measuring import InProcess, measure_scenes, open_recognizer
 from export.recognizer import export_recognizer
 from export.reference import FILE, parse_reference
 from export.repository import Manifest, verify_files, versions

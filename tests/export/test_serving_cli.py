@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from export.cli import app
+from clients.command.export import app
 from export.config import Serving, classifier_config, to_text
 from export.errors import ExportError
 from export.repository import Manifest, promote, publish

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from tests.helm.helm_chart import Object
 
-SIGNS = [sys.executable, "-c", "from clients.cli import main; main()"]
+SIGNS = [sys.executable, "-c", "from clients.command.main import main; main()"]
 
 
 def environment_of(each: Object, secrets: Mapping[str, str]) -> dict[str, str]:

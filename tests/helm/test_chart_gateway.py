@@ -9,7 +9,7 @@ import pytest
 import typer
 import yaml
 
-from clients.gateway.cli import LEVELS, gateway
+from clients.command.gateway import LEVELS, gateway
 from tests.helm.helm_chart import CHART, Object, find_helm, merged, named, render
 from tests.helm.value_cases import CASES, LEAST, THREE
 

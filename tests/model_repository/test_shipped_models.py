@@ -14,8 +14,8 @@ from export.repository.policy import read_config
 from export.repository.store import open_store
 from tests.fixture_types import Serve, Signs
 from tests.training.data.real_data import GTSDB, GTSRB, NEEDS_GTSDB, NEEDS_GTSRB
+from traffic_signs.classes import CLASS_NAMES
 from training.classifier.evaluate import evaluate
-from training.data.classes import CLASS_NAMES
 from training.data.crops import cut_crops
 from training.data.gtsrb import load_gtsrb
 

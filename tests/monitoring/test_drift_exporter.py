@@ -19,15 +19,15 @@ from urllib.parse import unquote_plus
 import pytest
 from typer.testing import CliRunner, Result
 
+from clients.command.monitor import app
 from export.reference import Measurements
-from monitoring.cli import app
 from monitoring.drift.exporter import News
 from monitoring.errors import MonitoringError
 from tests.monitoring.drift_samples import draw, exposition, page, publish_recognizer, reference_of
 from tests.running_prometheus import wait_until
 
 ROOT = Path(__file__).parents[2]
-COMMAND = [sys.executable, "-c", "from clients.cli import main; main()", "monitor", "drift"]
+COMMAND = [sys.executable, "-c", "from clients.command.main import main; main()", "monitor", "drift"]
 SAME, DARK, FEW = draw(300, seed=1), draw(300, seed=2, brightness=60), draw(20, seed=3)
 
 
@@ -231,7 +231,7 @@ def test_news_are_told_once_and_when_they_are_over() -> None:
 
 def test_it_needs_neither_the_networks_nor_their_libraries() -> None:
     code = (
-        "import sys, monitoring.drift.exporter, monitoring.drift.printing\n"
+        "import sys, monitoring.drift.exporter, clients.command.drift_output\n"
         "print(*{'torch', 'onnx', 'onnxruntime', 'tritonclient', 'mlflow', 'matplotlib'} & set(sys.modules))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from export.measuring import open_recognizer
+from clients.command.monitor import app
+from export.drift_reference import open_recognizer
 from export.repository import Manifest
-from monitoring.cli import app
 from monitoring.drift.judging import Limits
 from monitoring.drift.study import ALTERATIONS, Measured, choose, load_measured, measure, study
 from monitoring.drift.study_report import interval

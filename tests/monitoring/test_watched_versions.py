@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from clients.cli import main
+from clients.command.main import main
 from monitoring.comparison import Comparison, load_checks, watch
 from monitoring.drift.prometheus import Prometheus
 

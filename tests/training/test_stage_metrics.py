@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.monitoring.programs import IN_MEMORY, free_port, get_json, running
 from tests.training.signs_command import Signs
 from tests.training.tiny_gtsdb import TinyGtsdb
-from training.stage_metrics import recorded_stage
+from traffic_signs.stage_metrics import recorded_stage
 
 PREFIX = "signs_pipeline_"
 

@@ -7,7 +7,7 @@ import mlflow
 import pytest
 from mlflow.entities import Run
 
-from training.commit import git_commit
+from traffic_signs.commit import git_commit
 from training.errors import TrainingError
 from training.tracking import EXPERIMENT, default_tracking_uri, tracked_run
 

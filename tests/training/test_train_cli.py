@@ -146,7 +146,7 @@ def test_trained_classifier_is_printed_with_the_next_command(
 
 
 def _start(runs: Path, *arguments: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", "from clients.cli import main; main()", "train", *map(str, arguments)]
+    command = [sys.executable, "-c", "from clients.command.main import main; main()", "train", *map(str, arguments)]
     return subprocess.Popen([*command, "--runs", str(runs)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

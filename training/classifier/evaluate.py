@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from traffic_signs.classes import CLASS_NAMES
 from training.classifier.calibration import Reliability, reliability
-from training.data.classes import CLASS_NAMES
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib import pyplot as plt
 
+from traffic_signs.plots import ACCENT, INK, RULE, SECOND, save_figure
 from training.classifier.calibration import Reliability
-from training.plots import ACCENT, INK, RULE, SECOND, save_figure
 
 
 def draw_confusion_matrix(confusion: npt.NDArray[np.int64], names: Sequence[str], path: Path) -> None:

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from traffic_signs.atomic_write import replacing
+from traffic_signs.classes import CLASS_NAMES
 from training.classifier.evaluate import Evaluation
 from training.classifier.plots import draw_confusion_matrix, draw_mistakes, draw_recall, draw_reliability
-from training.data.classes import CLASS_NAMES
 from training.data.crops import Crops
-from training.replacing import replacing
 
 SHOWN_MISTAKES = 40
 

@@ -15,16 +15,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from traffic_signs.classes import CLASS_NAMES
+from traffic_signs.commit import git_commit
 from training.checkpoint import CheckpointInfo, build_model
 from training.classifier.calibration import fit_temperature
 from training.classifier.evaluate import Evaluation, evaluate
 from training.classifier.folds import fold_indices, holdout_indices
 from training.classifier.report import write_evaluation
 from training.classifier.task import Classification
-from training.commit import git_commit
-from training.data.classes import CLASS_NAMES
 from training.data.crops import Crops
-from training.data.gather import Drawings, TrainingData, gather_crops, open_sources
+from training.data.dataset_mix import Drawings, TrainingData, gather_crops, open_sources
 from training.data.records import Dataset
 from training.device import World
 from training.errors import TrainingError

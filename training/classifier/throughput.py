@@ -8,13 +8,13 @@ from itertools import islice
 import numpy as np
 from torch import Tensor
 
+from traffic_signs.classes import NUM_CLASSES
+from traffic_signs.progress import ProgressCallback
 from training.classifier.task import Classification
-from training.data.classes import NUM_CLASSES
 from training.data.crops import Crops
 from training.device import World
 from training.loading import PREFETCH, load_batches
 from training.models.classifier import SignClassifier
-from training.progress import ProgressCallback
 from training.recipe import TrainingConfig
 from training.train import Fit, seed_everything
 

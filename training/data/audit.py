@@ -14,14 +14,14 @@ from pathlib import PurePosixPath
 import numpy as np
 import numpy.typing as npt
 
-from training.data.classes import NUM_CLASSES
+from traffic_signs.classes import NUM_CLASSES
+from traffic_signs.preprocessing import ImageError, crop, decode
+from traffic_signs.progress import ProgressCallback, silent
 from training.data.crops import Crops
 from training.data.leakage import THRESHOLD, Leakage, leaked_tracks
 from training.data.records import FEEDBACK, SPLITS, Dataset, Problem, Sample, Split
 from training.data.threads import map_in_threads
 from training.errors import DataError
-from training.preprocessing import ImageError, crop, decode
-from training.progress import ProgressCallback, silent
 
 CROP_SIZE = 48
 

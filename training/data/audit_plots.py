@@ -10,10 +10,10 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from traffic_signs.classes import CLASS_NAMES, NUM_CLASSES
+from traffic_signs.plots import ACCENT, INK, RULE, SECOND, save_figure
 from training.data.audit import Audit, Comparison, DatasetFacts
-from training.data.classes import CLASS_NAMES, NUM_CLASSES
 from training.data.records import SPLITS, Split
-from training.plots import ACCENT, INK, RULE, SECOND, save_figure
 
 COLOURS: dict[Split, str] = {"train": ACCENT, "test": SECOND}
 SHEET_COLUMNS, SHEET_CROPS = 4, 8

@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from traffic_signs.atomic_write import replacing
+from traffic_signs.classes import CLASS_NAMES, NUM_CLASSES
+from traffic_signs.progress import ProgressCallback, silent
 from training.data.audit import Audit, Comparison, DatasetFacts, Duplicate, SplitFacts
 from training.data.audit_plots import draw_classes, draw_contact_sheet, draw_leakage, draw_sizes
-from training.data.classes import CLASS_NAMES, NUM_CLASSES
 from training.data.leakage import THRESHOLD
 from training.data.records import Problem
-from training.progress import ProgressCallback, silent
-from training.replacing import replacing
 
 EXAMPLES = 10
 RAREST = 6

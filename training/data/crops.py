@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from traffic_signs.preprocessing import crop
 from training.data.images import no_signs, read_images
 from training.data.records import Dataset, Sample, Split
-from training.preprocessing import crop
 
 Progress = Callable[[int, int], None]
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
+from traffic_signs.progress import ProgressCallback
 from training.errors import DataError
-from training.progress import ProgressCallback
 
 CHUNK = 64 * 1024  # bytes
 TIMEOUT = 60.0  # seconds without a byte

@@ -22,12 +22,12 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from training.data.classes import NUM_CLASSES
+from traffic_signs.classes import NUM_CLASSES
+from traffic_signs.preprocessing import ImageError, decode
 from training.data.records import FEEDBACK, Box, Dataset, Problem, Sample
 from training.data.source import Source, open_source
 from training.data.threads import map_in_threads
 from training.errors import DataError
-from training.preprocessing import ImageError, decode
 
 SCHEMA = 1
 LABELS = "feedback.json"

@@ -18,11 +18,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from traffic_signs.progress import ProgressCallback, silent
 from training.data.download import download, require_space, require_web_address
 from training.data.load import LOADERS
 from training.data.records import Split
 from training.errors import DataError
-from training.progress import ProgressCallback, silent
 
 BLOCK = 4096  # bytes that the last part of a small file takes on most disks
 TEST_LABELS = "GT-final_test.csv"

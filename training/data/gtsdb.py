@@ -19,7 +19,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from training.data.classes import NUM_CLASSES
+from traffic_signs.classes import NUM_CLASSES
 from training.data.gtsdb_kaggle import check_numbering, find_label_files, read_kaggle_labels
 from training.data.records import Box, Dataset, Sample, Split
 from training.data.source import FolderSource, Source, open_source

@@ -18,11 +18,11 @@ from pathlib import PurePosixPath
 
 from PIL import Image
 
-from training.data.classes import NUM_CLASSES
+from traffic_signs.classes import NUM_CLASSES
+from traffic_signs.preprocessing import FORMATS
 from training.data.records import Box, Split
 from training.data.source import Source
 from training.errors import DataError
-from training.preprocessing import FORMATS
 
 STRAY_CLASS_ID = 100
 IDS_SORTED_AS_TEXT: tuple[int, ...] = tuple(sorted(range(NUM_CLASSES), key=str))

@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from training.data.classes import NUM_CLASSES
+from traffic_signs.classes import NUM_CLASSES
 from training.data.records import Box, Dataset, Sample, Split
 from training.data.source import Source, open_source
 from training.errors import DataError

@@ -6,10 +6,10 @@ from typing import TypeVar
 
 from PIL import Image
 
+from traffic_signs.preprocessing import ImageError, decode
 from training.data.records import FEEDBACK, Dataset, Sample, Split
 from training.data.threads import map_in_threads
 from training.errors import DataError
-from training.preprocessing import ImageError, decode
 
 Result = TypeVar("Result")
 

@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from traffic_signs.preprocessing import crop, resize
+from traffic_signs.progress import ProgressCallback, silent
 from training.data.crops import Crops
 from training.data.feedback import entry_of
 from training.data.images import read_images
 from training.data.leakage import leaked_tracks
 from training.data.records import FEEDBACK, Dataset, Sample
 from training.data.threads import map_in_threads
-from training.preprocessing import crop, resize
-from training.progress import ProgressCallback, silent
 
 SIDE = 48  # pixels of the signs and of the shrunk pictures that are compared
 

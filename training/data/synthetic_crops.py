@@ -19,13 +19,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as PillowImage
 
+from traffic_signs.preprocessing import crop
 from training.data.crops import Crops, Progress
 from training.data.pictograms import CLASS_COUNT
 from training.data.synthetic import mount, paste
 from training.data.synthetic_objects import furnish
 from training.data.synthetic_sign import SignPatch, draw_sign, motion_kernel
 from training.data.synthetic_street import Field, Image, Street, ellipse, noise, paint_street, pick
-from training.preprocessing import crop
 
 DRAWING_VERSION = 1  # part of every fingerprint: raise it when the same seed starts to give other pixels
 MOST_CROPS = 1_000_000

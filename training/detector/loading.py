@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from training.data.categories import CATEGORY_NAMES, CATEGORY_OF_CLASS
+from traffic_signs.categories import CATEGORY_NAMES, CATEGORY_OF_CLASS
 from training.detector.augmentation import SceneAugmentation
 from training.detector.scenes import Scenes
 

@@ -12,9 +12,9 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
+from traffic_signs.plots import ACCENT, INK, RULE, SECOND, save_figure
 from training.detector.curves import Curve, OperatingPoint
 from training.detector.evaluate import FEW_LABELS, DetectionEvaluation
-from training.plots import ACCENT, INK, RULE, SECOND, save_figure
 
 # Told apart by people who see red and green alike, and of different lightness in grey.
 COLOURS = (SECOND, ACCENT, "#e0a100", "#5a6673", "#3a9d8f", "#8e5ea2", "#b08968", "#111111")

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from traffic_signs.atomic_write import replacing
 from training.detector.detections import Detections, long_sides
 from training.detector.evaluate import DetectionEvaluation
 from training.detector.mistakes import FalseAlarm, Miss, find_false_alarms, find_misses
 from training.detector.plots import Tile, draw_mistakes, draw_precision_recall, draw_sizes
-from training.replacing import replacing
 
 SHOWN_MISTAKES = 18  # of each kind
 TILE = 256  # pixels of a side

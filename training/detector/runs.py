@@ -14,10 +14,10 @@ import numpy.typing as npt
 from PIL import Image
 from torch import nn
 
+from traffic_signs.categories import BENCHMARK_CATEGORIES, CATEGORY_NAMES, CATEGORY_OF_CLASS
+from traffic_signs.commit import git_commit
 from training.checkpoint import CheckpointInfo, build_model
-from training.commit import git_commit
-from training.data.categories import BENCHMARK_CATEGORIES, CATEGORY_NAMES, CATEGORY_OF_CLASS
-from training.data.gather import Drawings, open_sources
+from training.data.dataset_mix import Drawings, open_sources
 from training.data.images import no_signs
 from training.data.records import FEEDBACK, Dataset
 from training.data.repeats import without_repeats

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from traffic_signs.preprocessing import fit_scene
 from training.data.images import no_signs, read_images
 from training.data.records import FEEDBACK, Dataset, Sample, Split
 from training.errors import DataError
-from training.preprocessing import fit_scene
 
 Progress = Callable[[int, int], None]
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from training.data.categories import CATEGORY_NAMES, CATEGORY_OF_CLASS
+from traffic_signs.categories import CATEGORY_NAMES, CATEGORY_OF_CLASS
 from training.detector.detections import Detections
 from training.detector.evaluate import evaluate_detections
 from training.detector.loading import SceneBatches

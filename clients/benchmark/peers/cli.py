@@ -15,9 +15,9 @@ import typer
 from clients.benchmark.peers.environments import default_home
 from clients.benchmark.peers.exchange import TASKS, Task
 from clients.benchmark.peers.servers import NAMES
-from clients.errors import ClientError
 from export.errors import ExportError
 from serving.errors import ServingError
+from traffic_sign_client.errors import ClientError
 from training.errors import TrainingError
 
 MOST_CLIENTS = 1024

@@ -21,8 +21,8 @@ from clients.benchmark.peers.servers import (
     environment_of,
     usable_cores,
 )
-from clients.errors import ClientError
 from serving.install import Installation
+from traffic_sign_client.errors import ClientError
 
 Say = Callable[[str], None]
 Serve = Callable[[Any, Path], contextlib.AbstractContextManager[Endpoint]]

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from clients.benchmark.peers.servers import Peer
-from clients.errors import ClientError
 from serving.lifetime import die_with_parent
-from training.replacing import replacing
+from traffic_sign_client.errors import ClientError
+from traffic_signs.atomic_write import replacing
 
 STAMP = "installed.txt"  # the requirements that were installed, written last
 PYTHON = (3, 11)  # that the locks were made with; newer ones find wheels as well, mostly

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from clients.errors import ClientError
+from traffic_sign_client.errors import ClientError
 
 Task = Literal["classify", "recognize"]
 TASKS: tuple[Task, ...] = ("classify", "recognize")

@@ -13,8 +13,8 @@ from clients.benchmark.peers.exchange import TOLERANCE, Exchange, difference
 from clients.benchmark.peers.figures import Point, point
 from clients.benchmark.peers.models import Work
 from clients.benchmark.peers.running import Endpoint
-from clients.errors import ClientError
 from serving.lifetime import die_with_parent
+from traffic_sign_client.errors import ClientError
 
 PROGRAM = Path(__file__).with_name("load.py")
 WARM_UP = 0.25  # of the time that is measured goes before, unmeasured

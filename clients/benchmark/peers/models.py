@@ -11,16 +11,16 @@ from PIL import Image
 
 from clients.benchmark.peers.common.signs_models import Answer, Classifier, OnnxNetwork, Recognizer
 from clients.benchmark.peers.exchange import Task
-from clients.errors import ClientError
-from clients.pictures import find
-from export.drawings import draw_samples
-from export.measuring import served_version
+from export.drift_reference import served_version
 from export.repository.manifest import MODEL_FILE
 from export.repository.verification import check_folder
+from export.warmup_images import draw_samples
+from traffic_sign_client.errors import ClientError
+from traffic_signs.pictures import find
+from traffic_signs.preprocessing import ImageError, decode, resize
 from training.data.synthetic import draw_scene
 from training.models.classifier import MODEL_NAME as CLASSIFIER
 from training.models.detector import MODEL_NAME as DETECTOR
-from training.preprocessing import ImageError, decode, resize
 
 CROPS, SCENES = 64, 16  # of different content, asked about in turn
 SCENE_SIZE = (1360, 800)  # width and height in pixels, as GTSDB's photographs have

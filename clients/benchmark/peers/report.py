@@ -15,8 +15,8 @@ from matplotlib.ticker import FormatStrFormatter
 from clients.benchmark.peers.figures import BUSY
 from clients.benchmark.peers.servers import TRITON
 from clients.benchmark.peers.table import TASK_TITLES, busy_note, markdown, ranked, sentences
-from training.plots import ACCENT, INK, RULE
-from training.replacing import replacing
+from traffic_signs.atomic_write import replacing
+from traffic_signs.plots import ACCENT, INK, RULE
 
 COLORS = ("#c1121c", "#d9822b", "#6f8f2f", "#2a9d8f", "#7b5ea7", "#8a8f98")  # of the others; Triton has the accent
 

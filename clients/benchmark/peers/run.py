@@ -23,9 +23,9 @@ from clients.benchmark.peers.models import Work, missing_models, prepare_work
 from clients.benchmark.peers.report import write_report
 from clients.benchmark.peers.running import Endpoint
 from clients.benchmark.peers.servers import LARGEST_BATCH, TRITON, usable_cores
-from clients.errors import ClientError
 from serving.errors import ServingError
 from serving.install import find_or_install
+from traffic_sign_client.errors import ClientError
 
 SEED = 0
 SETTLE_CLIENTS: dict[Task, int] = {"classify": 32, "recognize": 8}  # that the settings are tried with

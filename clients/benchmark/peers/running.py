@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clients.benchmark.peers.load import split_response
-from clients.errors import ClientError
 from serving.lifetime import die_with_parent
+from traffic_sign_client.errors import ClientError
 
 HOST = "127.0.0.1"
 READY_S = 300.0  # Ray starts half a dozen processes, on a busy machine too

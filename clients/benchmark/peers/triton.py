@@ -10,7 +10,7 @@ from clients.benchmark.peers.running import Endpoint
 from export.config import to_text
 from export.recognizer import RECOGNIZER, export_recognizer
 from export.repository.policy import CONFIG, read_config
-from export.tuning import Setting, retuned, setting_of
+from export.tuning.plan import Setting, retuned, setting_of
 from serving.install import Installation
 from serving.server import running_server
 from training.models.classifier import MODEL_NAME as CLASSIFIER

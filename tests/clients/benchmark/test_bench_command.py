@@ -12,11 +12,11 @@ from typer.testing import CliRunner, Result
 
 from clients.benchmark.interruption import heeded, held, undisturbed
 from clients.benchmark.run import Request
-from clients.cli import app
-from clients.errors import ClientError, UnavailableError
+from clients.command.main import app
 from serving.server import free_ports
 from tests.clients.benchmark.made_up import GRPC, found, made_up_report
 from tests.clients.benchmark.test_perf_analyzer import script
+from traffic_sign_client.errors import ClientError, UnavailableError
 from training.errors import DataError
 
 

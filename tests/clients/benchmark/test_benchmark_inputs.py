@@ -16,7 +16,7 @@ from clients.benchmark.inputs import PICTURES, draw_pictures, read_pictures, ten
 from clients.benchmark.plan import Point, in_rounds, plan_points, plan_ways
 from clients.benchmark.statistics import Statistics, mean_batch, read_statistics, waited_inside
 from clients.benchmark.target import Model, Takes, read_urls
-from clients.errors import ClientError
+from traffic_sign_client.errors import ClientError
 from training.errors import DataError
 
 ROOT = Path(__file__).parents[3]

@@ -16,8 +16,8 @@ from clients.benchmark.figures import describe_limit
 from clients.benchmark.perf_analyzer import PARTS
 from clients.benchmark.report import prepare_folder, to_csv, to_html, write_report
 from clients.benchmark.table import print_comparison, print_points
-from clients.errors import ClientError
 from tests.clients.benchmark.made_up import GRPC, POINTS, RECOGNIZER, found, made_up_report, measurement
+from traffic_sign_client.errors import ClientError
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import pytest
 
 from clients.benchmark.perf_analyzer import Tool, command, find, last_words, measure, read_measurement
 from clients.benchmark.plan import Point
-from clients.errors import ClientError
 from tests.clients.benchmark.made_up import HEADER, ROW, SAID, TABLE
+from traffic_sign_client.errors import ClientError
 
 POINT = Point("sign_classifier", "grpc", 8, 16)
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from clients.errors import ClientError
 from clients.gateway.feedback import ABANDONED_S, Feedback, Store
 from clients.gateway.problems import ProblemError
+from traffic_sign_client.errors import ClientError
 
 ROOT = Path(__file__).parents[3]
 ENTRY = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")

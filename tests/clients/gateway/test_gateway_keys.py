@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from clients.errors import ClientError
 from clients.gateway import logs
 from clients.gateway.app import make_app
 from clients.gateway.auth import Keys, line_of, new_key
 from clients.gateway.settings import Settings
+from traffic_sign_client.errors import ClientError
 
 ROOT = Path(__file__).parents[3]
 
@@ -93,7 +93,7 @@ def test_the_log_has_the_name_of_a_key_and_not_the_key(file: Path, key: str, cap
 
 
 def test_the_command_makes_a_key_that_works(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "from clients.cli import main; main()", "gateway", "--new-key"]
+    command = [sys.executable, "-c", "from clients.command.main import main; main()", "gateway", "--new-key"]
     run = {"capture_output": True, "text": True, "cwd": ROOT, "timeout": 240, "env": os.environ}
     made = subprocess.run([*command, "tablet"], check=True, **run)  # type: ignore[call-overload]
     (tmp_path / "keys.txt").write_text(made.stdout)

@@ -12,7 +12,7 @@ from export.repository.policy import read_config
 from export.repository.store import open_store
 from export.repository.verification import verify
 from tests.export.repository.samples import FACTS, config, publish_once
-from training.progress import silent
+from traffic_signs.progress import silent
 
 
 def test_weights_and_provenance_stay_and_the_configuration_is_new(place: str, tmp_path: Path) -> None:

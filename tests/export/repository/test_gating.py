@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from export.errors import RepositoryError
+from export.gate.recording import record_verdict, require_recordable
 from export.repository import Manifest, load_manifest, promote, publish_copy
-from export.repository.gating import record_verdict, require_recordable
 from export.repository.promotion import champion, lack_of_gate
 from export.repository.pull import pull
 from export.repository.signing import Signer

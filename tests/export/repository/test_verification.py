@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from clients.command.repository_output import print_list
 from export.errors import RepositoryError
 from export.repository import promote, publish
 from export.repository.comparison import compare_versions
 from export.repository.listing import list_versions
-from export.repository.printing import print_list
 from export.repository.verification import check_served, verify
 from tests.export.repository.samples import FACTS, publish_once, shared
 

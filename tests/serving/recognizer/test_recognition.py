@@ -11,7 +11,7 @@ from PIL import Image
 
 from serving.recognizer.recognition import Detect, Signs, recognize
 from serving.recognizer.scene import Scene, read_scene
-from training.preprocessing import crop
+from traffic_signs.preprocessing import crop
 
 HEIGHT, WIDTH, SIZE = 80, 120, 16
 Pixels = npt.NDArray[np.uint8]

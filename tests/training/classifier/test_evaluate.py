@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from traffic_signs.classes import NUM_CLASSES
 from training.classifier.evaluate import Evaluation, evaluate
-from training.data.classes import NUM_CLASSES
 
 
 @pytest.fixture

@@ -12,6 +12,9 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from tests.training.tiny_gtsdb import TinyGtsdb
+from traffic_signs.classes import CLASS_NAMES
+from traffic_signs.commit import git_commit
+from traffic_signs.progress import silent
 from training.checkpoint import load_checkpoint
 from training.classifier.runs import (
     INPUT_SIZE,
@@ -21,16 +24,13 @@ from training.classifier.runs import (
     resume_classifier,
     train_classifier,
 )
-from training.commit import git_commit
-from training.data.classes import CLASS_NAMES
 from training.data.crops import Crops
-from training.data.gather import Drawings, gather_crops, open_sources
+from training.data.dataset_mix import Drawings, gather_crops, open_sources
 from training.data.gtsdb import load_gtsdb
 from training.data.records import Dataset
 from training.device import pick_device, pick_precision, pick_workers
 from training.errors import CheckpointError, DataError, TrainingError
 from training.models.classifier import MODEL_NAME, SignClassifier, predict_probabilities
-from training.progress import silent
 from training.recipe import Recipe, TrainingConfig
 from training.runs import Listener
 from training.tracking import EXPERIMENT

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import pytest
 
 from tests.training.data.file_server import FileServer, running_file_server
+from traffic_signs.progress import silent
 from training.data import download as download_module
 from training.data.download import CHUNK, download, require_web_address
 from training.errors import DataError
-from training.progress import silent
 
 SIZE = 5 * CHUNK + 123
 OLD = bytes(range(256)) * (SIZE // 256) + bytes(SIZE % 256)

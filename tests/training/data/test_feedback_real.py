@@ -9,13 +9,13 @@ from PIL import Image
 
 from tests.training.data.corrections import encoded, entry_id, sign, write_entry
 from tests.training.data.real_data import GTSDB, NEEDS_GTSDB
+from traffic_signs.preprocessing import decode
 from training.data.crops import cut_crops
 from training.data.feedback import entry_of, load_feedback
 from training.data.gtsdb import load_gtsdb
 from training.data.records import Dataset, Sample
 from training.data.repeats import without_repeats
 from training.detector.scenes import load_scenes
-from training.preprocessing import decode
 
 pytestmark = NEEDS_GTSDB
 

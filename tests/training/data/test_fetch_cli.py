@@ -128,7 +128,7 @@ def test_ctrl_c_keeps_what_has_come(server: FileServer, tmp_path: Path) -> None:
     server.cuts = [3 * CHUNK]
     server.stalls = True
     partial = tmp_path / "FullIJCNN2013.zip.partial"
-    command = [sys.executable, "-c", "from clients.cli import main; main()", "data", "fetch", "gtsdb"]
+    command = [sys.executable, "-c", "from clients.command.main import main; main()", "data", "fetch", "gtsdb"]
     options = ["--to", str(tmp_path), "--from", server.address]
     environment = os.environ | {"no_proxy": "127.0.0.1"}
     with subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True, env=environment) as process:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from training.data.classes import NUM_CLASSES
+from traffic_signs.classes import NUM_CLASSES
 
 SIGN, BORDER = 32, 4
 TILE = SIGN + 2 * BORDER

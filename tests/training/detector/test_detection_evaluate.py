@@ -13,8 +13,8 @@ from tests.training.detector.simple_detector import (
     random_scenes,
     signs,
 )
-from training.data.categories import CATEGORY_NAMES
-from training.data.classes import CLASS_NAMES
+from traffic_signs.categories import CATEGORY_NAMES
+from traffic_signs.classes import CLASS_NAMES
 from training.detector.detections import Detections
 from training.detector.evaluate import DetectionEvaluation, evaluate_detections
 

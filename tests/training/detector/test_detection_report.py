@@ -11,14 +11,14 @@ from PIL import Image
 
 from tests.training.data.real_data import GTSDB, NEEDS_GTSDB
 from tests.training.detector.simple_detector import detections, random_scenes, signs
-from training.data.categories import CATEGORY_NAMES, CATEGORY_OF_CLASS
-from training.data.classes import CLASS_NAMES
+from traffic_signs.categories import CATEGORY_NAMES, CATEGORY_OF_CLASS
+from traffic_signs.classes import CLASS_NAMES
+from traffic_signs.preprocessing import decode
 from training.data.gtsdb import load_gtsdb
 from training.detector.detections import Detections
 from training.detector.evaluate import evaluate_detections
 from training.detector.plots import Tile
 from training.detector.report import write_detection_evaluation
-from training.preprocessing import decode
 
 FILES = ["evaluation.json", "mistakes.png", "precision_recall.png", "sizes.png"]
 

@@ -13,7 +13,7 @@ import torch
 from tests.training.signs_command import Signs
 from tests.training.tiny_gtsdb import TinyGtsdb
 from training.checkpoint import load_checkpoint
-from training.data.gather import open_sources
+from training.data.dataset_mix import open_sources
 from training.detector import loading, task
 from training.detector.predict import detect
 from training.detector.runs import DetectorRun, deal_scenes, resume_detector, train_detector

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.training.detector.simple_detector import Box, detections, random_scenes, signs
-from training.data.categories import CATEGORY_NAMES
+from traffic_signs.categories import CATEGORY_NAMES
 from training.detector.detections import Detections, overlaps
 from training.detector.evaluate import evaluate_detections
 from training.detector.mistakes import FalseAlarm, Miss, find_false_alarms, find_misses

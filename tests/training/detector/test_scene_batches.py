@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.training.tiny_gtsdb import LABELS, SCENE_SIZE, TinyGtsdb
-from training.data.categories import CATEGORY_OF_CLASS
+from traffic_signs.categories import CATEGORY_OF_CLASS
 from training.data.gtsdb import load_gtsdb
 from training.data.records import Box
 from training.detector.loading import CROP_SIZE, NO_SIGN, SceneBatches

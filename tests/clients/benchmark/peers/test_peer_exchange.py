@@ -9,7 +9,7 @@ import pytest
 
 from clients.benchmark.peers import exchange
 from clients.benchmark.peers.exchange import difference
-from clients.errors import ClientError
+from traffic_sign_client.errors import ClientError
 
 HEAD = b"HTTP/1.1 200 OK\r\nInference-Header-Content-Length: %d"
 

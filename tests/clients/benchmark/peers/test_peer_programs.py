@@ -23,13 +23,13 @@ from clients.benchmark.peers.generator import run_load
 from clients.benchmark.peers.models import Work, answer_in_process, missing_models, prepare_work
 from clients.benchmark.peers.running import HOST, Endpoint, ask, free_port, processes_marked, running
 from clients.benchmark.peers.servers import PEERS, Peer, environment_of
-from clients.errors import ClientError
-from export.measuring import InProcess
+from export.drift_reference import InProcess
 from export.parity import Images
 from export.repository import Manifest
 from export.run import export_checkpoint
 from tests.end_to_end.street import encode, street
 from tests.red_detector import red_detector
+from traffic_sign_client.errors import ClientError
 
 CELLS = [(2, 3), (5, 1), (9, 7), (12, 4)]
 

@@ -12,8 +12,8 @@ from clients.benchmark.peers import contenders, environments, run
 from clients.benchmark.peers.run import Plan, run_comparison
 from clients.benchmark.peers.running import Endpoint, ask
 from clients.benchmark.peers.servers import PEERS, Peer
-from clients.errors import ClientError
 from export.repository import Manifest
+from traffic_sign_client.errors import ClientError
 
 ROOT = Path(__file__).parents[4]
 

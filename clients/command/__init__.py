@@ -1,0 +1,1 @@
+"""The `signs` command: a file for each of its commands. It imports everything, and nothing imports it."""

@@ -1,0 +1,131 @@
+"""The report page of a demo: one HTML file with its pictures inside."""
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import matplotlib.ticker
+import numpy as np
+import numpy.typing as npt
+from matplotlib import pyplot as plt
+from PIL import Image, ImageDraw, ImageFont
+
+from clients.command.demo.measure import BATCH, CLIENTS, REQUESTS, Measurement
+from clients.command.demo.table import LABELS
+from export.repository import Manifest
+from traffic_signs.classes import CLASS_NAMES
+from traffic_signs.plots import ACCENT, RULE, SECOND, save_figure
+from traffic_signs.preprocessing import decode
+from training.classifier.runs import ClassifierRun
+from training.data.records import Dataset
+
+KIND = "gtsdb"  # of the data, drawn or real
+GALLERY = 28  # four full rows on a wide screen
+SCENE_WIDTH = 1100
+
+
+def write_report(
+    folder: Path,
+    summary: dict[str, Any],
+    dataset: Dataset,
+    run: ClassifierRun,
+    manifest: Manifest,
+    measurement: Measurement,
+) -> None:
+    """Writes `folder/report.html`, and its plots into `folder/plots`."""
+    _draw_latencies(measurement, folder / "plots" / "latencies.png")
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    page = environment.get_template("report.html.j2").render(
+        summary=summary,
+        labels=LABELS,
+        manifest=manifest,
+        plots={
+            "curves": _embed_file(folder / "plots" / "curves.png"),
+            "confusion_matrix": _embed_file(folder / "plots" / f"{KIND}_test" / "confusion_matrix.png"),
+            "latencies": _embed_file(folder / "plots" / "latencies.png"),
+        },
+        scene=_draw_scene(dataset, run),
+        gallery=_gallery(run, _spread(run)),
+        mistakes=_gallery(run, run.evaluations[KIND].mistakes[:GALLERY]),
+        measured={"requests": REQUESTS, "clients": CLIENTS, "batch": BATCH},
+    )
+    (folder / "report.html").write_text(page)
+
+
+def _spread(run: ClassifierRun) -> npt.NDArray[np.int64]:
+    """Returns held-out crops of as many classes as the gallery can show."""
+    _, first = np.unique(run.data.tests[KIND].class_ids, return_index=True)
+    rest = np.setdiff1d(np.arange(len(run.data.tests[KIND])), first)
+    chosen: npt.NDArray[np.int64] = np.concatenate([first, rest])[:GALLERY]
+    return chosen
+
+
+def _gallery(run: ClassifierRun, indices: npt.NDArray[np.int64]) -> list[dict[str, Any]]:
+    cards = []
+    for index in indices:
+        truth, predicted = int(run.data.tests[KIND].class_ids[index]), int(run.probabilities[KIND][index].argmax())
+        cards.append(
+            {
+                "picture": _embed(Image.fromarray(run.data.tests[KIND].images[index]), "PNG"),
+                "truth": CLASS_NAMES[truth],
+                "predicted": CLASS_NAMES[predicted],
+                "score": float(run.probabilities[KIND][index, predicted]),
+                "right": truth == predicted,
+            }
+        )
+    return cards
+
+
+def _draw_scene(dataset: Dataset, run: ClassifierRun) -> str:
+    """Draws the held-out scene with the most signs, each with the class that was predicted for it."""
+    names = run.data.tests[KIND].sources
+    busiest = max(sorted(set(names)), key=names.count)
+    sample = next(each for each in dataset.split("test") if each.image == busiest)
+    picture = decode(dataset.read(sample))
+    scale = SCENE_WIDTH / picture.width
+    picture = picture.resize((SCENE_WIDTH, round(picture.height * scale)), Image.Resampling.LANCZOS)
+    draw = ImageDraw.Draw(picture)
+    font = ImageFont.load_default(15)
+    for index in (number for number, name in enumerate(names) if name == busiest):
+        box = sample.boxes[index - names.index(busiest)]
+        right = run.probabilities[KIND][index].argmax() == run.data.tests[KIND].class_ids[index]
+        left, top, end, bottom = (scale * edge for edge in (box.left, box.top, box.right, box.bottom))
+        draw.rectangle((left - 3, top - 3, end + 3, bottom + 3), outline="white", width=5)
+        draw.rectangle((left - 2, top - 2, end + 2, bottom + 2), outline=ACCENT if right else SECOND, width=3)
+        text = CLASS_NAMES[int(run.probabilities[KIND][index].argmax())]
+        width = draw.textlength(text, font) + 10
+        # Beside the sign: others often hang above or below it on the same pole.
+        x = end + 6 if end + 6 + width < SCENE_WIDTH else left - 6 - width
+        y = (top + bottom) / 2 - 10
+        draw.rectangle((x, y, x + width, y + 21), fill=ACCENT if right else SECOND)
+        draw.text((x + 5, y + 2), text, fill="white", font=font)
+    return _embed(picture, "JPEG")
+
+
+def _draw_latencies(measurement: Measurement, path: Path) -> None:
+    figure, axes = plt.subplots(figsize=(9, 3.2))
+    for (label, values), color in zip(measurement.latencies_ms.items(), (ACCENT, SECOND), strict=True):
+        axes.plot(np.sort(values), np.linspace(0, 100, len(values)), label=label, color=color, linewidth=2)
+    axes.set(xlabel="milliseconds for one image", ylabel="% of requests answered", xscale="log")
+    axes.xaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
+    axes.xaxis.set_minor_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
+    axes.tick_params(axis="x", which="minor", labelsize=8)
+    axes.grid(color=RULE, linewidth=0.6, which="both")
+    axes.legend(frameon=False)
+    save_figure(figure, path)
+
+
+def _embed(picture: Image.Image, kind: str) -> str:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, quality=88)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _embed_file(path: Path) -> str:
+    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"

@@ -1,0 +1,220 @@
+"""`signs export`: the command line of export."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clients.command.export_serving import (
+    CacheOption,
+    QueueOption,
+    Repository,
+    TargetOption,
+    TimeoutOption,
+    config,
+    engine,
+    read_asked,
+)
+
+if TYPE_CHECKING:
+    from export.precision_search import Candidate
+
+app = typer.Typer(no_args_is_help=True, help="Publish models in the repository that Triton serves.")
+
+
+@app.callback()
+def _export() -> None:
+    """Publish models in the repository that Triton serves."""
+
+
+@app.command("onnx")
+def onnx_(
+    checkpoint: Annotated[Path, typer.Argument(help="Folder of a checkpoint, as `signs train` printed it.")],
+    repository: Repository = "model_repository",
+    data: Annotated[
+        str,
+        typer.Option(
+            help="gtsdb=PATH or gtsrb=PATH: prove parity on its test images, too. Other precisions than fp32 are "
+            "judged on them, and int8 is calibrated on its training images.",
+            show_default=False,
+        ),
+    ] = "",
+    precision: Annotated[
+        str, typer.Option(metavar="fp32|fp16|int8|auto", help="Of weights and activations; auto measures here.")
+    ] = "fp32",
+    max_accuracy_loss: Annotated[
+        float | None,
+        typer.Option(
+            help="Largest loss against fp32 that is published: of accuracy, of a detector's mAP50.",
+            show_default="0.002; of a detector 0.01",
+        ),
+    ] = None,
+    int8_for: Annotated[
+        str, typer.Option(metavar="cpu|tensorrt", help="Who int8 is for; what one calculates fast the other cannot.")
+    ] = "cpu",
+    private_key: Annotated[
+        Path | None, typer.Option(help="PEM file of a key: sign the version with it.", show_default=False)
+    ] = None,
+    target: TargetOption = "",
+    response_cache: CacheOption = None,
+    max_queue: QueueOption = None,
+    queue_timeout_ms: TimeoutOption = None,
+    once: Annotated[
+        bool,
+        typer.Option("--once", help="Where these weights are published in this precision, name that: to be repeated."),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
+) -> None:
+    """Export a network to ONNX, compare it with PyTorch and publish it as a new version.
+
+    Parity is proved on random and extreme images, and with --data on real ones; beyond the tolerance of the precision
+    nothing is published. What `signs export tune` found for the version before is kept.
+
+    \b
+    fp32  as it was trained
+    fp16  half precision inside: half the size, faster on GPUs, on CPUs not
+    int8  integers inside, calibrated on training images of --data: a quarter of the size, faster on CPUs with VNNI
+    auto  makes all three, times them in turn, takes the fastest that is still right
+
+    \b
+    signs export onnx runs/demo/checkpoint --data gtsdb=FullIJCNN2013.zip
+    signs export onnx runs/gtsrb/checkpoint --data gtsrb=GTSRB.zip --precision int8
+    signs export onnx runs/gtsrb/checkpoint --data gtsrb=GTSRB.zip --precision auto --private-key release.pem
+    signs export onnx runs/demo/checkpoint --target gpu --repository s3://models/signs
+    """
+    import json
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from clients.command.export_output import print_candidates, print_export
+    from export.precision import FP32, Wanted
+    from export.repository.signing import load_signer
+    from export.run import check_wanted, export_checkpoint, find_exported
+    from export.samples import labelled_samples, real_samples
+    from traffic_signs.progress import progress_bars
+    from traffic_signs.stage_metrics import recorded_stage
+    from training.checkpoint import load_info
+
+    wanted = Wanted(precision, max_accuracy_loss, int8_for)
+    asked = read_asked(target, response_cache, max_queue, queue_timeout_ms)
+    check_wanted(wanted, bool(data))
+    signer, info = load_signer(private_key), load_info(checkpoint)
+    there = find_exported(checkpoint, info.model, repository, precision) if once else None
+    if there is not None:
+        typer.echo(json.dumps(asdict(there)) if as_json else f"published already: {info.model} {there.version}")
+        return
+    compared: list[dict[str, object]] = []
+
+    def tell(candidates: "Sequence[Candidate]") -> None:
+        compared.extend(each.as_dict() for each in candidates)
+        if not as_json:
+            print_candidates(candidates)
+
+    with progress_bars(Console(stderr=True)) as progress:
+        if data and precision != FP32:
+            samples, labels = labelled_samples(info, data, progress)
+        else:
+            samples, labels = real_samples(info, data), None
+        with recorded_stage("export", info.model, lambda notice: typer.echo(f"note: {notice}", err=True)) as result:
+            manifest = export_checkpoint(
+                checkpoint, repository, samples, wanted, labels, signer, progress, tell, asked=asked
+            )
+            result.version, result.figures = manifest.version, manifest.parity
+    if as_json:
+        typer.echo(json.dumps(asdict(manifest) | ({"candidates": compared} if compared else {})))
+        return
+    print_export(manifest, repository)
+
+
+@app.command("parity")
+def parity_(
+    version: Annotated[Path, typer.Argument(help="Folder of a version: REPOSITORY/MODEL/N.", show_default=False)],
+    checkpoint: Annotated[
+        Path, typer.Option(help="Folder of the checkpoint it was exported from.", show_default=False)
+    ],
+    url: Annotated[
+        str,
+        typer.Option(help="host:port of a server's gRPC: compare what it answers, not the file.", show_default=False),
+    ] = "",
+    data: Annotated[
+        str, typer.Option(help="gtsdb=PATH or gtsrb=PATH: compare on its test images, too.", show_default=False)
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Compare a version with PyTorch once more: its file in ONNX Runtime, or what a running Triton makes of it.
+
+    Ends with code 1 where they are apart by more than the tolerance of the version's precision.
+
+    \b
+    signs export parity model_repository/sign_classifier/3 --checkpoint runs/gtsrb/checkpoint
+    signs export parity model_repository/sign_classifier/3 --checkpoint runs/gtsrb/checkpoint --url localhost:8001
+    """
+    import json
+
+    from clients.command.export_output import describe_parity
+    from export.recheck_parity import compare_version
+    from export.repository.store import require_folder
+    from export.samples import real_samples
+    from training.checkpoint import load_info
+
+    require_folder(version, "bring the version into one with `signs repository pull`")
+    samples = real_samples(load_info(checkpoint), data)
+    figures = compare_version(version, checkpoint, samples, url)
+    typer.echo(json.dumps(figures) if as_json else describe_parity(figures))
+
+
+@app.command("recognizer")
+def recognizer_(
+    repository: Annotated[Path, typer.Option(help="Triton model repository.")] = Path("model_repository"),
+    score_threshold: Annotated[
+        float, typer.Option(min=0, max=1, help="Lowest detection score that counts where a request names none.")
+    ] = 0.3,
+    reference: Annotated[
+        str,
+        typer.Option(help="gtsdb=PATH: measure its scenes, for `signs monitor drift` to compare.", show_default=False),
+    ] = "",
+    split: Annotated[str, typer.Option(help="With --reference: test or train.")] = "test",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
+) -> None:
+    """Publish the recognizer: photographs in, boxes and names of signs out.
+
+    It calls the detector and the classifier of the same repository, in the form they have there now; publish it
+    again when their input sizes change. Its sources and their checksums are the new version.
+
+    \b
+    signs export recognizer
+    signs export recognizer --repository other --score-threshold 0.5
+    signs export recognizer --reference gtsdb=FullIJCNN2013.zip
+    """
+    import json
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from export.recognizer import export_recognizer
+    from export.repository.store import require_folder, told_option
+    from traffic_signs.progress import progress_bars
+    from training.data.load import load_data
+    from training.data.records import SPLITS
+
+    splits = {str(each): each for each in SPLITS}
+    if split not in splits:
+        raise typer.BadParameter(f"{split!r}: choose test or train", param_hint="--split")
+    require_folder(repository, "export into a folder that has both models, then `signs repository publish` it there")
+    scenes = load_data(reference) if reference else None
+    with progress_bars(Console(stderr=True)) as progress:
+        manifest = export_recognizer(repository, score_threshold, scenes, splits[split], progress)
+    if as_json:
+        typer.echo(json.dumps(asdict(manifest)))
+        return
+    typer.echo(
+        f"published: {repository / manifest.model / str(manifest.version)}\n"
+        + ("" if scenes else "no reference for drift: give one with --reference gtsdb=PATH\n")
+        + f"next: signs serve{told_option(repository, '--repository')}, then signs predict PHOTO --annotate DIR"
+    )
+
+
+app.command()(config)
+app.command()(engine)

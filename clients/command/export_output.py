@@ -1,0 +1,85 @@
+"""What `signs export` shows a person."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from export.precision_search import Candidate, fastest
+from export.repository import Manifest
+from export.repository.promotion import champion
+from export.repository.store import open_store, told_option
+from export.tuning.plan import setting_in
+
+
+def print_candidates(candidates: Sequence[Candidate]) -> None:
+    """Prints the precisions that a choice was made among."""
+    console = Console()
+    chosen = fastest(candidates)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("precision")
+    for name in ("images/s", "ratio", "size", "largest difference", "accuracy"):
+        table.add_column(name, justify="right")
+    for each in candidates:
+        proven, speed = each.proven, each.speed
+        table.add_row(
+            each.precision + (" (taken)" if each is chosen else ""),
+            f"{speed.images_per_second:,.1f}" if speed else "-",
+            f"{speed.ratio:.2f}" if speed else "-",
+            f"{each.size / 1e6:.2f} MB" if proven else "-",
+            f"{proven.parity.max_difference:.2g}" if proven else "-",
+            f"{proven.accuracy.exported:.2%}" if proven and proven.accuracy else "-",
+        )
+    console.print(table, highlight=False)
+    for each in candidates:
+        if each.problem:
+            console.print(f"{each.precision} left out: {escape(each.problem)}", highlight=False, soft_wrap=True)
+    measured = next(each.speed for each in candidates if each.speed)
+    console.print(
+        f"timed on this machine's {measured.provider.removesuffix('ExecutionProvider')} in ONNX Runtime, in turn, "
+        f"batch {measured.batch}; a production server may find otherwise",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def print_export(manifest: Manifest, repository: str | Path) -> None:
+    """Prints what was published."""
+    graph, accuracy = manifest.graph, manifest.accuracy
+    lines = [
+        f"graph: {graph['nodes']} operators in {manifest.precision}, {manifest.files['model.onnx']['size'] / 1e6:.2f} "
+        f"MB; slimmed from {graph['traced_nodes']} to {graph['slim_nodes']}",
+        describe_parity(manifest.parity),
+    ]
+    if accuracy:
+        lines.append(
+            f"{accuracy['measure']}: {accuracy['exported']:.2%} beside {accuracy['fp32']:.2%} in fp32, on "
+            f"{accuracy['samples']} {accuracy['split']} images of {accuracy['data']}"
+        )
+    if manifest.tuning:
+        lines.append(f"served as was tuned on version {manifest.tuning['from_version']}: {setting_in(manifest.tuning)}")
+    lines.append(f"published: {repository}/{manifest.model}/{manifest.version}")
+    lines.append(f"next: {_next(manifest, repository)}")
+    Console().print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+
+
+def _next(manifest: Manifest, repository: str | Path) -> str:
+    """Returns the command that comes next: to serve the version, or where that would serve another, to judge it."""
+    if champion(open_store(repository), manifest.model) is not None:
+        return f"signs export gate {manifest.model} --data DATA{told_option(repository)}"
+    if "://" in str(repository):
+        return f"signs repository pull {repository} FOLDER, then signs serve --repository FOLDER"
+    return f"signs serve{told_option(repository, '--repository')}"
+
+
+def describe_parity(parity: Mapping[str, Any]) -> str:
+    """Returns a line on how far two implementations are apart."""
+    boxes = f", boxes up to {parity['max_box_difference']:.2g} pixels" if "max_box_difference" in parity else ""
+    return (
+        f"parity: {parity['samples']:.0f} images ({parity['real_samples']:.0f} real), largest difference "
+        f"{parity['max_difference']:.2g}, mean {parity['mean_difference']:.2g} (allowed {parity['tolerance']:g}), "
+        f"{parity['disagreements']:.0f} disagreements{boxes}"
+    )

@@ -1,0 +1,187 @@
+"""`signs export config` and `signs export engine`: how a model is served, and its engine for a GPU."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from export.errors import ExportError
+
+if TYPE_CHECKING:
+    from tritonclient.grpc import model_config_pb2 as pb
+
+    from export.serving_plan import Asked
+
+Repository = Annotated[str, typer.Option("--repository", "-r", help="Folder, or s3://, gs:// or az:// address.")]
+TargetOption = Annotated[
+    str, typer.Option(help="cpu, gpu or auto.", show_default="as the version served now; auto for a new model")
+]
+CacheOption = Annotated[
+    bool | None,
+    typer.Option("--response-cache/--no-response-cache", help="Remember answers.", show_default="likewise; off"),
+]
+QueueOption = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        help="Requests that may wait; 0: any number. A Triton without the fix of its issue 8870 stalls with a limit.",
+        show_default="likewise; 0",
+    ),
+]
+TimeoutOption = Annotated[
+    int | None,
+    typer.Option(min=0, help="Milliseconds a request may wait; 0: any time. Likewise.", show_default="likewise; 0"),
+]
+
+
+def read_asked(
+    target: str, response_cache: bool | None, max_queue: int | None, queue_timeout_ms: int | None
+) -> "Asked":
+    """Returns what the options ask for."""
+    from export.config import TARGETS
+    from export.serving_plan import Asked
+
+    if target and target not in TARGETS:
+        raise typer.BadParameter(f"{target!r}: choose {', '.join(TARGETS)}", param_hint="--target")
+    chosen = next((each for each in TARGETS if each == target), None)
+    return Asked(chosen, response_cache, max_queue, queue_timeout_ms)
+
+
+def config(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL_OR_FOLDER",
+            help="A model of the repository, the folder of a version, or a checkpoint.",
+            show_default=False,
+        ),
+    ],
+    repository: Repository = "model_repository",
+    target: TargetOption = "",
+    response_cache: CacheOption = None,
+    max_queue: QueueOption = None,
+    queue_timeout_ms: TimeoutOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print configuration and reasons as JSON.")] = False,
+) -> None:
+    """Show how Triton serves a model, and why: its config.pbtxt with a line of reason for every choice.
+
+    Of a checkpoint it shows what `signs export onnx` would write, and writes nothing.
+
+    \b
+    signs export config sign_classifier
+    signs export config model_repository/sign_classifier/2 --json
+    signs export config runs/gtsrb/checkpoint --target gpu
+    """
+    import json
+
+    from google.protobuf import json_format
+
+    from export.config import to_text
+    from export.explanation import explain
+    from export.serving_plan import Asked
+
+    asked = read_asked(target, response_cache, max_queue, queue_timeout_ms)
+    if (Path(what) / "model.json").is_file():
+        where = f"what `signs export onnx {what}` would write"
+        found = _of_checkpoint(Path(what), repository, asked)
+    else:
+        if asked != Asked():
+            hint = "options are for a checkpoint: this is written already"
+            raise typer.BadParameter(hint, param_hint="MODEL_OR_FOLDER")
+        where, found = _there(what, repository)
+    choices = explain(found)
+    if as_json:
+        values = json_format.MessageToDict(found, preserving_proto_field_name=True)
+        reasons = [choice._asdict() for choice in choices]
+        typer.echo(json.dumps({"where": where, "config": values, "choices": reasons}))
+        return
+    typer.echo(f"# {where}\n{to_text(found)}")
+    width = max(len(f"{choice.name} = {choice.value}") for choice in choices if len(choice.value) < 40)
+    for choice in choices:
+        typer.echo(f"{f'{choice.name} = {choice.value}':<{width}}  # {choice.why}")
+
+
+def _of_checkpoint(checkpoint: Path, repository: str, asked: "Asked") -> "pb.ModelConfig":
+    from export.run import network_config
+    from export.serving_plan import choose_serving
+    from training.checkpoint import load_info
+
+    info = load_info(checkpoint)
+    return network_config(info, choose_serving(repository, info.model, asked).serving)
+
+
+def _there(what: str, repository: str) -> "tuple[str, pb.ModelConfig]":
+    """Returns the configuration of a version's folder, a model's folder, or a model of the repository."""
+    from export.repository.manifest import check_model_name, version_number
+    from export.repository.policy import CONFIG, read_config
+    from export.repository.store import open_store
+
+    # Beside it, where a version was published without its own.
+    for path in (Path(what) / CONFIG, *([Path(what).parent / CONFIG] if version_number(Path(what).name) else [])):
+        if path.is_file():
+            return str(path), read_config(path.read_bytes(), str(path))
+    if "/" in what:
+        raise ExportError(
+            f"{what} has no {CONFIG} and is no checkpoint: give a model, with --repository where it is, the folder of "
+            "a version, or a checkpoint"
+        )
+    store = open_store(repository)
+    where = f"{store.name}/{what}/{CONFIG}"
+    try:
+        return where, read_config(store.read(f"{check_model_name(what)}/{CONFIG}"), where)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ExportError(f"there is no {where}: `signs repository list -r {repository}` names the models") from error
+
+
+def engine(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL|FOLDER", help="A model and its VERSION, or REPOSITORY/MODEL/N.", show_default=False
+        ),
+    ],
+    version: Annotated[int | None, typer.Argument(min=1, help="Number of a version in ONNX.")] = None,
+    repository: Repository = "model_repository",
+    trtexec: Annotated[
+        Path | None, typer.Option(help="TensorRT's trtexec.", show_default="on the PATH, or of the image")
+    ] = None,
+    timing_cache: Annotated[
+        Path | None,
+        typer.Option(
+            help="File in which TensorRT keeps what it measured.", show_default="runs/tensorrt/GPU-VERSION.cache"
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
+) -> None:
+    """Compile a version for the GPU of this machine, and publish the engine as the next version of the model.
+
+    An engine runs on the GPU and TensorRT it was built with, with the same driver or a newer one: its manifest names
+    them, and on another machine `signs serve` and `signs repository pull` refuse it. Run this in the image that serves.
+
+    \b
+    signs export engine sign_classifier 3
+    signs export engine model_repository/sign_classifier/3 --trtexec /usr/src/tensorrt/bin/trtexec
+    """
+    import json
+    from dataclasses import asdict
+
+    from export.engine import build_engine
+    from export.repository.manifest import version_number
+    from export.repository.publishing import split_address
+    from export.repository.store import told_option
+
+    if version is None:
+        if version_number(Path(source).name) is None or not Path(source).parent.name:
+            raise typer.BadParameter("give a model and its version, or the folder of a version", param_hint="VERSION")
+        repository, source, version = split_address(source)
+    manifest = build_engine(
+        repository, source, version, trtexec, timing_cache, lambda what: typer.echo(what, err=as_json)
+    )
+    if as_json:
+        typer.echo(json.dumps(asdict(manifest)))
+        return
+    typer.echo(
+        f"published: {repository}/{manifest.model}/{manifest.version}\n"
+        "next: signs evaluate it on a server, then signs repository promote "
+        f"{manifest.model} {manifest.version}{told_option(repository)}"
+    )

@@ -1,0 +1,109 @@
+"""The `signs` command: a sub-command for each stage, imported only when it is called."""
+
+import io
+import signal
+import sys
+import traceback
+from types import FrameType
+from typing import NoReturn
+
+import typer
+
+from clients.command import data as data_cli
+from clients.command import export as export_cli
+from clients.command import monitor as monitoring_cli
+from clients.command import repository as repository_cli
+from clients.command import train as training_cli
+from clients.command.bench import bench
+from clients.command.demo.command import demo
+from clients.command.evaluate import evaluate
+from clients.command.gate import gate
+from clients.command.gateway import gateway
+from clients.command.predict import predict
+from clients.command.roll_out import roll_out
+from clients.command.serve import serve
+from clients.command.tune import tune
+from export.errors import ExportError
+from monitoring.errors import MonitoringError
+from serving.errors import ServingError
+from traffic_sign_client.errors import ClientError, UndecidedError
+from training.errors import TrainingError
+
+INTERRUPTED = 130  # what shells call a program that ended on SIGINT
+UNDECIDED = 2  # the gate could not judge: 1 is a challenger that is refused
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="A first walk: signs demo, then signs serve in one terminal and signs predict --crops IMAGE in another.",
+)
+app.command()(demo)
+app.add_typer(data_cli.app, name="data")
+app.add_typer(training_cli.app, name="train")
+# Here, because they start servers and ask them through the clients, which export knows nothing of.
+export_cli.app.command()(gate)
+export_cli.app.command()(tune)
+repository_cli.app.command("roll-out")(roll_out)
+app.add_typer(export_cli.app, name="export")
+app.add_typer(repository_cli.app, name="repository")
+app.add_typer(monitoring_cli.app, name="monitor")
+app.command()(evaluate)
+app.command()(serve)
+app.command()(gateway)
+app.command()(predict)
+app.command()(bench)
+
+
+@app.callback()
+def _signs() -> None:
+    """Learn German traffic signs, export them with proof, serve them from Triton."""
+
+
+def main() -> None:
+    """Runs the command line; every expected problem is one line on standard error and exit code 1, of the gate 2."""
+    signal.signal(signal.SIGTERM, _terminate)
+    _let_all_be_printed()
+    try:
+        app()
+    except UndecidedError as error:
+        _end(error.__cause__ or error, UNDECIDED)
+    except Exception as error:
+        _end(error, 1)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:  # typer ends so on Ctrl-C, and says nothing
+            _fail("stopped", INTERRUPTED)
+        raise
+
+
+def _let_all_be_printed() -> None:
+    """Has names of files printed that the locale's encoding lacks, with escapes, in place of an error half-way."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _end(error: BaseException, code: int) -> NoReturn:
+    """Tells of an expected problem in one line, of a fault of ours all that is known."""
+    if isinstance(error, TrainingError | ExportError | ServingError | ClientError | MonitoringError):
+        _fail(str(error), code)
+    if isinstance(error, OSError):  # a file in place of a folder, a full disk, a right that is missing
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(f"{where}{error.strerror or error}: check the path, its rights and the free space", code)
+    if isinstance(error, ModuleNotFoundError):
+        extras = "train,export,client,gateway,monitoring"
+        _fail(f"{error.name} is not installed: pip install 'traffic-sign-mlops[{extras}]'", code)
+    traceback.print_exception(error)
+    sys.exit(code)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    print(f"signs: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    """Makes a polite kill end like Ctrl-C: context managers stop servers and remove half-written files."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise SystemExit(128 + number)

@@ -1,1 +1,0 @@
-"""`signs export gate`: asks champion and challenger on one Triton server and has `export.gate` judge the answers."""

@@ -1,0 +1,304 @@
+"""The clients of the traffic signs: photographs or crops in, named signs out.
+
+What is asked is written once, to be awaited; `SignClient` waits for it in an event loop of its own. tritonclient's own
+blocking HTTP client would not do: it belongs to the thread that made it, leaks files in others, and has no time limit
+for a single request.
+"""
+
+import asyncio
+import contextlib
+import functools
+import threading
+import weakref
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine, Generator, Iterable
+from concurrent.futures import CancelledError, Future
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
+
+import numpy as np
+import numpy.typing as npt
+
+from traffic_sign_client.answers import FOUND, Photograph, Prediction, Sign, encoded
+from traffic_sign_client.connection import Asking, Connection, Options
+from traffic_sign_client.errors import ClientError, RefusedError, UnknownModelError
+
+CROPS, PROBABILITIES, PHOTOGRAPH = "images", "probabilities", "image"
+CONCURRENCY = 8  # requests at once: enough for the server to fill batches
+
+Crops = npt.NDArray[np.uint8]
+Answer = list[Sign] | RefusedError
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class AsyncSignClient(Options):
+    """Asks a Triton server about traffic signs, in one event loop, where any number of tasks may share a client.
+
+    >>> import asyncio
+    >>> from traffic_sign_client import AsyncSignClient
+    >>> async def names(path):
+    ...     async with AsyncSignClient("localhost:8001") as client:
+    ...         return [sign.name for sign in await client.recognize(path)]
+    >>> print(asyncio.run(names("street.jpg")))
+
+    Arguments and errors are those of `SignClient`. A task that is cancelled leaves nothing behind.
+    """
+
+    def __post_init__(self) -> None:
+        self._server = Connection(**vars(self))
+        self._side = self._batch = 0  # of the classifier's input in pixels, and how many it takes at once
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Frees shared memory and ends the connection; who still waits for an answer is told that there is none."""
+        await self._server.close()
+
+    async def ready(self, model: str = "") -> bool:
+        """Returns whether the server, or one of its models, takes requests; False too where nobody answers."""
+        return await self._server.ready(model)
+
+    async def metadata(self, model: str = "") -> dict[str, Any]:
+        """Returns what the server says of itself, or of a model: its versions, inputs and outputs."""
+        told = await self._server.describe("metadata", model)
+        for tensor in [*told.get("inputs", ()), *told.get("outputs", ())]:
+            tensor["shape"] = [int(side) for side in tensor["shape"]]  # over gRPC JSON has no numbers so large
+        return told
+
+    async def input_size(self) -> int:
+        """Asks for the height and width in pixels of the crops that the classifier takes."""
+        config = await self._server.describe("config", self.classifier)
+        if [entry["name"] for entry in config.get("input", ())] != [CROPS]:
+            raise ClientError(f"{self.classifier} at {self.url} is not a sign classifier: name one")
+        self._side, self._batch = int(config["input"][0]["dims"][0]), max(1, int(config.get("max_batch_size", 0)))
+        return self._side
+
+    async def probabilities(self, images: Crops, **asking: Unpack[Asking]) -> npt.NDArray[np.float32]:
+        """Classifies crops and returns every class's probability.
+
+        Args:
+            images: uint8 [n, input_size, input_size, 3], RGB; any n, sent in batches the server takes.
+            asking: `request_id` for the server's log and traces; `timeout`, the seconds to wait for the answer to a
+                batch, in place of the client's own; `headers`, sent beside the client's own, such as `traceparent`.
+
+        Returns:
+            float32 [n, classes].
+
+        Raises:
+            RefusedError: the images have another shape or type.
+            ClientError: there is no answer; its subclass says why.
+        """
+        return await self._classified(images, 0, **asking)
+
+    async def classify(self, images: Crops, top: int = 3, **asking: Unpack[Asking]) -> list[list[Prediction]]:
+        """Classifies crops and returns the `top` most probable classes of each, best first, with the server's names.
+
+        Arguments and errors are those of `probabilities`.
+        """
+        if top < 1:
+            raise RefusedError(f"top is {top}: give 1 or more")
+        answer = await self._classified(images, top, **asking)
+        return [[Prediction.read(entry) for entry in row] for row in answer]
+
+    async def recognize(
+        self, image: Photograph, score_threshold: float | None = None, **asking: Unpack[Asking]
+    ) -> list[Sign]:
+        """Finds and names the signs of a photograph.
+
+        Args:
+            image: content or path of a JPEG, PNG, PPM, WebP or BMP file, or uint8 [height, width, 3], RGB.
+            score_threshold: lowest detection score that counts, 0 to 1; the server's own where it is None.
+            asking: as for `probabilities`.
+
+        Returns:
+            The signs, the surest detection first; none is an answer too.
+
+        Raises:
+            RefusedError: the file cannot be read, the server cannot decode it, or the threshold is no score.
+            ClientError: there is no answer; its subclass says why.
+        """
+        values = encoded(image) if isinstance(image, bytes) else await asyncio.to_thread(encoded, image)
+        parameters = {} if score_threshold is None else {"score_threshold": f"{score_threshold:g}"}
+        try:
+            answer = await self._server.infer(self.recognizer, PHOTOGRAPH, values, FOUND, 0, parameters, **asking)
+        except UnknownModelError as error:
+            raise UnknownModelError(
+                f"{error}: it is not a sign recognizer; publish one with `signs export recognizer` and start the "
+                "server again, or ask its classifier about pictures of one sign each with `signs predict --crops`"
+            ) from error
+        return [Sign.read(*each) for each in zip(*(rows[0] for rows in answer), strict=True)]
+
+    async def stream(
+        self,
+        images: Iterable[Photograph] | AsyncIterable[Photograph],
+        score_threshold: float | None = None,
+        concurrency: int = CONCURRENCY,
+    ) -> AsyncGenerator[Answer, None]:
+        """Recognizes any number of photographs, `concurrency` at once, and yields their answers in their order.
+
+        It takes no more of them than are in work; those that must be waited for come from an asynchronous iterable.
+        For a photograph that is refused it yields the RefusedError and goes on; other problems are raised.
+        """
+        waiting: deque[asyncio.Task[Answer]] = deque()
+        try:
+            async for image in images if isinstance(images, AsyncIterable) else _awaited(images):
+                waiting.append(asyncio.create_task(self._attempt(image, score_threshold)))
+                if len(waiting) >= concurrency:
+                    yield await waiting.popleft()
+            while waiting:
+                yield await waiting.popleft()
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+
+    async def _attempt(self, image: Photograph, score_threshold: float | None) -> Answer:
+        """Does what `recognize` does, but returns a RefusedError and does not raise it."""
+        try:
+            return await self.recognize(image, score_threshold)
+        except RefusedError as error:
+            return error
+
+    async def _classified(self, images: Crops, class_count: int, **asking: Unpack[Asking]) -> npt.NDArray[Any]:
+        if not isinstance(images, np.ndarray):
+            raise RefusedError(f"images are a {type(images).__name__}: give one array, as of numpy.stack")
+        if images.shape[1:2] != (self._side,):
+            await self.input_size()  # for the first time, or because it may have changed with a new version
+        shape = (self._side, self._side, 3)
+        if images.ndim != 4 or images.shape[1:] != shape or images.dtype != np.uint8 or not len(images):
+            given = f"{images.dtype} {list(images.shape)}"
+            raise RefusedError(f"images are {given}; the model takes uint8 {['n', *shape]} with n of 1 or more")
+        answers = []
+        for start in range(0, len(images), self._batch):
+            part = images[start : start + self._batch]
+            answers += await self._server.infer(self.classifier, CROPS, part, [PROBABILITIES], class_count, **asking)
+        return np.concatenate(answers)
+
+
+async def _awaited(images: Iterable[Photograph]) -> AsyncGenerator[Photograph, None]:
+    for image in images:
+        yield image
+
+
+def _waiting(
+    method: Callable[Concatenate[AsyncSignClient, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate["SignClient", P], T]:
+    """Returns a method that waits for one of AsyncSignClient."""
+
+    @functools.wraps(method)
+    def wait(self: "SignClient", /, *arguments: P.args, **options: P.kwargs) -> T:
+        return _result(self._start(method, self._client, *arguments, **options))
+
+    return wait
+
+
+class SignClient(Options):
+    """Asks a Triton server about traffic signs; any number of threads may share a client.
+
+    >>> from traffic_sign_client import SignClient
+    >>> with SignClient("localhost:8001") as client:
+    ...     for sign in client.recognize("street.jpg"):
+    ...         print(f"{sign.name}: {sign.class_score:.0%}, at {sign.box}")
+
+    Nothing is opened before the first question, and a model is needed only where it is asked.
+
+    Args:
+        url: host:port of the server, without a scheme.
+        protocol: "grpc" or "http"; each has its own port.
+        classifier: name of the model on the server, or name/version.
+        recognizer: likewise.
+        timeout: seconds to wait for the answer to a request, retries included; 30. The server is told: see the README.
+        retries: how often to ask again, after growing, random pauses, where nobody answers or too many ask; 2.
+        tls: True to trust the usual authorities (gRPC brings its own list), or the path of one's certificate (PEM).
+        client_certificate: paths of the client's own certificate and of its key (PEM), where the server asks for one.
+        headers: sent with each request, such as {"authorization": "Bearer ..."}; no message shows their values.
+        shared_memory: hand inputs over in this machine's memory; the server must run on it.
+
+    Raises:
+        ClientError: an option makes no sense.
+    """
+
+    def __post_init__(self) -> None:
+        self._client = AsyncSignClient(**vars(self))
+        self._loop, ended = asyncio.new_event_loop(), asyncio.Event()
+        thread = threading.Thread(target=_serve, args=(self._client, self._loop, ended), daemon=True)
+        thread.start()
+        self._end = weakref.finalize(self, _end, self._loop, ended, thread)
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Frees shared memory and ends the connection; who still waits for an answer is told that there is none."""
+        with self._lock:
+            self._end()
+
+    ready = _waiting(AsyncSignClient.ready)
+    metadata = _waiting(AsyncSignClient.metadata)
+    input_size = _waiting(AsyncSignClient.input_size)
+    probabilities = _waiting(AsyncSignClient.probabilities)
+    classify = _waiting(AsyncSignClient.classify)
+    recognize = _waiting(AsyncSignClient.recognize)
+
+    def stream(
+        self, images: Iterable[Photograph], score_threshold: float | None = None, concurrency: int = CONCURRENCY
+    ) -> Generator[Answer, None, None]:
+        """See `AsyncSignClient.stream`; the photographs are taken in the thread of the caller."""
+        waiting: deque[Future[Answer]] = deque()
+        try:
+            for image in images:
+                waiting.append(self._start(self._client._attempt, image, score_threshold))
+                if len(waiting) >= concurrency:
+                    yield _result(waiting.popleft())
+            while waiting:
+                yield _result(waiting.popleft())
+        finally:
+            for future in waiting:
+                future.cancel()
+
+    def _start(self, method: Callable[P, Coroutine[Any, Any, T]], *arguments: P.args, **options: P.kwargs) -> Future[T]:
+        with self._lock:  # so that nothing is started which the end does not see
+            if not self._end.alive:
+                raise ClientError("the client is closed: make a new one")
+            coroutine = method(*arguments, **options)
+            try:
+                return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+            except BaseException:  # Ctrl-C, which may come before the loop has it, or when it just began
+                with contextlib.suppress(ValueError):
+                    coroutine.close()
+                raise
+
+
+def _result(future: Future[T]) -> T:
+    try:
+        return future.result()
+    except CancelledError:
+        raise ClientError("the client was closed before there was an answer") from None
+    finally:
+        future.cancel()  # where the wait was broken off, as by Ctrl-C
+
+
+def _serve(client: AsyncSignClient, loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:
+    """Runs the event loop of a SignClient in its thread; it does not hold the SignClient, which may be forgotten."""
+
+    async def serve() -> None:
+        await ended.wait()
+        await client.close()
+
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(serve())
+
+
+def _end(loop: asyncio.AbstractEventLoop, ended: asyncio.Event, thread: threading.Thread) -> None:
+    """Ends the event loop of a SignClient; called too where it was forgotten, in whichever thread."""
+    loop.call_soon_threadsafe(ended.set)
+    if threading.current_thread() is not thread:
+        thread.join()

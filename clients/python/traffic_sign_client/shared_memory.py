@@ -1,0 +1,101 @@
+"""Memory of this machine that the server reads inputs from, so that they do not travel through a socket."""
+
+import asyncio
+import os
+import secrets
+import shutil
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from multiprocessing.shared_memory import SharedMemory
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from traffic_sign_client.errors import FORGOTTEN, ClientError, UnavailableError
+
+FORGETTING = 5.0  # seconds that a server has, when the client closes, to give up all regions
+SMALLEST = 1 << 20  # bytes of a region; sizes double from here, so that regions are used again
+
+
+class Regions:
+    """The regions of one client; each request in flight has one of its own.
+
+    Args:
+        call: asks the server: a method of tritonclient's clients, and its arguments.
+    """
+
+    def __init__(self, call: Callable[..., Awaitable[Any]]) -> None:
+        self._call = call
+        self._all: list[SharedMemory] = []
+        self._idle: list[SharedMemory] = []
+        self._known: set[str] = set()  # names of those that the server has registered
+
+    @asynccontextmanager
+    async def holding(self, tensor: Any, values: npt.NDArray[Any], seconds: float) -> AsyncIterator[None]:
+        """Puts values into a region that the server knows, where an input of tritonclient's then says that they are.
+
+        Raises:
+            ClientError: the machine has no room for it, or the server cannot use it.
+        """
+        from tritonclient.utils import serialize_byte_tensor
+
+        if values.dtype == np.object_:
+            values = np.frombuffer(serialize_byte_tensor(values).item(), np.uint8)
+        region = self._take(values.nbytes)
+        try:
+            np.ndarray(values.shape, values.dtype, region.buf)[...] = values
+            if region.name not in self._known:
+                await self._register(region, seconds)
+            tensor.set_shared_memory(region.name, values.nbytes)
+            yield
+        except UnavailableError as error:
+            if FORGOTTEN in str(error):  # it was started again, and knows none: a retry may get any of them
+                self._known.clear()
+            raise
+        finally:  # where nobody waits for the answer any more, it does not matter what the server still reads here
+            self._idle.append(region)
+
+    async def close(self) -> None:
+        """Removes all regions from the machine."""
+        calls = (self._forget(name) for name in self._known)
+        try:  # an error is nobody's trouble: a server that is gone has forgotten them, a slow one yet will
+            await asyncio.gather(*calls, return_exceptions=True)
+        finally:
+            for region in self._all:
+                region.close()
+                region.unlink()
+            self._all, self._idle = [], []
+
+    async def _forget(self, name: str) -> None:
+        """Has the server give up a region; it refuses for a moment, while it lets go of the last request."""
+        deadline = time.monotonic() + FORGETTING
+        while time.monotonic() < deadline:
+            try:
+                await self._call(FORGETTING, "unregister_system_shared_memory", name)
+                return
+            except ClientError as error:
+                if "currently in use" not in str(error):
+                    return
+            await asyncio.sleep(0.02)
+
+    def _take(self, size: int) -> SharedMemory:
+        for region in self._idle:
+            if region.size >= size:
+                self._idle.remove(region)
+                return region
+        size = max(SMALLEST, 1 << (size - 1).bit_length())
+        if shutil.disk_usage("/dev/shm").free < size:  # the kernel ends a process that writes all the same
+            raise ClientError(f"/dev/shm has no room for {size} bytes: enlarge it, or leave out shared_memory")
+        name = f"signs-{os.getpid()}-{secrets.token_hex(8)}"  # what is left over tells whose it was
+        self._all.append(SharedMemory(name, create=True, size=size))
+        return self._all[-1]
+
+    async def _register(self, region: SharedMemory, seconds: float) -> None:
+        try:
+            await self._call(seconds, "register_system_shared_memory", region.name, f"/{region.name}", region.size)
+        except ClientError as error:
+            if "already in manager" not in str(error):  # it had answered too late
+                raise
+        self._known.add(region.name)

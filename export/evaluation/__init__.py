@@ -1,0 +1,1 @@
+"""How good a model is, wherever it runs: in PyTorch, in ONNX Runtime or on a server."""

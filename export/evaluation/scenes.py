@@ -1,0 +1,156 @@
+"""Judges what finds signs in whole scenes: a detector, alone or with a classifier, or a server's recognizer.
+
+The counterpart of `clients.command.evaluate` for scenes. The figures are those of `training.detector.evaluate`, whoever
+answers: of the four categories as the benchmark has it, and end to end of the 43 classes where somebody names them.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from export.evaluation.model_ref import Opened
+from serving.recognizer.recognition import recognize
+from serving.recognizer.scene import see_scene
+from traffic_sign_client.client import SignClient
+from traffic_sign_client.connection import Protocol
+from traffic_signs.categories import CATEGORY_NAMES
+from traffic_signs.classes import CLASS_NAMES
+from training.data.records import Dataset, Split
+from training.detector.detections import Detections
+from training.detector.evaluate import DetectionEvaluation, evaluate_detections
+from training.detector.report import write_detection_evaluation
+from training.detector.scenes import Scenes, load_scenes
+from training.detector.task import labelled
+
+FLOOR = 0.01  # scores below say nothing, and a detector gives 100 a scene
+BATCH = 64  # crops
+
+
+@dataclass(frozen=True)
+class SceneAnswer:
+    """What was found in one scene.
+
+    Attributes:
+        signs: with category ids for labels.
+        named: the same signs with class ids for labels; a score is that of the detection times that of the class.
+            None where nobody names them.
+    """
+
+    signs: Detections
+    named: Detections | None = None
+
+
+Find = Callable[[Image.Image, bytes], SceneAnswer]
+
+
+def evaluate_scenes(
+    find: Find, dataset: Dataset, split: Split, output: Path | None, progress: Callable[[str, int, int], None]
+) -> dict[str, Any]:
+    """Finds the signs of a split's scenes and compares them with the labels.
+
+    Args:
+        find: called with each decoded scene and its encoded bytes.
+        dataset: of scenes.
+        split: which part of it.
+        output: folder for the figures and pictures, or None.
+        progress: told of the stages.
+
+    Returns:
+        `categories` and, where somebody names the signs, `classes`: what `DetectionEvaluation.as_dict` gives.
+
+    Raises:
+        training.errors.DataError: the data cannot be used.
+    """
+    scenes = load_scenes(dataset, split, lambda *counts: progress("reading scenes", *counts))
+    samples = {sample.image: sample for sample in dataset.split(split)}
+    answers = []
+    for done, (name, image) in enumerate(zip(scenes.names, scenes.images, strict=True), start=1):
+        answers.append(find(Image.fromarray(image), dataset.read(samples[name])))
+        progress("finding signs", done, len(scenes))
+    truth, found = labelled(scenes), [answer.signs for answer in answers]
+    figures = {"categories": _judge(truth, found, CATEGORY_NAMES, scenes, output and output / "categories")}
+    named = [answer.named for answer in answers if answer.named is not None]
+    if len(named) == len(answers):
+        classes = [
+            Detections(signs.boxes, signs.scores, class_ids)
+            for signs, class_ids in zip(truth, scenes.class_ids, strict=True)
+        ]
+        figures["classes"] = _judge(classes, named, CLASS_NAMES, scenes, output and output / "classes")
+    return figures
+
+
+def in_process(detector: Opened, classifier: Opened | None) -> Find:
+    """Returns a finder that asks a detector, and a classifier where there is one, by the recognizer's own code."""
+    pool = ThreadPoolExecutor(1)
+
+    def name(crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        if classifier is None:
+            return np.ones((len(crops), 1), np.float32)
+        parts = [classifier.run(crops[start : start + BATCH]) for start in range(0, len(crops), BATCH)]
+        return np.concatenate(parts)
+
+    def find(photograph: Image.Image, data: bytes) -> SceneAnswer:
+        scene = see_scene(photograph, *detector.size)
+        side = classifier.size[0] if classifier else 1
+        (signs,) = recognize([scene], [FLOOR], detector.run, name, side, pool)
+        boxes, scores = signs.boxes, signs.detection_scores
+        found = Detections(boxes, scores, signs.categories.astype(np.int64))
+        if classifier is None:
+            return SceneAnswer(found)
+        return SceneAnswer(found, _named(boxes, scores, signs.class_ids.astype(np.int64), signs.class_scores))
+
+    return find
+
+
+def served_recognizer(url: str, protocol: Protocol, name: str, version: str) -> Find:
+    """Returns a finder that sends the encoded scenes to a server's recognizer.
+
+    Raises:
+        ClientError: the server cannot be reached, or does not serve the model.
+    """
+    client = SignClient(url, protocol, recognizer=f"{name}/{version}", timeout=60.0)
+
+    def find(photograph: Image.Image, data: bytes) -> SceneAnswer:
+        found = client.recognize(data, score_threshold=FLOOR)
+        boxes = np.array([sign.box for sign in found], np.float32).reshape(-1, 4)
+        scores = np.array([sign.score for sign in found], np.float32)
+        categories = np.array([CATEGORY_NAMES.index(sign.category) for sign in found], np.int64)
+        class_ids = np.array([sign.class_id for sign in found], np.int64)
+        class_scores = np.array([sign.class_score for sign in found], np.float32)
+        return SceneAnswer(Detections(boxes, scores, categories), _named(boxes, scores, class_ids, class_scores))
+
+    return find
+
+
+def _named(
+    boxes: npt.NDArray[np.float32],
+    scores: npt.NDArray[np.float32],
+    class_ids: npt.NDArray[np.int64],
+    class_scores: npt.NDArray[np.float32],
+) -> Detections:
+    """Returns signs with classes for labels.
+
+    The category is not asked twice: of two that disagree, the classifier has seen more of the sign.
+    """
+    return Detections(boxes, (scores * class_scores).astype(np.float32), class_ids.astype(np.int64))
+
+
+def _judge(
+    truth: list[Detections],
+    found: list[Detections],
+    names: tuple[str, ...],
+    scenes: Scenes,
+    output: Path | None,
+) -> dict[str, Any]:
+    evaluation: DetectionEvaluation = evaluate_detections(truth, found, names)
+    if output is not None:
+        write_detection_evaluation(
+            output, evaluation, truth, found, lambda index: Image.fromarray(scenes.images[index]), scenes.names
+        )
+    return evaluation.as_dict()

@@ -1,0 +1,81 @@
+"""Writes the verdict of the promotion gate into the manifest of the version that was judged.
+
+It stands there and not in a file beside it, so that every copy carries it along and a signature covers it.
+"""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from export.errors import RepositoryError
+from export.repository.fetching import fetch_version
+from export.repository.local import write
+from export.repository.manifest import MANIFEST, SIGNATURE, Manifest, clear_errors, is_same_version
+from export.repository.promotion import require_version
+from export.repository.signing import Signer
+from export.repository.store import Store, open_store
+from traffic_signs.progress import silent
+
+
+def require_recordable(repository: str | Path | Store, model: str, version: int, signer: Signer | None) -> None:
+    """Checks, before anybody judges, that a verdict can be written into a version.
+
+    Raises:
+        RepositoryError: there is no such version, it is signed and there is no key to sign it with again, or nothing
+            can be written to the repository.
+    """
+    store = open_store(repository)
+    _require_signable(store, model, version, signer)
+    with clear_errors(f"write a verdict of {model} {version} to {store.name}"), store.locked():
+        pass  # a folder that is read-only has no room for the lock either
+
+
+def _require_signable(store: Store, model: str, version: int, signer: Signer | None) -> None:
+    with clear_errors(f"read {model} {version} in {store.name}"):
+        require_version(store, model, version)
+        if signer is None and SIGNATURE in store.files(model, version):
+            raise RepositoryError(
+                f"{model} {version} in {store.name} is signed, and the verdict belongs under the signature: give "
+                "--private-key to sign it again, or --dry-run to judge alone"
+            )
+    if signer is not None:
+        signer.check()
+
+
+def record_verdict(
+    repository: str | Path | Store, judged: Manifest, verdict: Mapping[str, Any], signer: Signer | None = None
+) -> None:
+    """Writes a verdict into a manifest, in one step; where a key is given, the version is then signed with it.
+
+    A signed version is without a valid signature for the moment between the two: whoever checks it then refuses it.
+
+    Args:
+        repository: folder or address of all models.
+        judged: manifest of the version, as it was judged.
+        verdict: what `export.gate.verdict.Verdict.as_dict` gives.
+        signer: signs the version; needed where it is signed.
+
+    Raises:
+        RepositoryError: the version is gone, has become another, or cannot be written. It is as it was.
+    """
+    store, model, version = open_store(repository), judged.model, judged.version
+    doing = f"write the verdict of {model} {version} to {store.name}"
+    with clear_errors(doing), store.locked(), tempfile.TemporaryDirectory() as scratch:
+        _require_signable(store, model, version, signer)
+        present = require_version(store, model, version)
+        if present is None or not is_same_version(present.to_bytes(), judged.to_bytes()):
+            raise RepositoryError(f"{model} {version} in {store.name} is not what was judged any more: judge it again")
+        content = replace(present, gate=dict(verdict)).to_bytes()
+        signature = b""
+        if signer is not None:
+            folder = Path(scratch) / str(version)
+            fetch_version(store, model, version, folder, None, silent)
+            write(folder / MANIFEST, content)
+            (folder / SIGNATURE).unlink(missing_ok=True)
+            signer.sign(folder)
+            signature = (folder / SIGNATURE).read_bytes()
+        store.replace(f"{model}/{version}/{MANIFEST}", content)
+        if signature:
+            store.replace(f"{model}/{version}/{SIGNATURE}", signature)

@@ -1,0 +1,259 @@
+"""One passage through the gate: choose the versions, serve them, have them answer, judge, write it down."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from clients.command.evaluate import leaks
+from export.evaluation.model_ref import CLASSIFIER
+from export.gate.evaluation_set import Exam, read_exam
+from export.gate.recording import record_verdict, require_recordable
+from export.gate.rules import judge_latency, judge_parity, judge_size
+from export.gate.side_by_side import Role, Staged, UnusableError, served, stage
+from export.gate.timing import time_requests
+from export.gate.verdict import Finding, Limits, Side, Verdict
+from export.repository.manifest import Manifest, check_model_name
+from export.repository.promotion import champion, require_version
+from export.repository.signing import load_signer
+from export.repository.store import Store, open_store
+from serving.install import find_or_install
+from traffic_sign_client.errors import ClientError
+from traffic_signs.progress import ProgressCallback, progress_bars
+from training.data.load import load_data
+from training.data.records import Split
+from training.registry import RegistryError, record_gate
+
+MIN_SCORE = {True: 0.9, False: 0.5}  # of a first champion: a classifier's accuracy, a detector's signs found and mAP50
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the gate is asked.
+
+    Attributes:
+        model: name of the model.
+        repository: folder or address of all models.
+        data: the evaluation set, as `training.data.load.load_data` takes it.
+        split: which part of it.
+        limits: what the rules allow.
+        min_score: instead of that in `limits`, which depends on the kind of model; None for its own.
+        challenger: the version to judge; the newest for None.
+        champion: the version to compare it with; the promoted one for None, before any promotion the one before.
+        fingerprint: how that of the evaluation set must begin.
+        score_threshold: the score from which on a detection counts.
+        requests: pairs of requests to time; None for as many as time allows.
+        home: where tritonserver is, or is to be installed.
+        runs: folder of all runs and of MLflow's database; the server's log goes there.
+        public_key: both versions must be signed with it.
+        private_key: to sign the challenger with, verdict included.
+        dry_run: judge and write nothing down.
+    """
+
+    model: str
+    repository: str
+    data: str
+    split: Split
+    limits: Limits
+    min_score: float | None = None
+    challenger: int | None = None
+    champion: int | None = None
+    fingerprint: str = ""
+    score_threshold: float = 0.3
+    requests: int | None = None
+    home: Path = Path(".tritonserver")
+    runs: Path = Path("runs")
+    public_key: Path | None = None
+    private_key: Path | None = None
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The verdict, and where it stands.
+
+    Attributes:
+        verdict: what was found.
+        in_manifest: whether the challenger's manifest has it.
+        in_mlflow: number of the version in MLflow's registry that has it; empty where none has.
+        unrecorded: why it is not in MLflow; empty where it is, or was not to be.
+    """
+
+    verdict: Verdict
+    in_manifest: bool = False
+    in_mlflow: str = ""
+    unrecorded: str = ""
+
+
+def pass_gate(question: Question, console: Console) -> Outcome:
+    """Judges a challenger, and writes the verdict into its manifest and MLflow's registry.
+
+    Args:
+        question: what to judge, on what, and by which limits.
+        console: shows progress.
+
+    Raises:
+        ClientError, export.errors.ExportError, serving.errors.ServingError, training.errors.TrainingError: it could
+            not be judged, or the verdict not written down; the repository is as it was.
+    """
+    store = open_store(question.repository)
+    challenger, best = choose_versions(store, question.model, question.challenger, question.champion)
+    signer = load_signer(question.private_key)
+    if not question.dry_run:
+        require_recordable(store, question.model, challenger, signer)
+    with tempfile.TemporaryDirectory(prefix="signs-gate-") as scratch, progress_bars(console) as progress:
+        verdict, manifest = _judge(question, store, challenger, best, Path(scratch), console, progress)
+    if question.dry_run:
+        return Outcome(verdict)
+    record_verdict(store, manifest, verdict.as_dict(), signer)
+    try:
+        run_id = manifest.source.get("run_id", "")
+        return Outcome(verdict, True, record_gate(question.runs, manifest.model, run_id, _tags(verdict)))
+    except RegistryError as error:
+        return Outcome(verdict, True, unrecorded=str(error))
+
+
+def choose_versions(store: Store, model: str, challenger: int | None, best: int | None) -> tuple[int, int | None]:
+    """Returns the number of the version to judge and of the one to compare it with.
+
+    Args:
+        store: repository they are in.
+        model: name of the model.
+        challenger: the one to judge; the newest for None.
+        best: the one to compare it with; for None the promoted one, before any promotion the one before the challenger,
+            and where there is none before, none.
+
+    Raises:
+        RepositoryError: there is no such model or version.
+        ClientError: there is nothing to compare.
+    """
+    present = store.versions(check_model_name(model))
+    if not present:
+        require_version(store, model, challenger or 1)  # says that there is none
+    judged = challenger or present[-1]
+    promoted = champion(store, model)
+    other = best or promoted or max((each for each in present if each < judged), default=None)
+    require_version(store, model, judged)
+    if judged == other:
+        raise ClientError(
+            f"{model} {judged} is the champion, and there is no other version to judge: publish one, or name it with "
+            "--challenger"
+            if challenger is None
+            else f"{model} {judged} cannot be compared with itself: name another --challenger or --champion"
+        )
+    if other is not None:
+        require_version(store, model, other)
+    return judged, other
+
+
+def _judge(
+    question: Question,
+    store: Store,
+    challenger: int,
+    best: int | None,
+    scratch: Path,
+    console: Console,
+    progress: ProgressCallback,
+) -> tuple[Verdict, Manifest]:
+    """Returns the verdict and the challenger's manifest."""
+    dataset = load_data(question.data)  # first, so that a wrong path is told at once
+    numbers: dict[Role, int] = {} if best is None else {"champion": best}
+    numbers["challenger"] = challenger
+    staged: dict[Role, Staged] = {
+        role: stage(store, question.model, number, role, scratch, question.public_key, progress)
+        for role, number in numbers.items()
+    }
+    kinds = {one.kind for one in staged.values()}
+    if len(kinds) > 1:
+        raise ClientError(f"{question.model} has versions of two kinds ({', '.join(sorted(kinds))}): name another one")
+    is_classifier = kinds == {CLASSIFIER}
+    floor = MIN_SCORE[is_classifier] if question.min_score is None else question.min_score
+    limits = replace(question.limits, min_score=floor)
+    exam = read_exam(dataset, question.split, staged, question.score_threshold, progress)
+    if not exam.data["fingerprint"].startswith(question.fingerprint):
+        raise ClientError(
+            f"{dataset.name} has the fingerprint {exam.data['fingerprint']} in its {question.split} split, not "
+            f"{question.fingerprint}: it is not the evaluation set that was frozen"
+        )
+    installation = find_or_install(question.home, lambda what: console.print(f"[dim]{what} ...[/dim]"))
+    log = question.runs / f"tritonserver-gate-{question.model}-{challenger}.log"
+    findings: list[Finding] = []
+    try:
+        with served(installation, staged, log, store) as contenders:
+            findings += exam.judge(contenders, limits, progress)
+            times = time_requests(contenders, exam.images, question.requests, progress)
+            findings.append(judge_latency(times["challenger"], times.get("champion"), limits))
+    except UnusableError as error:
+        findings.append(Finding("loading", False, str(error)))
+    findings += _on_paper(staged, limits)
+    notices = _notices(dataset.kind, question.split, exam, staged, champion(store, question.model))
+    verdict = Verdict(
+        model=question.model,
+        challenger=_side(staged["challenger"]),
+        champion=_side(staged["champion"]) if best is not None else None,
+        data=exam.data,
+        server=installation.description,
+        findings=findings,
+        limits=limits,
+        notices=[*dataset.notices, *notices],
+    )
+    return verdict, staged["challenger"].manifest
+
+
+def _on_paper(staged: Mapping[Role, Staged], limits: Limits) -> list[Finding]:
+    """Judges what the manifests say."""
+    manifest = staged["challenger"].manifest
+    other = staged["champion"].manifest.size if "champion" in staged else None
+    return [
+        judge_parity("parity", manifest.precision, manifest.parity, "the trained network"),
+        judge_size(manifest.size, other, limits),
+    ]
+
+
+def _side(staged: Staged) -> Side:
+    return Side(staged.manifest.version, staged.manifest.model_sha256)
+
+
+def _notices(kind: str, split: Split, exam: Exam, staged: Mapping[Role, Staged], promoted: int | None) -> list[str]:
+    """Returns what makes the comparison less than it seems."""
+    notices = []
+    if "champion" not in staged:
+        notices.append("there is no other version to compare with: only the floors are looked at")
+    elif staged["champion"].manifest.version != promoted:
+        state = "nothing is promoted yet" if promoted is None else f"version {promoted} is the champion"
+        notices.append(f"it is compared with version {staged['champion'].manifest.version}, but {state}")
+    if len({one.manifest.model_sha256 for one in staged.values()}) < len(staged):
+        notices.append("both versions hold the very same network")
+    fingerprint = exam.data["fingerprint"]
+    for one in staged.values():
+        name = f"version {one.manifest.version}"
+        if one.manifest.data.get("fingerprint") == fingerprint:
+            notices.append(f"{name} has learned from this very data: the comparison says nothing")
+        if split == "test":
+            notices += [f"{name}: {leak}" for leak in leaks(kind, split, [one.manifest.data])]
+    if split == "train":
+        notices += leaks(kind, split, [])
+    earlier = staged["champion"].manifest.gate.get("data", {}) if "champion" in staged else {}
+    if earlier and earlier.get("fingerprint") != fingerprint:
+        notices.append(f"the champion passed the gate on other data ({earlier.get('name')}, {earlier.get('split')})")
+    return notices
+
+
+def _tags(verdict: Verdict) -> dict[str, str]:
+    """Returns what MLflow is to say of the version."""
+    figures: dict[str, Any] = {finding.rule: finding.figures for finding in verdict.findings}
+    chance = figures.get("accuracy", figures.get("signs found", {})).get("p")
+    tags = {
+        "gate": "passed" if verdict.passed else "refused",
+        "gate.verdict": verdict.sentence,
+        "gate.reasons": "\n".join(f"{each.rule}: {each.text}" for each in verdict.findings if not each.passed),
+        "gate.version": str(verdict.challenger.version),
+        "gate.champion": str(verdict.champion.version) if verdict.champion else "",
+        "gate.p": "" if chance is None else f"{chance:.4g}",
+        "gate.data": f"{verdict.data['name']} {verdict.data['split']} {verdict.data['fingerprint']}",
+        "gate.time": verdict.time,
+    }
+    return tags

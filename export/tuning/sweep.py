@@ -1,0 +1,234 @@
+"""Measures settings of one version on a real server, each as a model of its own, one loaded at a time."""
+
+import contextlib
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tritonclient.grpc import model_config_pb2 as pb
+
+from export.config import ENGINE
+from export.repository import Manifest
+from export.repository.derived import publish_derived
+from export.repository.fetching import fetch_version
+from export.repository.policy import CONFIG, companions, to_bytes
+from export.repository.promotion import own_config
+from export.repository.store import Store
+from export.tensors import SCENES
+from export.tuning.load import closed_loop
+from export.tuning.plan import Outcome, Setting, in_rounds, measured, retuned, setting_of
+from export.warmup_images import draw_samples
+from serving.errors import ServingError
+from serving.install import Installation
+from serving.server import RunningServer, reason_in_log, running_server
+from traffic_sign_client.errors import ClientError
+from traffic_signs.progress import ProgressCallback
+from training.models import classifier, detector
+
+IMAGES = 16  # of different content, sent in turn
+SEED = 0
+LOAD_TIMEOUT_S = 900.0  # TensorRT builds an engine in that time; on a CPU it is a second
+EXPLICIT = ("--model-control-mode=explicit",)
+
+
+@dataclass(frozen=True)
+class Load:
+    """How each setting is loaded: requests under way, seconds a round, and rounds."""
+
+    concurrency: int
+    seconds: float
+    rounds: int
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """The version that is tuned, in a folder of this process.
+
+    Attributes:
+        manifest: of the version.
+        folder: with its files, which were checked.
+        config: that it is served with.
+        beside: content of the files that Triton reads beside its config.pbtxt, by name.
+    """
+
+    manifest: Manifest
+    folder: Path
+    config: pb.ModelConfig
+    beside: dict[str, bytes]
+
+    @property
+    def present(self) -> Setting:
+        """How it is set now."""
+        return setting_of(self.config)
+
+    def publish(self, store: Store, setting: Setting, tuning: dict[str, Any]) -> Manifest:
+        """Publishes the version again, to be served with another setting.
+
+        Args:
+            store: repository it came from.
+            setting: the best one.
+            tuning: what its manifest is to say of the measurement.
+        """
+        return publish_derived(store, self.manifest, self.folder, retuned(self.config, setting), tuning=tuning)
+
+
+@contextlib.contextmanager
+def fetched(store: Store, model: str, version: int, progress: ProgressCallback) -> Iterator[Candidate]:
+    """Gives a checked copy of a version for as long as the block runs.
+
+    Raises:
+        ExportError: there is no such version, it is damaged, or cannot be tuned.
+    """
+    with tempfile.TemporaryDirectory(prefix="signs-tune-") as scratch:
+        folder = Path(scratch) / str(version)
+        manifest = fetch_version(store, model, version, folder, None, progress)
+        config = own_config(store, model, version)
+        if config is None:
+            raise ClientError(f"{store.name}/{model}/{version} has no {CONFIG}: export the model again")
+        setting_of(config)
+        if len(config.input) != 1 or config.input[0].data_type != pb.TYPE_UINT8 or len(config.input[0].dims) != 3:
+            raise ClientError(f"{model} does not take one picture in bytes, so there is nothing to load it with")
+        beside = {}
+        for name in companions(config):
+            inside = folder / name
+            beside[name] = inside.read_bytes() if inside.exists() else store.read(f"{model}/{name}")
+        yield Candidate(manifest, folder, config, beside)
+
+
+def check_batches(candidate: Candidate, batches: Sequence[int]) -> None:
+    """Raises ClientError where an engine would be asked for batches it was not built for."""
+    largest = candidate.config.max_batch_size
+    if candidate.config.platform == ENGINE and max(batches) > largest:
+        raise ClientError(f"this engine was built for batches of {largest} at most: give no larger --max-batch")
+
+
+def sweep(
+    candidate: Candidate,
+    settings: Sequence[Setting],
+    load: Load,
+    installation: Installation,
+    progress: ProgressCallback,
+    log: Path,
+) -> list[Outcome]:
+    """Measures settings in interleaved rounds; returns their outcomes in the order given.
+
+    The server, its models and everything they need are gone when this returns, however it does.
+
+    Args:
+        candidate: version to measure.
+        settings: to measure.
+        load: for each.
+        installation: the tritonserver.
+        progress: shows how much is done.
+        log: file that takes what the server prints.
+
+    Raises:
+        ServingError: the server does not start, or ends by itself.
+        OSError: a file cannot be written.
+    """
+    size = candidate.config.input[0].dims
+    kind = detector.MODEL_NAME if candidate.config.input[0].name == SCENES else classifier.MODEL_NAME
+    images = draw_samples(kind, size[0], size[1], IMAGES)
+    found: dict[Setting, list[tuple[float, npt.NDArray[np.float64]]]] = {setting: [] for setting in settings}
+    problems: dict[Setting, str] = {}
+    with tempfile.TemporaryDirectory(prefix="signs-tune-") as scratch:
+        names = stage(candidate, settings, Path(scratch))
+        with running_server(installation, Path(scratch), log, extra_arguments=EXPLICIT) as server:
+            done, total = 0, len(settings) * load.rounds
+            for order in in_rounds(settings, load.rounds, SEED):
+                for setting in order:
+                    if setting not in problems:
+                        try:
+                            found[setting].append(_measure(server, names[setting], candidate, images, load))
+                        except ClientError as error:
+                            problems[setting] = str(error)
+                    done += 1
+                    progress("measuring", done, total)
+    return [
+        Outcome(setting, problem=problems[setting]) if setting in problems else measured(setting, found[setting])
+        for setting in settings
+    ]
+
+
+def stage(candidate: Candidate, settings: Sequence[Setting], folder: Path) -> dict[Setting, str]:
+    """Writes a repository in which each setting is a model of its own, all with the same files; returns their names.
+
+    The cache of answers is off in all of them: it would be measured instead of the network.
+    """
+    names = {}
+    for number, setting in enumerate(settings):
+        names[setting] = f"{candidate.config.name}_{number}"
+        config = retuned(candidate.config, setting)
+        config.name = names[setting]
+        config.ClearField("response_cache")
+        config.version_policy.latest.num_versions = 1
+        model = folder / names[setting]
+        for name, content in {**candidate.beside, CONFIG: to_bytes(config)}.items():
+            (model / name).parent.mkdir(parents=True, exist_ok=True)
+            (model / name).write_bytes(content)
+        (model / "1").symlink_to(candidate.folder, target_is_directory=True)
+    return names
+
+
+def _measure(
+    server: RunningServer, name: str, candidate: Candidate, images: npt.NDArray[np.uint8], load: Load
+) -> tuple[float, npt.NDArray[np.float64]]:
+    """Loads one setting's model, measures it for one round and unloads it.
+
+    Returns:
+        Seconds of the round and latencies in milliseconds.
+
+    Raises:
+        ClientError: this setting does not work.
+        ServingError: the server has ended.
+    """
+    with _loaded(server, name):
+        answers = closed_loop(
+            server.grpc_url, name, candidate.config.input[0].name, images, load.concurrency, load.seconds
+        )
+    _check_alive(server)
+    if answers.failures:
+        raise ClientError(f"{answers.failures} requests were refused: {answers.reason}")
+    return load.seconds, answers.latencies_ms
+
+
+@contextlib.contextmanager
+def _loaded(server: RunningServer, name: str) -> Iterator[None]:
+    """Has a model loaded for as long as the block runs."""
+    import tritonclient.grpc as triton
+    from tritonclient.utils import InferenceServerException
+
+    client = triton.InferenceServerClient(server.grpc_url)
+    try:
+        try:
+            client.load_model(name, client_timeout=LOAD_TIMEOUT_S)
+        except InferenceServerException as error:
+            _check_alive(server)
+            raise ClientError(f"it cannot be loaded: {(error.message() or str(error)).splitlines()[0]}") from error
+        yield
+        try:
+            client.unload_model(name)
+            deadline = time.monotonic() + LOAD_TIMEOUT_S
+            # What is still being unloaded would compute beside the next setting.
+            while _state(client, name) != ("UNAVAILABLE", "unloaded") and time.monotonic() < deadline:
+                time.sleep(0.02)
+        except InferenceServerException as error:
+            _check_alive(server)
+            raise ClientError(f"it cannot be unloaded: {error.message()}") from error
+    finally:
+        client.close()
+
+
+def _state(client: Any, name: str) -> tuple[str, str]:
+    models = client.get_model_repository_index().models
+    return next(((each.state, each.reason) for each in models if each.name == name), ("", ""))
+
+
+def _check_alive(server: RunningServer) -> None:
+    if server.process.poll() is not None:
+        raise ServingError(f"tritonserver ended by itself: {reason_in_log(server.log)} (all of it: {server.log})")

@@ -1,0 +1,177 @@
+"""What is asked again and what is not, what headers reach a server, and what its statuses mean.
+
+A real tritonserver cannot be told to answer so: a small HTTP server answers as it is told, over real sockets.
+"""
+
+import asyncio
+import http.server
+import json
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from traffic_sign_client import AsyncSignClient, SignClient
+from traffic_sign_client.errors import (
+    ClientError,
+    OverloadedError,
+    RefusedError,
+    TimedOutError,
+    UnavailableError,
+    UnknownModelError,
+)
+
+Answer = tuple[int, str]  # status and body
+GOOD: Answer = (200, json.dumps({"name": "triton", "version": "1"}))
+BUSY: Answer = (503, json.dumps({"error": "the scheduler has stopped accepting new requests"}))
+SECRET = {"Authorization": "Bearer s3cret"}
+
+
+@dataclass
+class Script:
+    """What a server answers, one after the other and the last for ever, and what it has been asked."""
+
+    url: str = ""
+    answers: list[Answer] = field(default_factory=list)
+    seconds: float = 0.0
+    asked: list[dict[str, str]] = field(default_factory=list)
+
+
+@pytest.fixture
+def script() -> Iterator[Script]:
+    script = Script()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            script.asked.append(dict(self.headers))
+            time.sleep(script.seconds)
+            status, body = script.answers[min(len(script.asked), len(script.answers)) - 1]
+            if not status:
+                self.close_connection = True
+                return
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        script.url = f"127.0.0.1:{server.server_address[1]}"
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield script
+        server.shutdown()
+        thread.join()
+
+
+def waiting(url: str, **options: Any) -> dict[str, Any]:
+    with SignClient(url, "http", **options) as client:
+        return client.metadata()
+
+
+def awaiting(url: str, **options: Any) -> dict[str, Any]:
+    async def ask() -> dict[str, Any]:
+        async with AsyncSignClient(url, "http", **options) as client:
+            return await client.metadata()
+
+    return asyncio.run(ask())
+
+
+Ask = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(params=[waiting, awaiting])
+def ask(request: pytest.FixtureRequest) -> Ask:
+    kind: Ask = request.param
+    return kind
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("traffic_sign_client.connection.FIRST_PAUSE_S", 0.01)
+
+
+@pytest.mark.parametrize("problem", [BUSY, (502, "<html>bad gateway</html>"), (429, "{}"), (0, "")])
+def test_what_may_pass_is_asked_again(script: Script, ask: Ask, problem: Answer) -> None:
+    script.answers = [problem, problem, GOOD]
+    assert ask(script.url, headers=SECRET)["name"] == "triton"
+    assert len(script.asked) == 3
+    assert all(
+        {name.lower(): value for name, value in each.items()}["authorization"] == "Bearer s3cret"
+        for each in script.asked
+    )
+
+
+def test_after_the_last_retry_the_problem_is_told(script: Script, ask: Ask) -> None:
+    script.answers = [BUSY]
+    with pytest.raises(UnavailableError, match="stopped accepting"):
+        ask(script.url, retries=3)
+    assert len(script.asked) == 4
+    with pytest.raises(UnavailableError):
+        ask(script.url, retries=0)
+    assert len(script.asked) == 5
+
+
+def test_no_retry_starts_after_the_deadline(script: Script, ask: Ask) -> None:
+    """It ends, with the server's last answer or without one, as the time ran out."""
+    script.answers = [BUSY]
+    with pytest.raises((UnavailableError, TimedOutError)):
+        ask(script.url, retries=1_000_000, timeout=0.5)
+    assert len(script.asked) < 10_000
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        ((400, '{"error": "unexpected shape"}'), RefusedError),
+        ((413, "too large"), RefusedError),
+        ((404, '{"error": "Request for unknown model: \'x\' is not found"}'), UnknownModelError),
+        ((401, '{"error": "who are you"}'), ClientError),
+        ((403, "{}"), ClientError),
+        ((500, '{"error": "out of memory"}'), ClientError),
+        ((504, "<html>gateway timeout</html>"), TimedOutError),
+        ((200, "this is no Triton"), ClientError),
+    ],
+)
+def test_what_does_not_pass_is_asked_once(script: Script, ask: Ask, answer: Answer, kind: type[ClientError]) -> None:
+    script.answers = [answer]
+    with pytest.raises(ClientError) as told:
+        ask(script.url, headers=SECRET)
+    assert type(told.value) is kind
+    assert len(script.asked) == 1
+    assert "s3cret" not in "".join(traceback.format_exception(told.value)) + repr(told.value)
+
+
+def test_an_overloaded_server_is_told_from_one_that_is_gone(script: Script, ask: Ask) -> None:
+    script.answers = [(429, '{"error": "slow down"}')]
+    with pytest.raises(OverloadedError, match="slow down: ask later, or less at once"):
+        ask(script.url)
+
+
+def test_a_page_in_place_of_an_answer_is_cut(script: Script, ask: Ask) -> None:
+    script.answers = [(502, "<html>" + "x" * 100_000)]
+    with pytest.raises(UnavailableError) as told:
+        ask(script.url, retries=0)
+    assert len(str(told.value)) < 2100
+
+
+def test_a_late_answer_is_not_asked_for_again(script: Script, ask: Ask) -> None:
+    script.answers, script.seconds = [GOOD], 1.0
+    with pytest.raises(TimedOutError, match=r"within 0\.2 s"):
+        ask(script.url, timeout=0.2, retries=5)
+    assert len(script.asked) == 1
+
+
+def test_a_look_at_the_health_is_one_request(script: Script) -> None:
+    script.answers = [BUSY, (400, ""), (200, "")]
+    with SignClient(script.url, "http") as client:
+        assert [client.ready(), client.ready("sign_classifier"), client.ready()] == [False, False, True]
+    assert len(script.asked) == 3

@@ -1,0 +1,126 @@
+"""What `signs predict` is given: files, folders, patterns, videos and cameras become pictures, one after the other."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from traffic_sign_client.errors import RefusedError
+from traffic_signs import video
+
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".webp")  # looked for in folders
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file that is to be read, or the reason why there is none."""
+
+    path: Path
+    problem: str = ""
+
+    @property
+    def is_video(self) -> bool:
+        """Whether the name is that of a video."""
+        return self.path.suffix.lower() in video.SUFFIXES
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A photograph, or a frame of a video, or the reason why there is none.
+
+    Attributes:
+        name: the file, or the camera.
+        content: bytes of an image file, or of a frame uint8 [height, width, 3], RGB.
+        frame: number of the frame in its video, from 0.
+        rate: frames of that in a second.
+        problem: why there is no content.
+    """
+
+    name: str
+    content: bytes | npt.NDArray[np.uint8] = b""
+    frame: int | None = None
+    rate: float = 0.0
+    problem: str = ""
+
+
+def find(names: Sequence[str | Path]) -> list[Found]:
+    """Returns the files that names mean, in the order of the names: files, folders and patterns such as `day*/*.jpg`.
+
+    Of a folder it returns the pictures in it and in its folders, sorted; not the videos, and nothing hidden.
+    """
+    found: list[Found] = []
+    for name in map(str, names):
+        path = Path(name)
+        if name.startswith(("http:/", "https:/")) and not path.exists():
+            found.append(Found(path, "it is a web address: download the picture and give the file"))
+        elif path.is_dir():
+            found += _in_folder(path)
+        elif not path.exists() and (matches := _matching(path)):
+            for match in matches:
+                if not match.is_dir():
+                    found.append(Found(match))
+                elif "**" not in name:  # which has found what is in the folder too
+                    found += _in_folder(match)
+        elif not path.exists() and _is_pattern(path):
+            found.append(Found(path, "no file matches the pattern"))
+        else:
+            found.append(Found(path))
+    return found
+
+
+def count(found: Sequence[Found], most: int | None) -> int:
+    """Returns about how many pictures there are to read, with at most `most` frames of each video."""
+    frames = (video.frame_count(each.path) if each.is_video else 1 for each in found)
+    return sum(each if most is None else min(each, most) for each in frames)
+
+
+def read(found: Sequence[Found], most: int | None) -> Iterator[Picture]:
+    """Yields the pictures, read only when asked for; one that cannot be read has a problem in place of a content."""
+    for each in found:
+        name = str(each.path)
+        try:
+            if each.problem:
+                yield Picture(name, problem=each.problem)
+            elif each.is_video and each.path.is_file():
+                for frame in video.read_frames(each.path, most):
+                    yield Picture(name, frame.pixels, frame.number, frame.rate)
+            else:
+                yield Picture(name, each.path.read_bytes())
+        except (OSError, RefusedError) as error:
+            reason = f"it cannot be read: {error.strerror}" if isinstance(error, OSError) else str(error)
+            yield Picture(name, problem=reason)
+
+
+def read_camera(number: int, most: int | None) -> Iterator[Picture]:
+    """Yields what a camera sees, until it is stopped or has given `most` frames.
+
+    Raises:
+        RefusedError: there is no such camera.
+    """
+    for frame in video.read_frames(number, most):
+        yield Picture(f"camera {number}", frame.pixels, frame.number, frame.rate)
+
+
+def _is_pattern(path: Path) -> bool:
+    return any(sign in str(path) for sign in "*?[")
+
+
+def _matching(pattern: Path) -> list[Path]:
+    if not _is_pattern(pattern):
+        return []
+    try:
+        return sorted(Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor))))
+    except ValueError:  # no pattern that it knows, such as a**
+        return []
+
+
+def _in_folder(folder: Path) -> list[Found]:
+    found = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(each for each in folders if not each.startswith("."))
+        names = sorted(each for each in files if not each.startswith(".") and each.lower().endswith(SUFFIXES))
+        found += [Found(Path(place, each)) for each in names]
+    return found or [Found(folder, f"the folder holds no picture ({', '.join(SUFFIXES)})")]

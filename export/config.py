@@ -11,7 +11,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from export.errors import ExportError
 from export.repository.policy import WARM_UP, to_bytes
-from export.tensors import FOUND, INPUT_NAME, OUTPUT_NAME, SCENES
+from export.tensors import DETECTOR_OUTPUTS, INPUT_NAME, OUTPUT_NAME, SCENES
 
 LABELS_FILE = "labels.txt"
 ONNX = "onnxruntime_onnx"  # means the same on the official image (its ONNX Runtime backend) and with the stand-in
@@ -101,7 +101,9 @@ def detector_config(name: str, input_size: tuple[int, int], found: int, serving:
         found: signs a scene.
         serving: how to run it.
     """
-    kinds = zip(FOUND, (pb.TYPE_FP32, pb.TYPE_FP32, pb.TYPE_INT32), ([found, 4], [found], [found]), strict=True)
+    kinds = zip(
+        DETECTOR_OUTPUTS, (pb.TYPE_FP32, pb.TYPE_FP32, pb.TYPE_INT32), ([found, 4], [found], [found]), strict=True
+    )
     outputs = [pb.ModelOutput(name=output, data_type=kind, dims=dims) for output, kind, dims in kinds]
     return _onnx_config(name, SCENES, [*input_size, 3], outputs, serving)
 

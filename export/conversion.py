@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from export.errors import ExportError
-from export.simplify import Slimming, slim
-from export.tensors import FOUND, INPUT_NAME, OUTPUT_NAME, SCENES
+from export.simplify import Slimming, simplify
+from export.tensors import DETECTOR_OUTPUTS, INPUT_NAME, OUTPUT_NAME, SCENES
 from training.checkpoint import CheckpointInfo
 from training.models import classifier, detector
 from training.models.detector import find_peaks
@@ -60,9 +60,9 @@ class Served(NamedTuple):
     outputs: tuple[str, ...]
 
 
-SERVED = {
+MODEL_TENSORS = {
     classifier.MODEL_NAME: Served(WithSoftmax, INPUT_NAME, (OUTPUT_NAME,)),
-    detector.MODEL_NAME: Served(WithPeaks, SCENES, FOUND),
+    detector.MODEL_NAME: Served(WithPeaks, SCENES, DETECTOR_OUTPUTS),
 }
 
 
@@ -86,7 +86,7 @@ def convert(model: nn.Module, info: CheckpointInfo, path: Path) -> Slimming:
         ExportError: the exporter failed, or its result is not what was asked for.
     """
     example = torch.zeros((2, *info.input_size, 3), dtype=torch.uint8)
-    served = SERVED[info.model]
+    served = MODEL_TENSORS[info.model]
     batch = torch.export.Dim("batch", min=1, max=4096)
     try:
         with _quiet():
@@ -99,10 +99,10 @@ def convert(model: nn.Module, info: CheckpointInfo, path: Path) -> Slimming:
                 output_names=list(served.outputs),
                 dynamic_shapes=({0: batch},),
                 external_data=False,
-                optimize=False,  # `slim` does it, and counts
+                optimize=False,  # `simplify` does it, and counts
             )
             assert program is not None
-            proto, slimming = slim(program)
+            proto, slimming = simplify(program)
     except Exception as error:  # the exporter raises whatever its many passes raise
         raise ExportError(f"PyTorch cannot export this network to ONNX: {error}") from error
     metadata = {

@@ -13,7 +13,7 @@ from export.conversion import WithPeaks
 from export.errors import ParityError
 from export.parity import Images, Parity, batch_sizes, open_session, probe_names
 from export.precision import FP32, TOLERANCES, Tolerance
-from export.tensors import FOUND, SCENES
+from export.tensors import DETECTOR_OUTPUTS, SCENES
 from training.detector import predict
 from training.detector.detections import Detections
 
@@ -35,7 +35,7 @@ class Answers:
         return len(self.scores)
 
     def arrays(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.int32]]:
-        """Returns boxes, scores and categories, in the order of `export.tensors.FOUND`."""
+        """Returns boxes, scores and categories, in the order of `export.tensors.DETECTOR_OUTPUTS`."""
         return self.boxes, self.scores, self.categories
 
     def part(self, start: int, stop: int) -> "Answers":
@@ -75,7 +75,7 @@ def onnxruntime_detector(path: Path) -> Detect:
         ExportError: ONNX Runtime cannot load the file.
     """
     session = open_session(path)
-    return lambda scenes: Answers(*session.run(list(FOUND), {SCENES: scenes}))
+    return lambda scenes: Answers(*session.run(list(DETECTOR_OUTPUTS), {SCENES: scenes}))
 
 
 def pytorch_detector(model: nn.Module) -> Detect:

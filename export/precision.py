@@ -41,7 +41,7 @@ TOLERANCES = {
 
 
 @dataclass(frozen=True)
-class Wanted:
+class PrecisionRequest:
     """In which precision a network is to be exported.
 
     Attributes:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from torch import nn
 
 from export import detection_parity as scenes
-from export.conversion import SERVED
+from export.conversion import MODEL_TENSORS
 from export.errors import AccuracyError
 from export.parity import (
     MAX_BATCH,
@@ -36,7 +36,7 @@ from training.detector.detections import Detections
 from training.detector.evaluate import evaluate_detections
 from training.models import classifier, detector
 
-# Maps uint8 [n, height, width, 3] to the outputs of the model, in the order of `export.conversion.SERVED`.
+# Maps uint8 [n, height, width, 3] to the outputs of the model, in the order of `export.conversion.MODEL_TENSORS`.
 Answer = Callable[[Images], Sequence[npt.NDArray[Any]]]
 
 
@@ -109,7 +109,7 @@ class Proof(ABC):
             AccuracyError: it does worse by more than the largest loss.
             ExportError: ONNX Runtime cannot load the file.
         """
-        session, tensors = open_session(path), SERVED[self.model]
+        session, tensors = open_session(path), MODEL_TENSORS[self.model]
         return self.check_answers(lambda images: session.run(list(tensors.outputs), {tensors.input: images}), precision)
 
     @abstractmethod

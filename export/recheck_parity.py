@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from export.conversion import SERVED
+from export.conversion import MODEL_TENSORS
 from export.errors import ExportError
 from export.parity import Images
 from export.precision import TOLERANCES
@@ -86,7 +86,7 @@ class _Server:
 
     def __init__(self, url: str, manifest: Manifest) -> None:
         self._url, self._model, self._version = url, manifest.model, str(manifest.version)
-        self._tensors = SERVED[manifest.model]
+        self._tensors = MODEL_TENSORS[manifest.model]
 
     def largest_batch(self) -> int:
         """Returns the largest batch that the server takes."""

@@ -15,7 +15,7 @@ from export.repository import Manifest, publish, versions
 from export.repository.calls import describe_call
 from export.repository.policy import read_config
 from export.repository.store import open_store
-from export.tensors import FOUND, INPUT_NAME, OUTPUT_NAME, SCENES
+from export.tensors import DETECTOR_OUTPUTS, INPUT_NAME, OUTPUT_NAME, SCENES
 from traffic_signs.categories import CATEGORY_NAMES, CATEGORY_OF_CLASS
 from traffic_signs.commit import git_commit
 from traffic_signs.progress import ProgressCallback, silent
@@ -32,7 +32,7 @@ SCORE_THRESHOLD = 0.3
 
 
 @dataclass(frozen=True)
-class Wanted:
+class TensorSpec:
     """What a tensor of another model must be: name, datatype and shape without the batch; None is any fixed size."""
 
     name: str
@@ -41,15 +41,17 @@ class Wanted:
 
 
 TAKES = {
-    DETECTOR: (Wanted(SCENES, pb.TYPE_UINT8, (None, None, 3)),),
-    CLASSIFIER: (Wanted(INPUT_NAME, pb.TYPE_UINT8, (None, None, 3)),),
+    DETECTOR: (TensorSpec(SCENES, pb.TYPE_UINT8, (None, None, 3)),),
+    CLASSIFIER: (TensorSpec(INPUT_NAME, pb.TYPE_UINT8, (None, None, 3)),),
 }
 GIVES = {
     DETECTOR: tuple(
-        Wanted(*each)
-        for each in zip(FOUND, (pb.TYPE_FP32, pb.TYPE_FP32, pb.TYPE_INT32), ((None, 4), (None,), (None,)), strict=True)
+        TensorSpec(*each)
+        for each in zip(
+            DETECTOR_OUTPUTS, (pb.TYPE_FP32, pb.TYPE_FP32, pb.TYPE_INT32), ((None, 4), (None,), (None,)), strict=True
+        )
     ),
-    CLASSIFIER: (Wanted(OUTPUT_NAME, pb.TYPE_FP32, (None,)),),
+    CLASSIFIER: (TensorSpec(OUTPUT_NAME, pb.TYPE_FP32, (None,)),),
 }
 
 
@@ -138,7 +140,7 @@ def _read_config(repository: Path, model: str) -> pb.ModelConfig:
     return config
 
 
-def _matches(wanted: Wanted, found: Any) -> bool:
+def _matches(wanted: TensorSpec, found: Any) -> bool:
     return (
         (found.name, found.data_type) == (wanted.name, wanted.datatype)
         and len(found.dims) == len(wanted.shape)

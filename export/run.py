@@ -14,14 +14,14 @@ from export.config import LABELS_FILE, Serving, classifier_config, detector_conf
 from export.conversion import IR_VERSION, OPSET, convert
 from export.errors import AccuracyError, ExportError, ParityError, RepositoryError
 from export.parity import Images, probe_images
-from export.precision import AUTO, FP32, INT8, MAX_LOSS, PRECISIONS, Wanted
+from export.precision import AUTO, FP32, INT8, MAX_LOSS, PRECISIONS, PrecisionRequest
 from export.precision_search import NO_LABELS, Candidate, fastest, make_all, make_candidate, timed
 from export.proof import Proof, begin_proof
 from export.quantization import TARGETS
 from export.repository import Manifest, load_manifest, publish, versions
 from export.repository.signing import Signer
 from export.samples import Labels
-from export.serving_plan import Asked, choose_serving
+from export.serving_plan import ServingOverrides, choose_serving
 from export.warmup_images import draw_samples
 from traffic_signs.progress import ProgressCallback, silent
 from training.checkpoint import CheckpointInfo, load_checkpoint
@@ -35,13 +35,13 @@ def export_checkpoint(
     checkpoint: Path,
     repository: str | Path,
     samples: Images,
-    wanted: Wanted | None = None,
+    wanted: PrecisionRequest | None = None,
     labels: Labels | None = None,
     signer: Signer | None = None,
     progress: ProgressCallback = silent,
     chosen_among: Callable[[Sequence[Candidate]], None] = lambda candidates: None,
     *,
-    asked: Asked | None = None,
+    asked: ServingOverrides | None = None,
 ) -> Manifest:
     """Exports a network, proves that it answers as in PyTorch, and publishes it as a new version.
 
@@ -61,7 +61,7 @@ def export_checkpoint(
         ExportError: the model cannot be exported, differs from PyTorch, or cannot be published. Nothing is.
         training.errors.CheckpointError: the checkpoint cannot be read.
     """
-    wanted = wanted or Wanted()
+    wanted = wanted or PrecisionRequest()
     check_wanted(wanted, labels is not None)
     model, info = load_checkpoint(checkpoint)
     if samples.shape[1:] != (*info.input_size, 3):
@@ -113,7 +113,7 @@ def export_checkpoint(
     )
 
 
-def check_wanted(wanted: Wanted, labelled: bool) -> None:
+def check_wanted(wanted: PrecisionRequest, labelled: bool) -> None:
     """Refuses what cannot be, before any work is done.
 
     Args:
@@ -130,7 +130,7 @@ def check_wanted(wanted: Wanted, labelled: bool) -> None:
         raise ExportError(f"int8 cannot be for {wanted.int8_for!r}: choose {' or '.join(TARGETS)}")
     if wanted.max_loss is not None and not 0 <= wanted.max_loss <= 1:
         raise ExportError(f"the largest loss of accuracy is {wanted.max_loss:g}: give a share, such as 0.002")
-    if wanted.int8_for != Wanted.int8_for and wanted.precision not in (INT8, AUTO):
+    if wanted.int8_for != PrecisionRequest.int8_for and wanted.precision not in (INT8, AUTO):
         raise ExportError(f"{wanted.precision} is for everyone: leave --int8-for away, or choose int8")
     if wanted.precision == INT8 and not labelled:
         raise ExportError(NO_LABELS)
@@ -168,7 +168,7 @@ def _prove(
     proof: Proof,
     path: Path,
     samples: Images,
-    wanted: Wanted,
+    wanted: PrecisionRequest,
     labels: Labels | None,
     progress: ProgressCallback,
     chosen_among: Callable[[Sequence[Candidate]], None],
@@ -186,7 +186,7 @@ def _prove(
     return fastest(candidates)
 
 
-def _calibration(precision: str, wanted: Wanted, labels: Labels | None) -> dict[str, Any]:
+def _calibration(precision: str, wanted: PrecisionRequest, labels: Labels | None) -> dict[str, Any]:
     """Returns what the ranges of int8 were taken from, and who they are for."""
     if precision != INT8 or labels is None:
         return {}
@@ -203,7 +203,7 @@ def network_config(info: CheckpointInfo, serving: Serving) -> pb.ModelConfig:
     """Describes the network of a checkpoint to Triton."""
     height, width = info.input_size
     if info.model == detector.MODEL_NAME:
-        return detector_config(info.model, (height, width), detector.FOUND, serving)
+        return detector_config(info.model, (height, width), detector.MAX_DETECTIONS, serving)
     return classifier_config(info.model, height, len(info.class_names), serving)
 
 

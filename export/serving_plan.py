@@ -23,7 +23,7 @@ DEFAULTS = {
 
 
 @dataclass(frozen=True)
-class Asked:
+class ServingOverrides:
     """What somebody asks for; None is as it was. The fields are those of `Serving`."""
 
     target: Target | None = None
@@ -33,7 +33,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ServingPlan:
     """How a version is to be served.
 
     Attributes:
@@ -45,7 +45,7 @@ class Chosen:
     tuning: dict[str, Any] = field(default_factory=dict)
 
 
-def choose_serving(repository: str | Path, model: str, asked: Asked | None = None) -> Chosen:
+def choose_serving(repository: str | Path, model: str, asked: ServingOverrides | None = None) -> ServingPlan:
     """Returns how a new version of a network is to be served.
 
     What is not asked for is as in the version that is served now, the champion or else the newest: target, response
@@ -69,13 +69,15 @@ def choose_serving(repository: str | Path, model: str, asked: Asked | None = Non
             serving = _as_now(serving, config)
         with suppress(RepositoryError):  # made by hand, or damaged: no reason not to publish a whole one
             tuning = load_manifest(store, model, number).tuning
-    serving = replace(serving, **{name: value for name, value in asdict(asked or Asked()).items() if value is not None})
+    serving = replace(
+        serving, **{name: value for name, value in asdict(asked or ServingOverrides()).items() if value is not None}
+    )
     if not tuning or tuning.get("target") != serving.target:
-        return Chosen(serving)
+        return ServingPlan(serving)
     setting = setting_in(tuning)
     wider = max(serving.max_queue, setting.max_batch) if serving.max_queue else 0
     serving = replace(serving, **asdict(setting), max_queue=wider)
-    return Chosen(serving, tuning | {"from_version": tuning.get("from_version", number)})
+    return ServingPlan(serving, tuning | {"from_version": tuning.get("from_version", number)})
 
 
 def _as_now(serving: Serving, config: pb.ModelConfig) -> Serving:

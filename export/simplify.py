@@ -27,7 +27,7 @@ class Slimming:
         return asdict(self)
 
 
-def slim(program: torch.onnx.ONNXProgram) -> tuple[onnx.ModelProto, Slimming]:
+def simplify(program: torch.onnx.ONNXProgram) -> tuple[onnx.ModelProto, Slimming]:
     """Folds and clears a traced graph.
 
     The exporter's own optimizer folds constants, shapes and batch normalisation into what uses them. onnxslim 0.1 was

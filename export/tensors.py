@@ -4,4 +4,4 @@ What the recognizer's own sources call them stands there once more: Triton runs 
 """
 
 INPUT_NAME, OUTPUT_NAME = "images", "probabilities"  # of a classifier
-SCENES, FOUND = "scenes", ("boxes", "scores", "categories")  # of a detector
+SCENES, DETECTOR_OUTPUTS = "scenes", ("boxes", "scores", "categories")  # of a detector

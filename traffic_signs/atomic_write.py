@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Gives the path of a file beside `path` to write, which takes that one's place after the block.
 
     Where the block raises, `path` is as it was and nothing is left beside it.

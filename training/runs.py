@@ -28,16 +28,16 @@ from training.train import EpochReport, Task, Trained, seed_everything, train
 
 
 @dataclass(frozen=True)
-class Listener:
-    """Who is told how a run goes.
+class RunReporter:
+    """Receives progress and notices.
 
     Attributes:
         progress: of how far each stage is.
-        tell: of what a person should know, a sentence at a time.
+        notify: receives what a person should know, a sentence at a time.
     """
 
     progress: ProgressCallback = silent
-    tell: Callable[[str], None] = lambda notice: None
+    notify: Callable[[str], None] = lambda notice: None
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Run:
         score: what the task's score is called in the record.
         recipe: how it is trained.
         folder: of the run.
-        listener: told of progress and notices.
+        reporter: told of progress and notices.
         specs: the data sets as the command line gives them; with them the run can be resumed after a kill.
         world: the processes that train together.
         run_id: of MLflow, where the run was begun by an earlier process.
@@ -86,7 +86,7 @@ class Run:
     score: str
     recipe: Recipe
     folder: Path
-    listener: Listener
+    reporter: RunReporter
     specs: tuple[str, ...]
     world: World
     run_id: str = ""
@@ -101,7 +101,7 @@ class Run:
         recipe: Recipe,
         name: str,
         runs: Path,
-        listener: Listener | None,
+        reporter: RunReporter | None,
         specs: Sequence[str],
         world: World | None,
     ) -> Self:
@@ -111,10 +111,10 @@ class Run:
             TrainingError: the name is taken or unfit.
         """
         check_name(name, runs)
-        return cls(model, score, recipe, runs / name, listener or Listener(), tuple(specs), world or World())
+        return cls(model, score, recipe, runs / name, reporter or RunReporter(), tuple(specs), world or World())
 
     @classmethod
-    def resumed(cls, model: str, score: str, folder: Path, listener: Listener | None, world: World | None) -> Self:
+    def resumed(cls, model: str, score: str, folder: Path, reporter: RunReporter | None, world: World | None) -> Self:
         """Returns a run that an earlier process began, as it began it.
 
         Raises:
@@ -122,7 +122,7 @@ class Run:
         """
         found = load_interrupted(folder)
         return cls(
-            model, score, found.recipe, folder, listener or Listener(), found.specs, world or World(), found.run_id
+            model, score, found.recipe, folder, reporter or RunReporter(), found.specs, world or World(), found.run_id
         )
 
     def __post_init__(self) -> None:
@@ -161,11 +161,11 @@ class Run:
         config = config.suited_to(task.examples)
 
         def on_epoch(report: EpochReport) -> None:
-            self.listener.progress(f"{stage}: epochs", report.epoch, config.epochs)
+            self.reporter.progress(f"{stage}: epochs", report.epoch, config.epochs)
             if stage in ("train", "refit"):
                 self.tracker.log_metrics(self._figures(stage, report), step=report.epoch)
 
-        self.listener.progress(f"{stage}: epochs", 0, config.epochs)
+        self.reporter.progress(f"{stage}: epochs", 0, config.epochs)
         seed_everything(config.seed)
         state = state_file(self.folder, stage) if self.specs else None
         trained = train(build(), task, config, state, on_epoch, self.world)
@@ -228,8 +228,8 @@ class Run:
 
     def _tracked(self, parameters: Mapping[str, object]) -> AbstractContextManager[Tracker]:
         if not self.world.is_main:
-            return nullcontext(Tracker(self.listener.tell))
-        return tracked_run(self.folder.name, self.folder.parent, parameters, self.listener.tell, self.run_id)
+            return nullcontext(Tracker(self.reporter.notify))
+        return tracked_run(self.folder.name, self.folder.parent, parameters, self.reporter.notify, self.run_id)
 
     def _figures(self, stage: str, report: EpochReport) -> dict[str, float]:
         figures = {
@@ -256,7 +256,7 @@ def _computed_with(config: TrainingConfig) -> dict[str, object]:
 
 
 def resume_registration(
-    name: str, runs: Path, listener: Listener | None = None, world: World | None = None
+    name: str, runs: Path, reporter: RunReporter | None = None, world: World | None = None
 ) -> FinishedRun:
     """Goes on with a run of either network that has its checkpoint and lacks its registered version.
 
@@ -264,4 +264,4 @@ def resume_registration(
         TrainingError: there is no such run, or its checkpoint is damaged.
     """
     found = load_interrupted(runs / name)
-    return Run.resumed(found.model, "", runs / name, listener, world).register_late()
+    return Run.resumed(found.model, "", runs / name, reporter, world).register_late()

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from traffic_signs.atomic_write import replacing
+from traffic_signs.atomic_write import atomic_write
 from training.errors import CheckpointError
 
 FACTS = "facts"
@@ -30,7 +30,7 @@ def save_state(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, An
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-        with replacing(path) as staging:
+        with atomic_write(path) as staging:
             save_file(whole, staging, metadata={FACTS: json.dumps(facts)})
             with staging.open("rb") as file:
                 os.fsync(file.fileno())

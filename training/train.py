@@ -45,7 +45,7 @@ class Task(Protocol):
         """Of the data."""
 
     @property
-    def is_watched(self) -> bool:
+    def has_validation(self) -> bool:
         """Whether there is held-out data to watch."""
 
     def batches(self, config: TrainingConfig, share: tuple[int, int]) -> Dataset[tuple[Tensor, ...]]:
@@ -122,7 +122,7 @@ def train(
         training.errors.CheckpointError: the state cannot be read or written, or belongs to another training.
     """
     config = config.suited_to(task.examples)
-    if config.patience and not task.is_watched:
+    if config.patience and not task.has_validation:
         raise TrainingError("patience needs held-out data to watch: hold some out with --holdout")
     fit = Fit(model, task, config, world or World())
     if state is not None and state.exists():
@@ -176,8 +176,8 @@ class Fit:
     @property
     def is_finished(self) -> bool:
         """Whether all epochs are done, or none of the last ones was better."""
-        tired = self.config.patience and self.epoch - self.kept_epoch >= self.config.patience
-        return self.epoch >= self.config.epochs or bool(tired)
+        out_of_patience = self.config.patience and self.epoch - self.kept_epoch >= self.config.patience
+        return self.epoch >= self.config.epochs or bool(out_of_patience)
 
     def run_epoch(self, batches: Iterator[tuple[Tensor, ...]]) -> EpochReport:
         """Takes the steps of one epoch."""
@@ -218,7 +218,7 @@ class Fit:
 
     def validate(self, report: EpochReport) -> EpochReport:
         """Adds the validation figures to a report, and keeps the weights where they are the best so far."""
-        if not self.task.is_watched:
+        if not self.task.has_validation:
             return report
         loss, score = self.task.watch(self.averaged.eval())
         if self.world.size > 1:  # all processes must stop in the same epoch

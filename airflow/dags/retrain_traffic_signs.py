@@ -13,7 +13,7 @@ from retraining.assets import LABELLED, MODELS, PUBLISHED
 from retraining.parameters import parameters
 from retraining.planning import make_plan, recipe, require_known, verdict_lines
 from retraining.settings import SettingsError, load_settings
-from retraining.tasks import TAGS, defaults, step_task, told
+from retraining.tasks import TAGS, airflow_errors, defaults, step_task
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ def retrain_traffic_signs() -> None:
         context = get_current_context()
         run = context["dag_run"]
         reason = context["params"]["reason"] or _reason(context)
-        with told():
+        with airflow_errors():
             require_known(run.conf or {}, parameters(SETTINGS))
             made = make_plan(SETTINGS, context["params"], run.run_id, run.run_after, reason)
         for name, value in made.items():
@@ -107,7 +107,7 @@ def retrain_traffic_signs() -> None:
     @task(multiple_outputs=False)
     def before() -> dict[str, Any]:
         """Notes when the roll-out begins, and the revision of the release to which there is a way back."""
-        with told():
+        with airflow_errors():
             revision = helm.status(SETTINGS)["revision"] if SETTINGS.roll_out == "helm" else 0
         return {"time": time.time(), "revision": revision}
 
@@ -158,7 +158,7 @@ def retrain_traffic_signs() -> None:
 def upgrade() -> dict[str, Any]:
     """Has the release pull and serve the new version; its old pods serve until the new ones are ready."""
     plan, publish, before, taken_back = _facts("plan", "publish", "before", "roll_back")
-    with told():
+    with airflow_errors():
         steps.require_in_place({"before": before, "publish": publish, "roll_back": taken_back})
         return helm.upgrade(SETTINGS, plan["model"], publish["version"], before["revision"])
 
@@ -169,7 +169,7 @@ def downgrade() -> dict[str, Any]:
     (before,) = _facts("before")
     if before is None:
         raise AirflowSkipException("the release was not touched")
-    with told():
+    with airflow_errors():
         return helm.restore(SETTINGS, before["revision"])
 
 

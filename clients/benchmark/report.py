@@ -9,7 +9,7 @@ from typing import Any
 
 from clients.benchmark.perf_analyzer import PARTS
 from traffic_sign_client.errors import ClientError
-from traffic_signs.atomic_write import replacing
+from traffic_signs.atomic_write import atomic_write
 
 JSON = "report.json"
 QUANTILES = ("p50", "p90", "p95", "p99", "mean")
@@ -108,5 +108,5 @@ def figure(value: float) -> str:
 
 
 def _write(path: Path, content: str) -> None:
-    with replacing(path) as staging:
+    with atomic_write(path) as staging:
         staging.write_text(content)

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from traffic_sign_client.answers import Sign
-from traffic_signs.atomic_write import replacing
+from traffic_signs.atomic_write import atomic_write
 from traffic_signs.pictures import Picture
 from traffic_signs.preprocessing import decode
 from traffic_signs.video import VideoCopy
@@ -64,7 +64,7 @@ def write_annotated(original: Path, photograph: Image.Image, signs: Sequence[Sig
         OSError: the folder cannot be written.
     """
     target = _target(original, folder, ".jpg")
-    with replacing(target) as staging:
+    with atomic_write(target) as staging:
         annotate(photograph, signs).save(staging, "JPEG", quality=QUALITY, subsampling=0)
     return target
 

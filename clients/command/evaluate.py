@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from export.evaluation.model_ref import Judged
+    from export.evaluation.model_ref import ModelRef
     from training.data.records import Dataset
 
     Predict = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
@@ -106,17 +106,17 @@ def evaluate_model(
         ClientError: there is no such model, the server does not answer, or the data does not fit the model.
         training.errors.DataError: the data cannot be used.
     """
-    from export.evaluation.model_ref import CLASSIFIER, DETECTOR, Judged, usual_model
+    from export.evaluation.model_ref import CLASSIFIER, DETECTOR, ModelRef, usual_model
     from training.data.load import load_data
 
     dataset = load_data(data)
     if model is None:
         name = name or usual_model(url, protocol, dataset.kind)
-    judged = Judged(model, url, protocol, name, version)
+    judged = ModelRef(model, url, protocol, name, version)
     kind = judged.kind()
     if classifier is not None and kind != DETECTOR:
         raise ClientError(f"--classifier names what a detector finds, and this is a {kind}: leave it out")
-    names = None if classifier is None else Judged(classifier)
+    names = None if classifier is None else ModelRef(classifier)
     if names is not None and (other := names.kind()) != CLASSIFIER:
         raise ClientError(f"--classifier {classifier} is of a {other}: give one of a {CLASSIFIER}")
     if kind != CLASSIFIER and not dataset.has_scenes:
@@ -139,7 +139,7 @@ def evaluate_model(
 
 
 def _on_crops(
-    judged: "Judged", dataset: "Dataset", split: Any, output: Path | None
+    judged: "ModelRef", dataset: "Dataset", split: Any, output: Path | None
 ) -> tuple[str, "list[dict[str, str]]", dict[str, Any]]:
     """Judges a classifier; returns who answered, what is known of the training data, and the figures."""
     from rich.console import Console
@@ -162,7 +162,7 @@ def _on_crops(
 
 
 def _on_scenes(
-    judged: "Judged", kind: str, classifier: "Judged | None", dataset: "Dataset", split: Any, output: Path | None
+    judged: "ModelRef", kind: str, classifier: "ModelRef | None", dataset: "Dataset", split: Any, output: Path | None
 ) -> tuple[str, "list[dict[str, str]]", dict[str, Any]]:
     """Judges what finds signs, likewise."""
     from rich.console import Console

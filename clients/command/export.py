@@ -14,7 +14,7 @@ from clients.command.export_serving import (
     TimeoutOption,
     config,
     engine,
-    read_asked,
+    read_overrides,
 )
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def onnx_(
     from rich.console import Console
 
     from clients.command.export_output import print_candidates, print_export
-    from export.precision import FP32, Wanted
+    from export.precision import FP32, PrecisionRequest
     from export.repository.signing import load_signer
     from export.run import check_wanted, export_checkpoint, find_exported
     from export.samples import labelled_samples, real_samples
@@ -97,8 +97,8 @@ def onnx_(
     from traffic_signs.stage_metrics import recorded_stage
     from training.checkpoint import load_info
 
-    wanted = Wanted(precision, max_accuracy_loss, int8_for)
-    asked = read_asked(target, response_cache, max_queue, queue_timeout_ms)
+    wanted = PrecisionRequest(precision, max_accuracy_loss, int8_for)
+    asked = read_overrides(target, response_cache, max_queue, queue_timeout_ms)
     check_wanted(wanted, bool(data))
     signer, info = load_signer(private_key), load_info(checkpoint)
     there = find_exported(checkpoint, info.model, repository, precision) if once else None
@@ -194,7 +194,7 @@ def recognizer_(
     from rich.console import Console
 
     from export.recognizer import export_recognizer
-    from export.repository.store import require_folder, told_option
+    from export.repository.store import repository_flag, require_folder
     from traffic_signs.progress import progress_bars
     from training.data.load import load_data
     from training.data.records import SPLITS
@@ -212,7 +212,7 @@ def recognizer_(
     typer.echo(
         f"published: {repository / manifest.model / str(manifest.version)}\n"
         + ("" if scenes else "no reference for drift: give one with --reference gtsdb=PATH\n")
-        + f"next: signs serve{told_option(repository, '--repository')}, then signs predict PHOTO --annotate DIR"
+        + f"next: signs serve{repository_flag(repository, '--repository')}, then signs predict PHOTO --annotate DIR"
     )
 
 

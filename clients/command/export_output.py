@@ -11,7 +11,7 @@ from rich.table import Table
 from export.precision_search import Candidate, fastest
 from export.repository import Manifest
 from export.repository.promotion import champion
-from export.repository.store import open_store, told_option
+from export.repository.store import open_store, repository_flag
 from export.tuning.plan import setting_in
 
 
@@ -69,10 +69,10 @@ def print_export(manifest: Manifest, repository: str | Path) -> None:
 def _next(manifest: Manifest, repository: str | Path) -> str:
     """Returns the command that comes next: to serve the version, or where that would serve another, to judge it."""
     if champion(open_store(repository), manifest.model) is not None:
-        return f"signs export gate {manifest.model} --data DATA{told_option(repository)}"
+        return f"signs export gate {manifest.model} --data DATA{repository_flag(repository)}"
     if "://" in str(repository):
         return f"signs repository pull {repository} FOLDER, then signs serve --repository FOLDER"
-    return f"signs serve{told_option(repository, '--repository')}"
+    return f"signs serve{repository_flag(repository, '--repository')}"
 
 
 def describe_parity(parity: Mapping[str, Any]) -> str:

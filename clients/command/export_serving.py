@@ -10,7 +10,7 @@ from export.errors import ExportError
 if TYPE_CHECKING:
     from tritonclient.grpc import model_config_pb2 as pb
 
-    from export.serving_plan import Asked
+    from export.serving_plan import ServingOverrides
 
 Repository = Annotated[str, typer.Option("--repository", "-r", help="Folder, or s3://, gs:// or az:// address.")]
 TargetOption = Annotated[
@@ -34,17 +34,17 @@ TimeoutOption = Annotated[
 ]
 
 
-def read_asked(
+def read_overrides(
     target: str, response_cache: bool | None, max_queue: int | None, queue_timeout_ms: int | None
-) -> "Asked":
+) -> "ServingOverrides":
     """Returns what the options ask for."""
     from export.config import TARGETS
-    from export.serving_plan import Asked
+    from export.serving_plan import ServingOverrides
 
     if target and target not in TARGETS:
         raise typer.BadParameter(f"{target!r}: choose {', '.join(TARGETS)}", param_hint="--target")
     chosen = next((each for each in TARGETS if each == target), None)
-    return Asked(chosen, response_cache, max_queue, queue_timeout_ms)
+    return ServingOverrides(chosen, response_cache, max_queue, queue_timeout_ms)
 
 
 def config(
@@ -78,14 +78,14 @@ def config(
 
     from export.config import to_text
     from export.explanation import explain
-    from export.serving_plan import Asked
+    from export.serving_plan import ServingOverrides
 
-    asked = read_asked(target, response_cache, max_queue, queue_timeout_ms)
+    asked = read_overrides(target, response_cache, max_queue, queue_timeout_ms)
     if (Path(what) / "model.json").is_file():
         where = f"what `signs export onnx {what}` would write"
         found = _of_checkpoint(Path(what), repository, asked)
     else:
-        if asked != Asked():
+        if asked != ServingOverrides():
             hint = "options are for a checkpoint: this is written already"
             raise typer.BadParameter(hint, param_hint="MODEL_OR_FOLDER")
         where, found = _there(what, repository)
@@ -101,7 +101,7 @@ def config(
         typer.echo(f"{f'{choice.name} = {choice.value}':<{width}}  # {choice.why}")
 
 
-def _of_checkpoint(checkpoint: Path, repository: str, asked: "Asked") -> "pb.ModelConfig":
+def _of_checkpoint(checkpoint: Path, repository: str, asked: "ServingOverrides") -> "pb.ModelConfig":
     from export.run import network_config
     from export.serving_plan import choose_serving
     from training.checkpoint import load_info
@@ -168,7 +168,7 @@ def engine(
     from export.engine import build_engine
     from export.repository.manifest import version_number
     from export.repository.publishing import split_address
-    from export.repository.store import told_option
+    from export.repository.store import repository_flag
 
     if version is None:
         if version_number(Path(source).name) is None or not Path(source).parent.name:
@@ -183,5 +183,5 @@ def engine(
     typer.echo(
         f"published: {repository}/{manifest.model}/{manifest.version}\n"
         "next: signs evaluate it on a server, then signs repository promote "
-        f"{manifest.model} {manifest.version}{told_option(repository)}"
+        f"{manifest.model} {manifest.version}{repository_flag(repository)}"
     )

@@ -10,7 +10,7 @@ import typer
 from traffic_sign_client.errors import UndecidedError
 
 if TYPE_CHECKING:
-    from export.gate.run import Outcome, Question
+    from export.gate.run import GateConfig, Outcome
 
 REFUSED = 1
 
@@ -91,7 +91,7 @@ def gate(
     signs export gate sign_detector --data gtsdb=FullIJCNN2013.zip --max-p99-ms 80
     """
     try:
-        from export.gate.run import Question
+        from export.gate.run import GateConfig
         from export.gate.verdict import Limits
 
         if split not in ("train", "test"):
@@ -106,7 +106,7 @@ def gate(
             max_size_mb=max_size_mb,
         )
         passed = _ask(
-            Question(
+            GateConfig(
                 model=model,
                 repository=repository,
                 data=data,
@@ -134,38 +134,38 @@ def gate(
         raise typer.Exit(REFUSED)
 
 
-def _ask(question: Question, as_json: bool) -> bool:
+def _ask(config: GateConfig, as_json: bool) -> bool:
     """Judges, and prints the outcome; returns whether the challenger passed."""
     import json
     from contextlib import nullcontext
 
     from rich.console import Console
 
-    from export.gate.run import pass_gate
+    from export.gate.run import run_gate
     from traffic_signs.stage_metrics import StageResult, recorded_stage
 
     def note(sentence: str) -> None:
         typer.echo(f"note: {sentence}", err=True)
 
-    stage = nullcontext(StageResult()) if question.dry_run else recorded_stage("gate", question.model, note)
+    stage = nullcontext(StageResult()) if config.dry_run else recorded_stage("gate", config.model, note)
     with stage as result:
-        outcome = pass_gate(question, Console(stderr=True))
+        outcome = run_gate(config, Console(stderr=True))
         result.version, result.gate_passed = outcome.verdict.challenger.version, outcome.verdict.passed
     if as_json:
         recorded = {"manifest": outcome.in_manifest, "mlflow": outcome.in_mlflow, "unrecorded": outcome.unrecorded}
-        content = {"model": question.model, **outcome.verdict.as_dict(), "recorded": recorded}
+        content = {"model": config.model, **outcome.verdict.as_dict(), "recorded": recorded}
         typer.echo(json.dumps(content, allow_nan=False))
     else:
-        _print(question, outcome)
+        _print(config, outcome)
     return outcome.verdict.passed
 
 
-def _print(question: Question, outcome: Outcome) -> None:
+def _print(config: GateConfig, outcome: Outcome) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    from export.repository.store import told_option
+    from export.repository.store import repository_flag
 
     console, verdict = Console(), outcome.verdict
     against = f"against version {verdict.champion.version}" if verdict.champion else "against nothing"
@@ -195,7 +195,7 @@ def _print(question: Question, outcome: Outcome) -> None:
         console.print(escape(line), highlight=False, soft_wrap=True)
     console.print(f"[bold]{escape(verdict.sentence)}[/bold]", highlight=False, soft_wrap=True)
     if verdict.passed and outcome.in_manifest:
-        where = told_option(question.repository)
+        where = repository_flag(config.repository)
         number = verdict.challenger.version
         console.print(
             escape(f"next: signs repository promote {verdict.model} {number} --gated{where}"),

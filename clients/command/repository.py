@@ -18,7 +18,7 @@ PrivateKey = Annotated[Path | None, typer.Option(help="PEM file of the key to si
 Runs = Annotated[Path, typer.Option(help="Folder of MLflow's database, whose alias champion follows.")]
 Reason = Annotated[str, typer.Option(help="Why; goes into the history.", show_default=False)]
 
-HERE = "model_repository"
+DEFAULT_REPOSITORY = "model_repository"
 
 
 @app.callback()
@@ -33,7 +33,7 @@ def _repository() -> None:
 @app.command("list")
 def list_(
     model: Annotated[str | None, typer.Argument(help="Only this model.", show_default=False)] = None,
-    repository: Repository = HERE,
+    repository: Repository = DEFAULT_REPOSITORY,
     as_json: Json = False,
 ) -> None:
     """List the versions of all models: which is the champion, which is served.
@@ -53,7 +53,7 @@ def list_(
 def show(
     model: Model,
     version: Annotated[int | None, typer.Argument(min=1, help="Number; without it, the model's history.")] = None,
-    repository: Repository = HERE,
+    repository: Repository = DEFAULT_REPOSITORY,
     as_json: Json = False,
 ) -> None:
     """Show what a version is and where it comes from, or how a model's champions followed each other.
@@ -77,7 +77,7 @@ def show(
 def verify(
     model: Annotated[str | None, typer.Argument(help="Only this model.", show_default=False)] = None,
     version: Annotated[int | None, typer.Argument(min=1, help="Only this version.", show_default=False)] = None,
-    repository: Repository = HERE,
+    repository: Repository = DEFAULT_REPOSITORY,
     public_key: PublicKey = None,
     as_json: Json = False,
 ) -> None:
@@ -104,7 +104,9 @@ def verify(
 
 
 @app.command()
-def diff(model: Model, first: Version, second: Version, repository: Repository = HERE, as_json: Json = False) -> None:
+def diff(
+    model: Model, first: Version, second: Version, repository: Repository = DEFAULT_REPOSITORY, as_json: Json = False
+) -> None:
     """Show how two versions differ: size, precision, source, data, and all figures side by side.
 
     \b
@@ -123,7 +125,7 @@ def diff(model: Model, first: Version, second: Version, repository: Repository =
 @app.command()
 def publish(
     source: Annotated[str, typer.Argument(help="REPOSITORY/MODEL/N, a folder or an address.", show_default=False)],
-    repository: Repository = HERE,
+    repository: Repository = DEFAULT_REPOSITORY,
     number: Annotated[
         int | None, typer.Option(min=1, help="Number for the copy, higher than any before.", show_default="the next")
     ] = None,
@@ -153,7 +155,7 @@ def publish(
 
     from export.repository.publishing import publish_copy
     from export.repository.signing import load_signer
-    from export.repository.store import told_option
+    from export.repository.store import repository_flag
     from traffic_signs.progress import progress_bars
 
     if again and once:
@@ -164,7 +166,7 @@ def publish(
     if as_json:
         _print_json(asdict(manifest))
         return
-    name = f"{manifest.model} {manifest.version}{told_option(repository)}"
+    name = f"{manifest.model} {manifest.version}{repository_flag(repository)}"
     typer.echo(f"published: {repository}/{manifest.model}/{manifest.version}\nnext: signs repository promote {name}")
 
 
@@ -173,7 +175,7 @@ def sign(
     model: Model,
     version: Version,
     private_key: Annotated[Path, typer.Option(help="PEM file of the key to sign with.", show_default=False)],
-    repository: Repository = HERE,
+    repository: Repository = DEFAULT_REPOSITORY,
 ) -> None:
     """Sign a version: OpenSSF model signing with an elliptic-curve key; the signature is model.sig beside the files.
 
@@ -197,7 +199,7 @@ def sign(
 def promote(
     model: Model,
     version: Version,
-    repository: Repository = HERE,
+    repository: Repository = DEFAULT_REPOSITORY,
     reason: Reason = "",
     gated: Annotated[
         bool, typer.Option("--gated", help="Only where it has passed the gate against the present champion.")
@@ -219,8 +221,8 @@ def promote(
     """
     from dataclasses import asdict
 
-    from export.repository.followers import tell_followers
-    from export.repository.promotion import champion, lack_of_gate
+    from export.repository.followers import find_stale_dependents
+    from export.repository.promotion import champion, gate_failure_reason
     from export.repository.promotion import promote as make_champion
     from export.repository.store import open_store
 
@@ -229,10 +231,10 @@ def promote(
         unchanged: dict[str, Any] = {"model": model, "champion": best, "entry": None, "notes": []}
         _print_json(unchanged) if as_json else typer.echo(f"{model} {best} is the champion already")
         return
-    lack = lack_of_gate(repository, model, version)
+    lack = gate_failure_reason(repository, model, version)
     entry = make_champion(repository, model, version, reason, gated)
     notes = [lack] if lack and _can_be_gated(repository, model, version) else []
-    notes += tell_followers(repository, model, version, runs)
+    notes += find_stale_dependents(repository, model, version, runs)
     if as_json:
         _print_json({"model": model, "champion": version, "entry": asdict(entry) if entry else None, "notes": notes})
         return
@@ -244,7 +246,7 @@ def promote(
 @app.command()
 def rollback(
     model: Model,
-    repository: Repository = HERE,
+    repository: Repository = DEFAULT_REPOSITORY,
     reason: Reason = "",
     only: Annotated[
         int | None,
@@ -263,7 +265,7 @@ def rollback(
     """
     from dataclasses import asdict
 
-    from export.repository.followers import tell_followers
+    from export.repository.followers import find_stale_dependents
     from export.repository.promotion import champion, rollback_from
     from export.repository.promotion import rollback as roll_back
     from export.repository.store import open_store
@@ -274,7 +276,7 @@ def rollback(
         unchanged: dict[str, Any] = {"model": model, "champion": best, "entry": None, "notes": []}
         _print_json(unchanged) if as_json else typer.echo(f"{model} {only} is not the champion: {best} stays")
         return
-    notes = tell_followers(repository, model, entry.version, runs)
+    notes = find_stale_dependents(repository, model, entry.version, runs)
     if as_json:
         _print_json({"model": model, "champion": entry.version, "entry": asdict(entry), "notes": notes})
         return
@@ -287,7 +289,7 @@ def rollback(
 def prune(
     model: Model,
     keep: Annotated[int, typer.Option(min=0, help="Versions to keep besides the champion.")] = 3,
-    repository: Repository = HERE,
+    repository: Repository = DEFAULT_REPOSITORY,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
     leftovers: Annotated[
         float, typer.Option(min=0, help="Also remove what broken-off work left untouched for so many hours.")

@@ -12,7 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from traffic_signs.stage_metrics import StageResult
-    from training.runs import FinishedRun, Listener
+    from training.runs import FinishedRun, RunReporter
 
 app = typer.Typer(no_args_is_help=True, help="Train a model; every run is recorded in MLflow.")
 
@@ -36,9 +36,11 @@ PrecisionOption = Annotated[str, typer.Option(help="fp32, bf16, or auto: bf16 wh
 WorkersOption = Annotated[
     int | None, typer.Option(min=0, max=256, help="Processes that prepare batches.", show_default="chosen")
 ]
-GoOnOption = Annotated[
+ResumeOrSkipOption = Annotated[
     bool,
-    typer.Option("--go-on", help="Go on with NAME where it was broken off, print it where it is done: to be repeated."),
+    typer.Option(
+        "--resume-or-skip", help="Go on with NAME where it was broken off, print it where it is done: to be repeated."
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
@@ -78,7 +80,7 @@ def classifier(
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     workers: WorkersOption = None,
-    go_on: GoOnOption = False,
+    resume_or_skip: ResumeOrSkipOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train the sign classifier on the crops of the training splits and judge it on the test splits.
@@ -111,16 +113,16 @@ def classifier(
         workers=workers,
     )
     recipe = Recipe(config, architecture, folds, holdout, refit, keep_leaked)
-    if go_on and _taken_up(name, runs, as_json):
+    if resume_or_skip and _resume_or_skip(name, runs, as_json):
         return
     name = name or f"classifier-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     with (
         joined_world(device) as world,
-        _listening(name, runs, world.is_main) as listener,
-        _recorded(MODEL_NAME, listener, world.is_main) as result,
+        _listening(name, runs, world.is_main) as reporter,
+        _recorded(MODEL_NAME, reporter, world.is_main) as result,
     ):
         specs = [_absolute(spec) for spec in data]
-        run = train_classifier(open_sources(specs), recipe, name, runs, listener, specs, world)
+        run = train_classifier(open_sources(specs), recipe, name, runs, reporter, specs, world)
         if world.is_main:
             _fill_in(result, run)
             _report(run, specs, as_json)
@@ -151,7 +153,7 @@ def detector(
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     workers: WorkersOption = None,
-    go_on: GoOnOption = False,
+    resume_or_skip: ResumeOrSkipOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train the sign detector on the training scenes and judge it by the benchmark's rules on the test scenes.
@@ -182,16 +184,16 @@ def detector(
         workers=workers,
     )
     recipe = Recipe(config, ARCHITECTURES[0], folds, holdout, refit, keep_leaked)
-    if go_on and _taken_up(name, runs, as_json):
+    if resume_or_skip and _resume_or_skip(name, runs, as_json):
         return
     name = name or f"detector-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     with (
         joined_world(device) as world,
-        _listening(name, runs, world.is_main) as listener,
-        _recorded(MODEL_NAME, listener, world.is_main) as result,
+        _listening(name, runs, world.is_main) as reporter,
+        _recorded(MODEL_NAME, reporter, world.is_main) as result,
     ):
         specs = [_absolute(spec) for spec in data]
-        run = train_detector(open_sources(specs), recipe, name, runs, listener, specs, world)
+        run = train_detector(open_sources(specs), recipe, name, runs, reporter, specs, world)
         if world.is_main:
             _fill_in(result, run)
             _report(run, specs, as_json)
@@ -221,10 +223,10 @@ def resume(
         go_on = resume_registration
     with (
         joined_world(found.recipe.config.device) as world,
-        _listening(name, runs, world.is_main) as listener,
-        _recorded(found.model, listener, world.is_main) as result,
+        _listening(name, runs, world.is_main) as reporter,
+        _recorded(found.model, reporter, world.is_main) as result,
     ):
-        run = go_on(name, runs, listener, world)
+        run = go_on(name, runs, reporter, world)
         if world.is_main:
             _fill_in(result, run)
             _report(run, found.specs, as_json)
@@ -272,7 +274,7 @@ def throughput(
     )
 
 
-def _taken_up(name: str, runs: Path, as_json: bool) -> bool:
+def _resume_or_skip(name: str, runs: Path, as_json: bool) -> bool:
     """Goes on with a run, or prints what it came to; returns False where there is no run of that name yet."""
     import json
 
@@ -280,7 +282,7 @@ def _taken_up(name: str, runs: Path, as_json: bool) -> bool:
     from training.resume import CHECKPOINT, SETTINGS
 
     if not name:
-        raise typer.BadParameter("which run is to be gone on with? Give its --name too", param_hint="--go-on")
+        raise typer.BadParameter("which run is to be gone on with? Give its --name too", param_hint="--resume-or-skip")
     if (runs / name / SETTINGS).exists():
         resume(name, runs, as_json)
         return True
@@ -294,31 +296,33 @@ def _taken_up(name: str, runs: Path, as_json: bool) -> bool:
 
 
 @contextmanager
-def _listening(name: str, runs: Path, is_main: bool) -> Iterator[Listener]:
+def _listening(name: str, runs: Path, is_main: bool) -> Iterator[RunReporter]:
     """Shows bars and notices on standard error; on Ctrl-C it says how to go on, where that can be."""
     from rich.console import Console
 
     from traffic_signs.progress import progress_bars
     from training.resume import SETTINGS, how_to_resume
-    from training.runs import Listener
+    from training.runs import RunReporter
 
     if not is_main:
-        yield Listener()
+        yield RunReporter()
         return
     console = Console(stderr=True)
     try:
         with progress_bars(console) as progress:
-            yield Listener(progress, lambda notice: console.print(f"note: {notice}", highlight=False, soft_wrap=True))
+            yield RunReporter(
+                progress, lambda notice: console.print(f"note: {notice}", highlight=False, soft_wrap=True)
+            )
     except KeyboardInterrupt:
         if (runs / name / SETTINGS).exists():
             typer.echo(f"signs: to go on with this run: {how_to_resume(name, runs)}", err=True)
         raise
 
 
-def _recorded(model: str, listener: Listener, is_main: bool) -> AbstractContextManager[StageResult]:
+def _recorded(model: str, reporter: RunReporter, is_main: bool) -> AbstractContextManager[StageResult]:
     from traffic_signs.stage_metrics import StageResult, recorded_stage
 
-    return recorded_stage("train", model, listener.tell) if is_main else nullcontext(StageResult())
+    return recorded_stage("train", model, reporter.notify) if is_main else nullcontext(StageResult())
 
 
 def _fill_in(result: StageResult, run: FinishedRun) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from export.evaluation.served_model import ServedModel
-from export.tensors import FOUND, INPUT_NAME, SCENES
+from export.tensors import DETECTOR_OUTPUTS, INPUT_NAME, SCENES
 from traffic_sign_client.client import PHOTOGRAPH, SignClient
 from traffic_sign_client.connection import Protocol
 from traffic_sign_client.errors import ClientError, UnknownModelError
@@ -21,7 +21,7 @@ Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Opened:
+class LoadedModel:
     """A model that is ready to answer.
 
     Attributes:
@@ -39,7 +39,7 @@ class Opened:
 
 
 @dataclass(frozen=True)
-class Judged:
+class ModelRef:
     """A model, wherever it is.
 
     Attributes:
@@ -78,7 +78,7 @@ class Judged:
             raise ClientError(f"{whose} takes {', '.join(inputs)}: it is no classifier, detector or recognizer of ours")
         return KIND_OF_INPUT[inputs[0]]
 
-    def open_classifier(self) -> Opened:
+    def open_classifier(self) -> LoadedModel:
         """Opens a classifier.
 
         Raises:
@@ -88,24 +88,28 @@ class Judged:
         if self.path is None:
             client = SignClient(self.url, self.protocol, self._address)
             side = client.input_size()
-            return Opened(f"triton_{self.protocol}", client.probabilities, (side, side), {})
+            return LoadedModel(f"triton_{self.protocol}", client.probabilities, (side, side), {})
         if _is_checkpoint(self.path):
             from export.parity import pytorch_predictor
             from training.checkpoint import load_checkpoint
 
             network, info = load_checkpoint(self.path, CLASSIFIER)
-            return Opened("pytorch", pytorch_predictor(network), (info.input_size[0], info.input_size[1]), info.data)
+            return LoadedModel(
+                "pytorch", pytorch_predictor(network), (info.input_size[0], info.input_size[1]), info.data
+            )
         from export.parity import input_size, onnxruntime_predictor
 
         path = _onnx_file(self.path)
         size = input_size(path)  # first: it says more clearly than ONNX Runtime what a wrong file is
-        return Opened("onnxruntime", onnxruntime_predictor(path), size, _trained_on(path))
+        return LoadedModel("onnxruntime", onnxruntime_predictor(path), size, _trained_on(path))
 
-    def open_detector(self) -> Opened:
+    def open_detector(self) -> LoadedModel:
         """Opens a detector; errors are those of `open_classifier`."""
         if self.path is None:
             served = self._served_model()
-            return Opened(f"triton_{self.protocol}", lambda scenes: served.ask(scenes, FOUND), served.size, {})
+            return LoadedModel(
+                f"triton_{self.protocol}", lambda scenes: served.ask(scenes, DETECTOR_OUTPUTS), served.size, {}
+            )
         from export.detection_parity import onnxruntime_detector, pytorch_detector
 
         if _is_checkpoint(self.path):
@@ -113,13 +117,13 @@ class Judged:
 
             network, info = load_checkpoint(self.path, DETECTOR)
             detect, size = pytorch_detector(network), (info.input_size[0], info.input_size[1])
-            return Opened("pytorch", lambda scenes: detect(scenes).arrays(), size, info.data)
+            return LoadedModel("pytorch", lambda scenes: detect(scenes).arrays(), size, info.data)
         from export.parity import input_size
 
         path = _onnx_file(self.path)
         size = input_size(path)
         find = onnxruntime_detector(path)
-        return Opened("onnxruntime", lambda scenes: find(scenes).arrays(), size, _trained_on(path))
+        return LoadedModel("onnxruntime", lambda scenes: find(scenes).arrays(), size, _trained_on(path))
 
     @property
     def _address(self) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from export.evaluation.model_ref import Opened
+from export.evaluation.model_ref import LoadedModel
 from serving.recognizer.recognition import recognize
 from serving.recognizer.scene import see_scene
 from traffic_sign_client.client import SignClient
@@ -85,7 +85,7 @@ def evaluate_scenes(
     return figures
 
 
-def in_process(detector: Opened, classifier: Opened | None) -> Find:
+def in_process(detector: LoadedModel, classifier: LoadedModel | None) -> Find:
     """Returns a finder that asks a detector, and a classifier where there is one, by the recognizer's own code."""
     pool = ThreadPoolExecutor(1)
 

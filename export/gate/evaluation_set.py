@@ -10,11 +10,11 @@ from PIL import Image
 
 from export.detection_parity import Answers as Found
 from export.detection_parity import compare_signs, onnxruntime_detector
-from export.evaluation.model_ref import CLASSIFIER, Opened
+from export.evaluation.model_ref import CLASSIFIER, LoadedModel
 from export.evaluation.scenes import in_process
 from export.gate.detection import judge_false_alarms, judge_precision
 from export.gate.rules import Answers, judge_classes, judge_overall, judge_parity
-from export.gate.side_by_side import Contender, Role, Staged, UnusableError
+from export.gate.side_by_side import Role, ServedVersion, Staged, UnusableError
 from export.gate.statistics import Ranked
 from export.gate.verdict import Finding, Limits
 from export.parity import compare, onnxruntime_predictor
@@ -38,7 +38,7 @@ IN_PROCESS = "ONNX Runtime in process"
 Pixels = npt.NDArray[np.uint8]
 
 
-class Exam(ABC):
+class EvaluationSet(ABC):
     """An evaluation set that has been read, for one or two versions.
 
     Attributes:
@@ -50,7 +50,9 @@ class Exam(ABC):
     images: dict[Role, Pixels]
 
     @abstractmethod
-    def judge(self, contenders: Mapping[Role, Contender], limits: Limits, progress: ProgressCallback) -> list[Finding]:
+    def judge(
+        self, contenders: Mapping[Role, ServedVersion], limits: Limits, progress: ProgressCallback
+    ) -> list[Finding]:
         """Has both answer, and returns what the rules say of it.
 
         Raises:
@@ -59,9 +61,9 @@ class Exam(ABC):
         """
 
 
-def read_exam(
+def load_evaluation_set(
     dataset: Dataset, split: Split, staged: Mapping[Role, Staged], score_threshold: float, progress: ProgressCallback
-) -> Exam:
+) -> EvaluationSet:
     """Reads the evaluation set for versions that are of one kind.
 
     Args:
@@ -76,14 +78,14 @@ def read_exam(
         ClientError: it is no data set for such versions.
     """
     if staged["challenger"].kind == CLASSIFIER:
-        return CropsExam(dataset, split, staged, progress)
+        return CropEvaluationSet(dataset, split, staged, progress)
     if not dataset.has_scenes:
         raise ClientError(f"{dataset.name} has no street scenes: judge a detector on gtsdb=PATH")
-    return ScenesExam(dataset, split, staged, score_threshold, progress)
+    return SceneEvaluationSet(dataset, split, staged, score_threshold, progress)
 
 
-class CropsExam(Exam):
-    """Signs cut out for classifiers, for each in its own size; see `read_exam`."""
+class CropEvaluationSet(EvaluationSet):
+    """Signs cut out for classifiers, for each in its own size; see `load_evaluation_set`."""
 
     def __init__(
         self, dataset: Dataset, split: Split, staged: Mapping[Role, Staged], progress: ProgressCallback
@@ -101,7 +103,9 @@ class CropsExam(Exam):
         self._class_ids = first.class_ids
         self.data = {"name": dataset.name, "split": split, "fingerprint": first.fingerprint, "signs": len(first)}
 
-    def judge(self, contenders: Mapping[Role, Contender], limits: Limits, progress: ProgressCallback) -> list[Finding]:
+    def judge(
+        self, contenders: Mapping[Role, ServedVersion], limits: Limits, progress: ProgressCallback
+    ) -> list[Finding]:
         """Compares classes; the served probabilities are compared with those of the file."""
         probabilities = {role: self._ask(one, progress) for role, one in contenders.items()}
         right = {
@@ -120,7 +124,7 @@ class CropsExam(Exam):
             judge_parity("served answers", staged.manifest.precision, figures, IN_PROCESS, len(sample)),
         ]
 
-    def _ask(self, contender: Contender, progress: ProgressCallback) -> npt.NDArray[np.float32]:
+    def _ask(self, contender: ServedVersion, progress: ProgressCallback) -> npt.NDArray[np.float32]:
         role, parts = contender.staged.role, []
         images = self.images[role]
         for start in range(0, len(images), BATCH):
@@ -136,8 +140,8 @@ class CropsExam(Exam):
         return np.concatenate(parts)
 
 
-class ScenesExam(Exam):
-    """Whole scenes for detectors; see `read_exam`."""
+class SceneEvaluationSet(EvaluationSet):
+    """Whole scenes for detectors; see `load_evaluation_set`."""
 
     def __init__(
         self,
@@ -157,7 +161,9 @@ class ScenesExam(Exam):
         fingerprint = self._scenes.fingerprint
         self.data = {"name": dataset.name, "split": split, "fingerprint": fingerprint, "signs": signs}
 
-    def judge(self, contenders: Mapping[Role, Contender], limits: Limits, progress: ProgressCallback) -> list[Finding]:
+    def judge(
+        self, contenders: Mapping[Role, ServedVersion], limits: Limits, progress: ProgressCallback
+    ) -> list[Finding]:
         """Compares what is found of the labelled signs, what is found besides, and the served boxes with the file's."""
         found = {role: self._find(one, progress) for role, one in contenders.items()}
         evaluations = {role: self._evaluate(role, each) for role, each in found.items()}
@@ -182,9 +188,9 @@ class ScenesExam(Exam):
             judge_parity("served answers", staged.manifest.precision, parity.as_dict(), IN_PROCESS, compared),
         ]
 
-    def _find(self, contender: Contender, progress: ProgressCallback) -> list[Detections]:
+    def _find(self, contender: ServedVersion, progress: ProgressCallback) -> list[Detections]:
         role = contender.staged.role
-        find = in_process(Opened("triton_grpc", contender.ask, contender.staged.size, {}), None)
+        find = in_process(LoadedModel("triton_grpc", contender.ask, contender.staged.size, {}), None)
         found = []
         for image in self._scenes.images:
             found.append(find(Image.fromarray(image), b"").signs)

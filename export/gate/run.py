@@ -10,7 +10,7 @@ from rich.console import Console
 
 from clients.command.evaluate import leaks
 from export.evaluation.model_ref import CLASSIFIER
-from export.gate.evaluation_set import Exam, read_exam
+from export.gate.evaluation_set import EvaluationSet, load_evaluation_set
 from export.gate.recording import record_verdict, require_recordable
 from export.gate.rules import judge_latency, judge_parity, judge_size
 from export.gate.side_by_side import Role, Staged, UnusableError, served, stage
@@ -31,7 +31,7 @@ MIN_SCORE = {True: 0.9, False: 0.5}  # of a first champion: a classifier's accur
 
 
 @dataclass(frozen=True)
-class Question:
+class GateConfig:
     """What the gate is asked.
 
     Attributes:
@@ -88,30 +88,30 @@ class Outcome:
     unrecorded: str = ""
 
 
-def pass_gate(question: Question, console: Console) -> Outcome:
+def run_gate(config: GateConfig, console: Console) -> Outcome:
     """Judges a challenger, and writes the verdict into its manifest and MLflow's registry.
 
     Args:
-        question: what to judge, on what, and by which limits.
+        config: what to judge, on what, and by which limits.
         console: shows progress.
 
     Raises:
         ClientError, export.errors.ExportError, serving.errors.ServingError, training.errors.TrainingError: it could
             not be judged, or the verdict not written down; the repository is as it was.
     """
-    store = open_store(question.repository)
-    challenger, best = choose_versions(store, question.model, question.challenger, question.champion)
-    signer = load_signer(question.private_key)
-    if not question.dry_run:
-        require_recordable(store, question.model, challenger, signer)
+    store = open_store(config.repository)
+    challenger, best = choose_versions(store, config.model, config.challenger, config.champion)
+    signer = load_signer(config.private_key)
+    if not config.dry_run:
+        require_recordable(store, config.model, challenger, signer)
     with tempfile.TemporaryDirectory(prefix="signs-gate-") as scratch, progress_bars(console) as progress:
-        verdict, manifest = _judge(question, store, challenger, best, Path(scratch), console, progress)
-    if question.dry_run:
+        verdict, manifest = _judge(config, store, challenger, best, Path(scratch), console, progress)
+    if config.dry_run:
         return Outcome(verdict)
     record_verdict(store, manifest, verdict.as_dict(), signer)
     try:
         run_id = manifest.source.get("run_id", "")
-        return Outcome(verdict, True, record_gate(question.runs, manifest.model, run_id, _tags(verdict)))
+        return Outcome(verdict, True, record_gate(config.runs, manifest.model, run_id, _tags(verdict)))
     except RegistryError as error:
         return Outcome(verdict, True, unrecorded=str(error))
 
@@ -150,7 +150,7 @@ def choose_versions(store: Store, model: str, challenger: int | None, best: int 
 
 
 def _judge(
-    question: Question,
+    config: GateConfig,
     store: Store,
     challenger: int,
     best: int | None,
@@ -159,42 +159,42 @@ def _judge(
     progress: ProgressCallback,
 ) -> tuple[Verdict, Manifest]:
     """Returns the verdict and the challenger's manifest."""
-    dataset = load_data(question.data)  # first, so that a wrong path is told at once
+    dataset = load_data(config.data)  # first, so that a wrong path is told at once
     numbers: dict[Role, int] = {} if best is None else {"champion": best}
     numbers["challenger"] = challenger
     staged: dict[Role, Staged] = {
-        role: stage(store, question.model, number, role, scratch, question.public_key, progress)
+        role: stage(store, config.model, number, role, scratch, config.public_key, progress)
         for role, number in numbers.items()
     }
     kinds = {one.kind for one in staged.values()}
     if len(kinds) > 1:
-        raise ClientError(f"{question.model} has versions of two kinds ({', '.join(sorted(kinds))}): name another one")
+        raise ClientError(f"{config.model} has versions of two kinds ({', '.join(sorted(kinds))}): name another one")
     is_classifier = kinds == {CLASSIFIER}
-    floor = MIN_SCORE[is_classifier] if question.min_score is None else question.min_score
-    limits = replace(question.limits, min_score=floor)
-    exam = read_exam(dataset, question.split, staged, question.score_threshold, progress)
-    if not exam.data["fingerprint"].startswith(question.fingerprint):
+    floor = MIN_SCORE[is_classifier] if config.min_score is None else config.min_score
+    limits = replace(config.limits, min_score=floor)
+    evaluation_set = load_evaluation_set(dataset, config.split, staged, config.score_threshold, progress)
+    if not evaluation_set.data["fingerprint"].startswith(config.fingerprint):
         raise ClientError(
-            f"{dataset.name} has the fingerprint {exam.data['fingerprint']} in its {question.split} split, not "
-            f"{question.fingerprint}: it is not the evaluation set that was frozen"
+            f"{dataset.name} has the fingerprint {evaluation_set.data['fingerprint']} in its {config.split} split, not "
+            f"{config.fingerprint}: it is not the evaluation set that was frozen"
         )
-    installation = find_or_install(question.home, lambda what: console.print(f"[dim]{what} ...[/dim]"))
-    log = question.runs / f"tritonserver-gate-{question.model}-{challenger}.log"
+    installation = find_or_install(config.home, lambda what: console.print(f"[dim]{what} ...[/dim]"))
+    log = config.runs / f"tritonserver-gate-{config.model}-{challenger}.log"
     findings: list[Finding] = []
     try:
         with served(installation, staged, log, store) as contenders:
-            findings += exam.judge(contenders, limits, progress)
-            times = time_requests(contenders, exam.images, question.requests, progress)
+            findings += evaluation_set.judge(contenders, limits, progress)
+            times = time_requests(contenders, evaluation_set.images, config.requests, progress)
             findings.append(judge_latency(times["challenger"], times.get("champion"), limits))
     except UnusableError as error:
         findings.append(Finding("loading", False, str(error)))
     findings += _on_paper(staged, limits)
-    notices = _notices(dataset.kind, question.split, exam, staged, champion(store, question.model))
+    notices = _notices(dataset.kind, config.split, evaluation_set, staged, champion(store, config.model))
     verdict = Verdict(
-        model=question.model,
+        model=config.model,
         challenger=_side(staged["challenger"]),
         champion=_side(staged["champion"]) if best is not None else None,
-        data=exam.data,
+        data=evaluation_set.data,
         server=installation.description,
         findings=findings,
         limits=limits,
@@ -217,7 +217,9 @@ def _side(staged: Staged) -> Side:
     return Side(staged.manifest.version, staged.manifest.model_sha256)
 
 
-def _notices(kind: str, split: Split, exam: Exam, staged: Mapping[Role, Staged], promoted: int | None) -> list[str]:
+def _notices(
+    kind: str, split: Split, evaluation_set: EvaluationSet, staged: Mapping[Role, Staged], promoted: int | None
+) -> list[str]:
     """Returns what makes the comparison less than it seems."""
     notices = []
     if "champion" not in staged:
@@ -227,7 +229,7 @@ def _notices(kind: str, split: Split, exam: Exam, staged: Mapping[Role, Staged],
         notices.append(f"it is compared with version {staged['champion'].manifest.version}, but {state}")
     if len({one.manifest.model_sha256 for one in staged.values()}) < len(staged):
         notices.append("both versions hold the very same network")
-    fingerprint = exam.data["fingerprint"]
+    fingerprint = evaluation_set.data["fingerprint"]
     for one in staged.values():
         name = f"version {one.manifest.version}"
         if one.manifest.data.get("fingerprint") == fingerprint:

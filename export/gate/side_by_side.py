@@ -21,14 +21,14 @@ from export.repository.manifest import MANIFEST, MODEL_FILE, Manifest, parse_man
 from export.repository.policy import CONFIG, read_config, to_bytes
 from export.repository.pull import pull
 from export.repository.store import Store
-from export.tensors import FOUND, OUTPUT_NAME
+from export.tensors import DETECTOR_OUTPUTS, OUTPUT_NAME
 from serving.install import Installation
 from serving.server import KEEP_GOING, RunningServer, reason_in_log, running_server, unavailable_models
 from traffic_sign_client.errors import ClientError
 from traffic_signs.progress import ProgressCallback
 
 Role = Literal["champion", "challenger"]
-OUTPUTS = {CLASSIFIER: (OUTPUT_NAME,), DETECTOR: FOUND}
+OUTPUTS = {CLASSIFIER: (OUTPUT_NAME,), DETECTOR: DETECTOR_OUTPUTS}
 
 
 class UnusableError(ClientError):
@@ -59,7 +59,7 @@ class Staged:
         return self.folder / MODEL_FILE
 
 
-class Contender:
+class ServedVersion:
     """A version on the server, asked over one connection until its block ends.
 
     Args:
@@ -139,7 +139,7 @@ def stage(
 @contextmanager
 def served(
     installation: Installation, staged: Mapping[Role, Staged], log: Path, store: Store
-) -> Iterator[dict[Role, Contender]]:
+) -> Iterator[dict[Role, ServedVersion]]:
     """Serves both side by side; the server ends with the block.
 
     Args:
@@ -164,7 +164,7 @@ def served(
             raise ClientError(
                 f"Triton cannot load the champion, {one.model} {one.version} ({reason}): promote another version first"
             )
-        yield {role: clients.enter_context(Contender(each, server.grpc_url)) for role, each in staged.items()}
+        yield {role: clients.enter_context(ServedVersion(each, server.grpc_url)) for role, each in staged.items()}
 
 
 def _reason(server: RunningServer, told: str) -> str:

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import numpy.typing as npt
 
-from export.gate.side_by_side import Contender, Role
+from export.gate.side_by_side import Role, ServedVersion
 from traffic_signs.progress import ProgressCallback
 
 WARM_UP = 10  # pairs that do not count
@@ -16,7 +16,7 @@ Images = npt.NDArray[np.uint8]
 
 
 def time_requests(
-    contenders: dict[Role, Contender], images: dict[Role, Images], pairs: int | None, progress: ProgressCallback
+    contenders: dict[Role, ServedVersion], images: dict[Role, Images], pairs: int | None, progress: ProgressCallback
 ) -> dict[Role, npt.NDArray[np.float64]]:
     """Times requests for one image each, one after another over gRPC, from request to answer.
 

@@ -8,7 +8,7 @@ from export.repository.store import Store, open_store
 from training.registry import RegistryError, is_in_use, record_champion
 
 
-def tell_followers(repository: str | Path | Store, model: str, version: int, runs: Path) -> list[str]:
+def find_stale_dependents(repository: str | Path | Store, model: str, version: int, runs: Path) -> list[str]:
     """Moves the alias `champion` in MLflow's registry, where one is in use, and looks who calls the model.
 
     Args:

@@ -24,7 +24,7 @@ from export.repository.manifest import (
     verify_files,
 )
 from export.repository.policy import CONFIG, companions, pinned, read_config, served, to_bytes, without_policy
-from export.repository.store import Store, open_store, told_option
+from export.repository.store import Store, open_store, repository_flag
 
 if TYPE_CHECKING:
     from tritonclient.grpc import model_config_pb2 as pb
@@ -111,7 +111,7 @@ def promote(
         check_model_name(model)
         _require_whole(store, model, version)
         with store.locked():
-            lack = lack_of_gate(store, model, version) if gated else ""
+            lack = gate_failure_reason(store, model, version) if gated else ""
             if lack:
                 raise RepositoryError(f"{lack}: it is not promoted")
             if champion(store, model) != version:
@@ -167,7 +167,7 @@ def _go_back(store: Store, model: str, reason: str) -> Promotion:
     return _record(store, model, line[-2], "rollback", reason)
 
 
-def lack_of_gate(repository: str | Path | Store, model: str, version: int) -> str:
+def gate_failure_reason(repository: str | Path | Store, model: str, version: int) -> str:
     """Says what a version lacks of having passed the gate against the present champion; empty where nothing.
 
     The champion itself lacks nothing. Versions are compared by their model files: numbers differ between repositories.
@@ -178,7 +178,7 @@ def lack_of_gate(repository: str | Path | Store, model: str, version: int) -> st
     store = open_store(repository)
     manifest, best = require_version(store, model, version), champion(store, model)
     name, gate = f"{model} {version}", manifest.gate if manifest is not None else {}
-    again = f"`signs export gate {model} --challenger {version}{told_option(store.name)}`"
+    again = f"`signs export gate {model} --challenger {version}{repository_flag(store.name)}`"
     if version == best:
         return ""
     if manifest is None or not gate:

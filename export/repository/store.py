@@ -11,7 +11,7 @@ from traffic_signs.progress import ProgressCallback, silent
 
 Advance = Callable[[int], None]  # is told of each piece of so many bytes
 BUCKETS = {"s3": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure"}
-HERE = "model_repository"  # the repository where a command is told of no other
+DEFAULT_REPOSITORY = "model_repository"  # the repository where a command is told of no other
 
 
 class Store(Protocol):
@@ -112,9 +112,9 @@ def require_folder(where: Path, instead: str) -> Path:
     return where
 
 
-def told_option(where: "str | Path", option: str = "-r") -> str:
+def repository_flag(where: "str | Path", option: str = "-r") -> str:
     """Returns what a command is told of a repository, ` -r PLACE`; nothing for the one that it takes by itself."""
-    return "" if str(where) == HERE else f" {option} {shlex.quote(str(where))}"
+    return "" if str(where) == DEFAULT_REPOSITORY else f" {option} {shlex.quote(str(where))}"
 
 
 def counting(progress: ProgressCallback, what: str, total: int) -> Advance:

@@ -20,7 +20,7 @@ from monitoring.drift.judging import FLOOR, Baseline, Limits, Score, judge, make
 from monitoring.drift.statistics import Counts
 from monitoring.errors import MonitoringError
 from serving.recognizer.buckets import BUCKETS
-from traffic_signs.atomic_write import replacing
+from traffic_signs.atomic_write import atomic_write
 from traffic_signs.progress import ProgressCallback, silent
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def measure(
         measurements, fingerprint = measure_scenes(recognizer, dataset, which, report, alter)
         threshold = recognizer.score_threshold
         found[name] = Reference(dataset.name, "all", fingerprint, recognizer.models, threshold, measurements)
-        with replacing(output / f"{name}.json") as partial:
+        with atomic_write(output / f"{name}.json") as partial:
             partial.write_bytes(found[name].to_bytes())
     return Measured(found.pop(REAL), found, chosen)
 

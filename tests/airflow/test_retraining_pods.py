@@ -26,7 +26,9 @@ ON_CLUSTER = {
 }
 IN_PODS = {"audit", "train", "evaluate", "fetch_champion", "export", "parity", "gate", "settle_champion", "publish"}
 IN_PODS |= {"promote", "watch", "roll_back"}
-TRAIN = "train classifier --data gtsdb=scenes --data synthetic=20 --name a --runs runs --epochs 3 --go-on --json"
+TRAIN = (
+    "train classifier --data gtsdb=scenes --data synthetic=20 --name a --runs runs --epochs 3 --resume-or-skip --json"
+)
 NO_RIGHTS = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 
 

@@ -9,7 +9,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from export.config import to_text
 from export.parity import pytorch_predictor
-from export.precision import FP16, INT8, TOLERANCES, Wanted
+from export.precision import FP16, INT8, TOLERANCES, PrecisionRequest
 from export.recheck_parity import compare_version
 from export.repository import Manifest
 from export.repository.policy import read_config
@@ -40,7 +40,7 @@ def test_triton_serves_every_precision_within_its_tolerance(
     labels = Labels(truth, sure_crops[:16], "blocks")
     models = tmp_path / "models"
     for precision in (FP16, INT8):
-        export_checkpoint(checkpoint, models, sure_crops, Wanted(precision, max_loss=0.05), labels)
+        export_checkpoint(checkpoint, models, sure_crops, PrecisionRequest(precision, max_loss=0.05), labels)
     path = models / "sign_classifier" / "config.pbtxt"
     config = read_config(path.read_bytes(), str(path))
     config.max_batch_size = 5  # fewer than the versions were proved with: the server is asked for no more

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 
 from export.detection_parity import onnxruntime_detector
-from export.evaluation.model_ref import Judged
+from export.evaluation.model_ref import ModelRef
 from export.evaluation.served_model import ServedModel
 from export.parity import onnxruntime_predictor
 from export.tensors import OUTPUT_NAME
@@ -40,7 +40,7 @@ def test_more_images_than_a_batch_holds_are_answered_as_by_the_file(
 def test_a_served_detector_is_judged_by_what_its_file_answers(
     recognizer_server: RunningServer, recognizer_repository: Path, protocol: Protocol
 ) -> None:
-    judged = Judged(None, address(recognizer_server, protocol), protocol, "sign_detector", "1")
+    judged = ModelRef(None, address(recognizer_server, protocol), protocol, "sign_detector", "1")
     assert judged.kind() == "sign_detector"
     opened = judged.open_detector()
     scene = np.asarray(street([(2, 2), (9, 5)]).resize(opened.size[::-1]))[None]

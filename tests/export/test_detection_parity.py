@@ -23,7 +23,7 @@ from export.repository import verify_files
 from export.repository.policy import read_config
 from export.run import export_checkpoint
 from traffic_signs.categories import CATEGORY_NAMES
-from training.models.detector import FOUND, MODEL_NAME
+from training.models.detector import MAX_DETECTIONS, MODEL_NAME
 
 HEIGHT, WIDTH = 96, 160  # of the detector in tests/conftest.py
 FP32_TOLERANCE = TOLERANCES[FP32]
@@ -38,9 +38,11 @@ def scenes() -> npt.NDArray[np.uint8]:
 @pytest.fixture
 def answers() -> Answers:
     rng = np.random.default_rng(0)
-    corners = rng.uniform(0, 500, (2, FOUND, 2)).astype(np.float32)
-    scores = -np.sort(-rng.uniform(0, 1, (2, FOUND)).astype(np.float32), axis=1)
-    return Answers(np.concatenate([corners, corners + 30], axis=2), scores, rng.integers(0, 4, (2, FOUND), np.int32))
+    corners = rng.uniform(0, 500, (2, MAX_DETECTIONS, 2)).astype(np.float32)
+    scores = -np.sort(-rng.uniform(0, 1, (2, MAX_DETECTIONS)).astype(np.float32), axis=1)
+    return Answers(
+        np.concatenate([corners, corners + 30], axis=2), scores, rng.integers(0, 4, (2, MAX_DETECTIONS), np.int32)
+    )
 
 
 def test_published_version_finds_what_the_checkpoint_finds(
@@ -51,9 +53,9 @@ def test_published_version_finds_what_the_checkpoint_finds(
     assert (manifest.model, manifest.version) == (MODEL_NAME, 1)
     assert manifest.inputs == [{"name": "scenes", "datatype": "UINT8", "shape": [-1, HEIGHT, WIDTH, 3]}]
     assert manifest.outputs == [
-        {"name": "boxes", "datatype": "FP32", "shape": [-1, FOUND, 4]},
-        {"name": "scores", "datatype": "FP32", "shape": [-1, FOUND]},
-        {"name": "categories", "datatype": "INT32", "shape": [-1, FOUND]},
+        {"name": "boxes", "datatype": "FP32", "shape": [-1, MAX_DETECTIONS, 4]},
+        {"name": "scores", "datatype": "FP32", "shape": [-1, MAX_DETECTIONS]},
+        {"name": "categories", "datatype": "INT32", "shape": [-1, MAX_DETECTIONS]},
     ]
     assert manifest.parity["real_samples"] == 6 and manifest.parity["disagreements"] == 0
     assert manifest.parity["max_difference"] <= FP32_TOLERANCE.difference
@@ -88,7 +90,7 @@ def test_equal_answers_agree_and_so_do_those_in_another_order(answers: Answers) 
 
     swapped = answers.scores.copy()
     swapped[0, [3, 4]] = answers.scores[0, 3]
-    order = np.arange(FOUND)
+    order = np.arange(MAX_DETECTIONS)
     order[[3, 4]] = order[[4, 3]]
     first = replace(answers, scores=swapped)
     second = replace(first, boxes=first.boxes[:, order], categories=first.categories[:, order])

@@ -8,7 +8,7 @@ import pytest
 from export.config import Serving, classifier_config, to_text
 from export.errors import ExportError
 from export.repository import promote, publish
-from export.serving_plan import DEFAULTS, Asked, choose_serving
+from export.serving_plan import DEFAULTS, ServingOverrides, choose_serving
 from export.tuning.plan import Setting, retuned, setting_in
 
 MODEL = "sign_classifier"
@@ -26,14 +26,14 @@ def publish_version(place: Path, serving: Serving, tuning: dict[str, Any] | None
 def test_a_new_model_gets_the_defaults(tmp_path: Path) -> None:
     chosen = choose_serving(tmp_path / "nowhere", MODEL)
     assert chosen.serving == DEFAULTS[MODEL] and chosen.tuning == {}
-    asked = Asked("gpu", True, 100, 2000)
+    asked = ServingOverrides("gpu", True, 100, 2000)
     expected = Serving(64, target="gpu", response_cache=True, max_queue=100, queue_timeout_ms=2000)
     assert choose_serving(tmp_path, MODEL, asked).serving == expected
 
 
 def test_a_queue_that_holds_no_batch_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="a batch of 64 would never fill"):
-        choose_serving(tmp_path, MODEL, Asked(max_queue=8))
+        choose_serving(tmp_path, MODEL, ServingOverrides(max_queue=8))
 
 
 def test_what_was_tuned_is_kept_and_leads_back_to_the_version_that_was_measured(tmp_path: Path) -> None:
@@ -58,21 +58,21 @@ def test_the_champion_counts_and_not_a_challenger(tmp_path: Path) -> None:
 
 def test_what_was_tuned_for_another_target_is_not_kept(tmp_path: Path) -> None:
     publish_version(tmp_path, Serving(16), TUNING)
-    chosen = choose_serving(tmp_path, MODEL, Asked("gpu"))
+    chosen = choose_serving(tmp_path, MODEL, ServingOverrides("gpu"))
     assert chosen.tuning == {} and chosen.serving == Serving(64, target="gpu")
 
 
 def test_a_larger_batch_than_the_queue_widens_the_queue(tmp_path: Path) -> None:
     publish_version(tmp_path, Serving(64), TUNING | {"max_batch": 2048})
     assert choose_serving(tmp_path, MODEL).serving.max_queue == 0
-    assert choose_serving(tmp_path, MODEL, Asked(max_queue=64)).serving.max_queue == 2048
+    assert choose_serving(tmp_path, MODEL, ServingOverrides(max_queue=64)).serving.max_queue == 2048
 
 
 def test_target_cache_and_limits_stay_unless_asked_for(tmp_path: Path) -> None:
     chosen = Serving(64, target="cpu", response_cache=True, max_queue=100, queue_timeout_ms=2000)
     publish_version(tmp_path, chosen)
     assert choose_serving(tmp_path, MODEL).serving == chosen
-    assert choose_serving(tmp_path, MODEL, Asked("auto", False, 0, 0)).serving == Serving(64)
+    assert choose_serving(tmp_path, MODEL, ServingOverrides("auto", False, 0, 0)).serving == Serving(64)
 
 
 def test_what_was_set_by_hand_and_not_tuned_does_not_go_on_for_ever(tmp_path: Path) -> None:

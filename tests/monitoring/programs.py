@@ -35,9 +35,9 @@ def tool(name: str) -> str:
 
 
 def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    with socket.socket() as reporter:
+        reporter.bind(("127.0.0.1", 0))
+        return int(reporter.getsockname()[1])
 
 
 @contextlib.contextmanager

@@ -86,7 +86,15 @@ def test_taken_name_ends_with_code_1_and_one_line(
 def test_a_training_that_is_asked_for_again_is_done_once(
     signs: Signs, gtsdb: TinyGtsdb, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ("train", "classifier", "--data", f"gtsdb={gtsdb.folder}", "--runs", tmp_path / "runs", "--go-on")
+    command = (
+        "train",
+        "classifier",
+        "--data",
+        f"gtsdb={gtsdb.folder}",
+        "--runs",
+        tmp_path / "runs",
+        "--resume-or-skip",
+    )
     assert signs(*command) == 2, "which run?"
     options = ("--name", "once", "--epochs", "1", "--holdout", "0", "--no-refit", "--json")
     answers = []
@@ -194,7 +202,17 @@ def test_run_that_was_killed_after_its_checkpoint_is_registered_once(
     def kill(*arguments: object) -> str:
         raise RuntimeError("killed")
 
-    command = ["train", "classifier", "--data", f"gtsdb={gtsdb.folder}", "--runs", runs, "--name", "cut", "--go-on"]
+    command = [
+        "train",
+        "classifier",
+        "--data",
+        f"gtsdb={gtsdb.folder}",
+        "--runs",
+        runs,
+        "--name",
+        "cut",
+        "--resume-or-skip",
+    ]
     with monkeypatch.context() as patch:
         if is_registered:
             patch.setattr("training.runs.forget_interrupted", kill)

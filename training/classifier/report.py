@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from traffic_signs.atomic_write import replacing
+from traffic_signs.atomic_write import atomic_write
 from traffic_signs.classes import CLASS_NAMES
 from training.classifier.evaluate import Evaluation
 from training.classifier.plots import draw_confusion_matrix, draw_mistakes, draw_recall, draw_reliability
@@ -44,7 +44,7 @@ def write_evaluation(
     ]
     draw_mistakes(crops.images[worst], captions, folder / "mistakes.png")
     figures = all_figures(evaluation, crops, probabilities)
-    with replacing(facts) as staging:
+    with atomic_write(facts) as staging:
         staging.write_text(json.dumps(figures, indent=2) + "\n")
 
 

@@ -30,7 +30,7 @@ from training.device import World
 from training.errors import TrainingError
 from training.models.classifier import MODEL_NAME, SignClassifier, predict_logits, predict_probabilities
 from training.recipe import Recipe, TrainingConfig
-from training.runs import FinishedRun, Listener, Run
+from training.runs import FinishedRun, Run, RunReporter
 from training.train import Trained
 
 INPUT_SIZE = 48  # pixels; GTSDB's signs have a median of 38
@@ -57,7 +57,7 @@ def train_classifier(
     recipe: Recipe,
     name: str,
     runs: Path,
-    listener: Listener | None = None,
+    reporter: RunReporter | None = None,
     specs: Sequence[str] = (),
     world: World | None = None,
 ) -> ClassifierRun:
@@ -68,26 +68,26 @@ def train_classifier(
         recipe: how.
         name: of the run; `runs/<name>` must not hold a run yet.
         runs: folder of all runs and of MLflow's database.
-        listener: told of progress and notices.
+        reporter: told of progress and notices.
         specs: the sources as the command line gives them: with them the run can be resumed after a kill.
         world: the processes that train together.
 
     Raises:
         TrainingError: the name is taken or unfit, the data cannot be used, or training diverged.
     """
-    run = Run.begun(MODEL_NAME, SCORE, recipe, name, runs, listener, specs, world)
+    run = Run.begun(MODEL_NAME, SCORE, recipe, name, runs, reporter, specs, world)
     return _carry_out(run, sources)
 
 
 def resume_classifier(
-    name: str, runs: Path, listener: Listener | None = None, world: World | None = None
+    name: str, runs: Path, reporter: RunReporter | None = None, world: World | None = None
 ) -> ClassifierRun:
     """Goes on with a run that was killed, to the result it would have had.
 
     Raises:
         TrainingError: there is no such run, or as `train_classifier`.
     """
-    run = Run.resumed(MODEL_NAME, SCORE, runs / name, listener, world)
+    run = Run.resumed(MODEL_NAME, SCORE, runs / name, reporter, world)
     return _carry_out(run, open_sources(run.specs))
 
 
@@ -133,14 +133,14 @@ def cross_validate(fit: Callable[[str, Crops], nn.Module], crops: Crops, folds: 
 
 def _carry_out(run: Run, sources: Sequence[Dataset | Drawings]) -> ClassifierRun:
     """Reads the data, trains, judges and records."""
-    recipe, listener = run.recipe, run.listener
+    recipe, reporter = run.recipe, run.reporter
     info = CheckpointInfo(MODEL_NAME, recipe.architecture, {}, list(CLASS_NAMES), [INPUT_SIZE, INPUT_SIZE], {})
     build_model(info)  # an architecture that cannot be had is better told before the data is read
-    data = gather_crops(sources, INPUT_SIZE, recipe.config.seed, recipe.keep_leaked, listener.progress)
+    data = gather_crops(sources, INPUT_SIZE, recipe.config.seed, recipe.keep_leaked, reporter.progress)
     for notice in data.notices:
-        listener.tell(notice)
+        reporter.notify(notice)
     if not data.tests:
-        listener.tell("the data has no test signs: judge the checkpoint with `signs evaluate`")
+        reporter.notify("the data has no test signs: judge the checkpoint with `signs evaluate`")
     recipe = replace(recipe, config=recipe.config.suited_to(len(data.train)))
     with run.recorded(recipe, data.facts()) as run_id:
         info = replace(info, data=data.facts(), run_id=run_id, git_commit=git_commit())
@@ -218,7 +218,7 @@ def _tell_unwatched(run: Run, recipe: Recipe) -> None:
     if recipe.config.patience:
         raise TrainingError(f"{wanted}, and patience needs held-out data to watch: raise --holdout, or give more data")
     lacks = "watched" if recipe.folds else "watched and its scores are not calibrated"
-    run.listener.tell(f"{wanted}: the training is not {lacks}; raise --holdout, or give more data")
+    run.reporter.notify(f"{wanted}: the training is not {lacks}; raise --holdout, or give more data")
 
 
 def _accuracy(logits: Tensor, class_ids: npt.NDArray[np.int64]) -> float:

@@ -23,7 +23,7 @@ class Classification:
     def __init__(self, crops: Crops, validation: Crops | None = None) -> None:
         self._crops, self._validation = crops, validation
         self.examples, self.fingerprint = len(crops), crops.fingerprint
-        self.is_watched = validation is not None
+        self.has_validation = validation is not None
 
     def batches(self, config: TrainingConfig, share: tuple[int, int]) -> AugmentedBatches:
         """Returns augmented crops and their class ids."""

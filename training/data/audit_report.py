@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from traffic_signs.atomic_write import replacing
+from traffic_signs.atomic_write import atomic_write
 from traffic_signs.classes import CLASS_NAMES, NUM_CLASSES
 from traffic_signs.progress import ProgressCallback, silent
 from training.data.audit import Audit, Comparison, DatasetFacts, Duplicate, SplitFacts
@@ -50,7 +50,7 @@ def write_audit(folder: Path, audit: Audit, progress: ProgressCallback = silent)
     for done, (path, draw) in enumerate(pictures.items(), start=1):
         draw(path)
         progress("drawing pictures", done, len(pictures))
-    with replacing(facts) as staging:
+    with atomic_write(facts) as staging:
         staging.write_text(json.dumps(audit_as_dict(audit), indent=2) + "\n")
     return [facts, *pictures]
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from traffic_signs.atomic_write import replacing
+from traffic_signs.atomic_write import atomic_write
 from training.detector.detections import Detections, long_sides
 from training.detector.evaluate import DetectionEvaluation
 from training.detector.mistakes import FalseAlarm, Miss, find_false_alarms, find_misses
@@ -81,7 +81,7 @@ def write_detection_evaluation(
             "misses": [_miss_as_dict(miss, truth, found, names) for miss in misses],
         },
     }
-    with replacing(facts) as staging:
+    with atomic_write(facts) as staging:
         staging.write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n")
     return [facts, *pictures]
 

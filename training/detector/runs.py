@@ -31,7 +31,7 @@ from training.device import World
 from training.errors import DataError, TrainingError
 from training.models.detector import MODEL_NAME
 from training.recipe import Recipe, TrainingConfig
-from training.runs import FinishedRun, Listener, Run
+from training.runs import FinishedRun, Run, RunReporter
 from training.train import Trained
 
 INPUT_SIZE = (800, 1360)  # height and width in pixels of GTSDB's scenes; small signs have 16 of them
@@ -55,7 +55,7 @@ def train_detector(
     recipe: Recipe,
     name: str,
     runs: Path,
-    listener: Listener | None = None,
+    reporter: RunReporter | None = None,
     specs: Sequence[str] = (),
     world: World | None = None,
 ) -> DetectorRun:
@@ -66,44 +66,46 @@ def train_detector(
         recipe: how.
         name: of the run; `runs/<name>` must not hold a run yet.
         runs: folder of all runs and of MLflow's database.
-        listener: told of progress and notices.
+        reporter: told of progress and notices.
         specs: the sources as the command line gives them: with them the run can be resumed after a kill.
         world: the processes that train together.
 
     Raises:
         TrainingError: the name is taken or unfit, the data cannot be used, or training diverged.
     """
-    run = Run.begun(MODEL_NAME, SCORE, recipe, name, runs, listener, specs, world)
+    run = Run.begun(MODEL_NAME, SCORE, recipe, name, runs, reporter, specs, world)
     return _carry_out(run, sources)
 
 
-def resume_detector(name: str, runs: Path, listener: Listener | None = None, world: World | None = None) -> DetectorRun:
+def resume_detector(
+    name: str, runs: Path, reporter: RunReporter | None = None, world: World | None = None
+) -> DetectorRun:
     """Goes on with a run that was killed, to the result it would have had.
 
     Raises:
         TrainingError: there is no such run, or as `train_detector`.
     """
-    run = Run.resumed(MODEL_NAME, SCORE, runs / name, listener, world)
+    run = Run.resumed(MODEL_NAME, SCORE, runs / name, reporter, world)
     return _carry_out(run, open_sources(run.specs))
 
 
 def _carry_out(run: Run, sources: Sequence[Dataset | Drawings]) -> DetectorRun:
     """Reads the data, trains, judges and records."""
-    recipe, listener = run.recipe, run.listener
+    recipe, reporter = run.recipe, run.reporter
     data_sets = _scenes_of(sources)
     info = CheckpointInfo(MODEL_NAME, recipe.architecture, {}, list(CATEGORY_NAMES), list(INPUT_SIZE), {})
     build_model(info)  # an architecture that cannot be had is better told before the data is read
-    data_sets = without_repeats(data_sets, recipe.keep_leaked, listener.progress)
+    data_sets = without_repeats(data_sets, recipe.keep_leaked, reporter.progress)
     for dataset in data_sets:
         for notice in dataset.told():
-            listener.tell(notice if len(data_sets) == 1 else f"{dataset.name}: {notice}")
-    scenes = _load_training(data_sets, listener)
+            reporter.notify(notice if len(data_sets) == 1 else f"{dataset.name}: {notice}")
+    scenes = _load_training(data_sets, reporter)
     tests: Scenes | None = None
     judged = next((dataset for dataset in data_sets if dataset.has_signs("test")), None)
     if judged is not None:
-        tests = load_scenes(judged, "test", lambda *counts: listener.progress("reading test scenes", *counts))
+        tests = load_scenes(judged, "test", lambda *counts: reporter.progress("reading test scenes", *counts))
     else:
-        listener.tell("the data has no test signs: judge the checkpoint with `signs evaluate`")
+        reporter.notify("the data has no test signs: judge the checkpoint with `signs evaluate`")
     name = ", ".join(dataset.name for dataset in data_sets)
     free_of = judged.kind if judged is not None and not recipe.keep_leaked else ""
     facts = {"name": name, "fingerprint": scenes.fingerprint, "free_of": free_of}
@@ -153,8 +155,8 @@ def _judge(
     if tests is None:
         version = run.finish(model, replace(info, metrics=metrics), metrics, lambda plots: None, ERROR)
         return DetectorRun(run.folder, info.run_id, version, model, metrics, examples, None)
-    run.listener.progress("judging: scenes", 0, len(tests))
-    found = detect(model, tests.images, lambda *counts: run.listener.progress("judging: scenes", *counts))
+    run.reporter.progress("judging: scenes", 0, len(tests))
+    found = detect(model, tests.images, lambda *counts: run.reporter.progress("judging: scenes", *counts))
     truth = labelled(tests)
     evaluation = evaluate_detections(truth, found, CATEGORY_NAMES)
     metrics |= {f"gtsdb_test_{key}": value for key, value in evaluation.metrics().items()}
@@ -207,14 +209,14 @@ def _check_watched(validation: Scenes) -> None:
         )
 
 
-def _load_training(data_sets: Sequence[Dataset], listener: Listener) -> Scenes:
+def _load_training(data_sets: Sequence[Dataset], reporter: RunReporter) -> Scenes:
     """Decodes the training scenes of all data sets; feedback without a sign adds its scenes without signs."""
     if not any(dataset.has_signs("train") for dataset in data_sets):
         raise no_signs(data_sets[0], "train")
     parts = [each for each in data_sets if any(sample.labelled for sample in each.split("train"))]
 
     def progress(dataset: Dataset) -> Callable[[int, int], None]:
-        return lambda *counts: listener.progress(f"reading {dataset.kind} training scenes", *counts)
+        return lambda *counts: reporter.progress(f"reading {dataset.kind} training scenes", *counts)
 
     return join_scenes([load_scenes(each, "train", progress(each), INPUT_SIZE) for each in parts])
 

@@ -30,7 +30,7 @@ class Detection:
     def __init__(self, scenes: Scenes, validation: Scenes | None = None) -> None:
         self._scenes, self._validation = scenes, validation
         self.examples, self.fingerprint = CROPS_A_SCENE * len(scenes), scenes.fingerprint
-        self.is_watched = validation is not None
+        self.has_validation = validation is not None
 
     def batches(self, config: TrainingConfig, share: tuple[int, int]) -> SceneBatches:
         """Returns altered crops and the signs in them."""

@@ -21,7 +21,7 @@ STRIDE = 4  # pixels a cell of the maps
 DEEPEST = 32  # pixels a cell of the coarsest layer: scenes are filled up to a multiple of it
 UNIT = 16.0  # pixels to a side where the network says nothing: the signs of GTSDB have a median of 38 pixels
 PEAK = 5  # cells: the highest of a square of so many is one sign
-FOUND = 100  # signs a scene
+MAX_DETECTIONS = 100  # signs a scene
 
 
 class Maps(NamedTuple):
@@ -39,12 +39,12 @@ class Maps(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Signs found, the surest first; always FOUND of them, most with a score near 0.
+    """Signs found, the surest first; always MAX_DETECTIONS of them, most with a score near 0.
 
     Attributes:
-        boxes: float32 [n, FOUND, 4]: left, top, right and bottom in pixels, right and bottom exclusive.
-        scores: float32 [n, FOUND], 0 to 1.
-        categories: int32 [n, FOUND].
+        boxes: float32 [n, MAX_DETECTIONS, 4]: left, top, right and bottom in pixels, right and bottom exclusive.
+        scores: float32 [n, MAX_DETECTIONS], 0 to 1.
+        categories: int32 [n, MAX_DETECTIONS].
     """
 
     boxes: Tensor
@@ -136,7 +136,7 @@ def find_peaks(maps: Maps, height: int, width: int) -> Found:
     boxes = centres + signs * maps.sides
     weight = F.avg_pool2d(heat, 3, stride=1, padding=1)
     boxes = F.avg_pool2d(boxes * heat, 3, stride=1, padding=1) / weight.clamp(min=1e-9)
-    scores, cells = score.flatten(1).topk(FOUND, dim=1)
+    scores, cells = score.flatten(1).topk(MAX_DETECTIONS, dim=1)
     boxes = boxes.flatten(2).gather(2, cells.unsqueeze(1).expand(-1, 4, -1)).transpose(1, 2)
     edges = boxes.new_tensor((width, height, width, height))
     boxes = boxes.clamp(min=0).minimum(edges)

@@ -9,7 +9,7 @@ from kubernetes.client import models as k8s
 from retraining.facts import StepError
 from retraining.settings import Settings
 from retraining.steps import Step
-from retraining.tasks import digest, gather, told
+from retraining.tasks import airflow_errors, digest, gather
 
 # An exit code with an answer is no failure of the pod; both go back through the sidecar's file.
 SCRIPT = """
@@ -79,10 +79,10 @@ class SignsPod(KubernetesPodOperator):
         """Runs the pod to its end, and returns what the step passes on."""
         facts = gather(self.step, context)
         answers = ",".join(map(str, sorted(self.step.answers)))
-        with told():
+        with airflow_errors():
             self.arguments = [answers, *self.step.arguments(self.settings, facts)]
         found = super().execute(context)
-        with told():
+        with airflow_errors():
             if not isinstance(found, dict) or not {"code", "answer"} <= set(found):
                 raise StepError("the pod has left no answer: read its log", final=False)
             return digest(self.step, found["code"], found["answer"], facts)

@@ -65,7 +65,7 @@ def _train(settings: Settings, facts: Facts) -> list[str]:
     epochs = ["--epochs", str(params["epochs"])] if params["epochs"] else []
     data = [part for spec in plan["data"] for part in ("--data", spec)]
     name = ["--name", plan["name"], "--runs", settings.runs]
-    return ["train", kind, *data, *name, *epochs, *settings.train_options, "--go-on", "--json"]
+    return ["train", kind, *data, *name, *epochs, *settings.train_options, "--resume-or-skip", "--json"]
 
 
 def _evaluate(settings: Settings, facts: Facts) -> list[str]:

@@ -57,7 +57,7 @@ def step_task(step: Step, settings: Settings, **options: Any) -> Any:
     @task(multiple_outputs=False, **common)
     def call() -> dict[str, Any]:
         facts = gather(step, get_current_context())
-        with told():
+        with airflow_errors():
             command = [*settings.command, *step.arguments(settings, facts)]
             code, answer = processes.run(command, settings.home, step.answers)
             return digest(step, code, answer, facts)
@@ -97,7 +97,7 @@ def digest(step: Step, code: int, answer: Any, facts: Mapping[str, Any]) -> dict
     return passed_on
 
 
-class told:  # noqa: N801 - reads as a statement: with told():
+class airflow_errors:  # noqa: N801 - reads as a statement: with airflow_errors():
     """Turns the end of a step into Airflow's exceptions: whether to repeat it is known here."""
 
     def __enter__(self) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from clients.benchmark.peers.servers import Peer
 from serving.lifetime import die_with_parent
 from traffic_sign_client.errors import ClientError
-from traffic_signs.atomic_write import replacing
+from traffic_signs.atomic_write import atomic_write
 
 STAMP = "installed.txt"  # the requirements that were installed, written last
 PYTHON = (3, 11)  # that the locks were made with; newer ones find wheels as well, mostly
@@ -51,7 +51,7 @@ def prepare(peer: Peer, home: Path, say: Say) -> Path:
         _run([_interpreter(), "-m", "venv", str(folder)])
         pip = [str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
         _run([*pip, "--requirement", str(peer.requirements)])
-        with replacing(stamp) as staging:  # comes last: an installation that was cut off is made anew
+        with atomic_write(stamp) as staging:  # comes last: an installation that was cut off is made anew
             staging.write_text(wanted)
     except OSError as error:
         raise ClientError(f"cannot make {folder} ({error.strerror}): check its rights and the free space") from error

@@ -15,7 +15,7 @@ from matplotlib.ticker import FormatStrFormatter
 from clients.benchmark.peers.figures import BUSY
 from clients.benchmark.peers.servers import TRITON
 from clients.benchmark.peers.table import TASK_TITLES, busy_note, markdown, ranked, sentences
-from traffic_signs.atomic_write import replacing
+from traffic_signs.atomic_write import atomic_write
 from traffic_signs.plots import ACCENT, INK, RULE
 
 COLORS = ("#c1121c", "#d9822b", "#6f8f2f", "#2a9d8f", "#7b5ea7", "#8a8f98")  # of the others; Triton has the accent
@@ -50,7 +50,7 @@ def write_report(folder: Path, summary: Mapping[str, Any]) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    with replacing(path) as staging:
+    with atomic_write(path) as staging:
         staging.write_text(text)
 
 

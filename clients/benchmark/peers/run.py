@@ -14,7 +14,6 @@ from statistics import median
 from typing import Any
 
 from clients.benchmark.peers import limit
-from clients.benchmark.peers.contenders import Contender, described, gather
 from clients.benchmark.peers.environments import digest
 from clients.benchmark.peers.exchange import TASKS, Task
 from clients.benchmark.peers.figures import as_json, compare, over_rounds
@@ -23,6 +22,7 @@ from clients.benchmark.peers.models import Work, missing_models, prepare_work
 from clients.benchmark.peers.report import write_report
 from clients.benchmark.peers.running import Endpoint
 from clients.benchmark.peers.servers import LARGEST_BATCH, TRITON, usable_cores
+from clients.benchmark.peers.servers_under_test import ServerUnderTest, described, gather
 from serving.errors import ServingError
 from serving.install import find_or_install
 from traffic_sign_client.errors import ClientError
@@ -108,7 +108,7 @@ def run_comparison(plan: Plan, say: Say) -> dict[str, Any]:
     return summary
 
 
-def _run_task(plan: Plan, work: Work, everybody: list[Contender], say: Say, summary: dict[str, Any]) -> None:
+def _run_task(plan: Plan, work: Work, everybody: list[ServerUnderTest], say: Say, summary: dict[str, Any]) -> None:
     for each in everybody:
         if not each.problem:
             _settle(plan, work, each, say)
@@ -120,7 +120,7 @@ def _run_task(plan: Plan, work: Work, everybody: list[Contender], say: Say, summ
     rng = random.Random(SEED)
     for number in range(plan.rounds):
         # A machine that grows slower or faster meanwhile does so for all alike.
-        order: list[Contender | None] = [*(each for each in everybody if not each.problem), None]
+        order: list[ServerUnderTest | None] = [*(each for each in everybody if not each.problem), None]
         rng.shuffle(order)
         for contender in order:
             if contender is None:
@@ -137,7 +137,7 @@ def _run_task(plan: Plan, work: Work, everybody: list[Contender], say: Say, summ
         raise ClientError(f"nobody could be measured: {plan.output}/report.html says why")
 
 
-def _settle(plan: Plan, work: Work, each: Contender, say: Say) -> None:
+def _settle(plan: Plan, work: Work, each: ServerUnderTest, say: Say) -> None:
     """Chooses the setting of the highest throughput, of those that work."""
     best = 0.0
     for setting in each.settings if plan.try_settings else each.settings[:1]:
@@ -158,7 +158,7 @@ def _settle(plan: Plan, work: Work, each: Contender, say: Say) -> None:
         each.problem = next((tried["problem"] for tried in each.tried if "problem" in tried), "no request was answered")
 
 
-def _load(plan: Plan, work: Work, each: Contender, rates: Sequence[float]) -> None:
+def _load(plan: Plan, work: Work, each: ServerUnderTest, rates: Sequence[float]) -> None:
     """Loads one server for one round; what it cannot do is its problem."""
     loads = [(clients, 0.0) for clients in plan.clients] + [(0, rate) for rate in rates]
     try:
@@ -170,14 +170,14 @@ def _load(plan: Plan, work: Work, each: Contender, rates: Sequence[float]) -> No
         each.problem = str(error)
 
 
-def _noted(each: Contender, loaded: Loaded) -> Loaded:
+def _noted(each: ServerUnderTest, loaded: Loaded) -> Loaded:
     each.checked += loaded.checked
     each.difference = max(each.difference, loaded.difference)
     return loaded
 
 
 @contextmanager
-def _served(plan: Plan, work: Work, each: Contender, setting: Any) -> Iterator[Endpoint]:
+def _served(plan: Plan, work: Work, each: ServerUnderTest, setting: Any) -> Iterator[Endpoint]:
     """Runs a server in a folder of its own, whose log is kept."""
     with tempfile.TemporaryDirectory(prefix="signs-peer-") as folder:
         try:
@@ -190,7 +190,7 @@ def _served(plan: Plan, work: Work, each: Contender, setting: Any) -> Iterator[E
             raise ClientError(str(error).replace(str(Path(folder) / "server.log"), str(kept))) from error
 
 
-def _rates(plan: Plan, everybody: Sequence[Contender]) -> list[float]:
+def _rates(plan: Plan, everybody: Sequence[ServerUnderTest]) -> list[float]:
     """Returns shares of the best of all others, or of ours where it is alone: one rate for all, or they say nothing."""
     others = [each for each in everybody if each.name != TRITON] or list(everybody)
     best = max((tried.get("throughput", 0.0) for each in others for tried in each.tried), default=0.0)
@@ -210,7 +210,7 @@ def _best_way(plan: Plan, work: Work, say: Say) -> limit.Way:
 
 def _summarise(
     work: Work,
-    everybody: Sequence[Contender],
+    everybody: Sequence[ServerUnderTest],
     rates: Sequence[float],
     way: limit.Way,
     limits: Sequence[float],

@@ -28,7 +28,7 @@ from training.data.records import SPLITS, Dataset
 from training.data.synthetic import write_gtsdb
 from training.recipe import Recipe
 from training.resume import check_name
-from training.runs import Listener
+from training.runs import RunReporter
 
 DRAWN_TRAIN_SCENES, DRAWN_TEST_SCENES = 240, 60
 
@@ -77,7 +77,7 @@ def run_demo(
         installation = find_or_install(home, lambda what: console.print(f"  {what} ..."))
         console.print(f"  {installation.description}", highlight=False, soft_wrap=True)
     with _stage("train", console, seconds), progress_bars(console) as progress:
-        run = train_classifier([dataset], recipe, name, runs, Listener(progress, _teller(console)))
+        run = train_classifier([dataset], recipe, name, runs, RunReporter(progress, _teller(console)))
     with _stage("export", console, seconds):
         manifest = export_checkpoint(run.checkpoint, repository, run.data.tests[KIND].images)
         console.print(

@@ -11,7 +11,14 @@ import numpy.typing as npt
 from traffic_sign_client.errors import RefusedError
 
 Photograph = bytes | str | os.PathLike[str] | npt.NDArray[np.uint8]
-FOUND = ("boxes", "detection_scores", "categories", "class_ids", "class_scores", "names")  # outputs of the recognizer
+RECOGNIZER_OUTPUTS = (
+    "boxes",
+    "detection_scores",
+    "categories",
+    "class_ids",
+    "class_scores",
+    "names",
+)  # outputs of the recognizer
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,7 @@ class Sign:
 
     @classmethod
     def read(cls, box: Any, score: Any, category: bytes, class_id: Any, class_score: Any, name: bytes) -> "Sign":
-        """Reads what the outputs of FOUND hold of one sign."""
+        """Reads what the outputs of RECOGNIZER_OUTPUTS hold of one sign."""
         left, top, right, bottom = (float(side) for side in box)
         sure = float(score), category.decode(), int(class_id), float(class_score), name.decode()
         return cls((left, top, right, bottom), *sure)

@@ -18,7 +18,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 import numpy as np
 import numpy.typing as npt
 
-from traffic_sign_client.answers import FOUND, Photograph, Prediction, Sign, encoded
+from traffic_sign_client.answers import RECOGNIZER_OUTPUTS, Photograph, Prediction, Sign, encoded
 from traffic_sign_client.connection import Asking, Connection, Options
 from traffic_sign_client.errors import ClientError, RefusedError, UnknownModelError
 
@@ -124,7 +124,9 @@ class AsyncSignClient(Options):
         values = encoded(image) if isinstance(image, bytes) else await asyncio.to_thread(encoded, image)
         parameters = {} if score_threshold is None else {"score_threshold": f"{score_threshold:g}"}
         try:
-            answer = await self._server.infer(self.recognizer, PHOTOGRAPH, values, FOUND, 0, parameters, **asking)
+            answer = await self._server.infer(
+                self.recognizer, PHOTOGRAPH, values, RECOGNIZER_OUTPUTS, 0, parameters, **asking
+            )
         except UnknownModelError as error:
             raise UnknownModelError(
                 f"{error}: it is not a sign recognizer; publish one with `signs export recognizer` and start the "

@@ -8,7 +8,7 @@ import pytest
 from export.errors import RepositoryError
 from export.gate.recording import record_verdict, require_recordable
 from export.repository import Manifest, load_manifest, promote, publish_copy
-from export.repository.promotion import champion, lack_of_gate
+from export.repository.promotion import champion, gate_failure_reason
 from export.repository.pull import pull
 from export.repository.signing import Signer
 from export.repository.store import open_store
@@ -74,18 +74,18 @@ def test_a_first_champion_may_have_been_compared_with_anything(tmp_path: Path) -
     first, second = publish_once(tmp_path, b"one"), publish_once(tmp_path, b"two")
     record_verdict(tmp_path, first, verdict(first, None))
     record_verdict(tmp_path, second, verdict(second, first))
-    assert lack_of_gate(tmp_path, "m", 1) == lack_of_gate(tmp_path, "m", 2) == ""
+    assert gate_failure_reason(tmp_path, "m", 1) == gate_failure_reason(tmp_path, "m", 2) == ""
 
 
 @pytest.mark.parametrize("gate", [{"passed": "yes"}, {"passed": True}, {"passed": True, "challenger": 2}])
 def test_a_verdict_that_somebody_wrote_by_hand_is_none(tmp_path: Path, gate: dict[str, Any]) -> None:
     _, second = two_versions(tmp_path)
     record_verdict(tmp_path, second, gate)
-    assert lack_of_gate(tmp_path, "m", 2)
+    assert gate_failure_reason(tmp_path, "m", 2)
     path = tmp_path / "m" / "2" / "manifest.json"
     path.write_text(path.read_text().replace('"gate": {', '"gate": [], "other": {'))
     with pytest.raises(RepositoryError, match="gate is not what it should be"):
-        lack_of_gate(tmp_path, "m", 2)
+        gate_failure_reason(tmp_path, "m", 2)
 
 
 def test_a_copy_carries_the_verdict_along_and_a_signature_covers_it(tmp_path: Path, keys: Path) -> None:
@@ -96,7 +96,7 @@ def test_a_copy_carries_the_verdict_along_and_a_signature_covers_it(tmp_path: Pa
     publish_copy(f"{tmp_path}/staging/m/1", production)
     promote(production, "m", 2, "")
     publish_copy(f"{tmp_path}/staging/m/2", production, signer=Signer(keys / "release.pem"))
-    assert lack_of_gate(production, "m", 3) == "", "it was compared with the very files that are champion here"
+    assert gate_failure_reason(production, "m", 3) == "", "it was compared with the very files that are champion here"
     path = production / "m" / "3" / "manifest.json"
     path.write_text(path.read_text().replace("is judged", "is forged"))
     (problem,) = next(check.problems for check in verify(production, "m", 3, keys / "release.pub"))

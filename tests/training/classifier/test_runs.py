@@ -32,7 +32,7 @@ from training.device import pick_device, pick_precision, pick_workers
 from training.errors import CheckpointError, DataError, TrainingError
 from training.models.classifier import MODEL_NAME, SignClassifier, predict_probabilities
 from training.recipe import Recipe, TrainingConfig
-from training.runs import Listener
+from training.runs import RunReporter
 from training.tracking import EXPERIMENT
 from training.train import EpochReport
 
@@ -67,9 +67,9 @@ def test_run_leaves_checkpoint_plots_record_and_registered_version(
 ) -> None:
     calls: list[tuple[str, int, int]] = []
     told: list[str] = []
-    listener = Listener(lambda *call: calls.append(call), told.append)
+    reporter = RunReporter(lambda *call: calls.append(call), told.append)
 
-    run = train_classifier([load_gtsdb(gtsdb.zip)], RECIPE, "first", runs, listener)
+    run = train_classifier([load_gtsdb(gtsdb.zip)], RECIPE, "first", runs, reporter)
 
     # what is returned
     assert run.folder == runs / "first"
@@ -159,7 +159,7 @@ def test_hold_out_is_watched_calibrates_and_is_learned_from_at_last(gtsdb: TinyG
     calls: list[tuple[str, int, int]] = []
     recipe = replace(_with(epochs=1), holdout=0.5)
 
-    run = train_classifier(_sources(gtsdb), recipe, "first", runs, Listener(lambda *call: calls.append(call)))
+    run = train_classifier(_sources(gtsdb), recipe, "first", runs, RunReporter(lambda *call: calls.append(call)))
 
     assert {"validation_accuracy", "temperature"} <= run.metrics.keys()
     assert isinstance(run.model, SignClassifier)
@@ -187,7 +187,7 @@ def test_hold_out_that_no_class_can_spare_is_left_out(gtsdb: TinyGtsdb, runs: Pa
     told: list[str] = []
     recipe = replace(_with(epochs=1), holdout=0.1)
 
-    run = train_classifier(_sources(gtsdb), recipe, "first", runs, Listener(tell=told.append))
+    run = train_classifier(_sources(gtsdb), recipe, "first", runs, RunReporter(notify=told.append))
 
     assert "temperature" not in run.metrics
     (notice,) = [each for each in told if "raise --holdout" in each]
@@ -212,7 +212,7 @@ def test_interrupted_run_is_resumed_to_the_same_result(gtsdb: TinyGtsdb, runs: P
             raise _KilledError
 
     with pytest.raises(_KilledError):
-        train_classifier(open_sources(specs), recipe, "cut", runs, Listener(interrupt), specs)
+        train_classifier(open_sources(specs), recipe, "cut", runs, RunReporter(interrupt), specs)
     with pytest.raises(TrainingError, match=r"was interrupted: `signs train resume cut --runs .*` goes on"):
         train_classifier(open_sources(specs), recipe, "cut", runs, specs=specs)
     resumed = resume_classifier("cut", runs)
@@ -279,7 +279,7 @@ def test_folder_that_cannot_be_written_is_told_before_the_data_is_read(gtsdb: Ti
 
     with pytest.raises(TrainingError, match=r"nothing can be written into .*/file: check its rights"):
         train_classifier(
-            _sources(gtsdb), RECIPE, "first", tmp_path / "file", Listener(lambda *call: calls.append(call))
+            _sources(gtsdb), RECIPE, "first", tmp_path / "file", RunReporter(lambda *call: calls.append(call))
         )
     assert calls == []
 
@@ -299,7 +299,7 @@ def test_data_without_a_test_split_is_trained_on_and_told(gtsdb: TinyGtsdb, runs
         path.unlink()
     told: list[str] = []
 
-    run = train_classifier(_sources(gtsdb), _with(epochs=1), "first", runs, Listener(tell=told.append))
+    run = train_classifier(_sources(gtsdb), _with(epochs=1), "first", runs, RunReporter(notify=told.append))
 
     assert run.evaluations == {}
     assert run.checkpoint.is_dir()
@@ -343,7 +343,7 @@ def test_server_that_is_down_costs_the_record_and_not_the_run(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     told: list[str] = []
 
-    run = train_classifier(_sources(gtsdb), RECIPE, "first", tmp_path / "runs", Listener(tell=told.append))
+    run = train_classifier(_sources(gtsdb), RECIPE, "first", tmp_path / "runs", RunReporter(notify=told.append))
 
     assert (run.run_id, run.registered_version) == ("", "")
     assert load_checkpoint(run.checkpoint)[1].metrics == run.metrics
@@ -354,7 +354,11 @@ def test_folds_are_cross_validated_and_recorded(gtsdb: TinyGtsdb, runs: Path) ->
     calls: list[tuple[str, int, int]] = []
 
     run = train_classifier(
-        _sources(gtsdb), replace(_with(epochs=1), folds=2), "folded", runs, Listener(lambda *call: calls.append(call))
+        _sources(gtsdb),
+        replace(_with(epochs=1), folds=2),
+        "folded",
+        runs,
+        RunReporter(lambda *call: calls.append(call)),
     )
 
     accuracy = run.metrics["cross_validated_accuracy"]

@@ -20,7 +20,7 @@ from training.detector.runs import DetectorRun, deal_scenes, resume_detector, tr
 from training.errors import DataError, TrainingError
 from training.models.detector import MODEL_NAME, SignDetector
 from training.recipe import Recipe, TrainingConfig
-from training.runs import Listener
+from training.runs import RunReporter
 
 CONFIG = TrainingConfig(epochs=2, batch_size=2, device="cpu", precision="fp32", workers=0)
 RECIPE = Recipe(CONFIG, "centre_net", holdout=0.4, refit=False)
@@ -42,7 +42,7 @@ def test_run_leaves_checkpoint_plots_record_and_registered_version(gtsdb: TinyGt
     calls: list[tuple[str, int, int]] = []
 
     run = train_detector(
-        open_sources([f"gtsdb={gtsdb.zip}"]), RECIPE, "first", runs, Listener(lambda *call: calls.append(call))
+        open_sources([f"gtsdb={gtsdb.zip}"]), RECIPE, "first", runs, RunReporter(lambda *call: calls.append(call))
     )
 
     model, info = load_checkpoint(run.checkpoint, MODEL_NAME)
@@ -75,7 +75,7 @@ def test_killed_run_goes_on_to_the_same_weights(gtsdb: TinyGtsdb, runs: Path) ->
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_detector(open_sources(specs), recipe, "cut", runs, Listener(interrupt), specs)
+        train_detector(open_sources(specs), recipe, "cut", runs, RunReporter(interrupt), specs)
     resumed = resume_detector("cut", runs)
 
     assert _weights(resumed) == _weights(whole)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.models.detector import FOUND, STRIDE, Maps, SignDetector, find_peaks
+from training.models.detector import MAX_DETECTIONS, STRIDE, Maps, SignDetector, find_peaks
 
 ROWS, COLUMNS = 24, 40
 HEIGHT, WIDTH = ROWS * STRIDE, COLUMNS * STRIDE
@@ -67,7 +67,10 @@ def test_signs_are_read_with_box_category_and_score_the_surest_first() -> None:
 
     found = find_peaks(maps, HEIGHT, WIDTH)
 
-    assert found.boxes.shape == (1, FOUND, 4) and found.scores.shape == (1, FOUND) == found.categories.shape
+    assert (
+        found.boxes.shape == (1, MAX_DETECTIONS, 4)
+        and found.scores.shape == (1, MAX_DETECTIONS) == found.categories.shape
+    )
     assert found.categories.dtype == torch.int32
     torch.testing.assert_close(found.boxes[0, 0], torch.tensor(signs[1][:4]))
     torch.testing.assert_close(found.boxes[0, 1], torch.tensor(tuple(map(float, signs[0][:4]))))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clients.benchmark.peers import contenders, environments, run
+from clients.benchmark.peers import environments, run, servers_under_test
 from clients.benchmark.peers.run import Plan, run_comparison
 from clients.benchmark.peers.running import Endpoint, ask
 from clients.benchmark.peers.servers import PEERS, Peer
@@ -88,7 +88,7 @@ def installed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             raise ClientError("no matching distribution")
         return home / peer.name / "bin"
 
-    monkeypatch.setattr(contenders, "prepare", prepare)
+    monkeypatch.setattr(servers_under_test, "prepare", prepare)
     home.mkdir()
     for name in ("fastapi_onnxruntime", "fastapi_pytorch"):
         (home / name).symlink_to(sys.prefix)
@@ -154,7 +154,9 @@ def test_an_environment_is_kept_while_its_requirements_are_the_same(tmp_path: Pa
 
 
 def test_rates_are_shares_of_the_best_other() -> None:
-    others = [contenders.Contender(name, name, PEERS[0].exchange, [], None) for name in ("one", "two", "triton")]  # type: ignore[arg-type]
+    others = [
+        servers_under_test.ServerUnderTest(name, name, PEERS[0].exchange, [], None) for name in ("one", "two", "triton")
+    ]  # type: ignore[arg-type]
     for each, throughput in zip(others, (100.0, 200.0, 900.0), strict=True):
         each.tried.append({"throughput": throughput})
     shares = plan(Path(), Path(), [])

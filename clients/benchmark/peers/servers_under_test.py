@@ -29,7 +29,7 @@ Serve = Callable[[Any, Path], contextlib.AbstractContextManager[Endpoint]]
 
 
 @dataclass
-class Contender:
+class ServerUnderTest:
     """A server in one task, and what has become of it.
 
     Attributes:
@@ -70,7 +70,7 @@ def described(setting: Any) -> str:
 
 def gather(
     names: list[str], work: Work, repository: Path, installation: Installation | None, home: Path, say: Say
-) -> list[Contender]:
+) -> list[ServerUnderTest]:
     """Returns those who take part, with their environments made; who cannot be installed has a problem.
 
     Args:
@@ -88,8 +88,8 @@ def gather(
     return found
 
 
-def _peer(peer: Peer, work: Work, cores: int, home: Path, say: Say) -> Contender:
-    contender = Contender(
+def _peer(peer: Peer, work: Work, cores: int, home: Path, say: Say) -> ServerUnderTest:
+    contender = ServerUnderTest(
         peer.name,
         peer.title,
         peer.exchange,
@@ -114,8 +114,8 @@ def _serve(peer: Peer, work: Work, home: Path, setting: Any, folder: Path) -> It
         yield endpoint
 
 
-def _triton(installation: Installation, work: Work, repository: Path, cores: int) -> Contender:
-    return Contender(
+def _triton(installation: Installation, work: Work, repository: Path, cores: int) -> ServerUnderTest:
+    return ServerUnderTest(
         TRITON,
         TRITON_TITLE,
         exchange.triton(triton.model_of(work)),

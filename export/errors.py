@@ -1,7 +1,9 @@
 """What export tells a person when something must not be published."""
 
+from traffic_signs.errors import SignsError
 
-class ExportError(Exception):
+
+class ExportError(SignsError):
     """A problem the caller can mend; the message says how. The repository is as it was."""
 
 
@@ -15,3 +17,7 @@ class RepositoryError(ExportError):
 
 class AccuracyError(ExportError):
     """The exported model does its work worse than the trained one, by more than is allowed."""
+
+
+class UndecidedError(Exception):
+    """The gate could not judge; the cause is the error that kept it from that. It must not look like a refusal."""

@@ -1,7 +1,9 @@
 """What monitoring tells a person when it cannot do its work."""
 
+from traffic_signs.errors import SignsError
 
-class MonitoringError(Exception):
+
+class MonitoringError(SignsError):
     """A problem the caller can mend; the message says how."""
 
 

@@ -1,5 +1,7 @@
 """What serving tells a person when the server cannot run."""
 
+from traffic_signs.errors import SignsError
 
-class ServingError(Exception):
+
+class ServingError(SignsError):
     """A problem the caller can mend; the message says how."""

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from traffic_sign_client.errors import RefusedError
 from traffic_signs import video
+from traffic_signs.errors import PictureError
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".webp")  # looked for in folders
 
@@ -89,7 +89,7 @@ def read(found: Sequence[Found], most: int | None) -> Iterator[Picture]:
                     yield Picture(name, frame.pixels, frame.number, frame.rate)
             else:
                 yield Picture(name, each.path.read_bytes())
-        except (OSError, RefusedError) as error:
+        except (OSError, PictureError) as error:
             reason = f"it cannot be read: {error.strerror}" if isinstance(error, OSError) else str(error)
             yield Picture(name, problem=reason)
 
@@ -98,7 +98,7 @@ def read_camera(number: int, most: int | None) -> Iterator[Picture]:
     """Yields what a camera sees, until it is stopped or has given `most` frames.
 
     Raises:
-        RefusedError: there is no such camera.
+        PictureError: there is no such camera.
     """
     for frame in video.read_frames(number, most):
         yield Picture(f"camera {number}", frame.pixels, frame.number, frame.rate)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from traffic_sign_client.errors import ClientError, RefusedError
+from traffic_signs.errors import PictureError
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -48,15 +48,15 @@ def read_frames(source: Path | int, most: int | None = None) -> Iterator[Frame]:
         most: frames; all where it is None.
 
     Raises:
-        RefusedError: it cannot be opened, or breaks off.
-        ClientError: OpenCV is not installed.
+        PictureError: it cannot be opened, or breaks off.
+        PictureError: OpenCV is not installed.
     """
     cv2 = _opencv()
     capture = cv2.VideoCapture(str(source), cv2.CAP_FFMPEG) if isinstance(source, Path) else cv2.VideoCapture(source)
     try:
         if not capture.isOpened():
             what = "it is not a video that OpenCV can read" if isinstance(source, Path) else "there is no such camera"
-            raise RefusedError(what)
+            raise PictureError(what)
         rate = capture.get(cv2.CAP_PROP_FPS) or USUAL_RATE
         promised = min(capture.get(cv2.CAP_PROP_FRAME_COUNT), most or np.inf)
         number = 0
@@ -67,7 +67,7 @@ def read_frames(source: Path | int, most: int | None = None) -> Iterator[Frame]:
             yield Frame(number, np.ascontiguousarray(pixels[..., ::-1]), rate)
             number += 1
         if not number or number < WHOLE * promised:
-            raise RefusedError(f"it breaks off after {number} of {promised:.0f} frames")
+            raise PictureError(f"it breaks off after {number} of {promised:.0f} frames")
     finally:
         capture.release()
 
@@ -98,7 +98,7 @@ class VideoCopy:
             rate: frames a second; that of the first one counts.
 
         Raises:
-            ClientError: the file cannot be written.
+            PictureError: the file cannot be written.
         """
         cv2 = _opencv()
         if self._writer is None:
@@ -106,7 +106,7 @@ class VideoCopy:
             code = cv2.VideoWriter.fourcc(*"mp4v")
             self._writer = cv2.VideoWriter(str(self._staging), code, rate, (width, height))
         if not self._writer.isOpened():
-            raise ClientError(f"{self.target} cannot be written: check the folder, its rights and the free space")
+            raise PictureError(f"{self.target} cannot be written: check the folder, its rights and the free space")
         self._writer.write(np.ascontiguousarray(pixels[..., ::-1]))
 
     def close(self) -> None:
@@ -126,7 +126,7 @@ def _opencv() -> "ModuleType":
     try:
         import cv2
     except ImportError as error:
-        raise ClientError(
+        raise PictureError(
             f"videos and cameras need OpenCV: pip install 'traffic-sign-mlops[video]' ({error})"
         ) from error
     return cv2

@@ -1,7 +1,9 @@
 """What training tells a person when their input cannot be used."""
 
+from traffic_signs.errors import SignsError
 
-class TrainingError(Exception):
+
+class TrainingError(SignsError):
     """A problem the caller can mend; the message says how."""
 
 

@@ -9,11 +9,11 @@ from typing import Self
 
 from torch import nn
 
-from traffic_signs.plots import draw_curves
 from traffic_signs.progress import ProgressCallback, silent
 from training.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
 from training.device import World, pick_device, pick_precision, pick_workers
 from training.errors import CheckpointError, TrainingError
+from training.plots import draw_curves
 from training.recipe import Recipe, TrainingConfig
 from training.resume import (
     CHECKPOINT,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from traffic_sign_client.errors import UndecidedError
+from export.errors import UndecidedError
 
 if TYPE_CHECKING:
     from export.gate.run import GateConfig, Outcome

@@ -23,11 +23,9 @@ from clients.command.predict import predict
 from clients.command.roll_out import roll_out
 from clients.command.serve import serve
 from clients.command.tune import tune
-from export.errors import ExportError
-from monitoring.errors import MonitoringError
-from serving.errors import ServingError
-from traffic_sign_client.errors import ClientError, UndecidedError
-from training.errors import TrainingError
+from export.errors import UndecidedError
+from traffic_sign_client.errors import ClientError
+from traffic_signs.errors import SignsError
 
 INTERRUPTED = 130  # what shells call a program that ended on SIGINT
 UNDECIDED = 2  # the gate could not judge: 1 is a challenger that is refused
@@ -86,7 +84,7 @@ def _let_all_be_printed() -> None:
 
 def _end(error: BaseException, code: int) -> NoReturn:
     """Tells of an expected problem in one line, of a fault of ours all that is known."""
-    if isinstance(error, TrainingError | ExportError | ServingError | ClientError | MonitoringError):
+    if isinstance(error, SignsError | ClientError):
         _fail(str(error), code)
     if isinstance(error, OSError):  # a file in place of a folder, a full disk, a right that is missing
         where = f"{error.filename}: " if error.filename else ""

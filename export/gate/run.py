@@ -8,8 +8,8 @@ from typing import Any
 
 from rich.console import Console
 
-from clients.command.evaluate import leaks
 from export.evaluation.model_ref import CLASSIFIER
+from export.evaluation.run import leaks
 from export.gate.evaluation_set import EvaluationSet, load_evaluation_set
 from export.gate.recording import record_verdict, require_recordable
 from export.gate.rules import judge_latency, judge_parity, judge_size

@@ -1,4 +1,4 @@
-"""`export.evaluation.served_model` against a real tritonserver: the answers of the files themselves, over either protocol."""
+"""`export.evaluation.served_model` with a real tritonserver: the answers of the files, over both protocols."""
 
 import gc
 from pathlib import Path

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from clients.command.annotate import Copies
-from traffic_sign_client.errors import ClientError, RefusedError
+from traffic_signs.errors import PictureError
 from traffic_signs.pictures import count, find, read, read_camera
 from traffic_signs.video import VideoCopy, frame_count, read_frames
 
@@ -148,7 +148,7 @@ def test_a_video_that_breaks_off_is_told_after_its_frames(tmp_path: Path) -> Non
 
 
 def test_a_camera_that_is_not_there_is_told() -> None:
-    with pytest.raises(RefusedError, match="no such camera"):
+    with pytest.raises(PictureError, match="no such camera"):
         next(read_camera(99, None))
 
 
@@ -199,7 +199,7 @@ def test_a_video_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
 
 def test_a_video_that_cannot_be_written_says_where(tmp_path: Path) -> None:
     with (
-        pytest.raises(ClientError, match=r"copy\.mp4 cannot be written"),
+        pytest.raises(PictureError, match=r"copy\.mp4 cannot be written"),
         VideoCopy(tmp_path / "no" / "copy.mp4") as copy,
     ):
         copy.add(frames(1)[0], RATE)

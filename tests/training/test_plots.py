@@ -8,9 +8,9 @@ import pytest
 from matplotlib import pyplot as plt
 from PIL import Image
 
-from traffic_signs.plots import draw_curves
 from training.classifier.calibration import reliability
 from training.classifier.plots import draw_confusion_matrix, draw_mistakes, draw_recall, draw_reliability
+from training.plots import draw_curves
 from training.train import EpochReport
 
 CURVE = [EpochReport(epoch, 3.0 / epoch, 1 - 0.9 / epoch, 1e-3, 100.0) for epoch in range(1, 31)]

@@ -25,10 +25,6 @@ class OverloadedError(UnavailableError):
     """The server has as many requests waiting as it takes."""
 
 
-class UndecidedError(Exception):
-    """The gate could not judge; the cause is the error that kept it from that. It must not look like a refusal."""
-
-
 FORGOTTEN = "find shared memory region"  # what Triton cannot do after it was started again
 
 

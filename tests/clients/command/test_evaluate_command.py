@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clients.command.evaluate import evaluate_model, leaks
+from export.evaluation.run import evaluate_model, leaks
 from export.repository import Manifest
 from serving.server import RunningServer
 from tests.clients.command.test_main import one_line, signs

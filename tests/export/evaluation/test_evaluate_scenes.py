@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clients.command.evaluate import evaluate_model
+from export.evaluation.run import evaluate_model
 from export.evaluation.scenes import SceneAnswer, evaluate_scenes
 from export.run import export_checkpoint
 from tests.clients.command.test_main import one_line, signs

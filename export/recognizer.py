@@ -16,6 +16,7 @@ from export.repository.calls import describe_call
 from export.repository.policy import read_config
 from export.repository.store import open_store
 from export.tensors import DETECTOR_OUTPUTS, INPUT_NAME, OUTPUT_NAME, SCENES
+from serving import RECOGNIZER_SOURCES
 from traffic_signs.categories import CATEGORY_NAMES, CATEGORY_OF_CLASS
 from traffic_signs.commit import git_commit
 from traffic_signs.progress import ProgressCallback, silent
@@ -24,7 +25,6 @@ from training.models.classifier import MODEL_NAME as CLASSIFIER
 from training.models.detector import MODEL_NAME as DETECTOR
 
 RECOGNIZER = "sign_recognizer"
-SOURCES = Path(__file__).parents[1] / "serving" / "recognizer"
 # Batches of 8 photographs: a detector that runs on a few cores gains nothing from more. Two processes: one decodes
 # while the other waits for the detector. It computes nothing on a GPU.
 SERVING = Serving(8, queue_delay_us=1000, instances=2, target="cpu")
@@ -91,7 +91,7 @@ def export_recognizer(
         "class_categories": CATEGORY_OF_CLASS.tolist(),
         "category_names": list(CATEGORY_NAMES),
     }
-    files = {path.name: path.read_bytes() for path in sorted(SOURCES.glob("*.py"))}
+    files = {path.name: path.read_bytes() for path in sorted(RECOGNIZER_SOURCES.glob("*.py"))}
     called = {model: served_version(repository, model) for model in (DETECTOR, CLASSIFIER)}
     source = {"git_commit": git_commit()}
     for model, version in called.items():

@@ -12,9 +12,10 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from export.config import to_text
 from export.errors import ExportError
-from export.recognizer import SOURCES, export_recognizer
+from export.recognizer import export_recognizer
 from export.repository import Manifest, load_manifest, verify_files, versions
 from export.repository.policy import read_config
+from serving import RECOGNIZER_SOURCES
 from serving.recognizer.settings import load_settings
 from tests.red_detector import publish_red_detector
 from traffic_signs.classes import CATEGORIES, CLASS_NAMES
@@ -40,12 +41,12 @@ def change_config(repository: Path, model: str, change: Callable[[pb.ModelConfig
 def test_what_is_published_is_byte_for_byte_the_sources(models: Path) -> None:
     export_recognizer(models)
     version = models / "sign_recognizer" / "1"
-    sources = {path.name for path in SOURCES.glob("*.py")}
+    sources = {path.name for path in RECOGNIZER_SOURCES.glob("*.py")}
     assert {"model.py", "preprocessing.py", "recognition.py"} <= sources
     assert {path.name for path in version.iterdir()} == sources | {"settings.json", "manifest.json", "config.pbtxt"}
     for name in sources:
-        assert (version / name).read_bytes() == (SOURCES / name).read_bytes()
-    assert (version / "preprocessing.py").read_bytes() == (ROOT / "training" / "preprocessing.py").read_bytes()
+        assert (version / name).read_bytes() == (RECOGNIZER_SOURCES / name).read_bytes()
+    assert (version / "preprocessing.py").read_bytes() == (ROOT / "traffic_signs" / "preprocessing.py").read_bytes()
     assert not (version / "preprocessing.py").is_symlink()
 
 

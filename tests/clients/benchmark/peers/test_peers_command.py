@@ -154,9 +154,11 @@ def test_an_environment_is_kept_while_its_requirements_are_the_same(tmp_path: Pa
 
 
 def test_rates_are_shares_of_the_best_other() -> None:
+    never_started: Any = None
     others = [
-        servers_under_test.ServerUnderTest(name, name, PEERS[0].exchange, [], None) for name in ("one", "two", "triton")
-    ]  # type: ignore[arg-type]
+        servers_under_test.ServerUnderTest(name, name, PEERS[0].exchange, [], never_started)
+        for name in ("one", "two", "triton")
+    ]
     for each, throughput in zip(others, (100.0, 200.0, 900.0), strict=True):
         each.tried.append({"throughput": throughput})
     shares = plan(Path(), Path(), [])

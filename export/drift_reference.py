@@ -19,7 +19,7 @@ from serving.recognizer.recognition import Signs, recognize
 from serving.recognizer.scene import Scene, see_scene
 from traffic_signs.progress import ProgressCallback, silent
 from training.data.images import read_images
-from training.data.records import Dataset, Sample, Split
+from training.data.records import FEEDBACK, Dataset, Sample, Split
 from training.models.classifier import MODEL_NAME as CLASSIFIER
 from training.models.detector import MODEL_NAME as DETECTOR
 
@@ -105,8 +105,8 @@ def measure_scenes(
         ExportError: the data set has no scenes.
         training.errors.DataError: a scene cannot be read.
     """
-    if dataset.kind != "gtsdb":
-        raise ExportError(f"{dataset.name} has no street scenes: give gtsdb=PATH")
+    if not dataset.has_scenes or dataset.kind == FEEDBACK:
+        raise ExportError(f"{dataset.name} has no street scenes: give gtsdb=PATH, coco=PATH or yolo=PATH")
 
     def look(_: Sample, photograph: Image.Image) -> tuple[float, float, Signs]:
         scene, signs = recognizer(alter(photograph) if alter else photograph)

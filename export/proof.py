@@ -30,7 +30,6 @@ from export.parity import (
 )
 from export.precision import TOLERANCES
 from export.samples import Labels
-from traffic_signs.categories import CATEGORY_NAMES
 from traffic_signs.progress import ProgressCallback, silent
 from training.detector.detections import Detections
 from training.detector.evaluate import evaluate_detections
@@ -207,8 +206,8 @@ class DetectorProof(Proof):
         )
         if self._labels is None:
             return Proven(parity, self._real)
-        truth = cast("tuple[Detections, ...]", self._labels.truth)
-        fp32, exported = (self._map50(truth, answers) for answers in (self._reference, found))
+        truth, names = cast("tuple[Detections, ...]", self._labels.truth), self._labels.names
+        fp32, exported = (self._map50(truth, answers, names) for answers in (self._reference, found))
         return Proven(parity, self._real, self._judge("map50", precision, fp32, exported, len(truth)))
 
     def _find(self, detect: scenes.Detect, who: str, sizes: Sequence[int]) -> scenes.Answers:
@@ -217,10 +216,10 @@ class DetectorProof(Proof):
 
         return scenes.find_in_batches(detect, [*self._compared, *self._others], tell, sizes)
 
-    def _map50(self, truth: Sequence[Detections], answers: scenes.Answers) -> float:
+    def _map50(self, truth: Sequence[Detections], answers: scenes.Answers, names: Sequence[str]) -> float:
         compared = len(self._compared)
         found = [*answers.part(0, self._real).detections(), *answers.part(compared, len(answers)).detections()]
-        return evaluate_detections(truth, found, CATEGORY_NAMES).metrics()["map50"]
+        return evaluate_detections(truth, found, names).metrics()["map50"]
 
 
 def begin_proof(

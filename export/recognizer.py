@@ -1,7 +1,8 @@
 """Publishes the recognizer: its Python sources, fitted to the detector and the classifier of the repository."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ from export.reference import FILE as REFERENCE
 from export.repository import Manifest, publish, versions
 from export.repository.calls import describe_call
 from export.repository.policy import read_config
+from export.repository.promotion import require_version
 from export.repository.store import open_store
 from export.tensors import DETECTOR_OUTPUTS, INPUT_NAME, OUTPUT_NAME, SCENES
 from serving import RECOGNIZER_SOURCES
-from traffic_signs.categories import CATEGORY_NAMES, CATEGORY_OF_CLASS
+from traffic_signs.classes import GERMAN_SIGNS, ClassSet
 from traffic_signs.commit import git_commit
 from traffic_signs.progress import ProgressCallback, silent
 from training.data.records import Dataset, Split
@@ -79,7 +81,8 @@ def export_recognizer(
     if not 0 <= score_threshold <= 1:
         raise ExportError(f"the score threshold is {score_threshold:g}: give a number from 0 to 1")
     detector, classifier = (_read_config(repository, model) for model in (DETECTOR, CLASSIFIER))
-    names = _class_names(repository, classifier)
+    called = {model: served_version(repository, model) for model in (DETECTOR, CLASSIFIER)}
+    classes = _classes(repository, called, _class_names(repository, classifier))
     height, width, _ = detector.input[0].dims
     settings = {
         "scene_height": height,
@@ -87,12 +90,11 @@ def export_recognizer(
         "detector_max_batch": detector.max_batch_size,
         "crop_size": classifier.input[0].dims[0],
         "classifier_max_batch": classifier.max_batch_size,
-        "class_names": names,
-        "class_categories": CATEGORY_OF_CLASS.tolist(),
-        "category_names": list(CATEGORY_NAMES),
+        "class_names": list(classes.names),
+        "class_categories": list(classes.categories),
+        "category_names": list(classes.category_names),
     }
     files = {path.name: path.read_bytes() for path in sorted(RECOGNIZER_SOURCES.glob("*.py"))}
-    called = {model: served_version(repository, model) for model in (DETECTOR, CLASSIFIER)}
     source = {"git_commit": git_commit()}
     for model, version in called.items():
         source |= describe_call(open_store(repository), model, version)
@@ -154,13 +156,38 @@ def _class_names(repository: Path, classifier: pb.ModelConfig) -> list[str]:
         names = path.read_text().splitlines()
     except OSError as error:
         raise ExportError(f"{path} cannot be read ({error.strerror}): export the classifier again") from error
-    classes, known = classifier.output[0].dims[0], len(CATEGORY_OF_CLASS)
-    if not len(names) == classes == known:
+    if len(names) != classifier.output[0].dims[0]:
         raise ExportError(
-            f"{path} names {len(names)} classes, the classifier tells {classes} apart and {known} are known: "
-            "export the classifier again"
+            f"{path} names {len(names)} classes and the classifier tells {classifier.output[0].dims[0]} apart: export "
+            "the classifier again"
         )
     return names
+
+
+def _classes(repository: Path, called: Mapping[str, int], names: Sequence[str]) -> ClassSet:
+    """Returns the classes of the classifier, with the categories of the detector, as both were trained on them.
+
+    Raises:
+        ExportError: they were trained on different classes.
+    """
+    store = open_store(repository)
+    categories = {}
+    for model, version in called.items():
+        manifest = require_version(store, model, version)
+        categories[model] = manifest.data.get("categories", "") if manifest is not None else ""
+    if categories[DETECTOR] != categories[CLASSIFIER]:
+        raise ExportError(
+            f"{DETECTOR} {called[DETECTOR]} and {CLASSIFIER} {called[CLASSIFIER]} were trained on different classes: "
+            "export both from checkpoints that learned from the same data"
+        )
+    if not categories[CLASSIFIER]:
+        if len(names) != len(GERMAN_SIGNS):
+            raise ExportError(
+                f"{CLASSIFIER} {called[CLASSIFIER]} tells {len(names)} classes apart and does not say which category "
+                f"each has; of the {len(GERMAN_SIGNS)} German signs that is known. Train it again"
+            )
+        return replace(GERMAN_SIGNS, names=tuple(names))
+    return ClassSet.of(names, categories[CLASSIFIER].split("\n"))
 
 
 def _describe(tensor: Any) -> dict[str, object]:

@@ -10,14 +10,13 @@ from PIL import Image
 from export.detection_parity import MOST_SCENES
 from export.errors import ExportError
 from export.parity import Images
-from traffic_signs.categories import CATEGORY_NAMES
-from traffic_signs.classes import CLASS_NAMES
+from traffic_signs.classes import GERMAN_SIGNS
 from traffic_signs.preprocessing import decode, fit_scene
 from traffic_signs.progress import ProgressCallback, silent
 from training.checkpoint import CheckpointInfo
 from training.data.crops import cut_crops
 from training.data.load import load_data
-from training.data.records import Dataset
+from training.data.records import FEEDBACK, Dataset
 from training.detector.detections import Detections
 from training.detector.scenes import Scenes, load_scenes
 from training.detector.task import labelled
@@ -35,11 +34,13 @@ class Labels:
         truth: of the test images that parity is proved on: class ids, int64 [n], or the signs of each scene.
         calibration: uint8 [m, height, width, 3], training images.
         data: name of the data set.
+        names: of the labels, by id.
     """
 
     truth: npt.NDArray[np.int64] | tuple[Detections, ...]
     calibration: Images
     data: str
+    names: tuple[str, ...] = GERMAN_SIGNS.category_names
 
 
 def real_samples(info: CheckpointInfo, data: str) -> Images:
@@ -84,7 +85,8 @@ def labelled_samples(info: CheckpointInfo, data: str, progress: ProgressCallback
         training.errors.DataError: it cannot be read, or a split has no labelled signs.
     """
     dataset = load_data(data)
-    known = CATEGORY_NAMES if info.model == detector.MODEL_NAME else CLASS_NAMES
+    classes = dataset.classes
+    known = classes.category_names if info.model == detector.MODEL_NAME else classes.names
     if tuple(info.class_names) != tuple(known):
         raise ExportError(
             f"the checkpoint tells {len(info.class_names)} other classes apart than the labels of {dataset.name}: what "
@@ -98,16 +100,18 @@ def labelled_samples(info: CheckpointInfo, data: str, progress: ProgressCallback
         _require_scenes(dataset)
         images, truth = _fitted(load_scenes(dataset, "test", reading_test), info)
         calibration, _ = _fitted(load_scenes(_some(dataset, CALIBRATION_SCENES), "train", reading_training), info)
-        return images, Labels(truth, calibration, dataset.name)
+        return images, Labels(truth, calibration, dataset.name, known)
     size = info.input_size[0]
     crops = cut_crops(dataset, "test", size, reading_test)
     calibration = cut_crops(_some(dataset, CALIBRATION_CROPS), "train", size, reading_training).images
-    return crops.images, Labels(crops.class_ids, calibration[:CALIBRATION_CROPS], dataset.name)
+    return crops.images, Labels(crops.class_ids, calibration[:CALIBRATION_CROPS], dataset.name, known)
 
 
 def _require_scenes(dataset: Dataset) -> None:
-    if dataset.kind != "gtsdb":
-        raise ExportError(f"{dataset.name} has no street scenes: prove a detector on gtsdb=PATH")
+    if not dataset.has_scenes or dataset.kind == FEEDBACK:
+        raise ExportError(
+            f"{dataset.name} has no street scenes: prove a detector on gtsdb=PATH, coco=PATH or yolo=PATH"
+        )
 
 
 def _some(dataset: Dataset, count: int) -> Dataset:

@@ -3,20 +3,14 @@
 import numpy as np
 import numpy.typing as npt
 
-from traffic_signs.classes import CATEGORIES, NUM_CLASSES
+from traffic_signs.classes import GERMAN_SIGNS
 
-CATEGORY_NAMES: tuple[str, ...] = tuple(CATEGORIES)
+CATEGORY_NAMES = GERMAN_SIGNS.category_names
 
 NUM_CATEGORIES = len(CATEGORY_NAMES)
 
 BENCHMARK_CATEGORIES: tuple[str, ...] = ("prohibitory", "mandatory", "danger")
 
 # int64 [43]: the category id of each class id.
-CATEGORY_OF_CLASS: npt.NDArray[np.int64] = np.array(
-    [
-        next(position for position, name in enumerate(CATEGORY_NAMES) if class_id in CATEGORIES[name])
-        for class_id in range(NUM_CLASSES)
-    ],
-    dtype=np.int64,
-)
+CATEGORY_OF_CLASS: npt.NDArray[np.int64] = np.array(GERMAN_SIGNS.categories, dtype=np.int64)
 CATEGORY_OF_CLASS.setflags(write=False)  # shared by everything that imports it

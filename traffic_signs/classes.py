@@ -1,8 +1,49 @@
 """The 43 classes that GTSDB and GTSRB share, in the order of their class ids.
 
 Names follow the benchmark's own ReadMe; categories are those that the GTSDB competition scored
-(Houben et al., IJCNN 2013, doi 10.1109/IJCNN.2013.6706807).
+(Houben et al., IJCNN 2013, doi 10.1109/IJCNN.2013.6706807). Other data sets bring a `ClassSet` of their own.
 """
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class ClassSet:
+    """The classes of a data set, in the order of their ids, and the categories that a detector tells apart.
+
+    Attributes:
+        names: of the classes.
+        category_names: of the categories.
+        categories: the category id of each class.
+    """
+
+    names: tuple[str, ...]
+    category_names: tuple[str, ...]
+    categories: tuple[int, ...]
+
+    @classmethod
+    def of(cls, names: Sequence[str], categories: Sequence[str] = ()) -> "ClassSet":
+        """Returns a set of classes.
+
+        Args:
+            names: of the classes, by id.
+            categories: name of the category of each class; without any, each class is a category of its own.
+        """
+        categories = categories or names
+        known = tuple(dict.fromkeys(categories))
+        return cls(tuple(names), known, tuple(known.index(each) for each in categories))
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def labels(self, class_ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Returns the category ids of class ids, both int64 [n]."""
+        return np.array(self.categories, np.int64)[class_ids]
+
 
 CLASS_NAMES: tuple[str, ...] = (
     "speed limit 20",
@@ -58,3 +99,12 @@ CATEGORIES: dict[str, frozenset[int]] = {
     "danger": frozenset({11, *range(18, 32)}),
     "other": frozenset({6, 12, 13, 14, 17, 32, 41, 42}),
 }
+
+GERMAN_SIGNS = ClassSet(
+    names=CLASS_NAMES,
+    category_names=tuple(CATEGORIES),
+    categories=tuple(
+        next(position for position, members in enumerate(CATEGORIES.values()) if class_id in members)
+        for class_id in range(NUM_CLASSES)
+    ),
+)

@@ -68,7 +68,9 @@ def check(
     paths: Annotated[
         list[str],
         typer.Argument(
-            metavar="PATH", help="Folder or zip; or gtsdb=PATH, gtsrb=PATH, feedback=PATH.", show_default=False
+            metavar="PATH",
+            help="Folder or zip; or gtsdb=, gtsrb=, feedback=, images=, coco= or yolo=PATH.",
+            show_default=False,
         ),
     ],
     output: Annotated[Path, typer.Option(help="Folder for the report and its pictures.")] = Path("runs/data-check"),

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 def evaluate(
     data: Annotated[
-        str, typer.Option(help="gtsdb=PATH, gtsrb=PATH or feedback=PATH: a folder or zip.", show_default=False)
+        str,
+        typer.Option(help="gtsdb=PATH, gtsrb=PATH, images=PATH, ...: a folder or zip.", show_default=False),
     ],
     model: Annotated[
         Path | None,

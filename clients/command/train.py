@@ -55,8 +55,9 @@ def classifier(
     data: Annotated[
         list[str],
         typer.Option(
-            help="gtsdb=PATH, gtsrb=PATH (a folder or zip), feedback=PATH (corrected answers) or synthetic=N (drawn "
-            "signs); give it more than once to learn from several.",
+            help="gtsdb=PATH, gtsrb=PATH (a folder or zip), feedback=PATH (corrected answers), synthetic=N (drawn "
+            "signs), or your own: images=PATH (a folder of pictures for each class), coco=PATH, yolo=PATH; give it "
+            "more than once to learn from several.",
             show_default=False,
         ),
     ],
@@ -94,6 +95,7 @@ def classifier(
     signs train classifier --data gtsdb=FullIJCNN2013 --data gtsrb=GTSRB --folds 5
     signs train classifier --data gtsrb=data/gtsrb --data feedback=feedback
     signs train classifier --data synthetic=20000 --name drawn
+    signs train classifier --data images=pictures --name mine
     """
     from training.classifier.runs import train_classifier
     from training.data.dataset_mix import open_sources
@@ -133,8 +135,8 @@ def detector(
     data: Annotated[
         list[str],
         typer.Option(
-            help="gtsdb=PATH (the benchmark of street scenes, a folder or zip) or feedback=PATH (corrected answers); "
-            "give it more than once to learn from both.",
+            help="gtsdb=PATH (the benchmark of street scenes, a folder or zip), feedback=PATH (corrected answers), or "
+            "your own: coco=PATH, yolo=PATH; give it more than once to learn from both.",
             show_default=False,
         ),
     ],

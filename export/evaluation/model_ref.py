@@ -13,6 +13,7 @@ from export.tensors import DETECTOR_OUTPUTS, INPUT_NAME, SCENES
 from traffic_sign_client.client import PHOTOGRAPH, SignClient
 from traffic_sign_client.connection import Protocol
 from traffic_sign_client.errors import ClientError, UnknownModelError
+from training.data.records import SCENE_KINDS
 
 CLASSIFIER, DETECTOR, RECOGNIZER = "sign_classifier", "sign_detector", "sign_recognizer"
 KIND_OF_INPUT = {INPUT_NAME: CLASSIFIER, SCENES: DETECTOR, PHOTOGRAPH: RECOGNIZER}
@@ -139,7 +140,7 @@ def usual_model(url: str, protocol: Protocol, kind: str) -> str:
     Raises:
         ClientError: the server cannot be reached.
     """
-    for name in (RECOGNIZER, CLASSIFIER, DETECTOR) if kind in ("gtsdb", "feedback") else ():
+    for name in (RECOGNIZER, CLASSIFIER, DETECTOR) if kind in SCENE_KINDS else ():
         try:
             ServedModel(url, protocol, name).close()
             return name

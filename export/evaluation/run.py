@@ -91,7 +91,13 @@ def _on_crops(
     with progress_bars(Console(stderr=True)) as progress:
         crops = cut_crops(dataset, split, opened.size[0], lambda *counts: progress("reading images", *counts))
         probabilities = _predict_all(opened.run, crops.images, lambda *counts: progress("classifying", *counts))
-    evaluation = compare(probabilities, crops.class_ids)
+    names = dataset.classes.names
+    if probabilities.shape[1] != len(names):
+        raise ClientError(
+            f"the classifier tells {probabilities.shape[1]} classes apart and {dataset.name} has {len(names)}: "
+            "evaluate it on data of its own classes"
+        )
+    evaluation = compare(probabilities, crops.class_ids, names)
     if output is not None:
         write_evaluation(output, evaluation, crops, probabilities)
     return opened.backend, [opened.trained_on], all_figures(evaluation, crops, probabilities)
@@ -103,7 +109,7 @@ def _on_scenes(
     """Judges what finds signs, likewise."""
     backend, trained_on = f"triton_{judged.protocol}", []
     if kind == RECOGNIZER:
-        find = served_recognizer(judged.url, judged.protocol, judged.name, judged.version)
+        find = served_recognizer(judged.url, judged.protocol, judged.name, judged.version, dataset.classes)
     else:
         detector, names = judged.open_detector(), classifier.open_classifier() if classifier is not None else None
         backend, trained_on = detector.backend, [each.trained_on for each in (detector, names) if each is not None]

@@ -19,8 +19,7 @@ from serving.recognizer.recognition import recognize
 from serving.recognizer.scene import see_scene
 from traffic_sign_client.client import SignClient
 from traffic_sign_client.connection import Protocol
-from traffic_signs.categories import CATEGORY_NAMES
-from traffic_signs.classes import CLASS_NAMES
+from traffic_signs.classes import ClassSet
 from training.data.records import Dataset, Split
 from training.detector.detections import Detections
 from training.detector.evaluate import DetectionEvaluation, evaluate_detections
@@ -74,14 +73,16 @@ def evaluate_scenes(
         answers.append(find(Image.fromarray(image), dataset.read(samples[name])))
         progress("finding signs", done, len(scenes))
     truth, found = labelled(scenes), [answer.signs for answer in answers]
-    figures = {"categories": _judge(truth, found, CATEGORY_NAMES, scenes, output and output / "categories")}
+    figures = {
+        "categories": _judge(truth, found, dataset.classes.category_names, scenes, output and output / "categories")
+    }
     named = [answer.named for answer in answers if answer.named is not None]
     if len(named) == len(answers):
         classes = [
             Detections(signs.boxes, signs.scores, class_ids)
             for signs, class_ids in zip(truth, scenes.class_ids, strict=True)
         ]
-        figures["classes"] = _judge(classes, named, CLASS_NAMES, scenes, output and output / "classes")
+        figures["classes"] = _judge(classes, named, dataset.classes.names, scenes, output and output / "classes")
     return figures
 
 
@@ -108,8 +109,8 @@ def in_process(detector: LoadedModel, classifier: LoadedModel | None) -> Find:
     return find
 
 
-def served_recognizer(url: str, protocol: Protocol, name: str, version: str) -> Find:
-    """Returns a finder that sends the encoded scenes to a server's recognizer.
+def served_recognizer(url: str, protocol: Protocol, name: str, version: str, classes: ClassSet) -> Find:
+    """Returns a finder that sends the encoded scenes to a server's recognizer of these classes.
 
     Raises:
         ClientError: the server cannot be reached, or does not serve the model.
@@ -120,7 +121,7 @@ def served_recognizer(url: str, protocol: Protocol, name: str, version: str) -> 
         found = client.recognize(data, score_threshold=FLOOR)
         boxes = np.array([sign.box for sign in found], np.float32).reshape(-1, 4)
         scores = np.array([sign.score for sign in found], np.float32)
-        categories = np.array([CATEGORY_NAMES.index(sign.category) for sign in found], np.int64)
+        categories = np.array([classes.category_names.index(sign.category) for sign in found], np.int64)
         class_ids = np.array([sign.class_id for sign in found], np.int64)
         class_scores = np.array([sign.class_score for sign in found], np.float32)
         return SceneAnswer(Detections(boxes, scores, categories), _named(boxes, scores, class_ids, class_scores))

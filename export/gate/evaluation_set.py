@@ -20,8 +20,6 @@ from export.gate.verdict import Finding, Limits
 from export.parity import compare, onnxruntime_predictor
 from export.precision import FP32, TOLERANCES
 from traffic_sign_client.errors import ClientError
-from traffic_signs.categories import CATEGORY_NAMES
-from traffic_signs.classes import CLASS_NAMES, NUM_CLASSES
 from traffic_signs.preprocessing import fit_scene
 from traffic_signs.progress import ProgressCallback
 from training.data.crops import cut_crops
@@ -100,7 +98,7 @@ class CropEvaluationSet(EvaluationSet):
                 crops[height] = cut_crops(dataset, split, height, lambda *counts: progress("reading images", *counts))
         first = next(iter(crops.values()))
         self.images = {role: crops[one.size[0]].images for role, one in staged.items()}
-        self._class_ids = first.class_ids
+        self._class_ids, self._names = first.class_ids, dataset.classes.names
         self.data = {"name": dataset.name, "split": split, "fingerprint": first.fingerprint, "signs": len(first)}
 
     def judge(
@@ -113,7 +111,7 @@ class CropEvaluationSet(EvaluationSet):
             role: (each.argmax(axis=1) == self._class_ids) & np.isfinite(each).all(axis=1)
             for role, each in probabilities.items()
         }
-        answers = Answers(CLASS_NAMES, self._class_ids, right["challenger"], right.get("champion"))
+        answers = Answers(self._names, self._class_ids, right["challenger"], right.get("champion"))
         sample = _spread(len(self._class_ids), SAMPLED_CROPS)
         staged = contenders["challenger"].staged
         alone = onnxruntime_predictor(staged.model_file)(self.images["challenger"][sample])
@@ -129,11 +127,11 @@ class CropEvaluationSet(EvaluationSet):
         images = self.images[role]
         for start in range(0, len(images), BATCH):
             (probabilities,) = contender.ask(images[start : start + BATCH])
-            if probabilities.shape[1:] != (NUM_CLASSES,):
+            if probabilities.shape[1:] != (len(self._names),):
                 manifest = contender.staged.manifest
                 raise ClientError(
                     f"{manifest.model} {manifest.version} tells {probabilities.shape[-1]} classes apart and the data "
-                    f"{NUM_CLASSES}: it cannot be judged on them"
+                    f"{len(self._names)}: it cannot be judged on them"
                 )
             parts.append(probabilities)
             progress(f"asking the {role}", min(start + BATCH, len(images)), len(images))
@@ -153,6 +151,7 @@ class SceneEvaluationSet(EvaluationSet):
     ) -> None:
         self._scenes = load_scenes(dataset, split, lambda *counts: progress("reading scenes", *counts))
         self._truth, self._threshold = labelled(self._scenes), score_threshold
+        self._names = dataset.classes.category_names
         chosen = [Image.fromarray(self._scenes.images[number]) for number in _spread(len(self._scenes), SAMPLED_SCENES)]
         self.images = {
             role: np.stack([fit_scene(scene, *one.size).pixels for scene in chosen]) for role, one in staged.items()
@@ -171,8 +170,8 @@ class SceneEvaluationSet(EvaluationSet):
         alarms = {role: self._false_alarms(found[role], each) for role, each in evaluations.items()}
         ranked = {role: _ranked(found[role], each) for role, each in evaluations.items()}
         labels = np.concatenate([scene.labels for scene in self._truth])
-        answers = Answers(CATEGORY_NAMES, labels, is_found["challenger"], is_found.get("champion"))
-        count = len(CATEGORY_NAMES)
+        answers = Answers(self._names, labels, is_found["challenger"], is_found.get("champion"))
+        count = len(self._names)
         signs = np.stack([np.bincount(scene.labels, minlength=count) for scene in self._truth])
         staged, images = contenders["challenger"].staged, self.images["challenger"]
         served = Found(*contenders["challenger"].ask(images))
@@ -199,7 +198,7 @@ class SceneEvaluationSet(EvaluationSet):
 
     def _evaluate(self, role: Role, found: list[Detections]) -> DetectionEvaluation:
         try:
-            return evaluate_detections(self._truth, found, CATEGORY_NAMES, self._threshold)
+            return evaluate_detections(self._truth, found, self._names, self._threshold)
         except ValueError as error:  # a score above 1, a category that is none
             kind = UnusableError if role == "challenger" else ClientError
             raise kind(f"the {role}'s answers cannot be right: {error}") from error

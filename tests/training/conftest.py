@@ -33,9 +33,9 @@ def signs(run_signs: Signs) -> Signs:
 @pytest.fixture
 def free_port() -> int:
     """Returns a port of this machine that nobody listens on."""
-    with socket.socket() as reporter:
-        reporter.bind(("127.0.0.1", 0))
-        return int(reporter.getsockname()[1])
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 @pytest.fixture

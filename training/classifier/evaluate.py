@@ -20,6 +20,7 @@ class Evaluation:
         confusion: int64 [classes, classes], rows are the truth.
         mistakes: indices of the wrong crops, the most confident mistake first.
         reliability: how far the scores can be believed.
+        class_names: by class id.
     """
 
     accuracy: float
@@ -27,6 +28,7 @@ class Evaluation:
     confusion: npt.NDArray[np.int64]
     mistakes: npt.NDArray[np.int64]
     reliability: Reliability
+    class_names: tuple[str, ...] = CLASS_NAMES
 
     def metrics(self) -> dict[str, float]:
         """Returns the scalar figures by name; `ece` is the expected calibration error."""
@@ -50,18 +52,23 @@ class Evaluation:
                     "samples": int(totals[class_id]),
                     "recall": float(self.recall[class_id]) if totals[class_id] else None,
                 }
-                for class_id, name in enumerate(CLASS_NAMES)
+                for class_id, name in enumerate(self.class_names)
             ],
             "confusion": self.confusion.tolist(),
         }
 
 
-def evaluate(probabilities: npt.NDArray[np.float32], class_ids: npt.NDArray[np.int64]) -> Evaluation:
+def evaluate(
+    probabilities: npt.NDArray[np.float32],
+    class_ids: npt.NDArray[np.int64],
+    class_names: tuple[str, ...] = CLASS_NAMES,
+) -> Evaluation:
     """Compares predictions with the truth.
 
     Args:
         probabilities: [n, classes].
         class_ids: [n].
+        class_names: by class id.
     """
     predicted = probabilities.argmax(axis=1)
     confusion = np.zeros((probabilities.shape[1],) * 2, dtype=np.int64)
@@ -73,4 +80,5 @@ def evaluate(probabilities: npt.NDArray[np.float32], class_ids: npt.NDArray[np.i
     wrong = np.flatnonzero(predicted != class_ids)
     mistakes = wrong[np.argsort(-probabilities[wrong, predicted[wrong]], kind="stable")]
     accuracy = float((predicted == class_ids).mean())
-    return Evaluation(accuracy, recall, confusion, mistakes, reliability(probabilities, class_ids))
+    trust = reliability(probabilities, class_ids)
+    return Evaluation(accuracy, recall, confusion, mistakes, trust, class_names)

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from traffic_signs.atomic_write import atomic_write
-from traffic_signs.classes import CLASS_NAMES
 from training.classifier.evaluate import Evaluation
 from training.classifier.plots import draw_confusion_matrix, draw_mistakes, draw_recall, draw_reliability
 from training.data.crops import Crops
@@ -29,16 +28,16 @@ def write_evaluation(
         crops: what was classified.
         probabilities: [n, classes], the answers.
     """
-    facts = folder / "evaluation.json"
+    facts, names = folder / "evaluation.json", evaluation.class_names
     facts.unlink(missing_ok=True)
-    draw_confusion_matrix(evaluation.confusion, CLASS_NAMES, folder / "confusion_matrix.png")
-    draw_recall(evaluation.recall, evaluation.confusion.sum(axis=1), CLASS_NAMES, folder / "recall.png")
+    draw_confusion_matrix(evaluation.confusion, names, folder / "confusion_matrix.png")
+    draw_recall(evaluation.recall, evaluation.confusion.sum(axis=1), names, folder / "recall.png")
     draw_reliability(evaluation.reliability, folder / "reliability.png")
     worst = evaluation.mistakes[:SHOWN_MISTAKES]
     captions = [
         (
-            f"is {CLASS_NAMES[crops.class_ids[index]]}",
-            f"taken for {CLASS_NAMES[probabilities[index].argmax()]}\n{probabilities[index].max():.0%} sure",
+            f"is {names[crops.class_ids[index]]}",
+            f"taken for {names[probabilities[index].argmax()]}\n{probabilities[index].max():.0%} sure",
         )
         for index in worst
     ]

@@ -15,7 +15,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from traffic_signs.classes import CLASS_NAMES
 from traffic_signs.commit import git_commit
 from training.checkpoint import CheckpointInfo, build_model
 from training.classifier.calibration import fit_temperature
@@ -23,6 +22,7 @@ from training.classifier.evaluate import Evaluation, evaluate
 from training.classifier.folds import fold_indices, holdout_indices
 from training.classifier.report import write_evaluation
 from training.classifier.task import Classification
+from training.data.classes import common_classes
 from training.data.crops import Crops
 from training.data.dataset_mix import Drawings, TrainingData, gather_crops, open_sources
 from training.data.records import Dataset
@@ -123,18 +123,21 @@ def cross_validate(fit: Callable[[str, Crops], nn.Module], crops: Crops, folds: 
         held_out = fold_indices(crops, folds, seed)
     except ValueError as error:
         raise TrainingError(f"cannot cross-validate: {error}") from error
-    logits = torch.empty(len(crops), len(CLASS_NAMES))
+    logits = torch.empty(0)
     for number, held in enumerate(held_out, start=1):
         kept = np.setdiff1d(np.arange(len(crops)), held)
         model = fit(f"fold {number} of {folds}", crops.select(kept))
-        logits[held] = predict_logits(model, torch.from_numpy(crops.images[held]))
+        answers = predict_logits(model, torch.from_numpy(crops.images[held]))
+        logits = logits if len(logits) else torch.empty(len(crops), answers.shape[1])
+        logits[held] = answers
     return logits
 
 
 def _carry_out(run: Run, sources: Sequence[Dataset | Drawings]) -> ClassifierRun:
     """Reads the data, trains, judges and records."""
     recipe, reporter = run.recipe, run.reporter
-    info = CheckpointInfo(MODEL_NAME, recipe.architecture, {}, list(CLASS_NAMES), [INPUT_SIZE, INPUT_SIZE], {})
+    names = list(common_classes(sources).names)
+    info = CheckpointInfo(MODEL_NAME, recipe.architecture, {}, names, [INPUT_SIZE, INPUT_SIZE], {})
     build_model(info)  # an architecture that cannot be had is better told before the data is read
     data = gather_crops(sources, INPUT_SIZE, recipe.config.seed, recipe.keep_leaked, reporter.progress)
     for notice in data.notices:
@@ -155,7 +158,8 @@ def _judge(
     probabilities = {
         kind: predict_probabilities(model, torch.from_numpy(crops.images)).numpy() for kind, crops in data.tests.items()
     }
-    evaluations = {kind: evaluate(probabilities[kind], crops.class_ids) for kind, crops in data.tests.items()}
+    names = data.classes.names
+    evaluations = {kind: evaluate(probabilities[kind], crops.class_ids, names) for kind, crops in data.tests.items()}
     for kind, evaluation in evaluations.items():
         metrics |= {f"{kind}_test_{key}": value for key, value in evaluation.metrics().items()}
 

@@ -14,9 +14,10 @@ from pathlib import PurePosixPath
 import numpy as np
 import numpy.typing as npt
 
-from traffic_signs.classes import NUM_CLASSES
+from traffic_signs.classes import ClassSet
 from traffic_signs.preprocessing import ImageError, crop, decode
 from traffic_signs.progress import ProgressCallback, silent
+from training.data.classes import common_classes
 from training.data.crops import Crops
 from training.data.leakage import THRESHOLD, Leakage, leaked_tracks
 from training.data.records import FEEDBACK, SPLITS, Dataset, Problem, Sample, Split
@@ -107,6 +108,7 @@ class DatasetFacts:
         notices: what the reader noticed.
         left_out: entries of feedback that cannot be used, and that training leaves out.
         entries: how many entries there are; None for a benchmark.
+        classes: what the class ids mean.
     """
 
     name: str
@@ -119,6 +121,7 @@ class DatasetFacts:
     notices: tuple[str, ...]
     left_out: tuple[Problem, ...]
     entries: Entries | None
+    classes: ClassSet
 
 
 @dataclass(frozen=True)
@@ -184,13 +187,14 @@ def audit(data_sets: Sequence[Dataset], progress: ProgressCallback = silent) -> 
         progress: told how far each part is.
 
     Raises:
-        DataError: two of the data sets have one name.
+        DataError: two of the data sets have one name, or different classes.
     """
     names = [dataset.name for dataset in data_sets]
     if len(set(names)) < len(names):
         raise DataError(
             f"two data sets are both called {Counter(names).most_common(1)[0][0]}: give each once, or rename one"
         )
+    common_classes(data_sets)
     facts: list[DatasetFacts] = []
     signs: dict[tuple[str, Split], Signs] = {}
     digests: dict[str, list[tuple[str, Sample]]] = defaultdict(list)
@@ -247,7 +251,11 @@ def _facts(dataset: Dataset, checked: Sequence[_Checked]) -> DatasetFacts:
     digests = {each.sample.image: each.sha256 or "" for each in checked}
     return DatasetFacts(
         name=dataset.name,
-        splits={split: _split_facts(samples, digests) for split in SPLITS if (samples := dataset.split(split))},
+        splits={
+            split: _split_facts(samples, digests, len(dataset.classes))
+            for split in SPLITS
+            if (samples := dataset.split(split))
+        },
         broken=tuple(Problem(each.sample.image, each.broken) for each in checked if each.broken is not None),
         bad_boxes=tuple(Problem(each.sample.image, fault) for each in checked for fault in each.bad_boxes),
         double_boxes=tuple(Problem(sample.image, what) for sample in dataset.samples for what in _doubles(sample)),
@@ -256,6 +264,7 @@ def _facts(dataset: Dataset, checked: Sequence[_Checked]) -> DatasetFacts:
         notices=dataset.notices,
         left_out=dataset.left_out,
         entries=_entries(dataset) if dataset.kind == FEEDBACK else None,
+        classes=dataset.classes,
     )
 
 
@@ -275,7 +284,7 @@ def _entries(dataset: Dataset) -> Entries:
     return Entries(used + superseded + left_out, used, superseded, left_out, newest)
 
 
-def _split_facts(samples: Sequence[Sample], digests: dict[str, str]) -> SplitFacts:
+def _split_facts(samples: Sequence[Sample], digests: dict[str, str], classes: int) -> SplitFacts:
     boxes = [box for sample in samples for box in sample.boxes]
     per_class = Counter(box.class_id for box in boxes)
     long_sides = Counter(max(box.right - box.left, box.bottom - box.top) for box in boxes)
@@ -287,9 +296,9 @@ def _split_facts(samples: Sequence[Sample], digests: dict[str, str]) -> SplitFac
         signs=len(boxes),
         without_signs=sum(sample.labelled and not sample.boxes for sample in samples),
         unlabelled=sum(not sample.labelled for sample in samples),
-        signs_per_class=tuple(per_class[class_id] for class_id in range(NUM_CLASSES)),
+        signs_per_class=tuple(per_class[class_id] for class_id in range(classes)),
         long_sides=dict(sorted(long_sides.items())),
-        empty_classes=tuple(class_id for class_id in range(NUM_CLASSES) if boxes and not per_class[class_id]),
+        empty_classes=tuple(class_id for class_id in range(classes) if boxes and not per_class[class_id]),
         fingerprint=hashlib.sha256("\n".join(lines).encode()).hexdigest(),
     )
 

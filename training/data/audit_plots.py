@@ -10,7 +10,6 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from traffic_signs.classes import CLASS_NAMES, NUM_CLASSES
 from traffic_signs.plots import ACCENT, INK, RULE, SECOND, save_figure
 from training.data.audit import Audit, Comparison, DatasetFacts
 from training.data.records import SPLITS, Split
@@ -31,19 +30,22 @@ def draw_contact_sheet(audit: Audit, path: Path, seed: int = 0) -> None:
     """
     rng = np.random.default_rng(seed)
     lines = len(audit.data_sets)
-    rows = -(-NUM_CLASSES // SHEET_COLUMNS)
+    class_names = audit.data_sets[0].classes.names
+    rows = -(-len(class_names) // SHEET_COLUMNS)
     size = (4 * SHEET_COLUMNS, 0.6 + rows * (0.3 + 0.5 * lines))
-    figure, grid = plt.subplots(rows, SHEET_COLUMNS, figsize=size, layout="constrained")
+    figure, grid = plt.subplots(rows, SHEET_COLUMNS, figsize=size, layout="constrained", squeeze=False)
     for axes in grid.flat:
         axes.axis("off")
     # Down the columns, as one reads a list.
-    for class_id, axes in zip(range(NUM_CLASSES), grid.T.flat, strict=False):
+    for class_id, axes in zip(range(len(class_names)), grid.T.flat, strict=False):
         strips = [_strip(_choose(audit, facts.name, class_id, rng), SHEET_CROPS) for facts in audit.data_sets]
         axes.imshow(_stack(strips), interpolation="bilinear")
         counts = [sum(each.signs_per_class[class_id] for each in facts.splits.values()) for facts in audit.data_sets]
         numbers = " and ".join(f"{count:,}" for count in counts)
         colour = INK if all(counts) else SECOND
-        axes.set_title(f"{class_id}  {CLASS_NAMES[class_id]}  ({numbers})", fontsize=8, loc="left", pad=3, color=colour)
+        axes.set_title(
+            f"{class_id}  {_plain(class_names[class_id])}  ({numbers})", fontsize=8, loc="left", pad=3, color=colour
+        )
     names = " and ".join(_plain(facts.name) for facts in audit.data_sets)
     below = ", one below the other" if lines > 1 else ""
     figure.suptitle(f"Up to {SHEET_CROPS} signs of each class at random, and how many there are: {names}{below}")
@@ -79,16 +81,17 @@ def draw_sizes(data_sets: Sequence[DatasetFacts], path: Path) -> None:
 def draw_classes(data_sets: Sequence[DatasetFacts], path: Path) -> None:
     """Draws how many signs each class has: a panel for each data set, a bar for each split."""
     figure, panels = plt.subplots(1, len(data_sets), figsize=(3 + 4 * len(data_sets), 8.5), sharey=True, squeeze=False)
-    positions = np.arange(NUM_CLASSES)
+    class_names = data_sets[0].classes.names
+    positions = np.arange(len(class_names))
     for axes, facts in zip(panels.flat, data_sets, strict=True):
         for offset, split in ((-0.2, SPLITS[0]), (0.2, SPLITS[1])):
             if split in facts.splits:
                 each = facts.splits[split]
                 label = f"{split}, {each.signs:,} signs"
                 axes.barh(positions + offset, each.signs_per_class, height=0.4, color=COLOURS[split], label=label)
-        axes.set_yticks(positions, [f"{class_id}  {name}" for class_id, name in enumerate(CLASS_NAMES)], fontsize=7)
+        axes.set_yticks(positions, [f"{class_id}  {name}" for class_id, name in enumerate(class_names)], fontsize=7)
         axes.tick_params(axis="y", length=0)
-        axes.set_ylim(NUM_CLASSES - 0.4, -0.6)
+        axes.set_ylim(len(class_names) - 0.4, -0.6)
         axes.set(xlabel="signs", title=_plain(facts.name))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         _tidy(axes, grid="x")

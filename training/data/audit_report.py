@@ -12,7 +12,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from traffic_signs.atomic_write import atomic_write
-from traffic_signs.classes import CLASS_NAMES, NUM_CLASSES
 from traffic_signs.progress import ProgressCallback, silent
 from training.data.audit import Audit, Comparison, DatasetFacts, Duplicate, SplitFacts
 from training.data.audit_plots import draw_classes, draw_contact_sheet, draw_leakage, draw_sizes
@@ -109,7 +108,7 @@ def _print_counts(console: Console, data_sets: Sequence[DatasetFacts]) -> None:
     table = _table("data set", "split", "images", "signs", "classes", "no signs", *unlabelled, "pixels (median)")
     for facts in data_sets:
         for split, each in facts.splits.items():
-            numbers = [each.images, each.signs, NUM_CLASSES - each.signs_per_class.count(0), each.without_signs]
+            numbers = [each.images, each.signs, len(facts.classes) - each.signs_per_class.count(0), each.without_signs]
             if has_unlabelled:
                 numbers.append(each.unlabelled)
             table.add_row(escape(facts.name), split, *(f"{number:,}" for number in numbers), _size_range(each))
@@ -143,13 +142,14 @@ def _print_rarest(console: Console, data_sets: Sequence[DatasetFacts]) -> None:
     counted = [facts.splits[split] for facts, split in columns if split == "train"] or [
         facts.splits[split] for facts, split in columns
     ]
-    totals = [sum(each.signs_per_class[class_id] for each in counted) for class_id in range(NUM_CLASSES)]
-    rarest = sorted(range(NUM_CLASSES), key=lambda class_id: totals[class_id])[:RAREST]
+    class_names = data_sets[0].classes.names
+    totals = [sum(each.signs_per_class[class_id] for each in counted) for class_id in range(len(class_names))]
+    rarest = sorted(range(len(class_names)), key=lambda class_id: totals[class_id])[:RAREST]
     names = _short_names(data_sets)
     table = _table("fewest signs", *(f"{names[facts.name]} {split}" for facts, split in columns), left=1)
     for class_id in rarest:
         counts = [facts.splits[split].signs_per_class[class_id] for facts, split in columns]
-        table.add_row(f"{class_id} {CLASS_NAMES[class_id]}", *map(str, counts))
+        table.add_row(f"{class_id} {escape(class_names[class_id])}", *map(str, counts))
     if columns:
         console.print()
         console.print(table, highlight=False)
@@ -210,12 +210,13 @@ def _lines(problems: Sequence[Problem]) -> list[str]:
 def _facts_as_dict(facts: DatasetFacts) -> dict[str, Any]:
     classes = [
         {"id": class_id, "name": name} | {split: each.signs_per_class[class_id] for split, each in facts.splits.items()}
-        for class_id, name in enumerate(CLASS_NAMES)
+        for class_id, name in enumerate(facts.classes.names)
     ]
-    splits = asdict(facts)["splits"]
+    content = asdict(facts)
+    splits = content["splits"]
     for each in splits.values():
         del each["signs_per_class"]
-    return asdict(facts) | {"splits": splits, "classes": classes}
+    return content | {"classes": classes}
 
 
 def _comparison_as_dict(audit: Audit, comparison: Comparison) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from traffic_signs.classes import NUM_CLASSES
+from traffic_signs.classes import GERMAN_SIGNS, ClassSet
 from traffic_signs.progress import ProgressCallback
+from training.data.classes import class_facts, common_classes
 from training.data.crops import Crops, cut_crops
 from training.data.leakage import leaked_tracks
 from training.data.load import load_data
@@ -31,6 +32,11 @@ class Drawings:
         """What to call them in logs and reports."""
         return f"{DRAWN}={self.count}"
 
+    @property
+    def classes(self) -> ClassSet:
+        """What the class ids mean."""
+        return GERMAN_SIGNS
+
 
 @dataclass(frozen=True)
 class TrainingData:
@@ -42,6 +48,7 @@ class TrainingData:
         tests: the test crops of each data set that has some, by its kind.
         notices: what a person should know, a sentence each.
         is_drawn: bool [n], which of the training crops are drawings.
+        classes: what the class ids mean.
         free_of: kinds of data sets whose test signs, those at hand, have been taken out of the training crops.
     """
 
@@ -51,10 +58,12 @@ class TrainingData:
     notices: tuple[str, ...]
     free_of: tuple[str, ...]
     is_drawn: npt.NDArray[np.bool_]
+    classes: ClassSet = GERMAN_SIGNS
 
     def facts(self) -> dict[str, str]:
         """Returns what a checkpoint is to remember of the data."""
-        return {"name": self.name, "fingerprint": self.train.fingerprint, "free_of": ",".join(self.free_of)}
+        facts = {"name": self.name, "fingerprint": self.train.fingerprint, "free_of": ",".join(self.free_of)}
+        return facts | class_facts(self.classes)
 
 
 def open_sources(specs: Sequence[str]) -> list[Dataset | Drawings]:
@@ -100,6 +109,7 @@ def gather_crops(
         DataError: there is nothing to learn from or to judge on, two data sets are copies of one benchmark, or an
             image or label cannot be used.
     """
+    classes = common_classes(sources)
     _check_copies(sources)
     trains: list[tuple[str, Crops]] = []
     tests: dict[str, Crops] = {}
@@ -126,10 +136,10 @@ def gather_crops(
         free_of = tuple(sorted(tests))
         trains, dropped = _without_leaks(trains, tests)
         notices.extend(dropped)
-    notices.extend(_unlearned_classes(trains))
+    notices.extend(_unlearned_classes(trains, len(classes)))
     name = ", ".join(source.name for source in sources)
     is_drawn = np.concatenate([np.full(len(crops), kind == DRAWN) for kind, crops in trains])
-    return TrainingData(name, _joined(trains), tests, tuple(notices), free_of, is_drawn)
+    return TrainingData(name, _joined(trains), tests, tuple(notices), free_of, is_drawn, classes)
 
 
 def _check_copies(sources: Sequence[Dataset | Drawings]) -> None:
@@ -152,14 +162,14 @@ def _check_feedback(trains: Sequence[tuple[str, Crops]]) -> None:
         raise DataError("all signs of the feedback are of one class: give a benchmark as well, such as gtsrb=PATH")
 
 
-def _unlearned_classes(trains: Sequence[tuple[str, Crops]]) -> list[str]:
+def _unlearned_classes(trains: Sequence[tuple[str, Crops]], count: int) -> list[str]:
     """Returns a notice where classes have no training sign, which the network will never answer with reason."""
     shown = set(np.concatenate([crops.class_ids for _, crops in trains]).tolist())
-    empty = [str(class_id) for class_id in range(NUM_CLASSES) if class_id not in shown]
+    empty = [str(class_id) for class_id in range(count) if class_id not in shown]
     if not empty:
         return []
     ids = ", ".join(empty[:MOST_TOLD]) + (" and others" if len(empty) > MOST_TOLD else "")
-    return [f"no training sign shows {len(empty)} of the {NUM_CLASSES} classes, so that they are not learned: {ids}"]
+    return [f"no training sign shows {len(empty)} of the {count} classes, so that they are not learned: {ids}"]
 
 
 def _without_leaks(

@@ -1,15 +1,16 @@
-"""Which data set lies at a path, told by the files in it."""
+"""Which data set lies at a path, by the files in it."""
 
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
-from training.data import feedback, gtsdb, gtsrb
+from training.data import coco, feedback, gtsdb, gtsrb, yolo
 from training.data.source import open_source
 from training.errors import DataError
 
 
-def detect_kind(path: Path) -> Literal["gtsdb", "gtsrb", "feedback"]:
-    """Returns which data set a folder or zip holds; its labels may still be wrong.
+def detect_kind(path: Path) -> str:
+    """Returns which data set a folder or zip holds, a key of `training.data.load.LOADERS`; labels may still be wrong.
+
+    A folder of pictures for each class is never guessed: almost any folder looks like one.
 
     Raises:
         DataError: there is nothing at `path`, or it holds no data set that is known, or both benchmarks.
@@ -26,8 +27,13 @@ def detect_kind(path: Path) -> Literal["gtsdb", "gtsrb", "feedback"]:
         return "gtsrb"
     if any(feedback.LABELS in PurePosixPath(name).parts[1:] for name in names):
         return "feedback"
+    if yolo.holds_yolo(names):
+        return "yolo"
+    if coco.holds_coco(source, names):
+        return "coco"
     raise DataError(
         f"{path} is neither GTSDB nor GTSRB. Give the folder or zip FullIJCNN2013, TrainIJCNN2013, "
         "TestIJCNN2013Download or Kaggle's GTSDB_Train_and_Test; or GTSRB with its GT-000NN.csv and "
-        "GT-final_test.csv, or Kaggle's copy of it with Train.csv and Test.csv; or feedback=PATH for corrected answers"
+        "GT-final_test.csv, or Kaggle's copy of it with Train.csv and Test.csv; or feedback=PATH for corrected "
+        "answers; of your own: images=PATH with a folder of pictures for each class, coco=PATH or yolo=PATH"
     )

@@ -1,13 +1,15 @@
 """Reads the images of a data set: decoded in threads, and a fingerprint of what was read."""
 
 import hashlib
+import io
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from PIL import Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from traffic_signs.preprocessing import ImageError, decode
 from training.data.records import FEEDBACK, Dataset, Sample, Split
+from training.data.source import Source
 from training.data.threads import map_in_threads
 from training.errors import DataError
 
@@ -24,9 +26,24 @@ def no_signs(dataset: Dataset, split: Split) -> DataError:
         found = "; ".join((f"it has {len(dataset.samples)} pictures that can be used", *dataset.told()))
         return DataError(f"{dataset.name} has no signs to learn from ({found}): give a benchmark as well")
     return DataError(
-        f"{dataset.name} has no labelled signs in its {split} split: give the whole benchmark "
+        f"{dataset.name} has no labelled signs in its {split} split: give the whole data set "
         "(GTSDB's training scenes are 00000 to 00599, its test scenes 00600 to 00899)"
     )
+
+
+def upright_size(source: Source, name: str) -> tuple[int, int]:
+    """Returns width and height in pixels of an image as people see it, without decoding it.
+
+    Raises:
+        DataError: it is no picture.
+    """
+    try:
+        with Image.open(io.BytesIO(source.read(name))) as picture:
+            lies_on_its_side = picture.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+            width, height = picture.size
+            return (height, width) if lies_on_its_side else (width, height)
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"{source.path}: {name} is no picture ({error}): restore the file, or remove it") from error
 
 
 def read_images(

@@ -1,25 +1,34 @@
-"""Data sets as the command line gives them: `gtsdb=PATH`, `gtsrb=PATH`, `feedback=PATH`, or the path alone."""
+"""Data sets as the command line gives them: `KIND=PATH`, such as `gtsdb=PATH` or `images=PATH`, or the path alone."""
 
 import os
 from collections.abc import Callable
 from pathlib import Path
 
+from training.data.coco import load_coco
 from training.data.detect import detect_kind
 from training.data.feedback import load_feedback
 from training.data.gtsdb import load_gtsdb
 from training.data.gtsrb import load_gtsrb
+from training.data.image_folders import load_image_folders
 from training.data.records import FEEDBACK, Dataset
+from training.data.yolo import load_yolo
 from training.errors import DataError
 
-LOADERS: dict[str, Callable[[Path], Dataset]] = {"gtsdb": load_gtsdb, "gtsrb": load_gtsrb, FEEDBACK: load_feedback}
+LOADERS: dict[str, Callable[[Path], Dataset]] = {
+    "gtsdb": load_gtsdb,
+    "gtsrb": load_gtsrb,
+    FEEDBACK: load_feedback,
+    "images": load_image_folders,
+    "coco": load_coco,
+    "yolo": load_yolo,
+}
 
 
 def load_data(spec: str) -> Dataset:
     """Reads the labels of a data set.
 
     Args:
-        spec: `gtsdb=PATH`, `gtsrb=PATH`, `feedback=PATH`, or a path whose content tells which of them it is; a folder
-            or a zip.
+        spec: one of LOADERS, `=` and a path, or a path whose content says which of them it is; a folder or a zip.
 
     Raises:
         DataError: it has another form, or the data set cannot be read.

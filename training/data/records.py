@@ -4,11 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from traffic_signs.classes import GERMAN_SIGNS, ClassSet
+
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 FEEDBACK = "feedback"  # the kind of data set that people's corrections are
-SCENES = ("gtsdb", FEEDBACK)  # kinds whose images are whole photographs
+SCENE_KINDS = ("gtsdb", "coco", "yolo", FEEDBACK)  # kinds whose images are whole photographs
 MOST_TOLD = 5  # of what was left out, so many are told one by one
 
 
@@ -77,6 +79,7 @@ class Dataset:
         notices: what a person should know about this copy of the data, a sentence each.
         left_out: what the reader could not use and left out; only feedback is read that way.
         superseded: entries of feedback whose picture was corrected again later, so that they do not count.
+        classes: what the class ids mean.
     """
 
     name: str
@@ -85,16 +88,17 @@ class Dataset:
     notices: tuple[str, ...] = ()
     left_out: tuple[Problem, ...] = ()
     superseded: tuple[str, ...] = ()
+    classes: ClassSet = GERMAN_SIGNS
 
     @property
     def kind(self) -> str:
-        """What kind of data set it is: "gtsdb", "gtsrb" or "feedback", the first half of its name."""
+        """What kind of data set it is, the first half of its name: "gtsdb", "gtsrb", "coco", "feedback", ..."""
         return self.name.partition("=")[0]
 
     @property
     def has_scenes(self) -> bool:
         """Whether its images are whole photographs to find signs in, not signs cut out."""
-        return self.kind in SCENES
+        return self.kind in SCENE_KINDS
 
     def told(self) -> tuple[str, ...]:
         """Returns the notices, and what was left out: the first few one by one, and how many in all."""

@@ -39,14 +39,15 @@ class SceneCrop:
 class SceneAugmentation:
     """Cuts altered crops out of scenes; all it does follows from the generators it is given.
 
-    A mirrored sign is another sign, but of the same category and at the same place.
+    A mirrored sign is another sign, but of the same category of GTSDB and at the same place.
 
     Args:
         size: side of a crop in pixels.
+        mirror: whether half of the crops are mirrored; not where labels tell left from right.
     """
 
-    def __init__(self, size: int) -> None:
-        self._size = size
+    def __init__(self, size: int, mirror: bool = True) -> None:
+        self._size, self._mirror = size, mirror
         smooth = {"downscale": cv2.INTER_AREA, "upscale": cv2.INTER_LINEAR}
         self._light = A.Compose(
             [
@@ -94,7 +95,7 @@ class SceneAugmentation:
         corner = self._place(image, None if target is None else boxes[target], window, rng)
         crop = self._cut(image, corner, zoom)
         moved = ((boxes.reshape(-1, 2, 2) - corner) * zoom).reshape(-1, 4)
-        if rng.random() < 0.5:
+        if rng.random() < 0.5 and self._mirror:
             crop = crop[:, ::-1]
             moved[:, [0, 2]] = self._size - moved[:, [2, 0]]
         self._light.set_random_seed(int(rng.integers(2**31)))

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from traffic_signs.categories import CATEGORY_NAMES, CATEGORY_OF_CLASS
+from traffic_signs.classes import GERMAN_SIGNS
 from training.detector.augmentation import SceneAugmentation
 from training.detector.scenes import Scenes
 
@@ -28,12 +28,12 @@ class SceneBatches(Dataset[tuple[Tensor, ...]]):
 
     def __init__(self, scenes: Scenes, batch_size: int, balance: float, seed: int, share: tuple[int, int] = (0, 1)):
         self._scenes, self._batch_size, self._seed, self._share = scenes, batch_size, seed, share
-        self._labels = [CATEGORY_OF_CLASS[class_ids] for class_ids in scenes.class_ids]
+        self._labels = [scenes.classes.labels(class_ids) for class_ids in scenes.class_ids]
         self._signs = [(scene, sign) for scene, labels in enumerate(self._labels) for sign in range(len(labels))]
         categories = np.concatenate(self._labels)
-        weights = np.bincount(categories, minlength=len(CATEGORY_NAMES))[categories] ** -float(balance)
+        weights = np.bincount(categories, minlength=len(scenes.classes.category_names))[categories] ** -float(balance)
         self._chances = weights / weights.sum()
-        self._augment = SceneAugmentation(CROP_SIZE)
+        self._augment = SceneAugmentation(CROP_SIZE, mirror=scenes.classes == GERMAN_SIGNS)
 
     def __getitem__(self, step: int) -> tuple[Tensor, ...]:
         """Returns images, boxes and labels.

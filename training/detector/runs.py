@@ -14,9 +14,11 @@ import numpy.typing as npt
 from PIL import Image
 from torch import nn
 
-from traffic_signs.categories import BENCHMARK_CATEGORIES, CATEGORY_NAMES, CATEGORY_OF_CLASS
+from traffic_signs.categories import BENCHMARK_CATEGORIES
+from traffic_signs.classes import GERMAN_SIGNS
 from traffic_signs.commit import git_commit
 from training.checkpoint import CheckpointInfo, build_model
+from training.data.classes import class_facts, common_classes
 from training.data.dataset_mix import Drawings, open_sources
 from training.data.images import no_signs
 from training.data.records import FEEDBACK, Dataset
@@ -93,7 +95,8 @@ def _carry_out(run: Run, sources: Sequence[Dataset | Drawings]) -> DetectorRun:
     """Reads the data, trains, judges and records."""
     recipe, reporter = run.recipe, run.reporter
     data_sets = _scenes_of(sources)
-    info = CheckpointInfo(MODEL_NAME, recipe.architecture, {}, list(CATEGORY_NAMES), list(INPUT_SIZE), {})
+    classes = common_classes(data_sets)
+    info = CheckpointInfo(MODEL_NAME, recipe.architecture, {}, list(classes.category_names), list(INPUT_SIZE), {})
     build_model(info)  # an architecture that cannot be had is better told before the data is read
     data_sets = without_repeats(data_sets, recipe.keep_leaked, reporter.progress)
     for dataset in data_sets:
@@ -108,11 +111,12 @@ def _carry_out(run: Run, sources: Sequence[Dataset | Drawings]) -> DetectorRun:
         reporter.notify("the data has no test signs: judge the checkpoint with `signs evaluate`")
     name = ", ".join(dataset.name for dataset in data_sets)
     free_of = judged.kind if judged is not None and not recipe.keep_leaked else ""
-    facts = {"name": name, "fingerprint": scenes.fingerprint, "free_of": free_of}
+    facts = {"name": name, "fingerprint": scenes.fingerprint, "free_of": free_of} | class_facts(classes)
     with run.recorded(recipe, facts) as run_id:
         info = replace(info, data=facts, run_id=run_id, git_commit=git_commit())
         model, metrics = _fit_all(run, recipe, info, scenes)
-        return _judge(run, model, tests, info, metrics, len(scenes))
+        kind = judged.kind if judged is not None else ""
+        return _judge(run, model, tests, kind, info, metrics, len(scenes))
 
 
 def _fit_all(run: Run, recipe: Recipe, info: CheckpointInfo, scenes: Scenes) -> tuple[nn.Module, dict[str, float]]:
@@ -149,21 +153,27 @@ def _fit_all(run: Run, recipe: Recipe, info: CheckpointInfo, scenes: Scenes) -> 
 
 
 def _judge(
-    run: Run, model: nn.Module, tests: Scenes | None, info: CheckpointInfo, metrics: dict[str, float], examples: int
+    run: Run,
+    model: nn.Module,
+    tests: Scenes | None,
+    kind: str,
+    info: CheckpointInfo,
+    metrics: dict[str, float],
+    examples: int,
 ) -> DetectorRun:
-    """Evaluates the network on the test scenes and writes down all that is to stay."""
+    """Evaluates the network on the test scenes of a kind of data set and writes down all that is to stay."""
     if tests is None:
         version = run.finish(model, replace(info, metrics=metrics), metrics, lambda plots: None, ERROR)
         return DetectorRun(run.folder, info.run_id, version, model, metrics, examples, None)
     run.reporter.progress("judging: scenes", 0, len(tests))
     found = detect(model, tests.images, lambda *counts: run.reporter.progress("judging: scenes", *counts))
     truth = labelled(tests)
-    evaluation = evaluate_detections(truth, found, CATEGORY_NAMES)
-    metrics |= {f"gtsdb_test_{key}": value for key, value in evaluation.metrics().items()}
+    evaluation = evaluate_detections(truth, found, tests.classes.category_names)
+    metrics |= {f"{kind}_test_{key}": value for key, value in evaluation.metrics().items()}
 
     def write_plots(plots: Path) -> None:
         write_detection_evaluation(
-            plots / "gtsdb_test",
+            plots / f"{kind}_test",
             evaluation,
             truth,
             found,
@@ -177,7 +187,7 @@ def _judge(
 
 def _figures(protocol: str, scenes: Scenes, answers: list[Detections]) -> dict[str, float]:
     """Returns the figures of answers to labelled scenes, with the protocol's name before each."""
-    figures = evaluate_detections(labelled(scenes), answers, CATEGORY_NAMES).metrics()
+    figures = evaluate_detections(labelled(scenes), answers, scenes.classes.category_names).metrics()
     return {f"{protocol}_{key}": value for key, value in figures.items()}
 
 
@@ -201,8 +211,15 @@ def deal_scenes(count: int, folds: int, seed: int) -> list[npt.NDArray[np.int64]
 
 def _check_watched(validation: Scenes) -> None:
     """Raises DataError where the held-out scenes cannot tell how good the network is."""
-    shown = CATEGORY_OF_CLASS[np.concatenate(validation.class_ids)]
-    if not {CATEGORY_NAMES[category] for category in shown.tolist()} & set(BENCHMARK_CATEGORIES):
+    class_ids = np.concatenate(validation.class_ids)
+    if validation.classes != GERMAN_SIGNS:
+        if not len(class_ids):
+            raise DataError(
+                f"the {len(validation)} held-out scenes show no sign to watch: give more scenes, or --holdout 0"
+            )
+        return
+    shown = {validation.classes.category_names[category] for category in validation.classes.labels(class_ids)}
+    if not shown & set(BENCHMARK_CATEGORIES):
         raise DataError(
             f"the {len(validation)} held-out scenes show no {', '.join(BENCHMARK_CATEGORIES[:-1])} or "
             f"{BENCHMARK_CATEGORIES[-1]} sign to watch: give more scenes, such as gtsdb=PATH, or --holdout 0"
@@ -225,8 +242,11 @@ def _scenes_of(sources: Sequence[Dataset | Drawings]) -> list[Dataset]:
     data_sets: list[Dataset] = []
     for source in sources:
         if isinstance(source, Drawings) or not source.has_scenes:
-            raise DataError(f"{source.name} has no street scenes: the detector learns from gtsdb=PATH or feedback=PATH")
+            raise DataError(
+                f"{source.name} has no street scenes: the detector learns from gtsdb=PATH, coco=PATH, yolo=PATH or "
+                "feedback=PATH"
+            )
         data_sets.append(source)
     if sum(dataset.kind != FEEDBACK for dataset in data_sets) > 1:
-        raise DataError("the detector learns from one benchmark, and from feedback: give gtsdb=PATH once")
+        raise DataError("the detector learns from one data set, and from feedback: give gtsdb=PATH, or another, once")
     return data_sets

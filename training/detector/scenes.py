@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from traffic_signs.classes import GERMAN_SIGNS, ClassSet
 from traffic_signs.preprocessing import fit_scene
 from training.data.images import no_signs, read_images
 from training.data.records import FEEDBACK, Dataset, Sample, Split
@@ -29,6 +30,7 @@ class Scenes:
         class_ids: of each scene, int64 [signs].
         names: of each scene.
         fingerprint: sha256 over names, boxes, classes and image bytes: equal data, equal fingerprint.
+        classes: what the class ids mean, and the category of each, which is what the detector tells apart.
     """
 
     images: tuple[npt.NDArray[np.uint8], ...]
@@ -36,6 +38,7 @@ class Scenes:
     class_ids: tuple[npt.NDArray[np.int64], ...]
     names: tuple[str, ...]
     fingerprint: str
+    classes: ClassSet = GERMAN_SIGNS
 
     def __len__(self) -> int:
         return len(self.images)
@@ -49,6 +52,7 @@ class Scenes:
             tuple(self.class_ids[index] for index in chosen),
             tuple(self.names[index] for index in chosen),
             self.fingerprint,
+            self.classes,
         )
 
 
@@ -90,6 +94,7 @@ def load_scenes(
         class_ids=tuple(np.array([box.class_id for box in sample.boxes], np.int64) for sample in samples),
         names=tuple(sample.image for sample in samples),
         fingerprint=fingerprint,
+        classes=dataset.classes,
     )
 
 
@@ -103,6 +108,7 @@ def join_scenes(parts: Sequence[Scenes]) -> Scenes:
         class_ids=tuple(class_ids for part in parts for class_ids in part.class_ids),
         names=tuple(name for part in parts for name in part.names),
         fingerprint=hashlib.sha256("".join(part.fingerprint for part in parts).encode()).hexdigest(),
+        classes=parts[0].classes,
     )
 
 

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from traffic_signs.categories import CATEGORY_NAMES, CATEGORY_OF_CLASS
 from training.detector.detections import Detections
 from training.detector.evaluate import evaluate_detections
 from training.detector.loading import SceneBatches
@@ -42,7 +41,7 @@ class Detection:
         return detection_loss(answer, boxes, labels)
 
     def watch(self, model: nn.Module) -> tuple[float, float]:
-        """Returns the mean loss of the held-out scenes, and mAP50 of the benchmark's three categories on them."""
+        """Returns the mean loss of the held-out scenes, and mAP50 on them: of GTSDB's three categories or of all."""
         assert self._validation is not None
         truth = labelled(self._validation)
         images = self._validation.images
@@ -51,13 +50,13 @@ class Detection:
             found.append(read_maps(maps, image.shape[0], image.shape[1]))
             wanted = (torch.from_numpy(each).unsqueeze(0).to(maps.heat.device) for each in (signs.boxes, signs.labels))
             losses.append(detection_loss(maps, *wanted)[0].item())
-        figures = evaluate_detections(truth, found, CATEGORY_NAMES).metrics()
-        return float(np.mean(losses)), figures["map50_benchmark"]
+        figures = evaluate_detections(truth, found, self._validation.classes.category_names).metrics()
+        return float(np.mean(losses)), figures.get("map50_benchmark", figures["map50"])
 
 
 def labelled(scenes: Scenes) -> list[Detections]:
     """Returns the signs of scenes as detections; labels are category ids."""
     return [
-        Detections(boxes, np.ones(len(boxes), np.float32), CATEGORY_OF_CLASS[class_ids])
+        Detections(boxes, np.ones(len(boxes), np.float32), scenes.classes.labels(class_ids))
         for boxes, class_ids in zip(scenes.boxes, scenes.class_ids, strict=True)
     ]

@@ -1,0 +1,145 @@
+"""Readers of data of one's own: a folder of pictures for each class, COCO's format and YOLO's."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.training.data.own_data import NAMES, SCENE, scene_boxes, write_coco, write_image_folders, write_yolo
+from tests.training.tiny_gtsdb import zip_folder
+from training.data.classes import class_facts, common_classes
+from training.data.crops import cut_crops
+from training.data.gtsdb import load_gtsdb
+from training.data.load import load_data
+from training.data.records import Box, Dataset
+from training.errors import DataError
+
+
+def boxes_of(dataset: Dataset) -> dict[str, tuple[Box, ...]]:
+    return {Path(sample.image).stem: sample.boxes for sample in dataset.samples}
+
+
+def test_folders_of_pictures_are_classes(tmp_path: Path) -> None:
+    folder = write_image_folders(tmp_path / "mine")
+    dataset = load_data(f"images={folder}")
+    assert dataset.classes.names == NAMES and dataset.classes.category_names == NAMES
+    assert dataset.kind == "images" and not dataset.has_scenes
+    train, test = dataset.split("train"), dataset.split("test")
+    assert (
+        len(train) == 33 and len(test) == 3 and {box.class_id for sample in test for box in sample.boxes} == {0, 1, 2}
+    )
+    assert all(sample.boxes[0].right == 40 == sample.boxes[0].bottom for sample in dataset.samples)
+    assert any("no test split" in notice for notice in dataset.notices)
+    assert load_data(f"images={folder}").samples == dataset.samples  # the same ones each time
+    assert len(cut_crops(dataset, "train", 24)) == 33
+
+
+def test_splits_that_the_folders_name_are_kept(tmp_path: Path) -> None:
+    for split, count in (("train", 6), ("val", 2), ("test", 3)):
+        write_image_folders(tmp_path / "mine", count, split)
+    dataset = load_data(f"images={zip_folder(tmp_path / 'mine')}")
+    assert (len(dataset.split("train")), len(dataset.split("test"))) == (24, 9)
+    assert dataset.notices == () and dataset.classes.names == NAMES
+
+
+def test_a_validation_split_alone_is_the_test(tmp_path: Path) -> None:
+    for split, count in (("train", 6), ("valid", 2)):
+        write_image_folders(tmp_path / "mine", count, split)
+    dataset = load_data(f"images={tmp_path / 'mine'}")
+    assert (len(dataset.split("train")), len(dataset.split("test"))) == (18, 6)
+    assert any("validation split" in notice for notice in dataset.notices)
+
+
+def test_classes_with_numbers_are_in_the_order_of_the_numbers(tmp_path: Path) -> None:
+    folder = write_image_folders(tmp_path / "mine", 2)
+    for old, new in zip(NAMES, ("class 10", "class 9", "class 1"), strict=True):
+        (folder / old).rename(folder / new)
+    assert load_data(f"images={folder}").classes.names == ("class 1", "class 9", "class 10")
+
+
+@pytest.mark.parametrize("kind", ["coco", "yolo"])
+@pytest.mark.parametrize("named", [True, False], ids=["named", "detected"])
+def test_boxes_are_those_of_the_scenes(tmp_path: Path, kind: str, named: bool) -> None:
+    write = write_coco if kind == "coco" else write_yolo
+    folder = write(tmp_path / "mine", {"train": 6, "test": 2})
+    dataset = load_data(f"{kind}={folder}" if named else str(folder))
+    assert dataset.kind == kind and dataset.has_scenes and dataset.classes.names == NAMES
+    assert (len(dataset.split("train")), len(dataset.split("test"))) == (6, 2)
+    for number in range(8):
+        wanted = tuple(Box(*box, NAMES.index(name)) for name, box in scene_boxes(number))
+        assert boxes_of(dataset)[f"{number:04}"] == wanted
+
+
+def test_supercategories_are_what_a_detector_tells_apart(tmp_path: Path) -> None:
+    classes = load_data(f"coco={write_coco(tmp_path / 'mine', {'train': 6})}").classes
+    assert classes.category_names == ("disc", "square") and classes.categories == (0, 0, 1)
+    assert class_facts(classes) == {"categories": "disc\ndisc\nsquare"}
+
+
+def test_one_supercategory_for_all_tells_nothing_apart(tmp_path: Path) -> None:
+    file = write_coco(tmp_path / "mine", {"train": 6}) / "train" / "_annotations.coco.json"
+    content = json.loads(file.read_text())
+    for category in content["categories"]:
+        category["supercategory"] = "signs"
+    file.write_text(json.dumps(content))
+    assert load_data(f"coco={tmp_path / 'mine'}").classes.category_names == NAMES
+
+
+def test_images_that_are_listed_and_not_there_are_left_out(tmp_path: Path) -> None:
+    folder = write_coco(tmp_path / "mine", {"train": 6, "test": 2})
+    (folder / "train" / "0003.png").unlink()
+    dataset = load_data(f"coco={folder}")
+    assert len(dataset.samples) == 7 and dataset.left_out[0].image == "0003.png"
+
+
+def test_data_sets_with_other_classes_are_not_mixed(tmp_path: Path) -> None:
+    from tests.training.tiny_gtsdb import write_tiny_gtsdb
+
+    mine = load_data(f"images={write_image_folders(tmp_path / 'mine')}")
+    german = load_gtsdb(write_tiny_gtsdb(tmp_path).folder)
+    assert common_classes([mine, mine]) == mine.classes
+    with pytest.raises(DataError, match="same classes in the same order"):
+        common_classes([german, mine])
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("0 0.5 0.5 0.2", "class cx cy width height"),
+        ("3 0.5 0.5 0.2 0.2", "names 0 to 2"),
+        ("0 80 60 30 30", "no shares"),
+        ("red 0.5 0.5 0.2 0.2", "class cx cy width height"),
+    ],
+)
+def test_a_wrong_yolo_label_is_named_with_its_line(tmp_path: Path, line: str, said: str) -> None:
+    folder = write_yolo(tmp_path / "mine", {"train": 2})
+    (folder / "labels" / "train" / "0001.txt").write_text(f"\n{line}\n")
+    with pytest.raises(DataError, match=r"0001\.txt line 2") as caught:
+        load_data(f"yolo={folder}")
+    assert said in str(caught.value)
+
+
+def test_what_is_no_such_data_set_names_the_layout(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for kind, said in (("images", "<class>/"), ("coco", "annotations"), ("yolo", "data.yaml")):
+        with pytest.raises(DataError, match=said):
+            load_data(f"{kind}={tmp_path / 'empty'}")
+    folder = write_image_folders(tmp_path / "mine", 2)
+    (folder / NAMES[0] / "broken.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"broken\.png is no picture"):
+        load_data(f"images={folder}")
+
+
+@pytest.mark.parametrize("damage", ["{", '{"images": [], "annotations": [{}], "categories": []}'])
+def test_a_damaged_coco_file_is_one_clear_line(tmp_path: Path, damage: str) -> None:
+    folder = write_coco(tmp_path / "mine", {"train": 2})
+    (folder / "train" / "_annotations.coco.json").write_text(damage)
+    with pytest.raises(DataError, match=r"_annotations\.coco\.json"):
+        load_data(f"coco={folder}")
+
+
+def test_a_box_at_the_edge_stays_inside(tmp_path: Path) -> None:
+    folder = write_yolo(tmp_path / "mine", {"train": 2})
+    (folder / "labels" / "train" / "0000.txt").write_text("1 0.99 0.5 0.1 0.4\n")
+    (box,) = boxes_of(load_data(f"yolo={folder}"))["0000"]
+    assert box.right == SCENE[0] and box.class_id == 1

@@ -1,0 +1,64 @@
+"""Reader of pictures in one folder for each class, as torchvision's ImageFolder has it: `images=PATH`.
+
+`PATH/<class>/<any>.jpg`, or `PATH/train/<class>/...` with `test` and `val` beside it. Each picture shows one thing,
+from edge to edge: classes are the names of the folders, sorted. Pictures may be larger than the network's input.
+"""
+
+import re
+from pathlib import Path, PurePosixPath
+
+from traffic_signs.classes import ClassSet
+from traffic_signs.pictures import SUFFIXES
+from training.data.images import upright_size
+from training.data.records import Box, Dataset, Sample
+from training.data.source import open_source
+from training.data.test_share import settle_splits, split_named
+from training.data.threads import map_in_threads
+from training.errors import DataError
+
+FEWEST_CLASSES = 2
+
+
+def load_image_folders(path: Path) -> Dataset:
+    """Reads which pictures there are, and the size of each.
+
+    Args:
+        path: the folder or zip.
+
+    Raises:
+        DataError: there are not two folders with pictures, or a picture cannot be read; the message names it.
+    """
+    source = open_source(path)
+    pictures = [PurePosixPath(name) for name in source.names() if name.lower().endswith(SUFFIXES)]
+    placed = [(name, *_place(name)) for name in pictures if not any(part.startswith(".") for part in name.parts)]
+    placed = [(name, split, label) for name, split, label in placed if label]
+    names = sorted({label for _, _, label in placed}, key=_natural)
+    if len(names) < FEWEST_CLASSES:
+        raise DataError(
+            f"{path} has {len(names)} folders with pictures ({', '.join(SUFFIXES)}): give one with a folder for each "
+            "class, PATH/<class>/<picture>.jpg"
+        )
+    ids = {name: number for number, name in enumerate(names)}
+
+    def read(entry: tuple[PurePosixPath, str, str]) -> Sample:
+        name, _, label = entry
+        width, height = upright_size(source, str(name))
+        return Sample(str(name), "train", (Box(0, 0, width, height, ids[label]),))
+
+    samples = list(map_in_threads(read, placed))
+    settled, notices = settle_splits(samples, [split for _, split, _ in placed])
+    classes = ClassSet.of(names)
+    return Dataset(f"images={source.name}", settled, lambda sample: source.read(sample.image), notices, classes=classes)
+
+
+def _place(name: PurePosixPath) -> tuple[str, str]:
+    """Returns the split and the class that a picture's folders say; the class is empty where there is no folder."""
+    folders = list(name.parts[:-1])
+    split = next((said for folder in folders if (said := split_named(folder))), "")
+    folders = [folder for folder in folders if not split_named(folder)]
+    return split, folders[-1] if folders else ""
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Returns a key by which `class 10` comes after `class 9`."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]

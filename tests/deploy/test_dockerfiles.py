@@ -164,7 +164,7 @@ def test_context_is_the_packages_and_what_installs_them() -> None:
 
     assert lines[0] == "*"
     build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
-    assert {f"!{package}" for package in build["packages"]} <= set(lines)
+    assert {f"!{path.split('/')[0]}" for path in build["only-include"]} <= set(lines)
     assert not {"!tests", "!.git", "!runs", "!model_repository", "!.venv"} & set(lines)
 
 

@@ -18,7 +18,7 @@ from torch import nn
 
 from training.errors import CheckpointError
 from training.models import classifier, detector
-from training.models.backbones import ARCHITECTURES
+from training.models.backbones import architectures
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class CheckpointInfo:
 
     Attributes:
         model: what the network is: "sign_classifier" or "sign_detector".
-        architecture: one of `training.models.backbones.ARCHITECTURES` for a classifier, of
+        architecture: one of `training.models.backbones.architectures()` for a classifier, of
             `training.models.detector.ARCHITECTURES` for a detector.
         arguments: of that network's constructor; empty for its defaults.
         class_names: of what it tells apart: classes or categories, by id.
@@ -56,7 +56,7 @@ def build_model(info: CheckpointInfo) -> nn.Module:
         CheckpointError: the architecture is unknown or does not take the arguments.
         TrainingError: it needs torchvision, which is not there.
     """
-    known = {classifier.MODEL_NAME: ARCHITECTURES, detector.MODEL_NAME: detector.ARCHITECTURES}
+    known = {classifier.MODEL_NAME: architectures(), detector.MODEL_NAME: detector.ARCHITECTURES}
     if info.model not in known:
         raise CheckpointError(f"unknown model {info.model!r}: this version knows {', '.join(known)}")
     if info.architecture not in known[info.model]:

@@ -18,7 +18,7 @@ app = typer.Typer(no_args_is_help=True, help="Train a model; every run is record
 
 RunsOption = Annotated[Path, typer.Option(help="Folder of all runs and of MLflow's database.")]
 ArchitectureOption = Annotated[
-    str, typer.Option(help="small_resnet, or with torchvision: resnet18, mobilenet_v3_small, ...")
+    str, typer.Option(help="small_resnet, a file of training/models/networks, or with torchvision resnet18, ...")
 ]
 NameOption = Annotated[str, typer.Option(help="Name of the run; its folder is RUNS/NAME.", show_default=False)]
 LearningRateOption = Annotated[float, typer.Option(min=1e-7, max=10, help="Peak of the one-cycle schedule.")]

@@ -1,12 +1,14 @@
-"""Architectures by name: our small network, and backbones of torchvision where it is installed."""
+"""Architectures by name: the networks beside this file, and backbones of torchvision where it is installed."""
 
+import importlib
+import pkgutil
 from collections.abc import Callable
 from typing import Any
 
 from torch import nn
 
 from training.errors import TrainingError
-from training.models.small_resnet import SmallResNet
+from training.models import networks
 
 DEFAULT = "small_resnet"
 
@@ -21,14 +23,19 @@ TORCHVISION = (
     "shufflenet_v2_x1_0",
     "regnet_y_400mf",
 )
-ARCHITECTURES = (DEFAULT, *TORCHVISION)
+
+
+def architectures() -> tuple[str, ...]:
+    """Returns the names of all architectures, the default first."""
+    own = sorted(module.name for module in pkgutil.iter_modules(networks.__path__))
+    return (DEFAULT, *(name for name in own if name != DEFAULT), *TORCHVISION)
 
 
 def build_backbone(architecture: str, num_classes: int, **arguments: Any) -> nn.Module:
     """Builds a network that maps normalised images, float [n, 3, h, w], to logits [n, num_classes].
 
     Args:
-        architecture: one of ARCHITECTURES.
+        architecture: one of `architectures()`.
         num_classes: how many classes there are.
         arguments: of the architecture's constructor.
 
@@ -36,12 +43,17 @@ def build_backbone(architecture: str, num_classes: int, **arguments: Any) -> nn.
         TrainingError: the architecture is unknown, or torchvision is needed and cannot be imported.
         TypeError, ValueError, LookupError: the constructor does not take the arguments.
     """
-    if architecture == DEFAULT:
-        return SmallResNet(num_classes, **arguments)
-    if architecture not in TORCHVISION:
-        raise TrainingError(f"unknown architecture {architecture!r}: this version knows {', '.join(ARCHITECTURES)}")
-    model: nn.Module = _torchvision_builder(architecture)(weights=None, num_classes=num_classes, **arguments)
-    return model
+    if architecture in TORCHVISION:
+        model: nn.Module = _torchvision_builder(architecture)(weights=None, num_classes=num_classes, **arguments)
+        return model
+    if architecture not in architectures():
+        raise TrainingError(f"unknown architecture {architecture!r}: this version knows {', '.join(architectures())}")
+    module = importlib.import_module(f"{networks.__name__}.{architecture}")
+    build = getattr(module, "build", None)
+    if build is None:
+        raise TrainingError(f"{module.__file__} defines no build(num_classes): see docs/your-own-model.md")
+    network: nn.Module = build(num_classes, **arguments)
+    return network
 
 
 def _torchvision_builder(architecture: str) -> Callable[..., nn.Module]:

@@ -24,7 +24,7 @@ class SignClassifier(nn.Module):
 
     Args:
         num_classes: how many classes there are.
-        architecture: of the network within, one of `training.models.backbones.ARCHITECTURES`.
+        architecture: of the network within, one of `training.models.backbones.architectures()`.
         arguments: of that network.
 
     Attributes:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.models.classifier import PIXEL_MEAN, PIXEL_STD
-from training.models.small_resnet import ResidualBlock
+from training.models.networks.small_resnet import ResidualBlock
 
 MODEL_NAME = "sign_detector"  # in the model registry and on the server
 ARCHITECTURES = ("centre_net",)

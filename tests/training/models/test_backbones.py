@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from training.errors import TrainingError
-from training.models.backbones import ARCHITECTURES, TORCHVISION, build_backbone
+from training.models.backbones import TORCHVISION, architectures, build_backbone
 
 
 def test_unknown_architecture_names_the_known() -> None:
@@ -21,7 +21,7 @@ def test_backbone_without_torchvision_says_what_to_install(monkeypatch: pytest.M
         build_backbone("resnet18", 43)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", architectures())
 def test_architectures_map_images_to_logits(architecture: str) -> None:
     if architecture in TORCHVISION:
         try:

@@ -60,3 +60,6 @@ class SmallResNet(nn.Module):
         x = self.blocks(self.stem(x))
         logits: Tensor = self.head(self.dropout(x.mean(dim=(2, 3))))
         return logits
+
+
+build = SmallResNet

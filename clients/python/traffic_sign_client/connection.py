@@ -43,9 +43,9 @@ GRPC_OPTIONS = [
     # So that a new client opens connections of its own: left alone, it shares those of the one whose server is ending.
     ("grpc.use_local_subchannel_pool", 1),
 ]
-# Over gRPC also several addresses, as ipv4:10.0.0.1:8001,10.0.0.2:8001; what gRPC makes of them, it checks itself.
 ADDRESS = re.compile(r"(?:[^\s/:]+|\[[0-9a-fA-F:]+\]):(\d{1,5})")
-GRPC_ADDRESSES = re.compile(r"ipv[46]:[0-9a-fA-F.:\[\],]+")
+# What gRPC itself takes besides, as ipv4:10.0.0.1:8001,10.0.0.2:8001 for two servers; it says what is wrong with one.
+GRPC_TARGET = re.compile(r"(?:ipv4|ipv6|dns):\S+")
 
 
 @dataclass(eq=False, repr=False)  # headers are secret
@@ -84,7 +84,7 @@ class Connection(Options):
     def __post_init__(self) -> None:
         address = ADDRESS.fullmatch(self.url)
         is_valid = address and 0 < int(address[1]) < 1 << 16
-        if not is_valid and not (self.protocol == "grpc" and GRPC_ADDRESSES.fullmatch(self.url)):
+        if not is_valid and not (self.protocol == "grpc" and GRPC_TARGET.fullmatch(self.url)):
             raise ClientError(f"{self.url!r}: give host:port without a scheme, such as localhost:8001")
         if self.protocol not in ("grpc", "http") or not 0 < self.timeout < math.inf or self.retries < 0:
             given = f"{self.protocol}, {self.timeout} s, {self.retries} retries"

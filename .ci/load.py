@@ -1,6 +1,6 @@
 """Asks a served sign_classifier without pause, in each way that clients do, until a file says stop.
 
-python load.py --triton-http HOST:PORT --triton-grpc HOST:PORT --stop-file PATH [--gateway HOST:PORT] [--want VERSION ...]
+python load.py --triton-http HOST:PORT --triton-grpc HOST:PORT --stop-file PATH [--gateway HOST:PORT] [--want N ...]
 
 Prints as JSON, for each kind of client, how many requests which version answered, how many failed, and the first
 failures. Ends with 1 where a request failed, or a wanted version never answered.

@@ -10,7 +10,7 @@ export DATA ?=
 VENV := .venv
 SIGNS := $(VENV)/bin/signs
 TOOLS := .tools
-EXTRAS := train,export,client,gateway,tracing,monitoring,s3,sign,dev
+EXTRAS := train,export,client,gateway,tracing,monitoring,s3,oci,sign,dev
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format lint-images chart-docs dashboards constraints locks upgrade tools clean
@@ -97,7 +97,7 @@ constraints:
 COMPILE = $(TOOLS)/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make locks" $(UPGRADE)
 COMPILE_EXTRAS = $(COMPILE) pyproject.toml --constraint constraints.txt
-STORES := --extra s3 --extra gcs --extra azure --extra sign
+STORES := --extra s3 --extra gcs --extra azure --extra oci --extra sign
 # Where the CPU build of PyTorch is: its own index, or --find-links=FOLDER.
 TORCH_CPU := --torch-backend cpu
 UPGRADE :=

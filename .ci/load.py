@@ -2,8 +2,9 @@
 
 python load.py --triton-http HOST:PORT --triton-grpc HOST:PORT --stop-file PATH [--gateway HOST:PORT] [--want N ...]
 
-Prints as JSON, for each kind of client, how many requests which version answered, how many failed, and the first
-failures. Ends with 1 where a request failed, or a wanted version never answered.
+Says on standard error when each kind of client has asked. Prints as JSON, for each kind, how many requests which
+version answered, how many failed, and the first failures. Ends with 1 where a request failed, or a wanted version never
+answered.
 
 http-new          a plain client, a connection for each request
 http-kept         the project's Python client over HTTP, which keeps its connections
@@ -51,6 +52,7 @@ class Result:
 
     answered: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     failures: list[str] = dataclasses.field(default_factory=list)
+    has_asked: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Returns it as it is printed."""
@@ -184,25 +186,28 @@ KINDS: dict[str, Callable[[argparse.Namespace], AbstractAsyncContextManager[Ask]
 }
 
 
-async def load(kind: str, targets: argparse.Namespace, result: Result) -> None:
+async def load(kind: str, targets: argparse.Namespace, results: dict[str, Result]) -> None:
     """Asks until the file is there, at least once."""
+    result = results[kind]
     async with KINDS[kind](targets) as ask:
-        asked = False
-        while not (asked and targets.stop_file.exists()):
-            asked = True
+        while not (result.has_asked and targets.stop_file.exists()):
             try:
                 version = await ask()
             except Exception as error:  # whatever it is, a request was not answered
                 result.failures.append(f"{time.strftime('%H:%M:%S')} {type(error).__name__}: {str(error)[:500]}")
             else:
                 result.answered[version] += 1
+            if not result.has_asked:
+                result.has_asked = True
+                if all(each.has_asked for each in results.values()):
+                    print("load: all kinds of clients ask", file=sys.stderr, flush=True)
             await asyncio.sleep(targets.pause)
 
 
 async def main(targets: argparse.Namespace) -> int:
     """Asks in all ways at once; returns the exit code."""
     results = {kind: Result() for kind in targets.kinds}
-    await asyncio.gather(*(load(kind, targets, results[kind]) for kind in results for _ in range(targets.clients)))
+    await asyncio.gather(*(load(kind, targets, results) for kind in results for _ in range(targets.clients)))
     print(json.dumps({kind: result.as_dict() for kind, result in results.items()}, indent=2))
     answered = {version for result in results.values() for version in result.answered}
     return int(any(result.failures for result in results.values()) or not set(targets.want) <= answered)

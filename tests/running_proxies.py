@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -146,8 +146,7 @@ def _running(command: Sequence[str], log: Path) -> Iterator["subprocess.Popen[by
         process.wait()
 
 
-def _wait(is_there: "object", process: "subprocess.Popen[bytes]", log: Path) -> None:
-    assert callable(is_there)
+def _wait(is_there: Callable[[], bool], process: "subprocess.Popen[bytes]", log: Path) -> None:
     deadline = time.monotonic() + START_S
     while not is_there():
         assert process.poll() is None and time.monotonic() < deadline, log.read_text()

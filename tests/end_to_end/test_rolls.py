@@ -12,20 +12,21 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from export.repository import publish_copy
 from serving.install import Installation
 from serving.server import Ports, RunningServer, free_ports, running_server
 from tests.deploy.linters import ROOT
+from tests.end_to_end.street import scrape
 from tests.helm.helm_chart import CHART, container, find_helm, named, run_helm
-from tests.helm.helm_chart import UniqueKeys as Loader
-from tests.running_gateway import running_gateway
+from tests.running_gateway import running_gateway, wait_for
 from tests.running_proxies import Names, Proxy, running_names, running_proxy
 
 pytestmark = pytest.mark.end_to_end
@@ -54,9 +55,7 @@ def times_of_the_chart() -> Times:
     claim = ["--set", "models.source.pvc.claimName=models"]
     done = run_helm(find_helm("helm"), "template", "signs", str(CHART), *values, *claim)
     assert done.returncode == 0, done.stderr
-    import yaml
-
-    objects = [each for each in yaml.load_all(done.stdout, Loader) if each]
+    objects = [each for each in yaml.safe_load_all(done.stdout) if each]
     pod = named(objects, "Deployment", "triton")["spec"]["template"]
     server = container(pod, "tritonserver")
     kept = [each for each in server["args"] if re.match(r"--(grpc-max-connection-age|exit-timeout)", each)]
@@ -69,10 +68,13 @@ class Load:
     """A .ci/load.py that runs, and what it printed at its end."""
 
     process: "subprocess.Popen[str]"
-    stop: Path
+    folder: Path
+
+    def wait_until_it_asks(self) -> None:
+        wait_for(lambda: "all kinds of clients ask" in (self.folder / "stderr").read_text())
 
     def result(self) -> tuple[int, dict[str, Any]]:
-        self.stop.touch()
+        (self.folder / "stop").touch()
         printed, _ = self.process.communicate(timeout=200)
         return self.process.returncode, json.loads(printed)
 
@@ -82,14 +84,29 @@ def running_load(folder: Path, http: str, grpc: str, *options: str) -> Iterator[
     folder.mkdir()
     addresses = ["--triton-http", http, "--triton-grpc", grpc, "--stop-file", str(folder / "stop")]
     command = [sys.executable, str(ROOT / ".ci" / "load.py"), *addresses, *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    with (folder / "stderr").open("w") as errors:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
     assert process.stdout is not None
     try:
-        yield Load(process, folder / "stop")
+        yield Load(process, folder)
     finally:
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+def served(server: RunningServer) -> float:
+    """Returns how many requests the classifier of a server has answered."""
+    counts = (value for name, value in scrape(server).items() if "request_success" in name and "classifier" in name)
+    return sum(counts)
+
+
+def wait_until_served(server: RunningServer, more: int) -> None:
+    """Waits until a server has answered so many more requests."""
+    before, deadline = served(server), time.monotonic() + 120
+    while served(server) < before + more:
+        assert time.monotonic() < deadline, f"{server.host} answers nothing"
+        time.sleep(0.5)
 
 
 @dataclass
@@ -102,7 +119,6 @@ class Service:
     folder: Path
     proxy: Proxy
     names: Names
-    gateway: str = ""
 
     @property
     def headless(self) -> str:
@@ -153,16 +169,14 @@ def service(installation: Installation, repositories: dict[str, Path], tmp_path:
         yield Service(installation, repositories, ports, tmp_path, proxy, names)
 
 
-def passed(results: Sequence[tuple[int, dict[str, Any]]]) -> int:
-    """Checks that no request failed; returns how many there were."""
-    total = 0
-    for code, result in results:
-        print(json.dumps(result))
-        for kind, part in result.items():
-            assert (part["failed"], part["failures"]) == (0, []), kind
-            total += sum(part["answered"].values())
-        assert code == 0
-    return total
+def answered(load: Load) -> dict[str, int]:
+    """Ends a load and checks that no request failed; returns how many were answered for each kind of client."""
+    code, result = load.result()
+    print(json.dumps(result))  # for whoever reads the figures, with `pytest -s`
+    for kind, part in result.items():
+        assert (part["failed"], part["failures"]) == (0, []), kind
+    assert code == 0
+    return {kind: sum(part["answered"].values()) for kind, part in result.items()}
 
 
 def test_a_roll_in_a_hurry_loses_no_request(service: Service) -> None:
@@ -175,12 +189,13 @@ def test_a_roll_in_a_hurry_loses_no_request(service: Service) -> None:
     ):
         to_gateway = ("--gateway", gateway.url.removeprefix("http://"))
         with service.load("load", *kinds, *to_gateway, "--triton-grpc-all", service.headless) as load:
-            time.sleep(3)
-            with service.server(NEW, *hasty):
+            load.wait_until_it_asks()
+            wait_until_served(old, 100)
+            with service.server(NEW, *hasty) as new:
                 service.names.lead_to(OLD, NEW)
                 service.roll(old, NEW, drain=3, end=60)
-                time.sleep(2)
-                assert passed([load.result()]) > 100
+                wait_until_served(new, 100)
+                assert min(answered(load).values()) > 5
 
 
 def test_a_killed_server_costs_no_request(service: Service) -> None:
@@ -188,24 +203,26 @@ def test_a_killed_server_costs_no_request(service: Service) -> None:
     service.names.lead_to(OLD, NEW)
     with (
         service.server(OLD) as old,
-        service.server(NEW),
+        service.server(NEW, "--exit-timeout-secs=2") as new,
         running_gateway(service.headless, "--need", "sign_classifier") as gateway,
     ):
         to_gateway = ("--gateway", gateway.url.removeprefix("http://"))
-        addresses = f"ipv4:{old.grpc_url},{NEW}:{service.ports.grpc}"
-        clients, python = ("--clients", "2"), ("--kinds", "http-kept,client-stream")
+        addresses = f"ipv4:{old.grpc_url},{new.grpc_url}"
+        kinds, others = ("--kinds", "http-kept,client-stream"), ("--kinds", "http-new,gateway")
         with (
-            service.load("names", *python, *clients, grpc=service.headless) as names,
-            service.load("list", *python, *clients, grpc=addresses) as listed,
-            service.load("proxy", *python, *clients) as proxy,
-            service.load(
-                "retrying", "--kinds", "http-new,gateway", *clients, *to_gateway, http=service.proxy.retrying
-            ) as retrying,
+            service.load("names", *kinds, grpc=service.headless) as names,
+            service.load("list", *kinds, grpc=addresses) as listed,
+            service.load("proxy", *kinds) as proxy,
+            service.load("retrying", *others, *to_gateway, http=service.proxy.retrying) as retrying,
         ):
-            time.sleep(8)
+            loads = (names, listed, proxy, retrying)
+            for load in loads:
+                load.wait_until_it_asks()
+            wait_until_served(old, 100)
             old.process.kill()
-            time.sleep(4)
-            assert passed([each.result() for each in (names, listed, proxy, retrying)]) > 100
+            wait_until_served(new, 200)
+            for load in loads:
+                assert min(answered(load).values()) > 5
 
 
 @pytest.mark.long
@@ -230,4 +247,6 @@ def test_upgrade_and_rollback_at_the_pace_of_the_chart_lose_no_request(service: 
                     time.sleep(5)
                     service.roll(new, OLD, times.drain, times.end)
                     time.sleep(10)
-                    assert passed([load.result()]) >= 20_000
+                    counts = answered(load)
+                    assert len(counts) == 6 and min(counts.values()) > 500
+                    assert sum(counts.values()) >= 20_000

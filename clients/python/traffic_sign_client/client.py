@@ -128,7 +128,7 @@ class AsyncSignClient(Options):
                 self.recognizer, PHOTOGRAPH, values, RECOGNIZER_OUTPUTS, 0, parameters, **asking
             )
         except UnknownModelError as error:
-            raise UnknownModelError(
+            raise type(error)(
                 f"{error}: it is not a sign recognizer; publish one with `signs export recognizer` and start the "
                 "server again, or ask its classifier about pictures of one sign each with `signs predict --crops`"
             ) from error

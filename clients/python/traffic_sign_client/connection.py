@@ -21,6 +21,7 @@ from traffic_sign_client.errors import (
     NotServedError,
     OverloadedError,
     StoppingError,
+    TimedOutError,
     UnavailableError,
     explained,
 )
@@ -181,24 +182,35 @@ class Connection(Options):
         """Returns what an attempt does that is given the seconds left; asking twice changes nothing on a server."""
         begun, longest, tries = time.monotonic(), FIRST_PAUSE_S, 0
         has_answered = retries > 0 and model in self._answered
+        missing: NotServedError | None = None
         while True:
             if self._closed:
                 raise ClientError(f"the client of {self.url} is closed: make a new one")
             try:
                 answer = await attempt(begun + timeout - time.monotonic())
+            except TimedOutError as error:
+                if missing is None:
+                    raise
+                self._give_up(model, timeout)
+                raise missing from error  # which is why the time ran out
             except (UnavailableError, NotServedError) as error:
+                missing = error if isinstance(error, NotServedError) else None
                 pause = random.uniform(0, longest)
                 waited = time.monotonic() + pause - begun
                 may_pass = isinstance(error, UnavailableError) and tries < retries
                 if waited >= timeout or not (may_pass or (has_answered and _may_be_elsewhere(error, waited))):
-                    if waited >= FAILOVER_S:  # it is gone for good: nobody else waits for it
-                        self._answered.discard(model)
+                    self._give_up(model, waited)
                     raise
             else:
                 self._answered.add(model)
                 return answer
             await asyncio.sleep(pause)
             longest, tries = min(2 * longest, LONGEST_PAUSE_S), tries + 1
+
+    def _give_up(self, model: str, waited: float) -> None:
+        """Has nobody else wait for a model that stayed away for so many seconds."""
+        if waited >= FAILOVER_S:
+            self._answered.discard(model)
 
     async def _call(
         self, seconds: float, name: str, *arguments: Any, given: float | None = None, **options: Any

@@ -24,7 +24,7 @@ from export.repository.manifest import (
     stays_inside,
     version_number,
 )
-from export.repository.pull import pull
+from export.repository.pull import choose_versions, pull
 from export.repository.registry import MANIFEST_TYPE, SCHEME, Address, Registry
 from export.repository.store import Store, counting, open_store
 from traffic_signs.progress import ProgressCallback, silent
@@ -74,36 +74,37 @@ def push(
     address = Address.parse(target)
     if address.digest:
         raise RepositoryError(f"{target} names a digest, which a push makes: give it without @{address.digest}")
-    registry = Registry(address, plain_http)
-    with tempfile.TemporaryDirectory(prefix="signs-push-") as scratch, clear_errors(f"push to {target}"):
-        root = Path(scratch)
-        pulled = pull(open_store(repository), root / "versions", wanted, public_key, progress, any_gpu=True)
+    registry, store = Registry(address, plain_http), open_store(repository)
+    with clear_errors(f"push to {target}"):
+        chosen = choose_versions(store, wanted, any_gpu=True)
         pushed = []
-        for done, each in enumerate(pulled, start=1):
-            content = (root / "versions" / each.model / str(each.version) / MANIFEST).read_bytes()
-            digest, sent = _push(registry, root, parse_manifest(content, MANIFEST), content)
-            pushed.append(Pushed(each.model, each.version, f"{address}@{digest}", sent))
-            progress("pushing versions", done, len(pulled))
+        for model, version in [(model, number) for model, numbers in chosen.items() for number in numbers]:
+            with tempfile.TemporaryDirectory(prefix="signs-push-") as scratch:
+                pull(store, Path(scratch) / "alone", {model: [version]}, public_key, progress, any_gpu=True)
+                digest, sent = _send(registry, Path(scratch), Path(scratch) / "alone" / model, version)
+            pushed.append(Pushed(model, version, f"{address}@{digest}", sent))
         return pushed
 
 
-def _push(registry: Registry, root: Path, version: Manifest, content: bytes) -> tuple[str, bool]:
-    """Sends one version, the manifest last; returns its digest, and whether it was not there before."""
-    tag = f"{version.model}-{version.version}"
+def _send(registry: Registry, scratch: Path, folder: Path, number: int) -> tuple[str, bool]:
+    """Sends the folder of a model with one version, the manifest last.
+
+    Returns:
+        The digest, and whether it was not there before.
+    """
+    content = (folder / str(number) / MANIFEST).read_bytes()
+    version, tag = parse_manifest(content, MANIFEST), f"{folder.name}-{number}"
     there = registry.manifest(tag)
     described = there and there[1]["annotations"].get(DESCRIPTION, "")
     if there and not is_same_version(str(described).encode(), content):
         raise RepositoryError(
             f"{registry.name} has another version under the tag {tag}: a number is never given twice, publish it anew"
         )
-    layer = root / f"{tag}.tar"
-    # The configuration beside the versions serves those that were pulled together; this one is served alone.
-    alone = root / tag
-    pull(LocalStore(root / "versions"), alone, {version.model: [version.version]}, any_gpu=True)
-    _pack(alone / version.model, layer)
+    layer = scratch / f"{tag}.tar"
+    _pack(folder, layer)
     described_layer = registry.put_blob(layer, LAYER_TYPE)
     described_layer["annotations"] = {TITLE: layer.name}
-    config = root / f"{tag}.json"
+    config = scratch / f"{tag}.json"
     config.write_text(json.dumps(_image_config(version, described_layer["digest"]), sort_keys=True))
     manifest = {
         "schemaVersion": 2,

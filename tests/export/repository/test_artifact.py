@@ -57,8 +57,8 @@ def digest_of(address: str) -> str:
 def test_versions_come_back_by_digest_by_number_and_as_the_newest(
     signs: Signs, registry: RunningRegistry, tmp_path: Path
 ) -> None:
-    for content in (b"1", b"2"):
-        publish_once("model_repository", content)
+    for content, batch in ((b"1", 64), (b"2", 32)):
+        publish_once("model_repository", content, batch)
     code, out, err = signs("push", registry.address, "--version", "m=1,2", "--json")
     assert code == 0, err
     pushed = {each["version"]: each for each in json.loads(out)}

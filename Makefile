@@ -1,5 +1,6 @@
 # make demo [DATA=<GTSDB folder or FullIJCNN2013.zip>]   the whole loop
-# make test                                              all tests
+# make test                                              all tests but those that take minutes
+# make test-long                                         those
 # make images [ENGINE=podman] [TRITON=standin]           the container images
 # make airflow [PORT=8089]                               Airflow with the project's DAGs, on this machine
 # A failing command in a pipe must stop make.
@@ -10,10 +11,10 @@ export DATA ?=
 VENV := .venv
 SIGNS := $(VENV)/bin/signs
 TOOLS := .tools
-EXTRAS := train,export,client,gateway,tracing,monitoring,s3,sign,dev
+EXTRAS := train,export,client,gateway,tracing,monitoring,s3,oci,sign,dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format lint-images chart-docs dashboards constraints locks upgrade tools clean
+.PHONY: help demo test test-long lint format lint-images chart-docs dashboards constraints locks upgrade tools clean
 .PHONY: airflow bench-peers images image-training image-repository image-standin image-serving image-airflow
 .PHONY: image-airflow-local image-gateway try-images
 
@@ -21,6 +22,7 @@ help:
 	@echo "make demo [DATA=PATH]  run the whole loop: data, training, export, Triton, clients, report"
 	@echo "make airflow           start Airflow with the project's DAGs here (PORT=8088)"
 	@echo "make test              run all tests, with a real tritonserver"
+	@echo "make test-long         rolls at the chart's own pace under load (five minutes; Helm, haproxy, dnsmasq)"
 	@echo "make lint              ruff and mypy"
 	@echo "make format            let ruff mend what it can"
 	@echo "make bench-peers       Triton beside FastAPI, LitServe, BentoML, MLServer and Ray Serve"
@@ -69,6 +71,9 @@ WORKERS ?= 2
 test: $(VENV)/installed $(AIRFLOW)/installed
 	@$(VENV)/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
+test-long: $(VENV)/installed
+	@$(VENV)/bin/python -m pytest -m long
+
 lint: $(VENV)/installed
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
@@ -97,7 +102,7 @@ constraints:
 COMPILE = $(TOOLS)/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make locks" $(UPGRADE)
 COMPILE_EXTRAS = $(COMPILE) pyproject.toml --constraint constraints.txt
-STORES := --extra s3 --extra gcs --extra azure --extra sign
+STORES := --extra s3 --extra gcs --extra azure --extra oci --extra sign
 # Where the CPU build of PyTorch is: its own index, or --find-links=FOLDER.
 TORCH_CPU := --torch-backend cpu
 UPGRADE :=

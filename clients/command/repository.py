@@ -15,6 +15,14 @@ PublicKey = Annotated[
     Path | None, typer.Option(help="PEM file: every version must be signed with its private half.", show_default=False)
 ]
 PrivateKey = Annotated[Path | None, typer.Option(help="PEM file of the key to sign with.", show_default=False)]
+PlainHttp = Annotated[
+    bool | None,
+    typer.Option(
+        "--plain-http/--no-plain-http",
+        help="Speak HTTP without TLS to the registry.",
+        show_default="on this machine alone",
+    ),
+]
 Runs = Annotated[Path, typer.Option(help="Folder of MLflow's database, whose alias champion follows.")]
 Reason = Annotated[str, typer.Option(help="Why; goes into the history.", show_default=False)]
 
@@ -317,7 +325,13 @@ def prune(
 
 @app.command()
 def pull(
-    source: Annotated[str, typer.Argument(help="Repository to take from: folder or address.", show_default=False)],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="Repository to take from: folder or address; oci://HOST/NAME or oci://HOST/NAME@sha256:DIGEST.",
+            show_default=False,
+        ),
+    ],
     destination: Annotated[Path, typer.Argument(help="Folder for a server to start on.", show_default=False)],
     version: Annotated[
         list[str] | None,
@@ -335,39 +349,80 @@ def pull(
     missing_ok: Annotated[
         bool, typer.Option("--missing-ok", help="Leave out models that the source has no version of yet.")
     ] = False,
+    plain_http: PlainHttp = None,
     as_json: Json = False,
 ) -> None:
     """Bring exactly the versions asked for into a folder, checked, with a config.pbtxt that serves these alone.
 
-    What a container runs before Triton starts. On any failure the folder stays as it was, and the code is 1.
+    What a container runs before Triton starts. On any failure the folder stays as it was, and the code is 1. Of a
+    registry, a digest names exactly one version; without one the newest is taken where no number is given.
 
     \b
     signs repository pull s3://models/signs /models --version sign_classifier=3 --public-key release.pub
+    signs repository pull oci://registry.example.com/signs/models@sha256:DIGEST /models
     signs repository pull model_repository served --version sign_classifier
     """
     from dataclasses import asdict
 
     from rich.console import Console
 
+    from export.repository.artifact import opened
     from export.repository.pull import parse_wanted
     from export.repository.pull import pull as bring
-    from export.repository.store import open_store
     from traffic_signs.progress import progress_bars
 
     wanted = parse_wanted(version or [], versions_file)
-    if missing_ok and wanted:
-        store = open_store(source)
-        wanted = {model: numbers for model, numbers in wanted.items() if store.versions(model)}
-        if not wanted:
+    with progress_bars(Console(stderr=True)) as progress, opened(source, wanted, plain_http, progress) as store:
+        there = {model: numbers for model, numbers in wanted.items() if not missing_ok or store.versions(model)}
+        if wanted and not there:
             _print_json([]) if as_json else typer.echo(f"{source} has none of these yet: nothing was pulled")
             return
-    with progress_bars(Console(stderr=True)) as progress:
-        pulled = bring(source, destination, wanted, public_key, progress, any_gpu)
+        pulled = bring(store, destination, there, public_key, progress, any_gpu)
     if as_json:
         _print_json([asdict(each) for each in pulled])
         return
     for each in pulled:
         typer.echo(f"{'pulled' if each.fetched else 'there and whole'}: {destination}/{each.model}/{each.version}")
+
+
+@app.command()
+def push(
+    target: Annotated[str, typer.Argument(help="Where to: oci://HOST[:PORT]/NAME.", show_default=False)],
+    repository: Repository = DEFAULT_REPOSITORY,
+    version: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODEL[=N,...]", help="What to push, repeatable; MODEL alone is its champion, nothing all of these."
+        ),
+    ] = None,
+    public_key: PublicKey = None,
+    plain_http: PlainHttp = None,
+    as_json: Json = False,
+) -> None:
+    """Put versions into a registry, beside the images: each an OCI artifact of its own, under the tag MODEL-N.
+
+    Each is checked first, and printed with the digest by which it is pulled again; the same version always has the same
+    one. Needs the extra oci, and takes credentials from docker's configuration, as `docker login` writes it.
+
+    \b
+    signs repository push oci://registry.example.com/signs/models --version sign_classifier=3 --public-key release.pub
+    """
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from export.repository.artifact import push as send
+    from export.repository.pull import parse_wanted
+    from traffic_signs.progress import progress_bars
+
+    wanted = parse_wanted(version or [])
+    with progress_bars(Console(stderr=True)) as progress:
+        pushed = send(repository, target, wanted, public_key, plain_http, progress)
+    if as_json:
+        _print_json([asdict(each) for each in pushed])
+        return
+    for each in pushed:
+        typer.echo(f"{'pushed' if each.sent else 'there already'}: {each.model} {each.version} {each.address}")
 
 
 def _can_be_gated(repository: str, model: str, version: int) -> bool:

@@ -94,7 +94,7 @@ def pull(
     """
     store = open_store(source)
     with clear_errors(f"pull {store.name} to {destination}"), _staging(destination) as staged:
-        chosen = _choose(store, wanted, any_gpu)
+        chosen = choose_versions(store, wanted, any_gpu)
         pulled = []
         for model, numbers in chosen.items():
             if champion(LocalStore(destination), model) is not None:
@@ -116,7 +116,12 @@ def pull(
         return pulled
 
 
-def _choose(store: Store, wanted: Mapping[str, Sequence[int]], any_gpu: bool) -> dict[str, list[int]]:
+def choose_versions(store: Store, wanted: Mapping[str, Sequence[int]], any_gpu: bool) -> dict[str, list[int]]:
+    """Returns the numbers that are meant, by model; the arguments are those of `pull`.
+
+    Raises:
+        RepositoryError: a version is not there, or was built for another GPU.
+    """
     chosen = {}
     for model, numbers in (wanted or {model: [] for model in store.models()}).items():
         present = store.versions(check_model_name(model))

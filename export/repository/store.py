@@ -152,6 +152,11 @@ def open_store(where: "str | Path | Store") -> Store:
     scheme, separator, rest = str(where).partition("://")
     if not separator:
         return LocalStore(Path(where))
+    if scheme == "oci":
+        raise RepositoryError(
+            f"{where} is in a registry, and this takes a folder or a bucket: `signs repository pull` brings versions "
+            "from there, and `signs repository push` puts them there"
+        )
     if scheme not in BUCKETS or not rest.strip("/"):
         raise RepositoryError(
             f"{where} cannot be a repository: give a folder, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or "

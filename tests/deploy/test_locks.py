@@ -14,7 +14,7 @@ from serving.install import PACKAGES, WHEEL
 from tests.deploy.linters import ROOT
 
 LOCKS = sorted(path.relative_to(ROOT) for folder in ("[a-z]*", ".ci") for path in ROOT.glob(f"{folder}/**/[a-z]*.lock"))
-STORES = ("s3", "gcs", "azure", "sign")
+STORES = ("s3", "gcs", "azure", "oci", "sign")
 # What `make locks` makes of pyproject.toml, and the extras that are in it.
 EXTRAS = {
     Path("clients/gateway/requirements.lock"): ("gateway", "tracing"),

@@ -128,7 +128,7 @@ class AsyncSignClient(Options):
                 self.recognizer, PHOTOGRAPH, values, RECOGNIZER_OUTPUTS, 0, parameters, **asking
             )
         except UnknownModelError as error:
-            raise UnknownModelError(
+            raise type(error)(
                 f"{error}: it is not a sign recognizer; publish one with `signs export recognizer` and start the "
                 "server again, or ask its classifier about pictures of one sign each with `signs predict --crops`"
             ) from error
@@ -209,12 +209,14 @@ class SignClient(Options):
     Nothing is opened before the first question, and a model is needed only where it is asked.
 
     Args:
-        url: host:port of the server, without a scheme.
+        url: host:port of the server, without a scheme; over gRPC also what gRPC itself takes for several servers, as
+            ipv4:10.0.0.1:8001,10.0.0.2:8001.
         protocol: "grpc" or "http"; each has its own port.
         classifier: name of the model on the server, or name/version.
         recognizer: likewise.
         timeout: seconds to wait for the answer to a request, retries included; 30. The server is told: see the README.
-        retries: how often to ask again, after growing, random pauses, where nobody answers or too many ask; 2.
+        retries: how often to ask again, after growing, random pauses, where nobody answers or too many ask; 2. A model
+            that has answered is asked for longer where its server ends: see the README.
         tls: True to trust the usual authorities (gRPC brings its own list), or the path of one's certificate (PEM).
         client_certificate: paths of the client's own certificate and of its key (PEM), where the server asks for one.
         headers: sent with each request, such as {"authorization": "Bearer ..."}; no message shows their values.

@@ -8,6 +8,7 @@ import random
 import re
 import ssl
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +16,23 @@ from typing import Any, Literal, TypedDict
 
 import numpy.typing as npt
 
-from traffic_sign_client.errors import ClientError, UnavailableError, explained
+from traffic_sign_client.errors import (
+    ClientError,
+    NotServedError,
+    OverloadedError,
+    StoppingError,
+    TimedOutError,
+    UnavailableError,
+    explained,
+)
 from traffic_sign_client.shared_memory import Regions
 
 Protocol = Literal["grpc", "http"]
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0  # at most so much before a retry, by chance; doubled each time
+# Seconds for which a model that has answered is asked for again where nobody answers: a killed server's neighbours are
+# found sooner, and whoever has no other server is not kept waiting for the whole timeout.
+FAILOVER_S = 5.0
 GRPC_OPTIONS = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
@@ -29,7 +41,12 @@ GRPC_OPTIONS = [
     ("grpc.max_reconnect_backoff_ms", 1000),
     # A name that stands for several servers, such as a headless Service: left alone, one of them would get everything.
     ("grpc.lb_policy_name", "round_robin"),
+    # So that a new client opens connections of its own: left alone, it shares those of the one whose server is ending.
+    ("grpc.use_local_subchannel_pool", 1),
 ]
+ADDRESS = re.compile(r"(?:[^\s/:]+|\[[0-9a-fA-F:]+\]):(\d{1,5})")
+# What gRPC itself takes besides, as ipv4:10.0.0.1:8001,10.0.0.2:8001 for two servers; it says what is wrong with one.
+GRPC_TARGET = re.compile(r"(?:ipv4|ipv6|dns):\S+")
 
 
 @dataclass(eq=False, repr=False)  # headers are secret
@@ -66,8 +83,9 @@ class Connection(Options):
     """
 
     def __post_init__(self) -> None:
-        address = re.fullmatch(r"(?:[^\s/:]+|\[[0-9a-fA-F:]+\]):(\d{1,5})", self.url)
-        if not address or not 0 < int(address[1]) < 1 << 16:
+        address = ADDRESS.fullmatch(self.url)
+        is_valid = address and 0 < int(address[1]) < 1 << 16
+        if not is_valid and not (self.protocol == "grpc" and GRPC_TARGET.fullmatch(self.url)):
             raise ClientError(f"{self.url!r}: give host:port without a scheme, such as localhost:8001")
         if self.protocol not in ("grpc", "http") or not 0 < self.timeout < math.inf or self.retries < 0:
             given = f"{self.protocol}, {self.timeout} s, {self.retries} retries"
@@ -89,6 +107,8 @@ class Connection(Options):
         self._triton = importlib.import_module(f"tritonclient.{self.protocol}.aio")
         self._regions = Regions(self._call) if self.shared_memory else None
         self._client: Any = None
+        self._calls: Counter[Any] = Counter()  # in flight, by tritonclient's client
+        self._answered: set[str] = set()  # models that have
         self._closed = False
 
     async def close(self) -> None:
@@ -96,21 +116,21 @@ class Connection(Options):
         self._closed = True
         if self._regions is not None:
             await self._regions.close()
-        if self._client is not None:
-            await self._client.close()
+        for client in {self._client, *self._calls} - {None}:
+            await client.close()
 
     async def ready(self, model: str) -> bool:
         """Returns whether a model, or the server where it is empty, takes requests; False too if nobody answers."""
         try:
             question = ("is_model_ready", *_split(model)) if model else ("is_server_ready",)
-            return bool(await self._retried(lambda seconds: self._call(seconds, *question), self.timeout, retries=0))
+            return bool(await self._retried(lambda seconds: self._call(seconds, *question), "", self.timeout, 0))
         except ClientError:
             return False
 
     async def describe(self, what: str, model: str) -> dict[str, Any]:
         """Returns the `config` or the `metadata` of a model, or of the server where it is empty."""
         question = (f"get_model_{what}", *_split(model)) if model else (f"get_server_{what}",)
-        answer = await self._retried(lambda seconds: self._call(seconds, *question), self.timeout, self.retries)
+        answer = await self._retried(lambda seconds: self._call(seconds, *question), model, self.timeout, self.retries)
         told: dict[str, Any] = answer.get("config", answer)  # gRPC wraps it
         return told
 
@@ -153,42 +173,86 @@ class Connection(Options):
             async with self._regions.holding(tensor, values, seconds) if self._regions else contextlib.nullcontext():
                 return await self._call(seconds, "infer", name, [tensor], version, given=given, **options)
 
-        answer = await self._retried(attempt, given, self.retries)
+        answer = await self._retried(attempt, model, given, self.retries)
         return [answer.as_numpy(each) for each in outputs]
 
-    async def _retried(self, attempt: Callable[[float], Awaitable[Any]], timeout: float, retries: int) -> Any:
+    async def _retried(
+        self, attempt: Callable[[float], Awaitable[Any]], model: str, timeout: float, retries: int
+    ) -> Any:
         """Returns what an attempt does that is given the seconds left; asking twice changes nothing on a server."""
-        deadline, longest, tries = time.monotonic() + timeout, FIRST_PAUSE_S, 0
+        begun, longest, tries = time.monotonic(), FIRST_PAUSE_S, 0
+        has_answered = retries > 0 and model in self._answered
+        missing: NotServedError | None = None
         while True:
             if self._closed:
                 raise ClientError(f"the client of {self.url} is closed: make a new one")
             try:
-                return await attempt(deadline - time.monotonic())
-            except UnavailableError:
-                pause = random.uniform(0, longest)
-                if tries >= retries or time.monotonic() + pause >= deadline:
+                answer = await attempt(begun + timeout - time.monotonic())
+            except TimedOutError as error:
+                if missing is None:
                     raise
+                self._give_up(model, timeout)
+                raise missing from error  # which is why the time ran out
+            except (UnavailableError, NotServedError) as error:
+                missing = error if isinstance(error, NotServedError) else None
+                pause = random.uniform(0, longest)
+                waited = time.monotonic() + pause - begun
+                may_pass = isinstance(error, UnavailableError) and tries < retries
+                if waited >= timeout or not (may_pass or (has_answered and _may_be_elsewhere(error, waited))):
+                    self._give_up(model, waited)
+                    raise
+            else:
+                self._answered.add(model)
+                return answer
             await asyncio.sleep(pause)
             longest, tries = min(2 * longest, LONGEST_PAUSE_S), tries + 1
+
+    def _give_up(self, model: str, waited: float) -> None:
+        """Has nobody else wait for a model that stayed away for so many seconds."""
+        if waited >= FAILOVER_S:
+            self._answered.discard(model)
 
     async def _call(
         self, seconds: float, name: str, *arguments: Any, given: float | None = None, **options: Any
     ) -> Any:
         """Calls a method of tritonclient's client; `given` is what a message says of the time there was."""
-        self._client = self._client or self._triton.InferenceServerClient(self.url, **self._opening)
+        client = self._client = self._client or self._triton.InferenceServerClient(self.url, **self._opening)
         options["headers"] = self._headers | options.get("headers", {})
         if self.protocol == "grpc":
             options |= {"client_timeout": seconds} | ({"as_json": True} if name.startswith("get_") else {})
+        self._calls[client] += 1
         try:
             async with asyncio.timeout(seconds):
-                return await getattr(self._client, name)(*arguments, **options)
+                return await getattr(client, name)(*arguments, **options)
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if not self._closed or task is None or task.cancelling():
                 raise
             raise ClientError("the client was closed before there was an answer") from None  # as gRPC cancelled it
         except Exception as error:  # the HTTP client lets errors of sockets and of its parser through
-            raise explained(error, self.url, self.protocol, self.timeout if given is None else given) from error
+            problem = explained(error, self.url, self.protocol, self.timeout if given is None else given)
+            gone = isinstance(problem, UnavailableError | NotServedError) and not isinstance(problem, OverloadedError)
+            if gone and client is self._client:
+                self._client = None  # a new connection may lead to another server, a kept one never does
+            raise problem from error
+        finally:
+            self._calls[client] -= 1
+            if not self._calls[client]:
+                del self._calls[client]
+                if client is not self._client:
+                    await client.close()
+
+
+def _may_be_elsewhere(error: ClientError, waited: float) -> bool:
+    """Says whether a model that has answered may do so again: another server takes the place of one that ends.
+
+    Args:
+        error: why it did not answer now.
+        waited: seconds since it was asked first.
+    """
+    if isinstance(error, NotServedError | StoppingError):
+        return True
+    return waited < FAILOVER_S and not isinstance(error, OverloadedError)
 
 
 def _checked(headers: Mapping[str, str]) -> dict[str, str]:

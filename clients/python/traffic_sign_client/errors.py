@@ -13,6 +13,10 @@ class UnknownModelError(ClientError):
     """The server has no such model or version, or another kind of model by that name."""
 
 
+class NotServedError(UnknownModelError):
+    """The server has no such model or version now: it never had, or it is ending and has unloaded it."""
+
+
 class TimedOutError(ClientError):
     """No answer came in time; asking again at once would make it worse."""
 
@@ -25,7 +29,22 @@ class OverloadedError(UnavailableError):
     """The server has as many requests waiting as it takes."""
 
 
+class StoppingError(UnavailableError):
+    """The server is ending and takes no more requests; another one may."""
+
+
 FORGOTTEN = "find shared memory region"  # what Triton cannot do after it was started again
+
+# What the libraries say where nobody answers, or a connection ends before the answer is complete.
+UNREACHABLE = (
+    "connect",
+    "unavailable",
+    "refused",
+    "resol",
+    "name or service",
+    "socket",
+    "payload is not completed",
+)
 
 
 def explained(error: Exception, url: str, protocol: str, timeout: float) -> ClientError:
@@ -49,7 +68,9 @@ def explained(error: Exception, url: str, protocol: str, timeout: float) -> Clie
 
     if isinstance(error, TimeoutError) or status in ("DEADLINE_EXCEEDED", "408", "504") or says("timeout expired"):
         return TimedOutError(f"no answer from {url} within {timeout:g} s: the server is busy or gone")
-    if says("unknown model", "unexpected inference", "missing required input"):  # the other two: of another kind
+    if says("unknown model"):
+        return NotServedError(answer)
+    if says("unexpected inference", "missing required input"):  # a model of another kind
         return UnknownModelError(answer)
     if status in ("RESOURCE_EXHAUSTED", "429") or says("maximum queue size"):
         return OverloadedError(f"{answer}: ask later, or less at once")
@@ -68,9 +89,9 @@ def explained(error: Exception, url: str, protocol: str, timeout: float) -> Clie
         )
     if status in ("INVALID_ARGUMENT", "400", "413"):
         return RefusedError(answer)
-    if status in ("", "UNAVAILABLE") and (
-        isinstance(error, OSError) or says("connect", "unavailable", "refused", "resol", "name or service", "socket")
-    ):
+    if status in ("UNAVAILABLE", "503") and says("stopping", "stopped accepting"):
+        return StoppingError(answer)
+    if status in ("", "UNAVAILABLE") and (isinstance(error, OSError) or says(*UNREACHABLE)):
         return UnavailableError(f"no {protocol} server at {url}: start one with `signs serve`, or give its --url")
     if status in ("UNAVAILABLE", "502", "503"):
         return UnavailableError(answer)

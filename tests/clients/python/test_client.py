@@ -177,6 +177,7 @@ def test_something_else_on_the_port_is_an_error_not_a_crash(protocol: Protocol) 
         ("http://localhost:8000", {"protocol": "http"}, "without a scheme"),
         ("localhost", {}, "give host:port"),
         ("localhost:65536", {}, "give host:port"),
+        ("ipv4:127.0.0.1:8000,127.0.0.2:8000", {"protocol": "http"}, "give host:port"),
         ("localhost:8001", {"protocol": "ftp"}, "give grpc or http"),
         ("localhost:8001", {"timeout": 0}, "over 0 s"),
         ("localhost:8001", {"timeout": float("nan")}, "over 0 s"),

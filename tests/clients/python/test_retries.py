@@ -18,16 +18,20 @@ import pytest
 from traffic_sign_client import AsyncSignClient, SignClient
 from traffic_sign_client.errors import (
     ClientError,
+    NotServedError,
     OverloadedError,
     RefusedError,
     TimedOutError,
     UnavailableError,
-    UnknownModelError,
 )
 
 Answer = tuple[int, str]  # status and body
 GOOD: Answer = (200, json.dumps({"name": "triton", "version": "1"}))
 BUSY: Answer = (503, json.dumps({"error": "the scheduler has stopped accepting new requests"}))
+CLOSED: Answer = (0, "")  # the connection is, without an answer
+CUT: Answer = (200, '{"name": ')  # the same, within the answer
+UNLOADED: Answer = (404, json.dumps({"error": "Request for unknown model: 'm' has no available versions"}))
+UNREACHED: Answer = (503, "<html>no server is available</html>")
 SECRET = {"Authorization": "Bearer s3cret"}
 
 
@@ -39,6 +43,7 @@ class Script:
     answers: list[Answer] = field(default_factory=list)
     seconds: float = 0.0
     asked: list[dict[str, str]] = field(default_factory=list)
+    ports: list[int] = field(default_factory=list)  # of the connections over which it was asked
 
 
 @pytest.fixture
@@ -50,15 +55,18 @@ def script() -> Iterator[Script]:
 
         def do_GET(self) -> None:
             script.asked.append(dict(self.headers))
+            script.ports.append(self.client_address[1])
             time.sleep(script.seconds)
-            status, body = script.answers[min(len(script.asked), len(script.answers)) - 1]
+            answer = script.answers[min(len(script.asked), len(script.answers)) - 1]
+            status, body = answer
             if not status:
                 self.close_connection = True
                 return
             self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Length", str(len(body) + (answer is CUT)))
             self.end_headers()
             self.wfile.write(body.encode())
+            self.close_connection = answer is CUT
 
         def log_message(self, *_: Any) -> None:
             pass
@@ -99,7 +107,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("traffic_sign_client.connection.FIRST_PAUSE_S", 0.01)
 
 
-@pytest.mark.parametrize("problem", [BUSY, (502, "<html>bad gateway</html>"), (429, "{}"), (0, "")])
+@pytest.mark.parametrize("problem", [BUSY, (502, "<html>bad gateway</html>"), (429, "{}"), CLOSED, CUT])
 def test_what_may_pass_is_asked_again(script: Script, ask: Ask, problem: Answer) -> None:
     script.answers = [problem, problem, GOOD]
     assert ask(script.url, headers=SECRET)["name"] == "triton"
@@ -133,7 +141,7 @@ def test_no_retry_starts_after_the_deadline(script: Script, ask: Ask) -> None:
     [
         ((400, '{"error": "unexpected shape"}'), RefusedError),
         ((413, "too large"), RefusedError),
-        ((404, '{"error": "Request for unknown model: \'x\' is not found"}'), UnknownModelError),
+        ((404, '{"error": "Request for unknown model: \'x\' is not found"}'), NotServedError),
         ((401, '{"error": "who are you"}'), ClientError),
         ((403, "{}"), ClientError),
         ((500, '{"error": "out of memory"}'), ClientError),
@@ -175,3 +183,47 @@ def test_a_look_at_the_health_is_one_request(script: Script) -> None:
     with SignClient(script.url, "http") as client:
         assert [client.ready(), client.ready("sign_classifier"), client.ready()] == [False, False, True]
     assert len(script.asked) == 3
+
+
+@pytest.mark.parametrize("leaving", [UNLOADED, BUSY, UNREACHED, CLOSED, CUT])
+def test_a_model_that_has_answered_is_asked_for_until_another_server_has_it(script: Script, leaving: Answer) -> None:
+    script.answers = [GOOD, *[leaving] * 6, GOOD]
+    with SignClient(script.url, "http", retries=1) as client:
+        assert [client.metadata("m")["name"] for _ in range(2)] == ["triton", "triton"]
+    assert len(script.asked) == 8
+    assert len(set(script.ports)) >= 7, "a kept connection leads to the server that is leaving"
+
+
+def test_a_model_that_has_answered_and_is_really_gone_is_named_and_not_waited_for_twice(
+    script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("traffic_sign_client.connection.FAILOVER_S", 0.3)
+    script.answers = [GOOD, UNLOADED]
+    with SignClient(script.url, "http", timeout=0.5) as client:
+        client.metadata("m")
+        with pytest.raises(NotServedError, match="unknown model: 'm' has no available versions"):
+            client.metadata("m")
+        asked = len(script.asked)
+        assert asked > 4
+        with pytest.raises(NotServedError):
+            client.metadata("m")
+    assert len(script.asked) == asked + 1
+
+
+def test_nobody_waits_long_for_a_server_that_was_the_only_one(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("traffic_sign_client.connection.FAILOVER_S", 0.3)
+    script.answers = [GOOD, UNREACHED]
+    with SignClient(script.url, "http", timeout=300) as client:
+        client.metadata("m")
+        with pytest.raises(UnavailableError):
+            client.metadata("m")
+
+
+def test_who_wants_no_retries_and_who_asks_too_much_is_answered_at_once(script: Script) -> None:
+    for answer, retries in ((UNLOADED, 0), (BUSY, 0), ((429, "{}"), 1)):
+        script.asked, script.answers = [], [GOOD, answer]
+        with SignClient(script.url, "http", retries=retries) as client:
+            client.metadata("m")
+            with pytest.raises(ClientError):
+                client.metadata("m")
+        assert len(script.asked) == 2 + retries

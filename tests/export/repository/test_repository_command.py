@@ -21,7 +21,7 @@ def signs(signs: Signs) -> Signs:
 
 @pytest.mark.parametrize(
     "command",
-    ["", "list", "show", "verify", "diff", "publish", "sign", "promote", "rollback", "prune", "pull"],
+    ["", "list", "show", "verify", "diff", "publish", "sign", "promote", "rollback", "prune", "pull", "push"],
 )
 def test_help_teaches(signs: Signs, command: str) -> None:
     code, out, _ = signs(*([command] if command else []), "--help")

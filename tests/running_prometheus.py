@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from serving.server import free_ports
+from tests.monitoring.programs import NO_PROMETHEUS
 
 CONFIG = """
 global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}
@@ -33,7 +34,7 @@ def running_prometheus(folder: Path, target: str, rules: str = "") -> Iterator[s
     """
     program = shutil.which("prometheus")
     if program is None:
-        pytest.skip("no prometheus on the PATH")
+        pytest.skip(NO_PROMETHEUS)
     config = folder / "prometheus.yml"
     config.write_text(CONFIG.replace("TARGET", target))
     if rules:

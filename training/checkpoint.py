@@ -20,6 +20,8 @@ from training.errors import CheckpointError
 from training.models import classifier, detector
 from training.models.backbones import architectures
 
+SCHEMA = 1  # of model.json; a file without it is of 1
+
 
 @dataclass(frozen=True)
 class CheckpointInfo:
@@ -86,7 +88,7 @@ def save_checkpoint(folder: Path, model: nn.Module, info: CheckpointInfo) -> Non
         tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
         save_file(tensors, staging / "weights.safetensors")
         (staging / "weights.safetensors").chmod(0o644)  # safetensors writes 0600; the rest is for all to read
-        (staging / "model.json").write_text(json.dumps(asdict(info), indent=2) + "\n")
+        (staging / "model.json").write_text(json.dumps({"schema": SCHEMA, **asdict(info)}, indent=2) + "\n")
         staging.rename(folder)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"cannot write {folder} ({error}): check its rights and the free space") from error
@@ -132,7 +134,7 @@ def load_info(folder: Path) -> CheckpointInfo:
     """Reads what a checkpoint says of itself.
 
     Raises:
-        CheckpointError: it is not a checkpoint, or damaged.
+        CheckpointError: it is not a checkpoint, damaged, or of a newer schema.
     """
     try:
         for name in ("model.json", "weights.safetensors"):
@@ -140,6 +142,15 @@ def load_info(folder: Path) -> CheckpointInfo:
                 raise CheckpointError(
                     f"{folder} is not a checkpoint: {name} is missing. Give the folder that `signs train` printed"
                 )
-        return CheckpointInfo(**json.loads((folder / "model.json").read_text()))
-    except (OSError, ValueError, TypeError) as error:
+        values = json.loads((folder / "model.json").read_text())
+        schema = values.pop("schema", 1)
+        if type(schema) is not int or schema < 1:
+            raise ValueError(f"schema is {schema!r}")
+        if schema > SCHEMA:
+            raise CheckpointError(
+                f"the checkpoint {folder} is of schema {schema}, and this release reads up to {SCHEMA}: "
+                "install a newer release"
+            )
+        return CheckpointInfo(**values)
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(f"the checkpoint {folder} cannot be used: {error}") from error

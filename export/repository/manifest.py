@@ -13,6 +13,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from export.errors import RepositoryError
 
 MANIFEST = "manifest.json"
+SCHEMA = 1  # of manifest.json; a file without it is of 1. A field that older releases may pass over needs no new one
 MODEL_FILE = "model.onnx"
 SIGNATURE = "model.sig"  # the name that OpenSSF model signing gives it
 
@@ -89,21 +90,28 @@ class Manifest:
 
     def to_bytes(self) -> bytes:
         """Returns the content of manifest.json."""
-        return (json.dumps(asdict(self), indent=2) + "\n").encode()
+        return (json.dumps({"schema": SCHEMA, **asdict(self)}, indent=2) + "\n").encode()
 
 
 def parse_manifest(content: bytes, where: str) -> Manifest:
-    """Reads the content of a manifest.json; fields of a later release are passed over.
+    """Reads the content of a manifest.json; unknown fields are passed over.
 
     Args:
         content: of the file.
         where: it lies, for messages.
 
     Raises:
-        RepositoryError: it is damaged, or names a file outside its version.
+        RepositoryError: it is damaged, of a newer schema, or names a file outside its version.
     """
     try:
         values = json.loads(content)
+        schema = values.get("schema", 1)
+        if type(schema) is not int or schema < 1:
+            raise ValueError(f"schema is {schema!r}")
+        if schema > SCHEMA:
+            raise RepositoryError(
+                f"{where} is of schema {schema}, and this release reads up to {SCHEMA}: install a newer release"
+            )
         kinds = get_type_hints(Manifest)
         manifest = Manifest(**{name: value for name, value in values.items() if name in kinds})
         for name, kind in kinds.items():

@@ -7,13 +7,14 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 DAGS = ROOT / "airflow" / "dags"
+NO_AIRFLOW = "no Airflow: run `make airflow` once, or name an environment in SIGNS_AIRFLOW"
 
 
 def airflow_environment() -> Path:
     """Returns the folder of an environment with Airflow: SIGNS_AIRFLOW, or `.airflow`; skips where there is none."""
     folder = Path(os.environ.get("SIGNS_AIRFLOW", ROOT / ".airflow"))
     if not (folder / "bin" / "airflow").exists():
-        pytest.skip("no Airflow environment: run `make airflow` once, or name one with SIGNS_AIRFLOW")
+        pytest.skip(NO_AIRFLOW)
     return folder
 
 

@@ -219,6 +219,7 @@ def test_lineage_goes_from_what_is_served_back_to_data_and_commit(world: World, 
     assert [each["extra"]["version"] for each in events if each["name"] == f"traffic_signs_{MODEL}"] == [2]
 
 
+@pytest.mark.long
 def test_where_nothing_is_new_nothing_is_trained(world: World, first: Asker) -> None:
     before = world.content()
     assert world.run("again") == "success", world.why("again")
@@ -228,6 +229,7 @@ def test_where_nothing_is_new_nothing_is_trained(world: World, first: Asker) -> 
     assert world.content() == before
 
 
+@pytest.mark.long
 def test_drift_starts_one_retraining_with_its_reason_and_then_none_for_a_while(world: World, first: Asker) -> None:
     watch = "watch_drift"
     world.airflow.unpause(watch)
@@ -243,6 +245,7 @@ def test_drift_starts_one_retraining_with_its_reason_and_then_none_for_a_while(w
     assert last["decide"] == "success" and last["retrain"] == "skipped"
 
 
+@pytest.mark.long
 def test_a_worse_challenger_ends_green_with_the_verdict_and_nothing_published(world: World, first: Asker) -> None:
     before = world.content()
     assert world.run("worse", data=["gtsdb=swapped"], epochs=2) == "success", world.why("worse")
@@ -255,6 +258,7 @@ def test_a_worse_challenger_ends_green_with_the_verdict_and_nothing_published(wo
     assert world.content() == before and served_versions(world.server) == [(MODEL, "2")]
 
 
+@pytest.mark.long
 def test_broken_data_stops_at_the_audit(world: World, first: Asker) -> None:
     before = world.content()
     assert world.run("broken", data=["gtsdb=broken"]) == "failed"
@@ -266,6 +270,7 @@ def test_broken_data_stops_at_the_audit(world: World, first: Asker) -> None:
     assert world.content() == before and first.failures == []
 
 
+@pytest.mark.long
 def test_killed_while_publishing_it_publishes_once_and_slower_than_before_it_is_taken_back(
     world: World, first: Asker
 ) -> None:
@@ -290,6 +295,7 @@ def test_killed_while_publishing_it_publishes_once_and_slower_than_before_it_is_
     assert first.failures == [], "nobody was ever refused"
 
 
+@pytest.mark.long
 def test_promoted_again_without_a_server_the_champion_comes_back(world: World, first: Asker) -> None:
     """Takes up the run of the test before."""
     first.__exit__()

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from serving.server import free_ports
+from tests.airflow.airflow_environment import NO_AIRFLOW
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "airflow" / "start.py"
@@ -42,7 +43,7 @@ def python() -> Path:
     """The Python of the environment that `make airflow` installs."""
     found = Path(os.environ.get("SIGNS_AIRFLOW", ROOT / ".airflow")) / "bin" / "python"
     if not found.exists():
-        pytest.skip("no Airflow environment: make airflow")
+        pytest.skip(NO_AIRFLOW)
     return found
 
 

@@ -10,7 +10,6 @@ import pytest
 import yaml
 
 from tests.deploy.linters import ROOT, run_linter
-from tests.helm.helm_chart import HELMS
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 # All that may be written, by workflow and job.
@@ -114,18 +113,6 @@ def test_scripts_and_targets_that_are_called_are_there(path: Path, job: dict[str
     for targets in re.findall(r"^make ((?:[a-z-]+ ?)+)", script, re.MULTILINE):
         for target in targets.split():
             assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
-
-
-@pytest.mark.parametrize(("path", "job"), JOBS)
-def test_the_chart_is_tested_with_both_helms(path: Path, job: dict[str, Any]) -> None:
-    """Which one the machine has is not known, and tests without theirs are skipped there."""
-    steps = job["steps"]
-    brought = {step["id"]: step["with"]["version"] for step in steps if "setup-helm@" in step.get("uses", "")}
-    for step in steps:
-        if step.get("run") == ".ci/run":
-            given = {name: re.findall(r"steps\.(\w+)\.outputs\.helm-path", text) for name, text in step["env"].items()}
-            majors = {name: [brought[each].split(".")[0] for each in found] for name, found in given.items()}
-            assert majors == {HELMS["helm"]: ["v4"], HELMS["helm3"]: ["v3"]}
 
 
 def test_upgrade_brings_all_locks_along() -> None:

@@ -53,7 +53,7 @@ def find_chromium() -> str:
     """Returns the path of a Chromium; skips where there is none."""
     found = next(filter(None, map(shutil.which, NAMES)), None)
     if found is None:
-        pytest.skip("no chromium on the PATH")
+        pytest.skip("no Chromium: apt-get install chromium fonts-dejavu-core")
     return found
 
 

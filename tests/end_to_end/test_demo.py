@@ -115,6 +115,7 @@ def test_no_server_is_left(summaries: list[dict[str, Any]], workspace: Path) -> 
     assert servers(workspace) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_a_killed_demo_leaves_no_server_and_no_half_version(
     installation: Installation, scenes: Path, tmp_path: Path, how: signal.Signals
@@ -165,6 +166,7 @@ def servers(workspace: Path) -> list[int]:
     return found
 
 
+@pytest.mark.long
 def test_a_version_that_triton_answers_differently_is_withdrawn(
     installation: Installation, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

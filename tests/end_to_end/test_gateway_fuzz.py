@@ -17,7 +17,7 @@ from serving.server import RunningServer
 from tests.end_to_end.street import encode, street
 from tests.running_gateway import RunningGateway, running_gateway
 
-pytestmark = pytest.mark.end_to_end
+pytestmark = [pytest.mark.end_to_end, pytest.mark.long]
 
 REQUESTS = int(os.environ.get("SIGNS_FUZZ_REQUESTS", "400"))
 OPERATIONS = 7

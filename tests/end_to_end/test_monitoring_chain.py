@@ -27,7 +27,7 @@ from tests.monitoring.programs import get_json, tool, wait_until
 from tests.monitoring.rule_files import alerts, recorded
 from traffic_signs.stage_metrics import recorded_stage
 
-pytestmark = pytest.mark.end_to_end
+pytestmark = [pytest.mark.end_to_end, pytest.mark.long]
 
 STRAGGLERS_S = 4.0  # in which a message that should not come would have come
 

@@ -119,6 +119,7 @@ def test_where_nothing_is_within_the_budget_it_says_the_best_and_changes_nothing
     assert summary["chosen"] is None and summary["published"] is None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_stopped_at_any_moment_it_leaves_the_repository_and_no_server(
     installation: Installation, place: Path, how: signal.Signals

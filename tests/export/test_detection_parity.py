@@ -25,6 +25,8 @@ from export.run import export_checkpoint
 from traffic_signs.categories import CATEGORY_NAMES
 from training.models.detector import MAX_DETECTIONS, MODEL_NAME
 
+pytestmark = pytest.mark.kernels
+
 HEIGHT, WIDTH = 96, 160  # of the detector in tests/conftest.py
 FP32_TOLERANCE = TOLERANCES[FP32]
 

@@ -21,6 +21,8 @@ from export.repository.signing import check_signature
 from tests.fixture_types import Signs
 from training.checkpoint import load_checkpoint, save_checkpoint
 
+pytestmark = pytest.mark.kernels
+
 Crops = npt.NDArray[np.uint8]
 
 

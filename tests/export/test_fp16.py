@@ -16,6 +16,8 @@ from export.parity import onnxruntime_predictor, probe_images, require_parity
 from export.precision import FP16, TOLERANCES
 from export.quantizable_nodes import inner_layers
 
+pytestmark = pytest.mark.kernels
+
 Crops = npt.NDArray[np.uint8]
 
 

@@ -26,6 +26,8 @@ from export.parity import (
 )
 from training.checkpoint import load_checkpoint
 
+pytestmark = pytest.mark.kernels
+
 Crops = npt.NDArray[np.uint8]
 
 

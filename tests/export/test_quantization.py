@@ -68,6 +68,15 @@ def test_for_cpus_activations_are_uint8(int8: onnx.ModelProto) -> None:
     assert {point.dtype for point in points} == {np.dtype(np.uint8)}
 
 
+def test_for_cpus_no_sum_of_two_products_saturates_16_bits(int8: onnx.ModelProto) -> None:
+    made = {name: node for node in int8.graph.node for name in node.output}
+    constants = {tensor.name: tensor for tensor in int8.graph.initializer}
+    convolutions = [node for node in int8.graph.node if node.op_type == "Conv"]
+    weights = [numpy_helper.to_array(constants[made[node.input[1]].input[0]]) for node in convolutions]
+    largest = max(int(np.abs(each.astype(np.int32)).max()) for each in weights)
+    assert largest > 32 and 2 * 255 * largest <= np.iinfo(np.int16).max
+
+
 def test_for_tensorrt_everything_is_symmetric_and_biases_stay_float(detector_onnx: Path) -> None:
     scenes = np.random.default_rng(0).integers(0, 256, (2, 96, 160, 3), dtype=np.uint8)
     model = quantize(onnx.load(detector_onnx), scenes, "tensorrt")

@@ -37,7 +37,7 @@ def find_helm(name: str) -> str:
     """Returns the path of Helm 4 (`helm`) or Helm 3 (`helm3`); skips where this machine has none."""
     path = shutil.which(os.environ.get(HELMS[name], name))
     if path is None:
-        pytest.skip(f"no helm on the PATH: install {name}, or give its path in {HELMS[name]}")
+        pytest.skip("no Helm: make tools, or name one in HELM and HELM3")
     return path
 
 

@@ -20,6 +20,7 @@ import yaml
 from serving.server import free_ports
 from tests.helm.helm_chart import CHART, HELMS, Object, container, find_helm, merged, named, of_kind, render
 from tests.helm.value_cases import CASES
+from tests.monitoring.programs import NO_PROMETHEUS
 
 RULES = """
 # A comment that Prometheus does not need.
@@ -107,7 +108,7 @@ def test_series_can_be_told_apart(rendered: dict[str, list[Object]]) -> None:
 def promtool() -> str:
     path = shutil.which("promtool")
     if path is None:
-        pytest.skip("no promtool on the PATH: install Prometheus")
+        pytest.skip(NO_PROMETHEUS)
     return path
 
 
@@ -216,7 +217,7 @@ def prometheus(promtool: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
     """A real Prometheus that scrapes nothing."""
     binary = shutil.which("prometheus")
     if binary is None:
-        pytest.skip("no promtool on the PATH: install Prometheus, the server too")
+        pytest.skip(NO_PROMETHEUS)
     folder = tmp_path_factory.mktemp("prometheus")
     (folder / "empty.yml").write_text("{}")
     url = f"http://127.0.0.1:{free_ports().http}"

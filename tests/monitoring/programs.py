@@ -19,6 +19,7 @@ import pytest
 from serving.lifetime import die_with_parent
 
 PATIENCE_S = 120.0  # for what takes a second on an idle machine
+NO_PROMETHEUS = "no Prometheus: apt-get install prometheus prometheus-alertmanager prometheus-pushgateway"
 IN_MEMORY = ["--persistence.file="]  # of a Pushgateway: Debian's would find what the last one was told
 
 
@@ -30,7 +31,7 @@ def tool(name: str) -> str:
     """
     path = shutil.which(name) or shutil.which(f"prometheus-{name}")
     if path is None:
-        pytest.skip(f"no prometheus on the PATH: {name} is missing")
+        pytest.skip(NO_PROMETHEUS)
     return path
 
 

@@ -221,6 +221,26 @@ def test_unknown_field_is_a_checkpoint_error_that_names_it(folder: Path) -> None
         load_checkpoint(folder)
 
 
+def test_checkpoint_without_a_schema_is_of_the_first(folder: Path) -> None:
+    path = folder / "model.json"
+    fields = json.loads(path.read_text())
+    assert fields.pop("schema") == 1
+    path.write_text(json.dumps(fields))
+
+    assert load_checkpoint(folder)[1] == INFO
+
+
+@pytest.mark.parametrize(
+    ("schema", "reason"),
+    [(2, "is of schema 2, and this release reads up to 1: install a newer release"), ("1", "schema is '1'"), (0, "0")],
+)
+def test_checkpoint_of_another_schema_is_refused(folder: Path, schema: object, reason: str) -> None:
+    _change_info(folder, schema=schema, layout="new")
+
+    with pytest.raises(CheckpointError, match=reason):
+        load_checkpoint(folder)
+
+
 def test_older_checkpoint_without_optional_fields_loads(folder: Path) -> None:
     path = folder / "model.json"
     fields = json.loads(path.read_text())

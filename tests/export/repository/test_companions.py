@@ -1,5 +1,6 @@
 """Files that Triton reads beside the versions, as its warm-up's data, follow what is served and are checked too."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -133,3 +134,24 @@ def test_prune_sweeps_what_a_killed_writer_left_among_them(tmp_path: Path) -> No
 def test_manifests_of_before_have_neither_tuning_nor_hardware() -> None:
     manifest = parse_manifest(b'{"model": "m", "version": 1, "files": {}}', "")
     assert manifest.tuning == {} and manifest.built_for == {}
+
+
+def test_a_manifest_without_a_schema_is_of_the_first(tmp_path: Path) -> None:
+    publish_with(tmp_path, "first")
+    path = tmp_path / "m" / "1" / "manifest.json"
+    written = json.loads(path.read_bytes())
+    assert written.pop("schema") == 1
+
+    yesterday = parse_manifest(json.dumps(written).encode(), "")
+
+    assert yesterday == parse_manifest(path.read_bytes(), "")
+
+
+@pytest.mark.parametrize(
+    ("schema", "reason"),
+    [(2, "is of schema 2, and this release reads up to 1: install a newer release"), ("1", "schema is '1'"), (0, "0")],
+)
+def test_a_manifest_of_another_schema_is_refused(schema: object, reason: str) -> None:
+    content = json.dumps({"schema": schema, "model": "m", "version": 1, "files": {}, "shape": [1]}).encode()
+    with pytest.raises(RepositoryError, match=reason):
+        parse_manifest(content, "m/1/manifest.json")

@@ -21,6 +21,8 @@ from export.repository.store import Store, open_store
 from export.repository.verification import check_folder, verify
 from tests.export.repository.samples import publish_once
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[3]
 CHANGES = ("os.rename", "os.mkdir", "os.rmdir", "os.remove", "os.link", "os.chmod", "os.truncate", "fcntl.flock")
 

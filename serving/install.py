@@ -28,7 +28,7 @@ WHEEL = "nvidia-pytriton==0.7.0"  # the last release
 VERSION = "2.51.0"  # of the tritonserver that it carries
 PACKAGES = (
     "numpy>=1.26,<2",  # with NumPy 2 the stub hands over empty tensors
-    "onnxruntime==1.27.0",  # what the production image carries, so that a model it cannot read fails here
+    "onnxruntime==1.27.0",  # of the oldest server allowed on a network, so that a model it cannot read fails here
     "pillow>=12,<14",  # sign_recognizer decodes photographs; 12 is the last for Python 3.10, 13 the project's own
     "protobuf>=6.30,<7",  # onnxruntime's; kept equal to the project's own
 )

@@ -7,7 +7,7 @@ from typing import Any
 from export.errors import RepositoryError
 from export.repository.policy import CONFIG, read_config
 
-# What ONNX Runtime 1.27 of the serving image reads at the most; tried with that release.
+# What ONNX Runtime 1.27 reads at the most, which the oldest server allowed on a network has; tried with that release.
 READS_IR, READS_OPSET = 13, 26
 PLATFORM, BACKEND = "onnxruntime_onnx", "onnxruntime"
 FILE = "model.onnx"

@@ -44,6 +44,7 @@ def evaluate(
         Path | None,
         typer.Option(help="Names what a detector MODEL finds: a checkpoint, a version's folder or an .onnx file."),
     ] = None,
+    device: Annotated[str, typer.Option(help="cpu, or cuda: run MODEL on the GPU, without TF32.")] = "cpu",
     split: Annotated[str, typer.Option(help="test or train.")] = "test",
     output: Annotated[
         Path | None,
@@ -63,6 +64,7 @@ def evaluate(
     signs evaluate --url localhost:8001 --data gtsrb=GTSRB --split test --json
     signs evaluate runs/detector/checkpoint --classifier runs/gtsdb/checkpoint --data gtsdb=FullIJCNN2013.zip
     signs evaluate runs/gtsrb/checkpoint --data feedback=feedback --split train
+    signs evaluate model_repository/sign_classifier/1 --data gtsrb=GTSRB --device cuda
     """
     if (model is None) == (not url):
         raise ClientError("give either a checkpoint, version or .onnx file, or --url of a running server")
@@ -70,7 +72,10 @@ def evaluate(
         raise typer.BadParameter(f"{split!r}: choose train or test", param_hint="--split")
     if protocol not in ("grpc", "http"):
         raise typer.BadParameter(f"{protocol!r}: choose grpc or http", param_hint="--protocol")
-    figures = evaluate_model(model, data, split, output, url, protocol, name, version, classifier)
+    if device not in ("cpu", "cuda") or (url and device != "cpu"):
+        problem = f"{device!r}: choose cpu or cuda; a server has its own"
+        raise typer.BadParameter(problem, param_hint="--device")
+    figures = evaluate_model(model, data, split, output, url, protocol, name, version, classifier, device)
     if as_json:
         typer.echo(json.dumps(figures))
     else:
@@ -87,6 +92,7 @@ def evaluate_model(
     name: str = "",
     version: str = "",
     classifier: Path | None = None,
+    device: str = "cpu",
 ) -> dict[str, Any]:
     """Lets a model answer on a split, and compares the answers with the labels.
 
@@ -97,6 +103,7 @@ def evaluate_model(
         output: folder for the figures and pictures, or None.
         url: of the server, likewise `protocol`, `name` and `version` of its model.
         classifier: what names the signs that a detector finds, like `model`.
+        device: cpu or cuda, where a checkpoint or file runs.
 
     Returns:
         `model`, `backend`, `data`, `split`, `notices`; and of a classifier what
@@ -112,11 +119,11 @@ def evaluate_model(
     dataset = load_data(data)
     if model is None:
         name = name or usual_model(url, protocol, dataset.kind)
-    judged = ModelRef(model, url, protocol, name, version)
+    judged = ModelRef(model, url, protocol, name, version, device)
     kind = judged.kind()
     if classifier is not None and kind != DETECTOR:
         raise ClientError(f"--classifier names what a detector finds, and this is a {kind}: leave it out")
-    names = None if classifier is None else ModelRef(classifier)
+    names = None if classifier is None else ModelRef(classifier, device=device)
     if names is not None and (other := names.kind()) != CLASSIFIER:
         raise ClientError(f"--classifier {classifier} is of a {other}: give one of a {CLASSIFIER}")
     if kind != CLASSIFIER and not dataset.has_scenes:

@@ -106,8 +106,8 @@ locks: $(TOOLS)/installed
 	$(COMPILE_EXTRAS) --universal --extra client $(STORES) --output-file export/requirements.lock
 	$(COMPILE_EXTRAS) --python-platform x86_64-manylinux_2_28 --extra train --extra export --extra client $(STORES) \
 		$(TORCH_CPU) --output-file training/requirements-cpu.lock
-	$(COMPILE_EXTRAS) --python-platform x86_64-manylinux_2_28 --extra train --extra export --extra client $(STORES) \
-		--extra gpu --output-file training/requirements-cuda.lock
+	$(COMPILE_EXTRAS) --python-platform x86_64-manylinux_2_28 --extra train --extra gpu --extra client $(STORES) \
+		--output-file training/requirements-cuda.lock
 	$(COMPILE_EXTRAS) --universal --extra gateway --extra tracing --output-file clients/gateway/requirements.lock
 	$(COMPILE) --universal airflow/requirements.in --output-file airflow/requirements.lock
 	$(COMPILE) --universal serving/requirements.in --output-file serving/requirements.lock

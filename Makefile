@@ -1,6 +1,7 @@
 # make demo [DATA=<GTSDB folder or FullIJCNN2013.zip>]   the whole loop
 # make test                                              all tests
 # make images [ENGINE=podman] [TRITON=standin]           the container images
+# make try-serving [ENGINE=podman] [TRITON=standin]      the bundled models, served by them
 # make airflow [PORT=8089]                               Airflow with the project's DAGs, on this machine
 # A failing command in a pipe must stop make.
 SHELL := /bin/bash
@@ -15,7 +16,7 @@ EXTRAS := train,export,client,gateway,tracing,monitoring,s3,sign,dev
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format lint-images chart-docs dashboards constraints locks upgrade tools clean
 .PHONY: airflow bench-peers images image-training image-repository image-standin image-serving image-airflow
-.PHONY: image-airflow-local image-gateway try-images
+.PHONY: image-airflow-local image-gateway try-images try-serving
 
 help:
 	@echo "make demo [DATA=PATH]  run the whole loop: data, training, export, Triton, clients, report"
@@ -26,6 +27,7 @@ help:
 	@echo "make bench-peers       Triton beside FastAPI, LitServe, BentoML, MLServer and Ray Serve"
 	@echo "make images            build the container images (ENGINE=podman, TRITON=standin)"
 	@echo "make try-images        train, pull, serve and ask in those containers"
+	@echo "make try-serving       serve the bundled models in them, and ask all three"
 	@echo "make lint-images       hadolint, actionlint and zizmor"
 	@echo "make locks             bring the images' locks in line with pyproject.toml and constraints.txt"
 	@echo "make upgrade           newest versions that pyproject.toml allows, here and in all locks"
@@ -171,6 +173,9 @@ image-airflow-local: image-training
 
 try-images:
 	@ENGINE=$(ENGINE) .ci/try-images $(VERSION)
+
+try-serving:
+	@ENGINE=$(ENGINE) BACKEND=$(if $(filter standin,$(TRITON)),stand-in,onnxruntime) .ci/try-serving $(VERSION)
 
 clean:
 	rm -rf $(VENV) $(AIRFLOW) $(TOOLS) .tritonserver .tritonserver.partial-* runs

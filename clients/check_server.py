@@ -46,23 +46,39 @@ def check_server(
     """
     if protocol not in ("grpc", "http"):
         raise typer.BadParameter(f"{protocol!r}: choose grpc or http", param_hint="--protocol")
-    from serving.versions import MINIMUM, is_safe, parse_version
+    from serving.versions import MINIMUM, parse_version
 
-    oldest = parse_version(minimum) if minimum else MINIMUM
-    metadata, models = asyncio.run(_ask(url, protocol, timeout))
-    version = str(metadata.get("version", ""))
-    found = ServerCheck(url, version, ".".join(map(str, oldest)), is_safe(version, oldest), models)
+    found = examine_server(url, protocol, parse_version(minimum) if minimum else MINIMUM, timeout)
     if as_json:
         typer.echo(json.dumps(asdict(found)))
     else:
-        typer.echo(f"tritonserver {version} at {url}")
-        for model, backend in models.items():
+        typer.echo(f"tritonserver {found.version} at {url}")
+        for model, backend in found.models.items():
             typer.echo(f"  {model}: {backend}")
     if not found.is_safe:
         raise ClientError(
-            f"tritonserver {version} at {url} is older than {found.minimum}: take the server's image of this release, "
-            "or keep it off every network (SECURITY.md)"
+            f"tritonserver {found.version} at {url} is older than {found.minimum}: take the server's image of this "
+            "release, or keep it off every network (SECURITY.md)"
         )
+
+
+def examine_server(url: str, protocol: str, oldest: tuple[int, int], timeout: float = 30.0) -> ServerCheck:
+    """Asks a server what it is.
+
+    Args:
+        url: host:port.
+        protocol: grpc or http.
+        oldest: version that is accepted.
+        timeout: seconds to wait for an answer.
+
+    Raises:
+        ClientError: it does not answer.
+    """
+    from serving.versions import is_safe
+
+    metadata, models = asyncio.run(_ask(url, protocol, timeout))
+    version = str(metadata.get("version", ""))
+    return ServerCheck(url, version, ".".join(map(str, oldest)), is_safe(version, oldest), models)
 
 
 async def _ask(url: str, protocol: str, timeout: float) -> tuple[dict[str, Any], dict[str, str]]:

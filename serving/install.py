@@ -59,7 +59,7 @@ class Installation:
         arguments: command-line arguments it needs.
         description: what it is, for a person.
         version: of the server, as it names itself.
-        has_stand_in: its ONNX Runtime backend is the stand-in, whose latency is not Triton's.
+        has_standin: its ONNX Runtime backend is the stand-in, whose latency is not Triton's.
     """
 
     binary: Path
@@ -67,7 +67,7 @@ class Installation:
     arguments: list[str]
     description: str
     version: str = VERSION
-    has_stand_in: bool = True
+    has_standin: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,9 @@ def find_or_install(
     program = find_program(tritonserver)
     if program is not None:
         own = examine(program, backends)
-        return Installation(program, {}, own.arguments, own.description, own.version, own.has_stand_in)
+        return Installation(
+            program, {}, own.arguments, own.description, version=own.version, has_standin=own.has_standin
+        )
     if backends is not None:
         raise ServingError("--backends is for a server of one's own: give its program with --tritonserver")
     if not is_installed(home):
@@ -285,7 +287,7 @@ def _describe(home: Path) -> Installation:
     }
     arguments = [f"--backend-directory={triton / 'backends'}", f"--cache-directory={triton / 'caches'}"]
     description = f"tritonserver {VERSION} (wheel, Python {version}, ONNX Runtime stand-in backend)"
-    return Installation(triton / "bin" / "tritonserver", environment, arguments, description)
+    return Installation(triton / "bin" / "tritonserver", environment, arguments, description, has_standin=True)
 
 
 def _forbid_caches(environment: Path, version: str) -> None:

@@ -35,7 +35,7 @@ class OwnServer:
     version: str
 
     @property
-    def has_stand_in(self) -> bool:
+    def has_standin(self) -> bool:
         """Whether its ONNX Runtime backend is the stand-in: Triton takes a library before a model.py."""
         return not self._has_native and (self.backends / "onnxruntime" / "model.py").exists()
 
@@ -43,8 +43,8 @@ class OwnServer:
     def description(self) -> str:
         """What it is, for a person."""
         backend = f"no ONNX Runtime backend in {self.backends}"
-        if self._has_native or self.has_stand_in:
-            backend = "ONNX Runtime stand-in backend" if self.has_stand_in else "ONNX Runtime backend"
+        if self._has_native or self.has_standin:
+            backend = "ONNX Runtime stand-in backend" if self.has_standin else "ONNX Runtime backend"
         return f"tritonserver {self.version} ({self.program}, {backend})"
 
     @property

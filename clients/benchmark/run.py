@@ -221,7 +221,7 @@ def _head(bench: Bench, machine: dict[str, Any], description: str, started: date
     """Returns what a report says beside the figures."""
     target = bench.target
     notices = [busy_notice(machine)] if busy_notice(machine) else []
-    if target.has_stand_in:
+    if target.has_standin:
         notices.append(
             "the server's ONNX Runtime backend is the stand-in, which costs some tenths of a millisecond a request: "
             "these are not the figures of Triton's own"

@@ -53,19 +53,19 @@ class Target:
         metadata: what it says of itself.
         models: to measure.
         others: names of the models that the recognizer calls and that are there.
-        has_stand_in: the ONNX models run on the stand-in for Triton's backend, as the server itself says.
+        has_standin: the ONNX models run on the stand-in for Triton's backend, as the server itself says.
     """
 
     urls: Mapping[Protocol, str]
     metadata: dict[str, Any]
     models: tuple[Model, ...]
     others: tuple[str, ...]
-    has_stand_in: bool = False
+    has_standin: bool = False
 
     @property
     def description(self) -> str:
         """What it is, for a person."""
-        backend = "ONNX Runtime stand-in backend" if self.has_stand_in else "Triton's own backends"
+        backend = "ONNX Runtime stand-in backend" if self.has_standin else "Triton's own backends"
         return f"tritonserver {self.metadata.get('version', '')}, {backend}"
 
 

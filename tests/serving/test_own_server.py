@@ -39,7 +39,7 @@ def backends_of(installation: Installation) -> Path:
 @pytest.mark.end_to_end
 def test_its_version_is_read_and_its_stand_in_is_seen(installation: Installation, own: Path, tmp_path: Path) -> None:
     found = find_or_install(tmp_path / "home", print, own, backends_of(installation))
-    assert (found.version, found.has_stand_in) == ("2.51.0", True)
+    assert (found.version, found.has_standin) == ("2.51.0", True)
     assert found.description == f"tritonserver 2.51.0 ({own}, ONNX Runtime stand-in backend)"
     assert not (tmp_path / "home").exists(), "nothing is installed"
 
@@ -52,10 +52,10 @@ def test_the_backend_beside_it_is_taken_and_a_library_goes_before_a_stand_in(own
     described = find_or_install(tmp_path, print, own).description
     assert described.endswith(f"no ONNX Runtime backend in {backend.parent})")
     (backend / "model.py").touch()
-    assert find_or_install(tmp_path, print, own).has_stand_in
+    assert find_or_install(tmp_path, print, own).has_standin
     (backend / "libtriton_onnxruntime.so").touch()
     found = find_or_install(tmp_path, print, own)
-    assert not found.has_stand_in and found.description.endswith(", ONNX Runtime backend)")
+    assert not found.has_standin and found.description.endswith(", ONNX Runtime backend)")
 
 
 @pytest.mark.end_to_end
@@ -81,7 +81,7 @@ def test_what_the_running_server_says_is_what_its_folder_promised(
         with urllib.request.urlopen(f"http://{server.http_url}/v2/models/sign_classifier/config") as response:
             config = json.load(response)
     assert target.metadata["version"] == found.version
-    assert target.has_stand_in and found.has_stand_in and config["runtime"] == "model.py"
+    assert target.has_standin and found.has_standin and config["runtime"] == "model.py"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 # make test                                              all tests but the long ones
 # make test-long                                         soaks, kills at every moment, exhaustive sweeps
 # make images [ENGINE=podman] [TRITON=standin]           the container images
+# make try-serving [ENGINE=podman] [TRITON=standin]      the bundled models, served by them
 # make airflow [PORT=8089]                               Airflow with the project's DAGs, on this machine
 # A failing command in a pipe must stop make.
 SHELL := /bin/bash
@@ -16,7 +17,7 @@ EXTRAS := train,export,client,gateway,tracing,monitoring,s3,oci,sign,dev
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long test-avx2 lint format lint-images chart-docs dashboards constraints locks upgrade tools clean
 .PHONY: airflow bench-peers images image-training image-repository image-standin image-serving image-airflow
-.PHONY: image-airflow-local image-gateway try-images
+.PHONY: image-airflow-local image-gateway try-images try-serving
 
 help:
 	@echo "make demo [DATA=PATH]  run the whole loop: data, training, export, Triton, clients, report"
@@ -29,6 +30,7 @@ help:
 	@echo "make bench-peers       Triton beside FastAPI, LitServe, BentoML, MLServer and Ray Serve"
 	@echo "make images            build the container images (ENGINE=podman, TRITON=standin)"
 	@echo "make try-images        train, pull, serve and ask in those containers"
+	@echo "make try-serving       serve the bundled models in them, and ask all three"
 	@echo "make lint-images       hadolint, actionlint and zizmor"
 	@echo "make locks             bring the images' locks in line with pyproject.toml and constraints.txt"
 	@echo "make upgrade           newest versions that pyproject.toml allows, here and in all locks"
@@ -122,8 +124,8 @@ locks: $(TOOLS)/installed
 	$(COMPILE_EXTRAS) --universal --extra client $(STORES) --output-file export/requirements.lock
 	$(COMPILE_EXTRAS) --python-platform x86_64-manylinux_2_28 --extra train --extra export --extra client $(STORES) \
 		$(TORCH_CPU) --output-file training/requirements-cpu.lock
-	$(COMPILE_EXTRAS) --python-platform x86_64-manylinux_2_28 --extra train --extra export --extra client $(STORES) \
-		--extra gpu --output-file training/requirements-cuda.lock
+	$(COMPILE_EXTRAS) --python-platform x86_64-manylinux_2_28 --extra train --extra gpu --extra client $(STORES) \
+		--output-file training/requirements-cuda.lock
 	$(COMPILE_EXTRAS) --universal --extra gateway --extra tracing --output-file clients/gateway/requirements.lock
 	$(COMPILE) --universal airflow/requirements.in --output-file airflow/requirements.lock
 	$(COMPILE) --universal serving/requirements.in --output-file serving/requirements.lock
@@ -192,6 +194,9 @@ image-airflow-local: image-training
 
 try-images:
 	@ENGINE=$(ENGINE) .ci/try-images $(VERSION)
+
+try-serving:
+	@ENGINE=$(ENGINE) BACKEND=$(if $(filter standin,$(TRITON)),stand-in,onnxruntime) .ci/try-serving $(VERSION)
 
 clean:
 	rm -rf $(VENV) $(AIRFLOW) $(TOOLS) .tritonserver .tritonserver.partial-* runs

@@ -19,8 +19,9 @@ from training.checkpoint import CheckpointInfo
 from training.models import classifier, detector
 from training.models.detector import find_peaks
 
-# The serving image (tritonserver 26.07) carries ONNX Runtime 1.27. Opset 20 and IR 10 are what the exporter of
-# PyTorch writes by itself, and every ONNX Runtime since 1.18 reads them.
+# The serving image (tritonserver 26.09) carries ONNX Runtime 1.30; the oldest server that may be on a network, 26.07,
+# carries 1.27. Opset 20 and IR 10 are what the exporter of PyTorch writes by itself, and every ONNX Runtime since 1.18
+# reads them.
 OPSET = 20
 IR_VERSION = 10
 PRECISION = "precision"  # in the metadata

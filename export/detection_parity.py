@@ -68,23 +68,23 @@ class DetectionParity(Parity):
 Detect = Callable[[Images], Answers]
 
 
-def onnxruntime_detector(path: Path) -> Detect:
-    """Returns a function that runs an ONNX file in process, on the CPU.
+def onnxruntime_detector(path: Path, device: str = "cpu") -> Detect:
+    """Returns a function that runs an ONNX file in process, on the CPU or a GPU (cuda).
 
     Raises:
-        ExportError: ONNX Runtime cannot load the file.
+        ExportError: ONNX Runtime cannot load the file, or cannot run it on the device.
     """
-    session = open_session(path)
+    session = open_session(path, device)
     return lambda scenes: Answers(*session.run(list(DETECTOR_OUTPUTS), {SCENES: scenes}))
 
 
 def pytorch_detector(model: nn.Module) -> Detect:
-    """Returns a function that runs a detector in PyTorch."""
-    served = WithPeaks(model.eval())
+    """Returns a function that runs a detector in PyTorch, on the device where it is."""
+    served, device = WithPeaks(model.eval()), next(model.parameters()).device
 
     def detect(scenes: Images) -> Answers:
         with torch.inference_mode():
-            return Answers(*(each.numpy() for each in served(torch.from_numpy(scenes))))
+            return Answers(*(each.cpu().numpy() for each in served(torch.from_numpy(scenes).to(device))))
 
     return detect
 

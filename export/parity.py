@@ -11,6 +11,7 @@ import onnxruntime
 import torch
 from torch import nn
 
+from export.devices import Providers, providers_for, require_device
 from export.errors import ExportError, ParityError
 from export.precision import FP32, TOLERANCES, Tolerance
 from export.tensors import INPUT_NAME, OUTPUT_NAME
@@ -24,7 +25,6 @@ TOLERANCE = TOLERANCES[FP32].difference  # on probabilities
 MAX_BATCH = 64  # of the server, unless it was tuned
 FEW = 7  # crops of the batch between one and the largest
 EXTREMES = ("black", "white", "checkerboard", "red", "green", "blue")
-CPU = "CPUExecutionProvider"
 
 
 @dataclass(frozen=True)
@@ -48,28 +48,34 @@ class Parity:
         return asdict(self)
 
 
-def open_session(model: Path | bytes, providers: Sequence[str] = (CPU,)) -> onnxruntime.InferenceSession:
+def open_session(
+    model: Path | bytes, device: str = "cpu", providers: Providers | None = None
+) -> onnxruntime.InferenceSession:
     """Loads an ONNX file into ONNX Runtime.
 
     Args:
         model: path of the file, or its content.
-        providers: of ONNX Runtime, the one to use first: the CPU unless told otherwise.
+        device: cpu or cuda, where it must run.
+        providers: of ONNX Runtime, in place of those of the device; the first one that works is taken.
 
     Raises:
-        ExportError: ONNX Runtime cannot load the file.
+        ExportError: ONNX Runtime cannot load the file, or cannot run it on the device.
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    chosen = providers_for(device) if providers is None else providers
     try:
-        return onnxruntime.InferenceSession(model, options, providers=list(providers))
+        session = onnxruntime.InferenceSession(model, options, providers=list(chosen))
     except Exception as error:  # onnxruntime's exceptions have no common base of their own
         name = "the network" if isinstance(model, bytes) else model
         raise ExportError(f"ONNX Runtime cannot load {name}: {error}") from error
+    require_device(session, device)
+    return session
 
 
-def onnxruntime_predictor(path: Path) -> Predict:
+def onnxruntime_predictor(path: Path, device: str = "cpu") -> Predict:
     """Returns a function that runs an ONNX classifier in process; raises as `open_session` does."""
-    session = open_session(path)
+    session = open_session(path, device)
 
     def predict(images: Images) -> Probabilities:
         result: Probabilities = session.run([OUTPUT_NAME], {INPUT_NAME: images})[0]

@@ -96,19 +96,20 @@ class Proof(ABC):
     def __init__(self, labels: Labels | None, max_loss: float) -> None:
         self._labels, self._max_loss = labels, max_loss
 
-    def check(self, path: Path, precision: str) -> Proven:
+    def check(self, path: Path, precision: str, device: str = "cpu") -> Proven:
         """Compares an ONNX file, run in process, with the trained network.
 
         Args:
             path: of the file.
             precision: of the file; it decides what is tolerated.
+            device: cpu or cuda, where the file runs.
 
         Raises:
             ParityError: it answers otherwise.
             AccuracyError: it does worse by more than the largest loss.
-            ExportError: ONNX Runtime cannot load the file.
+            ExportError: ONNX Runtime cannot load the file, or cannot run it on the device.
         """
-        session, tensors = open_session(path), MODEL_TENSORS[self.model]
+        session, tensors = open_session(path, device), MODEL_TENSORS[self.model]
         return self.check_answers(lambda images: session.run(list(tensors.outputs), {tensors.input: images}), precision)
 
     @abstractmethod

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from export.conversion import MODEL_TENSORS
+from export.devices import providers_for
 from export.errors import ExportError
 from export.parity import Images
 from export.precision import TOLERANCES
@@ -18,7 +19,9 @@ from training.checkpoint import load_checkpoint
 TIMEOUT = 60.0  # seconds for an answer; a detector on a busy CPU takes some
 
 
-def compare_version(version: Path, checkpoint: Path, samples: Images, url: str = "") -> dict[str, Any]:
+def compare_version(
+    version: Path, checkpoint: Path, samples: Images, url: str = "", device: str = "cpu"
+) -> dict[str, Any]:
     """Compares a version with the network it was exported from.
 
     Args:
@@ -26,15 +29,17 @@ def compare_version(version: Path, checkpoint: Path, samples: Images, url: str =
         checkpoint: folder of the checkpoint.
         samples: uint8 [n, height, width, 3], real images to compare on besides random and extreme ones; n may be 0.
         url: host:port of the gRPC port of a server that serves this version; empty compares the file.
+        device: cpu or cuda, where the file runs; a server has chosen its own.
 
     Returns:
-        What `export.proof.Proven.parity_figures` gives.
+        What `export.proof.Proven.parity_figures` gives, and the `device` of a file.
 
     Raises:
         ParityError: they are apart by more than the tolerance of the version's precision.
         ExportError: the version is damaged or of another checkpoint, or the server does not answer.
         training.errors.CheckpointError: the checkpoint cannot be read.
     """
+    providers_for(device)  # first: without a GPU nothing needs to be read
     manifest = _manifest(version)
     model, info = load_checkpoint(checkpoint, manifest.model)
     if manifest.source.get("weights_sha256") != hash_weights(checkpoint):
@@ -56,8 +61,8 @@ def compare_version(version: Path, checkpoint: Path, samples: Images, url: str =
     if server is not None:
         proven = proof.check_answers(server.ask, manifest.precision)
     else:
-        proven = proof.check(version / MODEL_FILE, manifest.precision)
-    return proven.parity_figures(manifest.precision)
+        proven = proof.check(version / MODEL_FILE, manifest.precision, device)
+    return proven.parity_figures(manifest.precision) | ({} if url else {"device": device})
 
 
 def _manifest(version: Path) -> Manifest:

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from export.parity import CPU, Images, open_session
+from export.devices import CPU, CUDA
+from export.parity import Images, open_session
 from traffic_signs.progress import ProgressCallback, silent
 
-GPU = "CUDAExecutionProvider"  # onnxruntime-gpu has it
 ROUNDS = 7
 SECONDS = 0.2  # a round of each network, at the least
 
@@ -49,8 +49,8 @@ def measure_speeds(
     Raises:
         ExportError: ONNX Runtime cannot load a file.
     """
-    providers = [GPU, CPU] if GPU in onnxruntime.get_available_providers() else [CPU]
-    sessions = {name: open_session(path, providers) for name, path in paths.items()}
+    providers = [CUDA, CPU] if CUDA in onnxruntime.get_available_providers() else [CPU]
+    sessions = {name: open_session(path, providers=providers) for name, path in paths.items()}
     used = next(iter(sessions.values())).get_providers()[0]  # the GPU's falls back where there is no device
     for session in sessions.values():
         _run_for(session, batch, 0)  # memory, kernels

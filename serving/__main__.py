@@ -6,9 +6,10 @@ Needs the standard library alone.
 import sys
 
 from serving.errors import ServingError
-from serving.install import check_machine, find_native
+from serving.install import check_machine
+from serving.own_server import find_program
 
 try:
-    find_native() or check_machine()
+    find_program() or check_machine()
 except ServingError as error:
     sys.exit(f"signs: {error}")

@@ -22,16 +22,17 @@ from pathlib import Path
 
 from serving.errors import ServingError
 from serving.lifetime import die_with_parent
+from serving.own_server import examine, find_program
 
-WHEEL = "nvidia-pytriton==0.7.0"  # the last release; carries tritonserver 2.51.0
+WHEEL = "nvidia-pytriton==0.7.0"  # the last release
+VERSION = "2.51.0"  # of the tritonserver that it carries
 PACKAGES = (
     "numpy>=1.26,<2",  # with NumPy 2 the stub hands over empty tensors
-    "onnxruntime==1.27.0",  # what the production image carries, so that a model it cannot read fails here
+    "onnxruntime==1.27.0",  # of the oldest server allowed on a network, so that a model it cannot read fails here
     "pillow>=12,<14",  # sign_recognizer decodes photographs; 12 is the last for Python 3.10, 13 the project's own
     "protobuf>=6.30,<7",  # onnxruntime's; kept equal to the project's own
 )
 STUB_VERSIONS = ((3, 12), (3, 11), (3, 10))  # that both the wheel has a stub for and NumPy 1.26 a wheel
-NATIVE = Path("/opt/tritonserver/bin/tritonserver")  # where the official image has it
 # Without any of these the server cannot start; where one is gone, all of it is installed anew.
 PARTS = (
     "tritonserver/bin/tritonserver",
@@ -57,12 +58,16 @@ class Installation:
         environment: variables it needs on top of the caller's.
         arguments: command-line arguments it needs.
         description: what it is, for a person.
+        version: of the server, as it names itself.
+        has_standin: its ONNX Runtime backend is the stand-in, whose latency is not Triton's.
     """
 
     binary: Path
     environment: dict[str, str]
     arguments: list[str]
     description: str
+    version: str = VERSION
+    has_standin: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,19 +79,29 @@ class Interpreter:
     library_folder: str
 
 
-def find_or_install(home: Path, say: Say) -> Installation:
-    """Returns the machine's own tritonserver where there is one, else ours, installed on first use.
+def find_or_install(
+    home: Path, say: Say, tritonserver: Path | None = None, backends: Path | None = None
+) -> Installation:
+    """Returns the tritonserver that is asked for or that the machine has, else ours, installed on first use.
 
     Args:
         home: folder of our installation; made in one rename, so that a killed installation leaves none.
         say: told what is happening.
+        tritonserver: a program of one's own; SIGNS_TRITONSERVER names one as well.
+        backends: folder of its backends, where that is not beside it; SIGNS_TRITON_BACKENDS names one as well.
 
     Raises:
-        ServingError: there is none for this platform or interpreter, or the package index cannot be reached.
+        ServingError: what is asked for is no tritonserver, there is none for this platform or interpreter, or the
+            package index cannot be reached.
     """
-    native = find_native()
-    if native:
-        return Installation(Path(native), {}, [], f"tritonserver at {native}")
+    program = find_program(tritonserver)
+    if program is not None:
+        own = examine(program, backends)
+        return Installation(
+            program, {}, own.arguments, own.description, version=own.version, has_standin=own.has_standin
+        )
+    if backends is not None:
+        raise ServingError("--backends is for a server of one's own: give its program with --tritonserver")
     if not is_installed(home):
         install(home, say)
     return _describe(home.resolve())
@@ -98,18 +113,13 @@ def check_home(home: Path) -> None:
     Raises:
         ServingError: there is no tritonserver and can be none on this machine, or none in this folder.
     """
-    if find_native() or is_installed(home):
+    if find_program() or is_installed(home):
         return
     check_machine()
     nearest = next(folder for folder in (home.absolute(), *home.absolute().parents) if folder.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
         problem = "cannot be written to" if nearest.is_dir() else "is a file"
         raise ServingError(f"cannot install tritonserver into {home}: {nearest} {problem}. Choose another --home")
-
-
-def find_native() -> str | None:
-    """Returns the path of a tritonserver that the machine has by itself, as the official image does."""
-    return shutil.which("tritonserver") or (str(NATIVE) if NATIVE.exists() else None)
 
 
 def is_installed(home: Path) -> bool:
@@ -276,8 +286,8 @@ def _describe(home: Path) -> Installation:
         "PATH": f"{home / 'python' / 'bin'}:{os.environ.get('PATH', '')}",
     }
     arguments = [f"--backend-directory={triton / 'backends'}", f"--cache-directory={triton / 'caches'}"]
-    description = f"tritonserver 2.51.0 (wheel, Python {version}, ONNX Runtime stand-in backend)"
-    return Installation(triton / "bin" / "tritonserver", environment, arguments, description)
+    description = f"tritonserver {VERSION} (wheel, Python {version}, ONNX Runtime stand-in backend)"
+    return Installation(triton / "bin" / "tritonserver", environment, arguments, description, has_standin=True)
 
 
 def _forbid_caches(environment: Path, version: str) -> None:

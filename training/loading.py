@@ -10,9 +10,17 @@ PREFETCH = 8  # batches a worker prepares ahead
 
 
 def load_batches(
-    batches: Dataset[tuple[Tensor, ...]], first: int, end: int, workers: int
+    batches: Dataset[tuple[Tensor, ...]], first: int, end: int, workers: int, pinned: bool = False
 ) -> Iterator[tuple[Tensor, ...]]:
-    """Returns batches `first` to `end`, exclusive, in order; with 0 workers they are made in this process."""
+    """Returns batches in order. The workers live until the last one, over all epochs of a training.
+
+    Args:
+        batches: by their number.
+        first: number of the first batch.
+        end: number after the last one.
+        workers: processes that make them; with 0 they are made in this one.
+        pinned: put them into page-locked memory, from which a GPU fetches them while it computes.
+    """
     if first >= end:
         return iter(())
     loader = DataLoader(
@@ -21,6 +29,7 @@ def load_batches(
         sampler=range(first, end),
         num_workers=workers,
         prefetch_factor=PREFETCH if workers else None,
+        pin_memory=pinned,
         worker_init_fn=_one_thread,
     )
     return iter(loader)

@@ -127,7 +127,7 @@ def train(
     fit = Fit(model, task, config, world or World())
     if state is not None and state.exists():
         fit.restore(state)
-    batches = load_batches(fit.batches, fit.epoch * fit.steps, config.epochs * fit.steps, fit.workers)
+    batches = fit.load(fit.epoch * fit.steps, config.epochs * fit.steps)
     while not fit.is_finished:
         report = fit.validate(fit.run_epoch(batches))
         fit.curve.append(report)
@@ -178,6 +178,10 @@ class Fit:
         """Whether all epochs are done, or none of the last ones was better."""
         out_of_patience = self.config.patience and self.epoch - self.kept_epoch >= self.config.patience
         return self.epoch >= self.config.epochs or bool(out_of_patience)
+
+    def load(self, first: int, end: int) -> Iterator[tuple[Tensor, ...]]:
+        """Returns the batches with these numbers, as the device likes them."""
+        return load_batches(self.batches, first, end, self.workers, pinned=self.device.type == "cuda")
 
     def run_epoch(self, batches: Iterator[tuple[Tensor, ...]]) -> EpochReport:
         """Takes the steps of one epoch."""

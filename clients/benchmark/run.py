@@ -139,7 +139,7 @@ def run_benchmark(request: Request, console: Console, finish: Callable[[dict[str
         urls, server, description = _serve(request, stack, console)
         target = look_at({protocol: urls[protocol] for protocol in request.protocols}, request.models)
         bench = _prepared(request, tool, target, pictures, scratch, server)
-        head = _head(bench, machine, description, started)
+        head = _head(bench, machine, description or target.description, started)
         _announce(console, bench, head)
         interrupted: BaseException | None = None
         try:
@@ -169,9 +169,9 @@ def run_benchmark(request: Request, console: Console, finish: Callable[[dict[str
 def _serve(
     request: Request, stack: contextlib.ExitStack, console: Console
 ) -> tuple[dict[Protocol, str], RunningServer | None, str]:
-    """Returns addresses of the server, the server where it is ours, and what it is."""
+    """Returns addresses of the server, and where it is started here the server and what it is."""
     if request.urls:
-        return request.urls, None, "a running server"
+        return request.urls, None, ""
     installation = find_or_install(request.home, lambda what: console.print(f"[dim]{what} ...[/dim]"))
     log = request.folder / "tritonserver.log"
     server = stack.enter_context(running_server(installation, request.repository, log))
@@ -221,7 +221,7 @@ def _head(bench: Bench, machine: dict[str, Any], description: str, started: date
     """Returns what a report says beside the figures."""
     target = bench.target
     notices = [busy_notice(machine)] if busy_notice(machine) else []
-    if "stand-in" in description:
+    if target.has_standin:
         notices.append(
             "the server's ONNX Runtime backend is the stand-in, which costs some tenths of a millisecond a request: "
             "these are not the figures of Triton's own"

@@ -12,6 +12,8 @@ from traffic_sign_client.errors import ClientError, UnknownModelError
 
 CLASSIFIER, RECOGNIZER, DETECTOR = "sign_classifier", "sign_recognizer", "sign_detector"
 SCENES = "scenes"  # name of the detector's input
+# What a server names as the backend of an ONNX model where the stand-in runs it; of Triton's own it names a library.
+STAND_IN = "model.py"
 CALLED = (DETECTOR, CLASSIFIER)  # by the recognizer
 
 Takes = Literal["signs", "scenes", "photographs"]
@@ -51,12 +53,20 @@ class Target:
         metadata: what it says of itself.
         models: to measure.
         others: names of the models that the recognizer calls and that are there.
+        has_standin: the ONNX models run on the stand-in for Triton's backend, as the server itself says.
     """
 
     urls: Mapping[Protocol, str]
     metadata: dict[str, Any]
     models: tuple[Model, ...]
     others: tuple[str, ...]
+    has_standin: bool = False
+
+    @property
+    def description(self) -> str:
+        """What it is, for a person."""
+        backend = "ONNX Runtime stand-in backend" if self.has_standin else "Triton's own backends"
+        return f"tritonserver {self.metadata.get('version', '')}, {backend}"
 
 
 def read_urls(given: Sequence[str]) -> dict[Protocol, str]:
@@ -109,11 +119,17 @@ async def _look_at(urls: Mapping[Protocol, str], wanted: Sequence[str]) -> Targe
                 if wanted:
                     raise UnknownModelError(f"the server at {url} has no model {name} ready: {error}") from error
         others = [name for name in CALLED if await connection.ready(name)]
+        configs = [await connection.describe("config", name) for name in {*others, *(model.name for model in models)}]
     finally:
         await connection.close()
     if not models:
         raise ClientError(f"the server at {url} has neither {CLASSIFIER} nor {RECOGNIZER}: name a model with --models")
-    return Target(urls, metadata, tuple(models), tuple(others))
+    return Target(urls, metadata, tuple(models), tuple(others), any(map(runs_on_stand_in, configs)))
+
+
+def runs_on_stand_in(config: Mapping[str, Any]) -> bool:
+    """Tells whether a model, by its configuration as the server gives it, runs on the stand-in for ONNX Runtime."""
+    return config.get("backend") == "onnxruntime" and config.get("runtime") == STAND_IN
 
 
 async def _model(connection: Connection, name: str) -> Model:

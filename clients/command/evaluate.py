@@ -35,6 +35,7 @@ def evaluate(
         Path | None,
         typer.Option(help="Names what a detector MODEL finds: a checkpoint, a version's folder or an .onnx file."),
     ] = None,
+    device: Annotated[str, typer.Option(help="cpu, or cuda: run MODEL on the GPU, without TF32.")] = "cpu",
     split: Annotated[str, typer.Option(help="test or train.")] = "test",
     output: Annotated[
         Path | None,
@@ -54,6 +55,7 @@ def evaluate(
     signs evaluate --url localhost:8001 --data gtsrb=GTSRB --split test --json
     signs evaluate runs/detector/checkpoint --classifier runs/gtsdb/checkpoint --data gtsdb=FullIJCNN2013.zip
     signs evaluate runs/gtsrb/checkpoint --data feedback=feedback --split train
+    signs evaluate model_repository/sign_classifier/1 --data gtsrb=GTSRB --device cuda
     """
     if (model is None) == (not url):
         raise ClientError("give either a checkpoint, version or .onnx file, or --url of a running server")
@@ -61,9 +63,12 @@ def evaluate(
         raise typer.BadParameter(f"{split!r}: choose train or test", param_hint="--split")
     if protocol not in ("grpc", "http"):
         raise typer.BadParameter(f"{protocol!r}: choose grpc or http", param_hint="--protocol")
+    if device not in ("cpu", "cuda") or (url and device != "cpu"):
+        problem = f"{device!r}: choose cpu or cuda; a server has its own"
+        raise typer.BadParameter(problem, param_hint="--device")
     from export.evaluation.run import evaluate_model
 
-    figures = evaluate_model(model, data, split, output, url, protocol, name, version, classifier)
+    figures = evaluate_model(model, data, split, output, url, protocol, name, version, classifier, device)
     if as_json:
         typer.echo(json.dumps(figures))
     else:

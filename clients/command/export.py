@@ -141,15 +141,18 @@ def parity_(
     data: Annotated[
         str, typer.Option(help="gtsdb=PATH or gtsrb=PATH: compare on its test images, too.", show_default=False)
     ] = "",
+    device: Annotated[str, typer.Option(help="cpu, or cuda: run the file on the GPU, without TF32.")] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Compare a version with PyTorch once more: its file in ONNX Runtime, or what a running Triton makes of it.
 
-    Ends with code 1 where they are apart by more than the tolerance of the version's precision.
+    Ends with code 1 where they are apart by more than the tolerance of the version's precision. PyTorch runs on the
+    CPU; --device cuda needs onnxruntime-gpu.
 
     \b
     signs export parity model_repository/sign_classifier/3 --checkpoint runs/gtsrb/checkpoint
     signs export parity model_repository/sign_classifier/3 --checkpoint runs/gtsrb/checkpoint --url localhost:8001
+    signs export parity model_repository/sign_classifier/3 --checkpoint runs/gtsrb/checkpoint --device cuda
     """
     import json
 
@@ -160,8 +163,10 @@ def parity_(
     from training.checkpoint import load_info
 
     require_folder(version, "bring the version into one with `signs repository pull`")
+    if url and device != "cpu":
+        raise typer.BadParameter("a server has its own device: leave out --url", param_hint="--device")
     samples = real_samples(load_info(checkpoint), data)
-    figures = compare_version(version, checkpoint, samples, url)
+    figures = compare_version(version, checkpoint, samples, url, device)
     typer.echo(json.dumps(figures) if as_json else describe_parity(figures))
 
 

@@ -78,8 +78,9 @@ def _next(manifest: Manifest, repository: str | Path) -> str:
 def describe_parity(parity: Mapping[str, Any]) -> str:
     """Returns a line on how far two implementations are apart."""
     boxes = f", boxes up to {parity['max_box_difference']:.2g} pixels" if "max_box_difference" in parity else ""
+    where = " on the GPU" if parity.get("device") == "cuda" else ""
     return (
-        f"parity: {parity['samples']:.0f} images ({parity['real_samples']:.0f} real), largest difference "
+        f"parity{where}: {parity['samples']:.0f} images ({parity['real_samples']:.0f} real), largest difference "
         f"{parity['max_difference']:.2g}, mean {parity['mean_difference']:.2g} (allowed {parity['tolerance']:g}), "
         f"{parity['disagreements']:.0f} disagreements{boxes}"
     )

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import typer
 
+from clients.check_server import check_server
 from clients.command import data as data_cli
 from clients.command import export as export_cli
 from clients.command import monitor as monitoring_cli
@@ -53,6 +54,7 @@ app.command()(serve)
 app.command()(gateway)
 app.command()(predict)
 app.command()(bench)
+app.command()(check_server)
 
 
 @app.callback()

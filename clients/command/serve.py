@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from serving.own_server import BACKENDS, PROGRAM
+
 
 def serve(
     repository: Annotated[Path, typer.Option(help="Triton model repository.")] = Path("model_repository"),
@@ -14,6 +16,25 @@ def serve(
     metrics_port: Annotated[int, typer.Option(min=1, max=65535)] = 8002,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is all of them.")] = "127.0.0.1",
     home: Annotated[Path, typer.Option(help="Where tritonserver is, or is to be installed.")] = Path(".tritonserver"),
+    tritonserver: Annotated[
+        Path | None,
+        typer.Option(
+            envvar=PROGRAM,
+            help="A tritonserver of your own, as /opt/tritonserver/bin/tritonserver.",
+            show_default=False,
+        ),
+    ] = None,
+    backends: Annotated[
+        Path | None,
+        typer.Option(envvar=BACKENDS, help="Folder of its backends, where not beside it.", show_default=False),
+    ] = None,
+    allow_client_shm: Annotated[
+        bool, typer.Option("--allow-client-shm", help="Let clients hand inputs over in this machine's shared memory.")
+    ] = False,
+    unsafe_old_server: Annotated[
+        bool,
+        typer.Option("--unsafe-old-server", help="Serve a network with a server that has known holes: SECURITY.md."),
+    ] = False,
     public_key: Annotated[
         Path | None,
         typer.Option(help="PEM file: serve only what its private half has signed.", show_default=False),
@@ -40,8 +61,9 @@ def serve(
 ) -> None:
     """Serve the model repository with tritonserver until Ctrl-C.
 
-    A tritonserver on the PATH is used where there is one; otherwise one is installed from PyPI, once. Every version
-    that is to be served must fit its manifest.
+    A tritonserver on the PATH, or the one that is given, is used where there is one; otherwise one is installed from
+    PyPI, once. That one is of 2024 and for this machine alone: on another address than loopback only a server of this
+    year is started. Every version that is to be served must fit its manifest.
 
     A server answers with what was the champion at its start. With --reloadable it can be told to load another version,
     which answers once it is whole, and no request is lost; whoever reaches the HTTP port can then load and unload, so
@@ -51,6 +73,7 @@ def serve(
     signs serve
     signs serve --reloadable
     signs serve --repository served --public-key release.pub
+    signs serve --tritonserver /opt/tritonserver/bin/tritonserver --host 0.0.0.0
     """
     from rich.console import Console
 
@@ -58,6 +81,7 @@ def serve(
     from serving.errors import ServingError
     from serving.install import find_or_install
     from serving.server import RELOADABLE, Ports, reason_in_log, running_server, served_versions, tracing
+    from serving.versions import check_network, shared_memory_arguments
 
     console = Console()
     if public_key is not None and no_verify:
@@ -69,11 +93,14 @@ def serve(
         for notice in check_served(repository, public_key):
             console.print(f"note: {notice}", highlight=False, soft_wrap=True)
     log = log or Path(f"runs/tritonserver-{http_port}.log")
-    installation = find_or_install(home, lambda what: console.print(f"[dim]{what} ...[/dim]"))
+    installation = find_or_install(home, lambda what: console.print(f"[dim]{what} ...[/dim]"), tritonserver, backends)
+    if not unsafe_old_server:
+        check_network(installation.version, host)
     ports = Ports(http_port, grpc_port, metrics_port)
     extra: tuple[str, ...] = RELOADABLE if reloadable else ()
     extra += (f"--cache-config=local,size={cache * 1_000_000}",) if cache else ()
     extra += tracing(traces) if traces else ()
+    extra += shared_memory_arguments(installation.version) if allow_client_shm else ()
     with running_server(installation, repository, log, ports, host, extra) as server:
         console.print(f"[bold]{installation.description}[/bold] serves {repository}", soft_wrap=True)
         loaded = served_versions(server)

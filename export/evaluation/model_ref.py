@@ -26,7 +26,7 @@ class LoadedModel:
     """A model that is ready to answer.
 
     Attributes:
-        backend: who answers: pytorch, onnxruntime, triton_grpc or triton_http.
+        backend: who answers: pytorch or onnxruntime, with _cuda on a GPU, triton_grpc or triton_http.
         run: maps uint8 [n, height, width, 3] to probabilities [n, classes], or of a detector to boxes, scores and
             categories; see `training.models.detector.Found`.
         size: height and width of the input in pixels.
@@ -49,6 +49,7 @@ class ModelRef:
         protocol: "grpc" or "http".
         name: of the server's model.
         version: of the server's model; the server's choice where it is empty.
+        device: cpu or cuda, where a checkpoint or file runs in this process.
     """
 
     path: Path | None
@@ -56,6 +57,7 @@ class ModelRef:
     protocol: Protocol = "grpc"
     name: str = CLASSIFIER
     version: str = ""
+    device: str = "cpu"
 
     def kind(self) -> str:
         """Returns what it is: CLASSIFIER, DETECTOR or RECOGNIZER.
@@ -95,14 +97,14 @@ class ModelRef:
             from training.checkpoint import load_checkpoint
 
             network, info = load_checkpoint(self.path, CLASSIFIER)
-            return LoadedModel(
-                "pytorch", pytorch_predictor(network), (info.input_size[0], info.input_size[1]), info.data
-            )
+            run = pytorch_predictor(network.to(self._torch_device()))
+            return LoadedModel(f"pytorch{self._suffix}", run, (info.input_size[0], info.input_size[1]), info.data)
         from export.parity import input_size, onnxruntime_predictor
 
         path = _onnx_file(self.path)
         size = input_size(path)  # first: it says more clearly than ONNX Runtime what a wrong file is
-        return LoadedModel("onnxruntime", onnxruntime_predictor(path), size, _trained_on(path))
+        run = onnxruntime_predictor(path, self.device)
+        return LoadedModel(f"onnxruntime{self._suffix}", run, size, _trained_on(path))
 
     def open_detector(self) -> LoadedModel:
         """Opens a detector; errors are those of `open_classifier`."""
@@ -117,14 +119,27 @@ class ModelRef:
             from training.checkpoint import load_checkpoint
 
             network, info = load_checkpoint(self.path, DETECTOR)
-            detect, size = pytorch_detector(network), (info.input_size[0], info.input_size[1])
-            return LoadedModel("pytorch", lambda scenes: detect(scenes).arrays(), size, info.data)
+            detect = pytorch_detector(network.to(self._torch_device()))
+            size = (info.input_size[0], info.input_size[1])
+            return LoadedModel(f"pytorch{self._suffix}", lambda scenes: detect(scenes).arrays(), size, info.data)
         from export.parity import input_size
 
         path = _onnx_file(self.path)
         size = input_size(path)
-        find = onnxruntime_detector(path)
-        return LoadedModel("onnxruntime", lambda scenes: find(scenes).arrays(), size, _trained_on(path))
+        find = onnxruntime_detector(path, self.device)
+        return LoadedModel(f"onnxruntime{self._suffix}", lambda scenes: find(scenes).arrays(), size, _trained_on(path))
+
+    @property
+    def _suffix(self) -> str:
+        return "" if self.device == "cpu" else f"_{self.device}"
+
+    def _torch_device(self) -> Any:
+        import torch
+
+        from training.device import pick_device
+
+        torch.backends.cudnn.allow_tf32 = False  # as the exported files run there: without TF32
+        return pick_device(self.device)
 
     @property
     def _address(self) -> str:

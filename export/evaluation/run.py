@@ -33,6 +33,7 @@ def evaluate_model(
     name: str = "",
     version: str = "",
     classifier: Path | None = None,
+    device: str = "cpu",
 ) -> dict[str, Any]:
     """Lets a model answer on a split, and compares the answers with the labels.
 
@@ -43,6 +44,7 @@ def evaluate_model(
         output: folder for the figures and pictures, or None.
         url: of the server, likewise `protocol`, `name` and `version` of its model.
         classifier: what names the signs that a detector finds, like `model`.
+        device: cpu or cuda, where a checkpoint or file runs.
 
     Returns:
         `model`, `backend`, `data`, `split`, `notices`; and of a classifier what
@@ -55,11 +57,11 @@ def evaluate_model(
     dataset = load_data(data)
     if model is None:
         name = name or usual_model(url, protocol, dataset.kind)
-    judged = ModelRef(model, url, protocol, name, version)
+    judged = ModelRef(model, url, protocol, name, version, device)
     kind = judged.kind()
     if classifier is not None and kind != DETECTOR:
         raise ClientError(f"--classifier names what a detector finds, and this is a {kind}: leave it out")
-    names = None if classifier is None else ModelRef(classifier)
+    names = None if classifier is None else ModelRef(classifier, device=device)
     if names is not None and (other := names.kind()) != CLASSIFIER:
         raise ClientError(f"--classifier {classifier} is of a {other}: give one of a {CLASSIFIER}")
     if kind != CLASSIFIER and not dataset.has_scenes:

@@ -7,7 +7,7 @@ from typing import Any
 from export.errors import RepositoryError
 from export.repository.policy import CONFIG, read_config
 
-# What ONNX Runtime 1.27 of the serving image reads at the most; tried with that release.
+# What ONNX Runtime 1.27 reads at the most, which the oldest server allowed on a network has; tried with that release.
 READS_IR, READS_OPSET = 13, 26
 PLATFORM, BACKEND = "onnxruntime_onnx", "onnxruntime"
 FILE = "model.onnx"
@@ -94,7 +94,10 @@ def _misfits(kind: str, wanted: Sequence[Any], found: Sequence[Any], batched: bo
             yield f"its {kind} {entry.name} has a fixed batch of {shape[0]}, {CONFIG} lets Triton batch requests"
         sizes = shape[1:] if batched else shape
         dims = list(entry.reshape.shape if entry.HasField("reshape") else entry.dims)
-        if len(sizes) != len(dims) or any(a != b and -1 not in (a, b) for a, b in zip(sizes, dims, strict=True)):
+        # A size that the file leaves open may be given for an input; for an output Triton wants it open as well.
+        if len(sizes) != len(dims) or any(
+            size != given and (kind == "output" or size != -1) for size, given in zip(sizes, dims, strict=True)
+        ):
             yield f"its {kind} {entry.name} has the shape {sizes}, {CONFIG} says {dims}"
     if wanted and kind == "input":
         for name in tensors.keys() - {entry.name for entry in wanted}:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from export.errors import RepositoryError
+from export.repository.fatal_values import check_folder_values
 from export.repository.fetching import fetch_version
 from export.repository.local import write
 from export.repository.manifest import (
@@ -79,7 +80,7 @@ def publish(
         The manifest of the new version.
 
     Raises:
-        RepositoryError: the repository cannot be written; it is as it was.
+        RepositoryError: the repository cannot be written, or the configuration would end the server; it is as it was.
     """
     contents = {**files, **{name: text.encode() for name, text in shared.items()}}
     store = open_store(repository)
@@ -119,7 +120,7 @@ def publish_copy(
 
     Raises:
         RepositoryError: the source is damaged, not signed so, here already, or an ONNX file that the serving image
-            cannot load; or the repository cannot be written. It is as it was.
+            cannot load; its configuration would end the server; or the repository cannot be written. It is as it was.
     """
     place, model, version = split_address(str(source))
     origin = open_store(place)
@@ -192,6 +193,7 @@ def _add(
     number: int | None = None,
     progress: ProgressCallback = silent,
 ) -> Manifest:
+    check_folder_values(staged, model)
     described = {name: describe(staged / name) for name in files_in(staged)}
     shared = {}
     if (staged / CONFIG).exists():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from export.errors import RepositoryError
 from export.repository.calls import changed_calls
+from export.repository.fatal_values import check_folder_values, check_values
 from export.repository.hardware import has_gpu, misfit
 from export.repository.manifest import (
     MANIFEST,
@@ -145,6 +146,7 @@ def _check_model(store: Store, model: str) -> Check:
         if best is not None and best not in present:
             check.problems.append(f"version {best} of {model} is the champion, but it is not there")
         config = read_config(store.read(f"{model}/{CONFIG}"), where)
+        check_values(config, where)
         numbers = served(config, present)
         if not numbers:
             check.problems.append(f"{where} serves no version that is there")
@@ -190,8 +192,8 @@ def check_served(repository: Path, public_key: Path | None = None) -> list[str]:
         Notices, as of versions that were made by hand.
 
     Raises:
-        RepositoryError: a file is missing or altered, in the version or beside it, a signature does not hold, or an
-            engine was built for another machine; the message names it.
+        RepositoryError: a file is missing or altered, in the version or beside it, a signature does not hold, a
+            configuration would end the server, or an engine was built for another machine; the message names it.
     """
     notices: list[str] = []
     store = open_store(repository)
@@ -200,6 +202,7 @@ def check_served(repository: Path, public_key: Path | None = None) -> list[str]:
         present = store.versions(folder.name)
         path = folder / CONFIG
         config = read_config(path.read_bytes(), str(path)) if path.exists() else None
+        check_folder_values(folder, str(folder))
         for version in served(config, present) if config is not None else present[-1:]:
             check = check_folder(folder / str(version), folder.name, version, public_key)
             if public_key is not None:

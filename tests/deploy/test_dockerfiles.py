@@ -185,3 +185,11 @@ def test_health_checks_are_kept_by_podman_too(engine: str, keeps: bool) -> None:
 
 def test_hadolint_finds_nothing() -> None:
     run_linter("hadolint", *map(str, DOCKERFILES))
+
+
+def test_the_pinned_triton_is_one_and_may_be_on_a_network() -> None:
+    """26.07 is tritonserver 2.71: SECURITY.md says why older ones stay on loopback."""
+    texts = [(ROOT / name).read_text() for name in ("serving/Dockerfile", "compose.yaml")]
+    tags = {tag for text in texts for tag in re.findall(r"nvcr\.io/nvidia/tritonserver:(\d\d\.\d\d)-py3", text)}
+    assert len(tags) == 1 and min(tags) >= "26.07"
+    assert f"| 2.73 | {min(tags)} |" in (ROOT / "SECURITY.md").read_text()

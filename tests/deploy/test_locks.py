@@ -20,7 +20,7 @@ EXTRAS = {
     Path("clients/gateway/requirements.lock"): ("gateway", "tracing"),
     Path("export/requirements.lock"): ("client", *STORES),
     Path("training/requirements-cpu.lock"): ("train", "export", "client", *STORES),
-    Path("training/requirements-cuda.lock"): ("train", "export", "client", "gpu", *STORES),
+    Path("training/requirements-cuda.lock"): ("train", "gpu", "client", *STORES),
 }
 
 
@@ -95,6 +95,22 @@ def test_cpu_build_of_pytorch_brings_no_cuda() -> None:
     assert [version.local for version in locked["torch"]] == ["cpu"]
     assert not any(name.startswith("nvidia-") for name in locked)
     assert any(name.startswith("nvidia-cudnn") for name in read(Path("training/requirements-cuda.lock")))
+
+
+def test_each_training_image_has_one_onnx_runtime() -> None:
+    """Both builds are one module: whichever is installed last has written the files."""
+    builds = {"onnxruntime", "onnxruntime-gpu"}
+
+    assert builds & set(read(Path("training/requirements-cpu.lock"))) == {"onnxruntime"}
+    assert builds & set(read(Path("training/requirements-cuda.lock"))) == {"onnxruntime-gpu"}
+
+
+def test_the_extra_for_gpus_takes_the_place_of_export() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    builds = {"onnxruntime", "onnxruntime-gpu", "nvidia-ml-py"}
+    others = [{line for line in extras[name] if Requirement(line).name not in builds} for name in ("export", "gpu")]
+
+    assert others[0] == others[1]
 
 
 def test_servers_packages_are_those_that_signs_serve_installs() -> None:

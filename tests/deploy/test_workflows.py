@@ -115,6 +115,16 @@ def test_scripts_and_targets_that_are_called_are_there(path: Path, job: dict[str
             assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
+def test_nothing_is_signed_before_the_real_server_has_answered() -> None:
+    """NVIDIA's image cannot be had where these tests run: that it is started is the workflow's work."""
+    jobs = load(ROOT / ".github" / "workflows" / "images.yml")["jobs"]
+    steps = [step.get("run", "") for step in jobs["serve"]["steps"]]
+
+    assert steps[-2:] == ["make image-serving image-repository image-gateway", "make try-serving"]
+    assert jobs["publish"]["needs"] == ["try", "serve"]
+    assert [name for name, job in jobs.items() if "cosign sign" in str(job)] == ["publish"]
+
+
 def test_upgrade_brings_all_locks_along() -> None:
     files = load(ROOT / ".github" / "workflows" / "dependencies.yml")["env"]["FILES"].split()
     locks = set(ROOT.glob("[a-z]*/**/[a-z]*.lock")) | set(ROOT.glob(".ci/[a-z]*.lock"))

@@ -74,6 +74,8 @@ def test_a_running_server_is_measured_over_both_protocols(report: Path) -> None:
     inside = measured["sign_recognizer", "grpc"]["inside_ms"]
     assert inside["sign_detector"]["median"] > 0 and inside["sign_classifier"]["median"] > 0
     assert content["server"]["metadata"]["version"] == "2.51.0" and not content["server"]["started_here"]
+    assert content["server"]["description"] == "tritonserver 2.51.0, ONNX Runtime stand-in backend"
+    assert any("these are not the figures of Triton's own" in notice for notice in content["notices"])
     assert content["environment"]["cores"] >= 1 and content["environment"]["versions"]["perf_analyzer"]
     assert content["pictures"]["pictures"] == 3
     assert len(list(csv.reader((report / "report.csv").read_text().splitlines()))) == 5

@@ -30,7 +30,10 @@ OWN_PARAMETERS = {
     "enable_mem_pattern": "0",
     "enable_mem_arena": "false",
     "gpu_mem_limit": "1000",
+    "memory.enable_memory_arena_shrinkage": "",
+    "session.use_device_allocator_for_initializers": "1",
 }
+SHRINKAGE = "memory.enable_memory_arena_shrinkage"
 
 
 def with_parameters(**parameters: str) -> pb.ModelConfig:
@@ -45,8 +48,35 @@ def with_serving(**choices: Any) -> pb.ModelConfig:
 
 
 def with_level(level: int) -> pb.ModelConfig:
-    config = with_parameters(**OWN_PARAMETERS, intra_op_threads="2")
+    config = with_parameters(**OWN_PARAMETERS, intra_op_threads="2", share_session_between_instances="true")
     config.optimization.graph.level = level
+    return config
+
+
+def with_input(name: str = "images", kind: Any = pb.TYPE_UINT8, dims: tuple[int, ...] = (48, 48, 3)) -> pb.ModelConfig:
+    config = with_serving()
+    config.ClearField("model_warmup")
+    config.input[0].CopyFrom(pb.ModelInput(name=name, data_type=kind, dims=dims))
+    return config
+
+
+def with_output(kind: Any = pb.TYPE_FP32, dims: int = 43) -> pb.ModelConfig:
+    config = with_input()
+    config.output[0].data_type = kind
+    config.output[0].dims[:] = [dims]
+    return config
+
+
+def without_batches() -> pb.ModelConfig:
+    config = with_input()
+    config.max_batch_size = 0
+    config.ClearField("dynamic_batching")
+    return config
+
+
+def with_accelerator(name: str) -> pb.ModelConfig:
+    config = with_serving()
+    config.optimization.execution_accelerators.cpu_execution_accelerator.add(name=name)
     return config
 
 
@@ -57,6 +87,9 @@ GOOD = {
     "four_threads": with_serving(threads=4, instances=2),
     "cached": with_serving(response_cache=True),
     "all_parameters": with_level(1),
+    "unknown_level": with_level(5),
+    "odd_numbers": with_parameters(intra_op_thread_count="-1", inter_op_thread_count="1.5", enable_mem_arena="TRUE"),
+    "shrinking": with_parameters(**{SHRINKAGE: "cpu:0"}),
 }
 BAD = {
     "for_gpus": (with_serving(target="gpu"), "kind KIND_GPU but no GPUs are available"),
@@ -66,8 +99,23 @@ BAD = {
     ),
     "no_mode": (with_parameters(execution_mode="2"), "execution_mode is '2': give 0 or 1"),
     "no_arena": (with_parameters(enable_mem_arena="yes"), "enable_mem_arena is 'yes': give 0 or 1 or false or true"),
-    "no_level": (with_level(7), "optimization.graph.level is 7: give -1, 1 or 2"),
+    "openvino": (with_accelerator("openvino"), "unknown Execution Accelerator 'openvino' is requested"),
+    "misspelt": (with_accelerator("opnevino"), "unknown Execution Accelerator 'opnevino' is requested"),
+    "other_name": (with_input("pictures"), "unexpected inference input 'pictures', allowed inputs are: images"),
+    "other_type": (
+        with_input(kind=pb.TYPE_FP32),
+        "expects datatype TYPE_FP32 for input 'images', model provides TYPE_",
+    ),
+    "other_shape": (with_input(dims=(32, 32, 3)), "but the model configuration specifies 4 dimensions"),
+    "other_rank": (with_input(dims=(48, 48)), "but the model configuration specifies 3 dimensions"),
+    "other_answer": (with_output(kind=pb.TYPE_FP16), "expects datatype TYPE_FP16 for output 'probabilities'"),
+    "other_length": (with_output(dims=42), "tensor 'probabilities': the model expects 2 dimensions"),
+    "open_length": (with_output(dims=-1), "tensor 'probabilities': the model expects 2 dimensions"),
+    "no_batches": (without_batches(), "the model expects 4 dimensions"),
     "short_image": (with_serving(), "6912 bytes"),
+    # With these the real server ends; they cannot be published, and are written by hand here.
+    "fatal_number": (with_parameters(intra_op_thread_count="99999999999"), "beyond 32 bits the real server ends"),
+    "fatal_shrinkage": (with_parameters(**{SHRINKAGE: "nonsense"}), "the real server ends without that arena"),
 }
 
 
@@ -80,8 +128,9 @@ def server(
     files = {name: (folder / name).read_bytes() for name in ("model.onnx", "warmup/images-48x48x3.bin")}
     for name, config in (*GOOD.items(), *((name, config) for name, (config, _) in BAD.items())):
         config.name = name
-        shared = {"config.pbtxt": to_text(config), "labels.txt": (folder / "labels.txt").read_text()}
+        shared = {"config.pbtxt": to_text(with_serving()), "labels.txt": (folder / "labels.txt").read_text()}
         publish(place, name, files, shared, {})
+        (place / name / "config.pbtxt").write_text(to_text(config))
     (place / "short_image" / "warmup" / "images-48x48x3.bin").write_bytes(b"short")
     with running_server(installation, place, place.parent / "log", extra_arguments=ARGUMENTS) as running:
         yield running
@@ -118,6 +167,7 @@ def test_what_can_be_served_is_and_what_cannot_says_why(server: RunningServer) -
 def test_a_parameter_that_onnx_runtime_does_not_have_is_told(server: RunningServer) -> None:
     log = server.log.read_text()
     assert "ONNX Runtime has no parameter intra_op_threads" in log
+    assert "ONNX Runtime has no parameter share_session_between_instances" in log
     assert not any(f"no parameter {key}" in log for key in OWN_PARAMETERS)
 
 

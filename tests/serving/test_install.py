@@ -11,7 +11,7 @@ import pytest
 
 from serving import install as module
 from serving.errors import ServingError
-from serving.install import Installation, find_interpreter, find_or_install, is_installed
+from serving.install import Installation, find_interpreter, is_installed
 
 SITE = "python/lib/python3.11/site-packages"
 
@@ -102,7 +102,7 @@ def test_an_unreachable_package_index_leaves_nothing(tmp_path: Path, monkeypatch
 def test_a_home_that_cannot_be_is_refused_before_any_work(
     home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "find_native", lambda: None)
+    monkeypatch.setattr(module, "find_program", lambda: None)
     (tmp_path / "file").write_text("x")
     with pytest.raises(ServingError, match=r"cannot install tritonserver into .*file is a file. Choose another --home"):
         module.check_home(tmp_path / home)
@@ -145,14 +145,6 @@ def test_a_foreign_or_damaged_record_does_not_count(whole: Path, change: dict[st
     record = whole / "installation.json"
     record.write_text("{" if change is None else json.dumps(json.loads(record.read_text()) | change))
     assert not is_installed(whole)
-
-
-def test_a_tritonserver_on_the_path_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = tmp_path / "tritonserver"
-    program.write_text("#!/bin/sh\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert find_or_install(tmp_path / "home", print).binary == program
 
 
 def test_leftovers_of_killed_installations_are_removed_and_those_of_running_ones_kept(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from export.repository import Manifest
 from serving.errors import ServingError
-from serving.install import Installation, find_or_install
+from serving.install import Installation
 from serving.server import Ports, check_ports, free_ports, reason_in_log, running_server
 
 pytestmark = pytest.mark.end_to_end
@@ -156,10 +156,9 @@ def test_the_python_of_any_server_is_told_to_leave_no_caches(
     script.write_text("#!/bin/sh\necho caches: ${PYTHONDONTWRITEBYTECODE:-left} >&2\n")
     script.chmod(0o755)
     monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     with (
         pytest.raises(ServingError, match="ended at once: caches: 1"),
-        running_server(find_or_install(tmp_path / "home", print), repository, tmp_path / "log"),
+        running_server(Installation(script, {}, [], "the machine's own"), repository, tmp_path / "log"),
     ):
         pass
 

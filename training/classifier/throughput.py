@@ -13,7 +13,7 @@ from traffic_signs.progress import ProgressCallback
 from training.classifier.task import Classification
 from training.data.crops import Crops
 from training.device import World
-from training.loading import PREFETCH, load_batches
+from training.loading import PREFETCH
 from training.models.classifier import SignClassifier
 from training.recipe import TrainingConfig
 from training.train import Fit, seed_everything
@@ -66,7 +66,7 @@ def measure_throughput(
     config = replace(config, epochs=-(-taken * config.batch_size // CROPS))
     fit = Fit(SignClassifier(NUM_CLASSES, architecture), Classification(crops), config, World())
     ready = fit.batches[0]
-    batches = load_batches(fit.batches, 0, rounds * (steps + PREFETCH * max(1, fit.workers)), fit.workers)
+    batches = fit.load(0, rounds * (steps + PREFETCH * max(1, fit.workers)))
     _images_per_second(fit, [ready] * steps)  # memory, kernels, clock rates
     pairs = []
     for done in range(1, rounds + 1):

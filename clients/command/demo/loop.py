@@ -110,6 +110,7 @@ def run_demo(
     summary = _summarise(answers, run, manifest, measurement, repository, folder, seconds)
     summary["data"]["notices"] = list(run.data.notices)
     summary["backend"] = installation.description
+    summary["has_standin"] = installation.has_standin
     with _stage("report", console, seconds):
         write_report(folder, summary, dataset, run, manifest, measurement)
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")

@@ -34,6 +34,10 @@ class StoppingError(UnavailableError):
 
 
 FORGOTTEN = "find shared memory region"  # what Triton cannot do after it was started again
+NO_CLIENT_SHM = (
+    "From 26.04 on Triton takes clients' shared memory only where it is started with --allow-client-shm=true "
+    "(`signs serve --allow-client-shm`)"
+)
 
 # What the libraries say where nobody answers, or a connection ends before the answer is complete.
 UNREACHABLE = (
@@ -82,10 +86,10 @@ def explained(error: Exception, url: str, protocol: str, timeout: float) -> Clie
         return ClientError(f"{url} does not answer as Triton does: give Triton's HTTP port, or --protocol grpc")
     if says(FORGOTTEN):
         return UnavailableError(answer)
-    if says("shared memory region"):
+    if says("shared memory region", "client shared memory", "client-shm", "client_shm"):
         return ClientError(
             f"{answer}: it cannot use this machine's shared memory; let it run on this machine, as the same user and "
-            "with the same /dev/shm, or leave out shared_memory"
+            f"with the same /dev/shm, or leave out shared_memory. {NO_CLIENT_SHM}"
         )
     if status in ("INVALID_ARGUMENT", "400", "413"):
         return RefusedError(answer)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from traffic_sign_client.errors import FORGOTTEN, ClientError, UnavailableError
+from traffic_sign_client.errors import FORGOTTEN, NO_CLIENT_SHM, ClientError, TimedOutError, UnavailableError
 
 FORGETTING = 5.0  # seconds that a server has, when the client closes, to give up all regions
 SMALLEST = 1 << 20  # bytes of a region; sizes double from here, so that regions are used again
@@ -95,7 +95,9 @@ class Regions:
     async def _register(self, region: SharedMemory, seconds: float) -> None:
         try:
             await self._call(seconds, "register_system_shared_memory", region.name, f"/{region.name}", region.size)
+        except (UnavailableError, TimedOutError):
+            raise
         except ClientError as error:
             if "already in manager" not in str(error):  # it had answered too late
-                raise
+                raise ClientError(str(error) if NO_CLIENT_SHM in str(error) else f"{error}. {NO_CLIENT_SHM}") from error
         self._known.add(region.name)

@@ -5,70 +5,156 @@ wheel that brings a tritonserver without a container has the Python backend alon
 environment and imports nothing of this project. It costs 0.2 to 0.3 ms a request over the real backend, so its
 latency is never to be published as the real one's.
 
-It reads the model parameters that the real backend reads, and refuses a value that the real one refuses or passes over:
-`intra_op_thread_count`, `inter_op_thread_count`, `execution_mode`, `enable_mem_arena`, `enable_mem_pattern`; and
-`optimization.graph.level`. It runs on the CPU, so what is for GPUs has no effect: those parameters, and execution
-accelerators.
+It accepts and refuses what the real backend accepts and refuses, so that a version that loads here loads there:
+
+- `intra_op_thread_count`, `inter_op_thread_count`, `execution_mode`, `enable_mem_arena`, `enable_mem_pattern`,
+  `memory.enable_memory_arena_shrinkage`, `session.use_device_allocator_for_initializers` and
+  `optimization.graph.level` have their effect. Numbers are read as C's `stoi` does: `1.5` is 1, `many` is refused.
+- Name, datatype and shape of every input and output must be those of the file.
+- It runs on the CPU. What is for GPUs has no effect, as on the real backend on a CPU, and any accelerator for CPUs is
+  unknown.
+
+The real server ends with a few values (a number beyond 32 bits, a nonsense arena shrinkage). Those are refused here.
 """
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import triton_python_backend_utils as pb_utils
 
-# Parameters of the real backend that change nothing here.
-WITHOUT_EFFECT = {
-    "arena_extend_strategy",
-    "cudnn_conv_algo_search",
-    "do_copy_in_default_stream",
-    "gpu_mem_limit",
-    "memory.enable_memory_arena_shrinkage",
-    "session.use_device_allocator_for_initializers",
-    "share_session_between_instances",
-}
+# Parameters of the real backend that only its GPUs read.
+FOR_GPUS = {"arena_extend_strategy", "cudnn_conv_algo_search", "do_copy_in_default_stream", "gpu_mem_limit"}
+SHRINKAGE = "memory.enable_memory_arena_shrinkage"
+DEVICE_ALLOCATOR = "session.use_device_allocator_for_initializers"
 BOOLEANS = {"0": False, "1": True, "false": False, "true": True}
-LEVELS = {
-    0: onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
+LEVELS = {  # any other level is the default, which optimizes most
     -1: onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC,
     1: onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
     2: onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL,
 }
+DATATYPES = {  # of ONNX Runtime, as config.pbtxt writes them
+    "tensor(bool)": "TYPE_BOOL",
+    "tensor(double)": "TYPE_FP64",
+    "tensor(float)": "TYPE_FP32",
+    "tensor(float16)": "TYPE_FP16",
+    "tensor(string)": "TYPE_STRING",
+    **{f"tensor({kind}{bits})": f"TYPE_{kind.upper()}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)},
+}
+
+
+class Parameters:
+    """The parameters of a model's configuration; each is read once, and what nobody reads is `left`."""
+
+    def __init__(self, config):
+        self.left = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
+
+    def integer(self, key):
+        """Returns a whole number, 0 where the parameter is missing."""
+        value = self.left.pop(key, "0")
+        found = re.match(r"\s*([+-]?\d+)", value)
+        if found is None:
+            raise pb_utils.TritonModelException(f"{key} is {value!r}: give a whole number")
+        if not -(2**31) <= int(found[1]) < 2**31:
+            raise pb_utils.TritonModelException(f"{key} is {value!r}: beyond 32 bits the real server ends")
+        return int(found[1])
+
+    def boolean(self, key):
+        """Returns a truth value, True where the parameter is missing."""
+        value = self.left.pop(key, "true")
+        if value.lower() not in BOOLEANS:
+            raise pb_utils.TritonModelException(f"{key} is {value!r}: give {' or '.join(BOOLEANS)}")
+        return BOOLEANS[value.lower()]
+
+    def text(self, key):
+        """Returns a value as it is written, empty where the parameter is missing."""
+        return self.left.pop(key, "")
 
 
 def session_options(config):
-    """Returns what a model's configuration asks of ONNX Runtime."""
-    parameters = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
-    options = onnxruntime.SessionOptions()
+    """Returns what a model's configuration asks of ONNX Runtime: options of the session, and of each run."""
+    parameters = Parameters(config)
+    options, run_options = onnxruntime.SessionOptions(), onnxruntime.RunOptions()
     options.log_severity_level = 3
-    options.intra_op_num_threads = _count(parameters, "intra_op_thread_count")
-    options.inter_op_num_threads = _count(parameters, "inter_op_thread_count")
-    if _choice(parameters, "execution_mode", {"0": False, "1": True}, False):
+    # ONNX Runtime chooses by itself for less than one thread.
+    options.intra_op_num_threads = max(0, parameters.integer("intra_op_thread_count"))
+    options.inter_op_num_threads = max(0, parameters.integer("inter_op_thread_count"))
+    mode = parameters.integer("execution_mode")
+    if mode not in (0, 1):
+        raise pb_utils.TritonModelException(f"execution_mode is '{mode}': give 0 or 1")
+    if mode:
         options.execution_mode = onnxruntime.ExecutionMode.ORT_PARALLEL
-    options.enable_cpu_mem_arena = _choice(parameters, "enable_mem_arena", BOOLEANS, True)
-    options.enable_mem_pattern = _choice(parameters, "enable_mem_pattern", BOOLEANS, True)
+    options.enable_cpu_mem_arena = parameters.boolean("enable_mem_arena")
+    options.enable_mem_pattern = parameters.boolean("enable_mem_pattern")
     level = config.get("optimization", {}).get("graph", {}).get("level", 0)
-    if level not in LEVELS:
-        raise pb_utils.TritonModelException(f"optimization.graph.level is {level}: give -1, 1 or 2")
-    options.graph_optimization_level = LEVELS[level]
-    for key in parameters.keys() - WITHOUT_EFFECT:
+    options.graph_optimization_level = LEVELS.get(level, onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL)
+    allocator = parameters.text(DEVICE_ALLOCATOR)
+    if allocator:
+        options.add_session_config_entry(DEVICE_ALLOCATOR, allocator)
+    shrinkage = parameters.text(SHRINKAGE)
+    if shrinkage:
+        if shrinkage != "cpu:0" or not options.enable_cpu_mem_arena:
+            raise pb_utils.TritonModelException(
+                f"{SHRINKAGE} is {shrinkage!r}, and the real server ends without that arena: give cpu:0, with "
+                "enable_mem_arena"
+            )
+        run_options.add_run_config_entry(SHRINKAGE, shrinkage)
+    for key in parameters.left.keys() - FOR_GPUS:
         pb_utils.Logger.log_warn(f"ONNX Runtime has no parameter {key}: it has no effect")
-    return options
+    return options, run_options
 
 
-def _count(parameters, key):
-    value = parameters.pop(key, "0")
-    if not value.isdecimal():
-        raise pb_utils.TritonModelException(f"{key} is {value!r}: give a whole number, or 0 for as many as cores")
-    return int(value)
+def check_accelerators(config):
+    """Refuses accelerators for CPUs: like the real backend without OpenVINO, this one has none."""
+    accelerators = config.get("optimization", {}).get("execution_accelerators", {})
+    for each in accelerators.get("cpu_execution_accelerator", []):
+        raise pb_utils.TritonModelException(f"unknown Execution Accelerator '{each['name']}' is requested")
 
 
-def _choice(parameters, key, choices, default):
-    value = parameters.pop(key, None)
-    if value is not None and value not in choices:
-        raise pb_utils.TritonModelException(f"{key} is {value!r}: give {' or '.join(choices)}")
-    return default if value is None else choices[value]
+def check_tensors(kind, config, found, exact):
+    """Refuses inputs or outputs that are not those of the file.
+
+    Args:
+        kind: "input" or "output".
+        config: of the model.
+        found: of the session.
+        exact: a size that the file leaves open must be open in the configuration as well.
+    """
+    name, batch = config["name"], [-1] if config["max_batch_size"] > 0 else []
+    tensors = {each.name: each for each in found}
+    if kind == "input" and len(tensors) != len(config[kind]):
+        raise pb_utils.TritonModelException(
+            f"unable to load model '{name}', configuration expects {len(config[kind])} inputs, model provides "
+            f"{len(tensors)}"
+        )
+    for entry in config[kind]:
+        tensor = tensors.get(entry["name"])
+        if tensor is None:
+            raise pb_utils.TritonModelException(
+                f"unexpected inference {kind} '{entry['name']}', allowed {kind}s are: {', '.join(tensors)}"
+            )
+        datatype = DATATYPES.get(tensor.type, "TYPE_INVALID")
+        if datatype != entry["data_type"]:
+            raise pb_utils.TritonModelException(
+                f"unable to load model '{name}', configuration expects datatype {entry['data_type']} for {kind} "
+                f"'{entry['name']}', model provides {datatype}"
+            )
+        given = [side if isinstance(side, int) else -1 for side in tensor.shape]
+        wanted = batch + [int(side) for side in (entry.get("reshape") or {}).get("shape", entry["dims"])]
+        if batch and given[:1] != batch:
+            raise pb_utils.TritonModelException(
+                f"model '{name}', tensor '{entry['name']}': for the model to support batching the shape should have at "
+                f"least 1 dimension and the first dimension must be -1; but shape expected by the model is {given}"
+            )
+        if len(given) != len(wanted) or any(
+            have != want and (exact or have != -1) for have, want in zip(given, wanted, strict=True)
+        ):
+            raise pb_utils.TritonModelException(
+                f"model '{name}', tensor '{entry['name']}': the model expects {len(given)} dimensions (shape {given}) "
+                f"but the model configuration specifies {len(wanted)} dimensions (shape {wanted})"
+            )
 
 
 class TritonPythonModel:
@@ -86,17 +172,14 @@ class TritonPythonModel:
         path = Path(args["model_repository"]) / args["model_version"] / filename
         if not path.is_file():
             raise pb_utils.TritonModelException(f"there is no {path}")
-        self.session = onnxruntime.InferenceSession(path, session_options(config), providers=["CPUExecutionProvider"])
+        check_accelerators(config)
+        options, self.run_options = session_options(config)
+        self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        check_tensors("input", config, self.session.get_inputs(), exact=False)
+        check_tensors("output", config, self.session.get_outputs(), exact=True)
         self.inputs = [entry["name"] for entry in config["input"]]
         self.outputs = [entry["name"] for entry in config["output"]]
         self.batched = config["max_batch_size"] > 0
-        for kind, wanted, found in (
-            ("input", self.inputs, self.session.get_inputs()),
-            ("output", self.outputs, self.session.get_outputs()),
-        ):
-            missing = set(wanted) - {entry.name for entry in found}
-            if missing:
-                raise pb_utils.TritonModelException(f"{path} has no {kind} {', '.join(sorted(missing))}")
 
     def execute(self, requests):
         """Answers all waiting requests with one run of the model, or each alone where batching is off."""
@@ -111,7 +194,7 @@ class TritonPythonModel:
                 arrays = [pb_utils.get_input_tensor_by_name(request, name).as_numpy() for request in requests]
                 sizes = [len(array) for array in arrays]
                 feeds[name] = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
-            results = self.session.run(self.outputs, feeds)
+            results = self.session.run(self.outputs, feeds, self.run_options)
         except Exception as error:
             failure = pb_utils.TritonError(f"ONNX Runtime: {error}")
             return [pb_utils.InferenceResponse(error=failure) for _ in requests]

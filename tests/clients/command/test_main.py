@@ -45,6 +45,7 @@ def signs(*arguments: str, cwd: Path | None = None) -> "subprocess.CompletedProc
         ["predict"],
         ["gateway"],
         ["bench"],
+        ["check-server"],
         ["monitor"],
         ["monitor", "repository"],
     ],

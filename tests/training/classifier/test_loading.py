@@ -50,6 +50,14 @@ def test_workers_give_the_batches_in_order(coloured_crops: Crops, workers: int) 
     assert all(_equal(batch, batches[step]) for step, batch in enumerate(loaded, start=2))
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_gpu_fetches_its_batches_from_pinned_memory(coloured_crops: Crops, workers: int) -> None:
+    loaded = list(load_batches(_batches(coloured_crops), 0, 3, workers, pinned=True))
+
+    assert all(tensor.is_pinned() for batch in loaded for tensor in batch)
+
+
 def test_nothing_is_loaded_behind_the_end(coloured_crops: Crops) -> None:
     assert list(load_batches(_batches(coloured_crops), 5, 5, 1)) == []
 

@@ -1,0 +1,104 @@
+"""Asks a server that serves the bundled models, and a gateway before it, and ends with 1 where an answer is not right.
+
+python ask_bundled.py PICTURES GRPC HTTP GATEWAY BACKEND: a folder with example.jpg and sign.png, three times host:port,
+and what must run the networks (onnxruntime for Triton's own backend, stand-in for ours). Needs the package with its
+client.
+"""
+
+import json
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from clients.check_server import examine_server
+from export.evaluation.served_model import ServedModel
+from serving.versions import MINIMUM
+from traffic_sign_client import SignClient
+from traffic_sign_client.errors import ClientError
+
+# What the street of the gateway's page shows; the sign of the chart's test is a stop sign.
+STREET = {"road works", "speed limit 50", "stop", "give way", "keep right"}
+SIGN = "stop"
+STAND_IN = "stand-in"
+START_S = 60.0
+
+
+class WrongAnswerError(Exception):
+    """An answer is not the one that it must be."""
+
+
+def expect(what: str, found: Any, wanted: Any) -> None:
+    """Raises WrongAnswerError where what was found is not what is wanted; prints it otherwise."""
+    if found != wanted:
+        raise WrongAnswerError(f"{what}: {found}, and it should be {wanted}")
+    print(f"{what}: {found}", flush=True)
+
+
+def ask_server(pictures: Path, url: str, protocol: Any) -> None:
+    """Asks all three models over a protocol."""
+    street, sign = (pictures / name for name in ("example.jpg", "sign.png"))
+    with SignClient(url, protocol, timeout=120) as client:
+        expect(f"recognizer, {protocol}", {each.name for each in client.recognize(street.read_bytes())}, STREET)
+        side = client.input_size()
+        crop = np.asarray(Image.open(sign).convert("RGB").resize((side, side)))[None]
+        expect(f"classifier, {protocol}", client.classify(crop)[0][0].name, SIGN)
+    with ServedModel(url, protocol, "sign_detector") as detector:
+        height, width = detector.size
+        scene = np.asarray(Image.open(street).convert("RGB").resize((width, height)))[None]
+        (scores,) = detector.ask(scene, ["scores"])
+        expect(f"detector, {protocol}", int((scores[0] >= 0.5).sum()), len(STREET))
+
+
+def ask_gateway(pictures: Path, url: str) -> None:
+    """Asks a gateway about the street and the sign, once it is ready."""
+    deadline = time.monotonic() + START_S
+    while True:
+        try:
+            _open(f"http://{url}/readyz")
+            break
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise WrongAnswerError(f"the gateway is not ready after {START_S:g} s: {error}") from error
+            time.sleep(0.5)
+    found = json.loads(_open(f"http://{url}/v1/recognize", (pictures / "example.jpg").read_bytes(), "image/jpeg"))
+    expect("gateway, recognize", {each["name"] for each in found["signs"]}, STREET)
+    found = json.loads(_open(f"http://{url}/v1/classify", (pictures / "sign.png").read_bytes(), "image/png"))
+    expect("gateway, classify", found["classes"][0]["name"], SIGN)
+
+
+def _open(url: str, body: bytes | None = None, kind: str = "") -> bytes:
+    request = urllib.request.Request(url, body, {"Content-Type": kind} if kind else {})
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
+        content: bytes = answer.read()
+        return content
+
+
+def ask_backends(url: str, backend: str) -> None:
+    """Asks which server it is, and what runs its models."""
+    found = examine_server(url, "grpc", MINIMUM)
+    print(f"tritonserver {found.version}", flush=True)
+    if backend != STAND_IN:  # which exists for an older server alone
+        expect("may be on a network", found.is_safe, True)
+    networks = dict.fromkeys(("sign_classifier", "sign_detector"), backend)
+    expect("models", found.models, networks | {"sign_recognizer": "python"})
+
+
+def main(pictures: str, grpc: str, http: str, gateway: str, backend: str) -> None:
+    """Asks all of it."""
+    ask_backends(grpc, backend)
+    ask_server(Path(pictures), grpc, "grpc")
+    ask_server(Path(pictures), http, "http")
+    ask_gateway(Path(pictures), gateway)
+
+
+if __name__ == "__main__":
+    try:
+        main(*sys.argv[1:])
+    except (WrongAnswerError, ClientError, OSError) as problem:
+        sys.exit(f"ask_bundled: {problem}")

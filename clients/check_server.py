@@ -1,0 +1,99 @@
+"""`signs check-server`: what a running server is, what it has ready, and whether it may be on a network."""
+
+import asyncio
+import json
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
+
+import typer
+
+from traffic_sign_client.errors import ClientError
+
+
+@dataclass(frozen=True)
+class ServerCheck:
+    """What a server says of itself.
+
+    Attributes:
+        url: host:port it was asked at.
+        version: of tritonserver.
+        minimum: the oldest version that is accepted.
+        is_safe: whether its version is that or a later one.
+        models: that are ready, each with what runs it: `stand-in`, or the backend's own name.
+    """
+
+    url: str
+    version: str
+    minimum: str
+    is_safe: bool
+    models: dict[str, str]
+
+
+def check_server(
+    url: Annotated[str, typer.Option(help="host:port of the server.")] = "localhost:8001",
+    protocol: Annotated[str, typer.Option(help="grpc or http; each has its own port.")] = "grpc",
+    minimum: Annotated[
+        str, typer.Option(help="Oldest version that passes.", show_default="the oldest without known holes")
+    ] = "",
+    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds to wait for an answer.")] = 30.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Show the version of a running server, its models and their backends; code 1 where it is too old for a network.
+
+    \b
+    signs check-server
+    signs check-server --url triton.example:8000 --protocol http --minimum 2.73
+    """
+    if protocol not in ("grpc", "http"):
+        raise typer.BadParameter(f"{protocol!r}: choose grpc or http", param_hint="--protocol")
+    from serving.versions import MINIMUM, parse_version
+
+    found = examine_server(url, protocol, parse_version(minimum) if minimum else MINIMUM, timeout)
+    if as_json:
+        typer.echo(json.dumps(asdict(found)))
+    else:
+        typer.echo(f"tritonserver {found.version} at {url}")
+        for model, backend in found.models.items():
+            typer.echo(f"  {model}: {backend}")
+    if not found.is_safe:
+        raise ClientError(
+            f"tritonserver {found.version} at {url} is older than {found.minimum}: take the server's image of this "
+            "release, or keep it off every network (SECURITY.md)"
+        )
+
+
+def examine_server(url: str, protocol: str, oldest: tuple[int, int], timeout: float = 30.0) -> ServerCheck:
+    """Asks a server what it is.
+
+    Args:
+        url: host:port.
+        protocol: grpc or http.
+        oldest: version that is accepted.
+        timeout: seconds to wait for an answer.
+
+    Raises:
+        ClientError: it does not answer.
+    """
+    from serving.versions import is_safe
+
+    metadata, models = asyncio.run(_ask(url, protocol, timeout))
+    version = str(metadata.get("version", ""))
+    return ServerCheck(url, version, ".".join(map(str, oldest)), is_safe(version, oldest), models)
+
+
+async def _ask(url: str, protocol: str, timeout: float) -> tuple[dict[str, Any], dict[str, str]]:
+    """Returns the metadata of a server, and the backend of each of the project's models that it has ready."""
+    from clients.benchmark.target import CLASSIFIER, DETECTOR, RECOGNIZER, runs_on_stand_in
+    from traffic_sign_client.connection import Connection
+
+    connection = Connection(url, "http" if protocol == "http" else "grpc", timeout=timeout)
+    try:
+        metadata = await connection.describe("metadata", "")
+        models = {}
+        for name in (CLASSIFIER, DETECTOR, RECOGNIZER):
+            if await connection.ready(name):
+                config = await connection.describe("config", name)
+                models[name] = "stand-in" if runs_on_stand_in(config) else str(config.get("backend", ""))
+        return metadata, models
+    finally:
+        await connection.close()

@@ -1,0 +1,80 @@
+"""Where ONNX Runtime runs an exported file in this process: on the CPU, or on a GPU through onnxruntime-gpu.
+
+On a GPU without TF32. That rounds the inputs of multiplications to 10 bits: a probability then differs from the CPU's
+by up to 7e-4, which is more than the 1e-4 that an fp32 file may differ from its network; without it, by 3e-7.
+"""
+
+import contextlib
+import io
+from collections.abc import Sequence
+from importlib import metadata
+from typing import Any, Literal, get_args
+
+import onnxruntime
+
+from export.errors import ExportError, RepositoryError
+from export.repository.hardware import gpus
+
+Device = Literal["cpu", "cuda"]
+DEVICES: tuple[Device, ...] = get_args(Device)
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+CUDA_OPTIONS = {"use_tf32": "0"}
+INSTALL = "pip uninstall --yes onnxruntime onnxruntime-gpu && pip install 'onnxruntime-gpu[cuda,cudnn]'"
+
+Providers = Sequence[str | tuple[str, dict[str, str]]]
+
+
+def providers_for(device: str) -> Providers:
+    """Returns the providers of ONNX Runtime that run a file on a device.
+
+    Raises:
+        ExportError: there is no such device, or it cannot be used here; the message names the fix.
+    """
+    if device == "cpu":
+        return [CPU]
+    if device != "cuda":
+        raise ExportError(f"there is no device {device!r}: choose {' or '.join(DEVICES)}")
+    if CUDA not in onnxruntime.get_available_providers():
+        raise ExportError(f"{_installed()}, which has no GPUs: {INSTALL}")
+    missing = _load_libraries()
+    if missing:
+        _require_gpu()
+        raise ExportError(f"onnxruntime-gpu finds no {missing}: {INSTALL}")
+    onnxruntime.set_default_logger_severity(4)  # what keeps it off the GPU is said in one line below
+    return [(CUDA, CUDA_OPTIONS)]
+
+
+def require_device(session: Any, device: str) -> None:
+    """Raises ExportError where a session does not run on the device: ONNX Runtime takes the CPU without a word."""
+    if device == "cuda" and CUDA not in session.get_providers():
+        _require_gpu()
+        raise ExportError(
+            f"onnxruntime-gpu {onnxruntime.__version__} does not run this file on the GPU: the driver may be older "
+            "than the CUDA it is built with; take a newer driver, or leave out --device cuda"
+        )
+
+
+def _require_gpu() -> None:
+    try:
+        gpus()
+    except RepositoryError as error:
+        raise ExportError(f"{error}: leave out --device cuda") from error
+
+
+def _installed() -> str:
+    """Says which build of ONNX Runtime is there; both share one folder, and the one installed last has written it."""
+    both = []
+    for name in ("onnxruntime", "onnxruntime-gpu"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            both.append(f"{name} {metadata.version(name)}")
+    found = both or [f"ONNX Runtime {onnxruntime.__version__}"]
+    return f"installed here {'are' if len(found) > 1 else 'is'} {' and '.join(found)}"
+
+
+def _load_libraries() -> str:
+    """Loads CUDA and cuDNN out of NVIDIA's wheels; returns the libraries that are missing, empty where none is."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        onnxruntime.preload_dlls()  # it prints what it cannot load
+    lines = (line for line in printed.getvalue().splitlines() if line.startswith("Failed to load "))
+    return ", ".join(line.removeprefix("Failed to load ").partition(":")[0] for line in lines)

@@ -50,7 +50,8 @@ def write_coco(folder: Path, splits: dict[str, int]) -> Path:
     start = 0
     for split, count in splits.items():
         (folder / split).mkdir(parents=True)
-        images, annotations = [], []
+        images: list[dict[str, object]] = []
+        annotations: list[dict[str, object]] = []
         for number in range(start, start + count):
             images.append({"id": number, "file_name": f"{number:04}.png", "width": SCENE[0], "height": SCENE[1]})
             (folder / split / f"{number:04}.png").write_bytes(scene(scene_boxes(number), number))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from export.parity import onnxruntime_predictor
-from tests.fixture_types import Signs
+from tests.training.signs_command import Signs
 from tests.training.tiny_gtsdb import TinyGtsdb
 from training.errors import TrainingError
 from training.models import networks

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from serving.errors import ServingError
 from serving.lifetime import die_with_parent
+from serving.paths import SafePaths
 
 WHEEL = "nvidia-pytriton==0.7.0"  # the last release; carries tritonserver 2.51.0
 PACKAGES = (
@@ -57,12 +58,16 @@ class Installation:
         environment: variables it needs on top of the caller's.
         arguments: command-line arguments it needs.
         description: what it is, for a person.
+        home: folder that all of it is in, where it is our own.
+        has_standin: its ONNX Runtime backend is our stand-in, whose latency is not Triton's.
     """
 
     binary: Path
     environment: dict[str, str]
     arguments: list[str]
     description: str
+    home: Path | None = None
+    has_standin: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,10 +91,17 @@ def find_or_install(home: Path, say: Say) -> Installation:
     """
     native = find_native()
     if native:
-        return Installation(Path(native), {}, [], f"tritonserver at {native}")
+        has_standin = _has_standin(Path(native).resolve().parent.parent)
+        description = f"tritonserver at {native}" + (" (ONNX Runtime stand-in backend)" if has_standin else "")
+        return Installation(Path(native), {}, [], description, has_standin=has_standin)
     if not is_installed(home):
         install(home, say)
-    return _describe(home.resolve())
+    return _describe(home.resolve(), lambda path: path)
+
+
+def located(installation: Installation, paths: SafePaths) -> Installation:
+    """Returns an installation whose paths Triton can use."""
+    return _describe(installation.home, paths.safe) if installation.home else installation
 
 
 def check_home(home: Path) -> None:
@@ -253,10 +265,22 @@ def _unpack(wheel: Path, staging: Path, interpreter: Interpreter) -> None:
         program.chmod(0o755)
 
 
-def _describe(home: Path) -> Installation:
+def _has_standin(triton: Path) -> bool:
+    backend = triton / "backends" / "onnxruntime"
+    return (backend / "model.py").is_file() and not (backend / "libtriton_onnxruntime.so").exists()
+
+
+def _describe(home: Path, named: Callable[[Path], Path]) -> Installation:
+    """Describes an installation of ours.
+
+    Args:
+        home: its folder.
+        named: gives the name under which Triton is to know a folder.
+    """
     record = json.loads((home / "installation.json").read_text())
     interpreter = record["interpreter"]
-    triton = home / "tritonserver"
+    place = named(home)
+    triton = place / "tritonserver"
     # Linked, not copied: the backend in use is always this checkout's, also after an update of the project.
     link = triton / "backends" / "onnxruntime"
     ours = Path(__file__).parent / "backends" / "onnxruntime"
@@ -270,14 +294,15 @@ def _describe(home: Path) -> Installation:
     environment = {
         # The libraries of the wheel, and the libpython of the very interpreter whose packages are used:
         # another one of the same version fails in odd ways.
-        "LD_LIBRARY_PATH": f"{home / 'nvidia_pytriton.libs'}:{interpreter['library_folder']}",
+        "LD_LIBRARY_PATH": f"{place / 'nvidia_pytriton.libs'}:{named(Path(interpreter['library_folder']))}",
         # The stub embeds Python in isolated mode: it heeds neither PYTHONPATH nor PYTHONHOME and takes the
         # environment of the first python3 on the PATH.
-        "PATH": f"{home / 'python' / 'bin'}:{os.environ.get('PATH', '')}",
+        "PATH": f"{place / 'python' / 'bin'}:{os.environ.get('PATH', '')}",
     }
     arguments = [f"--backend-directory={triton / 'backends'}", f"--cache-directory={triton / 'caches'}"]
     description = f"tritonserver 2.51.0 (wheel, Python {version}, ONNX Runtime stand-in backend)"
-    return Installation(triton / "bin" / "tritonserver", environment, arguments, description)
+    binary = triton / "bin" / "tritonserver"
+    return Installation(binary, environment, arguments, description, home, has_standin=True)
 
 
 def _forbid_caches(environment: Path, version: str) -> None:

@@ -23,6 +23,7 @@ from clients.command.predict import predict
 from clients.command.roll_out import roll_out
 from clients.command.serve import serve
 from clients.command.tune import tune
+from clients.direct import keep_loopback_direct
 from export.errors import ExportError
 from monitoring.errors import MonitoringError
 from serving.errors import ServingError
@@ -66,6 +67,7 @@ def main() -> None:
     """Runs the command line; every expected problem is one line on standard error and exit code 1, of the gate 2."""
     signal.signal(signal.SIGTERM, _terminate)
     _let_all_be_printed()
+    keep_loopback_direct()
     try:
         app()
     except UndecidedError as error:

@@ -57,7 +57,7 @@ def serve(
     from export.repository.store import require_folder
     from serving.errors import ServingError
     from serving.install import find_or_install
-    from serving.server import RELOADABLE, Ports, reason_in_log, running_server, served_versions, tracing
+    from serving.server import RELOADABLE, Ports, running_server, served_versions, tracing
 
     console = Console()
     if public_key is not None and no_verify:
@@ -91,9 +91,9 @@ def serve(
             highlight=False,
         )
         try:
-            code = server.process.wait()
+            server.process.wait()
         except KeyboardInterrupt:
             console.print("stopping; requests in flight are answered first")
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not break the clean stop
             return
-    raise ServingError(f"tritonserver ended by itself with code {code}: {reason_in_log(log)} (all of it: {log})")
+        server.check_alive()

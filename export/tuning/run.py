@@ -110,7 +110,7 @@ def _announce(console: Console, candidate: Candidate, settings: int, load: Load,
         highlight=False,
         soft_wrap=True,
     )
-    if "stand-in" in installation.description:
+    if installation.has_standin:
         note = "note: the stand-in is slower than Triton's own backend: tune again where that one serves"
         console.print(note, soft_wrap=True)
 

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypedDict
 
 import numpy.typing as npt
 
+from clients.direct import is_loopback
 from traffic_sign_client.errors import ClientError, UnavailableError, explained
 from traffic_sign_client.shared_memory import Regions
 
@@ -84,7 +85,11 @@ class Connection(Options):
             raise ClientError(f"no TLS with {self.tls} and {certificates} ({error}): give PEM files") from error
         self._opening: dict[str, Any] = {"ssl": bool(self.tls), "ssl_context": context, "conn_timeout": None}
         if self.protocol == "grpc":
-            self._opening = {"ssl": bool(self.tls), "root_certificates": authority, "channel_args": GRPC_OPTIONS}
+            self._opening = {
+                "ssl": bool(self.tls),
+                "root_certificates": authority,
+                "channel_args": channel_options(self.url),
+            }
             self._opening["certificate_chain"], self._opening["private_key"] = certificates or (None, None)
         self._triton = importlib.import_module(f"tritonclient.{self.protocol}.aio")
         self._regions = Regions(self._call) if self.shared_memory else None
@@ -189,6 +194,11 @@ class Connection(Options):
             raise ClientError("the client was closed before there was an answer") from None  # as gRPC cancelled it
         except Exception as error:  # the HTTP client lets errors of sockets and of its parser through
             raise explained(error, self.url, self.protocol, self.timeout if given is None else given) from error
+
+
+def channel_options(url: str) -> list[tuple[str, Any]]:
+    """Returns the options of a gRPC channel to host:port; on this machine it goes through no proxy."""
+    return [*GRPC_OPTIONS, ("grpc.enable_http_proxy", int(not is_loopback(url)))]
 
 
 def _checked(headers: Mapping[str, str]) -> dict[str, str]:

@@ -14,9 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-# Set before the import, and only where the user has not: no calls home, no bars of its own, and a server that is
-# down is found out in seconds, not after the minutes that MLflow's own seven retries take.
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+# Set before the import, and only where the user has not: no bars of its own, and a server that is down is found out in
+# seconds, not after the minutes that MLflow's own seven retries take.
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")

@@ -12,9 +12,13 @@ accelerators.
 """
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # heeded only where it is set before the import
+
 import onnxruntime
 import triton_python_backend_utils as pb_utils
 

@@ -1,5 +1,5 @@
 """Moves trained weights into the Triton model repository, with proof that nothing changed on the way."""
 
-from training.telemetry import disable_telemetry
+from training.surroundings import prepare_environment
 
-disable_telemetry()
+prepare_environment()

@@ -1,5 +1,5 @@
 """Learns to recognise German traffic signs: data, models, training and evaluation runs."""
 
-from training.telemetry import disable_telemetry
+from training.surroundings import prepare_environment
 
-disable_telemetry()
+prepare_environment()

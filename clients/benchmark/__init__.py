@@ -1,5 +1,5 @@
 """How fast the served models are: `signs bench`, and in `peers` what else they could be served with."""
 
-from training.telemetry import disable_telemetry
+from training.surroundings import prepare_environment
 
-disable_telemetry()
+prepare_environment()

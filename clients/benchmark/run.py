@@ -130,7 +130,7 @@ def run_benchmark(request: Request, console: Console, finish: Callable[[dict[str
     tool = perf_analyzer.find(request.tool)
     prepare_folder(request.folder)
     if request.images is None:
-        console.print("[dim]drawing street scenes ...[/dim]")
+        console.print("drawing street scenes ...", style="dim")
     pictures = read_pictures(request.images) if request.images else draw_pictures()
     started = datetime.now(UTC)
     with contextlib.ExitStack() as stack:
@@ -172,7 +172,7 @@ def _serve(
     """Returns addresses of the server; where it is ours, the server, and what it is."""
     if request.urls:
         return request.urls, None, None
-    installation = find_or_install(request.home, lambda what: console.print(f"[dim]{what} ...[/dim]"))
+    installation = find_or_install(request.home, lambda what: console.print(f"{what} ...", style="dim"))
     log = request.folder / "tritonserver.log"
     server = stack.enter_context(running_server(installation, request.repository, log))
     return {"grpc": server.grpc_url, "http": server.http_url}, server, installation

@@ -46,9 +46,8 @@ def fetch(
     import shlex
     from dataclasses import asdict
 
-    from rich.console import Console
-
     from traffic_signs.progress import progress_bars
+    from training.console import Console
     from training.data import fetch as fetching
 
     chosen = fetching.BENCHMARKS[benchmark.value]
@@ -89,9 +88,8 @@ def check(
     signs data check GTSRB --json | jq .problems
     signs data check feedback=feedback --json | jq '.data_sets[0].entries'
     """
-    from rich.console import Console
-
     from traffic_signs.progress import progress_bars
+    from training.console import Console
     from training.data.audit import audit
     from training.data.audit_report import print_audit, write_audit
     from training.data.load import load_data

@@ -142,11 +142,10 @@ def _on_crops(
     judged: "ModelRef", dataset: "Dataset", split: Any, output: Path | None
 ) -> tuple[str, "list[dict[str, str]]", dict[str, Any]]:
     """Judges a classifier; returns who answered, what is known of the training data, and the figures."""
-    from rich.console import Console
-
     from traffic_signs.progress import progress_bars
     from training.classifier.evaluate import evaluate as compare
     from training.classifier.report import all_figures, write_evaluation
+    from training.console import Console
     from training.data.crops import cut_crops
 
     opened = judged.open_classifier()
@@ -165,11 +164,10 @@ def _on_scenes(
     judged: "ModelRef", kind: str, classifier: "ModelRef | None", dataset: "Dataset", split: Any, output: Path | None
 ) -> tuple[str, "list[dict[str, str]]", dict[str, Any]]:
     """Judges what finds signs, likewise."""
-    from rich.console import Console
-
     from export.evaluation.model_ref import RECOGNIZER
     from export.evaluation.scenes import evaluate_scenes, in_process, served_recognizer
     from traffic_signs.progress import progress_bars
+    from training.console import Console
 
     backend, trained_on = f"triton_{judged.protocol}", []
     if kind == RECOGNIZER:
@@ -216,8 +214,9 @@ def leaks(kind: str, split: str, trained_on: "list[dict[str, str]]") -> list[str
 
 
 def _print(figures: dict[str, Any], output: Path | None) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from training.console import Console
 
     console = Console()
     table = Table(show_header=False, box=None, pad_edge=False)

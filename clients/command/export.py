@@ -86,8 +86,6 @@ def onnx_(
     import json
     from dataclasses import asdict
 
-    from rich.console import Console
-
     from clients.command.export_output import print_candidates, print_export
     from export.precision import FP32, PrecisionRequest
     from export.repository.signing import load_signer
@@ -96,6 +94,7 @@ def onnx_(
     from traffic_signs.progress import progress_bars
     from traffic_signs.stage_metrics import recorded_stage
     from training.checkpoint import load_info
+    from training.console import Console
 
     wanted = PrecisionRequest(precision, max_accuracy_loss, int8_for)
     asked = read_overrides(target, response_cache, max_queue, queue_timeout_ms)
@@ -191,11 +190,10 @@ def recognizer_(
     import json
     from dataclasses import asdict
 
-    from rich.console import Console
-
     from export.recognizer import export_recognizer
     from export.repository.store import repository_flag, require_folder
     from traffic_signs.progress import progress_bars
+    from training.console import Console
     from training.data.load import load_data
     from training.data.records import SPLITS
 

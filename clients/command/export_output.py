@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from export.precision_search import Candidate, fastest
@@ -13,6 +11,7 @@ from export.repository import Manifest
 from export.repository.promotion import champion
 from export.repository.store import open_store, repository_flag
 from export.tuning.plan import setting_in
+from training.console import Console
 
 
 def print_candidates(candidates: Sequence[Candidate]) -> None:
@@ -36,7 +35,7 @@ def print_candidates(candidates: Sequence[Candidate]) -> None:
     console.print(table, highlight=False)
     for each in candidates:
         if each.problem:
-            console.print(f"{each.precision} left out: {escape(each.problem)}", highlight=False, soft_wrap=True)
+            console.print(f"{each.precision} left out: {each.problem}", highlight=False, soft_wrap=True)
     measured = next(each.speed for each in candidates if each.speed)
     console.print(
         f"timed on this machine's {measured.provider.removesuffix('ExecutionProvider')} in ONNX Runtime, in turn, "

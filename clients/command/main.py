@@ -29,6 +29,7 @@ from monitoring.errors import MonitoringError
 from serving.errors import ServingError
 from traffic_sign_client.errors import ClientError, UndecidedError
 from training.errors import TrainingError
+from training.paths import expand_arguments
 
 INTERRUPTED = 130  # what shells call a program that ended on SIGINT
 UNDECIDED = 2  # the gate could not judge: 1 is a challenger that is refused
@@ -69,7 +70,7 @@ def main() -> None:
     _let_all_be_printed()
     keep_loopback_direct()
     try:
-        app()
+        app(expand_arguments(sys.argv[1:]), prog_name="signs")
     except UndecidedError as error:
         _end(error.__cause__ or error, UNDECIDED)
     except Exception as error:

@@ -90,11 +90,10 @@ def verify(
     """
     from dataclasses import asdict
 
-    from rich.console import Console
-
     from clients.command.repository_output import print_checks
     from export.repository import verification
     from traffic_signs.progress import progress_bars
+    from training.console import Console
 
     with progress_bars(Console(stderr=True)) as progress:
         checks = verification.verify(repository, model, version, public_key, progress)
@@ -151,12 +150,11 @@ def publish(
     """
     from dataclasses import asdict
 
-    from rich.console import Console
-
     from export.repository.publishing import publish_copy
     from export.repository.signing import load_signer
     from export.repository.store import repository_flag
     from traffic_signs.progress import progress_bars
+    from training.console import Console
 
     if again and once:
         raise typer.BadParameter("--again asks for another copy and --once for no other: give one of them")
@@ -347,12 +345,11 @@ def pull(
     """
     from dataclasses import asdict
 
-    from rich.console import Console
-
     from export.repository.pull import parse_wanted
     from export.repository.pull import pull as bring
     from export.repository.store import open_store
     from traffic_signs.progress import progress_bars
+    from training.console import Console
 
     wanted = parse_wanted(version or [], versions_file)
     if missing_ok and wanted:

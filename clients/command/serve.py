@@ -52,12 +52,13 @@ def serve(
     signs serve --reloadable
     signs serve --repository served --public-key release.pub
     """
-    from rich.console import Console
+    from rich.text import Text
 
     from export.repository.store import require_folder
     from serving.errors import ServingError
     from serving.install import find_or_install
     from serving.server import RELOADABLE, Ports, running_server, served_versions, tracing
+    from training.console import Console
 
     console = Console()
     if public_key is not None and no_verify:
@@ -69,13 +70,13 @@ def serve(
         for notice in check_served(repository, public_key):
             console.print(f"note: {notice}", highlight=False, soft_wrap=True)
     log = log or Path(f"runs/tritonserver-{http_port}.log")
-    installation = find_or_install(home, lambda what: console.print(f"[dim]{what} ...[/dim]"))
+    installation = find_or_install(home, lambda what: console.print(f"{what} ...", style="dim"))
     ports = Ports(http_port, grpc_port, metrics_port)
     extra: tuple[str, ...] = RELOADABLE if reloadable else ()
     extra += (f"--cache-config=local,size={cache * 1_000_000}",) if cache else ()
     extra += tracing(traces) if traces else ()
     with running_server(installation, repository, log, ports, host, extra) as server:
-        console.print(f"[bold]{installation.description}[/bold] serves {repository}", soft_wrap=True)
+        console.print(Text.assemble((installation.description, "bold"), f" serves {repository}"), soft_wrap=True)
         loaded = served_versions(server)
         for model, version in loaded:
             console.print(f"  {model}, version {version}", highlight=False)

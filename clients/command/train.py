@@ -255,10 +255,9 @@ def throughput(
     import json
     from dataclasses import asdict
 
-    from rich.console import Console
-
     from traffic_signs.progress import progress_bars
     from training.classifier.throughput import measure_throughput
+    from training.console import Console
     from training.recipe import TrainingConfig
 
     config = TrainingConfig(epochs=1, batch_size=batch_size, device=device, precision=precision, workers=workers)
@@ -298,9 +297,8 @@ def _resume_or_skip(name: str, runs: Path, as_json: bool) -> bool:
 @contextmanager
 def _listening(name: str, runs: Path, is_main: bool) -> Iterator[RunReporter]:
     """Shows bars and notices on standard error; on Ctrl-C it says how to go on, where that can be."""
-    from rich.console import Console
-
     from traffic_signs.progress import progress_bars
+    from training.console import Console
     from training.resume import SETTINGS, how_to_resume
     from training.runs import RunReporter
 

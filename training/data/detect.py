@@ -4,7 +4,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from training.data import feedback, gtsdb, gtsrb
-from training.data.source import open_source
+from training.data.source import inner_archive, open_source
 from training.errors import DataError
 
 
@@ -30,4 +30,5 @@ def detect_kind(path: Path) -> Literal["gtsdb", "gtsrb", "feedback"]:
         f"{path} is neither GTSDB nor GTSRB. Give the folder or zip FullIJCNN2013, TrainIJCNN2013, "
         "TestIJCNN2013Download or Kaggle's GTSDB_Train_and_Test; or GTSRB with its GT-000NN.csv and "
         "GT-final_test.csv, or Kaggle's copy of it with Train.csv and Test.csv; or feedback=PATH for corrected answers"
+        f"{inner_archive(names)}"
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from export.repository import Manifest
-from training.telemetry import SWITCHES
+from training.surroundings import SWITCHES
 
 ROOT = Path(__file__).parents[2]
 

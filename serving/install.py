@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from serving.ending import describe_code
 from serving.errors import ServingError
 from serving.lifetime import die_with_parent
 from serving.paths import SafePaths
@@ -319,7 +320,7 @@ def _pip(*arguments: str) -> None:
     result = subprocess.run(command, capture_output=True, text=True, preexec_fn=die_with_parent(os.getpid()))
     if result.returncode:
         lines = [line for line in result.stderr.splitlines() if "ERROR" in line] or result.stderr.splitlines()
-        reason = lines[0].removeprefix("ERROR: ") if lines else f"pip exited with {result.returncode}"
+        reason = lines[0].removeprefix("ERROR: ") if lines else f"pip ended with {describe_code(result.returncode)}"
         raise ServingError(
             f"cannot fetch tritonserver for this machine ({reason}): check the free space, the connection to your "
             "package index, and that it has wheels for this platform"

@@ -14,47 +14,32 @@ from serving.errors import ServingError
 from serving.install import Installation, find_or_install
 from serving.paths import SafePaths
 from serving.server import KEEP_GOING, running_server, unavailable_models
+from tests.odd_places import ODD_NAME, odd_home
 from traffic_sign_client import SignClient
 
 pytestmark = pytest.mark.end_to_end
 
-NAME = "my ü [x] it's (1) $HOME;&:,"
-
-
-@pytest.fixture
-def odd_home(installation: Installation, tmp_path: Path) -> Path:
-    """A copy of our tritonserver, by links, in a folder with such a name."""
-    if installation.home is None:
-        pytest.skip("this machine has a tritonserver by itself, which is where it is")
-    home = tmp_path / NAME / ".tritonserver"
-    home.mkdir(parents=True)
-    shutil.copy(installation.home / "installation.json", home)
-    (home / "nvidia_pytriton.libs").symlink_to(installation.home / "nvidia_pytriton.libs")
-    shutil.copytree(installation.home / "python", home / "python", symlinks=True)
-    shutil.copytree(installation.home / "tritonserver", home / "tritonserver", symlinks=True, copy_function=_link)
-    return home
-
-
-def _link(source: str, target: str) -> None:
-    Path(target).hardlink_to(source)
-
 
 def test_models_and_server_are_served_from_any_folder(
-    odd_home: Path,
+    installation: Installation,
     repository: Path,
     manifest: Manifest,
     random_crops: npt.NDArray[np.uint8],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    models = tmp_path / NAME / "models"
+    models = tmp_path / ODD_NAME / "models"
     shutil.copytree(repository, models)
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
-    installation = find_or_install(odd_home, print)
-    assert installation.home == odd_home
-    with running_server(installation, models, tmp_path / NAME / "log") as server, SignClient(server.grpc_url) as client:
+    home = odd_home(installation, tmp_path)
+    installation = find_or_install(home, print)
+    assert installation.home == home
+    with (
+        running_server(installation, models, tmp_path / ODD_NAME / "log") as server,
+        SignClient(server.grpc_url) as client,
+    ):
         assert client.probabilities(random_crops).shape == (80, 43)
         assert list(scratch.iterdir())
     assert not list(scratch.iterdir()), "the links go with the server"
@@ -63,7 +48,7 @@ def test_models_and_server_are_served_from_any_folder(
 def test_a_reason_names_the_path_that_people_know(
     installation: Installation, repository: Path, manifest: Manifest, tmp_path: Path
 ) -> None:
-    models = tmp_path / NAME / "models"
+    models = tmp_path / ODD_NAME / "models"
     shutil.copytree(repository, models)
     (models / "sign_classifier" / "1" / "model.onnx").unlink()
     with running_server(installation, models, tmp_path / "log", extra_arguments=KEEP_GOING) as server:
@@ -88,12 +73,12 @@ def test_a_model_whose_own_name_cannot_be_used_is_refused_at_once(installation: 
 
 
 def test_a_temporary_folder_with_such_a_name_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / NAME).mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / NAME))
+    (tmp_path / ODD_NAME).mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / ODD_NAME))
     with ExitStack() as stack:
         paths = SafePaths(stack)
-        link = paths.safe(tmp_path / NAME)
-        assert link.resolve() == tmp_path / NAME and link == paths.safe(tmp_path / NAME)
-        assert paths.original(f"no {link}/1") == f"no {tmp_path / NAME}/1"
+        link = paths.safe(tmp_path / ODD_NAME)
+        assert link.resolve() == tmp_path / ODD_NAME and link == paths.safe(tmp_path / ODD_NAME)
+        assert paths.original(f"no {link}/1") == f"no {tmp_path / ODD_NAME}/1"
         assert paths.safe(tmp_path) == tmp_path
     assert not link.parent.exists()

@@ -12,6 +12,16 @@ SWITCHES = {
     "DO_NOT_TRACK": "1",  # what others have agreed on
 }
 
+# Meant for another program around this one: prometheus_client would write files for it, MLflow write into its run, and
+# uvicorn read the number of its processes.
+FOREIGN = ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir", "MLFLOW_RUN_ID", "WEB_CONCURRENCY")
+
+
+def drop_foreign_variables() -> None:
+    """Takes variables out of the environment of a command that libraries of it would wrongly heed."""
+    for name in FOREIGN:
+        os.environ.pop(name, None)
+
 
 def prepare_environment() -> None:
     """Sets variables that libraries read, here and in what is started; what the user has set stays.

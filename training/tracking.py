@@ -44,7 +44,13 @@ def default_tracking_uri(runs: Path) -> str:
 
 
 def _own_uri(runs: Path) -> str:
-    return f"sqlite:///{(runs / 'mlflow.db').resolve()}"
+    return database_uri(runs / "mlflow.db")
+
+
+def database_uri(path: Path) -> str:
+    """Returns how MLflow is to be told of a SQLite file, whatever is in its path."""
+    # SQLAlchemy takes what follows a question mark for options, and decodes what follows a percent sign.
+    return f"sqlite:///{str(path.resolve()).replace('%', '%25').replace('?', '%3F')}"
 
 
 class Tracker:

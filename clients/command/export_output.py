@@ -1,5 +1,6 @@
 """What `signs export` shows a person."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ def _next(manifest: Manifest, repository: str | Path) -> str:
     if champion(open_store(repository), manifest.model) is not None:
         return f"signs export gate {manifest.model} --data DATA{repository_flag(repository)}"
     if "://" in str(repository):
-        return f"signs repository pull {repository} FOLDER, then signs serve --repository FOLDER"
+        return f"signs repository pull {shlex.quote(str(repository))} FOLDER, then signs serve --repository FOLDER"
     return f"signs serve{repository_flag(repository, '--repository')}"
 
 

@@ -30,6 +30,7 @@ from serving.errors import ServingError
 from traffic_sign_client.errors import ClientError, UndecidedError
 from training.errors import TrainingError
 from training.paths import expand_arguments
+from training.surroundings import drop_foreign_variables
 
 INTERRUPTED = 130  # what shells call a program that ended on SIGINT
 UNDECIDED = 2  # the gate could not judge: 1 is a challenger that is refused
@@ -69,6 +70,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminate)
     _let_all_be_printed()
     keep_loopback_direct()
+    drop_foreign_variables()
     try:
         app(expand_arguments(sys.argv[1:]), prog_name="signs")
     except UndecidedError as error:

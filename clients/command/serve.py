@@ -90,6 +90,7 @@ def serve(
             f"  metrics  {server.metrics_url}\n  log      {log}\n"
             f"try: {command} --url {server.grpc_url}      stop: Ctrl-C",
             highlight=False,
+            soft_wrap=True,
         )
         try:
             server.process.wait()

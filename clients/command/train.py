@@ -340,7 +340,7 @@ def _report(run: FinishedRun, specs: Sequence[str], as_json: bool) -> None:
     tested = next((spec for spec in specs if not spec.startswith(("synthetic=", "feedback="))), "")
     data = f" --data {shlex.quote(tested)}" if tested else ""
     typer.echo(f"plots: {run.folder / 'plots'}\ncheckpoint: {run.checkpoint}")
-    typer.echo(f"next: signs export onnx {run.checkpoint}{data}")
+    typer.echo(f"next: signs export onnx {shlex.quote(str(run.checkpoint))}{data}")
 
 
 def _absolute(spec: str) -> str:

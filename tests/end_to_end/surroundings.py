@@ -1,6 +1,7 @@
 """Runs steps in a network of their own, in which whatever leaves this machine is counted; see test_surroundings.py.
 
-    unshare --user --map-root-user --net --mount python surroundings.py STEPS RESULTS
+    python surroundings.py STEPS RESULTS
+    unshare --user --map-root-user --net --mount python surroundings.py STEPS RESULTS closed [READ_ONLY_FOLDER]
 
 STEPS is a JSON list of {name, command, environment, cwd, until, then}; RESULTS takes a list of {name, code, out, err,
 sent, then}.
@@ -87,6 +88,8 @@ def main() -> None:
     is_closed = len(sys.argv) > 3
     if is_closed:
         make_network(results.parent)
+        for folder in sys.argv[4:]:  # of root's, too
+            subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", folder], check=True)
     found = []
     for step in json.loads(steps.read_text()):
         before = sent() if is_closed else 0

@@ -84,7 +84,9 @@ def results(
     spec, runs = f"gtsdb={data}", odd / "runs"
     repository = runs / "model_repository"
     own = ("--home", home)
-    predict = step("predict", "predict", odd / "sign é [1].png", "--crops", "--url", f"localhost:{ports.grpc}")
+    predict = step(
+        "predict", "predict", odd / "sign é [1].png", "--crops", "--json", "--url", f"localhost:{ports.grpc}"
+    )
     listen = ("--http-port", ports.http, "--grpc-port", ports.grpc, "--metrics-port", ports.metrics)
     log = ("--log", odd / "server.log")
     steps = [
@@ -106,14 +108,16 @@ def results(
             "command": ["sh", "-c", 'exec "$0" "$@" >&-', str(SIGNS), "data", "check", spec],
         },
     ]
-    return _run(steps, place, is_closed)
+    return _run(steps, place, is_closed, read_only)
 
 
-def _run(steps: Sequence[dict[str, Any]], place: Path, is_closed: bool) -> dict[str, dict[str, Any]]:
+def _run(steps: Sequence[dict[str, Any]], place: Path, is_closed: bool, *read_only: Path) -> dict[str, dict[str, Any]]:
     wanted, found = place / "steps.json", place / "results.json"
     wanted.write_text(json.dumps(steps))
     driver = [sys.executable, str(DRIVER), str(wanted), str(found)]
-    done = subprocess.run([*UNSHARE, *driver, "closed"] if is_closed else driver, capture_output=True, text=True)
+    done = subprocess.run(
+        [*UNSHARE, *driver, "closed", *map(str, read_only)] if is_closed else driver, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     return {each["name"]: each for each in json.loads(found.read_text())}
 
@@ -135,12 +139,13 @@ def test_a_server_serves_and_a_client_asks_it(results: dict[str, dict[str, Any]]
     served = results["serve"]
     assert served["code"] == 143, served["out"] + served["err"]
     assert served["then"]["code"] == 0, served["then"]["out"] + served["then"]["err"]
-    assert "sign é [1].png" in served["then"]["out"]
+    answer = json.loads(served["then"]["out"])
+    assert "sign é [1].png" in json.dumps(answer, ensure_ascii=False)
 
 
 def test_names_are_printed_as_they_are(results: dict[str, dict[str, Any]]) -> None:
     assert "out [/red]" in results["evaluate"]["out"]
-    assert ODD_NAME in results["serve"]["out"].replace("\n", "")
+    assert ODD_NAME in results["serve"]["out"]
 
 
 @pytest.mark.parametrize("name", ["early", "closed"])

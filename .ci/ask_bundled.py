@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from clients.check_server import examine_server
+from clients.command.check_server import examine_server
 from export.evaluation.served_model import ServedModel
 from serving.versions import MINIMUM
 from traffic_sign_client import SignClient

@@ -192,7 +192,14 @@ def settings(port: int, home: Path, dags: Path) -> dict[str, str]:
     }
     # Airflow starts its parts by name.
     path = os.pathsep.join([str(Path(sys.prefix, "bin")), os.environ.get("PATH", os.defpath)])
-    return {**os.environ, **airflow, "PATH": path, "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
+    return {**os.environ, **airflow, **direct(), "PATH": path, "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
+
+
+def direct() -> dict[str, str]:
+    """Returns what keeps proxies out of the way between Airflow's own parts, and its libraries from calling home."""
+    exempt = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    exempt = exempt if exempt == "*" else ",".join(filter(None, (exempt, "localhost", "127.0.0.1")))
+    return {"no_proxy": exempt, "NO_PROXY": exempt, "DO_NOT_TRACK": "1"}
 
 
 def start(port: int, home: Path, dags: Path, log: IO[bytes]) -> subprocess.Popen[bytes]:

@@ -22,6 +22,7 @@ from export.repository.fetching import fetch_version
 from export.repository.hardware import Gpu, find_trtexec, gpus, version_of_trtexec
 from export.repository.promotion import own_config
 from export.repository.store import Store, open_store
+from serving.ending import describe_code
 from traffic_signs.progress import silent
 
 MODEL, PLAN = "model.onnx", "model.plan"
@@ -183,7 +184,7 @@ def _run(command: list[str], log: Path, plan: Path) -> None:
     if code or not plan.exists() or not plan.stat().st_size:
         lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
         raise ExportError(
-            f"TensorRT cannot compile this network (exit code {code}); nothing was published. The command was\n"
+            f"TensorRT cannot compile this network ({describe_code(code)}); nothing was published. The command was\n"
             f"  {' '.join(command)}\nand its last lines are\n"
             + "\n".join(f"  {line}" for line in lines[-LOG_LINES:] or ["(it printed nothing)"])
         )

@@ -14,6 +14,7 @@ from export.proof import begin_proof
 from export.repository.manifest import MANIFEST, MODEL_FILE, Manifest, parse_manifest, verify_files
 from export.repository.policy import CONFIG, read_config
 from export.run import hash_weights
+from traffic_sign_client.connection import channel_options
 from training.checkpoint import load_checkpoint
 
 TIMEOUT = 60.0  # seconds for an answer; a detector on a busy CPU takes some
@@ -119,7 +120,7 @@ class _Server:
         from tritonclient.utils import InferenceServerException
 
         try:
-            with triton.InferenceServerClient(self._url) as client:
+            with triton.InferenceServerClient(self._url, channel_args=channel_options(self._url)) as client:
                 yield client
         except InferenceServerException as error:
             raise ExportError(

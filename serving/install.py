@@ -20,9 +20,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from serving.ending import describe_code
 from serving.errors import ServingError
 from serving.lifetime import die_with_parent
 from serving.own_server import examine, find_program
+from serving.paths import SafePaths
 
 WHEEL = "nvidia-pytriton==0.7.0"  # the last release
 VERSION = "2.51.0"  # of the tritonserver that it carries
@@ -58,6 +60,7 @@ class Installation:
         environment: variables it needs on top of the caller's.
         arguments: command-line arguments it needs.
         description: what it is, for a person.
+        home: folder that all of it is in, where it is our own.
         version: of the server, as it names itself.
         has_standin: its ONNX Runtime backend is the stand-in, whose latency is not Triton's.
     """
@@ -66,6 +69,7 @@ class Installation:
     environment: dict[str, str]
     arguments: list[str]
     description: str
+    home: Path | None = None
     version: str = VERSION
     has_standin: bool = False
 
@@ -104,7 +108,12 @@ def find_or_install(
         raise ServingError("--backends is for a server of one's own: give its program with --tritonserver")
     if not is_installed(home):
         install(home, say)
-    return _describe(home.resolve())
+    return _describe(home.resolve(), lambda path: path)
+
+
+def located(installation: Installation, paths: SafePaths) -> Installation:
+    """Returns an installation whose paths Triton can use."""
+    return _describe(installation.home, paths.safe) if installation.home else installation
 
 
 def check_home(home: Path) -> None:
@@ -263,10 +272,17 @@ def _unpack(wheel: Path, staging: Path, interpreter: Interpreter) -> None:
         program.chmod(0o755)
 
 
-def _describe(home: Path) -> Installation:
+def _describe(home: Path, named: Callable[[Path], Path]) -> Installation:
+    """Describes an installation of ours.
+
+    Args:
+        home: its folder.
+        named: gives the name under which Triton is to know a folder.
+    """
     record = json.loads((home / "installation.json").read_text())
     interpreter = record["interpreter"]
-    triton = home / "tritonserver"
+    place = named(home)
+    triton = place / "tritonserver"
     # Linked, not copied: the backend in use is always this checkout's, also after an update of the project.
     link = triton / "backends" / "onnxruntime"
     ours = Path(__file__).parent / "backends" / "onnxruntime"
@@ -280,14 +296,15 @@ def _describe(home: Path) -> Installation:
     environment = {
         # The libraries of the wheel, and the libpython of the very interpreter whose packages are used:
         # another one of the same version fails in odd ways.
-        "LD_LIBRARY_PATH": f"{home / 'nvidia_pytriton.libs'}:{interpreter['library_folder']}",
+        "LD_LIBRARY_PATH": f"{place / 'nvidia_pytriton.libs'}:{named(Path(interpreter['library_folder']))}",
         # The stub embeds Python in isolated mode: it heeds neither PYTHONPATH nor PYTHONHOME and takes the
         # environment of the first python3 on the PATH.
-        "PATH": f"{home / 'python' / 'bin'}:{os.environ.get('PATH', '')}",
+        "PATH": f"{place / 'python' / 'bin'}:{os.environ.get('PATH', '')}",
     }
     arguments = [f"--backend-directory={triton / 'backends'}", f"--cache-directory={triton / 'caches'}"]
     description = f"tritonserver {VERSION} (wheel, Python {version}, ONNX Runtime stand-in backend)"
-    return Installation(triton / "bin" / "tritonserver", environment, arguments, description, has_standin=True)
+    binary = triton / "bin" / "tritonserver"
+    return Installation(binary, environment, arguments, description, home, has_standin=True)
 
 
 def _forbid_caches(environment: Path, version: str) -> None:
@@ -304,7 +321,7 @@ def _pip(*arguments: str) -> None:
     result = subprocess.run(command, capture_output=True, text=True, preexec_fn=die_with_parent(os.getpid()))
     if result.returncode:
         lines = [line for line in result.stderr.splitlines() if "ERROR" in line] or result.stderr.splitlines()
-        reason = lines[0].removeprefix("ERROR: ") if lines else f"pip exited with {result.returncode}"
+        reason = lines[0].removeprefix("ERROR: ") if lines else f"pip ended with {describe_code(result.returncode)}"
         raise ServingError(
             f"cannot fetch tritonserver for this machine ({reason}): check the free space, the connection to your "
             "package index, and that it has wheels for this platform"

@@ -9,15 +9,17 @@ import signal
 import socket
 import subprocess
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from serving.ending import describe_end, last_error
 from serving.errors import ServingError
-from serving.install import Installation
+from serving.install import Installation, located
 from serving.lifetime import die_with_parent
+from serving.paths import SafePaths, check_model_names
+from traffic_signs.direct import open_url
 
 READY_TIMEOUT_S = 120.0
 # Starts also where a model cannot be loaded, and is then ready with the others.
@@ -26,6 +28,11 @@ KEEP_GOING = ("--exit-on-error=false", "--strict-readiness=false")
 # take the readiness of all the others away.
 RELOADABLE = ("--model-control-mode=explicit", "--load-model=*", "--strict-readiness=false")
 STOP_TIMEOUT_S = 35.0  # tritonserver gives requests in flight 30 s
+ENVIRONMENT = {
+    # No caches of Python beside the models: for servers whose stub heeds variables; ours has its own rule.
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "ORT_DISABLE_TELEMETRY": "1",  # ONNX Runtime from 1.29 on would keep and send what it runs
+}
 
 
 @dataclass(frozen=True)
@@ -46,12 +53,14 @@ class RunningServer:
         host: the address it listens on.
         process: of tritonserver.
         log: file with everything it prints.
+        paths: the names under which it knows the files.
     """
 
     ports: Ports
     host: str
     process: "subprocess.Popen[bytes]"
     log: Path
+    paths: SafePaths
 
     @property
     def http_url(self) -> str:
@@ -67,6 +76,16 @@ class RunningServer:
     def metrics_url(self) -> str:
         """Address of the Prometheus metrics."""
         return f"http://{self.host}:{self.ports.metrics}/metrics"
+
+    def check_alive(self) -> None:
+        """Raises ServingError, with the reason, where the process has ended since it was ready."""
+        code = self.process.poll()
+        if code is not None:
+            raise ServingError(self.ending("tritonserver ended by itself with", code, was_ready=True))
+
+    def ending(self, what: str, code: int, was_ready: bool = False) -> str:
+        """Returns a sentence on the end of the process: what happened, the code, the reason, and where the log is."""
+        return f"{what} {self.paths.original(describe_end(code, self.log, was_ready))} (all of it: {self.log})"
 
 
 def free_ports(host: str = "127.0.0.1") -> Ports:
@@ -123,27 +142,28 @@ def running_server(
     """
     if not any(repository.glob("*/config.pbtxt")):
         raise ServingError(f"there is no model in {repository}: run `make demo`, or `signs export onnx` first")
+    check_model_names(repository)
     ports = ports or free_ports(host)
     check_ports(host, ports)
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            _command(installation, repository, host, ports, extra_arguments),
-            # No caches of Python beside the models: for servers whose stub heeds variables; ours has its own rule.
-            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **installation.environment},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            # Its own session, so that Ctrl-C in the terminal reaches us alone and we stop it in order.
-            start_new_session=True,
-            preexec_fn=die_with_parent(os.getpid()),
-        )
-    try:
-        server = RunningServer(ports, host, process, log)
+    with contextlib.ExitStack() as stack:
+        paths = SafePaths(stack)
+        installation = located(installation, paths)
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                _command(installation, paths.safe(repository), host, ports, extra_arguments),
+                env={**os.environ, **ENVIRONMENT, **installation.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                # Its own session, so that Ctrl-C in the terminal reaches us alone and we stop it in order.
+                start_new_session=True,
+                preexec_fn=die_with_parent(os.getpid()),
+            )
+        stack.callback(stop, process)
+        server = RunningServer(ports, host, process, log, paths)
         _wait_until_ready(server)
         yield server
-    finally:
-        stop(process)
 
 
 def tracing(url: str) -> tuple[str, ...]:
@@ -181,13 +201,15 @@ def unavailable_models(server: RunningServer) -> dict[str, str]:
     """
     index = _index(server, b"{}")
     ready = {entry["name"] for entry in index if entry.get("state") == "READY"}
-    return {entry["name"]: entry.get("reason", "") for entry in index if entry["name"] not in ready}
+    return {
+        entry["name"]: server.paths.original(entry.get("reason", "")) for entry in index if entry["name"] not in ready
+    }
 
 
 def _index(server: RunningServer, question: bytes) -> list[dict[str, str]]:
     url = f"http://{server.http_url}/v2/repository/index"
     request = urllib.request.Request(url, data=question, method="POST")
-    with urllib.request.urlopen(request, timeout=10) as response:
+    with open_url(request, timeout=10, is_ours=True) as response:
         index: list[dict[str, str]] = json.load(response)
         return index
 
@@ -210,7 +232,7 @@ def _command(
 ) -> list[str]:
     return [
         str(installation.binary),
-        f"--model-repository={repository.resolve()}",
+        f"--model-repository={repository}",
         f"--http-address={host}",
         f"--http-port={ports.http}",
         f"--grpc-address={host}",
@@ -230,27 +252,13 @@ def _wait_until_ready(server: RunningServer) -> None:
     deadline = time.monotonic() + READY_TIMEOUT_S
     url = f"http://{server.http_url}/v2/health/ready"
     while time.monotonic() < deadline:
-        if server.process.poll() is not None:
-            raise ServingError(f"tritonserver ended at once: {reason_in_log(server.log)} (all of it: {server.log})")
+        code = server.process.poll()
+        if code is not None:
+            raise ServingError(server.ending("tritonserver ended at once with", code))
         try:
-            with urllib.request.urlopen(url, timeout=2):
+            with open_url(url, timeout=2, is_ours=True):
                 return
-        except (urllib.error.URLError, OSError):
+        except OSError:
             time.sleep(0.05)
-    raise ServingError(
-        f"tritonserver was not ready after {READY_TIMEOUT_S:.0f} s: {reason_in_log(server.log)} "
-        f"(all of it: {server.log})"
-    )
-
-
-def reason_in_log(log: Path) -> str:
-    """Returns the line of a tritonserver log that says best why it failed."""
-    lines = log.read_text(errors="replace").splitlines()
-    # Without a GPU every log has the line of the CUDA driver; the summary of the server names no cause.
-    errors = [line for line in lines if line.startswith(("E", "F")) and "CudaDriverHelper" not in line]
-    loading = [line for line in errors if "failed to load '" in line]
-    failed = [line for line in errors if "failed" in line]
-    linker = [line for line in lines if "error while loading" in line]
-    for line in (*loading, *failed, *errors, *linker, *reversed(lines)):
-        return line.partition("] ")[2].strip('"').partition("\\n")[0] or line
-    return "it printed nothing"
+    reason = server.paths.original(last_error(server.log)) or "its log names no error"
+    raise ServingError(f"tritonserver was not ready after {READY_TIMEOUT_S:.0f} s: {reason} (all of it: {server.log})")

@@ -1,6 +1,5 @@
 """What `signs predict` is given: files, folders, patterns, videos and cameras become pictures, one after the other."""
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,11 @@ import numpy.typing as npt
 
 from traffic_signs import video
 from traffic_signs.errors import PictureError
+from traffic_signs.paths import walk
 
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".webp")  # looked for in folders
+# Looked for in folders.
+SUFFIXES = (".bmp", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".webp")
+UNREAD = (".avif", ".dng", ".gif", ".heic", ".heif", ".jp2", ".jxl", ".tif", ".tiff")  # pictures too, and named as such
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,8 @@ class Picture:
 def find(names: Sequence[str | Path]) -> list[Found]:
     """Returns the files that names mean, in the order of the names: files, folders and patterns such as `day*/*.jpg`.
 
-    Of a folder it returns the pictures in it and in its folders, sorted; not the videos, and nothing hidden.
+    Of a folder it returns the pictures in it and in its folders, also those that are linked; not the videos, and
+    nothing hidden. A picture of a format that is not read has a problem.
     """
     found: list[Found] = []
     for name in map(str, names):
@@ -119,8 +122,13 @@ def _matching(pattern: Path) -> list[Path]:
 
 def _in_folder(folder: Path) -> list[Found]:
     found = []
-    for place, folders, files in os.walk(folder):
-        folders[:] = sorted(each for each in folders if not each.startswith("."))
-        names = sorted(each for each in files if not each.startswith(".") and each.lower().endswith(SUFFIXES))
-        found += [Found(Path(place, each)) for each in names]
+    for place, folders, files in walk(folder):
+        folders[:] = [each for each in folders if not each.startswith(".")]
+        for name in files:
+            if name.startswith("."):
+                continue
+            if name.lower().endswith(SUFFIXES):
+                found.append(Found(place / name))
+            elif name.lower().endswith(UNREAD):
+                found.append(Found(place / name, "its format is not read: convert it to JPEG, PNG or WebP"))
     return found or [Found(folder, f"the folder holds no picture ({', '.join(SUFFIXES)})")]

@@ -21,7 +21,7 @@ def progress_bars(console: Console) -> Iterator[ProgressCallback]:
         yield _quarters(console)
         return
     columns = (
-        TextColumn("  {task.description}"),
+        TextColumn("  {task.description}", markup=False),
         BarColumn(bar_width=32),
         MofNCompleteColumn(),
         TimeRemainingColumn(elapsed_when_finished=True, compact=True),

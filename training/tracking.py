@@ -9,14 +9,14 @@ import fcntl
 import logging
 import os
 import re
+import sqlite3
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
-# Set before the import, and only where the user has not: no calls home, no bars of its own, and a server that is
-# down is found out in seconds, not after the minutes that MLflow's own seven retries take.
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+# Set before the import, and only where the user has not: no bars of its own, and a server that is down is found out in
+# seconds, not after the minutes that MLflow's own seven retries take.
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
@@ -28,11 +28,29 @@ with warnings.catch_warnings():  # MLflow's own imports warn of their dependenci
 from traffic_signs.commit import git_commit
 
 EXPERIMENT = "traffic-signs"
+# Where MLflow's schema keeps the place of artifacts, each as an absolute address.
+PLACES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
 
 
 def default_tracking_uri(runs: Path) -> str:
     """Returns $MLFLOW_TRACKING_URI, or a SQLite file in the folder of runs."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(runs / 'mlflow.db').resolve()}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or _own_uri(runs)
+
+
+def _own_uri(runs: Path) -> str:
+    return database_uri(runs / "mlflow.db")
+
+
+def database_uri(path: Path) -> str:
+    """Returns how MLflow is to be told of a SQLite file, whatever is in its path."""
+    # SQLAlchemy takes what follows a question mark for options, and decodes what follows a percent sign.
+    return f"sqlite:///{str(path.resolve()).replace('%', '%25').replace('?', '%3F')}"
 
 
 class Tracker:
@@ -130,13 +148,31 @@ def _open_run(name: str, runs: Path, uri: str, run_id: str) -> str:
     mlflow.set_tracking_uri(uri)
     with (runs / ".mlflow.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two first runs at once would both create the database
-        if mlflow.get_experiment_by_name(EXPERIMENT) is None:
-            own = uri.startswith("sqlite:")
-            location = (runs / "artifacts").resolve().as_uri() if own else None
+        location = (runs / "artifacts").resolve().as_uri() if uri.startswith("sqlite:") else None
+        known = mlflow.get_experiment_by_name(EXPERIMENT)
+        if known is None:
             mlflow.create_experiment(EXPERIMENT, artifact_location=location)
+        elif (
+            location and uri == _own_uri(runs) and known.artifact_location != location and (runs / "artifacts").is_dir()
+        ):
+            _move_artifacts(runs, known.artifact_location, location)
     mlflow.set_experiment(EXPERIMENT)
     run = mlflow.start_run(run_id=run_id or None, run_name=None if run_id else name, log_system_metrics=True)
     return str(run.info.run_id)
+
+
+def _move_artifacts(runs: Path, old: str, new: str) -> None:
+    """Has a database name the artifacts beside it: the folder of runs was moved, or copied, with both.
+
+    MLflow would make the old folder anew, or write into the original of the copy.
+    """
+    with closing(sqlite3.connect(runs / "mlflow.db", timeout=30)) as database, database:
+        for table, column in PLACES:
+            database.execute(
+                f"UPDATE {table} SET {column} = :new || substr({column}, length(:old) + 1) "
+                f"WHERE {column} = :old OR substr({column}, 1, length(:old) + 1) = :old || '/'",
+                {"old": old, "new": new},
+            )
 
 
 def _end_run(status: str) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from clients.benchmark.interruption import held
 from clients.benchmark.plan import Point
+from serving.ending import describe_code
 from serving.lifetime import die_with_parent
 from traffic_sign_client.errors import ClientError
 
@@ -168,7 +169,9 @@ def measure(arguments: Sequence[str], folder: Path, name: str, seconds: float) -
     except (OSError, ValueError) as error:
         is_slow = any(words in said for words in _TOO_SHORT) and not _REASON.search(said)
         hint = " (too few requests are answered in that time: give more --seconds)" if is_slow else ""
-        raise ClientError(f"{PROGRAM} failed: {last_words(said)}{hint}") from error
+        # Its exit codes say little, but a signal says that it could not print why.
+        why = describe_code(process.returncode) if (process.returncode or 0) < 0 else last_words(said)
+        raise ClientError(f"{PROGRAM} failed: {why}{hint}") from error
 
 
 def read_measurement(table: str, said: str) -> Measurement:

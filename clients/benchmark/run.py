@@ -25,8 +25,8 @@ from clients.benchmark.report import prepare_folder, write_json, write_report
 from clients.benchmark.statistics import ask_statistics, mean_batch, waited_inside
 from clients.benchmark.target import CLASSIFIER, Model, Target, look_at
 from serving.errors import ServingError
-from serving.install import find_or_install
-from serving.server import RunningServer, reason_in_log, running_server
+from serving.install import Installation, find_or_install
+from serving.server import RunningServer, running_server
 from traffic_sign_client.connection import Protocol
 from traffic_sign_client.errors import ClientError
 from traffic_signs.progress import progress_bars
@@ -130,16 +130,16 @@ def run_benchmark(request: Request, console: Console, finish: Callable[[dict[str
     tool = perf_analyzer.find(request.tool)
     prepare_folder(request.folder)
     if request.images is None:
-        console.print("[dim]drawing street scenes ...[/dim]")
+        console.print("drawing street scenes ...", style="dim")
     pictures = read_pictures(request.images) if request.images else draw_pictures()
     started = datetime.now(UTC)
     with contextlib.ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="signs-bench-")))
         machine = describe_machine(tool.version)  # before the server starts, which keeps it busy
-        urls, server, description = _serve(request, stack, console)
+        urls, server, installation = _serve(request, stack, console)
         target = look_at({protocol: urls[protocol] for protocol in request.protocols}, request.models)
         bench = _prepared(request, tool, target, pictures, scratch, server)
-        head = _head(bench, machine, description or target.description, started)
+        head = _head(bench, machine, installation, started)
         _announce(console, bench, head)
         interrupted: BaseException | None = None
         try:
@@ -168,14 +168,14 @@ def run_benchmark(request: Request, console: Console, finish: Callable[[dict[str
 
 def _serve(
     request: Request, stack: contextlib.ExitStack, console: Console
-) -> tuple[dict[Protocol, str], RunningServer | None, str]:
-    """Returns addresses of the server, and where it is started here the server and what it is."""
+) -> tuple[dict[Protocol, str], RunningServer | None, Installation | None]:
+    """Returns addresses of the server; where it is ours, the server, and what it is."""
     if request.urls:
-        return request.urls, None, ""
-    installation = find_or_install(request.home, lambda what: console.print(f"[dim]{what} ...[/dim]"))
+        return request.urls, None, None
+    installation = find_or_install(request.home, lambda what: console.print(f"{what} ...", style="dim"))
     log = request.folder / "tritonserver.log"
     server = stack.enter_context(running_server(installation, request.repository, log))
-    return {"grpc": server.grpc_url, "http": server.http_url}, server, installation.description
+    return {"grpc": server.grpc_url, "http": server.http_url}, server, installation
 
 
 def _prepared(
@@ -217,7 +217,9 @@ def _served_file(repository: Path, model: Model) -> Path:
     return path
 
 
-def _head(bench: Bench, machine: dict[str, Any], description: str, started: datetime) -> dict[str, Any]:
+def _head(
+    bench: Bench, machine: dict[str, Any], installation: Installation | None, started: datetime
+) -> dict[str, Any]:
     """Returns what a report says beside the figures."""
     target = bench.target
     notices = [busy_notice(machine)] if busy_notice(machine) else []
@@ -238,7 +240,7 @@ def _head(bench: Bench, machine: dict[str, Any], description: str, started: date
         "arguments": bench.request.arguments(),
         "environment": machine,
         "server": {
-            "description": description,
+            "description": installation.description if installation else "a running server",
             "started_here": bench.server is not None,
             "urls": dict(target.urls),
             "metadata": target.metadata,
@@ -317,8 +319,8 @@ def _measure(bench: Bench, point: Point, raw: Path, number: int) -> perf_analyze
 def _check_alive(bench: Bench, in_a_row: int) -> None:
     """Raises where the server is gone: no further point can be measured then."""
     server = bench.server
-    if server is not None and server.process.poll() is not None:
-        raise ServingError(f"tritonserver ended by itself: {reason_in_log(server.log)} (all of it: {server.log})")
+    if server is not None:
+        server.check_alive()
     if in_a_row >= FAILURES:
         try:
             look_at(bench.target.urls, [model.name for model in bench.target.models])

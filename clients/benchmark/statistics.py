@@ -5,13 +5,13 @@ recognizer whose photographs hold no sign does not call its classifier.
 """
 
 import json
-import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from traffic_sign_client.connection import Protocol
+from traffic_sign_client.connection import Protocol, channel_options
 from traffic_sign_client.errors import UnavailableError
+from traffic_signs.direct import open_url
 
 TIMEOUT_S = 30.0
 STAGES = ("queue", "compute_input", "compute_infer", "compute_output")
@@ -89,11 +89,11 @@ def mean_batch(before: Statistics, after: Statistics) -> float:
 def _ask(protocol: Protocol, url: str, model: str) -> Any:
     try:
         if protocol == "http":
-            with urllib.request.urlopen(f"http://{url}/v2/models/{model}/stats", timeout=TIMEOUT_S) as response:
+            with open_url(f"http://{url}/v2/models/{model}/stats", TIMEOUT_S) as response:
                 return json.load(response)
         import tritonclient.grpc as triton
 
-        with triton.InferenceServerClient(url) as client:
+        with triton.InferenceServerClient(url, channel_args=channel_options(url)) as client:
             return client.get_inference_statistics(model, as_json=True, client_timeout=TIMEOUT_S)
     except Exception as error:  # of urllib, of JSON, of tritonclient, of gRPC
         raise UnavailableError(f"{url} does not tell its statistics of {model} ({error})") from error

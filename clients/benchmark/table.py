@@ -15,7 +15,7 @@ def print_points(console: Console, report: Mapping[str, Any]) -> None:
     for model in dict.fromkeys(each["model"] for each in measured):
         points = [each for each in measured if each["model"] == model]
         has_limit = any("share_of_limit" in each for each in points)
-        console.print(f"\n[bold]{model}[/bold]", highlight=False)
+        console.print(f"\n{model}", highlight=False, style="bold")
         columns = ("batch", "clients", "images/s", "span", "p50 ms", "p95 ms", "p99 ms", "queue", "infer")
         table = _table("", *columns, *(("of limit",) if has_limit else ()))
         for each in points:
@@ -46,7 +46,7 @@ def print_comparison(console: Console, comparison: Mapping[str, Any]) -> None:
     for note in comparison["notes"]:
         console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
     for model in dict.fromkeys(each["model"] for each in comparison["points"]):
-        console.print(f"\n[bold]{model}[/bold]", highlight=False)
+        console.print(f"\n{model}", highlight=False, style="bold")
         table = _table("", "batch", "clients", "was", "is", "images/s", "p50", "p95", "p99", "")
         for each in comparison["points"]:
             if each["model"] == model:

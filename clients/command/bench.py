@@ -74,13 +74,12 @@ def bench(
     """
     import json
 
-    from rich.console import Console
-
     from clients.benchmark.comparison import compare as compared
     from clients.benchmark.comparison import load_report, slower
     from clients.benchmark.run import Request, run_benchmark
     from clients.benchmark.table import print_comparison, print_points
     from traffic_sign_client.errors import ClientError
+    from traffic_signs.console import Console
 
     if max_slowdown is not None and compare is None:
         raise typer.BadParameter("it needs an earlier run: give --compare too", param_hint="--max-slowdown")

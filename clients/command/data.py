@@ -46,8 +46,7 @@ def fetch(
     import shlex
     from dataclasses import asdict
 
-    from rich.console import Console
-
+    from traffic_signs.console import Console
     from traffic_signs.progress import progress_bars
     from training.data import fetch as fetching
 
@@ -91,8 +90,7 @@ def check(
     signs data check GTSRB --json | jq .problems
     signs data check feedback=feedback --json | jq '.data_sets[0].entries'
     """
-    from rich.console import Console
-
+    from traffic_signs.console import Console
     from traffic_signs.progress import progress_bars
     from training.data.audit import audit
     from training.data.audit_report import print_audit, write_audit

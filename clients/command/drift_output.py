@@ -4,8 +4,8 @@ from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from monitoring.drift.judging import Limits
 from monitoring.drift.watch import Finding
@@ -34,8 +34,12 @@ def print_findings(console: Console, findings: list[Finding], window: str) -> No
         )
     colours = {"drift": "red", "no drift": "green", "not judged": "yellow"}
     for finding in findings:
-        name, verdict = escape(finding.version), f"[{colours[finding.verdict]}]{finding.verdict}[/]"
-        heading = f"[bold]sign_recognizer {name}[/bold]: {verdict}, {finding.scenes:.0f} scenes in the last {window}"
+        heading = Text.assemble(
+            (f"sign_recognizer {finding.version}", "bold"),
+            ": ",
+            (finding.verdict, colours[finding.verdict]),
+            f", {finding.scenes:.0f} scenes in the last {window}",
+        )
         console.print(heading, highlight=False)
         if finding.missing:
             console.print(f"  {finding.missing}", highlight=False, markup=False, soft_wrap=True)
@@ -52,7 +56,7 @@ def _table(finding: Finding) -> Table:
     table.add_column("what there is more of, or why not judged", style="dim")
     for score in finding.scores:
         judged = score.psi is not None and score.p_value is not None
-        mark = "[red]drift[/red]" if score.is_firing else "[green]ok[/green]" if judged else "[yellow]-[/yellow]"
+        mark = Text("drift", "red") if score.is_firing else Text("ok", "green") if judged else Text("-", "yellow")
         numbers = (f"{score.psi:.3f}", f"{score.p_value:.2g}") if judged else ("", "")
-        table.add_row(mark, score.feature, f"{score.samples:.0f}", *numbers, escape(score.note))
+        table.add_row(mark, score.feature, f"{score.samples:.0f}", *numbers, score.note)
     return table

@@ -76,8 +76,9 @@ def evaluate(
 
 
 def _print(figures: dict[str, Any], output: Path | None) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from traffic_signs.console import Console
 
     console = Console()
     table = Table(show_header=False, box=None, pad_edge=False)

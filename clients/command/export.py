@@ -86,13 +86,12 @@ def onnx_(
     import json
     from dataclasses import asdict
 
-    from rich.console import Console
-
     from clients.command.export_output import print_candidates, print_export
     from export.precision import FP32, PrecisionRequest
     from export.repository.signing import load_signer
     from export.run import check_wanted, export_checkpoint, find_exported
     from export.samples import labelled_samples, real_samples
+    from traffic_signs.console import Console
     from traffic_signs.progress import progress_bars
     from traffic_signs.stage_metrics import recorded_stage
     from training.checkpoint import load_info
@@ -196,10 +195,9 @@ def recognizer_(
     import json
     from dataclasses import asdict
 
-    from rich.console import Console
-
     from export.recognizer import export_recognizer
     from export.repository.store import repository_flag, require_folder
+    from traffic_signs.console import Console
     from traffic_signs.progress import progress_bars
     from training.data.load import load_data
     from training.data.records import SPLITS

@@ -1,11 +1,10 @@
 """What `signs export` shows a person."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from export.precision_search import Candidate, fastest
@@ -13,6 +12,7 @@ from export.repository import Manifest
 from export.repository.promotion import champion
 from export.repository.store import open_store, repository_flag
 from export.tuning.plan import setting_in
+from traffic_signs.console import Console
 
 
 def print_candidates(candidates: Sequence[Candidate]) -> None:
@@ -36,7 +36,7 @@ def print_candidates(candidates: Sequence[Candidate]) -> None:
     console.print(table, highlight=False)
     for each in candidates:
         if each.problem:
-            console.print(f"{each.precision} left out: {escape(each.problem)}", highlight=False, soft_wrap=True)
+            console.print(f"{each.precision} left out: {each.problem}", highlight=False, soft_wrap=True)
     measured = next(each.speed for each in candidates if each.speed)
     console.print(
         f"timed on this machine's {measured.provider.removesuffix('ExecutionProvider')} in ONNX Runtime, in turn, "
@@ -71,7 +71,7 @@ def _next(manifest: Manifest, repository: str | Path) -> str:
     if champion(open_store(repository), manifest.model) is not None:
         return f"signs export gate {manifest.model} --data DATA{repository_flag(repository)}"
     if "://" in str(repository):
-        return f"signs repository pull {repository} FOLDER, then signs serve --repository FOLDER"
+        return f"signs repository pull {shlex.quote(str(repository))} FOLDER, then signs serve --repository FOLDER"
     return f"signs serve{repository_flag(repository, '--repository')}"
 
 

@@ -139,9 +139,8 @@ def _ask(config: GateConfig, as_json: bool) -> bool:
     import json
     from contextlib import nullcontext
 
-    from rich.console import Console
-
     from export.gate.run import run_gate
+    from traffic_signs.console import Console
     from traffic_signs.stage_metrics import StageResult, recorded_stage
 
     def note(sentence: str) -> None:
@@ -161,18 +160,21 @@ def _ask(config: GateConfig, as_json: bool) -> bool:
 
 
 def _print(config: GateConfig, outcome: Outcome) -> None:
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     from export.repository.store import repository_flag
+    from traffic_signs.console import Console
 
     console, verdict = Console(), outcome.verdict
     against = f"against version {verdict.champion.version}" if verdict.champion else "against nothing"
     data = verdict.data
     console.print(
-        f"[bold]{escape(verdict.model)} {verdict.challenger.version}[/bold] {against}, on {data['signs']:,} signs of "
-        f"{escape(data['name'])} ({data['split']} split, fingerprint {data['fingerprint'][:12]})",
+        Text.assemble(
+            (f"{verdict.model} {verdict.challenger.version}", "bold"),
+            f" {against}, on {data['signs']:,} signs of {data['name']} ({data['split']} split, fingerprint "
+            f"{data['fingerprint'][:12]})",
+        ),
         highlight=False,
         soft_wrap=True,
     )
@@ -181,8 +183,8 @@ def _print(config: GateConfig, outcome: Outcome) -> None:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for finding in verdict.findings:
-        state = "[green]passed[/green]" if finding.passed else "[red]refused[/red]"
-        table.add_row(state, finding.rule, escape(finding.text))
+        state = Text("passed", "green") if finding.passed else Text("refused", "red")
+        table.add_row(state, finding.rule, finding.text)
     console.print(table, highlight=False)
     lines = [f"note: {notice}" for notice in verdict.notices]
     lines.append(f"answered by {verdict.server}")
@@ -192,13 +194,13 @@ def _print(config: GateConfig, outcome: Outcome) -> None:
         registered = f" and version {outcome.in_mlflow} in MLflow's registry" if outcome.in_mlflow else ""
         lines.append(f"recorded: the manifest of version {verdict.challenger.version}{registered}")
     for line in lines:
-        console.print(escape(line), highlight=False, soft_wrap=True)
-    console.print(f"[bold]{escape(verdict.sentence)}[/bold]", highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, soft_wrap=True)
+    console.print(verdict.sentence, style="bold", highlight=False, soft_wrap=True)
     if verdict.passed and outcome.in_manifest:
         where = repository_flag(config.repository)
         number = verdict.challenger.version
         console.print(
-            escape(f"next: signs repository promote {verdict.model} {number} --gated{where}"),
+            f"next: signs repository promote {verdict.model} {number} --gated{where}",
             highlight=False,
             soft_wrap=True,
         )

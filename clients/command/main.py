@@ -9,13 +9,13 @@ from typing import NoReturn
 
 import typer
 
-from clients.check_server import check_server
 from clients.command import data as data_cli
 from clients.command import export as export_cli
 from clients.command import monitor as monitoring_cli
 from clients.command import repository as repository_cli
 from clients.command import train as training_cli
 from clients.command.bench import bench
+from clients.command.check_server import check_server
 from clients.command.demo.command import demo
 from clients.command.evaluate import evaluate
 from clients.command.gate import gate
@@ -26,7 +26,10 @@ from clients.command.serve import serve
 from clients.command.tune import tune
 from export.errors import UndecidedError
 from traffic_sign_client.errors import ClientError
+from traffic_signs.direct import keep_loopback_direct
 from traffic_signs.errors import SignsError
+from traffic_signs.paths import expand_arguments
+from traffic_signs.surroundings import drop_foreign_variables
 
 INTERRUPTED = 130  # what shells call a program that ended on SIGINT
 UNDECIDED = 2  # the gate could not judge: 1 is a challenger that is refused
@@ -66,8 +69,10 @@ def main() -> None:
     """Runs the command line; every expected problem is one line on standard error and exit code 1, of the gate 2."""
     signal.signal(signal.SIGTERM, _terminate)
     _let_all_be_printed()
+    keep_loopback_direct()
+    drop_foreign_variables()
     try:
-        app()
+        app(expand_arguments(sys.argv[1:]), prog_name="signs")
     except UndecidedError as error:
         _end(error.__cause__ or error, UNDECIDED)
     except Exception as error:

@@ -84,9 +84,8 @@ def _once(open_watch: "Callable[[], Watch]", window: str, limits: "Limits", as_j
     """Looks once, prints what is found, and returns the exit code."""
     import json
 
-    from rich.console import Console
-
     from clients.command.drift_output import as_dict, print_findings
+    from traffic_signs.console import Console
 
     try:
         findings = open_watch().look()
@@ -135,11 +134,10 @@ def study(
     signs monitor study --data gtsdb=FullIJCNN2013.zip
     signs monitor study --measured runs/drift --trials 10000
     """
-    from rich.console import Console
-
     from monitoring.drift import study as studying
     from monitoring.drift.judging import Limits
     from monitoring.drift.study_report import print_study, write_study
+    from traffic_signs.console import Console
     from traffic_signs.progress import progress_bars
 
     if bool(data) == (measured is not None):

@@ -212,8 +212,7 @@ def _named(picture: "Picture") -> "Result":
 @contextlib.contextmanager
 def _progress(found: "Sequence[Found]", frames: int | None, form: "Form") -> Iterator[Callable[[int], None]]:
     """Shows a bar of the pictures that are done, on a terminal, where they are many and no answers scroll by there."""
-    from rich.console import Console
-
+    from traffic_signs.console import Console
     from traffic_signs.pictures import count
     from traffic_signs.progress import progress_bars
 

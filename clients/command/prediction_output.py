@@ -5,7 +5,10 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 Form = Literal["table", "lines", "json", "csv"]
 Result = dict[str, Any]
@@ -77,8 +80,9 @@ def _print_line(result: Result, out: TextIO) -> None:
 
 
 def _print_table(results: list[Result]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from traffic_signs.console import Console
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("image", overflow="fold")
@@ -98,10 +102,10 @@ def _print_table(results: list[Result]) -> None:
         console.print(f"look: {copy}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _rows(result: Result) -> Iterator[list[str]]:
-    from rich.markup import escape
+def _rows(result: Result) -> "Iterator[list[str | Text]]":
+    from rich.text import Text
 
-    image = escape(result["image"]) + (f" frame {result['frame']}" if "frame" in result else "")
+    image = result["image"] + (f" frame {result['frame']}" if "frame" in result else "")
     for sign in result.get("signs", ()):
         box = [f"{side:.0f}" for side in sign["box"]]
         yield [
@@ -116,6 +120,6 @@ def _rows(result: Result) -> Iterator[list[str]]:
         rest = ", ".join(f"{other['name']} {other['score']:.1%}" for other in others)
         yield [image, f"{best['name']} ({best['class_id']})", f"{best['score']:.1%}", rest]
     if "error" in result:
-        yield [image, "[red]not read[/red]"]
+        yield [image, Text("not read", "red")]
     elif not result.get("signs", True) and "frame" not in result:  # of a video, that would be most of its frames
-        yield [image, "[dim]no sign[/dim]"]
+        yield [image, Text("no sign", "dim")]

@@ -98,10 +98,9 @@ def verify(
     """
     from dataclasses import asdict
 
-    from rich.console import Console
-
     from clients.command.repository_output import print_checks
     from export.repository import verification
+    from traffic_signs.console import Console
     from traffic_signs.progress import progress_bars
 
     with progress_bars(Console(stderr=True)) as progress:
@@ -159,11 +158,10 @@ def publish(
     """
     from dataclasses import asdict
 
-    from rich.console import Console
-
     from export.repository.publishing import publish_copy
     from export.repository.signing import load_signer
     from export.repository.store import repository_flag
+    from traffic_signs.console import Console
     from traffic_signs.progress import progress_bars
 
     if again and once:
@@ -364,11 +362,10 @@ def pull(
     """
     from dataclasses import asdict
 
-    from rich.console import Console
-
     from export.repository.artifact import opened
     from export.repository.pull import parse_wanted
     from export.repository.pull import pull as bring
+    from traffic_signs.console import Console
     from traffic_signs.progress import progress_bars
 
     wanted = parse_wanted(version or [], versions_file)
@@ -409,10 +406,9 @@ def push(
     """
     from dataclasses import asdict
 
-    from rich.console import Console
-
     from export.repository.artifact import push as send
     from export.repository.pull import parse_wanted
+    from traffic_signs.console import Console
     from traffic_signs.progress import progress_bars
 
     wanted = parse_wanted(version or [])

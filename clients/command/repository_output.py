@@ -4,11 +4,11 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from export.repository.comparison import Difference
 from export.repository.verification import Check
+from traffic_signs.console import Console
 
 WIDE = 110  # columns of a terminal that all columns of the list fit in
 
@@ -86,9 +86,9 @@ def print_checks(checks: Sequence[Check]) -> None:
         name = check.model if check.version is None else f"{check.model} {check.version}"
         signature = "" if check.signature in ("none", "unchecked") else f", signature {check.signature}"
         for problem in check.problems:
-            console.print(f"[red]{name}: {_escape(problem)}[/red]", highlight=False, soft_wrap=True)
+            console.print(f"{name}: {problem}", style="red", highlight=False, soft_wrap=True)
         for notice in check.notices:
-            console.print(f"note: {_escape(notice)}", highlight=False, soft_wrap=True)
+            console.print(f"note: {notice}", highlight=False, soft_wrap=True)
         if check.version is not None and not check.problems:
             console.print(f"{name}: {'unchecked' if check.notices else 'whole'}{signature}", highlight=False)
     wrong = sum(bool(check.problems) for check in checks)
@@ -143,10 +143,4 @@ def _text(value: Any) -> str:
         return ", ".join(f"{name} {_text(each)}" for name, each in value.items())
     if isinstance(value, list):
         return "; ".join(map(_text, value)) or "-"
-    return _escape(str(value))
-
-
-def _escape(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
+    return str(value)

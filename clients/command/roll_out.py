@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from traffic_sign_client.errors import ClientError, UnavailableError
+from traffic_signs.direct import open_url
 
 ASK_TIMEOUT_S = 10.0
 
@@ -74,7 +75,7 @@ def load(url: str, model: str, version: int, timeout: float) -> None:
 def _post(url: str, what: str, timeout: float) -> Any:
     request = urllib.request.Request(f"http://{url}/v2/{what}", data=b"{}", method="POST")
     try:
-        with urllib.request.urlopen(request, timeout=timeout) as response:
+        with open_url(request, timeout) as response:
             return json.loads(response.read() or b"null")
     except urllib.error.HTTPError as error:
         raise ClientError(_refusal(url, error)) from error

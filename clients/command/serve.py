@@ -75,13 +75,14 @@ def serve(
     signs serve --repository served --public-key release.pub
     signs serve --tritonserver /opt/tritonserver/bin/tritonserver --host 0.0.0.0
     """
-    from rich.console import Console
+    from rich.text import Text
 
     from export.repository.store import require_folder
     from serving.errors import ServingError
     from serving.install import find_or_install
-    from serving.server import RELOADABLE, Ports, reason_in_log, running_server, served_versions, tracing
+    from serving.server import RELOADABLE, Ports, running_server, served_versions, tracing
     from serving.versions import check_network, shared_memory_arguments
+    from traffic_signs.console import Console
 
     console = Console()
     if public_key is not None and no_verify:
@@ -93,7 +94,7 @@ def serve(
         for notice in check_served(repository, public_key):
             console.print(f"note: {notice}", highlight=False, soft_wrap=True)
     log = log or Path(f"runs/tritonserver-{http_port}.log")
-    installation = find_or_install(home, lambda what: console.print(f"[dim]{what} ...[/dim]"), tritonserver, backends)
+    installation = find_or_install(home, lambda what: console.print(f"{what} ...", style="dim"), tritonserver, backends)
     if not unsafe_old_server:
         check_network(installation.version, host)
     ports = Ports(http_port, grpc_port, metrics_port)
@@ -102,7 +103,7 @@ def serve(
     extra += tracing(traces) if traces else ()
     extra += shared_memory_arguments(installation.version) if allow_client_shm else ()
     with running_server(installation, repository, log, ports, host, extra) as server:
-        console.print(f"[bold]{installation.description}[/bold] serves {repository}", soft_wrap=True)
+        console.print(Text.assemble((installation.description, "bold"), f" serves {repository}"), soft_wrap=True)
         loaded = served_versions(server)
         for model, version in loaded:
             console.print(f"  {model}, version {version}", highlight=False)
@@ -116,11 +117,12 @@ def serve(
             f"  metrics  {server.metrics_url}\n  log      {log}\n"
             f"try: {command} --url {server.grpc_url}      stop: Ctrl-C",
             highlight=False,
+            soft_wrap=True,
         )
         try:
-            code = server.process.wait()
+            server.process.wait()
         except KeyboardInterrupt:
             console.print("stopping; requests in flight are answered first")
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not break the clean stop
             return
-    raise ServingError(f"tritonserver ended by itself with code {code}: {reason_in_log(log)} (all of it: {log})")
+        server.check_alive()

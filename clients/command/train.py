@@ -257,8 +257,7 @@ def throughput(
     import json
     from dataclasses import asdict
 
-    from rich.console import Console
-
+    from traffic_signs.console import Console
     from traffic_signs.progress import progress_bars
     from training.classifier.throughput import measure_throughput
     from training.recipe import TrainingConfig
@@ -300,8 +299,7 @@ def _resume_or_skip(name: str, runs: Path, as_json: bool) -> bool:
 @contextmanager
 def _listening(name: str, runs: Path, is_main: bool) -> Iterator[RunReporter]:
     """Shows bars and notices on standard error; on Ctrl-C it says how to go on, where that can be."""
-    from rich.console import Console
-
+    from traffic_signs.console import Console
     from traffic_signs.progress import progress_bars
     from training.resume import SETTINGS, how_to_resume
     from training.runs import RunReporter
@@ -344,7 +342,7 @@ def _report(run: FinishedRun, specs: Sequence[str], as_json: bool) -> None:
     tested = next((spec for spec in specs if not spec.startswith(("synthetic=", "feedback="))), "")
     data = f" --data {shlex.quote(tested)}" if tested else ""
     typer.echo(f"plots: {run.folder / 'plots'}\ncheckpoint: {run.checkpoint}")
-    typer.echo(f"next: signs export onnx {run.checkpoint}{data}")
+    typer.echo(f"next: signs export onnx {shlex.quote(str(run.checkpoint))}{data}")
 
 
 def _absolute(spec: str) -> str:

@@ -57,10 +57,9 @@ def tune(
     import json
     import sys
 
-    from rich.console import Console
-
     from export.tuning.run import Request, run_tuning
     from export.tuning.sweep import Load
+    from traffic_signs.console import Console
 
     if not latency_budget_ms > 0:  # nor what is no number
         raise typer.BadParameter("give the milliseconds for 99 of 100 requests", param_hint="--latency-budget-ms")

@@ -30,7 +30,7 @@ def router(files: Files) -> APIRouter:
     """Returns the route of the page itself."""
     made = APIRouter()
 
-    @made.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
+    @made.get("/", include_in_schema=False)
     async def page(request: Request) -> Response:
         return await files.get_response("index.html", request.scope)
 

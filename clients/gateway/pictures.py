@@ -18,6 +18,7 @@ from traffic_signs.preprocessing import FORMATS, MAX_PIXELS, ImageError, decode,
 CROP_PIXELS = 1 << 24  # of a picture of one sign
 DECODED_PIXELS = 50_000_000  # of a photograph that is decoded here, which the gateway's memory must hold
 ORIENTATION = 0x0112  # of EXIF; from 5 on the picture lies on its side
+SAME_FILE = {"MPO": "JPEG"}  # a phone's JPEG with a second picture behind the first, by Pillow's name
 EXIF_IN_PNG = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp")
 T = TypeVar("T")
 
@@ -44,7 +45,7 @@ async def crop_of(data: bytes, size: int) -> tuple[npt.NDArray[np.uint8], tuple[
 
 
 async def check(data: bytes) -> tuple[str, tuple[int, int]]:
-    """Decodes the whole of a photograph; returns its format as Pillow calls it, and its width and height.
+    """Decodes the whole of a photograph; returns its format, one of preprocessing.FORMATS, and its width and height.
 
     Raises:
         ProblemError: it cannot be read, or has more pixels than DECODED_PIXELS.
@@ -78,7 +79,7 @@ def _crop_of(data: bytes, size: int) -> tuple[npt.NDArray[np.uint8], tuple[int, 
 def _check(data: bytes) -> tuple[str, tuple[int, int]]:
     with _opened(data, DECODED_PIXELS) as image:
         image.load()
-        return str(image.format), _upright(image)
+        return SAME_FILE.get(str(image.format), str(image.format)), _upright(image)
 
 
 @contextmanager

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
 
 from export.evaluation.model_ref import CLASSIFIER, DETECTOR, RECOGNIZER, ModelRef, usual_model
 from export.evaluation.scenes import evaluate_scenes, in_process, served_recognizer
 from traffic_sign_client.errors import ClientError
+from traffic_signs.console import Console
 from traffic_signs.progress import progress_bars
 from training.classifier.evaluate import evaluate as compare
 from training.classifier.report import all_figures, write_evaluation

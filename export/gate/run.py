@@ -178,7 +178,7 @@ def _judge(
             f"{dataset.name} has the fingerprint {evaluation_set.data['fingerprint']} in its {config.split} split, not "
             f"{config.fingerprint}: it is not the evaluation set that was frozen"
         )
-    installation = find_or_install(config.home, lambda what: console.print(f"[dim]{what} ...[/dim]"))
+    installation = find_or_install(config.home, lambda what: console.print(f"{what} ...", style="dim"))
     log = config.runs / f"tritonserver-gate-{config.model}-{challenger}.log"
     findings: list[Finding] = []
     try:

@@ -22,8 +22,9 @@ from export.repository.policy import CONFIG, read_config, to_bytes
 from export.repository.pull import pull
 from export.repository.store import Store
 from export.tensors import DETECTOR_OUTPUTS, OUTPUT_NAME
+from serving.ending import last_error
 from serving.install import Installation
-from serving.server import KEEP_GOING, RunningServer, reason_in_log, running_server, unavailable_models
+from serving.server import KEEP_GOING, RunningServer, running_server, unavailable_models
 from traffic_sign_client.errors import ClientError
 from traffic_signs.progress import ProgressCallback
 
@@ -168,4 +169,4 @@ def served(
 
 
 def _reason(server: RunningServer, told: str) -> str:
-    return told.partition("\n")[0].strip() or reason_in_log(server.log)
+    return told.partition("\n")[0].strip() or last_error(server.log)

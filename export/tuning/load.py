@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from traffic_sign_client.connection import channel_options
+
 TIMEOUT_S = 120.0  # for one answer; a server that hangs must not hang this
 WARM_UP = 0.25  # of the time that is measured goes before, unmeasured: connections, threads, the first batches
 
@@ -78,6 +80,6 @@ async def _run(
                 latencies.append(1000 * (done - sent))
             number += concurrency
 
-    async with triton.InferenceServerClient(url) as client:
+    async with triton.InferenceServerClient(url, channel_args=channel_options(url)) as client:
         await asyncio.gather(*(keep_asking(client, number) for number in range(concurrency)))
     return Answers(np.asarray(latencies, np.float64), len(reasons), reasons[0] if reasons else "")

@@ -76,7 +76,7 @@ def run_tuning(request: Request, console: Console) -> dict[str, Any]:
         batches = request.max_batches or sorted({max(present.max_batch // part, 1) for part in (8, 2, 1)})
         check_batches(candidate, batches)
         settings = grid(request.instances, request.threads, request.queue_delays_us, batches, present)
-        installation = find_or_install(request.home, lambda what: console.print(f"[dim]{what} ...[/dim]"))
+        installation = find_or_install(request.home, lambda what: console.print(f"{what} ...", style="dim"))
         # Made now: a place that cannot be written must not show after minutes of measuring.
         request.folder.mkdir(parents=True, exist_ok=True)
         _announce(console, candidate, len(settings), request.load, installation)

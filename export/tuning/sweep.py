@@ -23,9 +23,9 @@ from export.tensors import SCENES
 from export.tuning.load import closed_loop
 from export.tuning.plan import Outcome, Setting, in_rounds, measured, retuned, setting_of
 from export.warmup_images import draw_samples
-from serving.errors import ServingError
 from serving.install import Installation
-from serving.server import RunningServer, reason_in_log, running_server
+from serving.server import RunningServer, running_server
+from traffic_sign_client.connection import channel_options
 from traffic_sign_client.errors import ClientError
 from traffic_signs.progress import ProgressCallback
 from training.models import classifier, detector
@@ -191,7 +191,7 @@ def _measure(
         answers = closed_loop(
             server.grpc_url, name, candidate.config.input[0].name, images, load.concurrency, load.seconds
         )
-    _check_alive(server)
+    server.check_alive()
     if answers.failures:
         raise ClientError(f"{answers.failures} requests were refused: {answers.reason}")
     return load.seconds, answers.latencies_ms
@@ -203,12 +203,12 @@ def _loaded(server: RunningServer, name: str) -> Iterator[None]:
     import tritonclient.grpc as triton
     from tritonclient.utils import InferenceServerException
 
-    client = triton.InferenceServerClient(server.grpc_url)
+    client = triton.InferenceServerClient(server.grpc_url, channel_args=channel_options(server.grpc_url))
     try:
         try:
             client.load_model(name, client_timeout=LOAD_TIMEOUT_S)
         except InferenceServerException as error:
-            _check_alive(server)
+            server.check_alive()
             raise ClientError(f"it cannot be loaded: {(error.message() or str(error)).splitlines()[0]}") from error
         yield
         try:
@@ -218,7 +218,7 @@ def _loaded(server: RunningServer, name: str) -> Iterator[None]:
             while _state(client, name) != ("UNAVAILABLE", "unloaded") and time.monotonic() < deadline:
                 time.sleep(0.02)
         except InferenceServerException as error:
-            _check_alive(server)
+            server.check_alive()
             raise ClientError(f"it cannot be unloaded: {error.message()}") from error
     finally:
         client.close()
@@ -227,8 +227,3 @@ def _loaded(server: RunningServer, name: str) -> Iterator[None]:
 def _state(client: Any, name: str) -> tuple[str, str]:
     models = client.get_model_repository_index().models
     return next(((each.state, each.reason) for each in models if each.name == name), ("", ""))
-
-
-def _check_alive(server: RunningServer) -> None:
-    if server.process.poll() is not None:
-        raise ServingError(f"tritonserver ended by itself: {reason_in_log(server.log)} (all of it: {server.log})")

@@ -18,6 +18,7 @@ from monitoring.drift.features import CLASSES, EMPTY, HISTOGRAMS, Edges
 from monitoring.drift.statistics import Counts
 from monitoring.errors import MonitoringError
 from serving.recognizer.buckets import PREFIX
+from traffic_signs.direct import open_url
 
 TIMEOUT_S = 15.0
 MOST_BYTES = 16_000_000  # a hundred times what 43 classes and five histograms of many versions need
@@ -167,7 +168,7 @@ def seconds(duration: str) -> float:
 def _open(url: str, body: bytes | None) -> Iterator[Any]:
     """Sends a form, or nothing; Prometheus explains a query it refuses in the body of a 4xx."""
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, body), timeout=TIMEOUT_S) as response:
+        with open_url(urllib.request.Request(url, body), TIMEOUT_S) as response:
             yield response
     except urllib.error.HTTPError as error:
         if error.headers.get_content_type() != "application/json":

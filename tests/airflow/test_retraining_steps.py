@@ -203,10 +203,34 @@ def test_settings_come_from_the_environment_and_wrong_ones_are_named() -> None:
         "SIGNS_EPOCHS": "10001",
         "SIGNS_EVALUATION": "synthetic=5",
         "SIGNS_WATCH_FOR": "ten minutes",
+        "SIGNS_PROMETHEUS": "prometheus:9090",
+        "SIGNS_NOTIFY_URL": "notify.example",
     }
     for name, value in wrong.items():
         with pytest.raises(SettingsError, match=name):
             load_settings({"SIGNS_RUN_ON": "kubernetes", "SIGNS_CLAIM": "work", name: value})
+
+
+@pytest.mark.parametrize("server", ["http://localhost:8000", "localhost", "localhost:x", "localhost:8000/v2", "a b:1"])
+def test_an_address_that_no_server_can_have_is_refused_at_import(server: str) -> None:
+    with pytest.raises(SettingsError, match="SIGNS_SERVER"):
+        load_settings({"SIGNS_SERVER": server})
+    assert load_settings({"SIGNS_SERVER": "[::1]:8000"}).server == "[::1]:8000"
+
+
+def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/anna")
+    settings = load_settings(
+        {"SIGNS_HOME": "~/signs", "SIGNS_COMMAND": "~/bin/signs", "SIGNS_REPOSITORY": "s3://a/~/b"}
+    )
+    assert (settings.home, settings.command) == ("/home/anna/signs", ("/home/anna/bin/signs",))
+    assert settings.repository == "s3://a/~/b"
+
+
+def test_a_command_that_was_killed_is_not_blamed_on_its_last_line(tmp_path: Path) -> None:
+    with pytest.raises(StepError, match=r"SIGKILL.*memory") as raised:
+        processes.run(["sh", "-c", "echo 'note: all is well' >&2; kill -9 $$"], str(tmp_path))
+    assert "all is well" not in str(raised.value)
 
 
 def test_a_command_that_fails_says_why_in_its_last_words(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A real gateway process before a real tritonserver: what it answers where all is well."""
 
+import http.client
 import io
 import json
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from tests.running_gateway import RunningGateway, form, running_gateway
 from traffic_sign_client import SignClient
 from traffic_signs.classes import CLASS_NAMES
 from traffic_signs.preprocessing import decode, resize
+from training.data.feedback import load_feedback
 
 pytestmark = pytest.mark.end_to_end
 
@@ -143,3 +145,34 @@ def test_the_signs_are_listed(gateway: RunningGateway) -> None:
     classes = gateway.ask("/v1/classes").json
     assert [each["name"] for each in classes] == list(CLASS_NAMES)
     assert classes[14] == {"class_id": 14, "name": "stop", "category": "other"}
+
+
+def test_head_is_answered_as_get_without_the_body(gateway: RunningGateway) -> None:
+    """Balancers and monitors ask so."""
+    host = gateway.url.removeprefix("http://")
+    for path, status in (
+        *((each, 200) for each in ("/healthz", "/readyz", "/metrics", "/v1/classes", "/docs", "/openapi.json", "/")),
+        ("/nothing", 404),
+        ("/v1/recognize", 405),
+    ):
+        connection = http.client.HTTPConnection(host, timeout=60)
+        connection.request("HEAD", path)
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == (status, b"")
+        assert answer.headers["Content-Type"] == gateway.ask(path).headers["Content-Type"]
+        connection.close()
+
+
+def test_a_photograph_with_a_second_picture_is_recognized_and_stored_as_jpeg(
+    gateway: RunningGateway, feedback: Path
+) -> None:
+    """Phones and cameras write them: a preview, a depth map, the other eye."""
+    buffer, photograph = io.BytesIO(), street(CELLS)
+    photograph.save(buffer, "MPO", save_all=True, append_images=[photograph.resize((40, 30))], quality=95)
+    data = buffer.getvalue()
+    assert len(gateway.ask("/v1/recognize", data, {"Content-Type": "image/jpeg"}).json["signs"]) == len(CELLS)
+    answer = gateway.ask("/v1/feedback", *form(("image", "a.jpg", data), ("feedback", None, b'{"signs": []}')))
+    assert answer.status == 201
+    entry = feedback / answer.json["id"]
+    assert (entry / "image.jpg").read_bytes() == data
+    assert entry.name in {Path(each.image).parent.name for each in load_feedback(feedback).samples}

@@ -16,7 +16,7 @@ import pytest
 from export.repository import Manifest
 from serving.errors import ServingError
 from serving.install import Installation
-from serving.server import Ports, check_ports, free_ports, reason_in_log, running_server
+from serving.server import Ports, check_ports, free_ports, running_server
 
 pytestmark = pytest.mark.end_to_end
 
@@ -142,7 +142,7 @@ def test_a_binary_that_cannot_run_is_reported(repository: Path, manifest: Manife
     script.write_text("#!/bin/sh\necho 'tritonserver: error while loading shared libraries: libx.so' >&2\nexit 127\n")
     script.chmod(0o755)
     with (
-        pytest.raises(ServingError, match=r"ended at once: .*libx\.so"),
+        pytest.raises(ServingError, match=r"ended at once with exit code 127: .*libx\.so"),
         running_server(Installation(script, {}, [], "broken"), repository, tmp_path / "log"),
     ):
         pass
@@ -157,18 +157,7 @@ def test_the_python_of_any_server_is_told_to_leave_no_caches(
     script.chmod(0o755)
     monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
     with (
-        pytest.raises(ServingError, match="ended at once: caches: 1"),
+        pytest.raises(ServingError, match="ended at once with exit code 0: caches: 1"),
         running_server(Installation(script, {}, [], "the machine's own"), repository, tmp_path / "log"),
     ):
         pass
-
-
-def test_the_reason_is_found_in_a_log(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    log.write_text(
-        'E1123 04:58:18.7 1 server.cc:241] "CudaDriverHelper has not been initialized."\n'
-        "E1123 04:58:19.2 1 model_lifecycle.cc:642] \"failed to load 'm' version 1: bad file\\n\\nAt:\\n  x\"\n"
-    )
-    assert reason_in_log(log) == "failed to load 'm' version 1: bad file"
-    log.write_text("")
-    assert reason_in_log(log) == "it printed nothing"

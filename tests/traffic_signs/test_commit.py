@@ -15,6 +15,18 @@ def test_git_commit_is_a_hash_or_empty() -> None:
     assert found == "" or (len(found) == 40 and set(found) <= set("0123456789abcdef"))
 
 
+def test_another_owner_and_the_variables_of_a_hook_change_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = git_commit()
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # git's own way to test it
+    assert git_commit() == expected
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / ".git"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "index"))
+    assert git_commit() == expected
+
+
 def test_git_commit_is_empty_without_git(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
 

@@ -38,6 +38,23 @@ def test_a_folder_means_its_pictures_sorted_and_nothing_hidden(folder: Path) -> 
     assert names(folder, "") == ["a.png", "b.JPG", "deep/er/c.webp"]
 
 
+def test_pictures_under_other_names_are_taken_and_those_of_other_formats_named(folder: Path) -> None:
+    for name in ("d.jfif", "e.JPE", "f.heic", "g.TIFF"):
+        (folder / name).write_bytes(b"x")
+    found = find([folder])
+    assert [each.path.name for each in found if not each.problem] == ["a.png", "b.JPG", "d.jfif", "e.JPE", "c.webp"]
+    unread = {each.path.name: each.problem for each in found if each.problem}
+    assert set(unread) == {"f.heic", "g.TIFF"} and all("convert it" in problem for problem in unread.values())
+
+
+def test_linked_folders_are_looked_into(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "x.png").touch()
+    (folder / "link").symlink_to(tmp_path / "more")
+    (tmp_path / "more" / "back").symlink_to(folder)
+    assert names(folder, "") == ["a.png", "b.JPG", "deep/er/c.webp", "link/x.png"]
+
+
 def test_a_pattern_means_what_matches_it(folder: Path) -> None:
     assert names(folder, "*.png") == [".hidden.png", "a.png"]
     assert names(folder, "**/*.webp", "[ab].*") == ["deep/er/c.webp", "a.png", "b.JPG"]

@@ -1,6 +1,8 @@
 """Tests of recording runs in MLflow, on databases of their own."""
 
+import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import mlflow
@@ -100,6 +102,34 @@ def test_registered_versions_count_up_and_the_newest_is_challenger(runs: Path, t
     assert challenger.tags == {"test_accuracy": "0.500000"}
     downloaded = Path(mlflow.artifacts.download_artifacts(challenger.source, dst_path=str(tmp_path / "copy")))
     assert (downloaded / "weights.safetensors").read_bytes() == b"weights"
+
+
+@pytest.mark.parametrize("how", [shutil.move, shutil.copytree])
+def test_artifacts_go_where_the_database_is_after_it_was_moved_or_copied(
+    how: Callable[[Path, Path], object], runs: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "checkpoint").mkdir()
+    (tmp_path / "checkpoint" / "weights.safetensors").write_bytes(b"first")
+    with tracked_run("first", runs, {}, _fail) as tracker:
+        tracker.log_files(tmp_path / "checkpoint")
+        tracker.register_checkpoint("sign_classifier", {})
+    moved = tmp_path / "50%25 #1? ü" / "runs"
+    moved.parent.mkdir()
+    how(runs, moved)
+    (tmp_path / "checkpoint" / "weights.safetensors").write_bytes(b"second")
+    with tracked_run("second", moved, {}, _fail) as tracker:
+        tracker.log_files(tmp_path / "checkpoint")
+        tracker.register_checkpoint("sign_classifier", {})
+
+    client = mlflow.MlflowClient(default_tracking_uri(moved))
+    for version, content in (("1", b"first"), ("2", b"second")):
+        source = client.get_model_version("sign_classifier", version).source
+        assert source and source.startswith(moved.resolve().as_uri())
+        found = Path(mlflow.artifacts.download_artifacts(source, dst_path=str(tmp_path / f"copy {version}")))
+        assert (found / "weights.safetensors").read_bytes() == content
+    assert runs.exists() == (how is shutil.copytree)
+    if runs.exists():
+        assert len(list(runs.rglob("weights.safetensors"))) == 1, "the original is as it was"
 
 
 def test_system_metrics_are_recorded(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

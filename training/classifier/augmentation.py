@@ -3,16 +3,12 @@
 Nothing here flips: a mirrored "keep right" is another sign.
 """
 
-import os
 from typing import Any
-
-import numpy as np
-import numpy.typing as npt
-
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import would ask the network for a newer version
 
 import albumentations as A
 import cv2
+import numpy as np
+import numpy.typing as npt
 
 # Crops in a row that share light, blur and noise. On crops this small nearly all of the cost is the choice of the
 # parameters, and over the epochs every crop meets all of them whether its neighbours do at the same time or not.

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from traffic_signs.atomic_write import atomic_write
@@ -111,7 +110,7 @@ def _print_counts(console: Console, data_sets: Sequence[DatasetFacts]) -> None:
             numbers = [each.images, each.signs, len(facts.classes) - each.signs_per_class.count(0), each.without_signs]
             if has_unlabelled:
                 numbers.append(each.unlabelled)
-            table.add_row(escape(facts.name), split, *(f"{number:,}" for number in numbers), _size_range(each))
+            table.add_row(facts.name, split, *(f"{number:,}" for number in numbers), _size_range(each))
     console.print(table, highlight=False)
 
 
@@ -149,7 +148,7 @@ def _print_rarest(console: Console, data_sets: Sequence[DatasetFacts]) -> None:
     table = _table("fewest signs", *(f"{names[facts.name]} {split}" for facts, split in columns), left=1)
     for class_id in rarest:
         counts = [facts.splits[split].signs_per_class[class_id] for facts, split in columns]
-        table.add_row(f"{class_id} {escape(class_names[class_id])}", *map(str, counts))
+        table.add_row(f"{class_id} {class_names[class_id]}", *map(str, counts))
     if columns:
         console.print()
         console.print(table, highlight=False)
@@ -161,11 +160,10 @@ def _print_rarest(console: Console, data_sets: Sequence[DatasetFacts]) -> None:
 
 
 def _short_names(data_sets: Sequence[DatasetFacts]) -> dict[str, str]:
-    """Returns the kind of each data set by its name, or the name where two are of one kind; safe in markup."""
+    """Returns the kind of each data set by its name, or the name where two are of one kind."""
     kinds = [facts.name.partition("=")[0] for facts in data_sets]
     return {
-        facts.name: kind if kinds.count(kind) == 1 else escape(facts.name)
-        for facts, kind in zip(data_sets, kinds, strict=True)
+        facts.name: kind if kinds.count(kind) == 1 else facts.name for facts, kind in zip(data_sets, kinds, strict=True)
     }
 
 

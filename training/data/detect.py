@@ -3,7 +3,7 @@
 from pathlib import Path, PurePosixPath
 
 from training.data import coco, feedback, gtsdb, gtsrb, yolo
-from training.data.source import open_source
+from training.data.source import inner_archive, open_source
 from training.errors import DataError
 
 
@@ -36,4 +36,5 @@ def detect_kind(path: Path) -> str:
         "TestIJCNN2013Download or Kaggle's GTSDB_Train_and_Test; or GTSRB with its GT-000NN.csv and "
         "GT-final_test.csv, or Kaggle's copy of it with Train.csv and Test.csv; or feedback=PATH for corrected "
         "answers; of your own: images=PATH with a folder of pictures for each class, coco=PATH or yolo=PATH"
+        f"{inner_archive(names)}"
     )

@@ -22,6 +22,7 @@ from traffic_signs.progress import ProgressCallback, silent
 from training.data.download import download, require_space, require_web_address
 from training.data.load import LOADERS
 from training.data.records import Split
+from training.data.source import zip_members
 from training.errors import DataError
 
 BLOCK = 4096  # bytes that the last part of a small file takes on most disks
@@ -255,7 +256,7 @@ def _extract(file: Path, folder: Path, progress: ProgressCallback) -> None:
     """
     try:
         with zipfile.ZipFile(file) as archive:
-            members = archive.infolist()
+            members = zip_members(archive)
             for member in members:
                 _require_inside(file, member.filename)
             require_space(folder, sum(member.file_size + BLOCK for member in members), f"unpacking {file.name}")

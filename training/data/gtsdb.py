@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 from traffic_signs.classes import NUM_CLASSES
 from training.data.gtsdb_kaggle import check_numbering, find_label_files, read_kaggle_labels
 from training.data.records import Box, Dataset, Sample, Split
-from training.data.source import FolderSource, Source, open_source
+from training.data.source import FolderSource, Source, inner_archive, open_source
 from training.errors import DataError
 
 FIRST_TEST_SCENE = 600
@@ -175,7 +175,7 @@ def _check_complete(source: Source, label_files: Sequence[tuple[Source, str]], f
     if not folders or (not label_files and any(folder.split is None for folder in folders)):
         raise DataError(
             f"{source.path} is not GTSDB: it holds no gt.txt. Give the FullIJCNN2013 folder or FullIJCNN2013.zip, "
-            "or Kaggle's GTSDB_Train_and_Test"
+            f"or Kaggle's GTSDB_Train_and_Test{inner_archive(source.names())}"
         )
 
 
@@ -252,7 +252,7 @@ def _parse_labels(source: Source, label_file: str) -> dict[str, list[Box]]:
     text = source.read(label_file).decode("utf-8-sig", errors="replace")
     boxes: dict[str, list[Box]] = {}
     for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
+        if not line.strip(" ;\t"):  # also one that a spreadsheet has left empty
             continue
         match = re.fullmatch(r"(\d{5})\.\w+" + 5 * r";(\d{1,6})", line.strip())
         if match is None:

@@ -23,7 +23,7 @@ from pathlib import Path, PurePosixPath
 
 from traffic_signs.classes import NUM_CLASSES
 from training.data.records import Box, Dataset, Sample, Split
-from training.data.source import Source, open_source
+from training.data.source import Source, inner_archive, open_source
 from training.errors import DataError
 
 IMAGE_SUFFIXES = (".ppm", ".png", ".jpg", ".jpeg")
@@ -80,7 +80,7 @@ def load_gtsrb(path: Path) -> Dataset:
     if not samples:
         raise DataError(
             f"{path} is not GTSRB: it holds no images listed in Train.csv, Test.csv, GT-000NN.csv or "
-            "GT-final_test.csv. Give the unpacked benchmark or its Kaggle copy"
+            f"GT-final_test.csv. Give the unpacked benchmark or its Kaggle copy{inner_archive(names)}"
         )
     found = tuple(samples.values())
     notices += _notices(found, absent)
@@ -152,9 +152,9 @@ def _read_labels(source: Source, label_file: str, split: Split, images: _Images)
     missing = {*(COLUMNS if labelled else ()), image_column} - set(rows.fieldnames or ())
     if missing:
         raise DataError(f"{source.path}: {label_file} has no column {', '.join(sorted(missing))}: restore the file")
-    for number, row in enumerate(_rows(rows, f"{source.path}: {label_file}"), start=2):
-        where = f"{source.path}: {label_file} line {number}"
-        listed = folder / str(row[image_column])
+    for row in _rows(rows, f"{source.path}: {label_file}"):
+        where = f"{source.path}: {label_file} line {rows.line_num}"
+        listed = folder / _listed_path(where, row[image_column])
         image = images.find(listed, split)
         boxes = (_parse_box(where, row),) if labelled else ()
         track = next((_track(listed.stem, box.class_id) for box in boxes if split == "train"), None)
@@ -165,9 +165,19 @@ def _read_labels(source: Source, label_file: str, split: Split, images: _Images)
 
 def _rows(rows: "csv.DictReader[str]", where: str) -> Iterator[dict[str, str]]:
     try:
-        yield from rows
+        for row in rows:  # those that a spreadsheet has left empty are passed over
+            fields = (field if isinstance(field, str) else "".join(field or ()) for field in row.values())
+            if "".join(fields).strip(" ;,\t"):
+                yield row
     except csv.Error as error:  # such as a quote that is never closed
         raise DataError(f"{where} is no whole table, after line {rows.line_num} ({error}): restore the file") from error
+
+
+def _listed_path(where: str, field: str | None) -> PurePosixPath:
+    path = PurePosixPath((field or "").strip().replace("\\", "/"))  # as tools of Windows write it
+    if not path.name:
+        raise DataError(f"{where} names no image: {field!r}")
+    return path
 
 
 def _parse_box(where: str, row: dict[str, str]) -> Box:

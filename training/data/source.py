@@ -1,10 +1,11 @@
 """Files of a data set, whether it lies in a folder or still in its zip."""
 
-import os
 import zipfile
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 
+from traffic_signs.paths import walk
 from training.errors import DataError
 
 
@@ -35,7 +36,7 @@ class FolderSource(Source):
 
     def names(self) -> list[str]:
         """Returns the path of every file below the folder, sorted; what is renamed or removed meanwhile is no error."""
-        files = (Path(folder, name) for folder, _, names in os.walk(self.path) for name in names)
+        files = (folder / name for folder, _, names in walk(self.path) for name in names)
         return sorted(file.relative_to(self.path).as_posix() for file in files if file.is_file())
 
     def read(self, name: str) -> bytes:
@@ -57,17 +58,32 @@ class ZipSource(Source):
             raise DataError(f"{path} cannot be read ({error.strerror}): check the path and its rights") from error
         except (ValueError, NotImplementedError, zipfile.BadZipFile) as error:
             raise DataError(f"{path} is not a whole zip archive ({error}): download it again") from error
+        self._members = {member.filename: member for member in zip_members(self._archive)}
 
     def names(self) -> list[str]:
         """Returns the path of every file in the archive, sorted."""
-        return sorted(name for name in self._archive.namelist() if not name.endswith("/"))
+        return sorted(name for name in self._members if not name.endswith("/"))
 
     def read(self, name: str) -> bytes:
         """Returns a file's bytes."""
         try:
-            return self._archive.read(name)
+            return self._archive.read(self._members[name])
         except Exception as error:  # zipfile lets the errors of every decoder through
             raise DataError(f"{self.path}: {name} is damaged ({error}): download the archive again") from error
+
+
+def zip_members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """Returns the members of an archive, named with slashes: some tools of Windows write backslashes."""
+    members = archive.infolist()
+    for member in members:
+        member.filename = member.filename.replace("\\", "/")
+    return members
+
+
+def inner_archive(names: Sequence[str]) -> str:
+    """Returns a sentence that names an archive among the files of a data set that is not there; empty without one."""
+    inner = next((name for name in names if name.lower().endswith((".zip", ".tar", ".tar.gz", ".tgz", ".7z"))), "")
+    return f". It holds the archive {inner}: unpack that, and give what is in it" if inner else ""
 
 
 def open_source(path: Path) -> Source:

@@ -1,15 +1,11 @@
 """Crops of street scenes as another camera might have taken them: nearer or farther, mirrored, in another light."""
 
-import os
 from dataclasses import dataclass
-
-import numpy as np
-import numpy.typing as npt
-
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import would ask the network for a newer version
 
 import albumentations as A
 import cv2
+import numpy as np
+import numpy.typing as npt
 
 SCALES = (0.6, 1.7)  # pixels of a crop for one of the scene
 STRETCH = 1.1  # at most, of the one side against the other

@@ -70,8 +70,10 @@ def run(command: Sequence[str], home: str, answers: frozenset[int] = frozenset({
     log.info("exit code %d", code)
     answer = _parse(printed)
     if code not in answers or (code and answer is None):  # a verdict comes with its reasons, a failure alone
-        why = last.removeprefix("signs: ").removeprefix("Error: ")
-        raise StepError(why or f"{command[0]} ended with code {code}", final=code == WRONG_CALL)
+        why = last.removeprefix("signs: ").removeprefix("Error: ") or f"{command[0]} ended with code {code}"
+        if code < 0:  # it had no time to say why: its last line is about something else
+            why = f"{command[0]} was ended by {_signal(-code)}"
+        raise StepError(why, final=code == WRONG_CALL)
     return code, answer
 
 
@@ -82,6 +84,15 @@ def environment(own: Mapping[str, str]) -> dict[str, str]:
     """
     kept = {name: value for name, value in own.items() if not name.startswith(("AIRFLOW", "_AIRFLOW", "VIRTUAL_ENV"))}
     return kept | {"TYPER_USE_RICH": "0"}
+
+
+def _signal(number: int) -> str:
+    name = signal.Signals(number).name if number in {*signal.Signals} else f"signal {number}"
+    hints = {
+        "SIGKILL": ": the machine or the container may be out of memory, see dmesg",
+        "SIGBUS": ": /dev/shm or the disk may be full",
+    }
+    return name + hints.get(name, "")
 
 
 def _parse(printed: str) -> Any:

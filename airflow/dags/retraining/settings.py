@@ -20,6 +20,8 @@ SPEC = r"^(gtsdb|gtsrb)=\S.*$"
 TRAINED = r"^((gtsdb|gtsrb|feedback)=\S.*|synthetic=[1-9][0-9]{0,6})$"
 MOST_EPOCHS = 10000
 LENGTH = re.compile(r"([0-9]+[smhdw])+")  # of time, as Prometheus writes it
+ADDRESS = re.compile(r"([^\s/:@]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}")
+URL = re.compile(r"(https?://[^\s/]\S*)?")  # what is in it may be secret
 # Without these nothing can be called, or an empty one would mean another place.
 NEEDED = ("command", "home", "data", "evaluation", "runs", "repository", "triton", "helm", "image", "gate_image")
 NEEDED_BY = {
@@ -135,9 +137,19 @@ class Settings:
             if not all(re.search(pattern, spec) for spec in specs):
                 also = ", gtsdb=PATH or synthetic=N" if name == "DATA" else " or gtsdb=PATH"
                 raise SettingsError(f"SIGNS_{name}={shlex.join(specs)}: write gtsrb=PATH{also}")
+        if self.roll_out == "server" and not ADDRESS.fullmatch(self.server):
+            raise SettingsError(f"SIGNS_SERVER={self.server}: write host:port of the server's HTTP, without http://")
+        for name in ("prometheus", "notify_url"):
+            if not URL.fullmatch(getattr(self, name)):
+                raise SettingsError(f"SIGNS_{name.upper()} is no address: write http://HOST:PORT or https://HOST")
         for name in ("watch_for", "watch_window"):
             if not LENGTH.fullmatch(getattr(self, name)):
                 raise SettingsError(f"SIGNS_{name.upper()}={getattr(self, name)}: write 60s, 90m, 1h30m or 2d")
+
+
+def _expanded(word: str) -> str:
+    """Returns a path with the home folder in place of `~`: no shell reads the environment of Airflow."""
+    return str(Path(word).expanduser()) if word.startswith("~/") else word
 
 
 def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -156,7 +168,10 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         if text is None:
             continue
         try:
-            given[name] = tuple(shlex.split(text)) if isinstance(default, tuple) else type(default)(text)
+            if isinstance(default, tuple):
+                given[name] = tuple(map(_expanded, shlex.split(text)))
+            else:
+                given[name] = type(default)(_expanded(text))
         except ValueError as error:
             raise SettingsError(f"{variable}={text}: {error}") from error
     return Settings(**given)  # type: ignore[arg-type]

@@ -73,10 +73,9 @@ def peers(
     python -m clients.benchmark.peers --tasks recognize --pictures photographs --clients 1,4,16
     python -m clients.benchmark.peers --rates 200,400,800 --json
     """
-    from rich.console import Console
-
     from clients.benchmark.peers.run import Plan, run_comparison
     from clients.benchmark.peers.table import markdown
+    from traffic_signs.console import Console
 
     plan = Plan(
         repository,

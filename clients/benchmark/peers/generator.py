@@ -13,6 +13,7 @@ from clients.benchmark.peers.exchange import TOLERANCE, Exchange, difference
 from clients.benchmark.peers.figures import Point, point
 from clients.benchmark.peers.models import Work
 from clients.benchmark.peers.running import Endpoint
+from serving.ending import describe_code
 from serving.lifetime import die_with_parent
 from traffic_sign_client.errors import ClientError
 
@@ -93,6 +94,7 @@ def _run(job: dict[str, Any], limit_s: float) -> dict[str, Any]:
                 raise ClientError(f"the load generator did not end within {limit_s:.0f} s") from error
             raise
     if process.returncode:
-        raise ClientError(errors.decode(errors="replace").strip().splitlines()[-1] if errors else "the load failed")
+        said = errors.decode(errors="replace").strip().splitlines() if process.returncode > 0 else []
+        raise ClientError(said[-1] if said else f"the load generator ended with {describe_code(process.returncode)}")
     outcome: dict[str, Any] = json.loads(output)
     return outcome

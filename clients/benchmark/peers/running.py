@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clients.benchmark.peers.load import split_response
+from serving.ending import describe_code
 from serving.lifetime import die_with_parent
 from traffic_sign_client.errors import ClientError
 
@@ -99,7 +100,8 @@ def _wait_until_answered(process: "subprocess.Popen[bytes]", port: int, request:
     deadline, last = time.monotonic() + READY_S, ""
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise ClientError(f"it ended at once: {last_line(log)} (all of it: {log})")
+            code = describe_code(process.returncode)
+            raise ClientError(f"it ended at once with {code}: {last_line(log)} (all of it: {log})")
         try:
             head, body = ask(HOST, port, request)
             if head[9:12] == b"200":

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from clients.benchmark.peers import exchange
 from clients.benchmark.peers.exchange import Exchange, Task
+from traffic_signs.surroundings import SWITCHES
 
 HERE = Path(__file__).parent
 COMMON = HERE / "common"
@@ -171,6 +172,7 @@ def environment_of(peer: Peer, task: Task, models: dict[str, Path], setting: Var
         "PYTHONPATH": os.pathsep.join((str(COMMON), str(peer.folder))),
         "PYTHONUNBUFFERED": "1",
         # No peer may call home, nor wait for that.
+        **SWITCHES,
         "BENTOML_DO_NOT_TRACK": "True",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_AUTH_MODE": "disabled",  # it would write a token into the home folder

@@ -32,10 +32,9 @@ def demo(
     """
     import json
 
-    from rich.console import Console
-
     from clients.command.demo.loop import run_demo
     from clients.command.demo.table import print_table
+    from traffic_signs.console import Console
     from training.recipe import Recipe, TrainingConfig
 
     console = Console(stderr=as_json)

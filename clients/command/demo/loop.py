@@ -119,7 +119,7 @@ def run_demo(
 
 @contextmanager
 def _stage(name: str, console: Console, seconds: dict[str, float]) -> Iterator[None]:
-    console.print(f"[bold]{name}[/bold]")
+    console.print(name, style="bold")
     start = time.perf_counter()
     yield
     seconds[name] = round(time.perf_counter() - start, 2)

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypedDict
 
 import numpy.typing as npt
 
+from traffic_sign_client.direct import is_loopback
 from traffic_sign_client.errors import (
     ClientError,
     NotServedError,
@@ -102,7 +103,11 @@ class Connection(Options):
             raise ClientError(f"no TLS with {self.tls} and {certificates} ({error}): give PEM files") from error
         self._opening: dict[str, Any] = {"ssl": bool(self.tls), "ssl_context": context, "conn_timeout": None}
         if self.protocol == "grpc":
-            self._opening = {"ssl": bool(self.tls), "root_certificates": authority, "channel_args": GRPC_OPTIONS}
+            self._opening = {
+                "ssl": bool(self.tls),
+                "root_certificates": authority,
+                "channel_args": channel_options(self.url),
+            }
             self._opening["certificate_chain"], self._opening["private_key"] = certificates or (None, None)
         self._triton = importlib.import_module(f"tritonclient.{self.protocol}.aio")
         self._regions = Regions(self._call) if self.shared_memory else None
@@ -253,6 +258,11 @@ def _may_be_elsewhere(error: ClientError, waited: float) -> bool:
     if isinstance(error, NotServedError | StoppingError):
         return True
     return waited < FAILOVER_S and not isinstance(error, OverloadedError)
+
+
+def channel_options(url: str) -> list[tuple[str, Any]]:
+    """Returns the options of a gRPC channel to host:port; on this machine it goes through no proxy."""
+    return [*GRPC_OPTIONS, ("grpc.enable_http_proxy", int(not is_loopback(url)))]
 
 
 def _checked(headers: Mapping[str, str]) -> dict[str, str]:

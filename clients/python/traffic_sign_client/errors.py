@@ -1,5 +1,7 @@
 """What the clients tell a person, or a program, when an answer cannot be had."""
 
+from traffic_sign_client.direct import GRPC_VARIABLES, proxy_note
+
 
 class ClientError(Exception):
     """A problem the caller can mend; the message says how."""
@@ -65,13 +67,14 @@ def explained(error: Exception, url: str, protocol: str, timeout: float) -> Clie
     reason, status = str(error) or type(error).__name__, ""
     if isinstance(error, InferenceServerException):
         reason, status = error.message() or reason, str(error.status()).removeprefix("StatusCode.")
+    proxy = proxy_note(url, GRPC_VARIABLES) if protocol == "grpc" else ""  # the HTTP client heeds none
     said, answer = reason.lower(), f"{url} answers: {reason[:2000]}"  # a proxy may answer with a whole page
 
     def says(*words: str) -> bool:
         return any(each in said for each in words)
 
     if isinstance(error, TimeoutError) or status in ("DEADLINE_EXCEEDED", "408", "504") or says("timeout expired"):
-        return TimedOutError(f"no answer from {url} within {timeout:g} s: the server is busy or gone")
+        return TimedOutError(f"no answer from {url} within {timeout:g} s{proxy}: the server is busy or gone")
     if says("unknown model"):
         return NotServedError(answer)
     if says("unexpected inference", "missing required input"):  # a model of another kind
@@ -96,7 +99,9 @@ def explained(error: Exception, url: str, protocol: str, timeout: float) -> Clie
     if status in ("UNAVAILABLE", "503") and says("stopping", "stopped accepting"):
         return StoppingError(answer)
     if status in ("", "UNAVAILABLE") and (isinstance(error, OSError) or says(*UNREACHABLE)):
-        return UnavailableError(f"no {protocol} server at {url}: start one with `signs serve`, or give its --url")
+        return UnavailableError(
+            f"no {protocol} server at {url}{proxy}: start one with `signs serve`, or give its --url"
+        )
     if status in ("UNAVAILABLE", "502", "503"):
         return UnavailableError(answer)
     return ClientError(answer)

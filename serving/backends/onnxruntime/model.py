@@ -18,10 +18,14 @@ The real server ends with a few values (a number beyond 32 bits, a nonsense aren
 """
 
 import json
+import os
 import re
 from pathlib import Path
 
 import numpy as np
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # heeded only where it is set before the import
+
 import onnxruntime
 import triton_python_backend_utils as pb_utils
 

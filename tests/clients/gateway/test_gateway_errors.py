@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from clients.gateway.app import make_app
 from clients.gateway.settings import MEBIBYTE, Settings
-from tests.running_gateway import form
+from tests.running_gateway import form, running_gateway
 
 PNG = {"Content-Type": "image/png"}
 SIGN = b'{"signs": [{"box": [0, 0, 10, 10], "class_id": 4}]}'
@@ -208,3 +208,12 @@ def test_the_bytes_in_memory_are_bounded(tmp_path: Path) -> None:
         for _ in range(3):  # what was held is let go
             problem(client.post("/v1/recognize", content=bytes(1001), headers=PNG), 429, "memory")
             problem(client.post("/v1/recognize", content=picture()[:900], headers=PNG), 503)
+
+
+def test_variables_for_other_programs_change_nothing() -> None:
+    """Of a server around it, of its platform, and those that can only be emptied; on an address of IPv6."""
+    foreign = {"PROMETHEUS_MULTIPROC_DIR": "/nowhere", "WEB_CONCURRENCY": "many", "SIGNS_GATEWAY_FEEDBACK": ""}
+    with running_gateway(NOBODY, "--host", "::1", **foreign, SIGNS_GATEWAY_KEYS="") as gateway:
+        assert gateway.url.startswith("http://[::1]:")
+        assert gateway.ask("/healthz").status == 200
+        assert b"requests_total" in gateway.ask("/metrics").body

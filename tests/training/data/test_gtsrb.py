@@ -213,7 +213,7 @@ def test_an_image_is_not_taken_for_two_signs(kaggle: Path) -> None:
         ("30,40,25,6,24,33,0,Train/0/00000_00000_00000.png", "without area"),
         ("30,40,-5,6,24,33,0,Train/0/00000_00000_00000.png", "outside the image"),
         ("30,40,5,6,x,33,0,Train/0/00000_00000_00000.png", "not a whole number"),
-        ("30,40,5", "not a whole number"),
+        ("30,40,5", "names no image"),
         ("30,40,5,6,24,33,0,Train/0/sign.png", "has no track in its name"),
     ],
 )
@@ -240,3 +240,30 @@ def test_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(DataError, match="is not GTSRB"):
         load_gtsrb(tmp_path)
+
+
+@pytest.mark.parametrize("layout", ["official", "kaggle"])
+def test_rows_that_a_spreadsheet_left_empty_are_passed_over(layout: str, request: pytest.FixtureRequest) -> None:
+    root = request.getfixturevalue(layout)
+    whole = load_gtsrb(root)
+    for table in root.rglob("*.csv"):
+        head, *rows = table.read_text().splitlines()
+        empty = [",,,,,,,", ";;;;;;;", "", " ; ; ", ",,,,,,,,,,"]
+        table.write_text("\r\n".join([head, *empty, *rows, *empty, ""]))
+    assert load_gtsrb(root).samples == whole.samples
+
+
+@pytest.mark.parametrize("path", ["", "/", ".", " "])
+def test_a_row_without_an_image_is_named_with_its_line(path: str, kaggle: Path) -> None:
+    table = kaggle / "Train.csv"
+    table.write_text(f"{table.read_text()},,,,,,,\n\n30,40,5,6,24,33,0,{path}\n")
+    number = len(table.read_text().splitlines())
+    with pytest.raises(DataError, match=rf"Train\.csv line {number} names no image"):
+        load_gtsrb(kaggle)
+
+
+def test_paths_with_backslashes_are_read(kaggle: Path) -> None:
+    whole = load_gtsrb(kaggle)
+    for table in kaggle.glob("*.csv"):
+        table.write_text(table.read_text().replace("/", "\\"))
+    assert load_gtsrb(kaggle).samples == whole.samples

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.training.tiny_gtsdb import TinyGtsdb, zip_folder
+from training.data.load import load_data
 from training.data.source import FolderSource, ZipSource, open_source
 from training.errors import DataError
 
@@ -161,3 +162,24 @@ def test_file_without_read_permission_is_a_data_error(gtsdb: TinyGtsdb) -> None:
         open_source(gtsdb.zip)
     with pytest.raises(DataError, match="Permission denied"):
         open_source(gtsdb.folder).read("gt.txt")
+
+
+def test_a_zip_of_windows_has_slashes(gtsdb: TinyGtsdb, tmp_path: Path) -> None:
+    with zipfile.ZipFile(gtsdb.zip) as good, zipfile.ZipFile(tmp_path / "windows.zip", "w") as bad:
+        for name in good.namelist():
+            member = zipfile.ZipInfo("x")
+            member.filename = name.replace("/", "\\")
+            bad.writestr(member, good.read(name))
+    assert b"FullIJCNN2013\\gt.txt" in (tmp_path / "windows.zip").read_bytes()
+    source = open_source(tmp_path / "windows.zip")
+    assert source.names() == open_source(gtsdb.zip).names()
+    assert source.read("FullIJCNN2013/gt.txt") == open_source(gtsdb.zip).read("FullIJCNN2013/gt.txt")
+    assert len(load_data(str(tmp_path / "windows.zip")).samples) == len(load_data(str(gtsdb.zip)).samples)
+
+
+@pytest.mark.parametrize("spec", ["{}", "gtsdb={}", "gtsrb={}"])
+def test_an_archive_inside_is_named(spec: str, gtsdb: TinyGtsdb, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "outer.zip", "w") as outer:
+        outer.write(gtsdb.zip, "inner/FullIJCNN2013.zip")
+    with pytest.raises(DataError, match=r"the archive inner/FullIJCNN2013\.zip: unpack that"):
+        load_data(spec.format(tmp_path / "outer.zip"))

@@ -191,6 +191,7 @@ spec:
 {{- define "traffic-signs.tritonEnv" -}}
 - {name: HOME, value: /tmp}
 - {name: PYTHONDONTWRITEBYTECODE, value: "1"}
+- {name: ORT_DISABLE_TELEMETRY, value: "1"}
 {{- if and .Values.triton.restrictedApi.enabled .Values.triton.restrictedApi.apis }}
 - name: TRITON_ADMIN_KEY
   valueFrom:

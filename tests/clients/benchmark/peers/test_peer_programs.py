@@ -119,7 +119,7 @@ def test_all_processes_of_a_server_end_with_it(classify: Work, tmp_path: Path, m
 def test_a_program_that_ends_is_named_with_its_reason(classify: Work, tmp_path: Path) -> None:
     missing = Work("classify", {"sign_classifier": tmp_path / "none.onnx"}, {}, classify.images, [], "")
     with (
-        pytest.raises(ClientError, match=r"it ended at once: .*none.onnx"),
+        pytest.raises(ClientError, match=r"it ended at once with exit code \d+: .*none.onnx"),
         served("fastapi_onnxruntime", missing, tmp_path, {"WORKERS": "1", "POOL": "0"}),
     ):
         pass

@@ -1,0 +1,79 @@
+"""Connections that no proxy is to carry: to this machine, and to what the caller has started.
+
+Libraries take a proxy out of HTTP_PROXY and its like, and send through it also what is for localhost.
+"""
+
+import http.client
+import ipaddress
+import os
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Sequence
+from typing import Any
+
+LOOPBACK = ("localhost", "127.0.0.0/8", "127.0.0.1", "::1", "[::1]", "0.0.0.0")  # as the libraries between them read it
+GRPC_VARIABLES = ("grpc_proxy", "https_proxy", "http_proxy")  # that gRPC reads, in its order
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def is_loopback(host: str) -> bool:
+    """Returns whether a host, with or without a port, is this very machine."""
+    name = urllib.parse.urlsplit(f"//{host}").hostname or ""
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return name == "localhost" or name.endswith(".localhost")
+    return address.is_loopback or address.is_unspecified
+
+
+def keep_loopback_direct() -> None:
+    """Has this process, its libraries and what it starts reach this machine without a proxy."""
+    if not urllib.request.getproxies():
+        return
+    for variable, other in (("no_proxy", "NO_PROXY"), ("NO_PROXY", "no_proxy")):  # libraries differ in which they heed
+        exempt = (os.environ.get(variable) or os.environ.get(other) or "").replace(" ", "").split(",")
+        if exempt != ["*"]:
+            os.environ[variable] = ",".join(dict.fromkeys(each for each in (*exempt, *LOOPBACK) if each))
+
+
+def open_url(request: str | urllib.request.Request, timeout: float, is_ours: bool = False) -> Any:
+    """Opens an HTTP address as `urllib.request.urlopen` does, but this machine without a proxy.
+
+    Args:
+        request: or an address.
+        timeout: in seconds.
+        is_ours: the caller has started the server, so that no proxy is between.
+
+    Raises:
+        urllib.error.HTTPError: the server answers with an error.
+        OSError: nothing answers, or not as an HTTP server does; the message names the proxy that was between.
+    """
+    url = request if isinstance(request, str) else request.full_url
+    address = urllib.parse.urlsplit(url)
+    direct = is_ours or is_loopback(address.netloc.rpartition("@")[2])
+    try:
+        return _DIRECT.open(request, timeout=timeout) if direct else urllib.request.urlopen(request, timeout=timeout)
+    except urllib.error.HTTPError:
+        raise
+    except http.client.HTTPException as error:  # a connection can meet its own port, and then reads what it asked
+        raise urllib.error.URLError(f"what answers is no HTTP server: {type(error).__name__}") from error
+    except urllib.error.URLError as error:
+        name = f"{address.scheme}_proxy"
+        if note := "" if direct else proxy_note(address.netloc, (name, name.upper())):
+            raise urllib.error.URLError(f"{error.reason}{note}") from error
+        raise
+
+
+def proxy_note(host: str, variables: Sequence[str]) -> str:
+    """Returns what to add to a message on a host that cannot be reached; empty where no proxy is between.
+
+    Args:
+        host: with or without a port.
+        variables: that may name a proxy, the first one counts.
+    """
+    variable = next((each for each in variables if os.environ.get(each)), None)
+    if variable is None or is_loopback(host) or urllib.request.proxy_bypass(host):
+        return ""
+    name = urllib.parse.urlsplit(f"//{host}").hostname
+    return f" (through the proxy of {variable}: if there should be none, add {name} to no_proxy)"

@@ -103,7 +103,7 @@ TORCH_CPU := --torch-backend cpu
 UPGRADE :=
 
 locks: $(TOOLS)/installed
-	$(COMPILE_EXTRAS) --universal --extra client $(STORES) --output-file export/requirements.lock
+	$(COMPILE_EXTRAS) --universal --extra client --extra publish $(STORES) --output-file export/requirements.lock
 	$(COMPILE_EXTRAS) --python-platform x86_64-manylinux_2_28 --extra train --extra export --extra client $(STORES) \
 		$(TORCH_CPU) --output-file training/requirements-cpu.lock
 	$(COMPILE_EXTRAS) --python-platform x86_64-manylinux_2_28 --extra train --extra export --extra client $(STORES) \

@@ -15,7 +15,7 @@ EXTRAS := train,export,client,gateway,tracing,monitoring,s3,sign,dev
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format lint-images chart-docs dashboards constraints locks upgrade tools clean
 .PHONY: airflow bench-peers images image-training image-repository image-standin image-serving image-airflow
-.PHONY: image-airflow-local image-gateway try-images
+.PHONY: image-airflow-local image-gateway try-images cluster
 
 help:
 	@echo "make demo [DATA=PATH]  run the whole loop: data, training, export, Triton, clients, report"
@@ -26,6 +26,7 @@ help:
 	@echo "make bench-peers       Triton beside FastAPI, LitServe, BentoML, MLServer and Ray Serve"
 	@echo "make images            build the container images (ENGINE=podman, TRITON=standin)"
 	@echo "make try-images        train, pull, serve and ask in those containers"
+	@echo "make cluster           bring the Helm chart up in a kind cluster on this machine (docker, kind, kubectl, Helm)"
 	@echo "make lint-images       hadolint, actionlint and zizmor"
 	@echo "make locks             bring the images' locks in line with pyproject.toml and constraints.txt"
 	@echo "make upgrade           newest versions that pyproject.toml allows, here and in all locks"
@@ -171,6 +172,9 @@ image-airflow-local: image-training
 
 try-images:
 	@ENGINE=$(ENGINE) .ci/try-images $(VERSION)
+
+cluster:
+	@.ci/kind up
 
 clean:
 	rm -rf $(VENV) $(AIRFLOW) $(TOOLS) .tritonserver .tritonserver.partial-* runs

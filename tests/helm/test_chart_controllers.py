@@ -1,12 +1,13 @@
 """The checks of a canary for Argo Rollouts and Flagger: what promtool answers to their queries over made-up series.
 
-Neither controller can run here, since there is no cluster: their placeholders are filled in as their documentation says,
-and Argo's conditions are few enough to be read by a function of this file.
+Neither controller can run here, since there is no cluster: their placeholders are filled in as their documentation
+says, and Argo's conditions are few enough to be read by a function of this file.
 """
 
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def series_of(
     return series
 
 
-def check(promtool: str, folder: Path, series: list[Any], expected: dict[str, tuple[str, int | None]]) -> None:
+def check(promtool: str, folder: Path, series: list[Any], expected: Mapping[str, tuple[str, int | None]]) -> None:
     """Has promtool compare the answers, each a number or nothing, to queries by name of the check."""
     asked = [
         {"expr": query, "eval_time": "50m", "exp_samples": [] if value is None else [{"labels": "{}", "value": value}]}
@@ -107,11 +108,11 @@ def test_nothing_where_there_is_too_little_to_compare(
     tmp_path: Path,
 ) -> None:
     found = queries(rendered[CASE], controller)
-    expected: dict[str, tuple[str, int | None]] = {name: (query, None) for name, query in found.items()}
+    expected = {name: (query, None) for name, query in found.items()}
     check(promtool, tmp_path, series_of(controller, wrong, tracks), expected)
 
 
-def phase(metric: dict[str, Any], result: list[float]) -> str:
+def phase(metric: dict[str, Any], result: list[int]) -> str:
     """What Argo makes of a measurement: failed, successful, or, where neither condition is met, inconclusive."""
     met = {}
     for kind in ("success", "failure"):

@@ -1,4 +1,4 @@
-"""Pods serve for as long as somebody may still ask them: the sums behind it, in what is rendered and in what is refused.
+"""Pods serve for as long as somebody may still ask them: the sums behind it, in what is rendered and what is refused.
 
 What a server with these very arguments does to its clients is tested in test_chart_served.py.
 """

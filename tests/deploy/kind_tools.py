@@ -1,4 +1,4 @@
-"""Stands in for docker, kind, kubectl, Helm and sleep, under whose names it is called: writes down each call.
+"""Stands in for docker, kind, kubectl and Helm, under whose names it is called: writes down each call.
 
 Helm's upgrades are rendered by the real Helm of REAL_HELM with the same values, and fail as that does. What the cluster
 would answer is put together here; WRONG names one thing in which it goes wrong.
@@ -59,6 +59,8 @@ def main() -> int:
     name, arguments = Path(sys.argv[0]).name, sys.argv[1:]
     with Path(os.environ["CALLS"]).open("a") as calls:
         calls.write(json.dumps([name, *arguments]) + "\n")
+    if "apply" in arguments:
+        sys.stdin.read()
     answers = {"kubectl": kubectl, "helm": helm}
     code, text = answers[name](arguments, os.environ.get("WRONG", "")) if name in answers else (0, "")
     print(text)

@@ -12,7 +12,7 @@ a tenth; what it has begun by then may take the grace. Until proxies have notice
 {{- $needed := add $noticed $longest $grace -}}
 {{- $delay := int $triton.drain.delaySeconds -}}
 {{- if lt $delay $needed -}}
-{{- $problems = append $problems (printf "triton.drain.delaySeconds: %d is less than a gRPC client may go on asking a pod that leaves: %d s until proxies have noticed + %d s (triton.grpcConnectionAgeSeconds, and a tenth) + %d s (triton.grpcConnectionGraceSeconds) = %d; give at least that, or a shorter age or grace" $delay $noticed $longest $grace $needed) -}}
+{{- $problems = append $problems (printf "triton.drain.delaySeconds: %d is less than a gRPC client may keep asking a pod that leaves: %d s until proxies have noticed + %d s (triton.grpcConnectionAgeSeconds, and a tenth) + %d s (triton.grpcConnectionGraceSeconds) = %d; give at least that, or a shorter age or grace" $delay $noticed $longest $grace $needed) -}}
 {{- end -}}
 {{- if .Values.gateway.enabled -}}
 {{- $settings := .Values.gateway.settings -}}

@@ -117,7 +117,7 @@ def test_what_is_missing_is_named_at_once(tmp_path: Path) -> None:
     code, said, calls = run_kind(tmp_path, "up", lacking=("docker", "kind", "helm"))
 
     assert code == 2
-    assert all(f"\n  {name}" in said for name in ("docker: https", "kind 0.30", "Helm 3.14"))
+    assert all(f"\n  {name}" in said for name in ("docker: https", "kind 0.23", "Helm 3.14"))
     assert "kubectl: https" not in said and calls == []
 
 

@@ -17,7 +17,7 @@ EXTRAS := train,export,client,gateway,tracing,monitoring,s3,oci,sign,dev
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long test-avx2 lint format lint-images chart-docs dashboards constraints locks upgrade tools clean
 .PHONY: airflow bench-peers images image-training image-repository image-standin image-serving image-airflow
-.PHONY: image-airflow-local image-gateway try-images try-serving
+.PHONY: image-airflow-local image-gateway try-images try-serving cluster
 
 help:
 	@echo "make demo [DATA=PATH]  run the whole loop: data, training, export, Triton, clients, report"
@@ -31,6 +31,7 @@ help:
 	@echo "make images            build the container images (ENGINE=podman, TRITON=standin)"
 	@echo "make try-images        train, pull, serve and ask in those containers"
 	@echo "make try-serving       serve the bundled models in them, and ask all three"
+	@echo "make cluster           bring the Helm chart up in a kind cluster on this machine (docker, kind, kubectl, Helm)"
 	@echo "make lint-images       hadolint, actionlint and zizmor"
 	@echo "make locks             bring the images' locks in line with pyproject.toml and constraints.txt"
 	@echo "make upgrade           newest versions that pyproject.toml allows, here and in all locks"
@@ -121,7 +122,7 @@ TORCH_CPU := --torch-backend cpu
 UPGRADE :=
 
 locks: $(TOOLS)/installed
-	$(COMPILE_EXTRAS) --universal --extra client $(STORES) --output-file export/requirements.lock
+	$(COMPILE_EXTRAS) --universal --extra client --extra publish $(STORES) --output-file export/requirements.lock
 	$(COMPILE_EXTRAS) --python-platform x86_64-manylinux_2_28 --extra train --extra export --extra client $(STORES) \
 		$(TORCH_CPU) --output-file training/requirements-cpu.lock
 	$(COMPILE_EXTRAS) --python-platform x86_64-manylinux_2_28 --extra train --extra gpu --extra client $(STORES) \
@@ -197,6 +198,9 @@ try-images:
 
 try-serving:
 	@ENGINE=$(ENGINE) BACKEND=$(if $(filter standin,$(TRITON)),stand-in,onnxruntime) .ci/try-serving $(VERSION)
+
+cluster:
+	@.ci/kind up
 
 clean:
 	rm -rf $(VENV) $(AIRFLOW) $(TOOLS) .tritonserver .tritonserver.partial-* runs

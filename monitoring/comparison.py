@@ -31,12 +31,15 @@ class Check:
         severity: critical, warning, or `info` where a result means that it cannot be judged.
         summary: what a result says, in one sentence.
         query: PromQL with CHAMPION, CHALLENGER and WINDOW to be filled in.
+        counts: name of the counter that both versions must have moved before the lack of a result says that all is
+            well, for controllers that read a number; empty for the check of too few requests.
     """
 
     name: str
     severity: str
     summary: str
     query: str
+    counts: str = ""
 
 
 @dataclass(frozen=True)

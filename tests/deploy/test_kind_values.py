@@ -22,7 +22,7 @@ def objects() -> list[Object]:
 
 def test_images_are_those_that_are_loaded() -> None:
     rendered = yaml.safe_dump_all(objects())
-    loaded = re.search(r"kind load docker-image .*", (ROOT / ".ci" / "kind").read_text())
+    loaded = re.search(r"^images=.*", (ROOT / ".ci" / "kind").read_text(), re.MULTILINE)
 
     assert loaded
     images = set(re.findall(r"image: (\S+)", rendered))
@@ -34,8 +34,9 @@ def test_what_the_script_names_is_there() -> None:
     rendered = objects()
     script = (ROOT / ".ci" / "kind").read_text()
 
-    (host,) = set(re.findall(r"\bsigns-[\w-]+(?=:8000)", script))
-    assert named(rendered, "Service", host)["metadata"]["name"] == host
+    for host, port in set(re.findall(r"\b(signs-[\w-]+):(8000|8001|80)\b", script)):
+        (service,) = [each for each in of_kind(rendered, "Service") if each["metadata"]["name"] == host]
+        assert int(port) in [each["port"] for each in service["spec"]["ports"]]
     (claim,) = set(re.findall(r"claimName: ([\w-]+)", script))
     assert f"claimName: {claim}" in yaml.safe_dump_all(of_kind(rendered, "Deployment"))
     assert "app.kubernetes.io/component: triton" in yaml.safe_dump(named(rendered, "Deployment", "triton"))

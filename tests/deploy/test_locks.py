@@ -18,7 +18,7 @@ STORES = ("s3", "gcs", "azure", "oci", "sign")
 # What `make locks` makes of pyproject.toml, and the extras that are in it.
 EXTRAS = {
     Path("clients/gateway/requirements.lock"): ("gateway", "tracing"),
-    Path("export/requirements.lock"): ("client", *STORES),
+    Path("export/requirements.lock"): ("client", "publish", *STORES),
     Path("training/requirements-cpu.lock"): ("train", "export", "client", *STORES),
     Path("training/requirements-cuda.lock"): ("train", "gpu", "client", *STORES),
 }
@@ -85,7 +85,9 @@ def test_makefile_writes_each_lock_with_these_extras() -> None:
 
 def test_what_runs_without_pytorch_has_none() -> None:
     for image in ("export", "clients/gateway"):
-        assert not {"torch", "mlflow", "onnx", "onnxruntime"} & set(read(Path(image, "requirements.lock")))
+        assert not {"torch", "mlflow", "onnxruntime"} & set(read(Path(image, "requirements.lock")))
+    assert "onnx" in read(Path("export/requirements.lock")), "publishing reads the graph"
+    assert "onnx" not in read(Path("clients/gateway/requirements.lock"))
     assert set(read(Path("serving/requirements.lock"))) == {"numpy", "pillow"}
 
 

@@ -1,7 +1,8 @@
 """Checks objects against the schemas of Kubernetes and of the operators whose objects the chart makes.
 
 Those of Kubernetes are its own, as the package kubernetes-validate carries them, in their strict form: a field that is
-not there is an error. No package carries those of the operators (Prometheus, KEDA, Gateway API) as JSON schemas, so
+not there is an error. No package carries those of the operators (Prometheus, KEDA, Gateway API, Argo
+Rollouts, Flagger) as JSON schemas, so
 `crd_schemas.json` holds ones of our own, written from their documentation: strict, and only of the fields that the
 chart uses, so that another field is an error until it is written there too.
 """

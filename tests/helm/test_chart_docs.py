@@ -12,6 +12,7 @@ import yaml
 from tests.helm.chart_docs import CHART, read_rows, table, undocumented, with_table
 
 VALUES = (CHART / "values.yaml").read_text()
+NULLABLE = ("runAsUser", "runAsGroup")  # taken away by null on purpose
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 
 
@@ -34,9 +35,9 @@ def unlike(values: Any, schema: dict[str, Any], path: str) -> list[str]:
     schema = resolved(schema)
     if "properties" not in schema or not isinstance(values, dict) or not values:  # what is empty, Kubernetes fills
         return []
-    optional = {"global", "initialDelaySeconds"}
+    optional = {"global", "enabled", "initialDelaySeconds"}
     apart = (set(values) ^ set(schema["properties"])) - optional
-    missing = set(values) - set(schema["required"])
+    missing = set(values) - set(schema.get("required", NULLABLE))
     below = [unlike(values[key], schema["properties"][key], f"{path}.{key}") for key in set(values) - apart]
     return [f"{path}.{key}" for key in apart | missing] + [key for keys in below for key in keys]
 

@@ -56,7 +56,7 @@ def test_it_waits_for_the_models_of_the_release_and_drains(
         "url": "demo-traffic-signs-triton-headless.signs.svc:8001",
         "need": sorted(versions),
         "drain_delay": 7.0,
-        "drain_timeout": 30.0,
+        "drain_timeout": 40.0,
     }
     assert spec["terminationGracePeriodSeconds"] > found["drain_delay"] + found["drain_timeout"]
     assert "lifecycle" not in spec["containers"][0], "it would drain twice"

@@ -223,16 +223,15 @@ def test_inference_health_and_metadata_are_open(pod: Pod) -> None:
 def test_the_test_of_the_release_succeeds(models: str, pod: Pod, tmp_path: Path) -> None:
     """`helm test`: its containers' commands, with the picture out of its ConfigMap, through gRPC and HTTP."""
     objects = pod.objects if models == "recognizer" else rendered_with({})
-    picture = named(objects, "ConfigMap", "-test-image")["binaryData"]
+    picture = named(objects, "ConfigMap", "-test-picture")["binaryData"]
     (tmp_path / "sign.png").write_bytes(base64.b64decode(picture["sign.png"]))
-    test = named(objects, "Pod", "-test-infer")
     service = named(objects, "Service", "-triton")
     host = f"{service['metadata']['name']}.signs.svc"
     running = []
     for protocol in ("grpc", "http"):
         port = {each["name"]: each["port"] for each in service["spec"]["ports"]}[protocol]
         here = pod.ports.grpc if protocol == "grpc" else pod.ports.http
-        each = container(test, protocol)
+        each = container(named(objects, "Pod", f"-test-{protocol}"), "predict")
         command = command_of(each, {"/images": tmp_path, f"{host}:{port}": f"127.0.0.1:{here}"})
         environment = process_environment(each, tmp_path)
         running.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
@@ -271,12 +270,13 @@ def test_clients_reconnect_without_losing_a_request(pod: Pod) -> None:
 
 def test_a_pod_that_ends_loses_no_request(installation: Installation, source: Path, tmp_path: Path) -> None:
     """The hook runs while requests still come; then Triton is told to end, and answers what it has taken."""
-    objects = rendered_with({"triton": {"drain": {"delaySeconds": 1, "timeoutSeconds": 60}}})
+    objects = rendered_with({"triton": {"drain": {"timeoutSeconds": 60}}})
     pull_models(objects, source, tmp_path)
     with started(objects, installation, tmp_path) as pod, contextlib.ExitStack() as stack:
         wait_until_ready(pod)
         client = stack.enter_context(grpc.InferenceServerClient(f"127.0.0.1:{pod.ports.grpc}"))
-        hook = subprocess.Popen(pod.each["lifecycle"]["preStop"]["exec"]["command"])
+        program, _ = pod.each["lifecycle"]["preStop"]["exec"]["command"]
+        hook = subprocess.Popen([program, "1"])  # the drain itself is longer
         during = 0
         while hook.poll() is None:  # the proxies have not noticed yet
             client.infer("sign_classifier", crops(1))

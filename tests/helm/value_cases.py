@@ -13,6 +13,7 @@ PROMETHEUS = "http://prometheus-operated.monitoring:9090"
 # The least that the chart asks for, with a key that does not differ from one rendering to the next.
 LEAST: Values = {
     "models": {"versions": {"sign_classifier": 1}, "source": {"pvc": {"claimName": "models"}}},
+    "gpu": {"enabled": True},
     "triton": {"restrictedApi": {"existingSecret": "admin"}},
 }
 
@@ -30,6 +31,13 @@ def _models(versions: Any = None, **more: Any) -> Values:
 
 
 THREE = {"sign_classifier": [1, 3], "sign_detector": 2, "sign_recognizer": 2}
+# Of every version that a case asks of a registry.
+DIGESTS = {
+    "sign_classifier": {number: "sha256:" + str(number) * 64 for number in (1, 3, 4)},
+    "sign_detector": {2: "sha256:" + "a" * 64},
+    "sign_recognizer": {2: "sha256:" + "b" * 64},
+}
+ON = {"enabled": True}
 POD: Values = {
     "extraEnv": [
         {"name": "A", "value": "b"},
@@ -66,16 +74,21 @@ RUNNING: Values = {"state": "running", "versions": {"sign_classifier": 2}, "anal
 # Values by name; those that need another Kubernetes than the oldest stand in KUBE.
 CASES: dict[str, Values] = {
     "least": LEAST,
-    "own secret": {"models": LEAST["models"]},
+    "own secret": {"models": LEAST["models"], "gpu": LEAST["gpu"]},
     "cpu": _with(gpu={"enabled": False}),
     "pods": _with(
-        triton=_triton(**POD, logVerbose=1, grpcConnectionAgeSeconds=0, extraArgs=["--pinned-memory-pool-byte-size=0"]),
+        triton=_triton(**POD, logVerbose=1, grpcConnectionAgeSeconds=5, extraArgs=["--pinned-memory-pool-byte-size=0"]),
         gateway={
             **POD,
             "settings": {"LOG_LEVEL": "debug", "MAX_UPLOAD": 8, "TLS": True, "NEED": "other"},
             "tritonUrl": "other:8001",
         },
-        gpu={"count": 2, "runtimeClassName": "nvidia", "nodeSelector": {"nvidia.com/gpu.product": "NVIDIA-L4"}},
+        gpu={
+            "enabled": True,
+            "count": 2,
+            "runtimeClassName": "nvidia",
+            "nodeSelector": {"nvidia.com/gpu.product": "NVIDIA-L4"},
+        },
         commonLabels={"cost-centre": "42"},
         image={
             "registry": "registry.example.com:5000/signs",
@@ -106,6 +119,22 @@ CASES: dict[str, Values] = {
         serviceAccount={"create": False, "name": "models"},
         commonLabels={"release": "mine"},
         monitoring=MONITORING,
+    ),
+    "registry": _with(
+        models=_models(
+            {"sign_classifier": 3, "sign_detector": [2], "sign_recognizer": 2},
+            source={
+                "type": "oci",
+                "oci": {"repository": "registry.example.com/models", "digests": DIGESTS, "pullSecret": "registry"},
+            },
+            publicKey=PUBLIC_KEY,
+        ),
+        canary={"state": "running", "versions": {"sign_classifier": 4}},
+    ),
+    "openshift": _with(
+        models=_models(source={"type": "oci", "oci": {"repository": "registry:5000/models", "digests": DIGESTS}}),
+        securityContext={"runAsUser": None, "runAsGroup": None},
+        networkPolicy={"dnsPorts": [5353]},
     ),
     "image": _with(
         models=_models(
@@ -164,6 +193,11 @@ CASES: dict[str, Values] = {
         },
         monitoring=MONITORING,
         gateway={"enabled": False},
+    ),
+    "canary by a controller": _with(
+        models=_models(THREE, source=LEAST["models"]["source"]),
+        canary={"analysis": {"prometheusUrl": PROMETHEUS, "argoRollouts": ON, "flagger": ON}},
+        monitoring={**MONITORING, "shared": False},
     ),
     "promoted": _with(canary={"state": "promoted", "versions": {"sign_classifier": 2}}),
     **{

@@ -14,6 +14,12 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- if and (hasKey .Values "enabled") (not .Values.enabled) -}}
+{{- $problems = append $problems "enabled: only the condition of a chart above this one reads it; uninstall the release, or name it in condition" -}}
+{{- end -}}
+{{- if kindIs "string" .Values.gpu.enabled -}}
+{{- $problems = append $problems "gpu.enabled: say true to serve on GPUs, or false to serve on CPUs" -}}
+{{- end -}}
 {{- $full := include "traffic-signs.fullname" . -}}
 {{- if not (regexMatch "^[a-z]" $full) -}}
 {{- $problems = append $problems (printf "fullnameOverride: names of Services begin with a letter, and %s does not; give another beginning of all names" $full) -}}
@@ -24,6 +30,9 @@
 {{- if and (eq $source.type "bucket") (not $source.bucket.url) -}}
 {{- $problems = append $problems "models.source.bucket.url: give the repository's address, as s3://models/signs" -}}
 {{- end -}}
+{{- if eq $source.type "oci" -}}
+{{- $problems = concat $problems (include "traffic-signs.ociProblems" . | fromJsonArray) -}}
+{{- end -}}
 {{- if eq $source.type "image" -}}
 {{- if not $source.image.repository -}}
 {{- $problems = append $problems "models.source.image.repository: name the image that holds the model repository" -}}
@@ -32,7 +41,7 @@
 {{- $problems = append $problems "models.source.image.tag: give the tag, or the digest, of the image with the models" -}}
 {{- end -}}
 {{- if semverCompare "<1.31.0-0" .Capabilities.KubeVersion.Version -}}
-{{- $problems = append $problems (printf "models.source.type: an image can be mounted from Kubernetes 1.31 on, this is %s; choose pvc or bucket" .Capabilities.KubeVersion.Version) -}}
+{{- $problems = append $problems (printf "models.source.type: an image can be mounted from Kubernetes 1.31 on, this is %s; choose pvc, bucket or oci" .Capabilities.KubeVersion.Version) -}}
 {{- end -}}
 {{- end -}}
 {{- if and .Values.models.publicKey .Values.models.publicKeyConfigMap -}}
@@ -55,7 +64,7 @@
 {{- end -}}
 {{- end -}}
 
-{{- $ours := dict "model-repository" "models" "model-store" "models" "model-control-mode" "none, always: a new version is a new pod" "exit-on-error" "true, always" "strict-readiness" "true, always" "load-model" "models.versions" "exit-timeout-secs" "triton.drain.timeoutSeconds" "http-port" "8000" "grpc-port" "8001" "metrics-port" "8002" "allow-http" "true, always" "allow-grpc" "true, always" "allow-metrics" "true, always" "http-address" "all, always" "grpc-address" "all, always" "metrics-address" "all, always" "http-restricted-api" "triton.restrictedApi" "grpc-restricted-protocol" "triton.restrictedApi" "log-verbose" "triton.logVerbose" "allow-gpu-metrics" "gpu.enabled" "grpc-max-connection-age" "triton.grpcConnectionAgeSeconds" "grpc-max-connection-age-grace" "triton.drain.timeoutSeconds" -}}
+{{- $ours := dict "model-repository" "models" "model-store" "models" "model-control-mode" "none, always: a new version is a new pod" "exit-on-error" "true, always" "strict-readiness" "true, always" "load-model" "models.versions" "exit-timeout-secs" "triton.drain.timeoutSeconds" "http-port" "8000" "grpc-port" "8001" "metrics-port" "8002" "allow-http" "true, always" "allow-grpc" "true, always" "allow-metrics" "true, always" "http-address" "all, always" "grpc-address" "all, always" "metrics-address" "all, always" "http-restricted-api" "triton.restrictedApi" "grpc-restricted-protocol" "triton.restrictedApi" "log-verbose" "triton.logVerbose" "allow-gpu-metrics" "gpu.enabled" "grpc-max-connection-age" "triton.grpcConnectionAgeSeconds" "grpc-max-connection-age-grace" "triton.grpcConnectionGraceSeconds" -}}
 {{- range .Values.triton.extraArgs -}}
 {{- $flag := splitList "=" . | first | trimPrefix "--" -}}
 {{- /* The beginning of a name stands for it, where no other begins so. */ -}}
@@ -65,6 +74,7 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- $problems = concat $problems (include "traffic-signs.drainProblems" . | fromJsonArray) -}}
 {{- if and (has (toString .Values.triton.rollout.maxUnavailable) (list "0" "0%")) (has (toString .Values.triton.rollout.maxSurge) (list "0" "0%")) -}}
 {{- $problems = append $problems "triton.rollout.maxSurge: with maxUnavailable 0 too no pod could ever be replaced; give 1 to one of them" -}}
 {{- end -}}
@@ -95,6 +105,11 @@
 {{- if and $pinned (not (kindIs "slice" $pinned)) (not (kindIs "slice" $promoted)) (gt (int $pinned) (int $promoted)) -}}
 {{- $problems = append $problems (printf "canary.state: promoted serves %s %d, but models.versions asks for %d, which is newer; set it to none" $model (int $promoted) (int $pinned)) -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range list "argoRollouts" "flagger" -}}
+{{- if and (index $values.canary.analysis .).enabled (not $values.canary.analysis.prometheusUrl) -}}
+{{- $problems = append $problems (printf "canary.analysis.prometheusUrl: canary.analysis.%s asks Prometheus; say where it is, as http://prometheus-operated.monitoring:9090" .) -}}
 {{- end -}}
 {{- end -}}
 {{- if include "traffic-signs.weighed" . -}}

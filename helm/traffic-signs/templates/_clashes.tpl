@@ -18,7 +18,7 @@ server, or one of the two is lost in silence. */ -}}
 {{- $volumes := list "models" "scratch" "source" "credentials" "keys" "shared-memory" "engines" -}}
 {{- $lists := list
   (dict "key" "triton.extraEnv" "given" $triton.extraEnv "field" "name" "ours" (append $env "TRITON_ADMIN_KEY"))
-  (dict "key" "models.pull.extraEnv" "given" $pull.extraEnv "field" "name" "ours" (append $env "GOOGLE_APPLICATION_CREDENTIALS"))
+  (dict "key" "models.pull.extraEnv" "given" $pull.extraEnv "field" "name" "ours" (concat $env (list "GOOGLE_APPLICATION_CREDENTIALS" "DOCKER_CONFIG")))
   (dict "key" "gateway.extraEnv" "given" $gateway.extraEnv "field" "name" "ours" $ofGateway)
   (dict "key" "triton.extraVolumes" "given" $triton.extraVolumes "field" "name" "ours" $volumes)
   (dict "key" "gateway.extraVolumes" "given" $gateway.extraVolumes "field" "name" "ours" (list "scratch"))

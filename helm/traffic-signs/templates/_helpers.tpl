@@ -4,11 +4,17 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
 {{- end -}}
 
-{{- /* The beginning of all names: short enough that the longest ending fits into 63 letters. */ -}}
+{{- /* The beginning of all names: short enough that the longest ending fits into 63 letters. A longer one ends with a
+hash of the whole, so that two releases whose names begin alike do not get the same objects. */ -}}
 {{- define "traffic-signs.fullname" -}}
 {{- $name := include "traffic-signs.name" . -}}
 {{- $full := contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) -}}
-{{- default $full .Values.fullnameOverride | replace "." "-" | trunc 40 | trimSuffix "-" -}}
+{{- $full = default $full .Values.fullnameOverride | replace "." "-" -}}
+{{- if gt (len $full) 40 -}}
+{{- printf "%s-%s" (trunc 31 $full | trimSuffix "-") (sha256sum $full | trunc 8) -}}
+{{- else -}}
+{{- trimSuffix "-" $full -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "traffic-signs.selectorLabels" -}}
@@ -57,9 +63,13 @@ imagePullSecrets: {{- toYaml . | nindent 2 }}
 {{- end }}
 securityContext:
   runAsNonRoot: true
-  runAsUser: {{ int64 .Values.securityContext.runAsUser }}
-  runAsGroup: {{ int64 .Values.securityContext.runAsGroup }}
-  fsGroup: {{ int64 .Values.securityContext.runAsGroup }}
+  {{- with .Values.securityContext.runAsUser }}
+  runAsUser: {{ int64 . }}
+  {{- end }}
+  {{- with .Values.securityContext.runAsGroup }}
+  runAsGroup: {{ int64 . }}
+  fsGroup: {{ int64 . }}
+  {{- end }}
   fsGroupChangePolicy: OnRootMismatch
   seccompProfile: {type: RuntimeDefault}
 {{- end -}}

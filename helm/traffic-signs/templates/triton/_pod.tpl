@@ -36,7 +36,7 @@ spec:
   runtimeClassName: {{ $gpu.runtimeClassName }}
   {{- end }}
   initContainers:
-    {{- include "traffic-signs.pullContainer" . | nindent 4 }}
+    {{- include "traffic-signs.pullContainers" . | trim | nindent 4 }}
     {{- if $builder.enabled }}
     - name: build-engines
       image: {{ $image }}
@@ -110,11 +110,11 @@ spec:
     {{- with $triton.extraVolumes }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
-  {{- $nodes := $gpu.enabled | ternary (merge (deepCopy $triton.nodeSelector) $gpu.nodeSelector) $triton.nodeSelector }}
+  {{- $nodes := not (empty $gpu.enabled) | ternary (merge (deepCopy $triton.nodeSelector) $gpu.nodeSelector) $triton.nodeSelector }}
   {{- with $nodes }}
   nodeSelector: {{- toYaml . | nindent 4 }}
   {{- end }}
-  {{- $tolerations := $gpu.enabled | ternary (concat $triton.tolerations $gpu.tolerations) $triton.tolerations }}
+  {{- $tolerations := not (empty $gpu.enabled) | ternary (concat $triton.tolerations $gpu.tolerations) $triton.tolerations }}
   {{- with $tolerations }}
   tolerations: {{- toYaml . | nindent 4 }}
   {{- end }}
@@ -156,15 +156,11 @@ spec:
   "--grpc-port=8001"
   "--metrics-port=8002"
   (printf "--exit-timeout-secs=%d" (int $triton.drain.timeoutSeconds))
+  (printf "--grpc-max-connection-age=%d" (mul (int $triton.grpcConnectionAgeSeconds) 1000))
+  (printf "--grpc-max-connection-age-grace=%d" (mul (int $triton.grpcConnectionGraceSeconds) 1000))
   "--metrics-config=summary_latencies=true"
-  (printf "--allow-gpu-metrics=%t" .Values.gpu.enabled)
+  (printf "--allow-gpu-metrics=%t" (not (empty .Values.gpu.enabled)))
 ) -}}
-{{- with int $triton.grpcConnectionAgeSeconds -}}
-{{- $arguments = concat $arguments (list
-  (printf "--grpc-max-connection-age=%d" (mul . 1000))
-  (printf "--grpc-max-connection-age-grace=%d" (mul (int $triton.drain.timeoutSeconds) 1000))
-) -}}
-{{- end -}}
 {{- if and $triton.restrictedApi.enabled $triton.restrictedApi.apis -}}
 {{- $apis := join "," $triton.restrictedApi.apis -}}
 {{- $arguments = concat $arguments (list

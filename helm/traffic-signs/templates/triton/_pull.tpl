@@ -1,16 +1,32 @@
-{{- /* The init container that brings the pinned versions. Takes what traffic-signs.tritonPod takes. */ -}}
+{{- /* The init containers that bring the pinned versions: one; of a registry one for each model, since each version is an
+artifact of its own there. Takes what traffic-signs.tritonPod takes. */ -}}
+{{- define "traffic-signs.pullContainers" -}}
+{{- $source := .root.Values.models.source -}}
+{{- if eq $source.type "oci" -}}
+{{- range $model, $number := .versions }}
+{{- $digest := dig $model (include "traffic-signs.numbers" $number) "" $source.oci.digests }}
+{{- $from := printf "oci://%s@%s" $source.oci.repository $digest }}
+{{- $name := printf "pull-%s" (lower $model | replace "_" "-" | replace "." "-") | trunc 63 | trimSuffix "-" }}
+{{ include "traffic-signs.pullContainer" (dict "root" $.root "name" $name "from" $from "versions" (dict $model $number)) }}
+{{- end }}
+{{- else -}}
+{{- $from := index (dict "pvc" (printf "/source/%s" $source.pvc.path) "bucket" (trim $source.bucket.url) "image" (printf "/source/%s" $source.image.path)) $source.type -}}
+{{ include "traffic-signs.pullContainer" (dict "root" .root "name" "pull-models" "from" $from "versions" .versions) }}
+{{- end -}}
+{{- end -}}
+
+{{- /* One of them. Takes root, name, from (where it pulls) and versions (numbers by model). */ -}}
 {{- define "traffic-signs.pullContainer" -}}
 {{- $models := .root.Values.models -}}
 {{- $source := $models.source -}}
-{{- $from := index (dict "pvc" (printf "/source/%s" $source.pvc.path) "bucket" $source.bucket.url "image" (printf "/source/%s" $source.image.path)) $source.type -}}
-- name: pull-models
+- name: {{ .name }}
   image: {{ include "traffic-signs.image" (dict "root" .root "images" (list $models.pull.image .root.Values.triton.image)) }}
   imagePullPolicy: {{ .root.Values.image.pullPolicy }}
   command: [signs]
   args:
     - repository
     - pull
-    - {{ $from | trimSuffix "/" | quote }}
+    - {{ .from | trimSuffix "/" | quote }}
     - /models
     {{- range $model, $numbers := .versions }}
     - --version={{ $model }}={{ include "traffic-signs.numbers" $numbers }}
@@ -23,6 +39,8 @@
     - {name: PYTHONDONTWRITEBYTECODE, value: "1"}
     {{- if and (eq $source.type "bucket") $source.bucket.fileSecret }}
     - {name: GOOGLE_APPLICATION_CREDENTIALS, value: /credentials/key.json}
+    {{- else if and (eq $source.type "oci") $source.oci.pullSecret }}
+    - {name: DOCKER_CONFIG, value: /credentials}
     {{- end }}
     {{- with $models.pull.extraEnv }}
     {{- toYaml . | nindent 4 }}
@@ -36,9 +54,9 @@
   volumeMounts:
     - {name: models, mountPath: /models}
     - {name: scratch, mountPath: /tmp}
-    {{- if ne $source.type "bucket" }}
+    {{- if has $source.type (list "pvc" "image") }}
     - {name: source, mountPath: /source, readOnly: true}
-    {{- else if $source.bucket.fileSecret }}
+    {{- else if or (and (eq $source.type "bucket") $source.bucket.fileSecret) (and (eq $source.type "oci") $source.oci.pullSecret) }}
     - {name: credentials, mountPath: /credentials, readOnly: true}
     {{- end }}
     {{- if or $models.publicKey $models.publicKeyConfigMap }}
@@ -49,7 +67,7 @@
     {{- end }}
 {{- end -}}
 
-{{- /* The volumes that it needs, and the one that it fills. */ -}}
+{{- /* The volumes that they need, and the one that they fill. */ -}}
 {{- define "traffic-signs.pullVolumes" -}}
 {{- $models := .Values.models -}}
 {{- $source := $models.source -}}
@@ -65,6 +83,13 @@
   image:
     reference: {{ include "traffic-signs.image" (dict "root" . "images" (list $source.image)) }}
     pullPolicy: {{ .Values.image.pullPolicy }}
+{{- else if eq $source.type "oci" }}
+{{- with $source.oci.pullSecret }}
+- name: credentials
+  secret:
+    secretName: {{ . }}
+    items: [{key: .dockerconfigjson, path: config.json}]
+{{- end }}
 {{- else if $source.bucket.fileSecret }}
 - name: credentials
   secret:
@@ -77,4 +102,26 @@
     name: {{ default (printf "%s-public-key" (include "traffic-signs.fullname" .)) $models.publicKeyConfigMap }}
     items: [{key: {{ empty $models.publicKeyConfigMap | ternary "release.pub" $models.publicKeyConfigMapKey }}, path: release.pub}]
 {{- end }}
+{{- end -}}
+
+{{- /* What is missing of a source of type oci. Problems as JSON. */ -}}
+{{- define "traffic-signs.ociProblems" -}}
+{{- $problems := list -}}
+{{- $oci := .Values.models.source.oci -}}
+{{- if not $oci.repository -}}
+{{- $problems = append $problems "models.source.oci.repository: name the registry and the repository in it, as registry.example.com/team/models" -}}
+{{- end -}}
+{{- $served := list .Values.models.versions -}}
+{{- if ne .Values.canary.state "none" }}{{ $served = append $served .Values.canary.versions }}{{ end -}}
+{{- range $versions := $served -}}
+{{- range $model, $numbers := $versions -}}
+{{- $number := include "traffic-signs.numbers" $numbers -}}
+{{- if contains "," $number -}}
+{{- $problems = append $problems (printf "models.versions.%s: from a registry a model comes in one version; name one of %s, or choose another models.source.type" $model $number) -}}
+{{- else if not (dig $model $number "" $oci.digests) -}}
+{{- $problems = append $problems (printf "models.source.oci.digests: there is none of %s %s; give it, as `signs repository push` prints it" $model $number) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toJson (uniq $problems) -}}
 {{- end -}}

@@ -1,0 +1,29 @@
+{{- /* Whether pods serve for as long as somebody may still ask them. Problems as JSON.
+
+A client that is connected to a pod that leaves learns of it when its connection has reached its age, which gRPC varies by
+a tenth; what it has begun by then may take the grace. Until proxies have noticed, such a connection may be opened anew. */ -}}
+{{- define "traffic-signs.drainProblems" -}}
+{{- $problems := list -}}
+{{- $triton := .Values.triton -}}
+{{- $noticed := 5 -}}
+{{- $age := int $triton.grpcConnectionAgeSeconds -}}
+{{- $longest := divf (mulf $age 11) 10 | ceil | int -}}
+{{- $grace := int $triton.grpcConnectionGraceSeconds -}}
+{{- $needed := add $noticed $longest $grace -}}
+{{- $delay := int $triton.drain.delaySeconds -}}
+{{- if lt $delay $needed -}}
+{{- $problems = append $problems (printf "triton.drain.delaySeconds: %d is less than a gRPC client may keep asking a pod that leaves: %d s until proxies have noticed + %d s (triton.grpcConnectionAgeSeconds, and a tenth) + %d s (triton.grpcConnectionGraceSeconds) = %d; give at least that, or a shorter age or grace" $delay $noticed $longest $grace $needed) -}}
+{{- end -}}
+{{- if .Values.gateway.enabled -}}
+{{- $settings := .Values.gateway.settings -}}
+{{- /* Without a setting, the gateway's own defaults. */ -}}
+{{- $upload := default 30 $settings.UPLOAD_TIMEOUT -}}
+{{- $answer := default 10 $settings.TIMEOUT -}}
+{{- $needed := addf $upload $answer | ceil | int -}}
+{{- $timeout := int .Values.gateway.drain.timeoutSeconds -}}
+{{- if lt $timeout $needed -}}
+{{- $problems = append $problems (printf "gateway.drain.timeoutSeconds: %d is less than a request may take: %v s (settings.UPLOAD_TIMEOUT) + %v s (settings.TIMEOUT) = %d; give at least that, or shorter times" $timeout $upload $answer $needed) -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $problems -}}
+{{- end -}}

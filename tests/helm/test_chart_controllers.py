@@ -1,0 +1,141 @@
+"""The checks of a canary for Argo Rollouts and Flagger: what promtool answers to their queries over made-up series.
+
+Neither controller can run here, since there is no cluster: their placeholders are filled in as their documentation
+says, and Argo's conditions are few enough to be read by a function of this file.
+"""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.helm.helm_chart import Object, find_helm, merged, named, of_kind, render
+from tests.helm.test_chart_monitoring import GOOD, WORSE
+from tests.helm.value_cases import CASES, LEAST
+
+CASE = "canary by a controller"
+PODS = {"argo": ("signs-{hash}-x1", "7d4f", "9c8b"), "flagger": ("signs{hash}-7d4f-x1", "-primary", "")}
+CHECKS = {name for name in WORSE if name not in ("nothing", "TooFewRequests")}
+
+
+def queries(objects: list[Object], controller: str) -> dict[str, str]:
+    """The queries by name of the check, as the controller would send them."""
+    if controller == "flagger":
+        fill = {"{{ namespace }}": "signs", "{{ target }}": "signs"}
+        templates = of_kind(objects, "MetricTemplate")
+        found = {each["metadata"]["name"].split("-signs-")[1]: each["spec"]["query"] for each in templates}
+    else:
+        fill = {"{{args.stable-hash}}": "7d4f", "{{args.canary-hash}}": "9c8b"}
+        metrics = named(objects, "AnalysisTemplate")["spec"]["metrics"]
+        found = {each["name"]: each["provider"]["prometheus"]["query"] for each in metrics}
+    filled = {}
+    for name, query in found.items():
+        for mark, value in fill.items():
+            query = query.replace(mark, value)
+        assert "{{" not in query
+        filled["".join(part.title() for part in name.split("-"))] = query
+    return filled
+
+
+@pytest.fixture(scope="module")
+def promtool() -> str:
+    path = shutil.which("promtool")
+    if path is None:
+        pytest.skip("no promtool on the PATH: install Prometheus")
+    return path
+
+
+def series_of(
+    controller: str, wrong: str, tracks: tuple[str, ...] = ("champion", "challenger")
+) -> list[dict[str, str]]:
+    """Series of both versions' pods over an hour, with one thing wrong with the challenger."""
+    pod, *hashes = PODS[controller]
+    series = []
+    for name, rates in GOOD.items():
+        champion, challenger = rates[0], WORSE[wrong].get(name, rates[1])
+        for track, hash_, rate in zip(("champion", "challenger"), hashes, (champion, challenger), strict=True):
+            labels = f'namespace="signs",release="demo-traffic-signs",pod="{pod.format(hash=hash_)}"'
+            if track in tracks:
+                series.append({"series": f"{name}{{{labels}}}", "values": f"0+{rate * 60:g}x60"})
+    return series
+
+
+def check(promtool: str, folder: Path, series: list[Any], expected: Mapping[str, tuple[str, int | None]]) -> None:
+    """Has promtool compare the answers, each a number or nothing, to queries by name of the check."""
+    asked = [
+        {"expr": query, "eval_time": "50m", "exp_samples": [] if value is None else [{"labels": "{}", "value": value}]}
+        for query, value in expected.values()
+    ]
+    test = {"interval": "1m", "input_series": series, "promql_expr_test": asked}
+    (folder / "test.yml").write_text(yaml.safe_dump({"rule_files": [], "tests": [test]}))
+    command = [promtool, "test", "rules", "test.yml"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("controller", PODS)
+@pytest.mark.parametrize("wrong", [*sorted(CHECKS), "nothing"])
+def test_one_where_it_does_worse_and_else_nought(
+    wrong: str, controller: str, promtool: str, rendered: dict[str, list[Object]], tmp_path: Path
+) -> None:
+    found = queries(rendered[CASE], controller)
+    assert set(found) == CHECKS
+    expected = {name: (query, int(name == wrong)) for name, query in found.items()}
+    check(promtool, tmp_path, series_of(controller, wrong), expected)
+
+
+@pytest.mark.parametrize("controller", PODS)
+@pytest.mark.parametrize(
+    ("wrong", "tracks"),
+    [
+        ("nothing", ()),
+        ("nothing", ("champion",)),
+        ("nothing", ("challenger",)),
+        ("TooFewRequests", ("champion", "challenger")),
+    ],
+)
+def test_nothing_where_there_is_too_little_to_compare(
+    wrong: str,
+    tracks: tuple[str, ...],
+    controller: str,
+    promtool: str,
+    rendered: dict[str, list[Object]],
+    tmp_path: Path,
+) -> None:
+    found = queries(rendered[CASE], controller)
+    expected = {name: (query, None) for name, query in found.items()}
+    check(promtool, tmp_path, series_of(controller, wrong, tracks), expected)
+
+
+def phase(metric: dict[str, Any], result: list[int]) -> str:
+    """What Argo makes of a measurement: failed, successful, or, where neither condition is met, inconclusive."""
+    met = {}
+    for kind in ("success", "failure"):
+        condition = re.fullmatch(r"len\(result\) > 0 && result\[0\] == (\d)", metric[f"{kind}Condition"])
+        assert condition
+        met[kind] = bool(result) and result[0] == int(condition[1])
+    assert not (met["success"] and met["failure"])
+    return next(
+        (name for kind, name in (("failure", "failed"), ("success", "successful")) if met[kind]), "inconclusive"
+    )
+
+
+def test_an_answer_of_nothing_is_inconclusive_to_argo(rendered: dict[str, list[Object]]) -> None:
+    for metric in named(rendered[CASE], "AnalysisTemplate")["spec"]["metrics"]:
+        assert [phase(metric, result) for result in ([], [0], [1])] == ["inconclusive", "successful", "failed"]
+
+
+def test_they_are_off_by_default(rendered: dict[str, list[Object]]) -> None:
+    assert not of_kind(rendered["canary by replicas"], "AnalysisTemplate", "MetricTemplate")
+
+
+@pytest.mark.parametrize("controller", PODS)
+def test_a_release_without_recognizer_is_not_asked_for_it(controller: str) -> None:
+    """Its checks would stay inconclusive for ever."""
+    objects = render(find_helm("helm"), merged(LEAST, {"canary": CASES[CASE]["canary"]}))
+    assert set(queries(objects, controller)) == {"FailsMore", "Slower"}

@@ -1,0 +1,234 @@
+"""The README, command for command, in its order, as one would follow it; there is no cluster, so readme_tools.py stands
+in for what leads to one.
+
+What pods of the release name, images, claims, Secrets and ConfigMaps, must have been made by an earlier command.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+from moto.server import ThreadedMotoServer
+
+from tests.helm.helm_chart import (
+    CHART,
+    Object,
+    at_path,
+    containers,
+    find_helm,
+    merged,
+    named,
+    of_kind,
+    pods,
+    render,
+    run_helm,
+)
+from tests.helm.kubernetes_schemas import problems
+
+ROOT = CHART.parents[1]
+README = (CHART / "README.md").read_text()
+TOOLS = ("helm", "kubectl", "docker", "make", "curl", "signs")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Followed:
+    """What the commands did: their calls, and the objects they made, in order."""
+
+    calls: list[list[str]]
+    objects: list[Object]
+
+    def called(self, *words: str) -> list[list[str]]:
+        """The calls that have all of these words."""
+        return [call for call in self.calls if set(words) <= set(call)]
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[dict[str, str]]:
+    """Variables that lead to the bucket s3://models of a real S3 server."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    variables = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    client = boto3.client(
+        "s3",
+        endpoint_url=variables["AWS_ENDPOINT_URL"],
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        region_name="us-east-1",
+    )
+    client.create_bucket(Bucket="models")
+    yield variables
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def followed(bucket: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Followed:
+    """Runs all blocks of commands in one shell, in a copy of the checkout as far as they need it."""
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        pytest.skip("no helm on the PATH: install kubectl beside it")
+    folder = tmp_path_factory.mktemp("readme")
+    checkout, tools = folder / "checkout", folder / "bin"
+    shutil.copytree(ROOT / "model_repository", checkout / "model_repository")
+    for name in ("helm", "monitoring", "Makefile", "pyproject.toml"):
+        (checkout / name).symlink_to(ROOT / name)
+    (checkout / "values.yaml").write_text(blocks("yaml")[0])
+    tools.mkdir()
+    for name in TOOLS:
+        (tools / name).write_text(f"#!{sys.executable}\n" + (ROOT / "tests/helm/readme_tools.py").read_text())
+        (tools / name).chmod(0o755)
+    for name in ("calls", "objects"):
+        (folder / name).touch()
+    variables = {
+        "REAL_HELM": find_helm("helm"),
+        "REAL_KUBECTL": kubectl,
+        "REAL_MAKE": shutil.which("make") or "",
+        "CALLS": str(folder / "calls"),
+        "OBJECTS": str(folder / "objects"),
+        "CLAIM": str(folder / "claim"),
+        "REGISTRY_USER": "me",
+        "REGISTRY_PASSWORD": "secret",
+        "PYTHONPATH": str(ROOT),
+        "PATH": f"{tools}:{os.environ['PATH']}",
+    }
+    script = "set -euo pipefail\n" + "\n".join(blocks("bash")) + "\nwait\n"
+    environment = {**os.environ, **bucket, **variables}
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=checkout, env=environment, capture_output=True, text=True, timeout=400
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    made = [each for each in yaml.safe_load_all((folder / "objects").read_text()) if each]
+    return Followed([json.loads(line) for line in (folder / "calls").read_text().splitlines()], made)
+
+
+def test_every_command_can_be_followed(followed: Followed) -> None:
+    """Each exits with 0, and what is made in the cluster is right there."""
+    wrong = {problem for each in followed.objects for problem in problems(each, "1.35")}
+    assert not wrong
+    assert len(followed.called("helm", "upgrade")) >= 6
+    for words in (["helm", "test", "--logs"], ["helm", "rollback"], ["helm", "uninstall"], ["signs", "predict"]):
+        assert followed.called(*words), words
+
+
+def test_what_pods_name_has_been_made(followed: Followed) -> None:
+    """By commands before, or by the release itself: claims, Secrets, ConfigMaps, and logins of registries."""
+    made = {(each["kind"], each["metadata"]["name"]) for each in followed.objects}
+    seen = set()
+    for name, pod in pods(followed.objects):
+        spec = pod["spec"]
+        references = [("Secret", each["name"]) for each in spec.get("imagePullSecrets", [])]
+        for volume in spec["volumes"]:
+            for kind, key, field in (
+                ("PersistentVolumeClaim", "persistentVolumeClaim", "claimName"),
+                ("ConfigMap", "configMap", "name"),
+                ("Secret", "secret", "secretName"),
+            ):
+                references += [(kind, volume[key][field])] if key in volume else []
+        for each in containers(pod):
+            sources = [entry["valueFrom"] for entry in each.get("env", []) if "valueFrom" in entry]
+            references += [("Secret", source["secretKeyRef"]["name"]) for source in sources if "secretKeyRef" in source]
+            references += [("Secret", entry["secretRef"]["name"]) for entry in each.get("envFrom", [])]
+        assert set(references) <= made, f"{name}: {set(references) - made}"
+        seen |= set(references)
+    assert {"models-bucket", "release-key", "model-repository", "registry"} <= {name for _, name in seen}
+
+
+def test_images_of_pods_have_been_pushed(followed: Followed) -> None:
+    pushed = {call[2] for call in followed.called("docker", "push")}
+    assert {each["image"] for _, pod in pods(followed.objects) for each in containers(pod)} == pushed
+    tagged = {call[3]: call[2] for call in followed.called("docker", "tag")}
+    assert set(tagged) == pushed
+    (build,) = followed.called("make")
+    assert {f"image-{name.split('/')[1].split(':')[0]}" for name in tagged.values()} <= set(build)
+
+
+def test_what_is_served_is_in_the_checkout() -> None:
+    """Of the first values and of all examples: each version, but those that a challenger is to have."""
+    files = [yaml.safe_load(blocks("yaml")[0])]
+    files += [yaml.safe_load(path.read_text()) for path in (CHART / "examples").glob("*.yaml")]
+    versions = [
+        (model, number) for each in files for model, number in each.get("models", {}).get("versions", {}).items()
+    ]
+    assert len(versions) >= 10
+    for model, number in versions:
+        assert (ROOT / "model_repository" / model / str(number) / "manifest.json").is_file(), f"{model} {number}"
+
+
+def test_no_example_names_a_runtime_that_few_clusters_have() -> None:
+    for path in (CHART / "examples").glob("*.yaml"):
+        values = yaml.safe_load(path.read_text())
+        assert not values.get("gpu", {}).get("runtimeClassName"), path.name
+        assert path.stem == "prometheus-adapter" or isinstance(values["gpu"]["enabled"], bool), path.name
+
+
+def test_cpu_or_gpu_is_asked_for() -> None:
+    """Neither is a silent default: where GPUs are taken for granted, pods of other clusters stay pending."""
+    values: dict[str, Any] = yaml.safe_load(blocks("yaml")[0])
+    helm = find_helm("helm")
+    triton = named(render(helm, values, release="signs"), "Deployment", "-triton")["spec"]["template"]
+    assert "nvidia" not in str(triton)
+    on_gpus = render(helm, merged(values, at_path("gpu.enabled", True)), release="signs")
+    assert "nvidia.com/gpu" in str(named(on_gpus, "Deployment", "-triton")["spec"]["template"])
+    del values["gpu"]
+    done = run_helm(helm, "template", "signs", str(CHART), values=values)
+    assert done.returncode
+    assert "gpu.enabled: say true to serve on GPUs, or false to serve on CPUs" in done.stderr
+
+
+def test_snippets_for_controllers_name_what_is_there() -> None:
+    values = merged(yaml.safe_load(blocks("yaml")[0]), at_path("canary.analysis.argoRollouts.enabled", True))
+    values = merged(values, at_path("canary.analysis.flagger.enabled", True))
+    values = merged(values, at_path("canary.analysis.prometheusUrl", "http://prometheus:9090"))
+    objects = render(find_helm("helm"), values, release="signs")
+    (rollout,) = [yaml.safe_load(block) for block in blocks("yaml") if "podTemplateHashValue" in block]
+    (canary,) = [yaml.safe_load(block) for block in blocks("yaml") if "thresholdRange" in block]
+    template = named(objects, "AnalysisTemplate")
+    step = rollout[0]["analysis"]
+    assert step["templates"] == [{"templateName": template["metadata"]["name"]}]
+    assert [each["name"] for each in step["args"]] == [each["name"] for each in template["spec"]["args"]]
+    metrics = {each["metadata"]["name"] for each in of_kind(objects, "MetricTemplate")}
+    assert canary[0]["templateRef"]["name"] in metrics
+
+
+def test_every_snippet_of_values_is_taken() -> None:
+    """Each over the first ones."""
+    first = yaml.safe_load(blocks("yaml")[0])
+    rest = [yaml.safe_load(block) for block in blocks("yaml")[1:]]
+    values = [each for each in rest if isinstance(each, dict)]
+    assert len(values) == 2
+    for each in values:
+        base = {**first, "models": {}} if "models" in each else first
+        render(find_helm("helm"), merged(base, each), release="signs")
+
+
+def test_the_least_drain_of_the_readme_is_the_charts() -> None:
+    """And the default, and the five seconds and the tenth of its sum."""
+    noticed, longest, grace, least = map(int, *re.findall(r"(\d+) \+ (\d+) \+ (\d+) = (\d+) seconds", README))
+    values = yaml.safe_load((CHART / "values.yaml").read_text())["triton"]
+    assert (noticed, grace) == (5, values["grpcConnectionGraceSeconds"])
+    assert longest == round(1.1 * values["grpcConnectionAgeSeconds"])
+    assert noticed + longest + grace == least
+    assert f"the default of {values['drain']['delaySeconds']} also" in README
+    first = yaml.safe_load(blocks("yaml")[0])
+    render(find_helm("helm"), merged(first, at_path("triton.drain.delaySeconds", least)))
+    less = merged(first, at_path("triton.drain.delaySeconds", least - 1))
+    assert run_helm(find_helm("helm"), "template", "demo", str(CHART), values=less).returncode

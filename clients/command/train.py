@@ -146,12 +146,15 @@ def detector(
     ],
     name: NameOption = "",
     runs: RunsOption = Path("runs"),
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the scenes, 8 crops of each a pass.")] = 12,
-    batch_size: Annotated[int, typer.Option(min=1, help="Crops of 320x320 pixels a step.")] = 16,
-    learning_rate: LearningRateOption = 2e-3,
+    architecture: Annotated[
+        str, typer.Option(help="centre_net_small, or centre_net: nearly twice the arithmetic.")
+    ] = "centre_net_small",
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the scenes, 8 crops of each a pass.")] = 32,
+    batch_size: Annotated[int, typer.Option(min=1, help="Crops of 320x320 pixels a step.")] = 32,
+    learning_rate: LearningRateOption = 3e-3,
     weight_decay: WeightDecayOption = 0.02,
-    holdout: Annotated[float, typer.Option(min=0, max=0.5, help="Share of the scenes held out to watch.")] = 0.1,
-    refit: Annotated[bool, typer.Option(help="Train once more on every scene, held-out ones included.")] = True,
+    holdout: Annotated[float, typer.Option(min=0, max=0.5, help="Share of the scenes held out to watch.")] = 0.05,
+    refit: Annotated[bool, typer.Option(help="Train once more on every scene, held-out ones included.")] = False,
     patience: PatienceOption = 0,
     folds: FoldsOption = 0,
     keep_leaked: KeepLeakedOption = False,
@@ -175,7 +178,7 @@ def detector(
     from training.data.dataset_mix import open_sources
     from training.detector.runs import train_detector
     from training.device import joined_world
-    from training.models.detector import ARCHITECTURES, MODEL_NAME
+    from training.models.detector import MODEL_NAME
     from training.recipe import Recipe, TrainingConfig
 
     config = TrainingConfig(
@@ -189,7 +192,7 @@ def detector(
         precision=precision,
         workers=workers,
     )
-    recipe = Recipe(config, ARCHITECTURES[0], folds, holdout, refit, keep_leaked)
+    recipe = Recipe(config, architecture, folds, holdout, refit, keep_leaked)
     if resume_or_skip and _resume_or_skip(name, runs, as_json):
         return
     name = name or f"detector-{datetime.now(UTC):%Y%m%d-%H%M%S}"

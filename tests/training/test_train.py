@@ -21,7 +21,7 @@ from training.models.classifier import SignClassifier, predict_probabilities
 from training.recipe import TrainingConfig
 from training.train import EpochReport, Trained, seed_everything, train
 
-CONFIG = TrainingConfig(epochs=2, batch_size=8, device="cpu", precision="fp32", workers=0)
+CONFIG = TrainingConfig(epochs=2, batch_size=8, learning_rate=2e-3, device="cpu", precision="fp32", workers=0)
 WIDTHS = (8, 16)
 
 

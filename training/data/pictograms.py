@@ -147,7 +147,12 @@ def svg(class_id: int) -> str:
     drawing = _DRAWINGS.get(class_id)
     if drawing is None:
         raise ValueError(f"no traffic sign has class id {class_id!r}: ids run from 0 to {CLASS_COUNT - 1}")
-    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100">{drawing()}</svg>'
+    return document(drawing())
+
+
+def document(elements: str) -> str:
+    """Returns SVG elements of 100 x 100 units as a standalone document."""
+    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100">{elements}</svg>'
 
 
 @lru_cache(maxsize=256)

@@ -23,6 +23,7 @@ from clients.command.predict import predict
 from clients.command.roll_out import roll_out
 from clients.command.serve import serve
 from clients.command.tune import tune
+from clients.robustness import robustness
 from export.errors import ExportError
 from monitoring.errors import MonitoringError
 from serving.errors import ServingError
@@ -51,6 +52,7 @@ app.add_typer(export_cli.app, name="export")
 app.add_typer(repository_cli.app, name="repository")
 app.add_typer(monitoring_cli.app, name="monitor")
 app.command()(evaluate)
+app.command()(robustness)
 app.command()(serve)
 app.command()(gateway)
 app.command()(predict)

@@ -42,6 +42,26 @@ def _holes(side: int) -> Make:
     return make
 
 
+def _rain(length: int) -> Make:
+    def make(shape: tuple[int, int]) -> A.BasicTransform:
+        # The number of drops grows with the height of a picture and not with its area: a scene gets the most, and
+        # longer ones, so that rain covers about the same share of it as of a crop.
+        is_crop = shape[0] < 4 * CELL
+        return A.RandomRain(
+            drop_length=length if is_crop else round(3.5 * length),
+            blur_value=3,
+            brightness_coefficient=0.8,
+            rain_type="drizzle" if is_crop else "torrential",
+            p=1,
+        )
+
+    return make
+
+
+def _snow(point: float, light: float) -> Make:
+    return lambda shape: A.RandomSnow(light, (point, point), p=1)
+
+
 # By name, a transform for each strength, made for pictures of a height and width.
 CORRUPTIONS: Mapping[str, tuple[Make, ...]] = {
     "defocus": _by_strength((1.0, 1.5, 2.0, 3.0, 4.0), lambda sigma: A.GaussianBlur(0, (sigma, sigma), p=1)),
@@ -53,17 +73,8 @@ CORRUPTIONS: Mapping[str, tuple[Make, ...]] = {
     "bright": _by_strength((1.5, 2.0, 2.7, 3.6, 5.0), lambda light: A.MultiplicativeNoise((light, light), p=1)),
     "jpeg": _by_strength((40, 25, 15, 10, 5), lambda quality: A.ImageCompression("jpeg", (int(quality),) * 2, p=1)),
     "occlusion": tuple(_holes(side) for side in (10, 14, 18, 22, 26)),
-    "rain": _by_strength(
-        (3, 5, 7, 9, 12),
-        lambda length: A.RandomRain(
-            drop_length=int(length),
-            blur_value=3,
-            brightness_coefficient=0.8,
-            rain_type="heavy",
-            p=1,
-        ),
-    ),
-    "snow": _by_strength((0.1, 0.25, 0.4, 0.55, 0.7), lambda point: A.RandomSnow(2.5, (point, point), p=1)),
+    "rain": tuple(_rain(length) for length in (2, 4, 6, 9, 12)),
+    "snow": tuple(_snow(*values) for values in ((0.1, 1.5), (0.2, 2.0), (0.3, 2.5), (0.4, 3.0), (0.5, 3.5))),
 }
 
 

@@ -153,7 +153,7 @@ def detector(
     batch_size: Annotated[int, typer.Option(min=1, help="Crops of 320x320 pixels a step.")] = 32,
     learning_rate: LearningRateOption = 3e-3,
     weight_decay: WeightDecayOption = 0.02,
-    holdout: Annotated[float, typer.Option(min=0, max=0.5, help="Share of the scenes held out to watch.")] = 0.05,
+    holdout: Annotated[float, typer.Option(min=0, max=0.5, help="Share of the scenes held out to watch.")] = 0.1,
     refit: Annotated[bool, typer.Option(help="Train once more on every scene, held-out ones included.")] = False,
     patience: PatienceOption = 0,
     folds: FoldsOption = 0,

@@ -204,7 +204,7 @@ class _KilledError(BaseException):
 
 @pytest.mark.parametrize("stage", ["fold 1 of 2", "train", "refit"])
 def test_interrupted_run_is_resumed_to_the_same_result(gtsdb: TinyGtsdb, runs: Path, stage: str) -> None:
-    recipe, specs = replace(RECIPE, holdout=0.5, folds=2), [f"gtsdb={gtsdb.folder}"]
+    recipe, specs = replace(RECIPE, holdout=0.5, folds=2, refit=True), [f"gtsdb={gtsdb.folder}"]
     whole = train_classifier(open_sources(specs), recipe, "whole", runs, specs=specs)
 
     def interrupt(what: str, done: int, total: int) -> None:

@@ -108,7 +108,9 @@ def detector_config(name: str, input_size: tuple[int, int], found: int, serving:
     return _onnx_config(name, SCENES, [*input_size, 3], outputs, serving)
 
 
-def recognizer_config(name: str, score_threshold: float, serving: Serving) -> pb.ModelConfig:
+def recognizer_config(
+    name: str, score_threshold: float, serving: Serving, unknown_threshold: float = 0.0
+) -> pb.ModelConfig:
     """Describes the recognizer, a Python model that calls the detector and the classifier, to Triton.
 
     It has no warm-up: Triton may load it before the models it calls, and a warm-up that fails keeps a model away.
@@ -117,6 +119,7 @@ def recognizer_config(name: str, score_threshold: float, serving: Serving) -> pb
         name: of the model.
         score_threshold: lowest detection score that counts where a request names none.
         serving: how to run it.
+        unknown_threshold: class score below which a sign is unknown where a request names none; 0 names every sign.
     """
     outputs = (
         ("boxes", pb.TYPE_FP32, [-1, 4]),
@@ -128,6 +131,7 @@ def recognizer_config(name: str, score_threshold: float, serving: Serving) -> pb
     )
     parameters = {
         "score_threshold": f"{score_threshold:g}",
+        "unknown_threshold": f"{unknown_threshold:g}",
         "detector_version": "latest",
         "classifier_version": "latest",
     }

@@ -31,6 +31,7 @@ _PARAMETERS = {
     "inter_op_thread_count": "threads of ONNX Runtime across operators; counts only with execution_mode 1",
     "execution_mode": "0 runs operators one after the other, 1 side by side, which pays off in graphs with branches",
     "score_threshold": "lowest detection score that counts where a request names none",
+    "unknown_threshold": "class score below which a sign is answered as unknown where a request names none",
     "detector_version": "which version of the detector is asked; latest is the one that is served",
     "classifier_version": "which version of the classifier is asked; latest is the one that is served",
 }

@@ -12,7 +12,7 @@ from export.config import LABELS_FILE, Serving, recognizer_config, to_text
 from export.drift_reference import InProcess, make_reference, served_version
 from export.errors import ExportError
 from export.reference import FILE as REFERENCE
-from export.repository import Manifest, publish, versions
+from export.repository import Manifest, load_manifest, publish, versions
 from export.repository.calls import describe_call
 from export.repository.policy import read_config
 from export.repository.promotion import require_version
@@ -63,6 +63,7 @@ def export_recognizer(
     scenes: Dataset | None = None,
     split: Split = "test",
     progress: ProgressCallback = silent,
+    unknown_threshold: float | None = None,
 ) -> Manifest:
     """Publishes the recognizer as a new version, fitted to the detector and classifier that are served.
 
@@ -72,14 +73,17 @@ def export_recognizer(
         scenes: data set on which the reference for drift is measured; without it the version has none.
         split: which part of it: one that the models were not trained on, or they are surer of it than of the street.
         progress: shows how much is measured.
+        unknown_threshold: class score below which a sign is answered as unknown where a request names none; None
+            takes what the classifier's training calibrated on held-out signs, and 0 where it held none out.
 
     Raises:
         ExportError: a model is missing or is not what the recognizer can call, the reference cannot be measured, or
             the version cannot be published. Nothing is.
         training.errors.DataError: a scene of the reference cannot be read.
     """
-    if not 0 <= score_threshold <= 1:
-        raise ExportError(f"the score threshold is {score_threshold:g}: give a number from 0 to 1")
+    for name, threshold in (("score", score_threshold), ("unknown", unknown_threshold or 0)):
+        if not 0 <= threshold <= 1:
+            raise ExportError(f"the {name} threshold is {threshold:g}: give a number from 0 to 1")
     detector, classifier = (_read_config(repository, model) for model in (DETECTOR, CLASSIFIER))
     called = {model: served_version(repository, model) for model in (DETECTOR, CLASSIFIER)}
     classes = _classes(repository, called, _class_names(repository, classifier))
@@ -101,7 +105,10 @@ def export_recognizer(
     if scenes is not None:
         reference = make_reference(InProcess(repository, called, score_threshold), scenes, split, progress)
         files[REFERENCE] = reference.to_bytes()
-    config = recognizer_config(RECOGNIZER, score_threshold, SERVING)
+    if unknown_threshold is None:
+        classified = load_manifest(repository, CLASSIFIER, called[CLASSIFIER])
+        unknown_threshold = classified.metrics.get("unknown_threshold", 0.0)
+    config = recognizer_config(RECOGNIZER, score_threshold, SERVING, unknown_threshold)
     return publish(
         repository,
         RECOGNIZER,

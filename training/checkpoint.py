@@ -31,7 +31,7 @@ class CheckpointInfo:
         model: what the network is: "sign_classifier" or "sign_detector".
         architecture: one of `training.models.backbones.architectures()` for a classifier, of
             `training.models.detector.ARCHITECTURES` for a detector.
-        arguments: of that network's constructor; empty for its defaults.
+        arguments: of that network's constructor; empty for those of the architecture.
         class_names: of what it tells apart: classes or categories, by id.
         input_size: height and width of the input in pixels.
         data: name and `fingerprint` of the training data, and what else is to be known of it.
@@ -67,7 +67,8 @@ def build_model(info: CheckpointInfo) -> nn.Module:
         )
     try:
         if info.model == detector.MODEL_NAME:
-            return detector.SignDetector(len(info.class_names), **info.arguments)
+            arguments = detector.ARCHITECTURES[info.architecture] | info.arguments
+            return detector.SignDetector(len(info.class_names), **arguments)
         return classifier.SignClassifier(len(info.class_names), info.architecture, **info.arguments)
     except (TypeError, ValueError, LookupError) as error:
         raise CheckpointError(f"{info.architecture} does not take {info.arguments}: {error}") from error

@@ -1,6 +1,6 @@
-"""The curves of a training run as a picture."""
+"""The curves of a training run, and of robustness, as pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,4 +44,31 @@ def draw_curves(curve: Sequence[EpochReport], path: Path, error: str = "error, %
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(color=RULE, linewidth=0.6)
         axes.title.set_fontsize(11)
+    save_figure(figure, path)
+
+
+def draw_robustness(clean: float, corruptions: Mapping[str, Sequence[float]], measure: str, path: Path) -> None:
+    """Draws a figure by the strength of each corruption, 0 being the picture as it is.
+
+    Args:
+        clean: the figure without corruption, 0 to 1.
+        corruptions: by name, the figure at each strength.
+        measure: what the figure is called.
+        path: of the picture.
+    """
+    columns = 3
+    rows = -(-len(corruptions) // columns)
+    figure, grid = plt.subplots(rows, columns, figsize=(9, 2.3 * rows), sharex=True, sharey=True, squeeze=False)
+    for axes, (name, values) in zip(grid.flat, corruptions.items(), strict=False):
+        axes.axhline(100 * clean, color=RULE, linewidth=1.5)
+        axes.plot(
+            range(len(values) + 1), [100 * each for each in (clean, *values)], color=ACCENT, linewidth=2, marker="o"
+        )
+        axes.set_title(name, fontsize=11)
+        axes.grid(color=RULE, linewidth=0.6)
+    grid[0, 0].set(ylim=(0, 103))
+    for axes in grid[-1]:
+        axes.set_xlabel("strength")
+    for axes in grid[:, 0]:
+        axes.set_ylabel(f"{measure}, %")
     save_figure(figure, path)

@@ -175,6 +175,15 @@ def recognizer_(
     score_threshold: Annotated[
         float, typer.Option(min=0, max=1, help="Lowest detection score that counts where a request names none.")
     ] = 0.3,
+    unknown_threshold: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Class score below which a sign is answered as unknown; 0: never.",
+            show_default="what the classifier's training calibrated",
+        ),
+    ] = None,
     reference: Annotated[
         str,
         typer.Option(help="gtsdb=PATH: measure its scenes, for `signs monitor drift` to compare.", show_default=False),
@@ -208,7 +217,7 @@ def recognizer_(
     require_folder(repository, "export into a folder that has both models, then `signs repository publish` it there")
     scenes = load_data(reference) if reference else None
     with progress_bars(Console(stderr=True)) as progress:
-        manifest = export_recognizer(repository, score_threshold, scenes, splits[split], progress)
+        manifest = export_recognizer(repository, score_threshold, scenes, splits[split], progress, unknown_threshold)
     if as_json:
         typer.echo(json.dumps(asdict(manifest)))
         return

@@ -21,6 +21,7 @@ from clients.command.evaluate import evaluate
 from clients.command.gate import gate
 from clients.command.gateway import gateway
 from clients.command.predict import predict
+from clients.command.robustness import robustness
 from clients.command.roll_out import roll_out
 from clients.command.serve import serve
 from clients.command.tune import tune
@@ -53,6 +54,7 @@ app.add_typer(export_cli.app, name="export")
 app.add_typer(repository_cli.app, name="repository")
 app.add_typer(monitoring_cli.app, name="monitor")
 app.command()(evaluate)
+app.command()(robustness)
 app.command()(serve)
 app.command()(gateway)
 app.command()(predict)

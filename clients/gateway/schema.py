@@ -41,9 +41,11 @@ class FoundSign(BaseModel):
     box: Box
     score: Annotated[Score, Field(description="How sure the detector is that there is a sign.")]
     category: Annotated[str, Field(max_length=64, description="prohibitory, mandatory, danger or other.")]
-    class_id: Annotated[ClassId, Field(description="Which of the 43 signs; see /v1/classes.")]
-    class_score: Annotated[Score, Field(description="How sure the classifier is of that.")]
-    name: Annotated[str, Field(max_length=128)]
+    class_id: Annotated[
+        int, Field(ge=-1, le=42, description="Which of the 43 signs; see /v1/classes. -1: none that is sure enough.")
+    ]
+    class_score: Annotated[Score, Field(description="How sure the classifier is of the most probable class.")]
+    name: Annotated[str, Field(max_length=128, description="Of that class, or `unknown`.")]
 
 
 class Timings(BaseModel):

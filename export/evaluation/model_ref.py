@@ -164,6 +164,18 @@ def usual_model(url: str, protocol: Protocol, kind: str) -> str:
     return CLASSIFIER
 
 
+def metrics_of(path: Path) -> dict[str, float]:
+    """Returns the figures that a checkpoint or a version says of itself; none of an ONNX file alone."""
+    if _is_checkpoint(path):
+        from training.checkpoint import load_info
+
+        return load_info(path).metrics
+    from export.repository import MANIFEST, parse_manifest
+
+    manifest = _onnx_file(path).with_name(MANIFEST)
+    return parse_manifest(manifest.read_bytes(), str(manifest)).metrics if manifest.is_file() else {}
+
+
 def _is_checkpoint(path: Path) -> bool:
     return (path / "model.json").is_file()
 

@@ -92,7 +92,7 @@ def _on_crops(
         raise ClientError(f"the classifier takes {opened.size[1]}x{opened.size[0]} pixels: sign crops are square")
     with progress_bars(Console(stderr=True)) as progress:
         crops = cut_crops(dataset, split, opened.size[0], lambda *counts: progress("reading images", *counts))
-        probabilities = _predict_all(opened.run, crops.images, lambda *counts: progress("classifying", *counts))
+        probabilities = predict_all(opened.run, crops.images, lambda *counts: progress("classifying", *counts))
     names = dataset.classes.names
     if probabilities.shape[1] != len(names):
         raise ClientError(
@@ -120,13 +120,15 @@ def _on_scenes(
         return backend, trained_on, evaluate_scenes(find, dataset, split, output, progress)
 
 
-def _predict_all(
-    predict: Predict, images: npt.NDArray[np.uint8], progress: Callable[[int, int], None]
+def predict_all(
+    predict: Predict, images: npt.NDArray[np.uint8], progress: Callable[[int, int], None] | None = None
 ) -> npt.NDArray[np.float32]:
+    """Returns a classifier's answers to any number of crops, uint8 [n, size, size, 3]: float32 [n, classes]."""
     answers = []
     for start in range(0, len(images), BATCH):
         answers.append(predict(images[start : start + BATCH]))
-        progress(min(start + BATCH, len(images)), len(images))
+        if progress is not None:
+            progress(min(start + BATCH, len(images)), len(images))
     return np.concatenate(answers)
 
 

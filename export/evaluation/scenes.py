@@ -118,7 +118,7 @@ def served_recognizer(url: str, protocol: Protocol, name: str, version: str, cla
     client = SignClient(url, protocol, recognizer=f"{name}/{version}", timeout=60.0)
 
     def find(photograph: Image.Image, data: bytes) -> SceneAnswer:
-        found = client.recognize(data, score_threshold=FLOOR)
+        found = client.recognize(data, score_threshold=FLOOR, unknown_threshold=0)  # the ranking needs every name
         boxes = np.array([sign.box for sign in found], np.float32).reshape(-1, 4)
         scores = np.array([sign.score for sign in found], np.float32)
         categories = np.array([classes.category_names.index(sign.category) for sign in found], np.int64)

@@ -24,7 +24,8 @@ REASONS = (
 HELP = {
     "scenes_total": "Photographs answered.",
     "empty_scenes_total": "Photographs answered that showed no sign.",
-    "signs_total": "Signs found, by class.",
+    "signs_total": "Signs found, by their most probable class.",
+    "unknown_signs_total": "Signs answered as unknown, since the classifier was not sure enough.",
     "category_mismatches_total": "Signs whose class is not of the category that the detector saw.",
     "failures_total": "Requests without an answer, by reason.",
     "detection_score": "Score of each sign found.",
@@ -52,6 +53,7 @@ class Metrics:
         self._families: list[Any] = []
         self._scenes = self._counter("scenes_total").Metric(labels=label)
         self._empty = self._counter("empty_scenes_total").Metric(labels=label)
+        self._unknown = self._counter("unknown_signs_total").Metric(labels=label)
         self._mismatches = self._counter("category_mismatches_total").Metric(labels=label)
         failures, signs = self._counter("failures_total"), self._counter("signs_total")
         self._failures = {reason: failures.Metric(labels={**label, "reason": reason}) for reason in REASONS}
@@ -64,11 +66,17 @@ class Metrics:
             for name, edges in BUCKETS.items()
         }
 
-    def answered(self, scene: Scene, signs: Signs) -> None:
-        """Records a photograph and what was found in it."""
+    def answered(self, scene: Scene, signs: Signs, known: npt.NDArray[np.bool_]) -> None:
+        """Records a photograph and what was found in it; `known`, bool [n], says which signs have a name.
+
+        Unknown signs count under their most probable class, too: the shares of the classes, which drift is computed
+        from, must not depend on a threshold.
+        """
         self._scenes.increment(1)
         if not len(signs.boxes):
             self._empty.increment(1)
+        if not known.all():
+            self._unknown.increment(int((~known).sum()))
         self._observe("scene_brightness", scene.brightness)
         self._observe("scene_sharpness", scene.sharpness)
         self._observe("detection_score", signs.detection_scores)

@@ -7,8 +7,9 @@ others are answered.
 Runs in the server's environment and imports nothing of this project but what is published beside it. One request is
 one photograph: the number of signs differs between photographs, so their answers could not stand in one tensor.
 
-Model parameters: `score_threshold`, the lowest detection score that counts, which a request may override with a
-parameter of that name; `detector_version` and `classifier_version`, a number or "latest".
+Model parameters: `score_threshold`, the lowest detection score that counts, and `unknown_threshold`, the class score
+below which a sign is answered as unknown; a request may override both with parameters of the same names.
+`detector_version` and `classifier_version`, a number or "latest".
 """
 
 import json
@@ -24,7 +25,7 @@ import triton_python_backend_utils as pb_utils
 
 from .metrics import Metrics
 from .preprocessing import ImageError
-from .recognition import Signs, recognize
+from .recognition import UNKNOWN, UNKNOWN_ID, Signs, recognize
 from .scene import Scene, claimed_pixels, in_groups, read_scene
 from .settings import load_settings
 from .submodel import SubModel, SubModelError
@@ -38,11 +39,20 @@ class RequestError(ValueError):
 
 @dataclass(frozen=True)
 class Job:
-    """A request that is to be answered: its place in the batch, its encoded image, its threshold, Triton's trace."""
+    """A request that is to be answered.
+
+    Attributes:
+        place: in the batch.
+        data: the encoded image.
+        threshold: lowest detection score that counts.
+        unknown_threshold: class score below which a sign is unknown.
+        trace: Triton's.
+    """
 
     place: int
     data: bytes
     threshold: float
+    unknown_threshold: float
     trace: Any
 
 
@@ -64,7 +74,10 @@ class TritonPythonModel:
         parameters = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
         try:
             self.settings = load_settings(Path(__file__).parent)
-            self.threshold = parse_threshold(parameters.get("score_threshold", "0.3"))
+            self.thresholds = {
+                name: parse_threshold(name, parameters.get(name, default))
+                for name, default in (("score_threshold", "0.3"), ("unknown_threshold", "0"))
+            }
             self.detector = SubModel(
                 "sign_detector",
                 parameters.get("detector_version", "latest"),
@@ -112,9 +125,12 @@ class TritonPythonModel:
                 f"the request holds {images.size} images: send one image a request, many requests at once "
                 "(the server batches them)"
             )
-        asked = json.loads(request.parameters() or "{}").get("score_threshold")
-        threshold = self.threshold if asked is None else parse_threshold(asked)
-        return Job(place, images.item(), threshold, request.trace())
+        asked = json.loads(request.parameters() or "{}")
+        detected, known = (
+            default if asked.get(name) is None else parse_threshold(name, asked[name])
+            for name, default in self.thresholds.items()
+        )
+        return Job(place, images.item(), detected, known, request.trace())
 
     def _answer(self, jobs: list[Job]) -> list[Any]:
         """Answers requests whose images are in memory together."""
@@ -129,7 +145,7 @@ class TritonPythonModel:
             detect, classify = partial(self._detect, trace=trace), partial(self._classify, trace=trace)
             found = recognize(scenes, thresholds, detect, classify, self.settings.crop_size, self.pool)
             for index, scene, signs in zip(good, scenes, found, strict=True):
-                results[index] = self._respond(scene, signs)
+                results[index] = self._respond(scene, signs, signs.known(jobs[index].unknown_threshold))
         except Exception as error:
             for index in good:
                 results[index] = error
@@ -148,21 +164,22 @@ class TritonPythonModel:
     def _classify(self, crops: Any, trace: Any) -> Any:
         return self.classifier(crops, trace)[0]
 
-    def _respond(self, scene: Scene, signs: Signs) -> Any:
-        names = [self.settings.class_names[each] for each in signs.class_ids]
+    def _respond(self, scene: Scene, signs: Signs, known: Any) -> Any:
+        class_ids = np.where(known, signs.class_ids, UNKNOWN_ID).astype(np.int32)
+        names = [UNKNOWN if each == UNKNOWN_ID else self.settings.class_names[each] for each in class_ids]
         categories = [self.settings.category_names[each] for each in signs.categories]
         outputs = {
             "boxes": signs.boxes,
             "detection_scores": signs.detection_scores,
             "categories": np.array([each.encode() for each in categories], dtype=np.object_),
-            "class_ids": signs.class_ids,
+            "class_ids": class_ids,
             "class_scores": signs.class_scores,
             "names": np.array([each.encode() for each in names], dtype=np.object_),
         }
         # [None]: the batch of one that Triton expects.
         response = pb_utils.InferenceResponse([pb_utils.Tensor(name, each[None]) for name, each in outputs.items()])
         if self.metrics:
-            self.metrics.answered(scene, signs)
+            self.metrics.answered(scene, signs, known)
         return response
 
     def _failure(self, error: Exception) -> Any:
@@ -181,8 +198,8 @@ class TritonPythonModel:
         return pb_utils.InferenceResponse(error=pb_utils.TritonError(message, code))
 
 
-def parse_threshold(value: object) -> float:
-    """Reads a detection score.
+def parse_threshold(name: str, value: object) -> float:
+    """Reads the score that a parameter holds.
 
     Raises:
         RequestError: it is not a number from 0 to 1.
@@ -192,7 +209,7 @@ def parse_threshold(value: object) -> float:
     except ValueError:
         threshold = -1.0
     if not 0 <= threshold <= 1:
-        raise RequestError(f"score_threshold is {value!r}: give a number from 0 to 1")
+        raise RequestError(f"{name} is {value!r}: give a number from 0 to 1")
     return threshold
 
 

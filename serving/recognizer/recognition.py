@@ -16,6 +16,7 @@ Ids = npt.NDArray[np.int32]
 Detect = Callable[[Pixels], tuple[Floats, Floats, Ids]]
 Classify = Callable[[Pixels], Floats]
 
+UNKNOWN_ID, UNKNOWN = -1, "unknown"  # answered for a sign that the classifier is not sure enough of
 SMALLEST_SIDE = 1.0  # pixel of the photograph: less shows nothing, and cannot be cut out
 
 
@@ -28,8 +29,8 @@ class Signs:
         sizes: float32 [n], square root of each box's area in pixels of the detector's input.
         detection_scores: float32 [n].
         categories: int32 [n], as the detector says.
-        class_ids: int32 [n].
-        class_scores: float32 [n].
+        class_ids: int32 [n], the most probable class of each, however probable.
+        class_scores: float32 [n], the probability of that class.
     """
 
     boxes: Floats
@@ -38,6 +39,10 @@ class Signs:
     categories: Ids
     class_ids: Ids
     class_scores: Floats
+
+    def known(self, threshold: float) -> npt.NDArray[np.bool_]:
+        """Returns, bool [n], which signs have a class score of at least `threshold`."""
+        return self.class_scores >= threshold
 
 
 def recognize(

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, FilePayload, Page, expect
+from playwright.sync_api import Browser, FilePayload, Page, Route, expect
 
 from clients.gateway.auth import line_of, new_key
 from serving.server import RunningServer
@@ -186,6 +186,33 @@ def test_that_all_is_right_is_stored_too(page: Page, stored: Callable[[], tuple[
     expect(page.locator("#changes")).to_contain_text("Stored as")
     entry, _ = stored()
     assert entry["signs"] == [{"box": sign["box"], "class_id": sign["class_id"]} for sign in entry["answered"]]
+
+
+def test_an_unknown_sign_is_named_or_removed_before_anything_is_sent(
+    page: Page, stored: Callable[[], tuple[dict[str, Any], bytes]]
+) -> None:
+    """The real answer, in which the page is shown its first sign as unknown: the fixture's server names every sign."""
+
+    def forget_first(route: Route) -> None:
+        response = route.fetch()
+        answer = response.json()
+        answer["signs"][0] |= {"class_id": -1, "name": "unknown"}
+        route.fulfill(response=response, json=answer)
+
+    page.route("**/v1/recognize*", forget_first)
+    choose(page, STREET)
+    expect(page.locator("#signs > li").first).to_contain_text("unknown")
+    page.get_by_role("button", name="All is right: send").click()
+    expect(page.locator("#status")).to_contain_text("still unknown")
+    page.get_by_role("button", name="Change sign 1, unknown").click()
+    page.get_by_role("combobox").fill("round")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Send the correction").click()
+    expect(page.locator("#status")).to_have_text("Thank you: it is stored.")
+
+    entry, _ = stored()
+    assert entry["signs"][0]["class_id"] == CLASS_NAMES.index("roundabout")
+    assert entry["answered"][0]["class_id"] == -1
 
 
 def test_the_keyboard_alone_is_enough(page: Page, stored: Callable[[], tuple[dict[str, Any], bytes]]) -> None:

@@ -67,6 +67,18 @@ def test_signs_are_counted_by_class_with_their_scores_and_sizes(recognizer_serve
     assert growth.get(f"category_mismatches_total{LABEL}", 0) == mismatches
 
 
+def test_unknown_signs_are_counted_beside_their_most_probable_class(recognizer_server: RunningServer) -> None:
+    data = encode(street(CELLS))
+    with connect(recognizer_server) as client:
+        before = scrape(recognizer_server)
+        assert {sign.name for sign in client.recognize(data, unknown_threshold=1)} == {"unknown"}
+        after = scrape(recognizer_server)
+
+    unknown, signs = f"sign_recognizer_unknown_signs_total{LABEL}", "sign_recognizer_signs_total"
+    assert after[unknown] - before[unknown] == 2
+    assert sum(after[series] - before[series] for series in after if series.startswith(signs)) == 2
+
+
 def test_light_and_sharpness_are_those_of_the_photograph(recognizer_server: RunningServer) -> None:
     picture = street(CELLS)
     luma = picture.convert("L")

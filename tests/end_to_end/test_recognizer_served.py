@@ -1,6 +1,7 @@
 """What the recognizer answers on a real tritonserver: signs, and what is wrong with a request."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,25 @@ def test_a_request_may_choose_its_threshold(recognizer_server: RunningServer, pr
         assert len(client.recognize(data, 0.0)) == 100
         with pytest.raises(RefusedError, match=r"score_threshold is .* give a number from 0 to 1"):
             client.recognize(data, 1.5)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_sign_below_the_class_score_asked_for_is_unknown(
+    recognizer_server: RunningServer, protocol: Protocol
+) -> None:
+    data = encode(street(CELLS))
+    with connect(recognizer_server, protocol) as client:
+        named = client.recognize(data)
+        middle = sorted(sign.class_score for sign in named)[1]
+        answer = client.recognize(data, unknown_threshold=middle - 1e-6)
+        with pytest.raises(RefusedError, match=r"unknown_threshold is .* give a number from 0 to 1"):
+            client.recognize(data, unknown_threshold=-1)
+
+    for before, after in zip(named, answer, strict=True):
+        known = before.class_score > middle - 1e-6
+        name = (before.class_id, before.name) if known else (-1, "unknown")
+        assert after == replace(before, class_id=name[0], name=name[1])
+    assert sum(sign.name == "unknown" for sign in answer) == sum(sign.class_score < middle - 1e-6 for sign in named)
 
 
 BAD_IMAGES = {

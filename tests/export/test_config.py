@@ -115,10 +115,11 @@ def test_threads_are_left_to_onnx_runtime_unless_given() -> None:
 
 def test_the_recognizer_is_scheduled_too_and_not_warmed_up() -> None:
     serving = Serving(8, queue_delay_us=50, instances=3, target="cpu")
-    config = recognizer_config("sign_recognizer", 0.25, serving)
+    config = recognizer_config("sign_recognizer", 0.25, serving, 0.5)
     assert (config.backend, config.max_batch_size, config.instance_group[0].count) == ("python", 8, 3)
     assert {key: value.string_value for key, value in config.parameters.items()} == {
         "score_threshold": "0.25",
+        "unknown_threshold": "0.5",
         "detector_version": "latest",
         "classifier_version": "latest",
     }

@@ -80,6 +80,30 @@ def test_each_call_publishes_the_next_version(models: Path) -> None:
     assert config.parameters["score_threshold"].string_value == "0.3"
 
 
+def test_signs_are_unknown_below_the_score_that_the_classifier_was_calibrated_to(models: Path) -> None:
+    path = models / "sign_classifier" / "1" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["metrics"] |= {"unknown_threshold": 0.8125}
+    path.write_text(json.dumps(manifest))
+
+    export_recognizer(models)
+    assert _unknown_threshold(models) == "0.8125"
+    export_recognizer(models, unknown_threshold=0)
+    assert _unknown_threshold(models) == "0"
+    with pytest.raises(ExportError, match="unknown threshold is 2: give a number from 0 to 1"):
+        export_recognizer(models, unknown_threshold=2)
+
+
+def test_a_classifier_without_that_score_names_every_sign(models: Path) -> None:
+    export_recognizer(models)
+    assert _unknown_threshold(models) == "0"
+
+
+def _unknown_threshold(repository: Path) -> str:
+    config = read_config((repository / "sign_recognizer" / "config.pbtxt").read_bytes(), "")
+    return str(config.parameters["unknown_threshold"].string_value)
+
+
 @pytest.mark.parametrize("missing", ["sign_detector", "sign_classifier"])
 def test_without_one_of_the_models_nothing_is_published(missing: str, models: Path) -> None:
     shutil.rmtree(models / missing)

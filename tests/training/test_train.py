@@ -21,7 +21,7 @@ from training.models.classifier import SignClassifier, predict_probabilities
 from training.recipe import TrainingConfig
 from training.train import EpochReport, Trained, seed_everything, train
 
-CONFIG = TrainingConfig(epochs=2, batch_size=8, device="cpu", precision="fp32", workers=0)
+CONFIG = TrainingConfig(epochs=2, batch_size=8, learning_rate=2e-3, device="cpu", precision="fp32", workers=0)
 WIDTHS = (8, 16)
 
 
@@ -241,13 +241,20 @@ def test_balance_trains_on_uneven_classes(coloured_crops: Crops, balance: float)
 
 
 @pytest.mark.parametrize(
-    ("crops", "epochs", "batch_size"), [(850, 80, 16), (5000, 80, 64), (39_209, 20, 64), (1_000_000, 10, 64)]
+    ("crops", "epochs", "batch_size", "learning_rate"),
+    [(850, 80, 16, 0.002), (5000, 80, 64, 0.002), (59_209, 40, 256, 0.004), (1_000_000, 10, 256, 0.004)],
 )
-def test_open_choices_suit_the_number_of_crops(crops: int, epochs: int, batch_size: int) -> None:
-    config = TrainingConfig().suited_to(crops)
+def test_open_choices_suit_the_number_of_crops(crops: int, epochs: int, batch_size: int, learning_rate: float) -> None:
+    config = TrainingConfig(device="cpu").suited_to(crops)
 
-    assert (config.epochs, config.batch_size) == (epochs, batch_size)
-    assert TrainingConfig(epochs=3, batch_size=5).suited_to(crops) == TrainingConfig(epochs=3, batch_size=5)
+    assert (config.epochs, config.batch_size, config.learning_rate) == (epochs, batch_size, learning_rate)
+    chosen = TrainingConfig(epochs=3, batch_size=5, learning_rate=0.1)
+    assert chosen.suited_to(crops) == chosen
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_passes_twice_as_often_over_the_crops() -> None:
+    assert TrainingConfig(device="cuda").suited_to(59_209).epochs == 80
 
 
 def test_loss_that_is_no_number_is_a_training_error(coloured_crops: Crops) -> None:

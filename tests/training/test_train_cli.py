@@ -96,7 +96,7 @@ def test_a_training_that_is_asked_for_again_is_done_once(
         "--resume-or-skip",
     )
     assert signs(*command) == 2, "which run?"
-    options = ("--name", "once", "--epochs", "1", "--holdout", "0", "--no-refit", "--json")
+    options = ("--name", "once", "--epochs", "1", "--holdout", "0", "--json")
     answers = []
     for _ in range(2):
         capsys.readouterr()

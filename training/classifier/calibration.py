@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 BINS = 15  # as in the paper
 LIMIT = 8.0
+MOST_LOST = 0.005  # share of known signs that may lose their name for the sake of unknown ones
 
 
 def fit_temperature(logits: npt.NDArray[np.float32], class_ids: npt.NDArray[np.int64]) -> float:
@@ -36,6 +37,20 @@ def fit_temperature(logits: npt.NDArray[np.float32], class_ids: npt.NDArray[np.i
 
     optimizer.step(closure)  # type: ignore[no-untyped-call]
     return float(np.clip(np.exp(-steepness.item()), 1 / LIMIT, LIMIT))
+
+
+def fit_unknown_threshold(probabilities: npt.NDArray[np.float32]) -> float:
+    """Finds the score below which a crop counts as none of the classes.
+
+    Args:
+        probabilities: [n, classes], calibrated, of crops that the network has not learned from.
+
+    Returns:
+        The highest score, with four decimals, below which at most MOST_LOST of these crops lie; of fewer than
+        1 / MOST_LOST crops none.
+    """
+    scores = np.sort(probabilities.max(axis=1).astype(np.float64))
+    return float(np.floor(scores[int(MOST_LOST * len(scores))] * 1e4) / 1e4)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """A training run from data to registered checkpoint: cross-validation, hold-out, calibration, the final fit.
 
 The protocol: a share of the tracks (of scenes: of the images) is held out and watched; its logits give the
-temperature that makes the scores believable; then the network is trained once more on everything by the same recipe,
-and takes that temperature over. Test images are looked at once, at the end.
+temperature that makes the scores believable, and the score below which a crop counts as none of the classes. With a
+refit the network is trained once more on everything by the same recipe, and takes both over. Test images are looked at
+once, at the end.
 """
 
 import math
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from traffic_signs.commit import git_commit
 from training.checkpoint import CheckpointInfo, build_model
-from training.classifier.calibration import fit_temperature
+from training.classifier.calibration import fit_temperature, fit_unknown_threshold
 from training.classifier.evaluate import Evaluation, evaluate
 from training.classifier.folds import fold_indices, holdout_indices
 from training.classifier.report import write_evaluation
@@ -209,6 +210,8 @@ def _fit_all(
     if unseen is not None:
         metrics["temperature"] = fit_temperature(unseen[0].numpy(), unseen[1])
         model.temperature.fill_(metrics["temperature"])
+        calibrated = (unseen[0] / metrics["temperature"]).softmax(dim=1).numpy()
+        metrics["unknown_threshold"] = fit_unknown_threshold(calibrated)
     return model, metrics
 
 

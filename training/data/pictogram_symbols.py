@@ -104,10 +104,10 @@ def _line_of_glyphs(text: str, widths: dict[str, float], h: float, s: float, gap
 
 
 def number(text: str, colour: str = BLACK) -> str:
-    """Returns a speed in km/h: broad digits for two places, narrow ones for three."""
-    if len(text) == 2:
+    """Returns a speed in km/h: broad digits for one or two places, narrow ones for three."""
+    if len(text) < 3:
         return _line_of_glyphs(text, dict.fromkeys("0235678", 23.8), 43.4, 5.9, 4.2, colour)
-    return _line_of_glyphs(text, {"1": 11.4, "2": 19.2, "0": 19.2}, 43.4, 5.7, 3.2, colour)
+    return _line_of_glyphs(text, {"1": 11.4, "2": 19.2, "3": 19.2, "0": 19.2}, 43.4, 5.7, 3.2, colour)
 
 
 def stop_word() -> str:

@@ -136,30 +136,91 @@ _DRAWINGS: dict[int, Callable[[], str]] = {
 }
 
 
-def svg(class_id: int) -> str:
+def _white(symbol: str) -> str:
+    return symbol.replace(BLACK, WHITE)
+
+
+def _no_stopping(bars: str) -> str:
+    """Returns the blue disc with a red rim, which forbids stopping or parking by red bars."""
+    return disc(50, 50, 49.6, WHITE) + disc(50, 50, 48.2, RED) + disc(50, 50, 38.6, BLUE) + symbols.stroke(bars, 8, RED)
+
+
+def _square(colour: str, symbol: str) -> str:
+    return box(2, 2, 96, 96, WHITE, 6) + box(5, 5, 90, 90, colour, 4) + symbol
+
+
+# German signs that are none of the 43, by name and number of the StVO: what a classifier of the 43 must not name.
+OTHER_SIGNS: dict[str, Callable[[], str]] = {
+    "no bicycles (254)": lambda: red_ring(moved(symbols.bicycle(), 5, -6, 0.9)),
+    "no pedestrians (259)": lambda: red_ring(moved(symbols.walker(), 2.5, -4, 0.95)),
+    "no cars (251)": lambda: red_ring(moved(symbols.car_end_on(BLACK), 50, 50, 1.8)),
+    "no width above (264)": lambda: red_ring(
+        moved(symbols.number("2"), 15, 15, 0.7) + box(17, 47, 14, 6) + box(69, 47, 14, 6)
+    ),
+    "speed limit 130 (274-130)": lambda: red_ring(symbols.number("130")),
+    "end of speed limit 60 (278-60)": lambda: end_of(moved(symbols.number("60", GREY), -11, -11, 1.22)),
+    "no stopping (283)": lambda: _no_stopping("M22 22L78 78M78 22L22 78"),
+    "no parking (286)": lambda: _no_stopping("M22 22L78 78"),
+    "cycle path (237)": lambda: blue_disc(_white(moved(symbols.bicycle(), -4, -14, 1.08))),
+    "footpath (239)": lambda: blue_disc(_white(moved(symbols.walker(), -5, -13, 1.1))),
+    "buses only (245)": lambda: blue_disc(_white(moved(symbols.lorry_end_on(BLACK), 50, 70, 1.2))),
+    "turn left here (211)": lambda: blue_disc(
+        symbols.stroke("M84 50H20", 9.4, WHITE) + symbols.stroke("M38 32L20 50L38 68", 9.4, WHITE)
+    ),
+    "congestion (124)": lambda: red_triangle(
+        "".join(moved(symbols.car_end_on(BLACK), x, y, 0.62) for x, y in ((40, 76), (60, 76), (50, 60)))
+    ),
+    "two-way traffic (125)": lambda: red_triangle(
+        symbols.stroke("M42 80V46M58 46V80", 5) + fill("M42 38L49 50H35Z") + fill("M58 88L51 76H65Z")
+    ),
+    "level crossing (151)": lambda: red_triangle(
+        box(30, 62, 40, 12) + box(56, 48, 8, 16) + disc(38, 77, 4) + disc(60, 77, 4)
+    ),
+    "end of priority road (307)": lambda: priority_road() + symbols.stroke("M20 80L80 20M26 86L86 26", 4, BLACK),
+    "parking (314)": lambda: _square(BLUE, symbols.stroke("M36 84V22H54A18 18 0 0 1 54 58H36", 11, WHITE)),
+    "pedestrian crossing (350)": lambda: _square(
+        BLUE, fill("M50 14L90 84H10Z", WHITE) + moved(symbols.walker(), 12, 12, 0.75)
+    ),
+    "one-way street (220)": lambda: _square(BLUE, fill("M12 42H60V26L90 50L60 74V58H12Z", WHITE)),
+    "town (310)": lambda: (
+        box(2, 20, 96, 60, BLACK, 4) + box(4, 22, 92, 56, YELLOW, 3) + box(16, 34, 68, 12) + box(26, 56, 48, 8)
+    ),
+    "no through road (357)": lambda: _square(BLUE, box(44, 34, 12, 52, WHITE) + box(26, 22, 48, 14, RED)),
+}
+
+
+def svg(sign: int | str) -> str:
     """Returns the sign as a standalone SVG document of 100 x 100 units, transparent around the sign.
 
     The document has no ids, fonts or outside references, so it can be put into a page as it is.
 
+    Args:
+        sign: a class id, or one of the names of OTHER_SIGNS.
+
     Raises:
-        ValueError: if ``class_id`` is not a whole number from 0 to 42.
+        ValueError: if ``sign`` is neither.
     """
-    drawing = _DRAWINGS.get(class_id)
+    drawing = OTHER_SIGNS.get(sign) if isinstance(sign, str) else _DRAWINGS.get(sign)
     if drawing is None:
-        raise ValueError(f"no traffic sign has class id {class_id!r}: ids run from 0 to {CLASS_COUNT - 1}")
-    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100">{drawing()}</svg>'
+        raise ValueError(f"no traffic sign has class id {sign!r}: ids run from 0 to {CLASS_COUNT - 1}")
+    return document(drawing())
+
+
+def document(elements: str) -> str:
+    """Returns SVG elements of 100 x 100 units as a standalone document."""
+    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100">{elements}</svg>'
 
 
 @lru_cache(maxsize=256)
-def render(class_id: int, size: int) -> npt.NDArray[np.uint8]:
+def render(sign: int | str, size: int) -> npt.NDArray[np.uint8]:
     """Returns the sign as pixels: read-only uint8 [size, size, 4], straight (not premultiplied) RGBA.
 
     Raises:
-        ValueError: if ``class_id`` is not from 0 to 42 or ``size`` (pixels) is below 1.
+        ValueError: if there is no such ``sign``, see `svg`, or ``size`` (pixels) is below 1.
     """
     if size < 1:
         raise ValueError(f"the size of a rendered sign must be at least 1 pixel, not {size}")
-    png = resvg_py.svg_to_bytes(svg_string=svg(class_id), width=size, height=size, skip_system_fonts=True)
+    png = resvg_py.svg_to_bytes(svg_string=svg(sign), width=size, height=size, skip_system_fonts=True)
     pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGBA"), dtype=np.uint8).copy()
     # Every caller gets the same cached array, so nobody may write to it.
     pixels.setflags(write=False)

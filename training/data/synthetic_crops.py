@@ -21,7 +21,7 @@ from PIL import Image as PillowImage
 
 from traffic_signs.preprocessing import crop
 from training.data.crops import Crops, Progress
-from training.data.pictograms import CLASS_COUNT
+from training.data.pictograms import CLASS_COUNT, OTHER_SIGNS
 from training.data.synthetic import mount, paste
 from training.data.synthetic_objects import furnish
 from training.data.synthetic_sign import SignPatch, draw_sign, motion_kernel
@@ -78,6 +78,29 @@ def draw_crops(
     return Crops(images, class_ids, sources, digest.hexdigest())
 
 
+def draw_others(count: int, size: int, seed: int, progress: Progress | None = None) -> npt.NDArray[np.uint8]:
+    """Draws crops of German signs that are none of the 43, each of OTHER_SIGNS as often, as `draw_crops` does.
+
+    Args:
+        count: how many crops.
+        size: side of a crop in pixels.
+        seed: 0 or above.
+        progress: called with (crops done, crops in all).
+
+    Returns:
+        uint8 [count, size, size, 3].
+    """
+    rng = np.random.default_rng(seed)
+    signs, streets, crops = list(OTHER_SIGNS), [_street(rng)], []
+    for number in range(count):
+        if number % CLASS_COUNT == 0:
+            streets = [_street(rng) for _ in range(_STREETS_PER_DECK)]
+        crops.append(_draw_crop(signs[number % len(signs)], size, streets, rng))
+        if progress is not None:
+            progress(number + 1, count)
+    return np.stack(crops)
+
+
 def _check(count: int, size: int, seed: int, processes: int | None) -> None:
     """Raises ValueError if an argument of ``draw_crops`` is out of range."""
     if not 1 <= count <= MOST_CROPS:
@@ -131,7 +154,7 @@ def _street(rng: np.random.Generator) -> Street:
     return street
 
 
-def _draw_crop(class_id: int, size: int, streets: list[Street], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+def _draw_crop(sign: int | str, size: int, streets: list[Street], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
     """Returns one crop, uint8 [size, size, 3]."""
     # Detail beyond what the crop can show would be drawn in vain.
     largest = float(np.clip(1.6 * size, _SMALLEST_SIGN, _LARGEST_SIGN))
@@ -140,7 +163,7 @@ def _draw_crop(class_id: int, size: int, streets: list[Street], rng: np.random.G
     light, surrounding_light = _lights(rng)
     # What is too bright must stay whole until the lens has blurred it: then white eats into thin black strokes.
     exposure = float(np.exp(rng.uniform(0, 1.1))) if rng.random() < 0.4 else 1.0
-    patch = _aged(draw_sign(class_id, rng, plate_size, light / exposure), rng)
+    patch = _aged(draw_sign(sign, rng, plate_size, light / exposure), rng)
     edge = int(plate_size * 1.5) + 4
     view = _surroundings(streets, edge, surrounding_light / exposure, rng)
     box = _place(patch, edge)

@@ -37,9 +37,9 @@ class SignPatch(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def _template(class_id: int, size: int) -> Field:
+def _template(sign: int | str, size: int) -> Field:
     """Returns the sign as premultiplied RGBA, float32 [size, size, 4], 0 to 1, read-only."""
-    drawing = render(class_id, TEMPLATE_SIZE).astype(np.float32) / np.float32(255)
+    drawing = render(sign, TEMPLATE_SIZE).astype(np.float32) / np.float32(255)
     drawing[..., :3] *= drawing[..., 3:]
     template = np.asarray(cv2.resize(drawing, (size, size), interpolation=cv2.INTER_AREA), np.float32)
     template.setflags(write=False)
@@ -47,9 +47,9 @@ def _template(class_id: int, size: int) -> Field:
 
 
 @lru_cache(maxsize=64)
-def _outline(class_id: int) -> npt.NDArray[np.float64]:
+def _outline(sign: int | str) -> npt.NDArray[np.float64]:
     """Returns the corners of the plate's convex hull, float64 [n, 2], x and y from -1 to 1."""
-    alpha = render(class_id, TEMPLATE_SIZE)[..., 3]
+    alpha = render(sign, TEMPLATE_SIZE)[..., 3]
     points = cv2.findNonZero((alpha > 127).astype(np.uint8))
     hull = cv2.convexHull(points).reshape(-1, 2).astype(np.float64)
     # Pixel centres lie half a pixel in; the hull must reach the pixels' outer edges.
@@ -68,26 +68,26 @@ def motion_kernel(length: float, angle: float) -> Field:
     return (kernel / max(float(kernel.sum()), 1e-6)).astype(np.float32)
 
 
-def draw_sign(class_id: int, rng: np.random.Generator, size: float, gain: float | None = None) -> SignPatch:
+def draw_sign(sign: int | str, rng: np.random.Generator, size: float, gain: float | None = None) -> SignPatch:
     """Draws one sign whose plate, as seen, is ``size`` pixels on its long side (to within a pixel or two).
 
     Args:
-        class_id: which sign.
+        sign: a class id, or one of the names of `training.data.pictograms.OTHER_SIGNS`.
         rng: decides everything else about it.
         size: pixels.
         gain: brightness of the light on the plate, 1 in plain daylight; left to ``rng`` where it is None.
 
     Raises:
-        ValueError: ``class_id`` is not from 0 to 42.
+        ValueError: there is no such ``sign``.
     """
     big = size * _OVERSAMPLING
     edge = (int(np.ceil(size * 1.4)) + 4) * _OVERSAMPLING
     level = 48 if big <= 56 else 96 if big <= 120 else TEMPLATE_SIZE
-    view = _view(_outline(class_id), rng, big, edge)
+    view = _view(_outline(sign), rng, big, edge)
     to_unit = np.array([[2 / level, 0, 1 / level - 1], [0, 2 / level, 1 / level - 1], [0, 0, 1]])
-    warped = cv2.warpPerspective(
-        _template(class_id, level), view @ to_unit, (edge, edge), flags=cv2.INTER_LINEAR
-    ).astype(np.float32)
+    warped = cv2.warpPerspective(_template(sign, level), view @ to_unit, (edge, edge), flags=cv2.INTER_LINEAR).astype(
+        np.float32
+    )
     colour, plate = warped[..., :3], warped[..., 3:]
     if gain is None:
         gain = float(np.clip(np.exp(rng.normal(-0.25, 0.6)), 0.1, 1.5))

@@ -39,7 +39,8 @@ def demo(
 
     console = Console(stderr=as_json)
     name = name or f"demo-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    recipe = Recipe(TrainingConfig(epochs=epochs, seed=seed))
+    # Its data are few: more of them calibrate, and every sign is learned from in the end.
+    recipe = Recipe(TrainingConfig(epochs=epochs, seed=seed), holdout=0.1, refit=True)
     summary = run_demo(data, recipe, name, runs, repository or runs / "model_repository", home, console)
     if as_json:
         typer.echo(json.dumps(summary, indent=2))

@@ -155,7 +155,7 @@ function change(sign, properties, words) {
 }
 
 async function rename(sign) {
-  const chosen = await choose(`Which sign is it, if not ${sign.name}?`, sign.class_id);
+  const chosen = await choose(isKnown(sign) ? `Which sign is it, if not ${sign.name}?` : "Which sign is it?", sign.class_id);
   if (!chosen) return;
   const { class_id, name, category } = chosen;
   // A name from a person has no score; the answer's own comes back with its score.
@@ -182,7 +182,19 @@ async function choose(title, current) {
   return known.length ? picker.choose(known, title, current) : null;
 }
 
+/** Whether a sign has one of the 43 names; of the others a person has to say which it is, or that it is none. */
+function isKnown(sign) {
+  return sign.class_id >= 0;
+}
+
 async function send() {
+  const unnamed = signs.find((sign) => !sign.removed && !isKnown(sign));
+  if (unnamed) {
+    mark(unnamed);
+    list.focus(signs, unnamed);
+    say("One sign is still unknown: change it into the sign that it is, or remove it.");
+    return;
+  }
   const button = element("send");
   const feedback = {
     signs: signs.filter((sign) => !sign.removed).map(({ box, class_id }) => ({ box, class_id })),

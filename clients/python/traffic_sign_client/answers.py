@@ -45,9 +45,9 @@ class Sign:
             exclusive on the right and bottom.
         score: how sure the detector is, 0 to 1.
         category: what kind of sign the detector sees: prohibitory, mandatory, danger or other.
-        class_id: which of the 43 signs the classifier sees.
-        class_score: how sure it is, 0 to 1.
-        name: of that class.
+        class_id: which of the 43 signs the classifier sees; -1 where it is not sure enough of any.
+        class_score: how sure it is of the most probable one, 0 to 1.
+        name: of that class, or "unknown".
     """
 
     box: tuple[float, float, float, float]

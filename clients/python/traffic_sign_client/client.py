@@ -105,13 +105,18 @@ class AsyncSignClient(Options):
         return [[Prediction.read(entry) for entry in row] for row in answer]
 
     async def recognize(
-        self, image: Photograph, score_threshold: float | None = None, **asking: Unpack[Asking]
+        self,
+        image: Photograph,
+        score_threshold: float | None = None,
+        unknown_threshold: float | None = None,
+        **asking: Unpack[Asking],
     ) -> list[Sign]:
         """Finds and names the signs of a photograph.
 
         Args:
             image: content or path of a JPEG, PNG, PPM, WebP or BMP file, or uint8 [height, width, 3], RGB.
             score_threshold: lowest detection score that counts, 0 to 1; the server's own where it is None.
+            unknown_threshold: class score below which a sign is unknown, likewise; 0 names every sign.
             asking: as for `probabilities`.
 
         Returns:
@@ -122,7 +127,8 @@ class AsyncSignClient(Options):
             ClientError: there is no answer; its subclass says why.
         """
         values = encoded(image) if isinstance(image, bytes) else await asyncio.to_thread(encoded, image)
-        parameters = {} if score_threshold is None else {"score_threshold": f"{score_threshold:g}"}
+        thresholds = {"score_threshold": score_threshold, "unknown_threshold": unknown_threshold}
+        parameters = {name: f"{value:g}" for name, value in thresholds.items() if value is not None}
         try:
             answer = await self._server.infer(
                 self.recognizer, PHOTOGRAPH, values, RECOGNIZER_OUTPUTS, 0, parameters, **asking

@@ -86,11 +86,11 @@ def test_signs_are_never_mirrored_or_turned() -> None:
         "transposed": image.transpose(1, 0, 2),
     }
 
-    for _ in range(200):
-        result = augment(image)
-        upright = _correlation(result, image)
-        for name, other in turned.items():
-            assert upright > _correlation(result, other), name
+    results = [augment(image) for _ in range(200)]
+
+    for name, other in turned.items():
+        kept = [_correlation(result, image) > _correlation(result, other) for result in results]
+        assert np.mean(kept) > 0.97, name  # a hole or pole may cover what the picture is known by
 
 
 def test_crops_of_a_batch_are_warped_each_in_its_own_way() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from training.classifier.calibration import BINS, LIMIT, fit_temperature, reliability
+from training.classifier.calibration import BINS, LIMIT, fit_temperature, fit_unknown_threshold, reliability
 
 
 def _honest_logits(count: int, seed: int = 0) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
@@ -49,6 +49,18 @@ def test_temperature_stays_within_bounds() -> None:
 
     assert fit_temperature(0.01 * logits, np.arange(50) % 5) == pytest.approx(1 / LIMIT)
     assert fit_temperature(10 * logits, (np.arange(50) + 1) % 5) == pytest.approx(LIMIT)
+
+
+@pytest.mark.parametrize("count", [1, 50, 199, 200, 1000, 3210])
+def test_unknown_threshold_costs_known_signs_half_a_percent_at_most(count: int) -> None:
+    scores = np.random.default_rng(count).uniform(0.5, 1, count).astype(np.float32)
+    probabilities = np.stack([scores, 1 - scores], axis=1)
+
+    threshold = fit_unknown_threshold(probabilities)
+
+    lost = int((scores < threshold).sum())
+    assert lost <= 0.005 * count
+    assert int((scores < threshold + 2e-4).sum()) >= int(0.005 * count), "it is no lower than it has to be"
 
 
 def test_calibration_error_of_a_hand_made_example() -> None:

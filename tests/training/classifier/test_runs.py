@@ -157,11 +157,11 @@ def test_same_run_again_is_bit_identical_and_the_next_version(gtsdb: TinyGtsdb, 
 
 def test_hold_out_is_watched_calibrates_and_is_learned_from_at_last(gtsdb: TinyGtsdb, runs: Path) -> None:
     calls: list[tuple[str, int, int]] = []
-    recipe = replace(_with(epochs=1), holdout=0.5)
+    recipe = replace(_with(epochs=1), holdout=0.5, refit=True)
 
     run = train_classifier(_sources(gtsdb), recipe, "first", runs, RunReporter(lambda *call: calls.append(call)))
 
-    assert {"validation_accuracy", "temperature"} <= run.metrics.keys()
+    assert {"validation_accuracy", "temperature", "unknown_threshold"} <= run.metrics.keys()
     assert isinstance(run.model, SignClassifier)
     assert float(run.model.temperature) == pytest.approx(run.metrics["temperature"])
     assert ("refit: epochs", 1, 1) in calls
@@ -204,7 +204,7 @@ class _KilledError(BaseException):
 
 @pytest.mark.parametrize("stage", ["fold 1 of 2", "train", "refit"])
 def test_interrupted_run_is_resumed_to_the_same_result(gtsdb: TinyGtsdb, runs: Path, stage: str) -> None:
-    recipe, specs = replace(RECIPE, holdout=0.5, folds=2), [f"gtsdb={gtsdb.folder}"]
+    recipe, specs = replace(RECIPE, holdout=0.5, folds=2, refit=True), [f"gtsdb={gtsdb.folder}"]
     whole = train_classifier(open_sources(specs), recipe, "whole", runs, specs=specs)
 
     def interrupt(what: str, done: int, total: int) -> None:

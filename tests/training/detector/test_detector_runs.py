@@ -18,7 +18,7 @@ from training.detector import loading, task
 from training.detector.predict import detect
 from training.detector.runs import DetectorRun, deal_scenes, resume_detector, train_detector
 from training.errors import DataError, TrainingError
-from training.models.detector import MODEL_NAME, SignDetector
+from training.models.detector import ARCHITECTURES, MODEL_NAME, SignDetector
 from training.recipe import Recipe, TrainingConfig
 from training.runs import RunReporter
 
@@ -124,7 +124,7 @@ def test_command_trains_and_resume_knows_what_was_trained(
     assert signs("train", "resume", "d", "--runs", runs, "--json") == 0
     result = json.loads(capsys.readouterr().out)
     recorded = mlflow.MlflowClient(f"sqlite:///{runs / 'mlflow.db'}").get_run(result["run_id"]).data.params
-    assert (recorded["learning_rate"], recorded["weight_decay"]) == ("0.002", "0.02"), "the detector's own defaults"
+    assert (recorded["learning_rate"], recorded["weight_decay"]) == ("0.003", "0.02"), "the detector's own defaults"
     assert load_checkpoint(Path(result["checkpoint"]))[1].model == MODEL_NAME
     assert signs("train", "detector", "--data", "synthetic=3", "--runs", runs) == 1
     assert "has no street scenes" in capsys.readouterr().err
@@ -134,7 +134,7 @@ def test_detections_have_an_area_and_a_score() -> None:
     torch.manual_seed(0)
     scene = np.random.default_rng(0).integers(0, 256, (90, 140, 3), dtype=np.uint8)
 
-    (found,) = detect(SignDetector(4), [scene])
+    (found,) = detect(SignDetector(4, **ARCHITECTURES["centre_net_small"]), [scene])
 
     assert (found.boxes[:, 2:] > found.boxes[:, :2]).all()
     assert (found.scores > 0.01).all() and found.labels.dtype == np.int64

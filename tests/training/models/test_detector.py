@@ -3,8 +3,9 @@
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
-from training.models.detector import MAX_DETECTIONS, STRIDE, Maps, SignDetector, find_peaks
+from training.models.detector import ARCHITECTURES, MAX_DETECTIONS, STRIDE, Maps, SignDetector, find_peaks
 
 ROWS, COLUMNS = 24, 40
 HEIGHT, WIDTH = ROWS * STRIDE, COLUMNS * STRIDE
@@ -42,8 +43,17 @@ def test_a_cell_for_every_four_pixels_filled_up_to_thirty_two(model: SignDetecto
     assert {each.dtype for each in maps} == {torch.float32}
 
 
-def test_default_network_has_at_most_two_million_parameters() -> None:
-    assert 1_000_000 < sum(parameter.numel() for parameter in SignDetector(4).parameters()) <= 2_000_000
+@pytest.mark.parametrize(("architecture", "most"), [("centre_net_small", 10.5e9), ("centre_net", 19e9)])
+def test_parameters_and_arithmetic_of_a_scene_are_bounded(architecture: str, most: float) -> None:
+    with torch.device("meta"):  # shapes alone: nothing is computed
+        network = SignDetector(4, **ARCHITECTURES[architecture]).eval()
+        scene = torch.zeros(1, 800, 1360, 3)
+
+    with FlopCounterMode(display=False) as counter:
+        network(scene)
+
+    assert 0.9 * most < counter.get_total_flops() / 2 <= most, "multiply-adds"
+    assert 1_500_000 < sum(parameter.numel() for parameter in network.parameters()) <= 2_000_000
 
 
 def test_an_untrained_network_is_sure_of_nothing(model: SignDetector) -> None:

@@ -1,0 +1,66 @@
+"""`signs robustness`: the figures, table and picture of a classifier and of a detector on corrupted pictures."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from export.evaluation.run import evaluate_model
+from clients.command.robustness import as_markdown, measure_robustness
+from export.repository import Manifest
+from tests.clients.command.test_main import one_line, signs
+from tests.training.tiny_gtsdb import write_tiny_gtsdb
+from traffic_sign_client.errors import ClientError
+from traffic_signs.progress import silent
+from training.corruptions import CORRUPTIONS, STRENGTHS
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"gtsdb={write_tiny_gtsdb(tmp_path_factory.mktemp('data')).zip}"
+
+
+def test_a_classifier_is_measured_with_a_table_and_a_picture(
+    repository: Path, manifest: Manifest, data: str, tmp_path: Path
+) -> None:
+    version = repository / manifest.model / str(manifest.version)
+
+    figures = measure_robustness(version, data, data, 0.5, "test", 40, silent, tmp_path)
+
+    assert figures["clean"] == evaluate_model(version, data, "test", None)["accuracy"]
+    assert figures["corruptions"].keys() == CORRUPTIONS.keys()
+    assert all(len(values) == len(STRENGTHS) for values in figures["corruptions"].values())
+    every = [value for values in figures["corruptions"].values() for value in values]
+    assert figures["mean"] == pytest.approx(sum(every) / len(every))
+    kinds = figures["unknown"]["kinds"]
+    assert {name: each["samples"] for name, each in kinds.items()} == {
+        "known signs": 3,
+        "drawn other signs": 40,
+        "background": kinds["background"]["samples"],
+    }
+    assert all(0 <= each["unknown"] <= 1 - each["named_surely"] for each in kinds.values())
+    assert json.loads((tmp_path / "robustness.json").read_text()) == figures
+    assert (tmp_path / "robustness.md").read_text() == as_markdown(figures)
+    assert (tmp_path / "robustness.png").stat().st_size > 10_000
+
+
+def test_without_a_threshold_nothing_is_unknown(checkpoint: Path, data: str) -> None:
+    figures = measure_robustness(checkpoint, data, "", None, "test", 5, silent)
+
+    assert figures["unknown"]["threshold"] is None
+    assert figures["unknown"]["kinds"].keys() == {"known signs", "drawn other signs"}
+    assert "no threshold" in as_markdown(figures)
+
+
+def test_a_detector_is_measured_on_scenes(detector_checkpoint: Path, data: str) -> None:
+    figures = measure_robustness(detector_checkpoint, data, "", None, "train", 2, silent)
+
+    assert (figures["measure"], figures["samples"]) == ("mAP50", 2)
+    assert "unknown" not in figures
+    with pytest.raises(ClientError, match="--background and --unknown-threshold are for a classifier"):
+        measure_robustness(detector_checkpoint, data, data, None, "train", 2, silent)
+
+
+def test_what_cannot_be_measured_is_one_line(checkpoint: Path, data: str, tmp_path: Path) -> None:
+    assert "check the path" in one_line(signs("robustness", str(tmp_path), "--data", data))
+    assert signs("robustness", str(checkpoint), "--data", data, "--split", "both").returncode == 2

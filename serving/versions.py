@@ -24,7 +24,7 @@ def parse_version(version: str) -> tuple[int, int]:
 
 
 def is_safe(version: str, minimum: tuple[int, int] = MINIMUM) -> bool:
-    """Tells whether a server is new enough to be reached over a network."""
+    """Returns whether a server is new enough to be reached over a network."""
     return parse_version(version) >= minimum
 
 

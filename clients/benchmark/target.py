@@ -128,7 +128,7 @@ async def _look_at(urls: Mapping[Protocol, str], wanted: Sequence[str]) -> Targe
 
 
 def runs_on_stand_in(config: Mapping[str, Any]) -> bool:
-    """Tells whether a model, by its configuration as the server gives it, runs on the stand-in for ONNX Runtime."""
+    """Returns whether a model, by its configuration as the server gives it, runs on the stand-in for ONNX Runtime."""
     return config.get("backend") == "onnxruntime" and config.get("runtime") == STAND_IN
 
 

@@ -62,8 +62,8 @@ def serve(
     """Serve the model repository with tritonserver until Ctrl-C.
 
     A tritonserver on the PATH, or the one that is given, is used where there is one; otherwise one is installed from
-    PyPI, once. That one is of 2024 and for this machine alone: on another address than loopback only a server of this
-    year is started. Every version that is to be served must fit its manifest.
+    PyPI, once. That one is of 2024 and for this machine alone: on another address than loopback only a server without
+    known security holes is started. Every version that is to be served must fit its manifest.
 
     A server answers with what was the champion at its start. With --reloadable it can be told to load another version,
     which answers once it is whole, and no request is lost; whoever reaches the HTTP port can then load and unload, so

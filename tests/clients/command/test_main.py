@@ -143,6 +143,7 @@ def test_serve_names_an_empty_repository(tmp_path: Path) -> None:
         ("serve", "--log", "FILE/x"),
         ("serve", "--home", "FILE/x"),
         ("serve", "--host", "8.8.8.8"),
+        ("serve", "--host", "8.8.8.8", "--unsafe-old-server"),
         ("predict", "PICTURE", "--url", "localhost:abc", "--protocol", "http"),
         ("predict", "PICTURE", "--url", ""),
         ("predict", "PICTURE", "--annotate", "FILE"),

@@ -28,7 +28,8 @@ def compare_version(version: Path, checkpoint: Path, samples: Images, url: str =
         url: host:port of the gRPC port of a server that serves this version; empty compares the file.
 
     Returns:
-        What `export.proof.Proven.parity_figures` gives.
+        What `export.proof.Proven.parity_figures` gives; of a version that has a file for GPUs also that file's, as
+        `gpu`.
 
     Raises:
         ParityError: they are apart by more than the tolerance of the version's precision.
@@ -54,10 +55,12 @@ def compare_version(version: Path, checkpoint: Path, samples: Images, url: str =
     largest = server.largest_batch() if server is not None else _largest_batch(version)
     proof = begin_proof(model, info.model, samples, None, 0.0, largest)
     if server is not None:
-        proven = proof.check_answers(server.ask, manifest.precision)
-    else:
-        proven = proof.check(version / MODEL_FILE, manifest.precision)
-    return proven.parity_figures(manifest.precision)
+        return proof.check_answers(server.ask, manifest.precision).parity_figures(manifest.precision)
+    figures: dict[str, Any] = proof.check(version / MODEL_FILE, manifest.precision).parity_figures(manifest.precision)
+    if manifest.gpu:
+        precision, sizes = manifest.gpu["precision"], manifest.gpu["fixed_batches"]
+        figures["gpu"] = proof.check(version / manifest.gpu["file"], precision, sizes[-1]).parity_figures(precision)
+    return figures
 
 
 def _manifest(version: Path) -> Manifest:

@@ -1,7 +1,7 @@
 """Publishes the recognizer: its Python sources, fitted to the detector and the classifier of the repository."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,11 @@ from export.errors import ExportError
 from export.reference import FILE as REFERENCE
 from export.repository import Manifest, publish, versions
 from export.repository.calls import describe_call
-from export.repository.policy import read_config
+from export.repository.policy import CONFIG, config_path, read_config
+from export.repository.promotion import present_configs
 from export.repository.store import open_store
 from export.tensors import DETECTOR_OUTPUTS, INPUT_NAME, OUTPUT_NAME, SCENES
+from serving.hardware import GPU, LARGER, cpu_name, share_out
 from traffic_signs.categories import CATEGORY_NAMES, CATEGORY_OF_CLASS
 from traffic_signs.commit import git_commit
 from traffic_signs.progress import ProgressCallback, silent
@@ -25,9 +27,13 @@ from training.models.detector import MODEL_NAME as DETECTOR
 
 RECOGNIZER = "sign_recognizer"
 SOURCES = Path(__file__).parents[1] / "serving" / "recognizer"
-# Batches of 8 photographs: a detector that runs on a few cores gains nothing from more. Two processes: one decodes
-# while the other waits for the detector. It computes nothing on a GPU.
+# It computes on CPUs alone. On two cores two processes of up to 8 photographs: one decodes while the other waits for
+# the detector, which gains nothing from more. On more cores as many processes as the detector has instances, of few
+# photographs each, or most of them would idle.
 SERVING = Serving(8, queue_delay_us=1000, instances=2, target="cpu")
+# With a GPU, decoding is what limits: 8 processes with threads for all cores. None waits for others to come; the GPU
+# gets several scenes in one call since Triton batches the calls of all processes.
+BESIDE_GPU = replace(SERVING, max_batch=2, queue_delay_us=0, instances=8)
 SCORE_THRESHOLD = 0.3
 
 
@@ -84,9 +90,9 @@ def export_recognizer(
     settings = {
         "scene_height": height,
         "scene_width": width,
-        "detector_max_batch": detector.max_batch_size,
+        "detector_max_batch": _max_batch(repository, DETECTOR),
         "crop_size": classifier.input[0].dims[0],
-        "classifier_max_batch": classifier.max_batch_size,
+        "classifier_max_batch": _max_batch(repository, CLASSIFIER),
         "class_names": names,
         "class_categories": CATEGORY_OF_CLASS.tolist(),
         "category_names": list(CATEGORY_NAMES),
@@ -99,18 +105,29 @@ def export_recognizer(
     if scenes is not None:
         reference = make_reference(InProcess(repository, called, score_threshold), scenes, split, progress)
         files[REFERENCE] = reference.to_bytes()
-    config = recognizer_config(RECOGNIZER, score_threshold, SERVING)
+    servings = {"": SERVING, GPU: BESIDE_GPU} | {
+        cpu_name(cores): replace(SERVING, max_batch=2, instances=share_out(cores)[0]) for cores in LARGER
+    }
+    configs = {
+        config_path(name): recognizer_config(RECOGNIZER, score_threshold, serving) for name, serving in servings.items()
+    }
+    config = configs[CONFIG]
     return publish(
         repository,
         RECOGNIZER,
         files={**files, "settings.json": (json.dumps(settings, indent=2) + "\n").encode()},
-        shared={"config.pbtxt": to_text(config)},
+        shared={path: to_text(each) for path, each in configs.items()},
         facts={
             "source": source,
             "inputs": [_describe(tensor) for tensor in config.input],
             "outputs": [_describe(tensor) for tensor in config.output],
         },
     )
+
+
+def _max_batch(repository: Path, model: str) -> int:
+    """Returns the largest batch that a model takes on every hardware it has a configuration for."""
+    return min(int(config.max_batch_size) for config in present_configs(open_store(repository), model).values())
 
 
 def _read_config(repository: Path, model: str) -> pb.ModelConfig:

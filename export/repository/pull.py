@@ -7,17 +7,30 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from export.errors import RepositoryError
 from export.repository.fetching import fetch_version
 from export.repository.hardware import misfit
 from export.repository.local import LocalStore, staging_parent, staging_prefix, sync_folder, write
 from export.repository.manifest import MANIFEST, check_model_name, clear_errors, is_same_version, parse_manifest
-from export.repository.policy import CONFIG, companions, pinned, read_config, to_bytes, without_policy
+from export.repository.policy import (
+    CONFIG,
+    CONFIGS,
+    companions,
+    config_paths,
+    pinned,
+    read_config,
+    to_bytes,
+    without_policy,
+)
 from export.repository.promotion import champion, require_version
 from export.repository.store import Store, open_store
 from export.repository.verification import check_folder
 from traffic_signs.progress import ProgressCallback, silent
+
+if TYPE_CHECKING:
+    from tritonclient.grpc import model_config_pb2 as pb
 
 
 @dataclass(frozen=True)
@@ -166,7 +179,7 @@ def _bring(
 
 
 def _configure(store: Store, folders: Mapping[int, Path], beside: Path, signed: bool) -> None:
-    """Writes config.pbtxt and its companions beside the versions: their own, checked, pinned to exactly these.
+    """Writes configurations and their companions beside the versions: their own, checked, pinned to exactly these.
 
     Args:
         store: holds what versions of earlier releases, which have no configuration of their own, are served with.
@@ -189,16 +202,24 @@ def _configure(store: Store, folders: Mapping[int, Path], beside: Path, signed: 
         except FileNotFoundError as error:
             raise RepositoryError(f"{model} {version} in {store.name} has no {name}: publish it with one") from error
 
-    configs = {number: read_config(content(number, CONFIG), f"{CONFIG} of {model} {number}") for number in folders}
-    first, config = next(iter(configs.items()))
+    def own(version: int) -> dict[str, "pb.ModelConfig"]:
+        manifest = parse_manifest((folders[version] / MANIFEST).read_bytes(), str(folders[version]))
+        paths = config_paths({CONFIG, *manifest.files})
+        return {path: read_config(content(version, path), f"{path} of {model} {version}") for path in paths}
+
+    configs = {number: own(number) for number in folders}
+    first, chosen = next(iter(configs.items()))
     for number, each in configs.items():
-        if without_policy(each) != without_policy(config):
+        if each.keys() != chosen.keys() or any(
+            without_policy(each[path]) != without_policy(chosen[path]) for path in each
+        ):
             raise RepositoryError(
                 f"{model} {first} and {number} need different configurations, and Triton takes one for all "
                 "versions of a model: pull one of them"
             )
-    write(beside / CONFIG, to_bytes(pinned(config, list(folders))))
-    for name in companions(config):
+    for path, config in chosen.items():
+        write(beside / path, to_bytes(pinned(config, list(folders))))
+    for name in companions(*chosen.values()):
         labels = {content(number, name) for number in folders}
         if len(labels) > 1:
             raise RepositoryError(f"{name} differs between the versions of {model} asked for: pull one of them")
@@ -245,7 +266,12 @@ def _move(staged: Path, destination: Path, pulled: Sequence[Pulled]) -> None:
                         _rename(there, grave / model / str(each.version), undo)
                     _rename(staged / model / str(each.version), there, undo)
             # The configuration last: until then the server is told to serve what it served before.
-            beside = (path for path in (staged / model).rglob("*") if path.is_file())
+            beside = [path for path in (staged / model).rglob("*") if path.is_file()]
+            kept = {path.relative_to(staged / model) for path in beside}
+            for path in (destination / model).glob(f"{CONFIGS}/*.pbtxt"):  # of what was served before
+                if path.relative_to(destination / model) not in kept:
+                    (grave / model).mkdir(parents=True, exist_ok=True)
+                    _rename(path, grave / model / path.name, undo)
             for path in sorted(beside, key=lambda path: path.name == CONFIG):
                 _replace(path, destination / model / path.relative_to(staged / model), undo)
             sync_folder(destination / model)

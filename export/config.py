@@ -205,10 +205,11 @@ def _schedule(config: pb.ModelConfig, serving: Serving) -> None:
 def _limit_queue(config: pb.ModelConfig, serving: Serving) -> None:
     """Writes how long and how many requests may wait.
 
-    Not by default. With any queue policy Triton's core, whatever backend computes, forms batches in another way, in which the thread that forms them can
-    miss that it is needed and then sleeps for half a second: issue 8870 of its server, of July 2026, and pull request
-    509 of its core, which mends one cause. On tritonserver 2.51, with 4 requests at a time, that cost half of all
-    answers: p99 was 20 ms without a policy and 511 ms with one, whichever of its fields was set.
+    Not by default. With any queue policy Triton's core, whatever backend computes, forms batches in another way, in
+    which the thread that forms them can miss that it is needed and then sleeps for half a second: issue 8870 of its
+    server, of July 2026, and pull request 509 of its core, which mends one cause. On tritonserver 2.51, with 4 requests
+    at a time, that cost half of all answers: p99 was 20 ms without a policy and 511 ms with one, whichever of its
+    fields was set; its own ONNX Runtime backend stalls as the stand-in does.
     """
     config.dynamic_batching.default_queue_policy.CopyFrom(
         pb.ModelQueuePolicy(

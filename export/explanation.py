@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 
 from tritonclient.grpc import model_config_pb2 as pb
 
-from export.config import ENGINE, THREADS
+from export.config import CUDA, ENGINE, THREADS
 from export.repository.configuration import ONNX, TENSORRT
+from export.repository.manifest import GPU_FILE
 
 
 class Choice(NamedTuple):

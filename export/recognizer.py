@@ -13,11 +13,12 @@ from export.errors import ExportError
 from export.reference import FILE as REFERENCE
 from export.repository import Manifest, publish, versions
 from export.repository.calls import describe_call
+from export.repository.configuration import GPU
 from export.repository.policy import CONFIG, config_path, read_config
 from export.repository.promotion import present_configs
 from export.repository.store import open_store
 from export.tensors import DETECTOR_OUTPUTS, INPUT_NAME, OUTPUT_NAME, SCENES
-from serving.hardware import GPU, LARGER, cpu_name, share_out
+from serving.hardware import LARGER, cpu_name, share_out
 from traffic_signs.categories import CATEGORY_NAMES, CATEGORY_OF_CLASS
 from traffic_signs.commit import git_commit
 from traffic_signs.progress import ProgressCallback, silent

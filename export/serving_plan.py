@@ -12,12 +12,12 @@ from export import detection_parity, parity
 from export.config import Serving, Target, target_of
 from export.errors import RepositoryError
 from export.repository import champion, load_manifest, versions
-from export.repository.configuration import uses_tensorrt
+from export.repository.configuration import GPU, uses_tensorrt
 from export.repository.policy import CONFIG, config_path
 from export.repository.promotion import own_configs
 from export.repository.store import open_store
 from export.tuning.plan import setting_in
-from serving.hardware import GPU, LARGER, SMALLEST, cpu_name, share_out
+from serving.hardware import LARGER, SMALLEST, cpu_name, share_out
 from training.models import classifier, detector
 
 # No delay: on a CPU a batch is what waits already, and to wait for more only costs time.

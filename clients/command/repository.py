@@ -335,6 +335,13 @@ def pull(
     missing_ok: Annotated[
         bool, typer.Option("--missing-ok", help="Leave out models that the source has no version of yet.")
     ] = False,
+    configuration: Annotated[
+        str,
+        typer.Option(
+            help="Refuse what a server with --model-config-name=NAME would not serve rightly, as gpu.",
+            show_default=False,
+        ),
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Bring exactly the versions asked for into a folder, checked, with a config.pbtxt that serves these alone.
@@ -362,7 +369,7 @@ def pull(
             _print_json([]) if as_json else typer.echo(f"{source} has none of these yet: nothing was pulled")
             return
     with progress_bars(Console(stderr=True)) as progress:
-        pulled = bring(source, destination, wanted, public_key, progress, any_gpu)
+        pulled = bring(source, destination, wanted, public_key, progress, any_gpu, configuration)
     if as_json:
         _print_json([asdict(each) for each in pulled])
         return

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     Configs = Mapping[str, pb.ModelConfig]  # by path, as `configs/gpu.pbtxt`
 
+GPU = "gpu"  # the name of the configuration for a server with a GPU
 ONNX = "onnxruntime_onnx"  # means the same on the official image (its ONNX Runtime backend) and with the stand-in
 TENSORRT = "tensorrt"
 

@@ -3,13 +3,14 @@
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from export.errors import RepositoryError
+from export.repository.configuration import GPU, need_gpu, unfit_for_gpu
 from export.repository.fetching import fetch_version
 from export.repository.hardware import misfit
 from export.repository.local import LocalStore, staging_parent, staging_prefix, sync_folder, write
@@ -24,7 +25,7 @@ from export.repository.policy import (
     to_bytes,
     without_policy,
 )
-from export.repository.promotion import champion, require_version
+from export.repository.promotion import champion, present_configs, require_version
 from export.repository.store import Store, open_store
 from export.repository.verification import check_folder
 from traffic_signs.progress import ProgressCallback, silent
@@ -83,6 +84,7 @@ def pull(
     public_key: Path | None = None,
     progress: ProgressCallback = silent,
     any_gpu: bool = False,
+    configuration: str = "",
 ) -> list[Pulled]:
     """Brings versions into a folder and has its config.pbtxt serve exactly these.
 
@@ -99,11 +101,12 @@ def pull(
         public_key: every version must be signed with it.
         progress: shows how much is done.
         any_gpu: also an engine that this machine cannot run, for another one to serve.
+        configuration: name of the one that the server is to take where a model has it; `gpu` is for a GPU.
 
     Raises:
         RepositoryError: a version is not there, damaged, not signed so, cannot share a configuration with another
-            asked for, is another than the one in `destination`, or was built for another GPU; or `destination`
-            cannot be written. It is as it was.
+            asked for, is another than the one in `destination`, was built for another GPU, or would run on a GPU with
+            its file for CPUs; or `destination` cannot be written. It is as it was.
     """
     store = open_store(source)
     with clear_errors(f"pull {store.name} to {destination}"), _staging(destination) as staged:
@@ -125,6 +128,8 @@ def pull(
                 staged / model,
                 public_key is not None,
             )
+        if configuration:
+            _check_configuration(staged, chosen, configuration)
         _move(staged, destination, pulled)
         return pulled
 
@@ -224,6 +229,22 @@ def _configure(store: Store, folders: Mapping[int, Path], beside: Path, signed: 
         if len(labels) > 1:
             raise RepositoryError(f"{name} differs between the versions of {model} asked for: pull one of them")
         write(beside / name, labels.pop())
+
+
+def _check_configuration(staged: Path, models: Iterable[str], name: str) -> None:
+    """Raises RepositoryError where a server that takes this configuration would not serve the models rightly."""
+    store = LocalStore(staged)
+    configs = {model: present_configs(store, model) for model in models}
+    if name == GPU:
+        for sentence in unfit_for_gpu(configs, name):
+            raise RepositoryError(sentence)
+    else:
+        waiting = need_gpu(configs, name)
+        if waiting:
+            raise RepositoryError(
+                f"{' and '.join(waiting)} need a GPU, and the configuration {name} is for a server without one: "
+                "export again without --target gpu, or serve where there is one"
+            )
 
 
 @contextmanager

@@ -120,8 +120,9 @@ def check_tensorrt(repository: Path, fit: Fit, version: str) -> None:
         config = effective(present_configs(store, model), fit.name)
         if config is not None and uses_tensorrt(config):
             raise ServingError(
-                f"{model} uses TensorRT, which tritonserver {version} would run on the first of {len(gpus())} GPUs alone: "
-                "take one from 25.06 on, show it one GPU (CUDA_VISIBLE_DEVICES=0), or export with --no-tensorrt"
+                f"{model} uses TensorRT, which tritonserver {version} would run on the first GPU alone, of "
+                f"{len(gpus())}: take one from 25.06 on, show it one GPU (CUDA_VISIBLE_DEVICES=0), or export with "
+                "--no-tensorrt"
             )
 
 

@@ -15,6 +15,7 @@
     {{- range $model, $numbers := .versions }}
     - --version={{ $model }}={{ include "traffic-signs.numbers" $numbers }}
     {{- end }}
+    - --configuration={{ include "traffic-signs.configuration" .root }}
     {{- if or $models.publicKey $models.publicKeyConfigMap }}
     - --public-key=/keys/release.pub
     {{- end }}

@@ -6,12 +6,24 @@ from typing import Any
 
 import onnx
 
+from export import detection_parity as scenes
 from export.conversion import PRECISION, write_model
 from export.fixed_batch import fix_batch, share_weights
-from export.precision import FP32, INT8
+from export.parity import (
+    Images,
+    batch_sizes,
+    noises_for,
+    onnxruntime_predictor,
+    predict_in_batches,
+    probe_images,
+    require_parity,
+)
+from export.precision import FP32, INT8, TOLERANCES
 from export.precision_search import Candidate
 from export.proof import Proof, Proven
-from export.repository.manifest import GPU_FILE, MODEL_FILE
+from export.repository.manifest import GPU_FILE, MODEL_FILE, Manifest
+from export.warmup_images import draw_samples
+from training.models import detector
 
 
 @dataclass(frozen=True)
@@ -86,3 +98,42 @@ def write_gpu_file(source: Path, folder: Path, sizes: tuple[int, ...], precision
     share_weights(model, (folder / MODEL_FILE).read_bytes(), MODEL_FILE)
     (folder / GPU_FILE).write_bytes(model.SerializeToString())
     return folder / GPU_FILE
+
+
+def compare_with_cpu_file(
+    folder: Path, manifest: Manifest, sizes: tuple[int, ...], samples: Images | None = None
+) -> dict[str, Any]:
+    """Compares the file for GPUs with the one for CPUs, which was proven, where the trained network is not at hand.
+
+    Args:
+        folder: with both files.
+        manifest: of the version that the file for CPUs is of.
+        sizes: fixed batches of the file for GPUs.
+        samples: uint8 [n, height, width, 3], real images besides random and extreme ones; a drawn one where None.
+
+    Returns:
+        What the manifest says of the file for GPUs.
+
+    Raises:
+        ExportError: they answer differently.
+    """
+    (tensor,) = manifest.inputs
+    height, width = tensor["shape"][1:3]
+    samples = draw_samples(manifest.model, height, width, 1) if samples is None else samples
+    real, is_detector = len(samples), manifest.model == detector.MODEL_NAME
+    tried = batch_sizes(sizes[-1], scenes.FEW) if is_detector else batch_sizes(sizes[-1])
+    images = probe_images(samples, noises_for(tried, real, fewest=2))
+    tolerance, cpu, gpu = TOLERANCES[manifest.precision], folder / MODEL_FILE, folder / GPU_FILE
+    if is_detector:
+        found = [scenes.find_in_batches(scenes.onnxruntime_detector(each), images, sizes=tried) for each in (cpu, gpu)]
+        figures = scenes.require_same_signs(found[0], found[1], real, tolerance).as_dict()
+    else:
+        answers = [predict_in_batches(onnxruntime_predictor(each), images, tried) for each in (cpu, gpu)]
+        figures = require_parity(answers[0], answers[1], real, tolerance).as_dict()
+    return {
+        "file": GPU_FILE,
+        "fixed_batches": list(sizes),
+        "precision": manifest.precision,
+        "parity": figures | {"real_samples": real, "tolerance": tolerance.difference},
+        "compared_with": MODEL_FILE,
+    }

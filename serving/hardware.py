@@ -77,6 +77,11 @@ def find_fit(gpu: bool) -> Fit:
     return Fit(name_for(cores), f"the server may use {cores} core{'' if cores == 1 else 's'} and no GPU", gpu)
 
 
+def can_use_gpu(installation: Installation) -> bool:
+    """Returns whether models of a server run on a GPU: the stand-in for the ONNX Runtime backend computes on CPUs."""
+    return "stand-in" not in installation.description and has_gpu()
+
+
 def choose_configuration(repository: Path, installation: Installation, asked: str) -> Fit:
     """Returns the configuration that a server on this machine is to take.
 
@@ -89,8 +94,7 @@ def choose_configuration(repository: Path, installation: Installation, asked: st
         ServingError: it is for a GPU, and the server has none.
         export.errors.RepositoryError: no model has a configuration of that name.
     """
-    # The stand-in for the ONNX Runtime backend computes on CPUs, also where there is a GPU.
-    gpu = "stand-in" not in installation.description and has_gpu()
+    gpu = can_use_gpu(installation)
     if not asked:
         return find_fit(gpu)
     if asked == GPU and not gpu:

@@ -25,7 +25,7 @@ TensorRTOption = Annotated[
     typer.Option(
         "--tensorrt/--no-tensorrt",
         help="Hand the graph to TensorRT on a GPU; on several GPUs that needs a server from 25.06 on.",
-        show_default="likewise; off",
+        show_default="as the version served now; off",
     ),
 ]
 ConfigurationOption = Annotated[

@@ -22,8 +22,8 @@ from training.models import classifier, detector
 
 # No delay: on a CPU a batch is what waits already, and to wait for more only costs time.
 DEFAULTS = {
-    classifier.MODEL_NAME: Serving(parity.MAX_BATCH, queue_delay_us=0),
-    detector.MODEL_NAME: Serving(detection_parity.MAX_BATCH, queue_delay_us=0),
+    classifier.MODEL_NAME: Serving(parity.MAX_BATCH, queue_delay_us=0, instances=2, threads=1),
+    detector.MODEL_NAME: Serving(detection_parity.MAX_BATCH, queue_delay_us=0, instances=2, threads=1),
 }
 # Sizes of the fixed batch besides the largest that is served. A batch of 64 crops takes a GPU hardly longer than one
 # crop; but four scenes take nearly three times as long as one, so a single scene has its own branch.

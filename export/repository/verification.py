@@ -200,7 +200,7 @@ def _is_there(store: Store, path: str) -> bool:
 
 
 def check_served(
-    repository: Path, public_key: Path | None = None, configuration: str = "", gpu: bool = False
+    repository: Path, public_key: Path | None = None, configuration: str = "", gpu: bool | None = None
 ) -> list[str]:
     """Checks the versions that a server on this folder would load.
 
@@ -208,7 +208,7 @@ def check_served(
         repository: folder of the models.
         public_key: every version must be signed with it.
         configuration: name of the one that the server is to take where a model has it.
-        gpu: the server has a GPU.
+        gpu: the server has a GPU; where it is None, if this machine has.
 
     Returns:
         Notices, as of versions that were made by hand.
@@ -247,7 +247,7 @@ def check_served(
                 )
             notices += check.notices
             notices += [f"{folder / str(version) / name} was not published" for name in check.extra]
-    _check_hardware(store, configuration, gpu)
+    _check_hardware(store, configuration, has_gpu() if gpu is None else gpu)
     return notices
 
 

@@ -139,7 +139,7 @@ def test_what_was_tuned_on_cpus_holds_for_all_of_them(repository: Path, manifest
 def fixed_batches_in(path: Path) -> str:
     """Returns the fixed batches that the metadata of a file for GPUs names."""
     model = onnx.load(path, load_external_data=False)
-    return next(entry.value for entry in model.metadata_props if entry.key == "fixed_batches")
+    return str(next(entry.value for entry in model.metadata_props if entry.key == "fixed_batches"))
 
 
 def test_an_engine_is_not_tried_with_batches_it_cannot_take(repository: Path, manifest: Manifest) -> None:

@@ -10,6 +10,7 @@ from export.repository.policy import read_config, served
 from export.repository.publishing import withdraw
 from export.repository.pull import pull
 from export.repository.signing import Signer
+from export.repository.store import open_store
 from export.repository.verification import check_served, verify
 from tests.export.repository.samples import FACTS, shared, tree
 from tests.fixture_types import Signs
@@ -17,7 +18,9 @@ from tests.fixture_types import Signs
 GPU = "configs/gpu.pbtxt"
 
 
-def publish_both(place: Path, batch: int = 64, gpu: int = 0, signer: Signer | None = None, kind: str = "CPU") -> int:
+def publish_both(
+    place: Path | str, batch: int = 64, gpu: int = 0, signer: Signer | None = None, kind: str = "CPU"
+) -> int:
     """Publishes a version whose configuration for GPUs has another largest batch; with 0 it has none."""
     files = shared(batch)
     if gpu:
@@ -32,7 +35,7 @@ def batches(place: Path, name: str = GPU) -> tuple[int, list[int]]:
     return config.max_batch_size, served(config, [1, 2, 3])
 
 
-def problems(place: Path) -> list[str]:
+def problems(place: Path | str) -> list[str]:
     return [text for check in verify(place) for text in (*check.problems, *check.notices)]
 
 
@@ -56,6 +59,16 @@ def test_what_the_champion_has_none_of_goes_away(tmp_path: Path) -> None:
     assert not (tmp_path / "m" / GPU).exists() and not problems(tmp_path)
     withdraw(tmp_path, "m", 1)
     assert not problems(tmp_path)
+
+
+def test_a_bucket_holds_them_as_a_folder_does(place: str) -> None:
+    publish_both(place, 64, 16)
+    assert GPU in open_store(place).shared_files("m")
+    publish_both(place, 64)
+    assert GPU not in open_store(place).shared_files("m")
+    promote(place, "m", 1, "")
+    assert read_config(open_store(place).read(f"m/{GPU}"), "").max_batch_size == 16
+    assert not problems(place)
 
 
 def test_one_that_is_altered_is_found(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_its_calls_fit_every_hardware(models: Path) -> None:
     path.write_bytes(to_bytes(config))
     export_recognizer(models)
     settings = json.loads((models / "sign_recognizer" / "1" / "settings.json").read_text())
-    assert (settings["classifier_max_batch"], settings["detector_max_batch"]) == (16, 4)
+    assert (settings["classifier_max_batch"], settings["detector_max_batch"]) == (16, 3)
 
 
 def test_the_manifest_names_every_file_and_what_it_was_fitted_to(models: Path) -> None:

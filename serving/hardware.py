@@ -82,6 +82,11 @@ def can_use_gpu(installation: Installation) -> bool:
     return "stand-in" not in installation.description and has_gpu()
 
 
+def fitting_arguments(installation: Installation) -> tuple[str, ...]:
+    """Returns the arguments for a server on this machine that takes the configuration that fits it."""
+    return (f"--model-config-name={find_fit(can_use_gpu(installation)).name}",)
+
+
 def choose_configuration(repository: Path, installation: Installation, asked: str) -> Fit:
     """Returns the configuration that a server on this machine is to take.
 

@@ -25,6 +25,7 @@ from clients.benchmark.report import prepare_folder, write_json, write_report
 from clients.benchmark.statistics import ask_statistics, mean_batch, waited_inside
 from clients.benchmark.target import CLASSIFIER, Model, Target, look_at
 from serving.errors import ServingError
+from serving.hardware import fitting_arguments
 from serving.install import find_or_install
 from serving.server import RunningServer, reason_in_log, running_server
 from traffic_sign_client.connection import Protocol
@@ -174,7 +175,8 @@ def _serve(
         return request.urls, None, "a running server"
     installation = find_or_install(request.home, lambda what: console.print(f"[dim]{what} ...[/dim]"))
     log = request.folder / "tritonserver.log"
-    server = stack.enter_context(running_server(installation, request.repository, log))
+    fitting = fitting_arguments(installation)
+    server = stack.enter_context(running_server(installation, request.repository, log, extra_arguments=fitting))
     return {"grpc": server.grpc_url, "http": server.http_url}, server, installation.description
 
 

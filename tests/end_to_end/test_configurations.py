@@ -4,9 +4,11 @@ There is no GPU where the tests run, so the configuration for GPUs is put on the
 its weights out of the other file and all else are as they are.
 """
 
+import io
 import json
 import shutil
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,15 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import tritonclient.grpc as triton
+from PIL import Image
 from tritonclient.grpc import model_config_pb2 as pb
 
 from export.parity import onnxruntime_predictor
+from export.recognizer import export_recognizer
 from export.repository import Manifest
 from export.repository.policy import read_config, to_bytes
+from export.run import export_checkpoint
+from export.warmup_images import draw_samples
 from serving.errors import ServingError
 from serving.install import Installation
 from serving.server import RunningServer, running_server
@@ -70,6 +76,49 @@ def test_the_file_for_gpus_is_served_under_its_name_and_answers_as_the_other_one
             np.testing.assert_allclose(ask(server, random_crops[:count]), predict(random_crops[:count]), atol=1e-5)
     assert config["default_model_filename"] == "model.gpu.onnx"
     assert config["instance_group"][0]["kind"] == "KIND_CPU"
+
+
+def test_the_recognizer_gets_the_same_answers_from_files_for_gpus(
+    installation: Installation, checkpoint: Path, detector_checkpoint: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "models"
+    export_checkpoint(checkpoint, place, np.empty((0, 48, 48, 3), np.uint8))
+    export_checkpoint(detector_checkpoint, place, np.empty((0, 96, 160, 3), np.uint8))
+    export_recognizer(place, 0.0)
+    for path in place.glob("*/configs/gpu.pbtxt"):
+        config = read_config(path.read_bytes(), "")
+        config.instance_group[0].kind = pb.ModelInstanceGroup.KIND_CPU
+        config.instance_group[0].count = 2  # of the recognizer it would be 8 processes
+        path.write_bytes(to_bytes(config))
+    photographs = [encode(draw_samples("sign_detector", 96, 160, 4)[number]) for number in range(4)]
+    answers = []
+    for name in ("cpu-2", "gpu"):
+        arguments = (f"--model-config-name={name}",)
+        with (
+            running_server(installation, place, tmp_path / f"{name}.log", extra_arguments=arguments) as server,
+            ThreadPoolExecutor(4) as pool,  # several scenes at a time, so that they share calls
+        ):
+            answers.append(list(pool.map(lambda data, url=server.grpc_url: recognize(url, data), photographs)))
+    for (boxes, scores), (other_boxes, other_scores) in zip(*answers, strict=True):
+        assert boxes.size
+        np.testing.assert_allclose(other_boxes, boxes, atol=0.01)
+        np.testing.assert_allclose(other_scores, scores, atol=1e-4)
+
+
+def encode(pixels: npt.NDArray[np.uint8]) -> bytes:
+    """Returns a picture as PNG."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def recognize(url: str, photograph: bytes) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Returns boxes and class scores."""
+    tensor = triton.InferInput("image", [1, 1], "BYTES")
+    tensor.set_data_from_numpy(np.array([[photograph]], dtype=np.object_))
+    with triton.InferenceServerClient(url) as client:
+        answer = client.infer("sign_recognizer", [tensor], client_timeout=120)
+        return answer.as_numpy("boxes"), answer.as_numpy("class_scores")
 
 
 @pytest.mark.parametrize(("name", "instances"), [("cpu-2", 2), ("cpu-4", 4), ("nowhere", 2)])

@@ -10,19 +10,21 @@ from typing import Literal, get_args
 from tritonclient.grpc import model_config_pb2 as pb
 
 from export.errors import ExportError
+from export.repository.configuration import ONNX, TENSORRT
+from export.repository.manifest import GPU_FILE
 from export.repository.policy import WARM_UP, to_bytes
 from export.tensors import DETECTOR_OUTPUTS, INPUT_NAME, OUTPUT_NAME, SCENES
 
 LABELS_FILE = "labels.txt"
-ONNX = "onnxruntime_onnx"  # means the same on the official image (its ONNX Runtime backend) and with the stand-in
 ENGINE = "tensorrt_plan"
 THREADS = "intra_op_thread_count"
-TENSORRT = "tensorrt"
+CUDA = "cuda"
 
 Target = Literal["auto", "cpu", "gpu"]
 TARGETS: tuple[Target, ...] = get_args(Target)
 KINDS = {
-    "auto": pb.ModelInstanceGroup.KIND_AUTO,
+    # A file for CPUs must not land on a GPU: what is for both has a configuration of its own there.
+    "auto": pb.ModelInstanceGroup.KIND_CPU,
     "cpu": pb.ModelInstanceGroup.KIND_CPU,
     "gpu": pb.ModelInstanceGroup.KIND_GPU,
 }
@@ -41,11 +43,15 @@ class Serving:
         max_queue: how many requests may wait; one more is refused at once. 0: any number. Either of the two needs a
             server whose batching does not stall with it: see `_limit_queue`.
         instances: copies of the model that run at the same time, on the CPU or on each GPU.
-        target: `cpu`, `gpu`, or `auto` for a GPU where the server has one.
+        target: `cpu`, `gpu`, or `auto` for both, each with a configuration of its own.
         threads: that ONNX Runtime may use within one operator of one instance; 0: as many as there are cores.
         newest: how many versions are served before any is promoted, the newest first.
         response_cache: an input that was seen before is answered from memory, where the server has a cache.
-        engine_cache: folder of the server in which TensorRT keeps the engines it built; only with the target `gpu`.
+        fixed_batches: batches that the convolutions of the file for GPUs have, smallest first; () is the file for CPUs,
+            whose batch is free.
+        tensorrt: ONNX Runtime hands the graph to TensorRT; only on a GPU. The file is then the one with a free batch,
+            since TensorRT has its own way with several sizes.
+        engine_cache: folder of the server in which TensorRT keeps the engines it built.
 
     Raises:
         ExportError: a value makes no sense.
@@ -60,6 +66,8 @@ class Serving:
     threads: int = 0
     newest: int = 1
     response_cache: bool = False
+    fixed_batches: tuple[int, ...] = ()
+    tensorrt: bool = False
     engine_cache: str = "/tmp/tensorrt"
 
     def __post_init__(self) -> None:
@@ -72,6 +80,11 @@ class Serving:
         if 0 < self.max_queue < self.max_batch:
             raise ExportError(
                 f"max_queue is {self.max_queue}, so a batch of {self.max_batch} would never fill: give as much at least"
+            )
+        if self.fixed_batches and self.max_batch > self.fixed_batches[-1]:
+            raise ExportError(
+                f"max_batch is {self.max_batch}, and the batch of the file for GPUs is fixed at "
+                f"{self.fixed_batches[-1]}: serve no larger batches, or fix a larger one"
             )
         if self.target not in TARGETS:
             raise ExportError(f"there is no target {self.target!r}: choose {', '.join(TARGETS)}")
@@ -157,7 +170,12 @@ def _onnx_config(
     )
     _schedule(config, serving)
     set_threads(config, serving.threads)
-    if serving.target == "gpu":
+    accelerators = config.optimization.execution_accelerators.gpu_execution_accelerator
+    if serving.fixed_batches:
+        config.default_model_filename = GPU_FILE
+        # TensorFloat-32 differs from the trained network by more than parity in fp32 allows.
+        accelerators.add(name=CUDA).parameters["use_tf32"] = "0"
+    if serving.tensorrt and serving.target == "gpu":
         parameters = {
             "max_workspace_size_bytes": str(WORKSPACE_BYTES),
             "trt_engine_cache_enable": "1",
@@ -166,8 +184,7 @@ def _onnx_config(
             "trt_timing_cache_path": serving.engine_cache,
             **{f"trt_profile_{which}_shapes": shape for which, shape in profile(config).items()},
         }
-        accelerator = config.optimization.execution_accelerators.gpu_execution_accelerator.add(name=TENSORRT)
-        accelerator.parameters.update(parameters)
+        accelerators.add(name=TENSORRT).parameters.update(parameters)
     for batch in sorted({1, serving.max_batch}):
         warm_up = pb.ModelWarmup(name=f"batch of {batch}", batch_size=batch)
         warm_up.inputs[input_name].CopyFrom(
@@ -192,10 +209,11 @@ def _schedule(config: pb.ModelConfig, serving: Serving) -> None:
 def _limit_queue(config: pb.ModelConfig, serving: Serving) -> None:
     """Writes how long and how many requests may wait.
 
-    Not by default. With any queue policy Triton forms batches in another way, in which the thread that forms them can
-    miss that it is needed and then sleeps for half a second: issue 8870 of its server, of July 2026, and pull request
-    509 of its core, which mends one cause. On tritonserver 2.51, with 4 requests at a time, that cost half of all
-    answers: p99 was 20 ms without a policy and 511 ms with one, whichever of its fields was set.
+    Not by default. With any queue policy Triton's core, whatever backend computes, forms batches in another way, in
+    which the thread that forms them can miss that it is needed and then sleeps for half a second: issue 8870 of its
+    server, of July 2026, and pull request 509 of its core, which mends one cause. On tritonserver 2.51, with 4 requests
+    at a time, that cost half of all answers: p99 was 20 ms without a policy and 511 ms with one, whichever of its
+    fields was set; its own ONNX Runtime backend stalls as the stand-in does.
     """
     config.dynamic_batching.default_queue_policy.CopyFrom(
         pb.ModelQueuePolicy(
@@ -240,9 +258,9 @@ def warm_up_path(config: pb.ModelConfig) -> str:
 
 
 def target_of(config: pb.ModelConfig) -> Target:
-    """Returns what a configuration was made for; `auto` where it does not say."""
+    """Returns what a configuration was made for; `auto` where it does not say, and runs on whatever there is."""
     kinds = {group.kind for group in config.instance_group}
-    return next((target for target in TARGETS if kinds == {KINDS[target]}), "auto")
+    return "cpu" if kinds == {KINDS["cpu"]} else "gpu" if kinds == {KINDS["gpu"]} else "auto"
 
 
 def to_text(config: pb.ModelConfig) -> str:

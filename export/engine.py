@@ -14,12 +14,15 @@ from pathlib import Path
 
 from tritonclient.grpc import model_config_pb2 as pb
 
-from export.config import ENGINE, KINDS, ONNX, profile
+from export.config import ENGINE, KINDS, profile
 from export.errors import ExportError, RepositoryError
 from export.repository import Manifest
+from export.repository.configuration import ONNX
 from export.repository.derived import publish_derived
 from export.repository.fetching import fetch_version
 from export.repository.hardware import Gpu, find_trtexec, gpus, version_of_trtexec
+from export.repository.manifest import GPU_FILE
+from export.repository.policy import CONFIG
 from export.repository.promotion import own_config
 from export.repository.store import Store, open_store
 from serving.ending import describe_code
@@ -29,7 +32,7 @@ MODEL, PLAN = "model.onnx", "model.plan"
 OLDEST = 10  # of TensorRT: before, --skipInference and strong typing were other
 LOG_LINES = 12
 # They say nothing about the kernels that TensorRT has chosen, nor about how these are best served.
-FACTS_OF_ONNX = ("opset", "ir_version", "graph", "parity", "accuracy", "tuning")
+FACTS_OF_ONNX = ("opset", "ir_version", "graph", "parity", "accuracy", "tuning", "gpu")
 WHERE = (
     "run it on the machine that is to serve, in an image with TensorRT: nvcr.io/nvidia/tritonserver or "
     "nvcr.io/nvidia/tensorrt has trtexec, or pip install tensorrt"
@@ -135,9 +138,9 @@ def build_engine(
             store,
             original,
             folder,
-            engine_config(config),
+            {CONFIG: engine_config(config)},  # on every hardware: what has no other configuration takes that
             instead={PLAN: plan.read_bytes()},
-            leave_out=[MODEL],
+            leave_out=[MODEL, GPU_FILE],
             forget=FACTS_OF_ONNX,
             built_for={
                 "gpu": gpu.name,
@@ -154,6 +157,7 @@ def engine_config(config: pb.ModelConfig) -> pb.ModelConfig:
     new.CopyFrom(config)
     new.platform = ENGINE
     new.ClearField("parameters")  # those of ONNX Runtime
+    new.ClearField("default_model_filename")
     new.ClearField("optimization")
     for group in new.instance_group or [new.instance_group.add(count=1)]:
         group.kind = KINDS["gpu"]

@@ -5,7 +5,9 @@ from typing import Any, NamedTuple
 
 from tritonclient.grpc import model_config_pb2 as pb
 
-from export.config import ENGINE, ONNX, TENSORRT, THREADS
+from export.config import CUDA, ENGINE, THREADS
+from export.repository.configuration import ONNX, TENSORRT
+from export.repository.manifest import GPU_FILE
 
 
 class Choice(NamedTuple):
@@ -22,12 +24,12 @@ _PLATFORMS = {
 }
 _KINDS = {
     pb.ModelInstanceGroup.KIND_AUTO: "on a GPU where the server has one, else on the CPU: one repository for both",
-    pb.ModelInstanceGroup.KIND_CPU: "on the CPU, also where there is a GPU",
+    pb.ModelInstanceGroup.KIND_CPU: "on the CPU, also where there is a GPU: the file for GPUs is served there",
     pb.ModelInstanceGroup.KIND_GPU: "on every GPU; without one the server does not start, rather than be slow unseen",
     pb.ModelInstanceGroup.KIND_MODEL: "the model itself chooses where it runs",
 }
 _PARAMETERS = {
-    THREADS: "threads of ONNX Runtime within an operator, of each instance: instances x threads should fit the cores",
+    THREADS: "threads of ONNX Runtime within an operator, of each instance: instances x threads are the cores",
     "inter_op_thread_count": "threads of ONNX Runtime across operators; counts only with execution_mode 1",
     "execution_mode": "0 runs operators one after the other, 1 side by side, which pays off in graphs with branches",
     "score_threshold": "lowest detection score that counts where a request names none",
@@ -35,7 +37,12 @@ _PARAMETERS = {
     "detector_version": "which version of the detector is asked; latest is the one that is served",
     "classifier_version": "which version of the classifier is asked; latest is the one that is served",
 }
+_ACCELERATORS = {
+    TENSORRT: "ONNX Runtime hands the graph to TensorRT; the precision stands in the graph, as TensorRT 11 wants it",
+    CUDA: "ONNX Runtime's own way on a GPU, with the options below",
+}
 _ACCELERATOR = {
+    "use_tf32": "0: TensorFloat-32 differs from the trained network by more than parity in fp32 allows",
     "max_workspace_size_bytes": "memory of the GPU that TensorRT may use while it runs a layer",
     "trt_engine_cache_enable": "engines are kept: building one takes minutes, and only the first start should wait",
     "trt_engine_cache_path": "where they are kept: a volume, for the next pod on this GPU to find them",
@@ -72,6 +79,10 @@ def _identity(config: pb.ModelConfig) -> Iterator[Choice]:
     if config.backend:
         why = "sources in Python that call other models of the server" if config.backend == "python" else _ELSEWHERE
         yield Choice("backend", config.backend, why)
+    if config.default_model_filename:
+        why = "the file for GPUs: each convolution has one batch, or ONNX Runtime would search it again at each change"
+        is_gpu = config.default_model_filename == GPU_FILE
+        yield Choice("default_model_filename", config.default_model_filename, why if is_gpu else _ELSEWHERE)
     kind = config.version_policy.WhichOneof("policy_choice")
     if kind == "latest":
         count = config.version_policy.latest.num_versions
@@ -98,18 +109,26 @@ def _instances(config: pb.ModelConfig) -> Iterator[Choice]:
     for group in config.instance_group:
         kind = pb.ModelInstanceGroup.Kind.Name(group.kind)
         yield Choice("instance_group.kind", kind, _KINDS.get(group.kind, _ELSEWHERE))
-        several = "one computes while the other reads and answers"
-        why = "more would share the same cores; `signs export tune` measures it" if group.count <= 1 else several
-        yield Choice("instance_group.count", str(max(group.count, 1)), why)
+        yield Choice("instance_group.count", str(max(group.count, 1)), _why_so_many(config, group))
     if config.platform == ONNX and THREADS not in config.parameters:
         yield Choice(f"parameters.{THREADS}", "not set", "ONNX Runtime takes all cores for one instance")
     for key in sorted(config.parameters):
         yield Choice(f"parameters.{key}", config.parameters[key].string_value, _PARAMETERS.get(key, _ELSEWHERE))
 
 
+def _why_so_many(config: pb.ModelConfig, group: pb.ModelInstanceGroup) -> str:
+    if group.count <= 1:
+        return "more would share the same cores; `signs export tune` measures it"
+    if group.kind == pb.ModelInstanceGroup.KIND_CPU and config.platform == ONNX:
+        return "one a core while they are few: side by side they need not wait for each other after every operator"
+    return "one computes while the other reads and answers"
+
+
 def _batching(config: pb.ModelConfig) -> Iterator[Choice]:
     if config.max_batch_size:
         why = "one run for many requests; as large as parity was proved for, or as was tuned"
+        if config.default_model_filename == GPU_FILE:
+            why += "; no more than the fixed batch of the file"
         yield Choice("max_batch_size", str(config.max_batch_size), why)
     if not config.HasField("dynamic_batching"):
         return
@@ -126,7 +145,7 @@ def _batching(config: pb.ModelConfig) -> Iterator[Choice]:
         yield Choice("dynamic_batching.preferred_batch_size", sizes, "batches of these sizes leave without delay")
     policy, prefix = batching.default_queue_policy, "dynamic_batching.default_queue_policy"
     if not batching.HasField("default_queue_policy"):
-        why = "any number waits, until its client gives up: with a limit many a Triton stalls (server issue 8870)"
+        why = "any number waits, until its client gives up: with a limit Triton's core stalls (server issue 8870)"
         yield Choice(prefix, "not set", why)
         return
     if policy.max_queue_size:
@@ -146,8 +165,7 @@ def _rest(config: pb.ModelConfig) -> Iterator[Choice]:
     accelerators = config.optimization.execution_accelerators
     for accelerator in accelerators.gpu_execution_accelerator:
         prefix = f"optimization.gpu_execution_accelerator.{accelerator.name}"
-        why = "ONNX Runtime hands the graph to TensorRT; the precision stands in the graph, as TensorRT 11 wants it"
-        yield Choice(prefix, "on", why if accelerator.name == TENSORRT else _ELSEWHERE)
+        yield Choice(prefix, "on", _ACCELERATORS.get(accelerator.name, _ELSEWHERE))
         for key in sorted(accelerator.parameters):
             yield Choice(f"{prefix}.{key}", accelerator.parameters[key], _ACCELERATOR.get(key, _ELSEWHERE))
     for accelerator in accelerators.cpu_execution_accelerator:

@@ -96,13 +96,14 @@ class Proof(ABC):
     def __init__(self, labels: Labels | None, max_loss: float) -> None:
         self._labels, self._max_loss = labels, max_loss
 
-    def check(self, path: Path, precision: str, device: str = "cpu") -> Proven:
+    def check(self, path: Path, precision: str, device: str = "cpu", largest: int | None = None) -> Proven:
         """Compares an ONNX file, run in process, with the trained network.
 
         Args:
             path: of the file.
             precision: of the file; it decides what is tolerated.
             device: cpu or cuda, where the file runs.
+            largest: batch that the file takes, where that is not any.
 
         Raises:
             ParityError: it answers otherwise.
@@ -110,7 +111,13 @@ class Proof(ABC):
             ExportError: ONNX Runtime cannot load the file, or cannot run it on the device.
         """
         session, tensors = open_session(path, device), MODEL_TENSORS[self.model]
-        return self.check_answers(lambda images: session.run(list(tensors.outputs), {tensors.input: images}), precision)
+
+        def answer(images: Images) -> list[npt.NDArray[Any]]:
+            parts = np.split(images, range(largest, len(images), largest)) if largest else [images]
+            answers = (session.run(list(tensors.outputs), {tensors.input: part}) for part in parts)
+            return [np.concatenate(each) for each in zip(*answers, strict=True)]
+
+        return self.check_answers(answer, precision)
 
     @abstractmethod
     def check_answers(self, answer: Answer, precision: str) -> Proven:

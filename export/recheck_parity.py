@@ -33,7 +33,8 @@ def compare_version(
         device: cpu or cuda, where the file runs; a server has chosen its own.
 
     Returns:
-        What `export.proof.Proven.parity_figures` gives, and the `device` of a file.
+        What `export.proof.Proven.parity_figures` gives, and the `device` of a file; of a version that has a file for
+        GPUs also that file's, as `gpu`.
 
     Raises:
         ParityError: they are apart by more than the tolerance of the version's precision.
@@ -60,10 +61,14 @@ def compare_version(
     largest = server.largest_batch() if server is not None else _largest_batch(version)
     proof = begin_proof(model, info.model, samples, None, 0.0, largest)
     if server is not None:
-        proven = proof.check_answers(server.ask, manifest.precision)
-    else:
-        proven = proof.check(version / MODEL_FILE, manifest.precision, device)
-    return proven.parity_figures(manifest.precision) | ({} if url else {"device": device})
+        return proof.check_answers(server.ask, manifest.precision).parity_figures(manifest.precision)
+    proven = proof.check(version / MODEL_FILE, manifest.precision, device)
+    figures: dict[str, Any] = {**proven.parity_figures(manifest.precision), "device": device}
+    if manifest.gpu:
+        precision, sizes = manifest.gpu["precision"], manifest.gpu["fixed_batches"]
+        proven = proof.check(version / manifest.gpu["file"], precision, device, sizes[-1])
+        figures["gpu"] = proven.parity_figures(precision)
+    return figures
 
 
 def _manifest(version: Path) -> Manifest:

@@ -11,11 +11,13 @@ from tritonclient.grpc import model_config_pb2 as pb
 from export.config import LABELS_FILE, Serving, recognizer_config, to_text
 from export.drift_reference import InProcess, make_reference, served_version
 from export.errors import ExportError
+from export.hardware_fit import LARGER, cpu_name, share_out
 from export.reference import FILE as REFERENCE
 from export.repository import Manifest, load_manifest, publish, versions
 from export.repository.calls import describe_call
-from export.repository.policy import read_config
-from export.repository.promotion import require_version
+from export.repository.configuration import GPU
+from export.repository.policy import CONFIG, config_path, read_config
+from export.repository.promotion import present_configs, require_version
 from export.repository.store import open_store
 from export.tensors import DETECTOR_OUTPUTS, INPUT_NAME, OUTPUT_NAME, SCENES
 from serving import RECOGNIZER_SOURCES
@@ -27,9 +29,13 @@ from training.models.classifier import MODEL_NAME as CLASSIFIER
 from training.models.detector import MODEL_NAME as DETECTOR
 
 RECOGNIZER = "sign_recognizer"
-# Batches of 8 photographs: a detector that runs on a few cores gains nothing from more. Two processes: one decodes
-# while the other waits for the detector. It computes nothing on a GPU.
+# It computes on CPUs alone. On two cores two processes of up to 8 photographs: one decodes while the other waits for
+# the detector, which gains nothing from more. On more cores as many processes as the detector has instances, of few
+# photographs each, or most of them would idle.
 SERVING = Serving(8, queue_delay_us=1000, instances=2, target="cpu")
+# With a GPU, decoding is what limits: 8 processes with threads for all cores. None waits for others to come; the GPU
+# gets several scenes in one call since Triton batches the calls of all processes.
+BESIDE_GPU = replace(SERVING, max_batch=2, queue_delay_us=0, instances=8)
 SCORE_THRESHOLD = 0.3
 
 
@@ -91,9 +97,9 @@ def export_recognizer(
     settings = {
         "scene_height": height,
         "scene_width": width,
-        "detector_max_batch": detector.max_batch_size,
+        "detector_max_batch": _max_batch(repository, DETECTOR),
         "crop_size": classifier.input[0].dims[0],
-        "classifier_max_batch": classifier.max_batch_size,
+        "classifier_max_batch": _max_batch(repository, CLASSIFIER),
         "class_names": list(classes.names),
         "class_categories": list(classes.categories),
         "category_names": list(classes.category_names),
@@ -108,18 +114,30 @@ def export_recognizer(
     if unknown_threshold is None:
         classified = load_manifest(repository, CLASSIFIER, called[CLASSIFIER])
         unknown_threshold = classified.metrics.get("unknown_threshold", 0.0)
-    config = recognizer_config(RECOGNIZER, score_threshold, SERVING, unknown_threshold)
+    servings = {"": SERVING, GPU: BESIDE_GPU} | {
+        cpu_name(cores): replace(SERVING, max_batch=2, instances=share_out(cores)[0]) for cores in LARGER
+    }
+    configs = {
+        config_path(name): recognizer_config(RECOGNIZER, score_threshold, serving, unknown_threshold)
+        for name, serving in servings.items()
+    }
+    config = configs[CONFIG]
     return publish(
         repository,
         RECOGNIZER,
         files={**files, "settings.json": (json.dumps(settings, indent=2) + "\n").encode()},
-        shared={"config.pbtxt": to_text(config)},
+        shared={path: to_text(each) for path, each in configs.items()},
         facts={
             "source": source,
             "inputs": [_describe(tensor) for tensor in config.input],
             "outputs": [_describe(tensor) for tensor in config.output],
         },
     )
+
+
+def _max_batch(repository: Path, model: str) -> int:
+    """Returns the largest batch that a model takes on every hardware it has a configuration for."""
+    return min(int(config.max_batch_size) for config in present_configs(open_store(repository), model).values())
 
 
 def _read_config(repository: Path, model: str) -> pb.ModelConfig:

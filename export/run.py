@@ -13,12 +13,15 @@ from tritonclient.grpc import model_config_pb2 as pb
 from export.config import LABELS_FILE, Serving, classifier_config, detector_config, to_text, warm_up_path
 from export.conversion import IR_VERSION, OPSET, convert
 from export.errors import AccuracyError, ExportError, ParityError, RepositoryError
+from export.gpu_file import prove_gpu_file
 from export.parity import Images, probe_images
 from export.precision import AUTO, FP32, INT8, MAX_LOSS, PRECISIONS, PrecisionRequest
 from export.precision_search import NO_LABELS, Candidate, fastest, make_all, make_candidate, timed
 from export.proof import Proof, begin_proof
 from export.quantization import TARGETS
 from export.repository import Manifest, load_manifest, publish, versions
+from export.repository.manifest import GPU_FILE, MODEL_FILE
+from export.repository.policy import CONFIG
 from export.repository.signing import Signer
 from export.samples import Labels
 from export.serving_plan import ServingOverrides, choose_serving
@@ -68,26 +71,29 @@ def export_checkpoint(
         raise ExportError(f"samples are {samples.shape[1:]}, the model takes {info.input_size} pixels")
     # Before the work: a repository that is not there, or options that contradict each other, are told at once.
     chosen = choose_serving(repository, info.model, asked)
-    config = network_config(info, chosen.serving)
+    configs = chosen.configs(lambda serving: network_config(info, serving))
     with tempfile.TemporaryDirectory(prefix="signs-export-") as scratch:
-        path = Path(scratch) / "model.onnx"
+        path = Path(scratch) / MODEL_FILE
         slimming = convert(model, info, path)
         max_loss = MAX_LOSS[info.model] if wanted.max_loss is None else wanted.max_loss
-        proof = begin_proof(model, info.model, samples, labels, max_loss, chosen.serving.max_batch, progress)
+        proof = begin_proof(model, info.model, samples, labels, max_loss, chosen.max_batch, progress)
         try:
             candidate = _prove(proof, path, samples, wanted, labels, progress, chosen_among)
+            on_gpu = prove_gpu_file(proof, path, candidate, chosen.fixed_batches)
         except (ParityError, AccuracyError) as error:
             raise type(error)(f"{error}: nothing was published") from error
         graph = onnx.load(candidate.path).graph
-        content = candidate.path.read_bytes()
+        files = {MODEL_FILE: candidate.path.read_bytes()}
+        if on_gpu is not None:
+            files[GPU_FILE] = on_gpu.path.read_bytes()
     proven = candidate.proven
     assert proven is not None
     warm_up = draw_samples(info.model, info.input_size[0], info.input_size[1], 1).tobytes()
     return publish(
         repository,
         info.model,
-        files={"model.onnx": content, warm_up_path(config): warm_up},
-        shared=_shared_files(info, config),
+        files=files | {warm_up_path(configs[CONFIG]): warm_up},
+        shared=_shared_files(info, configs),
         facts={
             "source": {
                 "run_id": info.run_id,
@@ -106,6 +112,7 @@ def export_checkpoint(
             "outputs": [_describe(value) for value in graph.output],
             "parity": proven.parity_figures(candidate.precision),
             "accuracy": proven.accuracy.as_dict() if proven.accuracy else {},
+            "gpu": on_gpu.facts(chosen.fixed_batches) if on_gpu else {},
             "metrics": info.metrics,
             "tuning": chosen.tuning,
         },
@@ -193,10 +200,10 @@ def _calibration(precision: str, wanted: PrecisionRequest, labels: Labels | None
     return {"data": labels.data, "split": "train", "samples": len(labels.calibration), "for": wanted.int8_for}
 
 
-def _shared_files(info: CheckpointInfo, config: pb.ModelConfig) -> dict[str, str]:
+def _shared_files(info: CheckpointInfo, configs: dict[str, pb.ModelConfig]) -> dict[str, str]:
     """Returns what lies beside the versions of a model."""
     labels = {} if info.model == detector.MODEL_NAME else {LABELS_FILE: "\n".join(info.class_names) + "\n"}
-    return {"config.pbtxt": to_text(config), **labels}
+    return {path: to_text(config) for path, config in configs.items()} | labels
 
 
 def network_config(info: CheckpointInfo, serving: Serving) -> pb.ModelConfig:

@@ -1,5 +1,6 @@
 """How a new version is to be served: the defaults of its model, and what was tuned or chosen for the one before."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -10,16 +11,23 @@ from tritonclient.grpc import model_config_pb2 as pb
 from export import detection_parity, parity
 from export.config import Serving, Target, target_of
 from export.errors import RepositoryError
+from export.hardware_fit import LARGER, SMALLEST, cpu_name, share_out
 from export.repository import champion, load_manifest, versions
-from export.repository.promotion import own_config
+from export.repository.configuration import GPU, uses_tensorrt
+from export.repository.policy import CONFIG, config_path
+from export.repository.promotion import own_configs
 from export.repository.store import open_store
 from export.tuning.plan import setting_in
 from training.models import classifier, detector
 
+# No delay: on a CPU a batch is what waits already, and to wait for more only costs time.
 DEFAULTS = {
-    classifier.MODEL_NAME: Serving(parity.MAX_BATCH),
-    detector.MODEL_NAME: Serving(detection_parity.MAX_BATCH),
+    classifier.MODEL_NAME: Serving(parity.MAX_BATCH, queue_delay_us=0, instances=2, threads=1),
+    detector.MODEL_NAME: Serving(detection_parity.MAX_BATCH, queue_delay_us=0, instances=2, threads=1),
 }
+# Sizes of the fixed batch besides the largest that is served. A batch of 64 crops takes a GPU hardly longer than one
+# crop; but four scenes take nearly three times as long as one, so a single scene has its own branch.
+SMALLER_BATCHES = {classifier.MODEL_NAME: (), detector.MODEL_NAME: (1,)}
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,7 @@ class ServingOverrides:
     response_cache: bool | None = None
     max_queue: int | None = None
     queue_timeout_ms: int | None = None
+    tensorrt: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -37,19 +46,42 @@ class ServingPlan:
     """How a version is to be served.
 
     Attributes:
-        serving: all choices.
+        servings: all choices, by the name of the configuration that holds them; "" is config.pbtxt.
         tuning: for its manifest, what `signs export tune` measured for an earlier version and is kept; {} for nothing.
     """
 
-    serving: Serving
+    servings: dict[str, Serving]
     tuning: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def serving(self) -> Serving:
+        """The choices of config.pbtxt."""
+        return self.servings[""]
+
+    @property
+    def fixed_batches(self) -> tuple[int, ...]:
+        """The fixed batches of the file for GPUs; () where there is to be none."""
+        return next((each.fixed_batches for each in self.servings.values() if each.fixed_batches), ())
+
+    @property
+    def max_batch(self) -> int:
+        """The largest batch that is served on any hardware."""
+        return max(each.max_batch for each in self.servings.values())
+
+    def configs(self, describe: Callable[[Serving], pb.ModelConfig]) -> dict[str, pb.ModelConfig]:
+        """Returns the configurations by path, config.pbtxt first.
+
+        Args:
+            describe: returns the configuration of the model for a set of choices.
+        """
+        return {config_path(name): describe(serving) for name, serving in self.servings.items()}
 
 
 def choose_serving(repository: str | Path, model: str, asked: ServingOverrides | None = None) -> ServingPlan:
     """Returns how a new version of a network is to be served.
 
     What is not asked for is as in the version that is served now, the champion or else the newest: target, response
-    cache and limits of the queue; and, for the same target, what was tuned. All else is the default of this release.
+    cache and limits of the queue; and, for the same hardware, what was tuned. All else is the default of this release.
 
     Args:
         repository: folder or address of all models.
@@ -64,27 +96,66 @@ def choose_serving(repository: str | Path, model: str, asked: ServingOverrides |
     number = champion(store, model) or present[-1] if present else None
     serving, tuning = DEFAULTS[model], {}
     if number is not None:
-        config = own_config(store, model, number)
-        if config is not None:
-            serving = _as_now(serving, config)
+        serving = _as_now(serving, own_configs(store, model, number))
         with suppress(RepositoryError):  # made by hand, or damaged: no reason not to publish a whole one
             tuning = load_manifest(store, model, number).tuning
     serving = replace(
         serving, **{name: value for name, value in asdict(asked or ServingOverrides()).items() if value is not None}
     )
-    if not tuning or tuning.get("target") != serving.target:
-        return ServingPlan(serving)
+    tuned_for = ("gpu" if tuning["target"] == "gpu" else "cpu") if "target" in tuning else ""
+    if tuned_for and serving.target not in ("auto", tuned_for):
+        tuned_for, tuning = "", {}
+    servings = {}
+    if serving.target != "gpu":
+        servings = _on_cpus(_tuned(serving, tuning) if tuned_for == "cpu" else serving, tuned_for == "cpu")
+    if serving.target != "cpu":
+        name = GPU if servings else ""
+        servings[name] = on_gpu(model, _tuned(serving, tuning) if tuned_for == "gpu" else _untuned(serving))
+    return ServingPlan(servings, tuning | {"from_version": tuning.get("from_version", number)} if tuned_for else {})
+
+
+def on_gpu(model: str, serving: Serving) -> Serving:
+    """Returns choices for a GPU, with the fixed batches that the largest one served asks for."""
+    if serving.tensorrt:
+        return replace(serving, target="gpu", fixed_batches=())
+    return replace(serving, target="gpu", fixed_batches=fixed_batches(model, serving.max_batch))
+
+
+def fixed_batches(model: str, max_batch: int) -> tuple[int, ...]:
+    """Returns the batches that the convolutions of a file for GPUs have, smallest first."""
+    return (*(size for size in SMALLER_BATCHES[model] if size < max_batch), max_batch)
+
+
+def _untuned(serving: Serving) -> Serving:
+    """Returns the defaults for a GPU: two instances, one of which computes while the other's images are brought."""
+    return replace(serving, instances=2, threads=0, queue_delay_us=200)
+
+
+def _on_cpus(serving: Serving, tuned: bool) -> dict[str, Serving]:
+    """Returns the choices for CPUs; what was tuned holds for all of them."""
+    if tuned:
+        return {"": serving}
+    shares = {"" if cores == SMALLEST else cpu_name(cores): share_out(cores) for cores in (SMALLEST, *LARGER)}
+    return {
+        name: replace(serving, instances=instances, threads=threads) for name, (instances, threads) in shares.items()
+    }
+
+
+def _tuned(serving: Serving, tuning: dict[str, Any]) -> Serving:
     setting = setting_in(tuning)
     wider = max(serving.max_queue, setting.max_batch) if serving.max_queue else 0
-    serving = replace(serving, **asdict(setting), max_queue=wider)
-    return ServingPlan(serving, tuning | {"from_version": tuning.get("from_version", number)})
+    return replace(serving, **asdict(setting), max_queue=wider)
 
 
-def _as_now(serving: Serving, config: pb.ModelConfig) -> Serving:
+def _as_now(serving: Serving, configs: dict[str, pb.ModelConfig]) -> Serving:
+    if CONFIG not in configs:
+        return serving
+    config = configs[CONFIG]
     policy = config.dynamic_batching.default_queue_policy
     return replace(
         serving,
-        target=target_of(config),
+        target="auto" if config_path(GPU) in configs else target_of(config),
+        tensorrt=any(uses_tensorrt(each) for each in configs.values()),
         response_cache=config.response_cache.enable,
         max_queue=max(policy.max_queue_size, serving.max_batch) if policy.max_queue_size else 0,
         queue_timeout_ms=policy.default_timeout_microseconds // 1000,

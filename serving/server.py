@@ -27,6 +27,7 @@ KEEP_GOING = ("--exit-on-error=false", "--strict-readiness=false")
 # Loads another version when it is told to. A version that failed to load says so to whoever asked for it; it must not
 # take the readiness of all the others away.
 RELOADABLE = ("--model-control-mode=explicit", "--load-model=*", "--strict-readiness=false")
+GRPC_THREADS = "--grpc-infer-thread-count"
 STOP_TIMEOUT_S = 35.0  # tritonserver gives requests in flight 30 s
 ENVIRONMENT = {
     # No caches of Python beside the models: for servers whose stub heeds variables; ours has its own rule.
@@ -187,6 +188,24 @@ def tracing(url: str) -> tuple[str, ...]:
         f"--trace-config=opentelemetry,url={url.rstrip('/')}/v1/traces",
         "--trace-config=opentelemetry,resource=service.name=triton",
     )
+
+
+def grpc_thread_arguments(installation: Installation, threads: int) -> tuple[str, ...]:
+    """Returns the arguments for a server that takes gRPC requests with so many threads; none for 0.
+
+    Raises:
+        ServingError: this tritonserver has no such option, as those before 2025 have not.
+    """
+    if not threads:
+        return ()
+    environment = {**os.environ, **installation.environment}
+    command = [str(installation.binary), "--help"]
+    said = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=60)
+    if GRPC_THREADS not in said.stdout + said.stderr:
+        raise ServingError(
+            f"{installation.description} has no option {GRPC_THREADS}: leave --grpc-threads out, or take a newer one"
+        )
+    return (f"{GRPC_THREADS}={threads}",)
 
 
 def served_versions(server: RunningServer) -> list[tuple[str, str]]:

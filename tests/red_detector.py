@@ -80,6 +80,7 @@ def detector_config(height: int, width: int, max_batch: int) -> pb.ModelConfig:
         name="sign_detector",
         platform="onnxruntime_onnx",
         max_batch_size=max_batch,
+        instance_group=[pb.ModelInstanceGroup(count=1, kind=pb.ModelInstanceGroup.KIND_CPU)],
         dynamic_batching=pb.ModelDynamicBatching(),
         input=[pb.ModelInput(name="scenes", data_type=pb.TYPE_UINT8, dims=[height, width, 3])],
         output=[

@@ -16,7 +16,7 @@ FLOORS: dict[str, set[str]] = {
     "serving": {"traffic_signs"},
     "export": {"traffic_signs", "traffic_sign_client", "training", "serving"},
     "monitoring": {"traffic_signs", "training", "serving", "export"},
-    "clients/gateway": {"traffic_signs", "traffic_sign_client", "training"},
+    "clients/gateway": {"traffic_signs", "traffic_sign_client", "training", "serving"},
     "clients/benchmark": {"traffic_signs", "traffic_sign_client", "training", "serving", "export"},
     "clients/command": {
         *("traffic_signs", "traffic_sign_client", "training", "serving", "export", "monitoring"),

@@ -24,6 +24,7 @@ from clients.benchmark.plan import Point, Way, in_rounds, plan_points, plan_ways
 from clients.benchmark.report import prepare_folder, write_json, write_report
 from clients.benchmark.statistics import ask_statistics, mean_batch, waited_inside
 from clients.benchmark.target import CLASSIFIER, Model, Target, look_at
+from export.hardware_fit import fitting_arguments
 from serving.errors import ServingError
 from serving.install import Installation, find_or_install
 from serving.server import RunningServer, running_server
@@ -174,7 +175,8 @@ def _serve(
         return request.urls, None, None
     installation = find_or_install(request.home, lambda what: console.print(f"{what} ...", style="dim"))
     log = request.folder / "tritonserver.log"
-    server = stack.enter_context(running_server(installation, request.repository, log))
+    fitting = fitting_arguments(installation)
+    server = stack.enter_context(running_server(installation, request.repository, log, extra_arguments=fitting))
     return {"grpc": server.grpc_url, "http": server.http_url}, server, installation
 
 

@@ -11,6 +11,7 @@ from clients.command.export_serving import (
     QueueOption,
     Repository,
     TargetOption,
+    TensorRTOption,
     TimeoutOption,
     config,
     engine,
@@ -60,6 +61,7 @@ def onnx_(
     response_cache: CacheOption = None,
     max_queue: QueueOption = None,
     queue_timeout_ms: TimeoutOption = None,
+    tensorrt: TensorRTOption = None,
     once: Annotated[
         bool,
         typer.Option("--once", help="Where these weights are published in this precision, name that: to be repeated."),
@@ -97,7 +99,7 @@ def onnx_(
     from training.checkpoint import load_info
 
     wanted = PrecisionRequest(precision, max_accuracy_loss, int8_for)
-    asked = read_overrides(target, response_cache, max_queue, queue_timeout_ms)
+    asked = read_overrides(target, response_cache, max_queue, queue_timeout_ms, tensorrt)
     check_wanted(wanted, bool(data))
     signer, info = load_signer(private_key), load_info(checkpoint)
     there = find_exported(checkpoint, info.model, repository, precision) if once else None

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from export.precision_search import Candidate, fastest
 from export.repository import Manifest
+from export.repository.manifest import GPU_FILE
 from export.repository.promotion import champion
 from export.repository.store import open_store, repository_flag
 from export.tuning.plan import setting_in
@@ -54,6 +55,12 @@ def print_export(manifest: Manifest, repository: str | Path) -> None:
         f"MB; slimmed from {graph['traced_nodes']} to {graph['slim_nodes']}",
         describe_parity(manifest.parity),
     ]
+    if manifest.gpu:
+        sizes = " and ".join(map(str, manifest.gpu["fixed_batches"]))
+        lines.append(
+            f"file for GPUs: batch fixed at {sizes}, {manifest.gpu['precision']}, "
+            f"{manifest.files[GPU_FILE]['size'] / 1e6:.2f} MB; {describe_parity(manifest.gpu['parity'])}"
+        )
     if accuracy:
         lines.append(
             f"{accuracy['measure']}: {accuracy['exported']:.2%} beside {accuracy['fp32']:.2%} in fp32, on "
@@ -83,4 +90,4 @@ def describe_parity(parity: Mapping[str, Any]) -> str:
         f"parity{where}: {parity['samples']:.0f} images ({parity['real_samples']:.0f} real), largest difference "
         f"{parity['max_difference']:.2g}, mean {parity['mean_difference']:.2g} (allowed {parity['tolerance']:g}), "
         f"{parity['disagreements']:.0f} disagreements{boxes}"
-    )
+    ) + (f"\nfile for GPUs, {describe_parity(parity['gpu'])}" if "gpu" in parity else "")

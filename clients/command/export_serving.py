@@ -14,7 +14,23 @@ if TYPE_CHECKING:
 
 Repository = Annotated[str, typer.Option("--repository", "-r", help="Folder, or s3://, gs:// or az:// address.")]
 TargetOption = Annotated[
-    str, typer.Option(help="cpu, gpu or auto.", show_default="as the version served now; auto for a new model")
+    str,
+    typer.Option(
+        help="cpu, gpu or auto: a configuration for each.",
+        show_default="as the version served now; auto for a new model",
+    ),
+]
+TensorRTOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--tensorrt/--no-tensorrt",
+        help="Hand the graph to TensorRT on a GPU; on several GPUs that needs a server from 25.06 on.",
+        show_default="as the version served now; off",
+    ),
+]
+ConfigurationOption = Annotated[
+    str,
+    typer.Option("--configuration", help="configs/NAME.pbtxt in place of config.pbtxt, as gpu.", show_default=False),
 ]
 CacheOption = Annotated[
     bool | None,
@@ -24,7 +40,7 @@ QueueOption = Annotated[
     int | None,
     typer.Option(
         min=0,
-        help="Requests that may wait; 0: any number. A Triton without the fix of its issue 8870 stalls with a limit.",
+        help="Requests that may wait; 0: any number. A Triton whose core lacks the fix of issue 8870 stalls with one.",
         show_default="likewise; 0",
     ),
 ]
@@ -35,7 +51,11 @@ TimeoutOption = Annotated[
 
 
 def read_overrides(
-    target: str, response_cache: bool | None, max_queue: int | None, queue_timeout_ms: int | None
+    target: str,
+    response_cache: bool | None,
+    max_queue: int | None,
+    queue_timeout_ms: int | None,
+    tensorrt: bool | None = None,
 ) -> "ServingOverrides":
     """Returns what the options ask for."""
     from export.config import TARGETS
@@ -44,7 +64,9 @@ def read_overrides(
     if target and target not in TARGETS:
         raise typer.BadParameter(f"{target!r}: choose {', '.join(TARGETS)}", param_hint="--target")
     chosen = next((each for each in TARGETS if each == target), None)
-    return ServingOverrides(chosen, response_cache, max_queue, queue_timeout_ms)
+    if chosen == "cpu" and tensorrt:
+        raise typer.BadParameter("TensorRT needs a GPU: leave it away, or choose gpu or auto", param_hint="--target")
+    return ServingOverrides(chosen, response_cache, max_queue, queue_timeout_ms, tensorrt)
 
 
 def config(
@@ -61,6 +83,8 @@ def config(
     response_cache: CacheOption = None,
     max_queue: QueueOption = None,
     queue_timeout_ms: TimeoutOption = None,
+    tensorrt: TensorRTOption = None,
+    configuration: ConfigurationOption = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print configuration and reasons as JSON.")] = False,
 ) -> None:
     """Show how Triton serves a model, and why: its config.pbtxt with a line of reason for every choice.
@@ -70,6 +94,7 @@ def config(
     \b
     signs export config sign_classifier
     signs export config model_repository/sign_classifier/2 --json
+    signs export config sign_classifier --configuration gpu
     signs export config runs/gtsrb/checkpoint --target gpu
     """
     import json
@@ -80,15 +105,15 @@ def config(
     from export.explanation import explain
     from export.serving_plan import ServingOverrides
 
-    asked = read_overrides(target, response_cache, max_queue, queue_timeout_ms)
+    asked = read_overrides(target, response_cache, max_queue, queue_timeout_ms, tensorrt)
     if (Path(what) / "model.json").is_file():
         where = f"what `signs export onnx {what}` would write"
-        found = _of_checkpoint(Path(what), repository, asked)
+        found = _of_checkpoint(Path(what), repository, asked, configuration)
     else:
         if asked != ServingOverrides():
             hint = "options are for a checkpoint: this is written already"
             raise typer.BadParameter(hint, param_hint="MODEL_OR_FOLDER")
-        where, found = _there(what, repository)
+        where, found = _there(what, repository, configuration)
     choices = explain(found)
     if as_json:
         values = json_format.MessageToDict(found, preserving_proto_field_name=True)
@@ -101,36 +126,46 @@ def config(
         typer.echo(f"{f'{choice.name} = {choice.value}':<{width}}  # {choice.why}")
 
 
-def _of_checkpoint(checkpoint: Path, repository: str, asked: "ServingOverrides") -> "pb.ModelConfig":
+def _of_checkpoint(
+    checkpoint: Path, repository: str, asked: "ServingOverrides", configuration: str
+) -> "pb.ModelConfig":
+    from export.repository.configuration import require_name
+    from export.repository.policy import config_path
     from export.run import network_config
     from export.serving_plan import choose_serving
     from training.checkpoint import load_info
 
     info = load_info(checkpoint)
-    return network_config(info, choose_serving(repository, info.model, asked).serving)
+    configs = choose_serving(repository, info.model, asked).configs(lambda serving: network_config(info, serving))
+    if configuration:
+        require_name({info.model: configs}, configuration)
+    return configs[config_path(configuration)]
 
 
-def _there(what: str, repository: str) -> "tuple[str, pb.ModelConfig]":
+def _there(what: str, repository: str, configuration: str) -> "tuple[str, pb.ModelConfig]":
     """Returns the configuration of a version's folder, a model's folder, or a model of the repository."""
     from export.repository.manifest import check_model_name, version_number
-    from export.repository.policy import CONFIG, read_config
+    from export.repository.policy import CONFIG, config_path, read_config
     from export.repository.store import open_store
 
+    name = config_path(configuration)
     # Beside it, where a version was published without its own.
-    for path in (Path(what) / CONFIG, *([Path(what).parent / CONFIG] if version_number(Path(what).name) else [])):
+    for path in (Path(what) / name, *([Path(what).parent / name] if version_number(Path(what).name) else [])):
         if path.is_file():
             return str(path), read_config(path.read_bytes(), str(path))
     if "/" in what:
         raise ExportError(
-            f"{what} has no {CONFIG} and is no checkpoint: give a model, with --repository where it is, the folder of "
+            f"{what} has no {name} and is no checkpoint: give a model, with --repository where it is, the folder of "
             "a version, or a checkpoint"
         )
     store = open_store(repository)
-    where = f"{store.name}/{what}/{CONFIG}"
+    where = f"{store.name}/{what}/{name}"
     try:
-        return where, read_config(store.read(f"{check_model_name(what)}/{CONFIG}"), where)
+        return where, read_config(store.read(f"{check_model_name(what)}/{name}"), where)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise ExportError(f"there is no {where}: `signs repository list -r {repository}` names the models") from error
+        known = [path for path in store.shared_files(what) if path != CONFIG and path.endswith(".pbtxt")]
+        hint = f"it has {', '.join(known)}" if known else f"`signs repository list -r {repository}` names the models"
+        raise ExportError(f"there is no {where}: {hint}") from error
 
 
 def engine(

@@ -348,6 +348,13 @@ def pull(
         bool, typer.Option("--missing-ok", help="Leave out models that the source has no version of yet.")
     ] = False,
     plain_http: PlainHttp = None,
+    configuration: Annotated[
+        str,
+        typer.Option(
+            help="Refuse what a server with --model-config-name=NAME would not serve rightly, as gpu.",
+            show_default=False,
+        ),
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Bring exactly the versions asked for into a folder, checked, with a config.pbtxt that serves these alone.
@@ -374,7 +381,7 @@ def pull(
         if wanted and not there:
             _print_json([]) if as_json else typer.echo(f"{source} has none of these yet: nothing was pulled")
             return
-        pulled = bring(store, destination, there, public_key, progress, any_gpu)
+        pulled = bring(store, destination, there, public_key, progress, any_gpu, configuration)
     if as_json:
         _print_json([asdict(each) for each in pulled])
         return

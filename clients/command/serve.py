@@ -54,6 +54,16 @@ def serve(
             show_default=False,
         ),
     ] = "",
+    configuration: Annotated[
+        str,
+        typer.Option(
+            help="configs/NAME.pbtxt of each model that has it, as gpu or cpu-8.",
+            show_default="what fits this machine",
+        ),
+    ] = "",
+    grpc_threads: Annotated[
+        int, typer.Option(min=0, help="Threads that take gRPC requests; 0: as many as the server takes by itself.")
+    ] = 0,
     log: Annotated[
         Path | None,
         typer.Option(help="File that takes the server's own log; runs/tritonserver-PORT.log without it."),
@@ -64,6 +74,9 @@ def serve(
     A tritonserver on the PATH, or the one that is given, is used where there is one; otherwise one is installed from
     PyPI, once. That one is of 2024 and for this machine alone: on another address than loopback only a server without
     known security holes is started. Every version that is to be served must fit its manifest.
+
+    Models are served by their configuration for the machine: on a GPU with the file that is made for one, on CPUs with
+    as many instances as there are cores.
 
     A server answers with what was the champion at its start. With --reloadable it can be told to load another version,
     which answers once it is whole, and no request is lost; whoever reaches the HTTP port can then load and unload, so
@@ -77,10 +90,18 @@ def serve(
     """
     from rich.text import Text
 
+    from export.hardware_fit import check_tensorrt, choose_configuration
     from export.repository.store import require_folder
     from serving.errors import ServingError
     from serving.install import find_or_install
-    from serving.server import RELOADABLE, Ports, running_server, served_versions, tracing
+    from serving.server import (
+        RELOADABLE,
+        Ports,
+        grpc_thread_arguments,
+        running_server,
+        served_versions,
+        tracing,
+    )
     from serving.versions import check_network, shared_memory_arguments
     from traffic_signs.console import Console
 
@@ -88,22 +109,26 @@ def serve(
     if public_key is not None and no_verify:
         raise ServingError("--public-key asks for a check and --no-verify for none: give one of them")
     require_folder(repository, "bring its versions into one with `signs repository pull`, and serve that")
-    if not no_verify:
-        from export.repository.verification import check_served
-
-        for notice in check_served(repository, public_key):
-            console.print(f"note: {notice}", highlight=False, soft_wrap=True)
     log = log or Path(f"runs/tritonserver-{http_port}.log")
     installation = find_or_install(home, lambda what: console.print(f"{what} ...", style="dim"), tritonserver, backends)
     if not unsafe_old_server:
         check_network(installation.version, host)
+    fit = choose_configuration(repository, installation, configuration)
+    if not no_verify:
+        from export.repository.verification import check_served
+
+        for notice in check_served(repository, public_key, fit.name, fit.gpu):
+            console.print(f"note: {notice}", highlight=False, soft_wrap=True)
     ports = Ports(http_port, grpc_port, metrics_port)
     extra: tuple[str, ...] = RELOADABLE if reloadable else ()
     extra += (f"--cache-config=local,size={cache * 1_000_000}",) if cache else ()
     extra += tracing(traces) if traces else ()
     extra += shared_memory_arguments(installation.version) if allow_client_shm else ()
+    extra += (f"--model-config-name={fit.name}", *grpc_thread_arguments(installation, grpc_threads))
+    check_tensorrt(repository, fit, installation.version)
     with running_server(installation, repository, log, ports, host, extra) as server:
         console.print(Text.assemble((installation.description, "bold"), f" serves {repository}"), soft_wrap=True)
+        console.print(f"  configuration {fit.name}: {fit.reason}", highlight=False, soft_wrap=True)
         loaded = served_versions(server)
         for model, version in loaded:
             console.print(f"  {model}, version {version}", highlight=False)

@@ -1,6 +1,5 @@
 """`signs export tune`: the command line of tuning."""
 
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -24,16 +23,38 @@ def tune(
         str, typer.Option("--repository", "-r", help="Folder, or s3://, gs:// or az:// address.")
     ] = "model_repository",
     concurrency: Annotated[int, typer.Option(min=1, max=4096, help="Requests under way at any time.")] = 32,
-    instances: Annotated[str, typer.Option(help="Copies of the model to try.")] = "1,2",
+    instances: Annotated[
+        str,
+        typer.Option(help="Copies of the model to try.", show_default="1, 2 and as many as cores; on a GPU 1, 2 and 4"),
+    ] = "",
     threads: Annotated[
-        str, typer.Option(help="Threads of each instance to try; 0: all.", show_default="1 and as many as cores")
+        str,
+        typer.Option(
+            help="Threads of each instance to try; 0: all.", show_default="1 and as many as cores; on a GPU 0"
+        ),
     ] = "",
     queue_delay_us: Annotated[str, typer.Option(help="Microseconds to wait for a batch to fill, to try.")] = "0,200",
     max_batch: Annotated[
-        str, typer.Option(help="Largest batches to try.", show_default="an eighth, half and all of the present one")
+        str,
+        typer.Option(
+            help="Largest batches to try; on a GPU each gets a file with that fixed batch.",
+            show_default="an eighth, half and all of the present one",
+        ),
     ] = "",
     seconds: Annotated[float, typer.Option(min=0.1, max=600, help="To measure each setting for, a round.")] = 2,
     rounds: Annotated[int, typer.Option(min=1, max=100, help="Each measures all settings in a new order.")] = 3,
+    channels: Annotated[
+        int, typer.Option(min=1, max=64, help="gRPC connections that the requests are spread over.")
+    ] = 1,
+    grpc_threads: Annotated[
+        int,
+        typer.Option(
+            min=0, max=128, help="Threads of the server that take requests; 0: as many as it takes by itself."
+        ),
+    ] = 0,
+    configuration: Annotated[
+        str, typer.Option(help="configs/NAME.pbtxt that is tuned, as gpu.", show_default="what fits this machine")
+    ] = "",
     home: Annotated[Path, typer.Option(help="Where tritonserver is, or is to be installed.")] = Path(".tritonserver"),
     output: Annotated[
         Path | None, typer.Option(help="Folder for tuning.json and tuning.png.", show_default="runs/tune-MODEL-TIME")
@@ -53,12 +74,13 @@ def tune(
     signs export tune sign_classifier --latency-budget-ms 20
     signs export tune sign_classifier 3 --latency-budget-ms 20 --instances 1,2,4 --threads 1,2 --dry-run
     signs export tune sign_detector --latency-budget-ms 2000 --concurrency 4 --max-batch 1,2,4 --yes
+    signs export tune sign_classifier --latency-budget-ms 20 --concurrency 128 --channels 8 --grpc-threads 8
     """
     import json
     import sys
 
+    from export.tuning.load import Load
     from export.tuning.run import Request, run_tuning
-    from export.tuning.sweep import Load
     from traffic_signs.console import Console
 
     if not latency_budget_ms > 0:  # nor what is no number
@@ -68,13 +90,14 @@ def tune(
         version,
         repository,
         latency_budget_ms,
-        _numbers("--instances", instances, 1, 64),
-        _numbers("--threads", threads or f"1,{os.cpu_count() or 1}", 0, 1024),
+        _numbers("--instances", instances, 1, 64) if instances else [],
+        _numbers("--threads", threads, 0, 1024) if threads else [],
         _numbers("--queue-delay-us", queue_delay_us, 0, 10_000_000),
         _numbers("--max-batch", max_batch, 1, MOST_BATCH) if max_batch else [],
-        Load(concurrency, seconds, rounds),
+        Load(concurrency, seconds, rounds, channels, grpc_threads),
         output or Path(f"runs/tune-{model}-{datetime.now(UTC):%Y%m%d-%H%M%S}"),
         home,
+        configuration,
         lambda: not dry_run and (yes or typer.confirm("publish it as the next version?", err=True)),
     )
     if not (yes or dry_run or sys.stdin.isatty()):

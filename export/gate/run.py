@@ -207,10 +207,15 @@ def _on_paper(staged: Mapping[Role, Staged], limits: Limits) -> list[Finding]:
     """Judges what the manifests say."""
     manifest = staged["challenger"].manifest
     other = staged["champion"].manifest.size if "champion" in staged else None
-    return [
-        judge_parity("parity", manifest.precision, manifest.parity, "the trained network"),
-        judge_size(manifest.size, other, limits),
-    ]
+    trained = "the trained network"
+    findings = [judge_parity("parity", manifest.precision, manifest.parity, trained)]
+    if manifest.gpu:
+        findings.append(
+            judge_parity(
+                "parity (GPU file)", str(manifest.gpu.get("precision")), manifest.gpu.get("parity", {}), trained
+            )
+        )
+    return [*findings, judge_size(manifest.size, other, limits)]
 
 
 def _side(staged: Staged) -> Side:

@@ -18,6 +18,7 @@ from typing import Any
 from export.errors import RepositoryError
 from export.repository.local import sync
 from export.repository.manifest import MANIFEST, SIGNATURE, describe, parse_manifest, stays_inside, version_number
+from export.repository.policy import CONFIGS
 from export.repository.store import Advance, counting
 from traffic_signs.progress import ProgressCallback, silent
 
@@ -64,8 +65,9 @@ class BucketStore:
         return {path.removeprefix(prefix): info["size"] for path, info in self._find(prefix.rstrip("/")).items()}
 
     def shared_files(self, model: str) -> list[str]:
-        """Returns the names of the files that lie beside the versions."""
-        return sorted(path.split("/")[1] for path in self._find(model) if path.count("/") == 1)
+        """Returns the paths of the files that lie beside the versions, and in `configs`."""
+        inside = (path.partition("/")[2] for path in self._find(model))
+        return sorted(path for path in inside if "/" not in path.removeprefix(f"{CONFIGS}/"))
 
     def read(self, path: str) -> bytes:
         """Returns the content of an object."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from export.errors import RepositoryError
 from export.repository.manifest import MANIFEST, Manifest, clear_errors, describe, files_in
-from export.repository.policy import CONFIG, companions, to_bytes
+from export.repository.policy import CONFIG, companions, config_paths, to_bytes
 from export.repository.publishing import publish
 from export.repository.store import Store, open_store
 
@@ -22,13 +22,13 @@ def publish_derived(
     repository: str | Path | Store,
     original: Manifest,
     folder: Path,
-    config: "pb.ModelConfig",
+    configs: "Mapping[str, pb.ModelConfig]",
     instead: Mapping[str, bytes] | None = None,
     leave_out: Sequence[str] = (),
     forget: Sequence[str] = (),
     **facts: Any,
 ) -> Manifest:
-    """Adds a version with the files of another one and its own configuration.
+    """Adds a version with the files of another one and its own configurations.
 
     Its manifest keeps the provenance of the other one and names it as its origin. The other one stays as it is, and is
     served as before where it was promoted.
@@ -37,7 +37,7 @@ def publish_derived(
         repository: folder or address of all models, in which the other version is.
         original: manifest of the other version.
         folder: with its files, which were checked.
-        config: configuration of the new version.
+        configs: configurations of the new version, by path; it has none of the other version's.
         instead: content of files that are new, by name.
         leave_out: names of files that do not come along.
         forget: fields of the manifest that do not hold of the new version.
@@ -51,9 +51,10 @@ def publish_derived(
     """
     store = open_store(repository)
     with clear_errors(f"publish to {store.name}/{original.model}"):
-        kept = [name for name in files_in(folder) if name not in (CONFIG, *leave_out)]
+        there = files_in(folder)
+        kept = [name for name in there if name not in (*config_paths(there), *leave_out)]
         files = {name: (folder / name).read_bytes() for name in kept} | dict(instead or {})
-        for name in companions(config):
+        for name in companions(*configs.values()):
             if name not in files:  # of a version that was published without its own
                 files[name] = _beside(store, original.model, name)
         came_from = {
@@ -64,7 +65,7 @@ def publish_derived(
         if original.origin:
             came_from["origin"] = original.origin
         inherited = {name: value for name, value in asdict(original).items() if name not in (*OWN, *forget)}
-        shared = {CONFIG: to_bytes(config).decode()}
+        shared = {path: to_bytes(config).decode() for path, config in configs.items()}
         return publish(store, original.model, files, shared, inherited | {"origin": came_from} | facts)
 
 

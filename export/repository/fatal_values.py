@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from export.errors import RepositoryError
-from export.repository.onnx_file import BACKEND, PLATFORM
+from export.repository.configuration import ONNX
+from export.repository.onnx_file import BACKEND
 from export.repository.policy import CONFIG, read_config
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def check_values(config: "pb.ModelConfig", where: str) -> None:
     Raises:
         RepositoryError: a value would end the server. The message names all of them.
     """
-    if config.platform == PLATFORM or config.backend == BACKEND:
+    if config.platform == ONNX or config.backend == BACKEND:
         problems = list(_problems(config))
         if problems:
             raise RepositoryError(f"{where} would end the whole server: {'; '.join(problems)}")

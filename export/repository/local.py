@@ -12,7 +12,7 @@ from pathlib import Path
 
 from export.errors import RepositoryError
 from export.repository.manifest import version_number
-from export.repository.policy import CONFIG
+from export.repository.policy import CONFIG, CONFIGS
 from export.repository.store import Advance
 from traffic_signs.progress import ProgressCallback, silent
 
@@ -50,9 +50,10 @@ class LocalStore:
         return {path.relative_to(folder).as_posix(): path.lstat().st_size for path in sorted(paths)}
 
     def shared_files(self, model: str) -> list[str]:
-        """Returns the names of the files that lie beside the versions."""
+        """Returns the paths of the files that lie beside the versions, and in `configs`."""
         folder = self.root / model
-        return sorted(entry.name for entry in folder.iterdir() if entry.is_file()) if folder.is_dir() else []
+        entries = [*folder.iterdir(), *folder.glob(f"{CONFIGS}/*")] if folder.is_dir() else []
+        return sorted(entry.relative_to(folder).as_posix() for entry in entries if entry.is_file())
 
     def read(self, path: str) -> bytes:
         """Returns the content of a file."""

@@ -15,6 +15,9 @@ from export.errors import RepositoryError
 MANIFEST = "manifest.json"
 SCHEMA = 1  # of manifest.json; a file without it is of 1. A field that older releases may pass over needs no new one
 MODEL_FILE = "model.onnx"
+GPU_FILE = (
+    "model.gpu.onnx"  # the same network for GPUs, with a batch that is fixed inside; its weights are MODEL_FILE's
+)
 SIGNATURE = "model.sig"  # the name that OpenSSF model signing gives it
 
 
@@ -38,6 +41,8 @@ class Manifest:
         parity: how far the exported model is from the trained one.
         accuracy: how well it does beside the trained one: `measure`, `fp32`, `exported` and `loss`, on which `data`,
             `split` and how many `samples`.
+        gpu: the file for GPUs beside the one for CPUs: `file`, `fixed_batches`, `precision`, and its own `parity`; {}
+            for a version without one.
         metrics: evaluation figures by name.
         created: time of publishing, ISO 8601, UTC.
         origin: where a copy was taken from: `repository`, `version` and `manifest_sha256` (empty where there was
@@ -65,6 +70,7 @@ class Manifest:
     outputs: list[dict[str, Any]] = field(default_factory=list)
     parity: dict[str, float] = field(default_factory=dict)
     accuracy: dict[str, Any] = field(default_factory=dict)
+    gpu: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     origin: dict[str, Any] = field(default_factory=dict)

@@ -5,47 +5,85 @@ from pathlib import Path
 from typing import Any
 
 from export.errors import RepositoryError
-from export.repository.policy import CONFIG, read_config
+from export.repository.configuration import ONNX
+from export.repository.manifest import MODEL_FILE
+from export.repository.policy import CONFIG, config_paths, read_config
 
 # What ONNX Runtime 1.27 reads at the most, which the oldest server allowed on a network has; tried with that release.
 READS_IR, READS_OPSET = 13, 26
-PLATFORM, BACKEND = "onnxruntime_onnx", "onnxruntime"
-FILE = "model.onnx"
+BACKEND = "onnxruntime"
+FIXED_BATCHES = "fixed_batches"  # of its metadata: the batches that its convolutions have
 
 
 def check_onnx(folder: Path, where: str) -> None:
-    """Checks the ONNX file of a version that Triton runs with ONNX Runtime; any other version passes.
+    """Checks the ONNX files of a version that Triton runs with ONNX Runtime; any other version passes.
 
     Args:
-        folder: of the version, with its config.pbtxt and labels in it where it has them.
+        folder: of the version, with its configurations and labels in it where it has them.
         where: it comes from, for messages.
 
     Raises:
-        RepositoryError: the file is missing, damaged or newer than the serving image reads, or config.pbtxt or the
-            names of classes do not fit it. The message names all that is wrong.
+        RepositoryError: a file is missing, damaged or newer than the serving image reads, or config.pbtxt, a
+            configuration for other hardware or the names of classes do not fit it. The message names all that is wrong.
     """
-    path = folder / CONFIG
-    config = read_config(path.read_bytes(), f"{where}/{CONFIG}") if path.exists() else None
-    if config is not None and config.platform != PLATFORM and config.backend != BACKEND:
+    paths = config_paths(path.relative_to(folder).as_posix() for path in (*folder.glob("*"), *folder.glob("*/*")))
+    for path in paths:
+        _check(folder, where, path, read_config((folder / path).read_bytes(), f"{where}/{path}"))
+    if not paths and (folder / MODEL_FILE).exists():  # without it, Triton would not take it for ONNX either
+        _load(folder / MODEL_FILE, f"{where}/{MODEL_FILE}")
+
+
+def _check(folder: Path, where: str, path: str, config: Any) -> None:
+    if config.platform != ONNX and config.backend != BACKEND:
         return
-    name = (config.default_model_filename if config is not None else "") or FILE
+    name = config.default_model_filename or MODEL_FILE
     if not (folder / name).exists():
-        if config is None:
-            return  # Triton would not take it for ONNX either
-        raise RepositoryError(f"{where} has no {name}, which its {CONFIG} serves: put it there")
+        raise RepositoryError(f"{where} has no {name}, which its {path} serves: put it there")
     model = _load(folder / name, f"{where}/{name}")
     problems: list[str] = []
-    if config is not None:
-        for kind, wanted, found in (
-            ("input", config.input, model.graph.input),
-            ("output", config.output, model.graph.output),
-        ):
-            problems += _misfits(kind, wanted, found, config.max_batch_size > 0)
-        for output in config.output:
-            if output.label_filename and (folder / output.label_filename).exists():
-                problems += _wrong_labels(folder / output.label_filename, output.name, model)
+    for kind, wanted, found in (
+        ("input", config.input, model.graph.input),
+        ("output", config.output, model.graph.output),
+    ):
+        problems += _misfits(kind, wanted, found, config.max_batch_size > 0, path)
+    for output in config.output:
+        if output.label_filename and (folder / output.label_filename).exists():
+            problems += _wrong_labels(folder / output.label_filename, output.name, model)
+    largest = max(_fixed_batches(model), default=config.max_batch_size)
+    if config.max_batch_size > largest:
+        problems.append(
+            f"its batch is fixed at {largest}, and max_batch_size of {path} is {config.max_batch_size}: serve no "
+            "larger batches than that"
+        )
+    problems += _foreign_weights(folder, name, model)
     if problems:
         raise RepositoryError(f"{where}/{name} would not be served: {'; '.join(problems)}. Export it again")
+
+
+def _fixed_batches(model: Any) -> list[int]:
+    """Returns the batches that the convolutions of a file for GPUs have; none where its batch is free."""
+    texts = [entry.value for entry in model.metadata_props if entry.key == FIXED_BATCHES]
+    return [int(size) for text in texts for size in text.split(",") if size.isdecimal()]
+
+
+def _foreign_weights(folder: Path, name: str, model: Any) -> Iterator[str]:
+    """Yields what is wrong with weights that a file takes out of another one: they must be the other one's own."""
+    outside = [tensor for tensor in model.graph.initializer if tensor.external_data]
+    others: dict[str, dict[str, bytes]] = {}
+    for tensor in outside:
+        entry = {each.key: each.value for each in tensor.external_data}
+        other, start, length = entry["location"], int(entry.get("offset", 0)), int(entry.get("length", 0))
+        if not other.endswith(".onnx"):
+            continue  # ONNX's usual file of weights, which holds nothing to compare them with
+        if other not in others:
+            graph = _load(folder / other, str(folder / other)).graph
+            others[other] = {each.name: each.raw_data for each in graph.initializer}
+        with (folder / other).open("rb") as file:
+            file.seek(start)
+            found = file.read(length)
+        if found != others[other].get(tensor.name):
+            yield f"{name} takes its weights out of {other}, and {tensor.name} is not there: they are of two networks"
+            return
 
 
 def _load(path: Path, where: str) -> Any:
@@ -72,8 +110,10 @@ def _newer(model: Any) -> Iterator[str]:
             yield f"it has opset {entry.version}, the serving image reads {READS_OPSET} at most"
 
 
-def _misfits(kind: str, wanted: Sequence[Any], found: Sequence[Any], batched: bool) -> Iterator[str]:
-    """Yields what config.pbtxt says otherwise of inputs or outputs than the graph; it may say nothing."""
+def _misfits(
+    kind: str, wanted: Sequence[Any], found: Sequence[Any], batched: bool, path: str = CONFIG
+) -> Iterator[str]:
+    """Yields what a configuration says otherwise of inputs or outputs than the graph; it may say nothing."""
     from onnx import TensorProto
     from tritonclient.grpc import model_config_pb2 as pb
 
@@ -86,22 +126,22 @@ def _misfits(kind: str, wanted: Sequence[Any], found: Sequence[Any], batched: bo
         given = _datatype(TensorProto.DataType.Name(tensor.elem_type))
         said = _datatype(pb.DataType.Name(entry.data_type).removeprefix("TYPE_"))
         if given != said:
-            yield f"its {kind} {entry.name} is {given}, {CONFIG} says {said}"
+            yield f"its {kind} {entry.name} is {given}, {path} says {said}"
         if not tensor.HasField("shape"):
             continue
         shape = [dim.dim_value if dim.HasField("dim_value") else -1 for dim in tensor.shape.dim]
         if batched and shape and shape[0] not in (-1, 0):
-            yield f"its {kind} {entry.name} has a fixed batch of {shape[0]}, {CONFIG} lets Triton batch requests"
+            yield f"its {kind} {entry.name} has a fixed batch of {shape[0]}, {path} lets Triton batch requests"
         sizes = shape[1:] if batched else shape
         dims = list(entry.reshape.shape if entry.HasField("reshape") else entry.dims)
         # A size that the file leaves open may be given for an input; for an output Triton wants it open as well.
         if len(sizes) != len(dims) or any(
             size != given and (kind == "output" or size != -1) for size, given in zip(sizes, dims, strict=True)
         ):
-            yield f"its {kind} {entry.name} has the shape {sizes}, {CONFIG} says {dims}"
+            yield f"its {kind} {entry.name} has the shape {sizes}, {path} says {dims}"
     if wanted and kind == "input":
         for name in tensors.keys() - {entry.name for entry in wanted}:
-            yield f"its {kind} {name} is missing in {CONFIG}"
+            yield f"its {kind} {name} is missing in {path}"
 
 
 def _datatype(name: str) -> str:

@@ -1,9 +1,11 @@
 """What a config.pbtxt says to the repository: which versions Triton serves, and which files it reads beside them.
 
-Through Triton's own protobuf messages.
+Through Triton's own protobuf messages. Besides config.pbtxt a model may have configurations for other hardware,
+`configs/NAME.pbtxt`, which a server takes that is started with --model-config-name=NAME.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from export.errors import RepositoryError
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from tritonclient.grpc import model_config_pb2 as pb
 
 CONFIG = "config.pbtxt"
+CONFIGS = "configs"  # the folder beside the versions with the configurations for other hardware
 WARM_UP = "warmup"  # the folder beside the versions in which Triton looks for the data of its warm-up
 
 
@@ -41,6 +44,17 @@ def to_bytes(config: "pb.ModelConfig") -> bytes:
 
     text: str = text_format.MessageToString(config)
     return text.encode()
+
+
+def config_path(name: str) -> str:
+    """Returns the path of the configuration of a name, in the folder of a model or of a version; "" is config.pbtxt."""
+    return f"{CONFIGS}/{name}.pbtxt" if name else CONFIG
+
+
+def config_paths(paths: Iterable[str]) -> list[str]:
+    """Returns those of the paths in a folder that are configurations, config.pbtxt last: it is to be written last."""
+    found = [path for path in paths if path == CONFIG or PurePosixPath(path).match(f"{CONFIGS}/*.pbtxt")]
+    return sorted((path for path in found if path.count("/") <= 1), key=lambda path: (path == CONFIG, path))
 
 
 def pinned(config: "pb.ModelConfig", versions: Sequence[int]) -> "pb.ModelConfig":
@@ -75,16 +89,21 @@ def served(config: "pb.ModelConfig", present: Sequence[int]) -> list[int]:
     return sorted(present)[-max(newest, 1) :]
 
 
-def companions(config: "pb.ModelConfig") -> list[str]:
-    """Returns the paths of the files that Triton reads beside config.pbtxt: names of classes, data of the warm-up.
+def companions(*configs: "pb.ModelConfig") -> list[str]:
+    """Returns the paths of the files that Triton reads beside a configuration: names of classes, data of the warm-up.
+
+    Args:
+        configs: of one model.
 
     Raises:
         RepositoryError: one would lie outside the folder of the model.
     """
-    labels = {output.label_filename for output in config.output} - {""}
-    inputs = (entry for warm_up in config.model_warmup for entry in warm_up.inputs.values())
-    samples = {entry.input_data_file for entry in inputs} - {""}
+    labels = {output.label_filename for config in configs for output in config.output} - {""}
+    warm_ups = (warm_up for config in configs for warm_up in config.model_warmup)
+    samples = {entry.input_data_file for warm_up in warm_ups for entry in warm_up.inputs.values()} - {""}
     for name in (*labels, *samples):
         if not stays_inside(name):
-            raise RepositoryError(f"{CONFIG} of {config.name} names the file {name!r}: give a name inside its folder")
+            raise RepositoryError(
+                f"{CONFIG} of {configs[0].name} names the file {name!r}: give a name inside its folder"
+            )
     return sorted(labels | {f"{WARM_UP}/{name}" for name in samples})

@@ -7,7 +7,7 @@ has no way to change one file of a history safely. config.pbtxt is made from the
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -23,7 +23,16 @@ from export.repository.manifest import (
     parse_manifest,
     verify_files,
 )
-from export.repository.policy import CONFIG, companions, pinned, read_config, served, to_bytes, without_policy
+from export.repository.policy import (
+    CONFIG,
+    companions,
+    config_paths,
+    pinned,
+    read_config,
+    served,
+    to_bytes,
+    without_policy,
+)
 from export.repository.store import Store, open_store, repository_flag
 
 if TYPE_CHECKING:
@@ -230,46 +239,68 @@ def _require_whole(store: Store, model: str, version: int) -> None:
             verify_files(folder, manifest)
 
 
-def wanted_config(store: Store, model: str) -> "pb.ModelConfig | None":
-    """Returns what config.pbtxt is to be: the champion's own, pinned; before any promotion the newest version's own.
+def wanted_configs(store: Store, model: str) -> "dict[str, pb.ModelConfig]":
+    """Returns what the configurations beside the versions are to be, by path, config.pbtxt last.
 
-    None where there is neither a version nor a configuration.
+    These are the champion's own, pinned; before any promotion the newest version's own. None where there is neither a
+    version nor a configuration.
 
     Raises:
         RepositoryError: a configuration is damaged.
     """
     best, present = champion(store, model), store.versions(model)
     current = best or (present[-1] if present else None)
-    config = own_config(store, model, current) if current is not None else None
-    return pinned(config, [best]) if config is not None and best is not None else config
+    configs = own_configs(store, model, current) if current is not None else {}
+    return {path: pinned(config, [best]) if best is not None else config for path, config in configs.items()}
+
+
+def own_configs(store: Store, model: str, version: int) -> "dict[str, pb.ModelConfig]":
+    """Returns the configurations a version was published with, by path, config.pbtxt last.
+
+    Of a version that brought none that is the model's config.pbtxt.
+    """
+    found = _read_configs(store, f"{model}/{version}", store.files(model, version))
+    return found if CONFIG in found else {**found, **_read_configs(store, model, [CONFIG])}
 
 
 def own_config(store: Store, model: str, version: int) -> "pb.ModelConfig | None":
-    """Returns the configuration a version was published with; that of the model where it brought none."""
-    for path in (f"{model}/{version}/{CONFIG}", f"{model}/{CONFIG}"):
+    """Returns the config.pbtxt a version was published with; that of the model where it brought none."""
+    return own_configs(store, model, version).get(CONFIG)
+
+
+def present_configs(store: Store, model: str) -> "dict[str, pb.ModelConfig]":
+    """Returns the configurations that lie beside the versions of a model, by path, config.pbtxt last."""
+    return _read_configs(store, model, store.shared_files(model))
+
+
+def _read_configs(store: Store, folder: str, paths: Iterable[str]) -> "dict[str, pb.ModelConfig]":
+    found = {}
+    for path in config_paths(paths):
         with suppress(FileNotFoundError):
-            return read_config(store.read(path), f"{store.name}/{path}")
-    return None
+            found[path] = read_config(store.read(f"{folder}/{path}"), f"{store.name}/{folder}/{path}")
+    return found
 
 
 def follow(store: Store, model: str) -> None:
-    """Writes config.pbtxt and its companions of what is to be served, where they are not there yet."""
+    """Writes configurations and companions of what is to be served where they are not there yet, and no others."""
     while True:
         entries = history(store, model)
-        config = wanted_config(store, model)
-        if config is None:
+        configs = wanted_configs(store, model)
+        if not configs:
             return
         present = store.versions(model)
         current = next(reversed(champions(entries)), present[-1])
-        for name in companions(config):
+        for name in companions(*configs.values()):
             with suppress(FileNotFoundError):
                 store.replace(f"{model}/{name}", store.read(f"{model}/{current}/{name}"))
-        try:
-            there = read_config(store.read(f"{model}/{CONFIG}"), f"{store.name}/{model}/{CONFIG}")
-        except FileNotFoundError:
-            there = None
-        if there != config:
-            store.replace(f"{model}/{CONFIG}", to_bytes(config))
+        there = present_configs(store, model)
+        for path, config in configs.items():
+            if there.get(path) != config:
+                store.replace(f"{model}/{path}", to_bytes(config))
+        for path in (
+            there.keys() - configs.keys()
+        ):  # of another version, for hardware that this one leaves to config.pbtxt
+            store.discard(f"{model}/{path}")
         # A bucket has no lock: where another promoted meanwhile, the last word must be the history's.
         if history(store, model) == entries:
             return
@@ -294,17 +325,24 @@ def followed(store: Store, model: str) -> Iterator[ExitStack]:
         undo.pop_all()
 
 
-def hold(store: Store, model: str, coming: "pb.ModelConfig") -> None:
-    """Pins what is served now, before a version appears that needs another configuration.
+def hold(store: Store, model: str, coming: "dict[str, pb.ModelConfig]") -> None:
+    """Pins what is served now, before a version appears that needs other configurations.
 
     Without it a server could load the new version with the old configuration, or the other way round.
+
+    Args:
+        store: repository of the model.
+        model: its name.
+        coming: configurations of the version that is to appear, by path.
     """
-    path = f"{model}/{CONFIG}"
-    with suppress(FileNotFoundError):
-        there = read_config(store.read(path), f"{store.name}/{path}")
-        present = store.versions(model)
-        if present and champion(store, model) is None and without_policy(there) != without_policy(coming):
-            store.replace(path, to_bytes(pinned(there, served(there, present))))
+    there, present = present_configs(store, model), store.versions(model)
+    if CONFIG not in there or not present or champion(store, model) is not None:
+        return
+    if {path: without_policy(config) for path, config in there.items()} != {
+        path: without_policy(config) for path, config in coming.items()
+    }:
+        for path, config in there.items():
+            store.replace(f"{model}/{path}", to_bytes(pinned(config, served(config, present))))
 
 
 def _record(store: Store, model: str, version: int, action: Action, reason: str) -> Promotion:

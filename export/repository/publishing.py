@@ -24,7 +24,7 @@ from export.repository.manifest import (
     version_number,
 )
 from export.repository.onnx_file import check_onnx
-from export.repository.policy import CONFIG, companions, read_config
+from export.repository.policy import CONFIG, companions, config_paths, read_config
 from export.repository.promotion import champion, follow, followed, hold, require_version
 from export.repository.signing import Signer
 from export.repository.store import Store, counting, open_store
@@ -72,7 +72,8 @@ def publish(
         repository: folder or address of all models; a folder is made where it is missing.
         model: name of the model.
         files: content of each file of the version, by name.
-        shared: content of the files that Triton reads beside the versions (config.pbtxt, labels.txt), by name.
+        shared: content of the files that Triton reads beside the versions (config.pbtxt, configs/gpu.pbtxt,
+            labels.txt), by path.
         facts: the other fields of the manifest.
         signer: signs the version.
 
@@ -195,11 +196,10 @@ def _add(
 ) -> Manifest:
     check_folder_values(staged, model)
     described = {name: describe(staged / name) for name in files_in(staged)}
-    shared = {}
-    if (staged / CONFIG).exists():
-        config = read_config((staged / CONFIG).read_bytes(), f"{CONFIG} of {model}")
-        names = [CONFIG, *(name for name in companions(config) if (staged / name).exists())]
-        shared = {name: (staged / name).read_bytes() for name in names}
+    paths = config_paths(described)
+    configs = {path: read_config((staged / path).read_bytes(), f"{path} of {model}") for path in paths}
+    names = [*paths, *(name for name in companions(*configs.values()) if name in described)] if paths else []
+    shared = {name: (staged / name).read_bytes() for name in names}
     with store.locked():
         version = store.claim(model, number)
         manifest = manifest_of(version, described)
@@ -208,8 +208,8 @@ def _add(
         if signer is not None:
             signer.sign(staged)
         with followed(store, model) as undo:
-            if shared:
-                hold(store, model, config)
+            if configs:
+                hold(store, model, configs)
             store.commit(staged, model, version, shared, progress)
             undo.callback(store.remove, model, version)
     return manifest

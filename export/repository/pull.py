@@ -3,21 +3,35 @@
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from export.errors import RepositoryError
+from export.repository.configuration import GPU, need_gpu, unfit_for_gpu
 from export.repository.fetching import fetch_version
 from export.repository.hardware import misfit
 from export.repository.local import LocalStore, staging_parent, staging_prefix, sync_folder, write
 from export.repository.manifest import MANIFEST, check_model_name, clear_errors, is_same_version, parse_manifest
-from export.repository.policy import CONFIG, companions, pinned, read_config, to_bytes, without_policy
-from export.repository.promotion import champion, require_version
+from export.repository.policy import (
+    CONFIG,
+    CONFIGS,
+    companions,
+    config_paths,
+    pinned,
+    read_config,
+    to_bytes,
+    without_policy,
+)
+from export.repository.promotion import champion, present_configs, require_version
 from export.repository.store import Store, open_store
 from export.repository.verification import check_folder
 from traffic_signs.progress import ProgressCallback, silent
+
+if TYPE_CHECKING:
+    from tritonclient.grpc import model_config_pb2 as pb
 
 
 @dataclass(frozen=True)
@@ -70,6 +84,7 @@ def pull(
     public_key: Path | None = None,
     progress: ProgressCallback = silent,
     any_gpu: bool = False,
+    configuration: str = "",
 ) -> list[Pulled]:
     """Brings versions into a folder and has its config.pbtxt serve exactly these.
 
@@ -86,11 +101,12 @@ def pull(
         public_key: every version must be signed with it.
         progress: shows how much is done.
         any_gpu: also an engine that this machine cannot run, for another one to serve.
+        configuration: name of the one that the server is to take where a model has it; `gpu` is for a GPU.
 
     Raises:
         RepositoryError: a version is not there, damaged, not signed so, cannot share a configuration with another
-            asked for, is another than the one in `destination`, or was built for another GPU; or `destination`
-            cannot be written. It is as it was.
+            asked for, is another than the one in `destination`, was built for another GPU, or would run on a GPU with
+            its file for CPUs; or `destination` cannot be written. It is as it was.
     """
     store = open_store(source)
     with clear_errors(f"pull {store.name} to {destination}"), _staging(destination) as staged:
@@ -112,6 +128,8 @@ def pull(
                 staged / model,
                 public_key is not None,
             )
+        if configuration:
+            _check_configuration(staged, chosen, configuration)
         _move(staged, destination, pulled)
         return pulled
 
@@ -171,7 +189,7 @@ def _bring(
 
 
 def _configure(store: Store, folders: Mapping[int, Path], beside: Path, signed: bool) -> None:
-    """Writes config.pbtxt and its companions beside the versions: their own, checked, pinned to exactly these.
+    """Writes configurations and their companions beside the versions: their own, checked, pinned to exactly these.
 
     Args:
         store: holds what versions of earlier releases, which have no configuration of their own, are served with.
@@ -194,20 +212,44 @@ def _configure(store: Store, folders: Mapping[int, Path], beside: Path, signed: 
         except FileNotFoundError as error:
             raise RepositoryError(f"{model} {version} in {store.name} has no {name}: publish it with one") from error
 
-    configs = {number: read_config(content(number, CONFIG), f"{CONFIG} of {model} {number}") for number in folders}
-    first, config = next(iter(configs.items()))
+    def own(version: int) -> dict[str, "pb.ModelConfig"]:
+        manifest = parse_manifest((folders[version] / MANIFEST).read_bytes(), str(folders[version]))
+        paths = config_paths({CONFIG, *manifest.files})
+        return {path: read_config(content(version, path), f"{path} of {model} {version}") for path in paths}
+
+    configs = {number: own(number) for number in folders}
+    first, chosen = next(iter(configs.items()))
     for number, each in configs.items():
-        if without_policy(each) != without_policy(config):
+        if each.keys() != chosen.keys() or any(
+            without_policy(each[path]) != without_policy(chosen[path]) for path in each
+        ):
             raise RepositoryError(
                 f"{model} {first} and {number} need different configurations, and Triton takes one for all "
                 "versions of a model: pull one of them"
             )
-    write(beside / CONFIG, to_bytes(pinned(config, list(folders))))
-    for name in companions(config):
+    for path, config in chosen.items():
+        write(beside / path, to_bytes(pinned(config, list(folders))))
+    for name in companions(*chosen.values()):
         labels = {content(number, name) for number in folders}
         if len(labels) > 1:
             raise RepositoryError(f"{name} differs between the versions of {model} asked for: pull one of them")
         write(beside / name, labels.pop())
+
+
+def _check_configuration(staged: Path, models: Iterable[str], name: str) -> None:
+    """Raises RepositoryError where a server that takes this configuration would not serve the models rightly."""
+    store = LocalStore(staged)
+    configs = {model: present_configs(store, model) for model in models}
+    if name == GPU:
+        for sentence in unfit_for_gpu(configs, name):
+            raise RepositoryError(sentence)
+    else:
+        waiting = need_gpu(configs, name)
+        if waiting:
+            raise RepositoryError(
+                f"{' and '.join(waiting)} need a GPU, and the configuration {name} is for a server without one: "
+                "export again without --target gpu, or serve where there is one"
+            )
 
 
 @contextmanager
@@ -250,7 +292,12 @@ def _move(staged: Path, destination: Path, pulled: Sequence[Pulled]) -> None:
                         _rename(there, grave / model / str(each.version), undo)
                     _rename(staged / model / str(each.version), there, undo)
             # The configuration last: until then the server is told to serve what it served before.
-            beside = (path for path in (staged / model).rglob("*") if path.is_file())
+            beside = [path for path in (staged / model).rglob("*") if path.is_file()]
+            kept = {path.relative_to(staged / model) for path in beside}
+            for path in (destination / model).glob(f"{CONFIGS}/*.pbtxt"):  # of what was served before
+                if path.relative_to(destination / model) not in kept:
+                    (grave / model).mkdir(parents=True, exist_ok=True)
+                    _rename(path, grave / model / path.name, undo)
             for path in sorted(beside, key=lambda path: path.name == CONFIG):
                 _replace(path, destination / model / path.relative_to(staged / model), undo)
             sync_folder(destination / model)

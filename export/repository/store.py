@@ -35,7 +35,7 @@ class Store(Protocol):
         """Returns the size in bytes of everything in the folder of a version, by its path in there."""
 
     def shared_files(self, model: str) -> list[str]:
-        """Returns the names of the files that lie beside the versions."""
+        """Returns the paths of the files that lie beside the versions, and in the folder `configs` there."""
 
     def read(self, path: str) -> bytes:
         """Returns the content of a file."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from export.errors import RepositoryError
 from export.repository.calls import changed_calls
+from export.repository.configuration import effective, need_gpu, unfit_for_gpu
 from export.repository.fatal_values import check_folder_values, check_values
 from export.repository.hardware import has_gpu, misfit
 from export.repository.manifest import (
@@ -19,14 +20,23 @@ from export.repository.manifest import (
     files_in,
     parse_manifest,
 )
-from export.repository.policy import CONFIG, companions, read_config, served, without_policy
-from export.repository.promotion import champion, own_config, require_version, wanted_config
+from export.repository.policy import (
+    CONFIG,
+    companions,
+    config_paths,
+    read_config,
+    served,
+    without_policy,
+)
+from export.repository.promotion import champion, own_configs, present_configs, require_version, wanted_configs
 from export.repository.signing import check_signature
 from export.repository.store import Store, open_store
 from traffic_signs.progress import ProgressCallback, silent
 
 if TYPE_CHECKING:
     from tritonclient.grpc import model_config_pb2 as pb
+
+    Configs = dict[str, pb.ModelConfig]  # by path, as `configs/gpu.pbtxt`
 
 
 @dataclass(frozen=True)
@@ -150,19 +160,20 @@ def _check_model(store: Store, model: str) -> Check:
         numbers = served(config, present)
         if not numbers:
             check.problems.append(f"{where} serves no version that is there")
-        wanted = wanted_config(store, model)
-        if best is not None and numbers and config != wanted:
+        there, wanted = present_configs(store, model), wanted_configs(store, model)
+        for path in _different(there, wanted) if best is not None and numbers else ():
             check.problems.append(
-                f"{where} is not that of the champion: `signs repository promote {model} {best}` mends it"
+                f"{store.name}/{model}/{path} is not that of the champion: `signs repository promote {model} {best}` "
+                "mends it"
             )
-        if best is None and wanted is not None and without_policy(config) != without_policy(wanted):
-            check.notices.append(f"{where} is not that of version {present[-1]}, the newest")
+        for path in _different(_without_policies(there), _without_policies(wanted)) if best is None and wanted else ():
+            check.notices.append(f"{store.name}/{model}/{path} is not that of version {present[-1]}, the newest")
         for number in numbers:
-            altered = _altered_companions(store, model, number, config)
+            altered = _altered_companions(store, model, number, there)
             check.problems.extend(f"{text}: pull or promote that version again" for text in altered)
         check.problems.extend(
             f"{store.name}/{model}/{name}, which {CONFIG} names, is not there: Triton would not load {model}"
-            for name in companions(config)
+            for name in companions(*there.values())
             if not _is_there(store, f"{model}/{name}")
         )
         check.notices.extend(changed_calls(store, model))
@@ -173,6 +184,15 @@ def _check_model(store: Store, model: str) -> Check:
     return check
 
 
+def _different(there: "Configs", wanted: "Configs") -> list[str]:
+    """Returns the paths of the configurations that are not as they should be, too many or missing."""
+    return sorted(path for path in there.keys() | wanted.keys() if there.get(path) != wanted.get(path))
+
+
+def _without_policies(configs: "Configs") -> "Configs":
+    return {path: without_policy(config) for path, config in configs.items()}
+
+
 def _is_there(store: Store, path: str) -> bool:
     try:
         store.read(path)
@@ -181,19 +201,24 @@ def _is_there(store: Store, path: str) -> bool:
     return True
 
 
-def check_served(repository: Path, public_key: Path | None = None) -> list[str]:
+def check_served(
+    repository: Path, public_key: Path | None = None, configuration: str = "", gpu: bool | None = None
+) -> list[str]:
     """Checks the versions that a server on this folder would load.
 
     Args:
         repository: folder of the models.
         public_key: every version must be signed with it.
+        configuration: name of the one that the server is to take where a model has it.
+        gpu: the server has a GPU; where it is None, if this machine has.
 
     Returns:
         Notices, as of versions that were made by hand.
 
     Raises:
         RepositoryError: a file is missing or altered, in the version or beside it, a signature does not hold, a
-            configuration would end the server, or an engine was built for another machine; the message names it.
+            configuration would end the server, an engine was built for another machine, or a model would not run on
+            what the server has; the message names it.
     """
     notices: list[str] = []
     store = open_store(repository)
@@ -201,17 +226,20 @@ def check_served(repository: Path, public_key: Path | None = None) -> list[str]:
     for folder in sorted(folders):  # Triton loads those with a name that begins with a dot too
         present = store.versions(folder.name)
         path = folder / CONFIG
-        config = read_config(path.read_bytes(), str(path)) if path.exists() else None
+        config = effective(present_configs(store, folder.name), configuration) if path.exists() else None
         check_folder_values(folder, str(folder))
         for version in served(config, present) if config is not None else present[-1:]:
             check = check_folder(folder / str(version), folder.name, version, public_key)
             if public_key is not None:
                 check.problems.extend(_unsigned_beside(folder, version))
             elif config is not None:
-                check.problems.extend(_altered_companions(store, folder.name, version, config))
-                own = own_config(store, folder.name, version)
-                if own is not None and without_policy(own) != without_policy(config):
-                    check.notices.append(f"{path} is not that of version {version}")
+                there = present_configs(store, folder.name)
+                check.problems.extend(_altered_companions(store, folder.name, version, there))
+                own = own_configs(store, folder.name, version)
+                check.notices.extend(
+                    f"{folder / each} is not that of version {version}"
+                    for each in _different(_without_policies(there), _without_policies(own))
+                )
             if check.problems:
                 raise RepositoryError(
                     f"{check.problems[0]}: it is not served. Publish or pull the version again, or promote another"
@@ -223,12 +251,26 @@ def check_served(repository: Path, public_key: Path | None = None) -> list[str]:
                 )
             notices += check.notices
             notices += [f"{folder / str(version) / name} was not published" for name in check.extra]
+    _check_hardware(store, configuration, has_gpu() if gpu is None else gpu)
     return notices
 
 
-def _altered_companions(store: Store, model: str, version: int, config: "pb.ModelConfig") -> Iterator[str]:
-    """Yields a sentence for each file beside a version that config.pbtxt names and that is not the version's own."""
-    for name in companions(config):
+def _check_hardware(store: Store, configuration: str, gpu: bool) -> None:
+    """Raises RepositoryError where a model would not run, or would crawl, on what the server has."""
+    models = {model: present_configs(store, model) for model in store.models()}
+    for sentence in unfit_for_gpu(models, configuration) if gpu else ():
+        raise RepositoryError(f"{store.name}: {sentence}")
+    waiting = [] if gpu else need_gpu(models, configuration)
+    if waiting:
+        raise RepositoryError(
+            f"{store.name}: {' and '.join(waiting)} need a GPU, and this server has none: serve where there is one, or "
+            "export again without --target gpu"
+        )
+
+
+def _altered_companions(store: Store, model: str, version: int, configs: "Configs") -> Iterator[str]:
+    """Yields a sentence for each file beside a version that its configurations name and that is not its own."""
+    for name in companions(*configs.values()):
         with suppress(FileNotFoundError):  # early versions have none of their own; what lacks beside is told elsewhere
             if store.read(f"{model}/{name}") != store.read(f"{model}/{version}/{name}"):
                 yield f"{store.name}/{model}/{name} is not that of version {version}"
@@ -240,9 +282,15 @@ def _unsigned_beside(folder: Path, version: int) -> Iterator[str]:
     if not signed.exists():
         yield f"{folder / str(version)} was published without its configuration, so no signature covers {beside}"
         return
-    own = read_config(signed.read_bytes(), str(signed))
-    if not beside.exists() or without_policy(read_config(beside.read_bytes(), str(beside))) != without_policy(own):
-        yield f"{beside} is not the one that was signed"
-    for name in companions(own):
+    own, there = (_configs_in(each) for each in (signed.parent, folder))
+    for path in _different(_without_policies(own), _without_policies(there)):
+        yield f"{folder / path} is not the one that was signed"
+    for name in companions(*own.values()):
         if not (folder / name).exists() or (folder / name).read_bytes() != (signed.parent / name).read_bytes():
             yield f"{folder / name} is not the one that was signed"
+
+
+def _configs_in(folder: Path) -> "Configs":
+    paths = config_paths([CONFIG, *(path.relative_to(folder).as_posix() for path in folder.glob("*/*"))])
+    there = (path for path in paths if (folder / path).is_file())
+    return {path: read_config((folder / path).read_bytes(), str(folder / path)) for path in there}

@@ -7,6 +7,7 @@ and measures until its windows agree, which interleaved rounds of one length can
 
 import asyncio
 import time
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,25 @@ from traffic_sign_client.connection import channel_options
 
 TIMEOUT_S = 120.0  # for one answer; a server that hangs must not hang this
 WARM_UP = 0.25  # of the time that is measured goes before, unmeasured: connections, threads, the first batches
+
+
+@dataclass(frozen=True)
+class Load:
+    """How a server is loaded.
+
+    Attributes:
+        concurrency: requests under way at any time.
+        seconds: of each round.
+        rounds: how many.
+        channels: connections that the requests are spread over.
+        grpc_threads: threads of the server that take them; 0: as many as it takes by itself.
+    """
+
+    concurrency: int
+    seconds: float
+    rounds: int
+    channels: int = 1
+    grpc_threads: int = 0
 
 
 @dataclass(frozen=True)
@@ -34,25 +54,20 @@ class Answers:
     reason: str = ""
 
 
-def closed_loop(
-    url: str, model: str, input_name: str, images: npt.NDArray[np.uint8], concurrency: int, seconds: float
-) -> Answers:
-    """Loads a model over gRPC with requests of one image each.
+def closed_loop(url: str, model: str, input_name: str, images: npt.NDArray[np.uint8], load: Load) -> Answers:
+    """Loads a model over gRPC for one round, with requests of one image each.
 
     Args:
         url: host:port of the server.
         model: its name on the server.
         input_name: of its only input.
         images: uint8 [n, height, width, 3]; sent in turn.
-        concurrency: how many requests are under way at any time.
-        seconds: to measure for.
+        load: of the server.
     """
-    return asyncio.run(_run(url, model, input_name, images, concurrency, seconds))
+    return asyncio.run(_run(url, model, input_name, images, load))
 
 
-async def _run(
-    url: str, model: str, input_name: str, images: npt.NDArray[np.uint8], concurrency: int, seconds: float
-) -> Answers:
+async def _run(url: str, model: str, input_name: str, images: npt.NDArray[np.uint8], load: Load) -> Answers:
     import tritonclient.grpc.aio as triton
     from tritonclient.utils import InferenceServerException
 
@@ -63,8 +78,8 @@ async def _run(
         requests.append([tensor])
     latencies: list[float] = []
     reasons: list[str] = []
-    start = time.perf_counter() + WARM_UP * seconds
-    end = start + seconds
+    start = time.perf_counter() + WARM_UP * load.seconds
+    end = start + load.seconds
 
     async def keep_asking(client: Any, first: int) -> None:
         number = first
@@ -78,8 +93,15 @@ async def _run(
             done = time.perf_counter()
             if start <= done < end:
                 latencies.append(1000 * (done - sent))
-            number += concurrency
+            number += load.concurrency
 
-    async with triton.InferenceServerClient(url, channel_args=channel_options(url)) as client:
-        await asyncio.gather(*(keep_asking(client, number) for number in range(concurrency)))
+    async with AsyncExitStack() as stack:
+        clients = []
+        for number in range(load.channels):
+            # gRPC has clients of equal settings share a connection unless a setting tells them apart.
+            options = [*channel_options(url), ("grpc.use_local_subchannel_pool", 1), ("signs.channel", number)]
+            client = triton.InferenceServerClient(url, channel_args=options)
+            clients.append(await stack.enter_async_context(client))
+        asking = (keep_asking(clients[number % load.channels], number) for number in range(load.concurrency))
+        await asyncio.gather(*asking)
     return Answers(np.asarray(latencies, np.float64), len(reasons), reasons[0] if reasons else "")

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from tritonclient.grpc import model_config_pb2 as pb
 
-from export.config import ENGINE, ONNX, TENSORRT, THREADS, profile, set_threads
+from export.config import ENGINE, THREADS, profile, set_threads
 from export.errors import ExportError
+from export.repository.configuration import ONNX, TENSORRT
 
 
 @dataclass(frozen=True)

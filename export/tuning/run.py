@@ -1,6 +1,5 @@
 """One tuning from the version to the version that is better served: fetch, measure, choose, show, publish."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,13 +8,17 @@ from typing import Any
 from rich.console import Console
 
 from export.config import target_of
+from export.hardware_fit import Fit, can_use_gpu, find_fit
+from export.repository.configuration import GPU, require_name
 from export.repository.manifest import check_model_name
-from export.repository.promotion import champion
-from export.repository.store import open_store
+from export.repository.promotion import champion, own_configs
+from export.repository.store import Store, open_store
+from export.tuning.load import Load
 from export.tuning.plan import Outcome, choose, grid
 from export.tuning.report import draw_outcomes, print_outcomes, write_report
-from export.tuning.sweep import Candidate, Load, check_batches, fetched, sweep
+from export.tuning.sweep import Candidate, check_batches, fetched, sweep
 from serving.install import Installation, find_or_install
+from serving.recognizer.cores import usable_cores
 from traffic_sign_client.errors import ClientError
 from traffic_signs.progress import progress_bars, silent
 
@@ -29,13 +32,15 @@ class Request:
         version: its number; the one that is served where it is None.
         repository: folder or address of all models.
         latency_budget_ms: 99 of 100 requests must be answered in these milliseconds.
-        instances: to try; likewise `threads`, `queue_delays_us` and `max_batches`.
-        threads: see above.
-        queue_delays_us: see above.
-        max_batches: see above; an eighth, half and all of the present one where it is empty.
+        instances: to try; where empty 1, 2 and on a CPU as many as there are cores.
+        threads: to try; where empty 1 and as many as there are cores, on a GPU what ONNX Runtime takes.
+        queue_delays_us: to try.
+        max_batches: to try, each with a file of that fixed batch on a GPU; an eighth, half and all of the present one
+            where it is empty.
         load: on each setting.
         folder: takes tuning.json, tuning.png and the server's log.
         home: where tritonserver is, or is to be installed.
+        configuration: name of the one that is tuned; what fits this machine where it is empty.
         publish: is asked whether the best is to be published.
     """
 
@@ -50,6 +55,7 @@ class Request:
     load: Load
     folder: Path
     home: Path
+    configuration: str
     publish: Callable[[], bool]
 
 
@@ -71,12 +77,17 @@ def run_tuning(request: Request, console: Console) -> dict[str, Any]:
     if not versions:
         raise ClientError(f"there is no model {request.model} in {store.name}: `signs repository list` names them")
     best = champion(store, request.model)
-    with fetched(store, request.model, request.version or best or versions[-1], silent) as candidate:
+    installation = find_or_install(request.home, lambda what: console.print(f"[dim]{what} ...[/dim]"))
+    number = request.version or best or versions[-1]
+    fit = _configuration(store, request, number, installation)
+    with fetched(store, request.model, number, silent, fit.name) as candidate:
         present = candidate.present
         batches = request.max_batches or sorted({max(present.max_batch // part, 1) for part in (8, 2, 1)})
         check_batches(candidate, batches)
-        settings = grid(request.instances, request.threads, request.queue_delays_us, batches, present)
-        installation = find_or_install(request.home, lambda what: console.print(f"{what} ...", style="dim"))
+        on_gpu, cores = target_of(candidate.config) == "gpu", usable_cores()
+        instances = request.instances or ((1, 2, 4) if on_gpu else sorted({1, 2, cores}))
+        threads = request.threads or ((0,) if on_gpu else sorted({1, cores}))
+        settings = grid(instances, threads, request.queue_delays_us, batches, present)
         # Made now: a place that cannot be written must not show after minutes of measuring.
         request.folder.mkdir(parents=True, exist_ok=True)
         _announce(console, candidate, len(settings), request.load, installation)
@@ -99,6 +110,17 @@ def run_tuning(request: Request, console: Console) -> dict[str, Any]:
             if best is not None:
                 console.print(f"next: signs repository promote {request.model} {summary['published']}", soft_wrap=True)
     return summary
+
+
+def _configuration(store: Store, request: Request, version: int, installation: Installation) -> Fit:
+    """Returns the configuration that is tuned: the one asked for, which must be there, or what fits this machine."""
+    fit = find_fit(can_use_gpu(installation))
+    if request.configuration == GPU and not fit.gpu:
+        raise ClientError("the configuration gpu is tuned on a server with a GPU, and this one has none")
+    if request.configuration:
+        require_name({request.model: own_configs(store, request.model, version)}, request.configuration)
+        return Fit(request.configuration, "as asked for", fit.gpu)
+    return fit
 
 
 def _announce(console: Console, candidate: Candidate, settings: int, load: Load, installation: Installation) -> None:
@@ -127,7 +149,7 @@ def _show(
     print_outcomes(console, outcomes, budget, present, chosen)
     title = (
         f"{request.model} {candidate.manifest.version}, {request.load.concurrency} requests at a time\n"
-        f"{installation.description}, {os.cpu_count()} cores"
+        f"{installation.description}, {usable_cores()} cores"
     )
     draw_outcomes(request.folder / "tuning.png", outcomes, budget, present, chosen, title)
     if chosen is not None:
@@ -148,7 +170,8 @@ def _summarise(
         "repository": request.repository,
         "latency_budget_ms": request.latency_budget_ms,
         "server": installation.description,
-        "cores": os.cpu_count(),
+        "cores": usable_cores(),
+        "fixed_batch": candidate.is_fixed,
         "load": asdict(request.load),
         "outcomes": [each.as_dict() for each in outcomes],
         "present": asdict(candidate.present),
@@ -164,12 +187,14 @@ def _facts(request: Request, candidate: Candidate, installation: Installation, c
         "target": target_of(candidate.config),
         "latency_budget_ms": request.latency_budget_ms,
         "concurrency": request.load.concurrency,
+        "channels": request.load.channels,
+        "grpc_threads": request.load.grpc_threads,
         "images_per_second": round(chosen.throughput, 1),
         "p50_ms": round(chosen.p50_ms, 3),
         "p95_ms": round(chosen.p95_ms, 3),
         "p99_ms": round(chosen.p99_ms, 3),
         "server": installation.description,
-        "cores": os.cpu_count(),
+        "cores": usable_cores(),
     }
 
 

@@ -1,6 +1,7 @@
 """Measures settings of one version on a real server, each as a model of its own, one loaded at a time."""
 
 import contextlib
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -12,19 +13,23 @@ import numpy as np
 import numpy.typing as npt
 from tritonclient.grpc import model_config_pb2 as pb
 
-from export.config import ENGINE
+from export.config import ENGINE, target_of
+from export.gpu_file import compare_with_cpu_file, write_gpu_file
 from export.repository import Manifest
+from export.repository.configuration import GPU, effective
 from export.repository.derived import publish_derived
 from export.repository.fetching import fetch_version
-from export.repository.policy import CONFIG, companions, to_bytes
-from export.repository.promotion import own_config
+from export.repository.manifest import GPU_FILE, MODEL_FILE
+from export.repository.policy import CONFIG, companions, config_path, to_bytes
+from export.repository.promotion import own_configs
 from export.repository.store import Store
+from export.serving_plan import fixed_batches
 from export.tensors import SCENES
-from export.tuning.load import closed_loop
+from export.tuning.load import Load, closed_loop
 from export.tuning.plan import Outcome, Setting, in_rounds, measured, retuned, setting_of
 from export.warmup_images import draw_samples
 from serving.install import Installation
-from serving.server import RunningServer, running_server
+from serving.server import RunningServer, grpc_thread_arguments, running_server
 from traffic_sign_client.connection import channel_options
 from traffic_sign_client.errors import ClientError
 from traffic_signs.progress import ProgressCallback
@@ -37,34 +42,52 @@ EXPLICIT = ("--model-control-mode=explicit",)
 
 
 @dataclass(frozen=True)
-class Load:
-    """How each setting is loaded: requests under way, seconds a round, and rounds."""
-
-    concurrency: int
-    seconds: float
-    rounds: int
-
-
-@dataclass(frozen=True)
 class Candidate:
     """The version that is tuned, in a folder of this process.
 
     Attributes:
         manifest: of the version.
         folder: with its files, which were checked.
-        config: that it is served with.
+        config: that it is served with on this machine.
         beside: content of the files that Triton reads beside its config.pbtxt, by name.
+        configs: all that it is served with, by path.
     """
 
     manifest: Manifest
     folder: Path
     config: pb.ModelConfig
     beside: dict[str, bytes]
+    configs: dict[str, pb.ModelConfig]
 
     @property
     def present(self) -> Setting:
         """How it is set now."""
         return setting_of(self.config)
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether its file is the one for GPUs: each largest batch then has a file of its own."""
+        return str(self.config.default_model_filename) == GPU_FILE
+
+    def files_for(self, max_batch: int, folder: Path) -> Path:
+        """Returns a folder with the files of the version for a largest batch.
+
+        Args:
+            max_batch: that is to be served.
+            folder: to make it in, where it is not the version's own.
+
+        Raises:
+            ExportError: the file for GPUs cannot be made again.
+        """
+        if not self.is_fixed or max_batch == self.present.max_batch:
+            return self.folder
+        made = folder / f"batch-{max_batch}"
+        if not made.exists():
+            # Copies: ONNX Runtime takes weights out of no file that a link leads to.
+            shutil.copytree(self.folder, made)
+            sizes = fixed_batches(self.manifest.model, max_batch)
+            write_gpu_file(made / MODEL_FILE, made, sizes, self.manifest.precision)
+        return made
 
     def publish(self, store: Store, setting: Setting, tuning: dict[str, Any]) -> Manifest:
         """Publishes the version again, to be served with another setting.
@@ -74,12 +97,36 @@ class Candidate:
             setting: the best one.
             tuning: what its manifest is to say of the measurement.
         """
-        return publish_derived(store, self.manifest, self.folder, retuned(self.config, setting), tuning=tuning)
+        tuned = retuned(self.config, setting)
+        gpu_path = config_path(GPU)
+        if target_of(self.config) == "gpu":
+            path = gpu_path if gpu_path in self.configs else CONFIG
+            configs = self.configs | {path: tuned}
+        else:  # what was tuned is for all CPUs
+            configs = {CONFIG: tuned} | {path: each for path, each in self.configs.items() if path == gpu_path}
+        with tempfile.TemporaryDirectory(prefix="signs-tune-") as scratch:
+            folder = self.files_for(setting.max_batch, Path(scratch))
+            facts: dict[str, Any] = {"tuning": tuning}
+            instead = {}
+            if folder != self.folder:
+                sizes = fixed_batches(self.manifest.model, setting.max_batch)
+                instead = {GPU_FILE: (folder / GPU_FILE).read_bytes()}
+                facts["gpu"] = self.manifest.gpu | compare_with_cpu_file(folder, self.manifest, sizes)
+            return publish_derived(store, self.manifest, self.folder, configs, instead=instead, **facts)
 
 
 @contextlib.contextmanager
-def fetched(store: Store, model: str, version: int, progress: ProgressCallback) -> Iterator[Candidate]:
+def fetched(
+    store: Store, model: str, version: int, progress: ProgressCallback, configuration: str = ""
+) -> Iterator[Candidate]:
     """Gives a checked copy of a version for as long as the block runs.
+
+    Args:
+        store: repository it is in.
+        model: its name.
+        version: its number.
+        progress: shows how much is done.
+        configuration: name of the one that is tuned; where it has none of that name, config.pbtxt.
 
     Raises:
         ExportError: there is no such version, it is damaged, or cannot be tuned.
@@ -87,7 +134,8 @@ def fetched(store: Store, model: str, version: int, progress: ProgressCallback) 
     with tempfile.TemporaryDirectory(prefix="signs-tune-") as scratch:
         folder = Path(scratch) / str(version)
         manifest = fetch_version(store, model, version, folder, None, progress)
-        config = own_config(store, model, version)
+        configs = own_configs(store, model, version)
+        config = effective(configs, configuration)
         if config is None:
             raise ClientError(f"{store.name}/{model}/{version} has no {CONFIG}: export the model again")
         setting_of(config)
@@ -97,11 +145,21 @@ def fetched(store: Store, model: str, version: int, progress: ProgressCallback) 
         for name in companions(config):
             inside = folder / name
             beside[name] = inside.read_bytes() if inside.exists() else store.read(f"{model}/{name}")
-        yield Candidate(manifest, folder, config, beside)
+        yield Candidate(manifest, folder, config, beside, configs)
 
 
 def check_batches(candidate: Candidate, batches: Sequence[int]) -> None:
-    """Raises ClientError where an engine would be asked for batches it was not built for."""
+    """Raises ClientError where an engine would be asked for batches it was not built for, or a file cannot be made."""
+    present = candidate.present.max_batch
+    if (
+        candidate.is_fixed
+        and set(batches) != {present}
+        and candidate.manifest.gpu.get("precision") != (candidate.manifest.precision)
+    ):
+        raise ClientError(
+            f"the file for GPUs is in {candidate.manifest.gpu.get('precision')} and the one for CPUs in "
+            f"{candidate.manifest.precision}, so no other fixed batch can be made of it: give --max-batch {present}"
+        )
     largest = candidate.config.max_batch_size
     if candidate.config.platform == ENGINE and max(batches) > largest:
         raise ClientError(f"this engine was built for batches of {largest} at most: give no larger --max-batch")
@@ -138,7 +196,8 @@ def sweep(
     problems: dict[Setting, str] = {}
     with tempfile.TemporaryDirectory(prefix="signs-tune-") as scratch:
         names = stage(candidate, settings, Path(scratch))
-        with running_server(installation, Path(scratch), log, extra_arguments=EXPLICIT) as server:
+        arguments = (*EXPLICIT, *grpc_thread_arguments(installation, load.grpc_threads))
+        with running_server(installation, Path(scratch) / "models", log, extra_arguments=arguments) as server:
             done, total = 0, len(settings) * load.rounds
             for order in in_rounds(settings, load.rounds, SEED):
                 for setting in order:
@@ -167,11 +226,12 @@ def stage(candidate: Candidate, settings: Sequence[Setting], folder: Path) -> di
         config.name = names[setting]
         config.ClearField("response_cache")
         config.version_policy.latest.num_versions = 1
-        model = folder / names[setting]
+        model = folder / "models" / names[setting]
         for name, content in {**candidate.beside, CONFIG: to_bytes(config)}.items():
             (model / name).parent.mkdir(parents=True, exist_ok=True)
             (model / name).write_bytes(content)
-        (model / "1").symlink_to(candidate.folder, target_is_directory=True)
+        files = candidate.files_for(setting.max_batch, folder)
+        (model / "1").symlink_to(files, target_is_directory=True)
     return names
 
 
@@ -188,9 +248,7 @@ def _measure(
         ServingError: the server has ended.
     """
     with _loaded(server, name):
-        answers = closed_loop(
-            server.grpc_url, name, candidate.config.input[0].name, images, load.concurrency, load.seconds
-        )
+        answers = closed_loop(server.grpc_url, name, candidate.config.input[0].name, images, load)
     server.check_alive()
     if answers.failures:
         raise ClientError(f"{answers.failures} requests were refused: {answers.reason}")

@@ -97,7 +97,7 @@ def test_airflow_works_where_the_others_look() -> None:
     assert {f"{settings.home}/{folder}" for folder in folders} == mounts
     assert set(airflow["volumes"]) == set(SERVICES["train"]["volumes"])
     assert "./model_repository:/models:ro" in SERVICES["triton"]["volumes"], "what is promoted is served"
-    assert "--model-control-mode=explicit" in SERVICES["triton"]["command"]
+    assert "--model-control-mode=explicit" in SERVICES["triton"]["command"][-1]
     port = airflow["environment"]["AIRFLOW__API__PORT"]
     assert f"127.0.0.1:{port}:{port}" in SERVICES["network"]["ports"]
     assert f":{port}/" in airflow["environment"]["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"]

@@ -15,8 +15,10 @@ import onnx.numpy_helper
 import pytest
 
 from clients.command.roll_out import load
+from export.gpu_file import write_gpu_file
 from export.parity import TOLERANCE, onnxruntime_predictor
 from export.repository import Manifest, promote, publish, publish_copy, rollback
+from export.repository.manifest import GPU_FILE, MODEL_FILE
 from export.repository.pull import pull
 from serving.install import Installation
 from serving.server import RELOADABLE, RunningServer, running_server, served_versions
@@ -47,8 +49,14 @@ def publish_other(place: Path, factor: float) -> Manifest:
     weights = next(each for each in model.graph.initializer if each.name.endswith("head.weight"))
     changed = onnx.numpy_helper.to_array(weights)[::-1] * np.float32(factor)
     weights.CopyFrom(onnx.numpy_helper.from_array(np.ascontiguousarray(changed), weights.name))
-    shared = {name: (folder / name).read_text() for name in ("config.pbtxt", "labels.txt")}
-    return publish(place, MODEL, {"model.onnx": model.SerializeToString()}, shared, {"precision": "fp32"})
+    configs = (path.relative_to(folder).as_posix() for path in folder.glob("configs/*"))
+    shared = {name: (folder / name).read_text() for name in ("config.pbtxt", "labels.txt", *configs)}
+    made = place.parent / "made"
+    made.mkdir(exist_ok=True)
+    onnx.save(model, made / MODEL_FILE)
+    write_gpu_file(made / MODEL_FILE, made, (64,), "fp32")
+    files = {name: (made / name).read_bytes() for name in (MODEL_FILE, GPU_FILE)}
+    return publish(place, MODEL, files, shared, {"precision": "fp32"})
 
 
 def answers(place: Path, version: int, crops: Crops) -> npt.NDArray[np.float32]:

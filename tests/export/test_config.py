@@ -21,7 +21,7 @@ from export.errors import ExportError, RepositoryError
 from export.explanation import explain
 from export.repository.policy import read_config
 
-TENSORRT = Serving(64, target="gpu", engine_cache="/var/cache/engines")
+TENSORRT = Serving(64, target="gpu", tensorrt=True, engine_cache="/var/cache/engines")
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_overload_is_answered_quickly_where_that_is_asked_for(max_queue: int, ti
 @pytest.mark.parametrize(
     ("target", "kind"),
     [
-        ("auto", pb.ModelInstanceGroup.KIND_AUTO),
+        ("auto", pb.ModelInstanceGroup.KIND_CPU),  # it has another configuration for GPUs
         ("cpu", pb.ModelInstanceGroup.KIND_CPU),
         ("gpu", pb.ModelInstanceGroup.KIND_GPU),
     ],
@@ -81,7 +81,18 @@ def test_overload_is_answered_quickly_where_that_is_asked_for(max_queue: int, ti
 def test_instances_run_on_the_target(target: Target, kind: int) -> None:
     config = classifier_config("sign_classifier", 48, 43, Serving(8, target=target))
     assert config.instance_group[0].kind == kind
-    assert target_of(config) == target
+    assert target_of(config) == ("gpu" if target == "gpu" else "cpu")
+    config.instance_group[0].kind = pb.ModelInstanceGroup.KIND_AUTO  # of an earlier release
+    assert target_of(config) == "auto"
+
+
+def test_the_file_for_gpus_is_served_without_tensorfloat() -> None:
+    config = classifier_config("sign_classifier", 48, 43, Serving(64, target="gpu", fixed_batches=(8, 64)))
+    assert config.default_model_filename == "model.gpu.onnx"
+    (accelerator,) = config.optimization.execution_accelerators.gpu_execution_accelerator
+    assert accelerator.name == "cuda" and dict(accelerator.parameters) == {"use_tf32": "0"}
+    with pytest.raises(ExportError, match="max_batch is 65, and the batch of the file for GPUs is fixed at 64"):
+        Serving(65, target="gpu", fixed_batches=(8, 64))
 
 
 def test_on_a_gpu_onnx_runtime_hands_over_to_tensorrt() -> None:

@@ -39,7 +39,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     """A repository with version 1 in ONNX, the champion."""
-    config = classifier_config(MODEL, 48, 43, Serving(64, threads=2, target="gpu"))
+    config = classifier_config(MODEL, 48, 43, Serving(64, threads=2, target="gpu", tensorrt=True))
     files = {"model.onnx": b"onnx", "warmup/images-48x48x3.bin": b"pixels"}
     shared = {"config.pbtxt": to_text(config), "labels.txt": "stop\n"}
     publish(tmp_path / "models", MODEL, files, shared, {**FACTS, "parity": {"samples": 3.0}, "tuning": {"x": 1}})

@@ -14,7 +14,7 @@ from export.config import to_text
 from export.errors import ExportError
 from export.recognizer import export_recognizer
 from export.repository import Manifest, load_manifest, verify_files, versions
-from export.repository.policy import read_config
+from export.repository.policy import read_config, to_bytes
 from serving import RECOGNIZER_SOURCES
 from serving.recognizer.settings import load_settings
 from tests.red_detector import publish_red_detector
@@ -43,11 +43,35 @@ def test_what_is_published_is_byte_for_byte_the_sources(models: Path) -> None:
     version = models / "sign_recognizer" / "1"
     sources = {path.name for path in RECOGNIZER_SOURCES.glob("*.py")}
     assert {"model.py", "preprocessing.py", "recognition.py"} <= sources
-    assert {path.name for path in version.iterdir()} == sources | {"settings.json", "manifest.json", "config.pbtxt"}
+    beside = {"settings.json", "manifest.json", "config.pbtxt", "configs"}
+    assert {path.name for path in version.iterdir()} == sources | beside
     for name in sources:
         assert (version / name).read_bytes() == (RECOGNIZER_SOURCES / name).read_bytes()
     assert (version / "preprocessing.py").read_bytes() == (ROOT / "traffic_signs" / "preprocessing.py").read_bytes()
     assert not (version / "preprocessing.py").is_symlink()
+
+
+def test_it_has_as_many_processes_as_the_hardware_feeds(models: Path) -> None:
+    export_recognizer(models)
+    folder = models / "sign_recognizer"
+    configs = {path.stem: read_config(path.read_bytes(), "") for path in folder.glob("configs/*.pbtxt")}
+    assert {name: config.instance_group[0].count for name, config in configs.items()} == {
+        "cpu-4": 4,
+        "cpu-8": 8,
+        "cpu-16": 8,
+        "gpu": 8,
+    }
+    assert {config.instance_group[0].kind for config in configs.values()} == {pb.ModelInstanceGroup.KIND_CPU}
+
+
+def test_its_calls_fit_every_hardware(models: Path) -> None:
+    path = models / "sign_classifier" / "configs" / "gpu.pbtxt"
+    config = read_config(path.read_bytes(), "")
+    config.max_batch_size = 16
+    path.write_bytes(to_bytes(config))
+    export_recognizer(models)
+    settings = json.loads((models / "sign_recognizer" / "1" / "settings.json").read_text())
+    assert (settings["classifier_max_batch"], settings["detector_max_batch"]) == (16, 3)
 
 
 def test_the_manifest_names_every_file_and_what_it_was_fitted_to(models: Path) -> None:

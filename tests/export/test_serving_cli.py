@@ -51,9 +51,28 @@ def test_of_a_checkpoint_it_shows_what_an_export_would_write(checkpoint: Path, t
     options = ("--target", "gpu", "--response-cache", "--max-queue", "100", "--queue-timeout-ms", "2000")
     result = signs("config", str(checkpoint), "-r", str(tmp_path / "models"), *options)
     text = result.stdout.partition("\n\n")[0].partition("\n")[2]
-    serving = Serving(64, target="gpu", response_cache=True, max_queue=100, queue_timeout_ms=2000)
+    serving = Serving(
+        64,
+        target="gpu",
+        instances=2,
+        fixed_batches=(64,),
+        response_cache=True,
+        max_queue=100,
+        queue_timeout_ms=2000,
+    )
     assert read_config(text.encode(), "") == classifier_config(MODEL, 48, 43, serving)
     assert not (tmp_path / "models").exists(), "nothing is written"
+
+
+def test_a_configuration_for_other_hardware_is_shown_by_its_name(
+    repository: Path, manifest: Manifest, checkpoint: Path, tmp_path: Path
+) -> None:
+    for what, place in ((MODEL, repository), (str(checkpoint), tmp_path / "models")):
+        result = signs("config", what, "-r", str(place), "--configuration", "gpu")
+        assert "KIND_GPU" in result.stdout and "default_model_filename = model.gpu.onnx" in result.stdout
+        assert "use_tf32" in result.stdout
+        result = signs("config", what, "-r", str(place), "--configuration", "h100")
+        assert isinstance(result.exception, ExportError) and "configs/" in str(result.exception)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """A new version is served as the one before it was tuned and chosen to be, and as this release says otherwise."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,16 @@ from export.tuning.plan import Setting, retuned, setting_in
 
 MODEL = "sign_classifier"
 TUNED = Setting(2, 1, 0, 16)
+ON_GPU = Serving(64, target="gpu", instances=2, fixed_batches=(64,))
 TUNING = {"instances": 2, "threads": 1, "queue_delay_us": 0, "max_batch": 16, "target": "auto", "p99_ms": 9.5}
 
 
-def publish_version(place: Path, serving: Serving, tuning: dict[str, Any] | None = None) -> int:
+def publish_version(place: Path, serving: Serving, tuning: dict[str, Any] | None = None, gpu: bool = False) -> int:
     config = classifier_config(MODEL, 48, 43, serving)
     files = {"model.onnx": b"weights", "warmup/images-48x48x3.bin": b"pixels"}
     shared = {"config.pbtxt": to_text(config), "labels.txt": "stop\n"}
+    if gpu:
+        shared["configs/gpu.pbtxt"] = to_text(classifier_config(MODEL, 48, 43, ON_GPU))
     return publish(place, MODEL, files, shared, {"tuning": tuning or {}}).version
 
 
@@ -27,8 +31,29 @@ def test_a_new_model_gets_the_defaults(tmp_path: Path) -> None:
     chosen = choose_serving(tmp_path / "nowhere", MODEL)
     assert chosen.serving == DEFAULTS[MODEL] and chosen.tuning == {}
     asked = ServingOverrides("gpu", True, 100, 2000)
-    expected = Serving(64, target="gpu", response_cache=True, max_queue=100, queue_timeout_ms=2000)
-    assert choose_serving(tmp_path, MODEL, asked).serving == expected
+    chosen = choose_serving(tmp_path, MODEL, asked)
+    assert chosen.servings == {"": replace(ON_GPU, response_cache=True, max_queue=100, queue_timeout_ms=2000)}
+    asked = ServingOverrides("gpu", tensorrt=True)
+    tensorrt = replace(ON_GPU, tensorrt=True, fixed_batches=())
+    assert choose_serving(tmp_path, MODEL, asked).servings == {"": tensorrt}
+
+
+@pytest.mark.parametrize(("model", "sizes"), [(MODEL, (64,)), ("sign_detector", (1, 4))])
+def test_each_hardware_has_a_configuration(tmp_path: Path, model: str, sizes: tuple[int, ...]) -> None:
+    chosen = choose_serving(tmp_path, model)
+    cores = {name: each.instances * each.threads for name, each in chosen.servings.items() if name != "gpu"}
+    assert cores == {"": 2, "cpu-4": 4, "cpu-8": 8, "cpu-16": 16}
+    assert chosen.fixed_batches == chosen.servings["gpu"].fixed_batches == sizes
+    on_cpus = choose_serving(tmp_path, model, ServingOverrides("cpu"))
+    assert on_cpus.fixed_batches == () and "gpu" not in on_cpus.servings
+
+
+def test_what_was_tuned_on_a_gpu_holds_there_and_nowhere_else(tmp_path: Path) -> None:
+    publish_version(tmp_path, Serving(64), TUNING | {"target": "gpu", "max_batch": 256}, gpu=True)
+    chosen = choose_serving(tmp_path, MODEL)
+    assert chosen.serving == DEFAULTS[MODEL] and "cpu-4" in chosen.servings
+    assert chosen.servings["gpu"].max_batch == 256 and chosen.fixed_batches == (256,)
+    assert choose_serving(tmp_path, MODEL, ServingOverrides("cpu")).tuning == {}
 
 
 def test_a_queue_that_holds_no_batch_is_refused(tmp_path: Path) -> None:
@@ -59,7 +84,7 @@ def test_the_champion_counts_and_not_a_challenger(tmp_path: Path) -> None:
 def test_what_was_tuned_for_another_target_is_not_kept(tmp_path: Path) -> None:
     publish_version(tmp_path, Serving(16), TUNING)
     chosen = choose_serving(tmp_path, MODEL, ServingOverrides("gpu"))
-    assert chosen.tuning == {} and chosen.serving == Serving(64, target="gpu")
+    assert chosen.tuning == {} and chosen.serving == ON_GPU
 
 
 def test_a_larger_batch_than_the_queue_widens_the_queue(tmp_path: Path) -> None:
@@ -71,12 +96,14 @@ def test_a_larger_batch_than_the_queue_widens_the_queue(tmp_path: Path) -> None:
 def test_target_cache_and_limits_stay_unless_asked_for(tmp_path: Path) -> None:
     chosen = Serving(64, target="cpu", response_cache=True, max_queue=100, queue_timeout_ms=2000)
     publish_version(tmp_path, chosen)
-    assert choose_serving(tmp_path, MODEL).serving == chosen
-    assert choose_serving(tmp_path, MODEL, ServingOverrides("auto", False, 0, 0)).serving == Serving(64)
+    kept = replace(DEFAULTS[MODEL], target="cpu", response_cache=True, max_queue=100, queue_timeout_ms=2000)
+    assert choose_serving(tmp_path, MODEL).serving == kept
+    both = choose_serving(tmp_path, MODEL, ServingOverrides("auto", False, 0, 0))
+    assert both.serving == DEFAULTS[MODEL] and "gpu" in both.servings
 
 
 def test_what_was_set_by_hand_and_not_tuned_does_not_go_on_for_ever(tmp_path: Path) -> None:
-    publish_version(tmp_path, Serving(32, queue_delay_us=7, newest=3))
+    publish_version(tmp_path, Serving(32, queue_delay_us=7, newest=3), gpu=True)
     assert choose_serving(tmp_path, MODEL).serving == DEFAULTS[MODEL], "or no better default would ever arrive"
 
 

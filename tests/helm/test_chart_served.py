@@ -80,7 +80,9 @@ class Pod:
 def rendered_with(values: dict[str, Any]) -> list[Object]:
     # Two servers on one machine must not share the names of their Python models' memory.
     prefix = f"--backend-config=python,shm-region-prefix-name=chart-{os.getpid()}-{time.monotonic_ns()}-"
-    return render(find_helm("helm"), merged(merged(LEAST, {"triton": {"extraArgs": [prefix]}}), values))
+    # There is no GPU here, so the configuration is the one for CPUs.
+    own = {"triton": {"extraArgs": [prefix], "configuration": "cpu-2"}}
+    return render(find_helm("helm"), merged(merged(LEAST, own), values))
 
 
 def pull_models(objects: list[Object], source: Path, folder: Path) -> None:

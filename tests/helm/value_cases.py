@@ -77,7 +77,14 @@ CASES: dict[str, Values] = {
     "own secret": {"models": LEAST["models"], "gpu": LEAST["gpu"]},
     "cpu": _with(gpu={"enabled": False}),
     "pods": _with(
-        triton=_triton(**POD, logVerbose=1, grpcConnectionAgeSeconds=5, extraArgs=["--pinned-memory-pool-byte-size=0"]),
+        triton=_triton(
+            **POD,
+            logVerbose=1,
+            grpcThreads=8,
+            configuration="cpu-8",
+            grpcConnectionAgeSeconds=5,
+            extraArgs=["--pinned-memory-pool-byte-size=0"],
+        ),
         gateway={
             **POD,
             "settings": {"LOG_LEVEL": "debug", "MAX_UPLOAD": 8, "TLS": True, "NEED": "other"},

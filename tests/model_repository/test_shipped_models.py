@@ -5,13 +5,21 @@ import re
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
+from export.config import target_of
+from export.fixed_batch import require_fixed
 from export.parity import onnxruntime_predictor
 from export.repository import load_manifest, verify_files
 from export.repository.calls import changed_calls
+from export.repository.configuration import unfit_for_gpu
+from export.repository.manifest import GPU_FILE
+from export.repository.onnx_file import check_onnx
 from export.repository.policy import read_config
+from export.repository.promotion import present_configs
 from export.repository.store import open_store
+from export.repository.verification import verify
 from tests.fixture_types import Serve, Signs
 from tests.training.data.real_data import GTSDB, GTSRB, NEEDS_GTSDB, NEEDS_GTSRB
 from traffic_signs.classes import CLASS_NAMES
@@ -22,6 +30,7 @@ from training.data.gtsrb import load_gtsrb
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
 NETWORKS = ("sign_classifier", "sign_detector")
 SHIPPED = (*NETWORKS, "sign_recognizer")
+CONFIGURATIONS = ("cpu-4", "cpu-8", "cpu-16", "gpu")
 MOST_BYTES = {"sign_detector": 11_000_000}  # its weights are 6.9 MB, the scene that warms it up is 3.3 MB
 
 
@@ -62,6 +71,29 @@ def test_config_fits_the_classifier() -> None:
     assert [-1, *config.input[0].dims] == manifest.inputs[0]["shape"]
     assert [-1, *config.output[0].dims] == manifest.outputs[0]["shape"] == [-1, len(CLASS_NAMES)]
     assert (REPOSITORY / "sign_classifier" / "labels.txt").read_text().splitlines() == list(CLASS_NAMES)
+
+
+@pytest.mark.parametrize("model", NETWORKS)
+def test_a_gpu_gets_the_file_that_is_made_for_one(model: str) -> None:
+    folder, manifest = REPOSITORY / model / "1", load_manifest(REPOSITORY, model, 1)
+    configs = present_configs(open_store(REPOSITORY), model)
+
+    check_onnx(folder, model)
+    require_fixed(onnx.load(folder / GPU_FILE), manifest.gpu["fixed_batches"])
+    assert manifest.gpu["parity"]["max_difference"] <= manifest.gpu["parity"]["tolerance"]
+    assert manifest.files[GPU_FILE]["size"] < 100_000, "its weights are those of the file for CPUs"
+    assert target_of(configs["config.pbtxt"]) == "cpu" and target_of(configs["configs/gpu.pbtxt"]) == "gpu"
+    for name in ("", *CONFIGURATIONS):
+        assert not list(unfit_for_gpu({model: configs}, name))
+
+
+@pytest.mark.parametrize("model", SHIPPED)
+def test_each_hardware_has_its_configuration(model: str) -> None:
+    paths = {path.stem for path in (REPOSITORY / model / "configs").iterdir()}
+
+    assert paths == set(CONFIGURATIONS)
+    check = verify(REPOSITORY, model)
+    assert not [text for each in check for text in (*each.problems, *each.notices)]
 
 
 def test_card_says_what_the_manifest_says() -> None:

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from clients.command.demo.measure import Measurement, measure
 from clients.command.demo.report import KIND, write_report
+from export.hardware_fit import fitting_arguments
 from export.parity import onnxruntime_predictor
 from export.repository import Manifest, withdraw
 from export.repository.pull import pull
@@ -91,7 +92,8 @@ def run_demo(
         in_process = onnxruntime_predictor(model_file)(run.data.tests[KIND].images)
         # Of this version alone: in the repository another one may be promoted, and it is that one that is served.
         pull(repository, folder / "served", {manifest.model: [manifest.version]})
-        with running_server(installation, folder / "served", folder / "tritonserver.log") as server:
+        fitting, log = fitting_arguments(installation), folder / "tritonserver.log"
+        with running_server(installation, folder / "served", log, extra_arguments=fitting) as server:
             console.print(
                 f"  ready on {server.grpc_url} (gRPC) and {server.http_url} (HTTP)", highlight=False, soft_wrap=True
             )

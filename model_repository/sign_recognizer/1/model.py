@@ -13,7 +13,6 @@ below which a sign is answered as unknown; a request may override both with para
 """
 
 import json
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +22,7 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
+from .cores import usable_cores
 from .metrics import Metrics
 from .preprocessing import ImageError
 from .recognition import UNKNOWN, UNKNOWN_ID, Signs, recognize
@@ -97,7 +97,7 @@ class TritonPythonModel:
         self.metrics = open_metrics(args["model_version"], self.settings)
         # The instances share the cores: each is a process of its own, with threads of its own.
         instances = sum(group.get("count", 1) for group in config.get("instance_group", [])) or 1
-        threads = max(1, min(MOST_THREADS, len(os.sched_getaffinity(0)) // instances))
+        threads = max(1, min(MOST_THREADS, usable_cores() // instances))
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="recognizer")
 
     def execute(self, requests: list[Any]) -> list[Any]:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from export.evaluation.run import evaluate_model
 from clients.command.robustness import as_markdown, measure_robustness
+from export.evaluation.run import evaluate_model
 from export.repository import Manifest
 from tests.clients.command.test_main import one_line, signs
 from tests.training.tiny_gtsdb import write_tiny_gtsdb

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
+import onnx
 import pytest
 from PIL import Image
 from rich.console import Console
@@ -12,8 +14,10 @@ from typer.testing import CliRunner, Result
 from clients.command.main import app
 from export.engine import engine_config
 from export.errors import ExportError
+from export.parity import open_session
 from export.repository import Manifest
 from export.repository.policy import read_config
+from export.repository.publishing import publish_copy
 from export.repository.store import open_store
 from export.tuning.plan import Outcome, Setting, setting_of
 from export.tuning.report import draw_outcomes, print_outcomes, write_report
@@ -52,6 +56,8 @@ def tune(repository: Path, *options: str) -> Result:
         ("--yes", "--latency-budget-ms", "20", "--queue-delay-us", "1.5"),
         ("--yes", "--latency-budget-ms", "20", "--concurrency", "0"),
         ("--yes", "--latency-budget-ms", "20", "--rounds", "0"),
+        ("--yes", "--latency-budget-ms", "20", "--channels", "0"),
+        ("--yes", "--latency-budget-ms", "20", "--grpc-threads", "-1"),
     ],
 )
 def test_a_wrong_option_is_a_usage_mistake(tmp_path: Path, options: tuple[str, ...]) -> None:
@@ -69,6 +75,8 @@ def test_what_cannot_be_tuned_is_named_and_nothing_changes(
         (budget, repository, ClientError, "nobody to ask"),
         ((*budget, "--yes"), tmp_path, ClientError, "there is no model sign_classifier"),
         (("9", *budget, "--yes"), repository, ExportError, "no version 9"),
+        ((*budget, "--yes", "--configuration", "h100"), repository, ExportError, "no model has a configuration"),
+        ((*budget, "--yes", "--configuration", "gpu"), repository, ClientError, "and this one has none"),
         ((*budget, "--yes", "--output", str(tmp_path / "file")), repository, FileExistsError, "File exists"),
     ):
         result = tune(place, *options)
@@ -83,15 +91,55 @@ def test_a_setting_is_staged_as_a_model_of_its_own(repository: Path, manifest: M
         names = stage(candidate, [PRESENT, OTHER], tmp_path)
         assert len(set(names.values())) == 2
         for setting, name in names.items():
-            config = read_config((tmp_path / name / "config.pbtxt").read_bytes(), "")
+            config = read_config((tmp_path / "models" / name / "config.pbtxt").read_bytes(), "")
             assert config.name == name and setting_of(config) == setting
             assert not config.HasField("response_cache"), "or the cache would be measured"
-            assert (tmp_path / name / "1" / "model.onnx").stat().st_size == manifest.files["model.onnx"]["size"]
+            assert (tmp_path / "models" / name / "1" / "model.onnx").stat().st_size == manifest.files["model.onnx"][
+                "size"
+            ]
             for companion in ("labels.txt", "warmup/images-48x48x3.bin"):
-                content = (tmp_path / name / companion).read_bytes()
+                content = (tmp_path / "models" / name / companion).read_bytes()
                 assert content == (repository / MODEL / companion).read_bytes()
         folder = candidate.folder
     assert not folder.exists(), "the copy goes with the block"
+
+
+@pytest.mark.parametrize("batch", [8, 64])
+def test_each_largest_batch_on_a_gpu_has_a_file_of_that_fixed_batch(
+    repository: Path, manifest: Manifest, tmp_path: Path, batch: int, random_crops: npt.NDArray[np.uint8]
+) -> None:
+    place = tmp_path / "place"
+    publish_copy(repository / MODEL / "1", place)
+    with fetched(open_store(place), MODEL, 1, silent, "gpu") as candidate:
+        assert candidate.is_fixed and candidate.present.max_batch == 64
+        setting = Setting(4, 0, 0, batch)
+        name = stage(candidate, [setting], tmp_path / "staged")[setting]
+        assert fixed_batches_in(tmp_path / "staged" / "models" / name / "1" / "model.gpu.onnx") == str(batch)
+        tuned = candidate.publish(open_store(place), setting, {"target": "gpu"})
+    folder = place / MODEL / str(tuned.version)
+    assert tuned.gpu["fixed_batches"] == [batch] and fixed_batches_in(folder / "model.gpu.onnx") == str(batch)
+    config = read_config((folder / "configs" / "gpu.pbtxt").read_bytes(), "")
+    assert (config.max_batch_size, config.instance_group[0].count) == (batch, 4)
+    assert (folder / "config.pbtxt").read_bytes() == (place / MODEL / "1" / "config.pbtxt").read_bytes()
+    predict = open_session(folder / "model.gpu.onnx")
+    expected = open_session(folder / "model.onnx").run(None, {"images": random_crops[:batch]})[0]
+    np.testing.assert_allclose(predict.run(None, {"images": random_crops[:batch]})[0], expected, atol=1e-6)
+
+
+def test_what_was_tuned_on_cpus_holds_for_all_of_them(repository: Path, manifest: Manifest, tmp_path: Path) -> None:
+    publish_copy(repository / MODEL / "1", tmp_path)
+    with fetched(open_store(tmp_path), MODEL, 1, silent, "cpu-4") as candidate:
+        assert candidate.present.instances == 4
+        candidate.publish(open_store(tmp_path), Setting(3, 1, 0, 32), {"target": "cpu"})
+    names = {path.name for path in (tmp_path / MODEL / "2" / "configs").iterdir()}
+    config = read_config((tmp_path / MODEL / "2" / "config.pbtxt").read_bytes(), "")
+    assert names == {"gpu.pbtxt"} and setting_of(config) == Setting(3, 1, 0, 32)
+
+
+def fixed_batches_in(path: Path) -> str:
+    """Returns the fixed batches that the metadata of a file for GPUs names."""
+    model = onnx.load(path, load_external_data=False)
+    return str(next(entry.value for entry in model.metadata_props if entry.key == "fixed_batches"))
 
 
 def test_an_engine_is_not_tried_with_batches_it_cannot_take(repository: Path, manifest: Manifest) -> None:

@@ -22,7 +22,13 @@ def test_weights_and_provenance_stay_and_the_configuration_is_new(place: str, tm
     original = fetch_version(store, "m", 1, tmp_path / "1", None, silent)
     new = read_config(config(batch=8).encode(), "")
     manifest = publish_derived(
-        place, original, tmp_path / "1", new, {"extra.bin": b"x"}, forget=["metrics"], tuning={"max_batch": 8}
+        place,
+        original,
+        tmp_path / "1",
+        {"config.pbtxt": new},
+        {"extra.bin": b"x"},
+        forget=["metrics"],
+        tuning={"max_batch": 8},
     )
     assert manifest == load_manifest(place, "m", 2)
     assert (manifest.source, manifest.data, manifest.metrics) == (original.source, original.data, {})
@@ -40,8 +46,9 @@ def test_a_version_published_without_its_own_labels_gets_those_beside_it(tmp_pat
     place = tmp_path / "models"
     publish(place, "m", {"model.onnx": b"weights"}, {}, FACTS)
     original = fetch_version(open_store(place), "m", 1, tmp_path / "1", None, silent)
+    configs = {"config.pbtxt": read_config(config().encode(), "")}
     with pytest.raises(RepositoryError, match=r"there is no .*labels\.txt, which config\.pbtxt names"):
-        publish_derived(place, original, tmp_path / "1", read_config(config().encode(), ""))
+        publish_derived(place, original, tmp_path / "1", configs)
     (place / "m" / "labels.txt").write_text("a\nb\n")
-    manifest = publish_derived(place, original, tmp_path / "1", read_config(config().encode(), ""))
+    manifest = publish_derived(place, original, tmp_path / "1", configs)
     assert set(manifest.files) == {"model.onnx", "labels.txt", "config.pbtxt"}

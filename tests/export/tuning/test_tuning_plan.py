@@ -77,7 +77,7 @@ def test_what_is_not_faster_in_every_round_does_not_take_the_place_of_the_presen
 
 def test_a_setting_goes_into_a_configuration_and_comes_back() -> None:
     config = classifier_config(
-        "sign_classifier", 48, 43, Serving(64, target="gpu", max_queue=256, queue_timeout_ms=1000)
+        "sign_classifier", 48, 43, Serving(64, target="gpu", tensorrt=True, max_queue=256, queue_timeout_ms=1000)
     )
     before = pb.ModelConfig()
     before.CopyFrom(config)

@@ -136,6 +136,27 @@ spec:
   {{- end }}
 {{- end -}}
 
+{{- /*
+The configuration of each model, configs/NAME.pbtxt: the one for GPUs, or the one for the CPUs of the limit. The sizes, and
+that an instance too many costs less than a core that idles, are those of export/hardware_fit.py.
+*/ -}}
+{{- define "traffic-signs.configuration" -}}
+{{- if .Values.triton.configuration -}}
+{{- .Values.triton.configuration -}}
+{{- else if .Values.gpu.enabled -}}
+gpu
+{{- else -}}
+{{- $limit := toString (.Values.triton.resources.limits | default dict).cpu -}}
+{{- $milli := hasSuffix "m" $limit | ternary (trimSuffix "m" $limit | float64) (mulf 1000 (float64 $limit)) -}}
+{{- $cores := ceil (divf $milli 1000) -}}
+{{- $fit := 2 -}}
+{{- range list 4 8 16 -}}
+{{- if le (mulf 3 .) (mulf 4 $cores) }}{{ $fit = . }}{{ end -}}
+{{- end -}}
+cpu-{{ $fit }}
+{{- end -}}
+{{- end -}}
+
 {{- /* Arguments of every tritonserver of the chart, as JSON. */ -}}
 {{- define "traffic-signs.fixedArguments" -}}
 {{- list
@@ -143,6 +164,7 @@ spec:
   "--exit-on-error=true"
   "--strict-readiness=true"
   "--disable-auto-complete-config"
+  (printf "--model-config-name=%s" (include "traffic-signs.configuration" .))
   "--log-format=ISO8601"
   (printf "--log-verbose=%d" (int .Values.triton.logVerbose))
 | toJson -}}
@@ -161,6 +183,9 @@ spec:
   "--metrics-config=summary_latencies=true"
   (printf "--allow-gpu-metrics=%t" (not (empty .Values.gpu.enabled)))
 ) -}}
+{{- with int $triton.grpcThreads -}}
+{{- $arguments = append $arguments (printf "--grpc-infer-thread-count=%d" .) -}}
+{{- end -}}
 {{- if and $triton.restrictedApi.enabled $triton.restrictedApi.apis -}}
 {{- $apis := join "," $triton.restrictedApi.apis -}}
 {{- $arguments = concat $arguments (list

@@ -31,6 +31,7 @@ artifact of its own there. Takes what traffic-signs.tritonPod takes. */ -}}
     {{- range $model, $numbers := .versions }}
     - --version={{ $model }}={{ include "traffic-signs.numbers" $numbers }}
     {{- end }}
+    - --configuration={{ include "traffic-signs.configuration" .root }}
     {{- if or $models.publicKey $models.publicKeyConfigMap }}
     - --public-key=/keys/release.pub
     {{- end }}

@@ -1,0 +1,146 @@
+"""Which configuration fits the machine: `configs/NAME.pbtxt` of a model, which Triton takes by --model-config-name.
+
+    python -m export.hardware_fit
+
+prints the name for this machine, and on standard error why; an image takes it for its own tritonserver. Triton knows
+the option since 24.05 (2.46). A model that has no configuration of that name is served by its config.pbtxt, which is
+for two cores.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from export.repository.configuration import GPU, effective, require_name, uses_tensorrt
+from export.repository.hardware import gpus, has_gpu
+from export.repository.promotion import present_configs
+from export.repository.store import open_store
+from serving.errors import ServingError
+from serving.install import Installation
+from serving.recognizer.cores import usable_cores
+
+CORES = (2, 4, 8, 16)
+SMALLEST, *LARGER = CORES  # config.pbtxt is for the first, configs/cpu-N.pbtxt for the others
+MOST_INSTANCES = 8  # each takes memory; beyond, an instance has several threads
+NUMBERS_DEVICES = (2, 59)  # 25.06: from there on the ONNX Runtime backend says which GPU TensorRT is to use
+LIKE_CPU = "cpu-"  # how the names of configurations for CPUs begin
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The configuration for a machine.
+
+    Attributes:
+        name: of it.
+        reason: what of the machine it was chosen for.
+        gpu: the server can use a GPU, whatever was chosen.
+    """
+
+    name: str
+    reason: str
+    gpu: bool
+
+
+def name_for(cores: int) -> str:
+    """Returns the name of the configuration for so many cores.
+
+    That is the largest that asks for a third more than there are at most: instances that take turns cost less than
+    cores that idle.
+    """
+    return cpu_name(max((size for size in CORES if 3 * size <= 4 * cores), default=SMALLEST))
+
+
+def cpu_name(cores: int) -> str:
+    """Returns the name of the configuration that is made for exactly so many cores, one of CORES."""
+    return f"{LIKE_CPU}{cores}"
+
+
+def share_out(cores: int) -> tuple[int, int]:
+    """Returns instances of a network, and threads of each, that use so many cores.
+
+    One thread each as long as they are few: instances beside each other need not wait for each other after every
+    operator, and run twice as many images of a small network as the threads of one.
+    """
+    instances = min(cores, MOST_INSTANCES)
+    return instances, cores // instances
+
+
+def find_fit(gpu: bool) -> Fit:
+    """Returns what fits this machine.
+
+    Args:
+        gpu: the server can use a GPU.
+    """
+    if gpu:
+        return Fit(GPU, "the server has a GPU", gpu)
+    cores = usable_cores()
+    return Fit(name_for(cores), f"the server may use {cores} core{'' if cores == 1 else 's'} and no GPU", gpu)
+
+
+def can_use_gpu(installation: Installation) -> bool:
+    """Returns whether models of a server run on a GPU: the stand-in for the ONNX Runtime backend computes on CPUs."""
+    return not installation.has_standin and has_gpu()
+
+
+def fitting_arguments(installation: Installation) -> tuple[str, ...]:
+    """Returns the arguments for a server on this machine that takes the configuration that fits it."""
+    return (f"--model-config-name={find_fit(can_use_gpu(installation)).name}",)
+
+
+def choose_configuration(repository: Path, installation: Installation, asked: str) -> Fit:
+    """Returns the configuration that a server on this machine is to take.
+
+    Args:
+        repository: folder of the models.
+        installation: the tritonserver.
+        asked: name that somebody asks for; empty for what fits.
+
+    Raises:
+        ServingError: it is for a GPU, and the server has none.
+        export.errors.RepositoryError: no model has a configuration of that name.
+    """
+    gpu = can_use_gpu(installation)
+    if not asked:
+        return find_fit(gpu)
+    if asked == GPU and not gpu:
+        reason = "its ONNX Runtime backend is the stand-in, for CPUs" if has_gpu() else "this machine has none"
+        raise ServingError(f"--configuration {GPU} needs a GPU, and {reason}: leave it out, or name one for CPUs")
+    if asked != cpu_name(SMALLEST):  # for which there is config.pbtxt itself
+        store = open_store(repository)
+        require_name({model: present_configs(store, model) for model in store.models()}, asked)
+    return Fit(asked, "as asked for", gpu)
+
+
+def check_tensorrt(repository: Path, fit: Fit, version: str) -> None:
+    """Checks that a server puts TensorRT on the GPU of each instance.
+
+    Args:
+        repository: folder of the models.
+        fit: the configuration that it takes.
+        version: of the server, such as `2.59.0`.
+
+    Raises:
+        ServingError: its ONNX Runtime backend gives TensorRT no number of the device, and there are several GPUs.
+    """
+    if not fit.gpu or tuple(map(int, version.split(".")[:2])) >= NUMBERS_DEVICES or len(gpus()) < 2:
+        return
+    store = open_store(repository)
+    for model in store.models():
+        config = effective(present_configs(store, model), fit.name)
+        if config is not None and uses_tensorrt(config):
+            raise ServingError(
+                f"{model} uses TensorRT, which tritonserver {version} would run on the first GPU alone, of "
+                f"{len(gpus())}: take one from 25.06 on, show it one GPU (CUDA_VISIBLE_DEVICES=0), or export with "
+                "--no-tensorrt"
+            )
+
+
+def main() -> None:
+    """Prints the name for this machine."""
+    fit = find_fit(has_gpu())
+    print(f"configuration {fit.name}: {fit.reason}", file=sys.stderr)
+    print(fit.name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""Which configuration a server takes: `configs/NAME.pbtxt` of each model where there is one, else its config.pbtxt.
+
+Triton passes over a name that no model has without a word; a misspelt one would serve everything as for two cores, on a
+CPU. So names are looked for before a server starts.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from export.errors import RepositoryError
+from export.repository.manifest import GPU_FILE
+from export.repository.policy import CONFIG, CONFIGS, config_path
+
+if TYPE_CHECKING:
+    from tritonclient.grpc import model_config_pb2 as pb
+
+    Configs = Mapping[str, pb.ModelConfig]  # by path, as `configs/gpu.pbtxt`
+
+GPU = "gpu"  # the name of the configuration for a server with a GPU
+ONNX = "onnxruntime_onnx"  # means the same on the official image (its ONNX Runtime backend) and with the stand-in
+TENSORRT = "tensorrt"
+
+
+def effective(configs: "Configs", name: str) -> "pb.ModelConfig | None":
+    """Returns the configuration that a server takes that is started with --model-config-name=NAME."""
+    return configs.get(config_path(name)) or configs.get(CONFIG)
+
+
+def require_name(models: "Mapping[str, Configs]", name: str) -> None:
+    """Checks that a name of a configuration is one of some model.
+
+    Args:
+        models: configurations of each model.
+        name: that was asked for.
+
+    Raises:
+        RepositoryError: no model has such a configuration.
+    """
+    paths = {path for configs in models.values() for path in configs if path != CONFIG}
+    if config_path(name) not in paths:
+        known = ", ".join(sorted(path.removeprefix(f"{CONFIGS}/").removesuffix(".pbtxt") for path in paths))
+        raise RepositoryError(
+            f"no model has a configuration {config_path(name)}: "
+            + (f"there is {known}" if known else "there is config.pbtxt alone; export the models again for others")
+        )
+
+
+def unfit_for_gpu(models: "Mapping[str, Configs]", name: str) -> Iterator[str]:
+    """Yields a sentence for each model that would run on a GPU with its file for CPUs.
+
+    There ONNX Runtime searches every convolution again at each change of the batch: as soon as requests overlap, that
+    is slower than a CPU.
+    """
+    for model, configs in models.items():
+        config = effective(configs, name)
+        if config is not None and runs_searching(config):
+            yield (
+                f"{model} has no file for GPUs, and its configuration would run the one for CPUs on a GPU: export it "
+                "again with `signs export onnx`, or pin it to the CPU with --target cpu"
+            )
+
+
+def runs_searching(config: "pb.ModelConfig") -> bool:
+    """Returns whether a model would run on a GPU where there is one with a file for CPUs, whose batch is free."""
+    from tritonclient.grpc import model_config_pb2 as pb
+
+    is_free = config.platform == ONNX and config.default_model_filename != GPU_FILE and not uses_tensorrt(config)
+    kinds = {group.kind for group in config.instance_group}
+    return is_free and kinds != {pb.ModelInstanceGroup.KIND_CPU}
+
+
+def uses_tensorrt(config: "pb.ModelConfig") -> bool:
+    """Returns whether ONNX Runtime is to hand the graph of a model to TensorRT."""
+    accelerators = config.optimization.execution_accelerators.gpu_execution_accelerator
+    return any(accelerator.name == TENSORRT for accelerator in accelerators)
+
+
+def need_gpu(models: "Mapping[str, Configs]", name: str) -> list[str]:
+    """Returns the models that a server without a GPU cannot load."""
+    from tritonclient.grpc import model_config_pb2 as pb
+
+    found: Iterable[tuple[str, pb.ModelConfig | None]] = (
+        (model, effective(each, name)) for model, each in models.items()
+    )
+    return [
+        model
+        for model, config in found
+        if config is not None and any(group.kind == pb.ModelInstanceGroup.KIND_GPU for group in config.instance_group)
+    ]

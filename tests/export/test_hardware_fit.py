@@ -1,0 +1,107 @@
+"""Which configuration a server takes, by what it has. GPUs are made up: a script answers as nvidia-smi does."""
+
+from pathlib import Path
+
+import pytest
+
+from export.errors import RepositoryError
+from export.hardware_fit import CORES, check_tensorrt, choose_configuration, find_fit, main, name_for, share_out
+from export.repository import Manifest
+from export.repository.verification import check_served
+from serving.errors import ServingError
+from serving.install import Installation
+from serving.server import grpc_thread_arguments
+from tests.fixture_types import Signs
+from tests.gpu_machine import GPU, set_up_gpus
+
+STAND_IN = Installation(Path("tritonserver"), {}, [], "tritonserver 2.51.0 (wheel, ONNX Runtime stand-in backend)")
+NATIVE = Installation(Path("/opt/tritonserver/bin/tritonserver"), {}, [], "tritonserver at /opt/tritonserver/bin")
+
+
+@pytest.mark.parametrize(
+    ("cores", "name"),
+    [(1, "cpu-2"), (2, "cpu-2"), (3, "cpu-4"), (4, "cpu-4"), (5, "cpu-4"), (6, "cpu-8"), (11, "cpu-8"), (96, "cpu-16")],
+)
+def test_the_name_follows_the_cores(cores: int, name: str) -> None:
+    assert name_for(cores) == name
+
+
+@pytest.mark.parametrize("cores", CORES)
+def test_instances_and_threads_are_the_cores(cores: int) -> None:
+    instances, threads = share_out(cores)
+    assert instances * threads == cores
+
+
+def test_a_gpu_is_preferred_where_the_server_can_use_it(
+    repository: Path,
+    manifest: Manifest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert choose_configuration(repository, NATIVE, "").name.startswith("cpu-")
+    set_up_gpus(tmp_path / "bin", monkeypatch)
+    assert choose_configuration(repository, NATIVE, "").name == "gpu"
+    assert choose_configuration(repository, NATIVE, "cpu-4").gpu, "it is there, though not chosen"
+    assert choose_configuration(repository, STAND_IN, "").name.startswith("cpu-")
+    main()
+    printed = capsys.readouterr()
+    assert printed.out == "gpu\n" and "has a GPU" in printed.err
+
+
+def test_a_name_that_cannot_be_is_refused(repository: Path, manifest: Manifest) -> None:
+    with pytest.raises(RepositoryError, match=r"no model has .*configs/h100.pbtxt: there is cpu-16, cpu-4, cpu-8, gpu"):
+        choose_configuration(repository, NATIVE, "h100")
+    with pytest.raises(ServingError, match="needs a GPU, and this machine has none"):
+        choose_configuration(repository, NATIVE, "gpu")
+
+
+def test_signs_serve_says_so_in_one_line(
+    installation: Installation, repository: Path, manifest: Manifest, signs: Signs
+) -> None:
+    home = Path(__file__).parents[2] / ".tritonserver"
+    for name, reason in (("gpu", "needs a GPU"), ("nowhere", "no model has a configuration")):
+        code, _, err = signs("serve", "--repository", repository, "--home", home, "--configuration", name)
+        assert code == 1 and reason in err and len(err.strip().splitlines()) == 1
+    code, _, err = signs("serve", "--repository", repository, "--home", home, "--grpc-threads", 4)
+    assert code == 1 and "has no option --grpc-infer-thread-count" in err
+
+
+def test_no_option_is_passed_where_none_is_asked_for() -> None:
+    assert grpc_thread_arguments(NATIVE, 0) == ()
+
+
+def test_a_file_for_cpus_does_not_land_on_a_gpu(repository: Path, manifest: Manifest, tmp_path: Path) -> None:
+    config = tmp_path / "models" / "sign_classifier" / "config.pbtxt"
+    (config.parent / "1").mkdir(parents=True)
+    source = repository / "sign_classifier"
+    (config.parent / "1" / "model.onnx").write_bytes((source / "1" / "model.onnx").read_bytes())
+    text = (source / "config.pbtxt").read_text()
+    config.write_text(text.replace("kind: KIND_CPU", "kind: KIND_AUTO"))
+    check_served(config.parents[1])
+    with pytest.raises(RepositoryError, match="sign_classifier has no file for GPUs"):
+        check_served(config.parents[1], None, "gpu", gpu=True)
+    config.write_text(text)
+    check_served(config.parents[1], None, "gpu", gpu=True)
+    config.write_text(text.replace("kind: KIND_CPU", "kind: KIND_GPU"))
+    with pytest.raises(RepositoryError, match="sign_classifier need a GPU, and this server has none"):
+        check_served(config.parents[1])
+
+
+def test_tensorrt_on_several_gpus_needs_a_server_that_numbers_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from export.config import Serving, classifier_config, to_text
+
+    model = tmp_path / "models" / "sign_classifier"
+    (model / "1").mkdir(parents=True)
+    serving = Serving(64, target="gpu", tensorrt=True)
+    (model / "config.pbtxt").write_text(to_text(classifier_config("sign_classifier", 48, 43, serving)))
+    set_up_gpus(tmp_path / "one", monkeypatch)
+    check_tensorrt(model.parent, find_fit(True), "2.51.0")
+    set_up_gpus(tmp_path / "two", monkeypatch, (GPU, GPU))
+    check_tensorrt(model.parent, find_fit(True), "2.59.0")
+    with pytest.raises(
+        ServingError, match=r"tritonserver 2.51.0 would run on the first GPU alone, of 2: take one from"
+    ):
+        check_tensorrt(model.parent, find_fit(True), "2.51.0")

@@ -29,7 +29,7 @@ from monitoring.errors import MonitoringError
 from serving.errors import ServingError
 from traffic_sign_client.errors import ClientError, UndecidedError
 from training.errors import TrainingError
-from training.paths import expand_arguments
+from training.paths import expand_arguments, expand_variables
 from training.surroundings import drop_foreign_variables
 
 INTERRUPTED = 130  # what shells call a program that ended on SIGINT
@@ -71,6 +71,7 @@ def main() -> None:
     _let_all_be_printed()
     keep_loopback_direct()
     drop_foreign_variables()
+    expand_variables()
     try:
         app(expand_arguments(sys.argv[1:]), prog_name="signs")
     except UndecidedError as error:

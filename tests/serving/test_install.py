@@ -155,6 +155,23 @@ def test_a_tritonserver_on_the_path_goes_first(tmp_path: Path, monkeypatch: pyte
     assert find_or_install(tmp_path / "home", print).binary == program
 
 
+@pytest.mark.parametrize("files", [("model.py",), ("model.py", "libtriton_onnxruntime.so"), ()])
+def test_a_stand_in_on_the_path_is_known_as_one(
+    files: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its backend and not by the name of a folder: its latency is not Triton's."""
+    triton = tmp_path / "stand-in"
+    for name in ("bin/tritonserver", *(f"backends/onnxruntime/{file}" for file in files)):
+        (triton / name).parent.mkdir(parents=True, exist_ok=True)
+        (triton / name).touch(mode=0o755)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "tritonserver").symlink_to(triton / "bin" / "tritonserver")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    installation = find_or_install(tmp_path / "home", print)
+    assert installation.has_standin == (files == ("model.py",))
+    assert ("stand-in backend" in installation.description) == installation.has_standin
+
+
 def test_leftovers_of_killed_installations_are_removed_and_those_of_running_ones_kept(tmp_path: Path) -> None:
     dead = subprocess.Popen(["true"])
     dead.wait()

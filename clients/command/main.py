@@ -28,6 +28,7 @@ from export.errors import ExportError
 from monitoring.errors import MonitoringError
 from serving.errors import ServingError
 from traffic_sign_client.errors import ClientError, UndecidedError
+from training.console import visible
 from training.errors import TrainingError
 from training.paths import expand_arguments, expand_variables
 from training.surroundings import drop_foreign_variables
@@ -105,7 +106,7 @@ def _end(error: BaseException, code: int) -> NoReturn:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    print(f"signs: {message}", file=sys.stderr)
+    print(f"signs: {visible(message)}", file=sys.stderr)
     sys.exit(code)
 
 

@@ -4,6 +4,12 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+# Of the environment, where no shell expands anything, and where a password could begin like a path.
+VARIABLES = (
+    "SIGNS_METRICS_DIR",
+    *(f"SIGNS_GATEWAY_{name}" for name in ("FEEDBACK", "KEYS", "TLS_AUTHORITY", "TLS_CERTIFICATE", "TLS_KEY")),
+)
+
 
 def expand(text: str) -> str:
     """Returns a path with the home folder in place of a leading `~` or `~user`; as it is where there is none."""
@@ -19,6 +25,13 @@ def expand_arguments(arguments: Sequence[str]) -> list[str]:
         "=".join(expand(part) if part == "~" or part.startswith("~/") else part for part in each.split("="))
         for each in arguments
     ]
+
+
+def expand_variables() -> None:
+    """Expands `~/` at the beginning of the variables that hold a path."""
+    for name in VARIABLES:
+        if os.environ.get(name, "").startswith("~/"):
+            os.environ[name] = expand(os.environ[name])
 
 
 def walk(folder: Path, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[tuple[Path, list[str], list[str]]]:

@@ -49,8 +49,9 @@ def _own_uri(runs: Path) -> str:
 
 def database_uri(path: Path) -> str:
     """Returns how MLflow is to be told of a SQLite file, whatever is in its path."""
-    # SQLAlchemy takes what follows a question mark for options, and decodes what follows a percent sign.
-    return f"sqlite:///{str(path.resolve()).replace('%', '%25').replace('?', '%3F')}"
+    # SQLAlchemy takes what follows a question mark for options, and decodes a percent sign with two digits. Where one
+    # of them is in the path, MLflow also makes the folder as it is written here, and leaves it empty.
+    return "sqlite:///" + re.sub(r"\?|%(?=[0-9a-fA-F]{2})", lambda sign: f"%{ord(sign[0]):02X}", str(path.resolve()))
 
 
 class Tracker:

@@ -27,9 +27,10 @@ from clients.command.serve import serve
 from clients.command.tune import tune
 from export.errors import UndecidedError
 from traffic_sign_client.errors import ClientError
+from traffic_signs.console import visible
 from traffic_signs.direct import keep_loopback_direct
 from traffic_signs.errors import SignsError
-from traffic_signs.paths import expand_arguments
+from traffic_signs.paths import expand_arguments, expand_variables
 from traffic_signs.surroundings import drop_foreign_variables
 
 INTERRUPTED = 130  # what shells call a program that ended on SIGINT
@@ -73,6 +74,7 @@ def main() -> None:
     _let_all_be_printed()
     keep_loopback_direct()
     drop_foreign_variables()
+    expand_variables()
     try:
         app(expand_arguments(sys.argv[1:]), prog_name="signs")
     except UndecidedError as error:
@@ -106,7 +108,7 @@ def _end(error: BaseException, code: int) -> NoReturn:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    print(f"signs: {message}", file=sys.stderr)
+    print(f"signs: {visible(message)}", file=sys.stderr)
     sys.exit(code)
 
 

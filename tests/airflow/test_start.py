@@ -127,8 +127,12 @@ def refusal(arguments: list[str]) -> str:
 def test_starts_tells_and_stops_with_a_task_at_work(python: Path, home: Path, dags: Path) -> None:
     port = free_ports().http
     printed = home.with_name("printed.txt")
+    # Its parts, and the task, reach its API server past a proxy that is not there.
+    proxies = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"), "http://127.0.0.1:9")
     with printed.open("w") as stream:
-        process = subprocess.Popen(command(python, home, dags, port), stdout=stream, stderr=stream)
+        process = subprocess.Popen(
+            command(python, home, dags, port), stdout=stream, stderr=stream, env={**os.environ, **proxies}
+        )
     try:
         wait_for("ready", lambda: process.poll() is not None or "Ctrl-C" in printed.read_text())
         told = printed.read_text()

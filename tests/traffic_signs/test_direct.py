@@ -1,12 +1,14 @@
 """No proxy between this project and what runs on this machine; one that stands elsewhere is named."""
 
 import os
+import re
 import socket
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +18,7 @@ from traffic_sign_client.connection import Protocol
 from traffic_sign_client.errors import ClientError
 from traffic_signs.direct import is_loopback, keep_loopback_direct, open_url
 
+ROOT = Path(__file__).parents[2]
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "GRPC_PROXY")
 
 
@@ -119,3 +122,11 @@ def test_a_connection_that_meets_itself_is_no_answer() -> None:
         patch.setattr(socket, "create_connection", meet_itself)
         with pytest.raises(OSError, match="no HTTP server"):
             open_url(f"http://127.0.0.1:{port}/v2/health/ready", timeout=2)
+
+
+def test_everything_is_opened_in_one_place() -> None:
+    """Data sets and the load of peers aside, which are fetched from elsewhere, or asked over sockets of their own."""
+    packages = [path.parent for path in ROOT.glob("*/__init__.py") if path.parent.name != "tests"]
+    opening = re.compile(r"urlopen\(|InferenceServerClient\((?!.*(channel_args|_opening))")
+    sources = [path for package in packages for path in package.rglob("*.py")]
+    assert [path.name for path in sources if opening.search(path.read_text(encoding="utf-8"))] == ["direct.py"]

@@ -1,11 +1,12 @@
 """Paths as people give them: with a tilde that no shell expanded, and through links."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from traffic_signs.paths import expand_arguments, walk
+from traffic_signs.paths import expand_arguments, expand_variables, walk
 from training.data.source import open_source
 
 
@@ -31,6 +32,15 @@ def test_the_command_line_expands_it(
     monkeypatch.setenv("HOME", str(tmp_path))
     assert run_signs("data", "check", "gtsdb=~/not-there") == 1
     assert str(tmp_path / "not-there") in capsys.readouterr().err
+
+
+def test_variables_that_hold_a_path_are_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/anna")
+    monkeypatch.setenv("SIGNS_GATEWAY_FEEDBACK", "~/feedback")
+    monkeypatch.setenv("SIGNS_KEY_PASSWORD", "~/secret")
+    expand_variables()
+    assert os.environ["SIGNS_GATEWAY_FEEDBACK"] == "/home/anna/feedback"
+    assert os.environ["SIGNS_KEY_PASSWORD"] == "~/secret"
 
 
 def test_linked_folders_are_followed_and_circles_are_not(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def test_artifacts_go_where_the_database_is_after_it_was_moved_or_copied(
     with tracked_run("first", runs, {}, _fail) as tracker:
         tracker.log_files(tmp_path / "checkpoint")
         tracker.register_checkpoint("sign_classifier", {})
-    moved = tmp_path / "50%25 #1? ü" / "runs"
+    moved = tmp_path / "50% %41 #1? ü" / "runs"
     moved.parent.mkdir()
     how(runs, moved)
     (tmp_path / "checkpoint" / "weights.safetensors").write_bytes(b"second")

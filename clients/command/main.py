@@ -24,6 +24,7 @@ from clients.command.roll_out import roll_out
 from clients.command.serve import serve
 from clients.command.tune import tune
 from export.errors import ExportError
+from export.push_cli import push
 from monitoring.errors import MonitoringError
 from serving.errors import ServingError
 from traffic_sign_client.errors import ClientError, UndecidedError
@@ -46,6 +47,7 @@ app.add_typer(training_cli.app, name="train")
 # Here, because they start servers and ask them through the clients, which export knows nothing of.
 export_cli.app.command()(gate)
 export_cli.app.command()(tune)
+repository_cli.app.command()(push)
 repository_cli.app.command("roll-out")(roll_out)
 app.add_typer(export_cli.app, name="export")
 app.add_typer(repository_cli.app, name="repository")

@@ -21,6 +21,7 @@ from clients.command.evaluate import evaluate
 from clients.command.gate import gate
 from clients.command.gateway import gateway
 from clients.command.predict import predict
+from clients.command.push import push
 from clients.command.robustness import robustness
 from clients.command.roll_out import roll_out
 from clients.command.serve import serve
@@ -50,6 +51,7 @@ app.add_typer(training_cli.app, name="train")
 # Here, because they start servers and ask them through the clients, which export knows nothing of.
 export_cli.app.command()(gate)
 export_cli.app.command()(tune)
+repository_cli.app.command()(push)
 repository_cli.app.command("roll-out")(roll_out)
 app.add_typer(export_cli.app, name="export")
 app.add_typer(repository_cli.app, name="repository")

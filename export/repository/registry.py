@@ -24,6 +24,7 @@ SCHEME = "oci://"
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 TIMEOUT_S = (10.0, 60.0)  # to connect, and for the next bytes
 ATTEMPTS, PAUSE_S = 3, 0.5  # where a registry is busy; doubled each time
+DENIED = ("authentication", "Unauthorized", "Forbidden")  # of these oras' messages speak where a registry refuses
 MOST_MANIFEST_BYTES = 4 << 20  # as registries allow
 
 
@@ -200,7 +201,7 @@ class Registry:
                 f"no TLS with {self.name} ({error}): name its authority in REQUESTS_CA_BUNDLE, or give --plain-http"
             ) from error
         except (requests.RequestException, ValueError, RuntimeError) as error:
-            if "authentication" in str(error):
+            if any(word in str(error) for word in DENIED):
                 raise RepositoryError(
                     f"may not {doing} {self.name}: `docker login {self._host}` with the rights for it"
                 ) from error

@@ -170,6 +170,8 @@ def service(installation: Installation, repositories: dict[str, Path], tmp_path:
         running_names(tmp_path, OLD) as names,
     ):
         yield Service(installation, repositories, ports, tmp_path, proxy, names)
+    for left in Path("/dev/shm").glob(f"signs-{ports.grpc}-*"):  # memory of Python models, which a killed server leaves
+        left.unlink()
 
 
 def answered(load: Load) -> dict[str, int]:

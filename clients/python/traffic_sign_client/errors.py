@@ -51,6 +51,7 @@ UNREACHABLE = (
     "socket",
     "payload is not completed",
 )
+BROKEN_OFF = ("cancel", "rst_stream")  # what gRPC says where a server, or a proxy before it, ends during a request
 
 
 def explained(error: Exception, url: str, protocol: str, timeout: float) -> ClientError:
@@ -102,6 +103,6 @@ def explained(error: Exception, url: str, protocol: str, timeout: float) -> Clie
         return UnavailableError(
             f"no {protocol} server at {url}{proxy}: start one with `signs serve`, or give its --url"
         )
-    if status in ("UNAVAILABLE", "502", "503"):
+    if status in ("UNAVAILABLE", "502", "503") or (status in ("CANCELLED", "INTERNAL") and says(*BROKEN_OFF)):
         return UnavailableError(answer)
     return ClientError(answer)

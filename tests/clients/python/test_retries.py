@@ -10,10 +10,13 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+import grpc
 import pytest
+from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from traffic_sign_client import AsyncSignClient, SignClient
 from traffic_sign_client.errors import (
@@ -227,3 +230,36 @@ def test_who_wants_no_retries_and_who_asks_too_much_is_answered_at_once(script: 
             with pytest.raises(ClientError):
                 client.metadata("m")
         assert len(script.asked) == 2 + retries
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (grpc.StatusCode.NOT_FOUND, "Request for unknown model: 'm' has no available versions"),
+        (grpc.StatusCode.UNAVAILABLE, "Server is stopping, scheduler for model has stopped accepting new requests"),
+        (grpc.StatusCode.CANCELLED, "CANCELLED"),
+        (grpc.StatusCode.INTERNAL, "Received RST_STREAM with error code 2"),
+    ],
+)
+def test_what_grpc_says_of_a_server_that_ends_is_asked_again(code: grpc.StatusCode, said: str) -> None:
+    """A real tritonserver says so for an instant only: a gRPC server with its protocol says it as often as wanted."""
+    asked: list[str] = []
+
+    class Leaving(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
+        def ModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
+            asked.append(context.peer())
+            if 1 < len(asked) < 6:
+                context.abort(code, said)
+            return service_pb2.ModelMetadataResponse(name="m")
+
+    server = grpc.server(ThreadPoolExecutor(2))
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(Leaving(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        with SignClient(f"127.0.0.1:{port}", retries=1) as client:
+            assert [client.metadata("m")["name"] for _ in range(2)] == ["m", "m"]
+    finally:
+        server.stop(None).wait()
+    assert len(asked) == 6
+    assert len(set(asked)) >= 5, "each time over a new connection"

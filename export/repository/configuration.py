@@ -48,8 +48,8 @@ def require_name(models: "Mapping[str, Configs]", name: str) -> None:
 def unfit_for_gpu(models: "Mapping[str, Configs]", name: str) -> Iterator[str]:
     """Yields a sentence for each model that would run on a GPU with its file for CPUs.
 
-    There ONNX Runtime searches every convolution again at each change of the batch: as soon as requests overlap, that is
-    slower than a CPU.
+    There ONNX Runtime searches every convolution again at each change of the batch: as soon as requests overlap, that
+    is slower than a CPU.
     """
     for model, configs in models.items():
         config = effective(configs, name)

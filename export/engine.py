@@ -109,7 +109,7 @@ def build_engine(
         version: number of a version in ONNX.
         trtexec: TensorRT's tool; found where it is None.
         timing_cache: file of TensorRT's timing cache; one below `runs` by GPU and TensorRT where it is None.
-        say: told what is happening.
+        say: receives what is happening.
 
     Returns:
         The manifest of the new version.

@@ -121,7 +121,7 @@ def timed(candidates: Sequence[Candidate], images: Images, progress: ProgressCal
         candidates: fp32 first.
         images: uint8 [n, height, width, 3], what to run them on: of crops as many at once as the server would at
             most, of scenes one.
-        progress: told of the rounds done.
+        progress: receives the rounds done.
     """
     graph = onnx.load(candidates[0].path).graph
     size = 1 if graph.input[0].name == SCENES else MAX_BATCH

@@ -57,7 +57,7 @@ def export_checkpoint(
         labels: of the samples; int8 needs them.
         signer: signs the version.
         progress: shows how much is done.
-        chosen_among: told of all candidates where the fastest precision is wanted.
+        chosen_among: receives all candidates where the fastest precision is wanted.
         asked: how Triton is to serve it; as the version that is served now where it is None.
 
     Raises:

@@ -129,7 +129,7 @@ def watch(
         comparison: of what.
         duration_s: how long, in seconds.
         interval_s: from one look to the next, in seconds.
-        tell: told in one sentence when the judgement changes.
+        tell: receives in one sentence when the judgement changes.
         clock: tells the time in seconds since 1970.
         sleep: waits so many seconds.
 

@@ -53,7 +53,7 @@ def export(repository: str, host: str, port: int, tell: Callable[[str], None]) -
         repository: folder or address of all models.
         host: address to listen on.
         port: likewise; 0 for a free one.
-        tell: told in one sentence where it listens, and when the repository cannot be read or can again.
+        tell: receives in one sentence where it listens, and when the repository cannot be read or can again.
 
     Raises:
         MonitoringError: the port cannot be had.

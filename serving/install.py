@@ -90,7 +90,7 @@ def find_or_install(
 
     Args:
         home: folder of our installation; made in one rename, so that a killed installation leaves none.
-        say: told what is happening.
+        say: receives what is happening.
         tritonserver: a program of one's own; SIGNS_TRITONSERVER names one as well.
         backends: folder of its backends, where that is not beside it; SIGNS_TRITON_BACKENDS names one as well.
 

@@ -57,7 +57,7 @@ def recorded_stage(stage: str, model: str, tell: Callable[[str], None]) -> Itera
     Args:
         stage: `train`, `export` or `gate`.
         model: that it makes or judges.
-        tell: told in one sentence where something cannot be written; the stage goes on all the same.
+        tell: receives in one sentence where something cannot be written; the stage goes on all the same.
     """
     leave = _Leaving(stage, model, tell)
     began = time.time()

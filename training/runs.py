@@ -75,7 +75,7 @@ class Run:
         score: what the task's score is called in the record.
         recipe: how it is trained.
         folder: of the run.
-        reporter: told of progress and notices.
+        reporter: receives progress and notices.
         specs: the data sets as the command line gives them; with them the run can be resumed after a kill.
         world: the processes that train together.
         run_id: of MLflow, where the run was begun by an earlier process.

@@ -58,7 +58,7 @@ class Tracker:
     """Records one run; once MLflow has failed, it says so and records nothing more.
 
     Args:
-        warn: told in one sentence why the run is not recorded.
+        warn: receives in one sentence why the run is not recorded.
         run_id: of the open MLflow run; empty for a tracker that records nothing.
     """
 
@@ -112,7 +112,7 @@ def tracked_run(
         name: the run's name.
         runs: folder that holds the database and, for a database of our own, the artifacts.
         parameters: the configuration to record.
-        warn: told in one sentence where the run is not recorded.
+        warn: receives in one sentence where the run is not recorded.
         run_id: a run to take up again, of a training that was interrupted.
 
     Yields:

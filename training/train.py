@@ -110,7 +110,7 @@ def train(
         task: what is learned, from what.
         config: how.
         state: file that holds the state of an unfinished training; where it exists, training goes on from it.
-        on_epoch: told of every finished epoch.
+        on_epoch: receives every finished epoch.
         world: the processes that train together; each must be given the same data.
 
     Returns:

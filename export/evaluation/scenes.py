@@ -58,7 +58,7 @@ def evaluate_scenes(
         dataset: of scenes.
         split: which part of it.
         output: folder for the figures and pictures, or None.
-        progress: told of the stages.
+        progress: receives the stages.
 
     Returns:
         `categories` and, where somebody names the signs, `classes`: what `DetectionEvaluation.as_dict` gives.

@@ -61,7 +61,7 @@ def export(watch: Watch, interval_s: float, host: str, port: int, tell: Callable
         interval_s: seconds from one look to the next.
         host: address to listen on.
         port: likewise; 0 for a free one.
-        tell: told in one sentence of each change: a feature that drifts or no longer does, a reference that is
+        tell: receives in one sentence of each change: a feature that drifts or no longer does, a reference that is
             missing, a Prometheus that does not answer.
 
     Raises:

@@ -236,7 +236,7 @@ def _delays(
         trials: how many streams.
         limits: of the watch.
         rng: draws.
-        report: told of the trials done.
+        report: receives the trials done.
 
     Returns:
         `streams`, `delays` of those that alarmed, and `features`: how many streams each made alarm first.

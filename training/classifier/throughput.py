@@ -53,7 +53,7 @@ def measure_throughput(
         config: batch size, device, precision and workers are used.
         steps: of a measurement.
         rounds: how often each is measured.
-        progress: told of the rounds done.
+        progress: receives the rounds done.
 
     Raises:
         TrainingError: the architecture or the device cannot be had.

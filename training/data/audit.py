@@ -184,7 +184,7 @@ def audit(data_sets: Sequence[Dataset], progress: ProgressCallback = silent) -> 
 
     Args:
         data_sets: one or more.
-        progress: told how far each part is.
+        progress: receives how far each part is.
 
     Raises:
         DataError: two of the data sets have one name, or different classes.

@@ -29,7 +29,7 @@ def write_audit(folder: Path, audit: Audit, progress: ProgressCallback = silent)
     Args:
         folder: made where it is missing.
         audit: what to write.
-        progress: told how many pictures are drawn.
+        progress: receives how many pictures are drawn.
 
     Returns:
         The files.

@@ -103,7 +103,7 @@ def gather_crops(
         size: side of a crop in pixels.
         seed: of the drawings.
         keep_leaked: keep them all the same.
-        progress: told how far each part is.
+        progress: receives how far each part is.
 
     Raises:
         DataError: there is nothing to learn from or to judge on, two data sets are copies of one benchmark, or an

@@ -56,7 +56,7 @@ def without_repeats(
     Args:
         data_sets: any; without feedback among them nothing is read.
         keep_leaked: learn from test pictures all the same.
-        progress: told how far it is.
+        progress: receives how far it is.
 
     Returns:
         The data sets in the same order.

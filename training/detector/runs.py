@@ -68,7 +68,7 @@ def train_detector(
         recipe: how.
         name: of the run; `runs/<name>` must not hold a run yet.
         runs: folder of all runs and of MLflow's database.
-        reporter: told of progress and notices.
+        reporter: receives progress and notices.
         specs: the sources as the command line gives them: with them the run can be resumed after a kill.
         world: the processes that train together.
 

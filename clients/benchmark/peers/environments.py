@@ -32,7 +32,7 @@ def prepare(peer: Peer, home: Path, say: Say) -> Path:
     Args:
         peer: whose environment.
         home: folder of all environments.
-        say: told what is happening.
+        say: receives what is happening.
 
     Returns:
         The folder of its programs.

@@ -74,7 +74,7 @@ def run_comparison(plan: Plan, say: Say) -> dict[str, Any]:
 
     Args:
         plan: what to compare.
-        say: told what is happening.
+        say: receives what is happening.
 
     Returns:
         The content of peers.json.

@@ -79,7 +79,7 @@ def gather(
         repository: that Triton's models are in.
         installation: the tritonserver, where it takes part.
         home: folder of the environments.
-        say: told what is happening.
+        say: receives what is happening.
     """
     cores = usable_cores()
     found = [_peer(peer, work, cores, home, say) for peer in PEERS if peer.name in names]

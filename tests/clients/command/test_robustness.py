@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from clients.command.robustness import as_markdown, measure_robustness
+from export.evaluation.robustness import as_markdown, measure_robustness
 from export.evaluation.run import evaluate_model
 from export.repository import Manifest
 from tests.clients.command.test_main import one_line, signs

@@ -1,23 +1,22 @@
 """A version that is published, compared with its checkpoint once more: as a file, or as a running Triton answers."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from torch import nn
 
 from export.conversion import MODEL_TENSORS
 from export.devices import providers_for
 from export.errors import ExportError
+from export.evaluation.served_model import ServedModel
 from export.parity import Images
 from export.precision import TOLERANCES
 from export.proof import begin_proof
 from export.repository.manifest import MANIFEST, MODEL_FILE, Manifest, parse_manifest, verify_files
 from export.repository.policy import CONFIG, read_config
 from export.run import hash_weights
-from traffic_sign_client.connection import channel_options
+from traffic_sign_client.errors import ClientError
 from training.checkpoint import load_checkpoint
-
-TIMEOUT = 60.0  # seconds for an answer; a detector on a busy CPU takes some
 
 
 def compare_version(
@@ -57,11 +56,9 @@ def compare_version(
         raise ExportError(
             f"{version} is in {manifest.precision}, which is compared on real images alone: give some with --data"
         )
-    server = _Server(url, manifest) if url else None
-    largest = server.largest_batch() if server is not None else _largest_batch(version)
-    proof = begin_proof(model, info.model, samples, None, 0.0, largest)
-    if server is not None:
-        return proof.check_answers(server.ask, manifest.precision).parity_figures(manifest.precision)
+    if url:
+        return _compare_served(url, manifest, model, samples)
+    proof = begin_proof(model, info.model, samples, None, 0.0, _largest_batch(version))
     proven = proof.check(version / MODEL_FILE, manifest.precision, device)
     figures: dict[str, Any] = {**proven.parity_figures(manifest.precision), "device": device}
     if manifest.gpu:
@@ -69,6 +66,21 @@ def compare_version(
         proven = proof.check(version / manifest.gpu["file"], precision, device, sizes[-1])
         figures["gpu"] = proven.parity_figures(precision)
     return figures
+
+
+def _compare_served(url: str, manifest: Manifest, network: nn.Module, samples: Images) -> dict[str, Any]:
+    """Returns the parity figures of what a server answers, in batches up to the largest that it takes."""
+    outputs = MODEL_TENSORS[manifest.model].outputs
+    try:
+        with ServedModel(url, "grpc", f"{manifest.model}/{manifest.version}") as served:
+            proof = begin_proof(network, manifest.model, samples, None, 0.0, served.max_batch)
+            answers = proof.check_answers(lambda images: served.ask(images, outputs), manifest.precision)
+    except ClientError as error:
+        raise ExportError(
+            f"{url} did not answer for {manifest.model} {manifest.version} ({error}): give "
+            "host:port of the gRPC port of a server that serves this version"
+        ) from error
+    return answers.parity_figures(manifest.precision)
 
 
 def _manifest(version: Path) -> Manifest:
@@ -90,45 +102,3 @@ def _largest_batch(version: Path) -> int:
         if path.is_file():
             return max(int(read_config(path.read_bytes(), str(path)).max_batch_size), 1)
     raise ExportError(f"{version} has no {CONFIG}, so nothing says in what batches it is served: export it again")
-
-
-class _Server:
-    """A running Triton, asked for what a version answers."""
-
-    def __init__(self, url: str, manifest: Manifest) -> None:
-        self._url, self._model, self._version = url, manifest.model, str(manifest.version)
-        self._tensors = MODEL_TENSORS[manifest.model]
-
-    def largest_batch(self) -> int:
-        """Returns the largest batch that the server takes."""
-        with self._client() as client:
-            config = client.get_model_config(self._model, self._version, client_timeout=TIMEOUT).config
-            return max(int(config.max_batch_size), 1)
-
-    def ask(self, images: Images) -> list[Any]:
-        """Returns each output for images, uint8 [n, height, width, 3]."""
-        import tritonclient.grpc as triton
-
-        tensor = triton.InferInput(self._tensors.input, images.shape, "UINT8")
-        tensor.set_data_from_numpy(images)
-        outputs = [triton.InferRequestedOutput(name) for name in self._tensors.outputs]
-        with self._client() as client:
-            answer = client.infer(
-                self._model, [tensor], model_version=self._version, outputs=outputs, client_timeout=TIMEOUT
-            )
-        return [answer.as_numpy(name) for name in self._tensors.outputs]
-
-    @contextmanager
-    def _client(self) -> Iterator[Any]:
-        """Gives a connection; what fails on it is told clearly."""
-        import tritonclient.grpc as triton
-        from tritonclient.utils import InferenceServerException
-
-        try:
-            with triton.InferenceServerClient(self._url, channel_args=channel_options(self._url)) as client:
-                yield client
-        except InferenceServerException as error:
-            raise ExportError(
-                f"{self._url} did not answer for {self._model} {self._version} ({error.message() or error}): give "
-                "host:port of the gRPC port of a server that serves this version"
-            ) from error

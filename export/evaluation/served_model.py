@@ -59,16 +59,20 @@ class ServedModel:
         height, width = self._config["input"][0]["dims"][:2]
         return int(height), int(width)
 
+    @property
+    def max_batch(self) -> int:
+        """The largest batch that the server takes."""
+        return max(1, int(self._config.get("max_batch_size", 0)))
+
     def ask(self, images: npt.NDArray[np.uint8], outputs: Sequence[str]) -> list[npt.NDArray[Any]]:
         """Returns outputs of a network for images, uint8 [n, height, width, 3], sent in batches that it takes.
 
         Raises:
             ClientError: there is no answer; its subclass says why.
         """
-        most = max(1, int(self._config.get("max_batch_size", 0)))
         parts = [
-            self._wait(self._server.infer(self._model, self.inputs[0], images[start : start + most], outputs))
-            for start in range(0, len(images), most)
+            self._wait(self._server.infer(self._model, self.inputs[0], images[start : start + self.max_batch], outputs))
+            for start in range(0, len(images), self.max_batch)
         ]
         return [np.concatenate(part) for part in zip(*parts, strict=True)]
 

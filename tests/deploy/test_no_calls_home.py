@@ -36,7 +36,7 @@ def test_compose() -> None:
 
 def test_chart() -> None:
     models = {"versions": {"sign_classifier": 1}, "source": {"pvc": {"claimName": "models"}}}
-    objects = render(find_helm("helm"), {"models": models})
+    objects = render(find_helm("helm"), {"models": models, "gpu": {"enabled": False}})
     (triton,) = [each for each in objects if each["kind"] == "Deployment" and "triton" in each["metadata"]["name"]]
     containers = triton["spec"]["template"]["spec"]["containers"]
     (server,) = [each for each in containers if each["name"] == "tritonserver"]

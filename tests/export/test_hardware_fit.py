@@ -14,7 +14,7 @@ from serving.server import grpc_thread_arguments
 from tests.fixture_types import Signs
 from tests.gpu_machine import GPU, set_up_gpus
 
-STAND_IN = Installation(Path("tritonserver"), {}, [], "tritonserver 2.51.0 (wheel, ONNX Runtime stand-in backend)")
+STAND_IN = Installation(Path("tritonserver"), {}, [], "tritonserver 2.51.0 (wheel)", has_standin=True)
 NATIVE = Installation(Path("/opt/tritonserver/bin/tritonserver"), {}, [], "tritonserver at /opt/tritonserver/bin")
 
 

@@ -56,7 +56,7 @@ def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cluster]
         yield Cluster(helm, store, tmp_path)
 
 
-TESTS = {"Pod signs-traffic-signs-test-grpc", "Pod signs-traffic-signs-test-http"}
+TESTS = {f"Pod signs-traffic-signs-test-{name}" for name in ("grpc", "http", "version")}
 
 
 def test_a_release_is_tested_upgraded_tested_and_leaves_nothing(cluster: Cluster) -> None:
@@ -66,13 +66,13 @@ def test_a_release_is_tested_upgraded_tested_and_leaves_nothing(cluster: Cluster
     assert "ConfigMap signs-traffic-signs-test-picture" in installed
 
     said = cluster.run("test", "signs", "--logs")
-    assert said.count(LOGS.strip()) == 2 and "Phase:          Succeeded" in said
+    assert said.count(LOGS.strip()) == 3 and "Phase:          Succeeded" in said
     assert cluster.names() == installed | leaves
 
     cluster.run("upgrade", "signs", str(CHART), values=merged(LEAST, {"models": {"versions": {"sign_classifier": 2}}}))
-    assert cluster.run("test", "signs", "--logs").count(LOGS.strip()) == 2
+    assert cluster.run("test", "signs", "--logs").count(LOGS.strip()) == 3
     cluster.run("rollback", "signs")
-    assert cluster.run("test", "signs", "--logs").count(LOGS.strip()) == 2
+    assert cluster.run("test", "signs", "--logs").count(LOGS.strip()) == 3
 
     cluster.run("uninstall", "signs")
     assert cluster.names() == leaves
@@ -84,7 +84,7 @@ def test_what_an_older_chart_has_left_behind_is_in_nobodys_way(cluster: Cluster)
     metadata = {"name": "signs-traffic-signs-test-image", "namespace": "signs"}
     cluster.store.put(path, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
     cluster.run("install", "signs", str(CHART), values=LEAST)
-    assert cluster.run("test", "signs", "--logs").count(LOGS.strip()) == 2
+    assert cluster.run("test", "signs", "--logs").count(LOGS.strip()) == 3
 
 
 def test_two_releases_live_in_one_namespace(cluster: Cluster) -> None:

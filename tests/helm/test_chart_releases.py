@@ -123,7 +123,7 @@ def test_of_each_test_helm_can_print_the_logs(rendered: dict[str, list[Object]])
             assert len(each["spec"]["containers"]) == 1 and "initContainers" not in each["spec"], case
             assert each["spec"]["restartPolicy"] == "Never"
     tests = {each["metadata"]["name"] for each in of_kind(rendered["canary by replicas"], "Pod")}
-    assert tests == {f"demo-traffic-signs-test-{name}" for name in ("grpc", "http", "canary")}
+    assert tests == {f"demo-traffic-signs-test-{name}" for name in ("grpc", "http", "canary", "version")}
 
 
 def test_what_a_test_reads_belongs_to_the_release(rendered: dict[str, list[Object]]) -> None:
@@ -131,7 +131,8 @@ def test_what_a_test_reads_belongs_to_the_release(rendered: dict[str, list[Objec
     picture = named(rendered["least"], "ConfigMap", "-test-picture")
     assert "annotations" not in picture["metadata"]
     assert "demo-traffic-signs-test-image" not in str(rendered["least"])
-    for each in of_kind(rendered["least"], "Pod"):
+    for protocol in ("grpc", "http"):
+        each = named(rendered["least"], "Pod", f"-test-{protocol}")
         assert picture["metadata"]["name"] in str(container(each, "predict")) + str(each["spec"]["volumes"])
 
 
@@ -173,6 +174,7 @@ def test_versions_from_a_registry_are_pulled_by_their_digests(rendered: dict[str
             f"oci://registry.example.com/models@sha256:{str(number) * 64}",
             "/models",
             f"--version=sign_classifier={number}",
+            "--configuration=gpu",
             "--public-key=/keys/release.pub",
         ]
         assert {"name": "DOCKER_CONFIG", "value": "/credentials"} in first["env"]

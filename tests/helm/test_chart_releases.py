@@ -123,7 +123,7 @@ def test_of_each_test_helm_can_print_the_logs(rendered: dict[str, list[Object]])
             assert len(each["spec"]["containers"]) == 1 and "initContainers" not in each["spec"], case
             assert each["spec"]["restartPolicy"] == "Never"
     tests = {each["metadata"]["name"] for each in of_kind(rendered["canary by replicas"], "Pod")}
-    assert tests == {f"demo-traffic-signs-test-{name}" for name in ("grpc", "http", "canary")}
+    assert tests == {f"demo-traffic-signs-test-{name}" for name in ("grpc", "http", "version", "canary")}
 
 
 def test_what_a_test_reads_belongs_to_the_release(rendered: dict[str, list[Object]]) -> None:
@@ -131,8 +131,9 @@ def test_what_a_test_reads_belongs_to_the_release(rendered: dict[str, list[Objec
     picture = named(rendered["least"], "ConfigMap", "-test-picture")
     assert "annotations" not in picture["metadata"]
     assert "demo-traffic-signs-test-image" not in str(rendered["least"])
-    for each in of_kind(rendered["least"], "Pod"):
-        assert picture["metadata"]["name"] in str(container(each, "predict")) + str(each["spec"]["volumes"])
+    for protocol in ("grpc", "http"):
+        pod = named(rendered["least"], "Pod", f"-test-{protocol}")
+        assert picture["metadata"]["name"] in str(pod["spec"]["volumes"])
 
 
 def test_helm_removes_the_pods_of_tests_itself(helm: str) -> None:

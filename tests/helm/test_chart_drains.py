@@ -69,10 +69,10 @@ def test_every_gateway_serves_until_its_clients_have_left(rendered: dict[str, li
 @pytest.mark.parametrize(
     ("triton", "total"),
     [
-        ({"drain": {"delaySeconds": 25}}, "5 s until proxies have noticed + 11 s .* + 10 s .* = 26"),
+        ({"drain": {"delaySeconds": 34}}, "30 s between two look-ups + 5 s .* = 35"),
         ({"grpcConnectionAgeSeconds": 300}, "5 s until proxies have noticed + 330 s .* + 10 s .* = 345"),
         ({"grpcConnectionGraceSeconds": 60}, "5 s until proxies have noticed + 11 s .* + 60 s .* = 76"),
-        ({"drain": {"delaySeconds": 26}}, None),
+        ({"drain": {"delaySeconds": 35}}, None),
         ({"grpcConnectionAgeSeconds": 60, "drain": {"delaySeconds": 81}}, None),
     ],
 )

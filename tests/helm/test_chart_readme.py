@@ -230,12 +230,14 @@ def test_every_snippet_of_values_is_taken() -> None:
 
 def test_the_least_drain_of_the_readme_is_the_charts() -> None:
     """And the default, and the five seconds and the tenth of its sum."""
-    noticed, longest, grace, least = map(int, *re.findall(r"(\d+) \+ (\d+) \+ (\d+) = (\d+) seconds", README))
+    noticed, longest, grace, total = map(int, *re.findall(r"(\d+) \+ (\d+) \+ (\d+) = (\d+) seconds", README))
     values = yaml.safe_load((CHART / "values.yaml").read_text())["triton"]
     assert (noticed, grace) == (5, values["grpcConnectionGraceSeconds"])
     assert longest == round(1.1 * values["grpcConnectionAgeSeconds"])
-    assert noticed + longest + grace == least
-    assert f"the default of {values['drain']['delaySeconds']} also" in README
+    assert noticed + longest + grace == total
+    (least,) = map(int, re.findall(r"so (\d+) is the\s+least `triton.drain.delaySeconds`", README))
+    assert least > total
+    assert f"the default is {values['drain']['delaySeconds']}." in README
     first = yaml.safe_load(blocks("yaml")[0])
     render(find_helm("helm"), merged(first, at_path("triton.drain.delaySeconds", least)))
     less = merged(first, at_path("triton.drain.delaySeconds", least - 1))

@@ -94,6 +94,16 @@ def test_a_gateway_that_waits_longer_for_uploads_needs_a_longer_drain() -> None:
     render(find_helm("helm"), merged(values, {"gateway": {"drain": {"timeoutSeconds": 123}}}))
 
 
+def test_a_gateway_leaves_no_sooner_than_proxies_notice() -> None:
+    """And its times are read where the drain is computed from them."""
+    extra = [{"name": "SIGNS_GATEWAY_TIMEOUT", "value": "600"}]
+    values = merged(LEAST, {"gateway": {"drain": {"delaySeconds": 4}, "extraEnv": extra}})
+    done = run_helm(find_helm("helm"), "template", "demo", str(CHART), values=values)
+    assert "gateway.drain.delaySeconds: 4 is less than the 5 s until proxies have noticed" in done.stderr
+    assert "give it as gateway.settings.TIMEOUT" in done.stderr
+    render(find_helm("helm"), merged(LEAST, {"gateway": {"drain": {"delaySeconds": 5}}}))
+
+
 def test_a_rollback_drains_as_the_upgrade_does() -> None:
     """The pods that an update, a rollback or a promotion takes away are those with the times of their own template."""
     before, running, promoted = (

@@ -20,6 +20,14 @@ spreads its requests over the headless Service opens it anew until it looks the 
 {{- end -}}
 {{- if .Values.gateway.enabled -}}
 {{- $settings := .Values.gateway.settings -}}
+{{- if lt (int .Values.gateway.drain.delaySeconds) $noticed -}}
+{{- $problems = append $problems (printf "gateway.drain.delaySeconds: %d is less than the %d s until proxies have noticed that a pod leaves; give at least that" (int .Values.gateway.drain.delaySeconds) $noticed) -}}
+{{- end -}}
+{{- range .Values.gateway.extraEnv -}}
+{{- if has .name (list "SIGNS_GATEWAY_UPLOAD_TIMEOUT" "SIGNS_GATEWAY_TIMEOUT") -}}
+{{- $problems = append $problems (printf "gateway.extraEnv: %s counts for how long a pod drains; give it as gateway.settings.%s" .name (trimPrefix "SIGNS_GATEWAY_" .name)) -}}
+{{- end -}}
+{{- end -}}
 {{- /* Without a setting, the gateway's own defaults. */ -}}
 {{- $upload := default 30 $settings.UPLOAD_TIMEOUT -}}
 {{- $answer := default 10 $settings.TIMEOUT -}}

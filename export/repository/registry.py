@@ -3,6 +3,7 @@
 Nothing is believed that a registry sends: what comes back has the digest that was asked for, or is an error.
 """
 
+import base64
 import contextlib
 import functools
 import hashlib
@@ -233,8 +234,19 @@ def _docker_config() -> dict[str, Any]:
     names: dict[str, Any] = {"auths": {}, "credHelpers": {}, "credsStore": None}
     try:
         config = json.loads((folder / "config.json").read_text())
-        return {name: config.get(name) or empty for name, empty in names.items()}
+        found = {name: config.get(name) or empty for name, empty in names.items()}
+        logins = {host: _with_auth(login) for host, login in found["auths"].items()}
+        # The Secret of a cluster may have an address in place of a host.
+        hosts = {re.sub(r"^https?://|/(v[12]/?)?$", "", host): login for host, login in logins.items()}
+        return {**found, "auths": {**hosts, **logins}}
     except FileNotFoundError:
         return names
     except (OSError, ValueError, AttributeError):  # the reason could show a secret
         raise RepositoryError(f"{folder / 'config.json'} cannot be read: `docker login` writes it anew") from None
+
+
+def _with_auth(login: dict[str, str]) -> dict[str, str]:
+    """Returns a login with `auth`, which Kubernetes does without where user and password are there."""
+    if not login or login.get("auth") or not login.get("username"):
+        return login
+    return {**login, "auth": base64.b64encode(f"{login['username']}:{login.get('password', '')}".encode()).decode()}

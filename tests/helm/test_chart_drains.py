@@ -69,10 +69,10 @@ def test_every_gateway_serves_until_its_clients_have_left(rendered: dict[str, li
 @pytest.mark.parametrize(
     ("triton", "total"),
     [
-        ({"drain": {"delaySeconds": 25}}, "5 s until proxies have noticed + 11 s .* + 10 s .* = 26"),
+        ({"drain": {"delaySeconds": 34}}, "30 s between two look-ups + 5 s .* = 35"),
         ({"grpcConnectionAgeSeconds": 300}, "5 s until proxies have noticed + 330 s .* + 10 s .* = 345"),
         ({"grpcConnectionGraceSeconds": 60}, "5 s until proxies have noticed + 11 s .* + 60 s .* = 76"),
-        ({"drain": {"delaySeconds": 26}}, None),
+        ({"drain": {"delaySeconds": 35}}, None),
         ({"grpcConnectionAgeSeconds": 60, "drain": {"delaySeconds": 81}}, None),
     ],
 )
@@ -92,6 +92,16 @@ def test_a_gateway_that_waits_longer_for_uploads_needs_a_longer_drain() -> None:
     assert "gateway.drain.timeoutSeconds: 40 is less than a request may take: 120 s" in done.stderr
     assert "+ 2.5 s (settings.TIMEOUT) = 123;" in done.stderr
     render(find_helm("helm"), merged(values, {"gateway": {"drain": {"timeoutSeconds": 123}}}))
+
+
+def test_a_gateway_leaves_no_sooner_than_proxies_notice() -> None:
+    """And its times are read where the drain is computed from them."""
+    extra = [{"name": "SIGNS_GATEWAY_TIMEOUT", "value": "600"}]
+    values = merged(LEAST, {"gateway": {"drain": {"delaySeconds": 4}, "extraEnv": extra}})
+    done = run_helm(find_helm("helm"), "template", "demo", str(CHART), values=values)
+    assert "gateway.drain.delaySeconds: 4 is less than the 5 s until proxies have noticed" in done.stderr
+    assert "give it as gateway.settings.TIMEOUT" in done.stderr
+    render(find_helm("helm"), merged(LEAST, {"gateway": {"drain": {"delaySeconds": 5}}}))
 
 
 def test_a_rollback_drains_as_the_upgrade_does() -> None:

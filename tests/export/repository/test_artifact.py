@@ -189,6 +189,19 @@ def test_credentials_are_those_of_docker_and_never_shown(
         assert code == 1 and "docker login" in err and PASSWORD not in out + err
 
 
+def test_a_login_may_be_what_a_cluster_takes(signs: Signs, tmp_path: Path) -> None:
+    """Kubernetes does without `auth`, and lets an address stand for a host."""
+    publish_once("model_repository")
+    with running_registry(tmp_path / "registry", login=True) as registry:
+        log_in(tmp_path / "docker", registry, PASSWORD)
+        config = tmp_path / "docker" / "config.json"
+        known = json.loads(config.read_text())["auths"][registry.host]
+        config.write_text(json.dumps({"auths": {f"https://{registry.host}/v1/": known}}))
+        assert signs("push", registry.address)[0] == 0
+        config.write_text(json.dumps({"auths": {registry.host: {"username": USER, "password": PASSWORD}}}))
+        assert signs("pull", registry.address, "served")[0] == 0
+
+
 def test_tls_is_spoken_and_checked(signs: Signs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     publish_once("model_repository")
     certificates = make_certificates(tmp_path)

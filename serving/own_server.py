@@ -12,6 +12,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+from serving.ending import describe_end
 from serving.errors import ServingError
 from serving.lifetime import die_with_parent
 
@@ -125,6 +126,8 @@ def _ask_version(program: Path) -> str:
             process.kill()
             process.wait()
         printed = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+        if process.returncode < 0 and time.monotonic() < deadline:
+            printed = [describe_end(process.returncode, log)]
         if process.returncode < 0 and time.monotonic() >= deadline:
             printed = [f"it did not answer within {START_TIMEOUT_S:.0f} s"]
         raise _no_tritonserver(program, printed[0] if printed else "it printed nothing")

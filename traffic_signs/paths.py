@@ -7,6 +7,8 @@ from pathlib import Path
 # Of the environment, where no shell expands anything, and where a password could begin like a path.
 VARIABLES = (
     "SIGNS_METRICS_DIR",
+    "SIGNS_TRITONSERVER",
+    "SIGNS_TRITON_BACKENDS",
     *(f"SIGNS_GATEWAY_{name}" for name in ("FEEDBACK", "KEYS", "TLS_AUTHORITY", "TLS_CERTIFICATE", "TLS_KEY")),
 )
 

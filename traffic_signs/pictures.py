@@ -12,7 +12,7 @@ from traffic_signs.errors import PictureError
 from traffic_signs.paths import walk
 
 # Looked for in folders.
-SUFFIXES = (".bmp", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".webp")
+SUFFIXES = (".bmp", ".jfif", ".jpe", ".jpeg", ".jpg", ".mpo", ".pbm", ".pgm", ".pjpeg", ".png", ".pnm", ".ppm", ".webp")
 UNREAD = (".avif", ".dng", ".gif", ".heic", ".heif", ".jp2", ".jxl", ".tif", ".tiff")  # pictures too, and named as such
 
 

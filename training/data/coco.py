@@ -134,7 +134,7 @@ def _samples(
             raise DataError(f"{where} has a box without area: {each['bbox']}")
     for each in content["images"]:
         try:
-            listed, number = PurePosixPath(str(each["file_name"])), each["id"]
+            listed, number = PurePosixPath(str(each["file_name"]).replace("\\", "/")), each["id"]  # as on Windows
         except (KeyError, TypeError) as error:
             raise DataError(f"{source.path}: {file} has an image without id or file_name") from error
         beside = (PurePosixPath(file).parent / listed).as_posix()

@@ -61,4 +61,4 @@ def _place(name: PurePosixPath) -> tuple[str, str]:
 
 def _natural(name: str) -> list[tuple[int, str]]:
     """Returns a key by which `class 10` comes after `class 9`."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]

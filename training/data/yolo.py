@@ -96,7 +96,7 @@ def _label_file(image: str) -> str:
 
 
 def _boxes(source: Source, image: str, file: str, classes: int) -> tuple[Box, ...]:
-    lines = [line.split() for line in source.read(file).decode("utf-8", errors="replace").splitlines()]
+    lines = [line.split() for line in source.read(file).decode("utf-8-sig", errors="replace").splitlines()]
     rows = [(number, fields) for number, fields in enumerate(lines, start=1) if fields]
     if not rows:
         return ()

@@ -1,9 +1,12 @@
 """Why a process ended: its signal or exit code first, then the last error that it printed."""
 
 import re
+import shutil
 import signal
 from pathlib import Path
 
+SHARED_MEMORY = Path("/dev/shm")
+LEAST_SHARED_MEMORY = 64_000_000  # bytes free; with less the Python models of a server may not even start
 HINTS = {
     signal.SIGKILL: "the kernel sends it when memory runs out: see dmesg, and give the machine or the container more",
     signal.SIGBUS: "is /dev/shm full? Python models pass their tensors through it: give docker run --shm-size=256m",
@@ -28,7 +31,11 @@ def describe_code(code: int) -> str:
         name = signal.Signals(number)
     except ValueError:
         return f"exit code {code}"
-    return f"signal {name.name} ({HINTS[name]})" if name in HINTS else f"signal {name.name}"
+    hint = HINTS.get(name, "")
+    # Without room for its region a Python model ends the server by either of the two.
+    if name == signal.SIGSEGV and shutil.disk_usage(SHARED_MEMORY).free < LEAST_SHARED_MEMORY:
+        hint = HINTS[signal.SIGBUS]
+    return f"signal {name.name} ({hint})" if hint else f"signal {name.name}"
 
 
 def describe_end(code: int, log: Path, was_ready: bool = False) -> str:

@@ -46,6 +46,15 @@ def test_codes_and_signals_say_what_to_look_at() -> None:
     assert describe_code(255) == "exit code 255"
 
 
+def test_a_crash_without_room_in_shared_memory_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder itself stays as large as it is: other servers of this machine use it."""
+    usage = shutil.disk_usage("/dev/shm")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=8_000_000))
+    assert "/dev/shm" in describe_code(-signal.SIGSEGV)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1_000_000_000))
+    assert "/dev/shm" not in describe_code(-signal.SIGSEGV)
+
+
 def test_a_log_that_is_empty_is_named_so(tmp_path: Path) -> None:
     (tmp_path / "log").touch()
     assert describe_end(3, tmp_path / "log") == "exit code 3: it printed nothing"

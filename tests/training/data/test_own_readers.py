@@ -92,6 +92,27 @@ def test_images_that_are_listed_and_not_there_are_left_out(tmp_path: Path) -> No
     assert len(dataset.samples) == 7 and dataset.left_out[0].image == "0003.png"
 
 
+def test_what_windows_writes_is_read(tmp_path: Path) -> None:
+    """Backslashes in the names of files, and a byte order mark before the first label."""
+    folder = write_coco(tmp_path / "coco", {"train": 2})
+    file = folder / "train" / "_annotations.coco.json"
+    content = json.loads(file.read_text())
+    for image in content["images"]:
+        image["file_name"] = f"pictures\\{image['file_name']}"
+    file.write_text(json.dumps(content))
+    assert len(load_data(f"coco={folder}").samples) == 2
+    folder = write_yolo(tmp_path / "yolo", {"train": 2})
+    label = folder / "labels" / "train" / "0000.txt"
+    label.write_text("\ufeff" + label.read_text())
+    assert len(boxes_of(load_data(f"yolo={folder}"))["0000"]) == 2
+
+
+def test_a_class_may_end_with_a_superscript(tmp_path: Path) -> None:
+    folder = write_image_folders(tmp_path / "mine", 2)
+    (folder / NAMES[0]).rename(folder / "m²")
+    assert "m²" in load_data(f"images={folder}").classes.names
+
+
 def test_data_sets_with_other_classes_are_not_mixed(tmp_path: Path) -> None:
     from tests.training.tiny_gtsdb import write_tiny_gtsdb
 

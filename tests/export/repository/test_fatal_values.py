@@ -15,15 +15,15 @@ from export.repository.verification import check_served, verify
 SHRINKAGE = "memory.enable_memory_arena_shrinkage"
 
 
-def config(target: str = "auto", tensorrt: bool = False, **parameters: str) -> pb.ModelConfig:
-    made = classifier_config("m", 48, 43, Serving(8, target=target, tensorrt=tensorrt))  # type: ignore[arg-type]
+def config(target: str = "auto", **parameters: str) -> pb.ModelConfig:
+    made = classifier_config("m", 48, 43, Serving(8, target=target))  # type: ignore[arg-type]
     for key, value in parameters.items():
         made.parameters[key].string_value = value
     return made
 
 
 def with_accelerator(**parameters: str) -> pb.ModelConfig:
-    made = config("gpu", tensorrt=True)
+    made = classifier_config("m", 48, 43, Serving(8, target="gpu", tensorrt=True))
     made.optimization.execution_accelerators.gpu_execution_accelerator[0].parameters.update(parameters)
     return made
 

@@ -56,6 +56,10 @@ def run_signs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:
     """Returns a function that runs `signs ARGUMENTS` in this process and returns its exit code."""
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "200")
+    for name in ("no_proxy", "NO_PROXY"):  # the command adds to them, and a later test must not inherit that
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+        if not os.environ[name]:
+            monkeypatch.delenv(name)
     handler = signal.getsignal(signal.SIGTERM)
 
     def run(*arguments: object) -> int:

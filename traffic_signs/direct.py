@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Sequence
 from typing import Any
 
-LOOPBACK = ("localhost", "127.0.0.0/8", "127.0.0.1", "::1", "[::1]", "0.0.0.0")  # as the libraries between them read it
+LOOPBACK = ("localhost", "127.0.0.0/8", "127.0.0.1", "::1", "0.0.0.0")  # as libraries read it; httpx fails at [::1]
 GRPC_VARIABLES = ("grpc_proxy", "https_proxy", "http_proxy")  # that gRPC reads, in its order
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 

@@ -242,7 +242,7 @@ def _head(
         "arguments": bench.request.arguments(),
         "environment": machine,
         "server": {
-            "description": installation.description if installation else "a running server",
+            "description": installation.description if installation else target.description,
             "started_here": bench.server is not None,
             "urls": dict(target.urls),
             "metadata": target.metadata,

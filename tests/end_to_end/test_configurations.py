@@ -102,7 +102,8 @@ def test_the_recognizer_gets_the_same_answers_from_files_for_gpus(
     for (boxes, scores), (other_boxes, other_scores) in zip(*answers, strict=True):
         assert boxes.size
         np.testing.assert_allclose(other_boxes, boxes, atol=0.01)
-        np.testing.assert_allclose(other_scores, scores, atol=1e-4)
+        # Crops are cut by boxes that differ a little: a pixel that is rounded the other way shows in a class score.
+        np.testing.assert_allclose(other_scores, scores, atol=0.01)
 
 
 def encode(pixels: npt.NDArray[np.uint8]) -> bytes:

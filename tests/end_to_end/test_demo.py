@@ -64,11 +64,11 @@ def summaries(installation: Installation, scenes: Path, workspace: Path) -> list
 def test_the_second_run_publishes_version_2(summaries: list[dict[str, Any]], workspace: Path) -> None:
     assert [summary["version"] for summary in summaries] == [1, 2]
     folder = workspace / "runs" / "model_repository" / "sign_classifier"
-    shared = ["config.pbtxt", "labels.txt"]
+    shared = ["config.pbtxt", "configs", "labels.txt"]
     expected = [".last-version", "1", "2", *shared, "promotion-1.json", "warmup"]
     assert sorted(entry.name for entry in folder.iterdir()) == expected
     for version in ("1", "2"):
-        expected = [*shared, "manifest.json", "model.onnx", "warmup"]
+        expected = [*shared, "manifest.json", "model.gpu.onnx", "model.onnx", "warmup"]
         assert sorted(entry.name for entry in (folder / version).iterdir()) == expected
     config = read_config((folder / "config.pbtxt").read_bytes(), "config.pbtxt")
     assert served(config, [1, 2]) == [1], "the demo tries its version and leaves the champion in place"
@@ -144,11 +144,11 @@ def test_a_killed_demo_leaves_no_server_and_no_half_version(
     while servers(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.2)
     assert servers(tmp_path) == []
-    assert folders(tmp_path) == {"1", "warmup"}, "published before the server started, and whole"
+    assert folders(tmp_path) == {"1", "configs", "warmup"}, "published before the server started, and whole"
 
 
 def folders(workspace: Path) -> set[str]:
-    """Returns what lies in the folder of the model: versions, and the data of the warm-up."""
+    """Returns which folders the model has: versions, configurations for other hardware, the data of the warm-up."""
     model = workspace / "runs" / "model_repository" / "sign_classifier"
     return {entry.name for entry in model.iterdir() if entry.is_dir()}
 
@@ -189,5 +189,5 @@ main()
     )
     assert result.returncode == 1
     assert "onnxruntime and PyTorch name different classes" in result.stderr and "withdrawn" in result.stderr
-    assert folders(tmp_path) == {"warmup"}
+    assert folders(tmp_path) == {"configs", "warmup"}
     assert servers(tmp_path) == []

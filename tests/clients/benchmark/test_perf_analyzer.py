@@ -106,7 +106,7 @@ def test_a_run_worked_where_its_table_is_there(tmp_path: Path) -> None:
             "failed: failed to get model metadata: refused",
         ),
         ("echo 'Failed to obtain stable measurement.'; exit 2", "stable measurement. .*give more --seconds"),
-        ("kill -9 $$", "it printed nothing"),
+        ("kill -9 $$", "signal SIGKILL"),
         ("echo 'Thread [0] had error: too large'; echo half > x.csv", "failed: too large$"),
     ],
 )

@@ -101,7 +101,7 @@ def test_scenes_are_dealt_each_once() -> None:
 def test_data_without_scenes_is_refused(runs: Path, gtsdb: TinyGtsdb) -> None:
     with pytest.raises(DataError, match="synthetic=20 has no street scenes"):
         train_detector(open_sources(["synthetic=20"]), RECIPE, "drawn", runs)
-    with pytest.raises(DataError, match="give gtsdb=PATH once"):
+    with pytest.raises(DataError, match="give gtsdb=PATH, or another, once"):
         train_detector(open_sources([f"gtsdb={gtsdb.zip}", f"gtsdb={gtsdb.folder}"]), RECIPE, "two", runs)
     assert not (runs / "drawn").exists() and not (runs / "two").exists()
 

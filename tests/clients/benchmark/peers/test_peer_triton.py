@@ -58,7 +58,7 @@ def test_the_copy_has_the_setting_and_no_cache(both: Path, tmp_path: Path) -> No
     picture.write_bytes(encode(street(CELLS)))
     work = prepare_work(both, "classify", picture)
     present, *others = triton.settings(both, work, 2)
-    assert {(each.instances, each.threads, each.queue_delay_us) for each in others} >= {
+    assert {(each.instances, each.threads, each.queue_delay_us) for each in (present, *others)} >= {
         (2, 1, 0),
         (2, 1, 200),
         (1, 2, 0),
@@ -82,4 +82,4 @@ def test_for_scenes_the_detector_has_the_setting_and_a_recognizer_for_each(both:
         path = tmp_path / "served" / model / "config.pbtxt"
         return int(read_config(path.read_bytes(), "").instance_group[0].count)
 
-    assert [instances(f"sign_{name}") for name in ("classifier", "detector", "recognizer")] == [1, 3, 3]
+    assert [instances(f"sign_{name}") for name in ("classifier", "detector", "recognizer")] == [2, 3, 3]

@@ -39,6 +39,7 @@ class SmallServer:
         self.started.set()
         await self.stopping.wait()
         server.close()
+        await asyncio.sleep(0.1)  # what was accepted before has its writer by then
         # A connection that outlives its loop is complained of by the garbage collector in some later test: none may,
         # not even one whose handler was never started.
         for handler in self.handlers:

@@ -5,15 +5,11 @@ and the detector. The boxes of signs stay where they are. The ranges of the trai
 strength 2 or 3.
 """
 
-import os
 from collections.abc import Callable, Mapping
 
+import albumentations as A
 import numpy as np
 import numpy.typing as npt
-
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import would ask the network for a newer version
-
-import albumentations as A
 
 STRENGTHS = (1, 2, 3, 4, 5)
 CELL = 48  # pixels: one hole of the occlusion for each square of that side

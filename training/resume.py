@@ -1,4 +1,4 @@
-"""Runs that can be gone on with: a run's settings and states lie in its folder until it is finished."""
+"""Runs that can be resumed: a run's settings and states lie in its folder until it is finished."""
 
 import json
 import os

@@ -151,7 +151,7 @@ class Run:
             try:
                 yield self.tracker.run_id
             except CheckpointError:
-                raise  # such as a full disk: what is there can be gone on with
+                raise  # such as a full disk: what is there can be resumed
             except TrainingError:
                 forget_interrupted(self.folder)
                 raise

@@ -292,7 +292,7 @@ def _resume_or_skip(name: str, runs: Path, as_json: bool) -> bool:
     from training.resume import CHECKPOINT, SETTINGS
 
     if not name:
-        raise typer.BadParameter("which run is to be gone on with? Give its --name too", param_hint="--resume-or-skip")
+        raise typer.BadParameter("which run is to be resumed? Give its --name too", param_hint="--resume-or-skip")
     if (runs / name / SETTINGS).exists():
         resume(name, runs, as_json)
         return True

@@ -63,8 +63,8 @@ def measure_robustness(
         ClientError: the model cannot be opened, or the data or options do not fit it.
         training.errors.DataError: the data cannot be used.
     """
-    judged, dataset = ModelRef(model), load_data(data)
-    kind = judged.kind()
+    reference, dataset = ModelRef(model), load_data(data)
+    kind = reference.kind()
     if kind not in (CLASSIFIER, DETECTOR):
         raise ClientError(f"{model} is a {kind}: give a {CLASSIFIER} or a {DETECTOR}")
     if kind == DETECTOR and (background or unknown_threshold is not None):
@@ -73,19 +73,19 @@ def measure_robustness(
         output.mkdir(parents=True, exist_ok=True)
     facts = {"model": kind, "data": dataset.name, "split": split}
     if kind == DETECTOR:
-        figures = facts | _measure_scenes(judged, dataset, split, limit, progress)
+        figures = facts | _measure_scenes(reference, dataset, split, limit, progress)
     else:
         scenes = load_data(background) if background else None
         if scenes is not None and not scenes.has_scenes:
             raise ClientError(f"{scenes.name} has no street scenes: give --background gtsdb=PATH")
-        figures = facts | _measure_crops(judged, dataset, split, limit, scenes, unknown_threshold, progress)
+        figures = facts | _measure_crops(reference, dataset, split, limit, scenes, unknown_threshold, progress)
     if output is not None:
         _write(output, figures)
     return figures
 
 
 def _measure_crops(
-    judged: ModelRef,
+    reference: ModelRef,
     dataset: Dataset,
     split: Split,
     limit: int,
@@ -93,7 +93,7 @@ def _measure_crops(
     threshold: float | None,
     progress: ProgressCallback,
 ) -> dict[str, Any]:
-    opened = judged.open_classifier()
+    opened = reference.open_classifier()
     side = opened.size[0]
     crops = cut_crops(dataset, split, side, lambda *counts: progress("reading images", *counts))
     crops = crops.select(_chosen(len(crops), limit))
@@ -104,8 +104,8 @@ def _measure_crops(
     figures = {"backend": opened.backend, "samples": len(crops), "measure": "accuracy"}
     figures |= _over_corruptions(crops.images, accuracy, progress)
     if threshold is None:
-        assert judged.path is not None
-        threshold = metrics_of(judged.path).get("unknown_threshold")
+        assert reference.path is not None
+        threshold = metrics_of(reference.path).get("unknown_threshold")
 
     def answer(images: Pixels) -> npt.NDArray[np.float32]:
         return predict_all(opened.run, images)
@@ -115,11 +115,11 @@ def _measure_crops(
 
 
 def _measure_scenes(
-    judged: ModelRef, dataset: Dataset, split: Split, limit: int, progress: ProgressCallback
+    reference: ModelRef, dataset: Dataset, split: Split, limit: int, progress: ProgressCallback
 ) -> dict[str, Any]:
     if not dataset.has_scenes:
         raise ClientError(f"{dataset.name} has no street scenes: measure a detector on gtsdb=PATH")
-    detector = judged.open_detector()
+    detector = reference.open_detector()
     find = in_process(detector, None)
     scenes = load_scenes(dataset, split, lambda *counts: progress("reading scenes", *counts))
     scenes = scenes.select(_chosen(len(scenes), limit))

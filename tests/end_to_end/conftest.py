@@ -13,6 +13,7 @@ from serving.server import RunningServer
 from tests.drawn_traffic import drawn_traffic
 from tests.fixture_types import Serve
 from tests.red_detector import publish_red_detector
+from tests.running_s3 import running_s3
 from tests.slow_recognizer import write_slow_recognizer
 
 
@@ -50,19 +51,8 @@ def slow_server(serve: Serve, slow_repository: Path) -> RunningServer:
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Address of an empty repository on a real S3 server of this machine."""
-    import boto3
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            monkeypatch.setenv(name, "test")
-        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        name = f"signs-{uuid.uuid4()}"  # moto keeps what is in a bucket for as long as the process lives
-        boto3.client("s3").create_bucket(Bucket=name)
+    name = f"signs-{uuid.uuid4()}"
+    with running_s3(name) as variables:
+        for variable, value in variables.items():
+            monkeypatch.setenv(variable, value)
         yield f"s3://{name}/models"
-    finally:
-        server.stop()

@@ -6,15 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from export.repository import publish_copy
 from export.repository.policy import read_config
 from tests.helm.helm_chart import Object, container, find_helm, merged, named, render
 from tests.helm.pod_process import command_of, process_environment
 from tests.helm.value_cases import LEAST
+from tests.running_s3 import running_s3
 
 Values = dict[str, Any]
 
@@ -87,18 +86,9 @@ def test_a_challenger_that_is_not_there_does_not_start(source: Path, tmp_path: P
 
 @pytest.fixture
 def s3() -> Iterator[dict[str, str]]:
-    """Variables that lead to a real S3 server, as the Secret of models.source.bucket.envSecret would give them."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
-    server.stop()
+    """What the Secret of models.source.bucket.envSecret has: variables that lead to the bucket s3://models."""
+    with running_s3("models") as variables:
+        yield variables
 
 
 def test_brings_them_from_a_bucket(
@@ -106,7 +96,6 @@ def test_brings_them_from_a_bucket(
 ) -> None:
     for name, value in s3.items():
         monkeypatch.setenv(name, value)
-    boto3.client("s3").create_bucket(Bucket="models")
     publish_copy(source / "sign_classifier" / "1", "s3://models/signs")
     for name in s3:
         monkeypatch.delenv(name)

@@ -14,10 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import boto3
 import pytest
 import yaml
-from moto.server import ThreadedMotoServer
 
 from tests.helm.helm_chart import (
     CHART,
@@ -33,6 +31,7 @@ from tests.helm.helm_chart import (
     run_helm,
 )
 from tests.helm.kubernetes_schemas import problems
+from tests.running_s3 import running_s3
 
 ROOT = CHART.parents[1]
 README = (CHART / "README.md").read_text()
@@ -58,26 +57,8 @@ class Followed:
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[dict[str, str]]:
     """Variables that lead to the bucket s3://models of a real S3 server."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    variables = {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
-    client = boto3.client(
-        "s3",
-        endpoint_url=variables["AWS_ENDPOINT_URL"],
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-        region_name="us-east-1",
-    )
-    client.create_bucket(Bucket="models")
-    yield variables
-    server.stop()
+    with running_s3("models") as variables:
+        yield variables
 
 
 @pytest.fixture(scope="module")

@@ -9,32 +9,29 @@ import boto3
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from moto.server import ThreadedMotoServer
+
+from tests.running_s3 import running_s3
 
 NewRepository = Callable[[], str]
 
 
 @pytest.fixture(scope="session")
-def s3_endpoint() -> Iterator[str]:
-    """Address of an S3 server."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+def s3_variables() -> Iterator[dict[str, str]]:
+    """Variables that lead to an S3 server."""
+    with running_s3() as variables:
+        yield variables
 
 
 @pytest.fixture
-def s3(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+def s3_endpoint(s3_variables: dict[str, str]) -> str:
+    """Address of the S3 server."""
+    return s3_variables["AWS_ENDPOINT_URL"]
+
+
+@pytest.fixture
+def s3(s3_variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Any:
     """A client of the S3 server; the environment points every other client to it too."""
-    settings = {
-        "AWS_ENDPOINT_URL": s3_endpoint,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
-    for name, value in settings.items():
+    for name, value in s3_variables.items():
         monkeypatch.setenv(name, value)
     return boto3.client("s3")
 

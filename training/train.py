@@ -7,6 +7,7 @@ a training that was killed goes on to the very weights it would have had.
 
 import random
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -150,7 +151,7 @@ class Fit:
         self.steps = max(1, task.examples // config.batch_size)
         total = self.steps * config.epochs
         self.model = model.to(self.device).train()
-        self.parallel = DistributedDataParallel(self.model) if world.size > 1 else self.model
+        self.parallel = _distributed(self.model) if world.size > 1 else self.model
         self.optimizer = torch.optim.AdamW(
             model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
@@ -276,6 +277,12 @@ class Fit:
         self.schedule.load_state_dict(facts["schedule"])
         self.curve = [EpochReport(**report) for report in facts["curve"]]
         self.kept_epoch = facts["kept_epoch"]
+
+
+def _distributed(model: nn.Module) -> DistributedDataParallel:
+    # A 1x1 kernel has the same bytes in either memory format, so that the strides it warns of cost nothing.
+    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
+    return DistributedDataParallel(model)
 
 
 def seed_everything(seed: int) -> None:

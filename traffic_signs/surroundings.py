@@ -1,32 +1,32 @@
-"""What libraries find around them. The packages of this project prepare it before they import one."""
+"""Environment variables for third-party libraries. The packages of this project set them before importing one."""
 
 import os
 import tempfile
 from pathlib import Path
 
-# No library calls home.
+# Switches off telemetry and update checks.
 SWITCHES = {
-    "ORT_DISABLE_TELEMETRY": "1",  # ONNX Runtime from 1.29 on would keep what it runs, and send it to its vendor
+    "ORT_DISABLE_TELEMETRY": "1",  # ONNX Runtime from 1.29 on records and sends usage data
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    "NO_ALBUMENTATIONS_UPDATE": "1",  # the import would ask the network for a newer version
-    "DO_NOT_TRACK": "1",  # what others have agreed on
+    "NO_ALBUMENTATIONS_UPDATE": "1",  # the import looks up the newest version on the network
+    "DO_NOT_TRACK": "1",  # read by many other tools
 }
 
-# Meant for another program around this one: prometheus_client would write files for it, MLflow write into its run, and
-# uvicorn read the number of its processes.
+# Set for a parent program: prometheus_client would write its files, MLflow log into its run, and uvicorn start as many
+# workers.
 FOREIGN = ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir", "MLFLOW_RUN_ID", "WEB_CONCURRENCY")
 
 
 def drop_foreign_variables() -> None:
-    """Takes variables out of the environment of a command that libraries of it would wrongly heed."""
+    """Removes variables that are meant for a parent program and that libraries would read."""
     for name in FOREIGN:
         os.environ.pop(name, None)
 
 
 def prepare_environment() -> None:
-    """Sets variables that libraries read, here and in what is started; what the user has set stays.
+    """Sets variables for libraries in this process and its children, unless the user has set them.
 
-    A user of a container may have no home folder, without which MLflow cannot be imported.
+    Sets HOME too if the user has no home folder, as in some containers: MLflow cannot be imported without one.
     """
     for name, value in SWITCHES.items():
         os.environ.setdefault(name, value)

@@ -30,7 +30,7 @@ WHEEL = "nvidia-pytriton==0.7.0"  # the last release
 VERSION = "2.51.0"  # of the tritonserver in the wheel
 PACKAGES = (
     "numpy>=1.26,<2",  # with NumPy 2 the stub passes empty tensors
-    "onnxruntime==1.27.0",  # as in the oldest server that may be on a network, so that a model it cannot read fails here
+    "onnxruntime==1.27.0",  # that of the oldest server allowed on a network: a model it cannot read fails here
     "pillow>=12,<14",  # sign_recognizer decodes photographs; 12 is the last for Python 3.10, 13 the project's own
     "protobuf>=6.30,<7",  # onnxruntime's; kept equal to the project's own
 )

@@ -174,7 +174,7 @@ def test_a_new_version_that_does_worse_or_cannot_be_judged_ends_the_run() -> Non
     with pytest.raises(StepError, match="worse: Slower"):
         read.watched(1, fine | {"state": "worse", "reasons": ["Slower: by far"]}, facts(if_unclear="keep"))
     unclear = fine | {"state": "unclear", "reasons": ["too few requests"]}
-    with pytest.raises(StepError, match="cannot be told"):
+    with pytest.raises(StepError, match="unclear"):
         read.watched(2, unclear, facts())
     assert read.watched(2, unclear, facts(if_unclear="keep"))["state"] == "unclear"
 
@@ -315,4 +315,4 @@ def test_a_run_with_parameters_that_do_not_go_together_is_to_be_started_anew() -
 
 def test_who_cannot_be_told_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
     failure.notify("http://127.0.0.1:1/secret", "text")
-    assert "SIGNS_NOTIFY_URL cannot be told" in caplog.text and "secret" not in caplog.text
+    assert "SIGNS_NOTIFY_URL" in caplog.text and "secret" not in caplog.text

@@ -137,7 +137,7 @@ def test_a_detector_gets_no_data_without_scenes(change: dict[str, Any]) -> None:
 def test_a_version_that_was_taken_back_is_not_rolled_out_and_confirmed_by_who_clears_a_step() -> None:
     back = read.taken_back(0, {"champion": 3, "notes": []}, facts())
     for step in (steps.RELOAD, steps.WATCH):
-        with pytest.raises(StepError, match=r"version 3 was put back.*clear the task promote with all after") as raised:
+        with pytest.raises(StepError, match=r"version 3 was restored.*clear the task promote") as raised:
             step.arguments(Settings(), facts() | {"roll_back": back})
         assert raised.value.final
         promoted_again = {"time": back["time"] + 1, "revision": 2}

@@ -125,7 +125,7 @@ def test_classifier_learns_from_all_kinds_together(
     figures = json.loads(capsys.readouterr().out)
     assert figures["samples"] == 25 and "training signs" in figures["notices"][-1]
     assert signs(*evaluated) == 1
-    assert "is all training data, and no test" in capsys.readouterr().err
+    assert "has only training data" in capsys.readouterr().err
 
 
 def test_classifier_learns_from_feedback_alone(
@@ -176,7 +176,7 @@ def test_detector_learns_from_feedback_alone_or_says_why_not(
     for name, data, message in (
         ("few", few, "10 folds of 1 scenes, and each holds out one at least: give more scenes"),
         ("empty", empty, "has no signs to learn from (it has 12 pictures that can be used): give a benchmark as well"),
-        ("unwatched", unwatched, "the 2 held-out scenes show no prohibitory, mandatory or danger sign to watch"),
+        ("unwatched", unwatched, "the 2 held-out scenes show no prohibitory, mandatory or danger sign"),
     ):
         assert train(name, data) == 1
         assert message in capsys.readouterr().err

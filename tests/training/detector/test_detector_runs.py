@@ -62,7 +62,7 @@ def test_run_leaves_checkpoint_plots_record_and_registered_version(gtsdb: TinyGt
     record = client.get_run(run.run_id)
     assert record.info.status == "FINISHED"
     assert {"train_map50", "held_out_map50", "validation_map50", "gtsdb_test_map50"} <= record.data.metrics.keys()
-    assert ("judging: scenes", 2, 2) in calls
+    assert ("evaluating test scenes", 2, 2) in calls
 
 
 def test_killed_run_goes_on_to_the_same_weights(gtsdb: TinyGtsdb, runs: Path) -> None:

@@ -20,8 +20,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from serving.ending import describe_code
 from serving.errors import ServingError
+from serving.exit_reason import describe_code
 from serving.lifetime import die_with_parent
 from serving.own_server import examine, find_program
 from serving.paths import SafePaths

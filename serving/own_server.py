@@ -11,8 +11,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from serving.ending import describe_end
 from serving.errors import ServingError
+from serving.exit_reason import describe_end
 from serving.lifetime import die_with_parent
 from traffic_signs.direct import open_url
 

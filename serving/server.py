@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from serving.ending import describe_end, last_error
 from serving.errors import ServingError
+from serving.exit_reason import describe_end, last_error
 from serving.install import Installation, located
 from serving.lifetime import die_with_parent
 from serving.paths import SafePaths, check_model_names

@@ -141,7 +141,7 @@ def test_classifier_learns_from_feedback_alone(
     assert "--data" not in next_step  # feedback has no test images to prove parity on
 
 
-def test_detector_learns_from_both_and_is_judged_on_the_benchmark(
+def test_detector_learns_from_both_and_is_evaluated_on_the_benchmark(
     gtsdb: TinyGtsdb, folder: Path, runs: Path, signs: Signs, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_entry(folder, 20, (gtsdb.folder / "00600.jpg").read_bytes(), [], "jpg")

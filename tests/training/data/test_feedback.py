@@ -160,7 +160,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("what", BAD)
-def test_bad_entry_is_left_out_and_told_and_the_others_stay(folder: Path, what: str) -> None:
+def test_bad_entry_is_left_out_and_reported_and_the_others_stay(folder: Path, what: str) -> None:
     spoil, message = BAD[what]
     good = load_feedback(folder).samples
     spoil(write_entry(folder, 9, encoded(texture(9)), GOOD))
@@ -184,7 +184,7 @@ def test_an_older_entry_counts_where_the_newer_one_cannot_be_used(folder: Path) 
     assert len(dataset.samples) == 3 and dataset.superseded == ()
 
 
-def test_what_is_told_of_many_bad_entries_is_bounded(folder: Path) -> None:
+def test_what_is_reported_of_many_bad_entries_is_bounded(folder: Path) -> None:
     for number in range(10, 30):
         write_entry(folder, number, b"no image", GOOD)
 

@@ -81,7 +81,7 @@ def test_killed_run_goes_on_to_the_same_weights(gtsdb: TinyGtsdb, runs: Path) ->
     assert _weights(resumed) == _weights(whole)
 
 
-def test_cross_validation_judges_every_scene_by_a_network_that_has_not_seen_it(gtsdb: TinyGtsdb, runs: Path) -> None:
+def test_cross_validation_evaluates_every_scene_by_a_network_that_has_not_seen_it(gtsdb: TinyGtsdb, runs: Path) -> None:
     recipe = replace(RECIPE, config=replace(CONFIG, epochs=1), folds=2, holdout=0)
 
     run = train_detector(open_sources([f"gtsdb={gtsdb.zip}"]), recipe, "folds", runs)

@@ -129,7 +129,7 @@ def test_a_parameter_that_is_misspelt_is_named() -> None:
 def test_a_detector_gets_no_data_without_scenes(change: dict[str, Any]) -> None:
     scenes = {"model": "sign_detector", "data": ["gtsdb=x"], "feedback": "", "evaluation": "gtsdb=x"}
     assert facts(**scenes)["plan"]["name"].startswith("detector-")
-    with pytest.raises(StepError, match=r"(synthetic=20|gtsrb=y) has none of: give gtsdb=PATH") as raised:
+    with pytest.raises(StepError, match=r"(synthetic=20|gtsrb=y) has none: give gtsdb=PATH") as raised:
         facts(**scenes | change)
     assert raised.value.final
 
@@ -143,7 +143,7 @@ def test_a_version_that_was_taken_back_is_not_rolled_out_and_confirmed_by_who_cl
         promoted_again = {"time": back["time"] + 1, "revision": 2}
         assert step.arguments(Settings(), facts() | {"roll_back": back, "before": promoted_again})
     assert read.rolled_out(0, {"version": 5}, facts()) == {"version": 5}
-    with pytest.raises(StepError, match="has version 3, the champion by now, and not 5"):
+    with pytest.raises(StepError, match="has version 3 and not 5"):
         read.rolled_out(0, {"version": 3}, facts())
 
 

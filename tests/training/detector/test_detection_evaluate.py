@@ -278,7 +278,7 @@ def test_boxes_that_cannot_be_right_are_refused_with_their_scene(wrong: Detectio
 
 
 def test_other_scenes_no_scenes_and_odd_thresholds_are_refused() -> None:
-    with pytest.raises(ValueError, match="2 scenes are labelled and 1 were searched"):
+    with pytest.raises(ValueError, match="2 scenes have labels and 1 have detections"):
         _figures([NONE, NONE], [NONE])
     with pytest.raises(ValueError, match="nothing to evaluate"):
         _figures([], [])

@@ -4,9 +4,9 @@
     .airflow/bin/python airflow/start.py          # this, by the environment that Airflow is installed in
     .airflow/bin/python airflow/start.py --port 8089 --home /tmp/another
 
-SQLite, LocalExecutor, reachable from this machine alone; everything it keeps lies in one folder. Ctrl-C or SIGTERM
-stops it: nothing of it is left running, and a task that was at work is run again after the next start. Needs the
-standard library alone.
+It uses SQLite and the LocalExecutor, listens on loopback only and keeps all its state in one folder. Ctrl-C or SIGTERM
+stops it with all its processes; a task that was running is run again after the next start. This script needs only the
+standard library.
 """
 
 import argparse
@@ -30,24 +30,24 @@ from typing import IO, Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-START_SECONDS = 600  # a busy machine takes minutes to what an idle one does in twenty seconds
-GRACE_SECONDS = 20  # for Airflow to stop its parts; after that they are told to, and then killed
+START_SECONDS = 600  # twenty seconds on an idle machine, minutes on a busy one
+GRACE_SECONDS = 20  # for Airflow to stop its processes; then they get SIGTERM, and later SIGKILL
 TERM_SECONDS = 10
-MARK = "SIGNS_STARTED_IN"  # an environment variable of all that is started
-USER, PASSWORDS = "admin", "passwords.json"  # Airflow makes up the password and writes it into the file
+MARK = "SIGNS_STARTED_IN"  # environment variable that marks all processes of this Airflow
+USER, PASSWORDS = "admin", "passwords.json"  # Airflow generates the password and writes it to the file
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 
 
 class StartError(Exception):
-    """What keeps Airflow from running, and what to do about it."""
+    """Airflow cannot start or has ended; the message names the fix."""
 
 
 class Stopped(BaseException):
-    """Somebody asks for the end: Ctrl-C or SIGTERM."""
+    """Ctrl-C or SIGTERM was received."""
 
 
 def main() -> None:
-    """Runs Airflow until it is stopped; ends with 1 where it cannot start or ends by itself."""
+    """Runs Airflow until it is stopped; exits with 1 if it cannot start or ends by itself."""
     parser = argparse.ArgumentParser(
         description="Starts Airflow with the project's DAGs on this machine until Ctrl-C.",
         epilog="Example: make airflow PORT=8089",
@@ -67,25 +67,25 @@ def main() -> None:
 
 
 def run(port: int, home: Path, dags: Path) -> None:
-    """Starts Airflow, tells where it is, and stops it when asked to.
+    """Starts Airflow, prints its address and login, and stops it on request.
 
     Args:
-        port: of the interface, 1 to 65535.
-        home: folder of the database, logs and settings; made where it is missing.
+        port: port of the web interface, 1 to 65535.
+        home: folder of the database, logs and settings; created if missing.
         dags: folder with the DAGs.
 
     Raises:
-        StartError: it cannot start, or it ended by itself.
+        StartError: Airflow cannot start, or has ended by itself.
     """
     check_environment()
     if not any(dags.glob("*.py")):
         raise StartError(f"no DAGs in {dags}")
-    with only_one(home, port):
-        end_remains(home)
+    with lock_home(home, port):
+        end_leftovers(home)
         check_port(port)
         log = home / "standalone.log"
-        print(f"starting Airflow {metadata.version('apache-airflow')}; what it says goes to {log}", flush=True)
-        adopt_orphans()
+        print(f"starting Airflow {metadata.version('apache-airflow')}; log: {log}", flush=True)
+        become_subreaper()
         begun = datetime.now(UTC)
         with log.open("wb") as stream:
             process = start(port, home, dags, stream)
@@ -94,7 +94,7 @@ def run(port: int, home: Path, dags: Path) -> None:
             announce(process, port, home, begun)
             while process.poll() is None:
                 check_parts(process, log)
-                bury(process)
+                reap(process)
                 time.sleep(0.5)
             raise StartError(f"it ended by itself (exit code {process.returncode}):\n{tail(log)}")
         except Stopped:
@@ -105,25 +105,25 @@ def run(port: int, home: Path, dags: Path) -> None:
 
 
 def check_environment() -> None:
-    """Raises StartError where the Python that runs this has no whole Airflow."""
+    """Raises StartError if the running Python has no complete Airflow."""
     repair = f"rm -r {sys.prefix}, and then make airflow" if sys.prefix != sys.base_prefix else "make airflow"
     try:
         installed = metadata.version("apache-airflow")
     except metadata.PackageNotFoundError:
         raise StartError(f"{sys.executable} has no Airflow: {repair}") from None
     if not os.access(Path(sys.prefix, "bin", "airflow"), os.X_OK):
-        raise StartError(f"Airflow {installed} is not whole, its command is missing: {repair}")
+        raise StartError(f"Airflow {installed} is incomplete, its command is missing: {repair}")
 
 
 @contextlib.contextmanager
-def only_one(home: Path, port: int) -> Iterator[None]:
-    """Holds `home` for this process; a lock of the kernel's, so that none is left by a process that was killed.
+def lock_home(home: Path, port: int) -> Iterator[None]:
+    """Locks `home` for this process; the kernel releases the lock of a killed process.
 
     Raises:
-        StartError: another process has it, or it cannot be written to.
+        StartError: another process has the lock, or the folder is not writable.
     """
     try:
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)  # the login lies in it
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)  # it contains the password
         stream = (home / "lock").open("a+")
     except OSError as error:
         raise StartError(f"cannot keep its state in {home}: {error.strerror}") from None
@@ -140,7 +140,7 @@ def only_one(home: Path, port: int) -> Iterator[None]:
 
 
 def check_port(port: int) -> None:
-    """Raises StartError where nothing can listen on the port."""
+    """Raises StartError if the port is invalid or taken."""
     if not 0 < port < 65536:
         raise StartError(f"cannot listen on port {port} (not a port): make airflow PORT=8089")
     with socket.socket() as probe:
@@ -152,7 +152,7 @@ def check_port(port: int) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Returns ports that nothing listens on just now."""
+    """Returns ports that are free now."""
     with contextlib.ExitStack() as stack:
         probes = [stack.enter_context(socket.socket()) for _ in range(count)]
         for probe in probes:
@@ -174,42 +174,42 @@ def settings(port: int, home: Path, dags: Path) -> dict[str, str]:
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "false",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / PASSWORDS),
-        # Nothing trains unless somebody asks for it here: the trigger form switches a DAG on.
+        # Nothing is trained before the user switches a DAG on, which the trigger form also does.
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "true",
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__BASE_URL": f"http://localhost:{port}",
-        # Tasks report there; by itself it stays at 8080.
+        # Tasks report to this address; its default port is 8080.
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(worker_logs),
         "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(trigger_logs),
-        # While a network is trained beside it, every answer takes longer; a task must not fail for that.
+        # A training on the same machine slows every answer; tasks must not fail because of that.
         "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
         "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "20",
         "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "120",
-        # Who works on a DAG sees a new file within half a minute.
+        # A new DAG file is found within half a minute.
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
     }
-    # Airflow starts its parts by name.
+    # Airflow starts its processes by name.
     path = os.pathsep.join([str(Path(sys.prefix, "bin")), os.environ.get("PATH", os.defpath)])
-    return {**os.environ, **airflow, **direct(), "PATH": path, "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
+    return {**os.environ, **airflow, **network_settings(), "PATH": path, "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
 
 
-def direct() -> dict[str, str]:
-    """Returns what keeps proxies out of the way between Airflow's own parts, and its libraries from calling home."""
+def network_settings() -> dict[str, str]:
+    """Returns variables that keep proxies out of loopback connections and switch off telemetry."""
     exempt = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
     exempt = exempt if exempt == "*" else ",".join(filter(None, (exempt, "localhost", "127.0.0.1")))
     return {"no_proxy": exempt, "NO_PROXY": exempt, "DO_NOT_TRACK": "1"}
 
 
 def start(port: int, home: Path, dags: Path, log: IO[bytes]) -> subprocess.Popen[bytes]:
-    """Starts Airflow in a process group of its own, which Ctrl-C in the terminal does not reach."""
+    """Starts Airflow in its own process group, which Ctrl-C in the terminal does not reach."""
     program = Path(sys.prefix, "bin", "airflow")
     parent = os.getpid()
     libc = ctypes.CDLL(None)
 
     def end_with_parent() -> None:
-        # A killed parent can stop nothing; the kernel then interrupts Airflow, which stops its parts.
+        # If this process is killed, the kernel interrupts Airflow, which then stops its processes.
         if hasattr(libc, "prctl"):
             libc.prctl(PR_SET_PDEATHSIG, signal.SIGINT)
         if os.getppid() != parent:
@@ -228,10 +228,10 @@ def start(port: int, home: Path, dags: Path, log: IO[bytes]) -> subprocess.Popen
 
 
 def wait_until_healthy(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    """Returns when the interface answers and every part has reported.
+    """Waits until the interface answers and all components are healthy.
 
     Raises:
-        StartError: it ended, or did not come up in time.
+        StartError: Airflow ended, or was not healthy in time.
     """
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
@@ -242,48 +242,48 @@ def wait_until_healthy(process: subprocess.Popen[bytes], port: int, log: Path) -
             if all(part["status"] == "healthy" for part in parts.values()):
                 return
         check_parts(process, log)
-        bury(process)
+        reap(process)
         time.sleep(0.5)
     raise StartError(f"it is not healthy after {START_SECONDS} seconds:\n{tail(log)}")
 
 
 def check_parts(process: subprocess.Popen[bytes], log: Path) -> None:
-    """Raises StartError where one of its parts has ended: Airflow goes on without it, and nothing would be done."""
-    ended = unburied(process.pid)
+    """Raises StartError if a component has ended: Airflow itself continues without it, but runs no task."""
+    ended = zombies(process.pid)
     if ended:
-        time.sleep(2)  # what is no part is buried by then
-        if ended & unburied(process.pid):
+        time.sleep(2)  # Airflow reaps its other children in this time
+        if ended & zombies(process.pid):
             raise StartError(f"one of its parts has ended, and without it no task runs:\n{tail(log)}")
 
 
-def unburied(parent: int) -> set[int]:
-    """Returns the children of a process that have ended, and whose end it has not taken note of."""
+def zombies(parent: int) -> set[int]:
+    """Returns the zombie children of a process."""
     return {pid for pid, (above, state) in processes().items() if above == parent and state == "Z"}
 
 
 def announce(process: subprocess.Popen[bytes], port: int, home: Path, begun: datetime) -> None:
-    """Prints the address, the login, and what became of the DAGs.
+    """Prints the address, the login, the DAGs and their import errors.
 
     Raises:
-        StartError: the interface does not let its own user in, or knows no DAG after START_SECONDS.
+        StartError: the login fails, or no DAG is loaded after START_SECONDS.
     """
     try:
         password = json.loads((home / PASSWORDS).read_text())[USER]
         print(f"address   http://localhost:{port}\nlogin     {USER}\npassword  {password}", flush=True)
         token = ask(port, "/auth/token", body={"username": USER, "password": password})["access_token"]
-        dags, errors = parsed(process, port, token, begun)
+        dags, errors = wait_for_dags(process, port, token, begun)
     except (OSError, ValueError, KeyError) as error:
-        raise StartError(f"its interface does not answer as it should: {error!r}") from error
+        raise StartError(f"unexpected answer of its interface: {error!r}") from error
     print(f"DAGs      {', '.join(sorted(dags)) or 'none'}")
     for each in errors:
         print(f"{each['filename']} cannot be imported:\n{each['stack_trace']}")
     print("Ctrl-C stops it", flush=True)
 
 
-def parsed(
+def wait_for_dags(
     process: subprocess.Popen[bytes], port: int, token: str, begun: datetime
 ) -> tuple[list[str], list[dict[str, str]]]:
-    """Returns the DAGs' names and the errors of files, as soon as they are of this start and change no more."""
+    """Returns the names of the DAGs and the import errors, once they date from this start and no longer change."""
     before: tuple[list[str], list[dict[str, str]]] = ([], [])
     while process.poll() is None:
         errors = ask(port, "/api/v2/importErrors?limit=100", token)["import_errors"]
@@ -295,23 +295,23 @@ def parsed(
         if datetime.now(UTC) > begun + timedelta(seconds=START_SECONDS):
             raise ValueError(f"no DAG was read in {START_SECONDS} seconds")
         before = found
-        bury(process)
+        reap(process)
         time.sleep(2)
     return before
 
 
 def ask(port: int, path: str, token: str | None = None, body: dict[str, str] | None = None) -> Any:
-    """Returns what Airflow's interface answers, decoded.
+    """Returns the decoded answer of Airflow's interface.
 
     Raises:
-        OSError: it does not answer, or refuses.
-        ValueError: the answer is no JSON.
+        OSError: it does not answer, or refuses the request.
+        ValueError: the answer is not JSON.
     """
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", json.dumps(body).encode() if body else None)
     request.add_header("Content-Type", "application/json")
     if token:
         request.add_header("Authorization", f"Bearer {token}")
-    # Not through a proxy that the environment may name.
+    # Without a proxy.
     with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as response:
         return json.load(response)
 
@@ -321,15 +321,15 @@ def tail(log: Path, lines: int = 25) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
 
 
-def adopt_orphans() -> None:
-    """Makes this process the parent of every descendant whose own parent ends, so that none is lost sight of."""
+def become_subreaper() -> None:
+    """Makes this process the new parent of orphaned descendants, so that it can stop them."""
     libc = ctypes.CDLL(None)
     if hasattr(libc, "prctl"):
         libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
-def bury(process: subprocess.Popen[bytes]) -> None:
-    """Takes note of adopted processes that have ended, up to the end of `process`, which is left to its owner."""
+def reap(process: subprocess.Popen[bytes]) -> None:
+    """Reaps adopted processes that have ended, but not `process` itself."""
     while True:
         try:
             ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -341,20 +341,20 @@ def bury(process: subprocess.Popen[bytes]) -> None:
 
 
 def processes() -> dict[int, tuple[int, str]]:
-    """Returns the parent and the state of all processes; Z is one that has ended, and that nobody has buried."""
+    """Returns the parent and the state of each process by its id; the state Z is a zombie."""
     found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            # The name in parentheses may hold anything; state and parent follow it.
+            # The name in parentheses may contain anything; state and parent follow it.
             state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
             found[int(folder.name)] = int(parent), state
     return found
 
 
 def descendants(roots: Iterable[int]) -> list[int]:
-    """Returns the processes that these have started, and those that they have."""
+    """Returns all descendants of processes."""
     children: dict[int, list[int]] = {}
-    # Those that have ended count until they are buried: their children are still theirs while a thread of them runs.
+    # Including zombies: while a thread of one still runs, it keeps its children.
     for pid, (parent, _) in processes().items():
         children.setdefault(parent, []).append(pid)
     found: list[int] = []
@@ -366,64 +366,64 @@ def descendants(roots: Iterable[int]) -> list[int]:
     return found
 
 
-def end_remains(home: Path) -> None:
-    """Ends what is left of an Airflow with this state that was killed: a task of it would be done twice at once."""
+def end_leftovers(home: Path) -> None:
+    """Ends processes of a killed Airflow with the same state, or their tasks would run twice."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        left = remains(home)
+        left = leftovers(home)
         if left and number == signal.SIGTERM:
-            print(f"ending what is left of one that was killed ({len(left)} processes)", flush=True)
+            print(f"ending {len(left)} processes of an Airflow that was killed", flush=True)
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
         deadline = time.monotonic() + TERM_SECONDS
-        while time.monotonic() < deadline and remains(home):
+        while time.monotonic() < deadline and leftovers(home):
             time.sleep(0.1)
 
 
-def remains(home: Path) -> set[int]:
-    """Returns the processes that were started with this folder for their state, and theirs, which may hide it."""
+def leftovers(home: Path) -> set[int]:
+    """Returns the processes that are marked with this folder, and their descendants, which may lack the mark."""
     marked = set()
     for pid in processes():
-        with contextlib.suppress(OSError):  # it has just ended, or is another user's
+        with contextlib.suppress(OSError):  # it has just ended, or belongs to another user
             if f"{MARK}={home}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
                 marked.add(pid)
     return marked.union(descendants(marked))
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """Ends Airflow and all that it has started: interrupted, told after GRACE_SECONDS, killed later still."""
-    _hear_no_more()  # an error brought us here, too
+    """Ends Airflow and its descendants by SIGINT, after GRACE_SECONDS by SIGTERM, and at last by SIGKILL."""
+    _ignore_signals()
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGINT)
-        _gone(process, GRACE_SECONDS)
+        _have_ended(process, GRACE_SECONDS)
     for number, seconds in ((signal.SIGTERM, TERM_SECONDS), (signal.SIGKILL, TERM_SECONDS)):
         for pid in descendants([os.getpid()]):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
-        if _gone(process, seconds):
+        if _have_ended(process, seconds):
             return
 
 
-def _gone(process: subprocess.Popen[bytes], seconds: float) -> bool:
-    """Waits until nothing runs any more, at most so long; says whether that is so."""
+def _have_ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Waits at most `seconds` for the end of all descendants; returns whether they have ended."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         process.poll()
-        bury(process)
+        reap(process)
         if not descendants([os.getpid()]):
             return True
         time.sleep(0.1)
     return False
 
 
-def _hear_no_more() -> None:
-    """Ignores further wishes to stop: twice is not faster."""
+def _ignore_signals() -> None:
+    """Ignores further signals while Airflow is being stopped."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    _hear_no_more()
+    _ignore_signals()
     raise Stopped
 
 

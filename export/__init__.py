@@ -1,5 +1,5 @@
 """Moves trained weights into the Triton model repository, with proof that nothing changed on the way."""
 
-from traffic_signs.surroundings import prepare_environment
+from traffic_signs.environment import prepare_environment
 
 prepare_environment()

@@ -25,7 +25,7 @@ from export.repository.manifest import GPU_FILE
 from export.repository.policy import CONFIG
 from export.repository.promotion import own_config
 from export.repository.store import Store, open_store
-from serving.ending import describe_code
+from serving.exit_reason import describe_code
 from traffic_signs.progress import silent
 
 MODEL, PLAN = "model.onnx", "model.plan"

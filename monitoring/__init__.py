@@ -1,1 +1,1 @@
-"""Watches what is served: rules, alerts and dashboards for Prometheus and Grafana, and the drift exporter."""
+"""Monitoring of the service: Prometheus rules and alerts, Grafana dashboards, and two exporters."""

@@ -1,7 +1,7 @@
-"""Whether a new version does worse than the old one, by the queries that the chart judges a canary with.
+"""Compares a new version with the old one in Prometheus, by the queries that the chart's canary check uses.
 
-The two are told apart by labels of their series, where both serve at once; or by time, where one took the other's
-place: then the old one is looked at in the window that ended when it was replaced.
+If both versions serve at the same time, labels of their series distinguish them. If one has replaced the other, time
+does: the old version is measured in the window before its replacement.
 """
 
 import time
@@ -16,23 +16,23 @@ from monitoring.drift.prometheus import Prometheus
 from monitoring.errors import MonitoringError
 
 CHECKS = Path(__file__).with_name("canary-checks.yaml")
-UNJUDGED = "info"  # the severity of a check that says that there is nothing to judge by
-IN_A_ROW = 2  # looks that must agree before the end: the first requests of a new version are slow
+INCONCLUSIVE = "info"  # severity of a check that finds too few requests for a comparison
+IN_A_ROW = 2  # consecutive bad looks that end the watch early: the first requests of a new version are slow
 
 State = Literal["fine", "worse", "unclear"]
 
 
 @dataclass(frozen=True)
 class Check:
-    """One question to Prometheus, which has a result exactly when the new version does worse.
+    """One query to Prometheus, which has a result only if the new version is worse.
 
     Attributes:
-        name: of the question.
-        severity: critical, warning, or `info` where a result means that it cannot be judged.
-        summary: what a result says, in one sentence.
-        query: PromQL with CHAMPION, CHALLENGER and WINDOW to be filled in.
-        counts: name of the counter that both versions must have moved before the lack of a result says that all is
-            well, for controllers that read a number; empty for the check of too few requests.
+        name: name of the check.
+        severity: critical or warning; `info` if a result means that there are too few requests for a comparison.
+        summary: the meaning of a result, in one sentence.
+        query: PromQL with the placeholders CHAMPION, CHALLENGER and WINDOW.
+        counts: counter that must have increased for both versions before an empty result counts as good, for
+            controllers that read a number; empty for the check of too few requests.
     """
 
     name: str
@@ -44,13 +44,13 @@ class Check:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is compared.
+    """The series to compare.
 
     Attributes:
-        old: label matchers of the old version's series, as `track="stable"`; empty for all.
-        new: likewise of the new one.
-        window_s: seconds to look back.
-        since: when the new version took the old one's place, in seconds since 1970; None where both serve at once.
+        old: label matchers of the old version's series, such as `track="stable"`; empty for all.
+        new: label matchers of the new version's series; empty for all.
+        window_s: length of the window in seconds.
+        since: when the new version replaced the old one, in seconds since 1970; None if both serve at the same time.
     """
 
     old: str = ""
@@ -59,7 +59,7 @@ class Comparison:
     since: float | None = None
 
     def fill(self, query: str, now: float) -> str:
-        """Returns a query with everything filled in, as asked at a moment."""
+        """Fills the placeholders of a query for the time `now`, in seconds since 1970."""
         window = f"{round(self.window_s)}s"
         if self.since is None:
             return query.replace("CHAMPION", self.old).replace("CHALLENGER", self.new).replace("WINDOW", window)
@@ -69,13 +69,13 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """What a look, or a whole watch, came to.
+class Verdict:
+    """The result of one look or of a whole watch.
 
     Attributes:
-        state: the verdict.
-        reasons: a sentence for each check that says worse; or why it cannot be judged.
-        looks: how often Prometheus was asked.
+        state: `fine`, `worse` or `unclear`.
+        reasons: a sentence for each failed check, or why the state is unclear.
+        looks: how often Prometheus was queried.
     """
 
     state: State
@@ -87,7 +87,7 @@ def load_checks(path: Path = CHECKS) -> list[Check]:
     """Reads the checks.
 
     Raises:
-        MonitoringError: the file cannot be read, or a check lacks what is filled in.
+        MonitoringError: the file cannot be read, or a query lacks a placeholder.
     """
     try:
         checks = [Check(**each) for each in yaml.safe_load(path.read_text())["checks"]]
@@ -95,22 +95,22 @@ def load_checks(path: Path = CHECKS) -> list[Check]:
         raise MonitoringError(f"{path} cannot be used ({error}): install the package again") from error
     for check in checks:
         if "{CHALLENGER}[WINDOW]" not in check.query or "CHAMPION" in check.query.replace("{CHAMPION}[WINDOW]", ""):
-            raise MonitoringError(f"{path}: {check.name} does not have the form that can be filled in")
+            raise MonitoringError(f"{path}: {check.name} lacks a placeholder: write {{CHAMPION}}[WINDOW] and the like")
     return checks
 
 
-def look(prometheus: Prometheus, comparison: Comparison, checks: list[Check], now: float) -> Judgement:
-    """Asks everything once.
+def look(prometheus: Prometheus, comparison: Comparison, checks: list[Check], now: float) -> Verdict:
+    """Runs all checks once.
 
     Raises:
         MonitoringError: Prometheus does not answer, or refuses a query.
     """
     found = [check for check in checks if prometheus.ask(comparison.fill(check.query, now), now)]
-    unjudged = [check.summary for check in found if check.severity == UNJUDGED]
-    if unjudged:
-        return Judgement("unclear", unjudged)
+    inconclusive = [check.summary for check in found if check.severity == INCONCLUSIVE]
+    if inconclusive:
+        return Verdict("unclear", inconclusive)
     reasons = [f"{check.name}: {check.summary}" for check in found]
-    return Judgement("worse" if reasons else "fine", reasons)
+    return Verdict("worse" if reasons else "fine", reasons)
 
 
 def watch(
@@ -118,23 +118,23 @@ def watch(
     comparison: Comparison,
     duration_s: float,
     interval_s: float,
-    tell: Callable[[str], None],
+    notify: Callable[[str], None],
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
-) -> Judgement:
-    """Looks again and again for a time; ends at once where two looks in a row say worse.
+) -> Verdict:
+    """Repeats all checks for a time; ends early after IN_A_ROW bad looks.
 
     Args:
-        prometheus: whom to ask.
-        comparison: of what.
-        duration_s: how long, in seconds.
-        interval_s: from one look to the next, in seconds.
-        tell: receives in one sentence when the judgement changes.
-        clock: tells the time in seconds since 1970.
-        sleep: waits so many seconds.
+        prometheus: the Prometheus to query.
+        comparison: the series to compare.
+        duration_s: duration of the watch in seconds.
+        interval_s: seconds between two looks.
+        notify: receives a sentence whenever the verdict changes.
+        clock: returns the time in seconds since 1970.
+        sleep: waits for a number of seconds.
 
     Returns:
-        The last judgement: `unclear` where too few requests came, or Prometheus did not answer in the end.
+        The last verdict: `unclear` after too few requests, or if Prometheus did not answer at the last look.
     """
     checks, end = load_checks(), clock() + duration_s
     worse, looks, before = 0, 0, ""
@@ -142,14 +142,14 @@ def watch(
         now = clock()
         looks += 1
         try:
-            judged = look(prometheus, comparison, checks, now)
+            verdict = look(prometheus, comparison, checks, now)
         except MonitoringError as error:
-            judged = Judgement("unclear", [str(error)])
-        worse = worse + 1 if judged.state == "worse" else 0
-        sentence = "; ".join([judged.state, *judged.reasons])
+            verdict = Verdict("unclear", [str(error)])
+        worse = worse + 1 if verdict.state == "worse" else 0
+        sentence = "; ".join([verdict.state, *verdict.reasons])
         if sentence != before:
-            tell(sentence)
+            notify(sentence)
         before = sentence
         if worse >= IN_A_ROW or now >= end:
-            return Judgement(judged.state, judged.reasons, looks)
+            return Verdict(verdict.state, verdict.reasons, looks)
         sleep(min(interval_s, max(0.0, end - now)))

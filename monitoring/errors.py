@@ -1,14 +1,14 @@
-"""What monitoring tells a person when it cannot do its work."""
+"""Errors of monitoring."""
 
 from traffic_signs.errors import SignsError
 
 
 class MonitoringError(SignsError):
-    """A problem the caller can mend; the message says how."""
+    """Prometheus or an exporter cannot be used; the message names the fix."""
 
 
 def cannot_listen(host: str, port: int, error: OSError) -> MonitoringError:
-    """Returns what an exporter raises where it cannot have the port to be scraped at."""
+    """Returns the error of an exporter that cannot listen on its port."""
     return MonitoringError(
         f"cannot listen on {host}:{port} ({error.strerror or error}): choose another --host or --port"
     )

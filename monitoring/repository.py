@@ -1,7 +1,7 @@
-"""The exporter of the model repository: which versions there are, how old they are, which are champion and served.
+"""Prometheus exporter of the model repository: the versions, their age and figures, and which are champion and served.
 
-Triton tells what is loaded. What ought to be, how old it is and how well it did when it was judged only the repository
-knows; it is read anew for each scrape, since promotions come from anywhere.
+Triton exports only which versions are loaded. The repository is read at each scrape, because any process may promote a
+version.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,15 +21,15 @@ LABELS = ("model", "version")
 
 
 def render(repository: str) -> bytes:
-    """Returns the metrics of a repository in Prometheus' text format; README.md of monitoring explains each.
+    """Returns the metrics of a repository in Prometheus' text format; monitoring/README.md explains each.
 
     Raises:
         ExportError: the repository cannot be read.
     """
     registry = CollectorRegistry()
     created = _gauge(registry, "created_timestamp_seconds", "When the version was published.")
-    champion = _gauge(registry, "champion", "1 where the version is the champion of its model.")
-    served = _gauge(registry, "served", "1 where config.pbtxt has Triton serve the version.")
+    champion = _gauge(registry, "champion", "1 if the version is the champion of its model.")
+    served = _gauge(registry, "served", "1 if config.pbtxt has Triton serve the version.")
     size = _gauge(registry, "size_bytes", "Size of all files of the version.")
     figure = _gauge(registry, "figure", "Figures of the version's evaluation, by name.", "name")
     for row in list_versions(repository):
@@ -46,33 +46,33 @@ def render(repository: str) -> bytes:
     return generate_latest(registry)
 
 
-def export(repository: str, host: str, port: int, tell: Callable[[str], None]) -> None:
+def export(repository: str, host: str, port: int, notify: Callable[[str], None]) -> None:
     """Answers scrapes until it is interrupted.
 
     Args:
-        repository: folder or address of all models.
+        repository: folder or address of the model repository.
         host: address to listen on.
-        port: likewise; 0 for a free one.
-        tell: receives in one sentence where it listens, and when the repository cannot be read or can again.
+        port: port to listen on; 0 takes a free one.
+        notify: receives a sentence with the address, and whenever the repository becomes unreadable or readable.
 
     Raises:
-        MonitoringError: the port cannot be had.
+        MonitoringError: the port cannot be opened.
     """
-    with listening(repository, host, port, tell) as server:
+    with listening(repository, host, port, notify) as server:
         where = f"{host}:{server.server_port}"
-        tell(f"publishing the versions in {repository} at http://{where}/metrics; stop: Ctrl-C")
+        notify(f"publishing the versions in {repository} at http://{where}/metrics; stop: Ctrl-C")
         server.serve_forever()
 
 
 @contextmanager
-def listening(repository: str, host: str, port: int, tell: Callable[[str], None]) -> Iterator[ThreadingHTTPServer]:
-    """Opens the port, and closes it after the block; `serve_forever` of what it gives answers.
+def listening(repository: str, host: str, port: int, notify: Callable[[str], None]) -> Iterator[ThreadingHTTPServer]:
+    """Opens the port for the block; call `serve_forever` of the server to answer scrapes.
 
     Raises:
-        MonitoringError: the port cannot be had.
+        MonitoringError: the port cannot be opened.
     """
     try:
-        server = _Server((host, port), repository, tell)
+        server = _Server((host, port), repository, notify)
     except OSError as error:
         raise cannot_listen(host, port, error) from error
     with server:
@@ -80,16 +80,16 @@ def listening(repository: str, host: str, port: int, tell: Callable[[str], None]
 
 
 class _Server(ThreadingHTTPServer):
-    def __init__(self, address: tuple[str, int], repository: str, tell: Callable[[str], None]) -> None:
+    def __init__(self, address: tuple[str, int], repository: str, notify: Callable[[str], None]) -> None:
         self.repository = repository
-        self._tell = tell
+        self._notify = notify
         self._problem = ""
         super().__init__(address, _Handler)
 
     def note(self, problem: str) -> None:
-        """Tells of a problem once, and when it is over."""
+        """Reports a problem once, and its end; an empty string is no problem."""
         if problem != self._problem:
-            self._tell(problem or f"{self.repository} can be read again")
+            self._notify(problem or f"{self.repository} can be read again")
         self._problem = problem
 
 
@@ -111,10 +111,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, CONTENT_TYPE_LATEST, content)
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """Says nothing of each scrape."""
+        """Does not log scrapes."""
 
     def _answer(self, status: int, content_type: str, content: bytes) -> None:
-        with suppress(ConnectionError):  # a scraper that has given up meanwhile
+        with suppress(ConnectionError):  # the scraper has closed the connection
             self.send_response(status)
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(content)))
@@ -127,7 +127,7 @@ def _gauge(registry: CollectorRegistry, name: str, about: str, *more: str) -> Ga
 
 
 def _timestamp(row: dict[str, Any]) -> float | None:
-    """Returns when a version was published, None for one that was made by hand or does not say."""
+    """Returns the time of publication in seconds since 1970; None if the version has none."""
     try:
         return datetime.fromisoformat(row["created"]).timestamp()
     except ValueError:

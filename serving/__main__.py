@@ -1,6 +1,6 @@
-"""`python -m serving`: says whether a tritonserver can run here, before anything is installed.
+"""`python -m serving`: checks whether this machine can run a tritonserver; installs nothing.
 
-Needs the standard library alone.
+Needs only the standard library.
 """
 
 import sys

@@ -1,7 +1,7 @@
-"""What serving tells a person when the server cannot run."""
+"""Errors of serving."""
 
 from traffic_signs.errors import SignsError
 
 
 class ServingError(SignsError):
-    """A problem the caller can mend; the message says how."""
+    """A tritonserver cannot be installed, started or used; the message names the fix."""

@@ -1,11 +1,11 @@
 """Finds a tritonserver, or installs one without a container.
 
-The wheel nvidia-pytriton carries a real tritonserver 2.51 with the Python backend. It is unpacked into a folder
-of its own, together with the interpreter-bound packages its Python models need and our stand-in for the ONNX
-Runtime backend. Nothing of it is imported by this process.
+The wheel nvidia-pytriton contains a real tritonserver 2.51 with the Python backend. It is unpacked into a separate
+folder, together with the packages of its Python models and our stand-in for the ONNX Runtime backend. This process
+imports none of them.
 
-The server's Python models run in a stub that is bound to one Python version and wants NumPy 1, which exists for
-Python 3.12 and older: so the server may use another interpreter than this one.
+The server's Python models run in a stub that is built for one Python version and needs NumPy 1, which supports
+Python 3.12 and older. The server may therefore use another interpreter than this process.
 """
 
 import contextlib
@@ -20,22 +20,22 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from serving.ending import describe_code
 from serving.errors import ServingError
+from serving.exit_reason import describe_code
 from serving.lifetime import die_with_parent
 from serving.own_server import examine, find_program
 from serving.paths import SafePaths
 
 WHEEL = "nvidia-pytriton==0.7.0"  # the last release
-VERSION = "2.51.0"  # of the tritonserver that it carries
+VERSION = "2.51.0"  # of the tritonserver in the wheel
 PACKAGES = (
-    "numpy>=1.26,<2",  # with NumPy 2 the stub hands over empty tensors
-    "onnxruntime==1.27.0",  # of the oldest server allowed on a network, so that a model it cannot read fails here
+    "numpy>=1.26,<2",  # with NumPy 2 the stub passes empty tensors
+    "onnxruntime==1.27.0",  # that of the oldest server allowed on a network: a model it cannot read fails here
     "pillow>=12,<14",  # sign_recognizer decodes photographs; 12 is the last for Python 3.10, 13 the project's own
     "protobuf>=6.30,<7",  # onnxruntime's; kept equal to the project's own
 )
-STUB_VERSIONS = ((3, 12), (3, 11), (3, 10))  # that both the wheel has a stub for and NumPy 1.26 a wheel
-# Without any of these the server cannot start; where one is gone, all of it is installed anew.
+STUB_VERSIONS = ((3, 12), (3, 11), (3, 10))  # the wheel has a stub for these, and NumPy 1.26 a wheel
+# The server needs all of these; if one is missing, the installation is repeated.
 PARTS = (
     "tritonserver/bin/tritonserver",
     "tritonserver/backends/python/libtriton_python.so",
@@ -43,9 +43,9 @@ PARTS = (
     "nvidia_pytriton.libs",
     "python/bin/python3",
 )
-# Bumped when the layout below changes, so that an older installation is made anew.
+# Increase it when the layout below changes, so that older installations are replaced.
 LAYOUT = 1
-# Python would leave its caches beside the models, among files that are published with their checksums.
+# Python would write __pycache__ beside the models, among files that are published with their checksums.
 NO_CACHES = "import sys; sys.dont_write_bytecode = True\n"
 
 Say = Callable[[str], None]
@@ -57,12 +57,12 @@ class Installation:
 
     Attributes:
         binary: the program.
-        environment: variables it needs on top of the caller's.
+        environment: environment variables it needs in addition to the caller's.
         arguments: command-line arguments it needs.
-        description: what it is, for a person.
-        home: folder that all of it is in, where it is our own.
-        version: of the server, as it names itself.
-        has_standin: its ONNX Runtime backend is the stand-in, whose latency is not Triton's.
+        description: one line for users.
+        home: folder of our own installation; None for another server.
+        version: version that the server reports.
+        has_standin: its ONNX Runtime backend is the stand-in, which is slower than the real one.
     """
 
     binary: Path
@@ -86,17 +86,17 @@ class Interpreter:
 def find_or_install(
     home: Path, say: Say, tritonserver: Path | None = None, backends: Path | None = None
 ) -> Installation:
-    """Returns the tritonserver that is asked for or that the machine has, else ours, installed on first use.
+    """Returns the given tritonserver, else that of the machine, else our own, which it installs on first use.
 
     Args:
-        home: folder of our installation; made in one rename, so that a killed installation leaves none.
-        say: receives what is happening.
-        tritonserver: a program of one's own; SIGNS_TRITONSERVER names one as well.
-        backends: folder of its backends, where that is not beside it; SIGNS_TRITON_BACKENDS names one as well.
+        home: folder of our installation; it appears in one rename, so an interrupted installation leaves nothing.
+        say: receives a sentence about each step.
+        tritonserver: path of a server to use; SIGNS_TRITONSERVER is the default.
+        backends: folder of its backends, if not beside it; SIGNS_TRITON_BACKENDS is the default.
 
     Raises:
-        ServingError: what is asked for is no tritonserver, there is none for this platform or interpreter, or the
-            package index cannot be reached.
+        ServingError: the given program is not a tritonserver, there is no wheel for this platform or interpreter, or
+            the package index cannot be reached.
     """
     program = find_program(tritonserver)
     if program is not None:
@@ -105,22 +105,22 @@ def find_or_install(
             program, {}, own.arguments, own.description, version=own.version, has_standin=own.has_standin
         )
     if backends is not None:
-        raise ServingError("--backends is for a server of one's own: give its program with --tritonserver")
+        raise ServingError("--backends needs a server of your own: give its program with --tritonserver")
     if not is_installed(home):
         install(home, say)
     return _describe(home.resolve(), lambda path: path)
 
 
 def located(installation: Installation, paths: SafePaths) -> Installation:
-    """Returns an installation whose paths Triton can use."""
+    """Returns the installation with paths that Triton can use."""
     return _describe(installation.home, paths.safe) if installation.home else installation
 
 
 def check_home(home: Path) -> None:
-    """Refuses what `find_or_install` would refuse, before any other work is done; installs nothing.
+    """Checks early, without installing, that `find_or_install` can succeed.
 
     Raises:
-        ServingError: there is no tritonserver and can be none on this machine, or none in this folder.
+        ServingError: there is no tritonserver, and none can be installed on this machine or into this folder.
     """
     if find_program() or is_installed(home):
         return
@@ -132,7 +132,7 @@ def check_home(home: Path) -> None:
 
 
 def is_installed(home: Path) -> bool:
-    """Tells whether `home` holds an installation of this layout and these packages with all its parts."""
+    """Returns whether `home` holds a complete installation of the current layout and packages."""
     try:
         record = json.loads((home / "installation.json").read_text())
         version = ".".join(map(str, record["interpreter"]["version"]))
@@ -162,7 +162,7 @@ def install(home: Path, say: Say) -> None:
         say("installing ONNX Runtime and Pillow for it")
         version = f"{interpreter.version[0]}.{interpreter.version[1]}"
         environment = staging / "python"
-        # Without pip, an environment can be made by an interpreter that lacks it, and moved afterwards.
+        # Without pip: the interpreter may have none, and the environment can be moved afterwards.
         command = [interpreter.executable, "-m", "venv", "--without-pip", "--symlinks", str(environment)]
         subprocess.run(command, check=True, capture_output=True)
         target = str(environment / "lib" / f"python{version}" / "site-packages")
@@ -171,7 +171,7 @@ def install(home: Path, say: Say) -> None:
         record = {"layout": LAYOUT, "wheel": WHEEL, "packages": PACKAGES, "interpreter": asdict(interpreter)}
         (staging / "installation.json").write_text(json.dumps(record, indent=2) + "\n")
         if is_installed(home):
-            return  # another process was faster, and may be serving from it already
+            return  # another process was faster and may already serve from it
         if home.exists():
             shutil.rmtree(home)
         staging.rename(home)
@@ -198,21 +198,21 @@ def check_machine() -> Interpreter:
 
 
 def _remove_leftovers(home: Path) -> None:
-    """Removes what installations that were killed outright have left beside `home`."""
+    """Removes partial installations beside `home` whose process no longer exists."""
     for leftover in home.parent.glob(f"{home.name}.partial-*"):
         try:
             os.kill(int(leftover.name.rpartition("-")[2]), 0)
         except (ValueError, ProcessLookupError):
             shutil.rmtree(leftover, ignore_errors=True)
         except PermissionError:
-            pass  # somebody else's installation, still going on
+            pass  # another user's running installation
 
 
 def find_interpreter() -> Interpreter:
-    """Returns this interpreter where Triton's stub can run it, else another one of this machine.
+    """Returns this interpreter if Triton's stub can run it, else another one of this machine.
 
     Raises:
-        ServingError: there is none.
+        ServingError: no interpreter fits.
     """
     for executable in (sys.executable, *_other_pythons()):
         found = _probe(executable)
@@ -273,32 +273,27 @@ def _unpack(wheel: Path, staging: Path, interpreter: Interpreter) -> None:
 
 
 def _describe(home: Path, named: Callable[[Path], Path]) -> Installation:
-    """Describes an installation of ours.
-
-    Args:
-        home: its folder.
-        named: gives the name under which Triton is to know a folder.
-    """
+    """Describes our installation in `home`; `named` returns the path under which Triton opens a folder."""
     record = json.loads((home / "installation.json").read_text())
     interpreter = record["interpreter"]
     place = named(home)
     triton = place / "tritonserver"
-    # Linked, not copied: the backend in use is always this checkout's, also after an update of the project.
+    # A link, not a copy, so that an update of the project updates the backend.
     link = triton / "backends" / "onnxruntime"
     ours = Path(__file__).parent / "backends" / "onnxruntime"
     if not link.exists() or link.resolve() != ours.resolve():
-        staged = link.with_name(f"{link.name}.{os.getpid()}")  # another process may be about to do the same
+        staged = link.with_name(f"{link.name}.{os.getpid()}")  # unique: another process may do the same now
         staged.symlink_to(ours)
         staged.replace(link)
     version = ".".join(map(str, interpreter["version"]))
-    with contextlib.suppress(OSError):  # of an older installation of somebody else's: a nuisance, and no more
+    with contextlib.suppress(OSError):  # another user's older installation; caches do no harm
         _forbid_caches(home / "python", version)
     environment = {
-        # The libraries of the wheel, and the libpython of the very interpreter whose packages are used:
-        # another one of the same version fails in odd ways.
+        # The libraries of the wheel, and the libpython of exactly the interpreter whose packages are used: another
+        # build of the same version crashes.
         "LD_LIBRARY_PATH": f"{place / 'nvidia_pytriton.libs'}:{named(Path(interpreter['library_folder']))}",
-        # The stub embeds Python in isolated mode: it heeds neither PYTHONPATH nor PYTHONHOME and takes the
-        # environment of the first python3 on the PATH.
+        # The stub embeds Python in isolated mode: it ignores PYTHONPATH and PYTHONHOME and uses the environment of the
+        # first python3 on PATH.
         "PATH": f"{place / 'python' / 'bin'}:{os.environ.get('PATH', '')}",
     }
     arguments = [f"--backend-directory={triton / 'backends'}", f"--cache-directory={triton / 'caches'}"]
@@ -308,10 +303,10 @@ def _describe(home: Path, named: Callable[[Path], Path]) -> Installation:
 
 
 def _forbid_caches(environment: Path, version: str) -> None:
-    """Has the Python of the models write no bytecode. No variable would: the stub heeds none."""
+    """Stops the models' Python from writing bytecode by a .pth file: the stub ignores environment variables."""
     rule = environment / "lib" / f"python{version}" / "site-packages" / "no_caches.pth"
     if not rule.exists():
-        staged = rule.with_name(f"{rule.name}.{os.getpid()}")  # as with the link
+        staged = rule.with_name(f"{rule.name}.{os.getpid()}")
         staged.write_text(NO_CACHES)
         staged.replace(rule)
 

@@ -1,4 +1,4 @@
-"""Ties the life of a child process to its parent's."""
+"""Ends a child process when its parent ends."""
 
 import ctypes
 import os
@@ -9,10 +9,10 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def die_with_parent(parent: int) -> Callable[[], None]:
-    """Returns what subprocess is to run in a child so that it gets SIGTERM when its parent ends.
+    """Returns a `preexec_fn` for subprocess that has the kernel send SIGTERM to the child when its parent ends.
 
-    That holds also for a parent that is killed with -9 and can clean up nothing. Linux only; elsewhere it does
-    nothing. The kernel watches the thread that started the child: start it from one that lives long enough.
+    It works also if the parent is killed by SIGKILL. On other systems than Linux it does nothing. The kernel watches
+    the thread that started the child: start it from a thread that lives as long as the child.
 
     Args:
         parent: process id of the parent.

@@ -1,4 +1,4 @@
-"""A tritonserver of the machine's own: where it is, which version runs, and whose ONNX Runtime backend it loads."""
+"""Finds a tritonserver that the machine already has, its version, and its ONNX Runtime backend."""
 
 import http.client
 import json
@@ -8,27 +8,27 @@ import socket
 import subprocess
 import tempfile
 import time
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from serving.ending import describe_end
 from serving.errors import ServingError
+from serving.exit_reason import describe_end
 from serving.lifetime import die_with_parent
+from traffic_signs.direct import open_url
 
 PROGRAM, BACKENDS = "SIGNS_TRITONSERVER", "SIGNS_TRITON_BACKENDS"  # environment variables
-OFFICIAL = Path("/opt/tritonserver")  # where the official image has it, and where any server looks for its backends
+OFFICIAL = Path("/opt/tritonserver")  # in the official image; every server's default for its backends
 START_TIMEOUT_S = 60.0  # on a machine with many GPUs the first start takes a while
 
 
 @dataclass(frozen=True)
 class OwnServer:
-    """A tritonserver that was started once, and said what it is.
+    """A tritonserver that the machine already has.
 
     Attributes:
-        program: the file.
+        program: path of the executable.
         backends: folder of its backends.
-        version: as it names itself, such as 2.73.0.
+        version: version that it reports, such as 2.73.0.
     """
 
     program: Path
@@ -37,12 +37,12 @@ class OwnServer:
 
     @property
     def has_standin(self) -> bool:
-        """Whether its ONNX Runtime backend is the stand-in: Triton takes a library before a model.py."""
+        """Whether its ONNX Runtime backend is the stand-in; Triton prefers a library to a model.py."""
         return not self._has_native and (self.backends / "onnxruntime" / "model.py").exists()
 
     @property
     def description(self) -> str:
-        """What it is, for a person."""
+        """One line for users."""
         backend = f"no ONNX Runtime backend in {self.backends}"
         if self._has_native or self.has_standin:
             backend = "ONNX Runtime stand-in backend" if self.has_standin else "ONNX Runtime backend"
@@ -50,7 +50,7 @@ class OwnServer:
 
     @property
     def arguments(self) -> list[str]:
-        """Command-line arguments with which it finds what lies beside it."""
+        """Command-line arguments that point to its backends and caches."""
         caches = self.program.resolve().parents[1] / "caches"
         found = [f"--cache-directory={caches}"] if caches.is_dir() else []
         return [f"--backend-directory={self.backends}", *found]
@@ -61,10 +61,10 @@ class OwnServer:
 
 
 def find_program(given: Path | None = None) -> Path | None:
-    """Returns the program that is asked for, by name or by environment, or else that of the machine; None without one.
+    """Returns the given program, else that of SIGNS_TRITONSERVER, else that of the machine; None if there is none.
 
     Raises:
-        ServingError: what is asked for is no program.
+        ServingError: the given file is not executable.
     """
     asked = given or (Path(os.environ[PROGRAM]) if os.environ.get(PROGRAM) else None)
     if asked is None:
@@ -72,19 +72,19 @@ def find_program(given: Path | None = None) -> Path | None:
         official = OFFICIAL / "bin" / "tritonserver"
         return Path(found) if found else official if official.exists() else None
     if not asked.is_file() or not os.access(asked, os.X_OK):
-        raise ServingError(f"{asked} is no program: give a tritonserver, such as {OFFICIAL}/bin/tritonserver")
+        raise ServingError(f"{asked} is not a program: give a tritonserver, such as {OFFICIAL}/bin/tritonserver")
     return asked.absolute()
 
 
 def examine(program: Path, backends: Path | None = None) -> OwnServer:
-    """Starts a tritonserver for a moment, without a model and on loopback, and returns what it is.
+    """Starts a tritonserver briefly, without a model and on loopback, and reads its version.
 
     Args:
-        program: the file.
-        backends: folder of its backends; without one the folder beside it, or else where every server looks.
+        program: path of the executable.
+        backends: folder of its backends; None takes the folder beside it, else the default of every server.
 
     Raises:
-        ServingError: it is no tritonserver, does not run here, or there is no such folder.
+        ServingError: the program is not a tritonserver or does not run here, or the folder does not exist.
     """
     asked = backends or (Path(os.environ[BACKENDS]) if os.environ.get(BACKENDS) else None)
     beside = program.resolve().parents[1] / "backends"
@@ -134,10 +134,9 @@ def _ask_version(program: Path) -> str:
 
 
 def _version_at(port: int) -> str:
-    """Returns the version that a Triton on a port of this machine names; empty where none answers."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy stands before loopback
+    """Returns the version of the Triton at a port of this machine; empty if none answers."""
     try:
-        with opener.open(f"http://127.0.0.1:{port}/v2", timeout=5) as response:
+        with open_url(f"http://127.0.0.1:{port}/v2", timeout=5, is_ours=True) as response:
             answer = json.load(response)
     except (OSError, http.client.HTTPException, ValueError):
         return ""
@@ -146,6 +145,6 @@ def _version_at(port: int) -> str:
 
 def _no_tritonserver(program: Path, reason: str) -> ServingError:
     return ServingError(
-        f"{program} is no tritonserver that runs here ({reason}): give another one with --tritonserver or {PROGRAM}, "
-        "or with neither have one installed"
+        f"{program} is not a tritonserver that runs here ({reason}): give another one with --tritonserver or "
+        f"{PROGRAM}, or neither to have one installed"
     )

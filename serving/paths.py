@@ -1,7 +1,7 @@
-"""Paths as Triton can use them.
+"""Paths that Triton can use.
 
-Triton starts the stub of a Python model through a shell and quotes nothing, and the stub's interpreter, which is in
-isolated mode, encodes names as ASCII: a space, a bracket or an umlaut in a path keeps every model from loading.
+Triton starts the stub of a Python model through a shell without quoting, and the stub's isolated interpreter encodes
+file names as ASCII. With a space, a bracket or an umlaut in the path, no Python model loads.
 """
 
 import contextlib
@@ -12,16 +12,16 @@ from pathlib import Path
 
 from serving.errors import ServingError
 
-# Neither a shell, nor a list of paths with colons, nor an interpreter with an ASCII locale stumbles over these.
+# Characters that need no quoting in a shell, no escaping in a list of paths, and are ASCII.
 SAFE = re.compile(r"[A-Za-z0-9/._+@-]+")
-FALLBACKS = ("/tmp", "/var/tmp", "/dev/shm")  # where TMPDIR itself is not safe
+FALLBACKS = ("/tmp", "/var/tmp", "/dev/shm")  # if TMPDIR itself is not safe
 
 
 class SafePaths:
-    """Gives any path a name that Triton can use: its own where that is safe, or a link in a private folder.
+    """Maps paths to names that Triton can use: the path itself if it is safe, else a link in a private folder.
 
     Args:
-        stack: removes the folder when it closes.
+        stack: its end removes the links.
     """
 
     def __init__(self, stack: contextlib.ExitStack) -> None:
@@ -30,10 +30,10 @@ class SafePaths:
         self._links: dict[Path, Path] = {}
 
     def safe(self, path: Path) -> Path:
-        """Returns an absolute path of the same file or folder that Triton can use.
+        """Returns an absolute path to the same file or folder that Triton can use.
 
         Raises:
-            ServingError: this machine has no place for the link.
+            ServingError: no folder of this machine can hold the link.
         """
         path = path.resolve()
         if SAFE.fullmatch(str(path)):
@@ -46,17 +46,17 @@ class SafePaths:
         return self._links[path]
 
     def original(self, text: str) -> str:
-        """Returns what Triton says with the paths that people know in place of the links."""
+        """Replaces links by the original paths in a message of Triton."""
         for path, link in self._links.items():
             text = text.replace(str(link), str(path))
         return text
 
 
 def check_model_names(repository: Path) -> None:
-    """Refuses a model whose folder has a name that no link can make safe: it is the model's name, too.
+    """Checks the names of the model folders, which are the models' names and cannot be replaced by links.
 
     Raises:
-        ServingError: there is one.
+        ServingError: Triton cannot load a model of such a name.
     """
     for config in sorted(repository.glob("*/config.pbtxt")):
         if not SAFE.fullmatch(config.parent.name):

@@ -1,4 +1,4 @@
-"""Starts a tritonserver, waits until it is ready, and stops it; no way of ending leaves it behind."""
+"""Starts a tritonserver, waits until it is ready, and stops it, also if this process is killed."""
 
 import contextlib
 import errno
@@ -14,31 +14,30 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from serving.ending import describe_end, last_error
 from serving.errors import ServingError
+from serving.exit_reason import describe_end, last_error
 from serving.install import Installation, located
 from serving.lifetime import die_with_parent
 from serving.paths import SafePaths, check_model_names
 from traffic_signs.direct import open_url
 
 READY_TIMEOUT_S = 120.0
-# Starts also where a model cannot be loaded, and is then ready with the others.
+# Start and become ready although a model fails to load.
 KEEP_GOING = ("--exit-on-error=false", "--strict-readiness=false")
-# Loads another version when it is told to. A version that failed to load says so to whoever asked for it; it must not
-# take the readiness of all the others away.
+# Load versions on request. A version that fails to load must not make the server unready for the others.
 RELOADABLE = ("--model-control-mode=explicit", "--load-model=*", "--strict-readiness=false")
 GRPC_THREADS = "--grpc-infer-thread-count"
 STOP_TIMEOUT_S = 35.0  # tritonserver gives requests in flight 30 s
 ENVIRONMENT = {
-    # No caches of Python beside the models: for servers whose stub heeds variables; ours has its own rule.
+    # No __pycache__ beside the models, for servers whose stub reads variables; our own installation uses a .pth file.
     "PYTHONDONTWRITEBYTECODE": "1",
-    "ORT_DISABLE_TELEMETRY": "1",  # ONNX Runtime from 1.29 on would keep and send what it runs
+    "ORT_DISABLE_TELEMETRY": "1",  # ONNX Runtime from 1.29 on records and sends usage data
 }
 
 
 @dataclass(frozen=True)
 class Ports:
-    """Where a server listens on this machine."""
+    """The ports of a server."""
 
     http: int
     grpc: int
@@ -47,14 +46,14 @@ class Ports:
 
 @dataclass(frozen=True)
 class RunningServer:
-    """A server that answers.
+    """A server that is ready.
 
     Attributes:
-        ports: where it listens.
+        ports: the ports it listens on.
         host: the address it listens on.
-        process: of tritonserver.
+        process: the tritonserver process.
         log: file with everything it prints.
-        paths: the names under which it knows the files.
+        paths: the paths under which it opens files.
     """
 
     ports: Ports
@@ -65,12 +64,12 @@ class RunningServer:
 
     @property
     def http_url(self) -> str:
-        """host:port, as tritonclient.http takes it."""
+        """host:port, for tritonclient.http."""
         return f"{self.host}:{self.ports.http}"
 
     @property
     def grpc_url(self) -> str:
-        """host:port, as tritonclient.grpc takes it."""
+        """host:port, for tritonclient.grpc."""
         return f"{self.host}:{self.ports.grpc}"
 
     @property
@@ -79,18 +78,18 @@ class RunningServer:
         return f"http://{self.host}:{self.ports.metrics}/metrics"
 
     def check_alive(self) -> None:
-        """Raises ServingError, with the reason, where the process has ended since it was ready."""
+        """Raises ServingError with the reason if the process has ended since it was ready."""
         code = self.process.poll()
         if code is not None:
             raise ServingError(self.ending("tritonserver ended by itself with", code, was_ready=True))
 
     def ending(self, what: str, code: int, was_ready: bool = False) -> str:
-        """Returns a sentence on the end of the process: what happened, the code, the reason, and where the log is."""
-        return f"{what} {self.paths.original(describe_end(code, self.log, was_ready))} (all of it: {self.log})"
+        """Returns a sentence about the end of the process: what happened, the code, the reason and the log file."""
+        return f"{what} {self.paths.original(describe_end(code, self.log, was_ready))} (log: {self.log})"
 
 
 def free_ports(host: str = "127.0.0.1") -> Ports:
-    """Returns three ports that nothing listens on right now."""
+    """Returns three ports that are free now."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(3)]
         for each in sockets:
@@ -99,7 +98,7 @@ def free_ports(host: str = "127.0.0.1") -> Ports:
 
 
 def check_ports(host: str, ports: Ports) -> None:
-    """Raises ServingError where a port cannot be listened on."""
+    """Raises ServingError if a port is taken or two are equal."""
     if len({ports.http, ports.grpc, ports.metrics}) < 3:
         raise ServingError("HTTP, gRPC and metrics need a port each: give three different ones")
     for kind, port in (("http", ports.http), ("grpc", ports.grpc), ("metrics", ports.metrics)):
@@ -127,19 +126,19 @@ def running_server(
     host: str = "127.0.0.1",
     extra_arguments: tuple[str, ...] = (),
 ) -> Iterator[RunningServer]:
-    """Starts a server, waits until it is ready, and stops it when the block ends, however it ends.
+    """Starts a server, waits until it is ready, and stops it at the end of the block.
 
     Args:
-        installation: which tritonserver.
+        installation: the tritonserver to start.
         repository: folder of the models.
-        log: file that takes what the server prints.
-        ports: where to listen; free ones where not given.
+        log: file for everything that the server prints.
+        ports: ports to listen on; None takes free ones.
         host: address to listen on.
         extra_arguments: further arguments of tritonserver.
 
     Raises:
-        ServingError: no model to serve, a port is taken, or the server ended or was not ready in time; the
-            message holds the reason out of its log.
+        ServingError: there is no model, a port is taken, or the server ended or was not ready in time; the message
+            contains the reason from its log.
     """
     if not any(repository.glob("*/config.pbtxt")):
         raise ServingError(f"there is no model in {repository}: run `make demo`, or `signs export onnx` first")
@@ -157,7 +156,7 @@ def running_server(
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                # Its own session, so that Ctrl-C in the terminal reaches us alone and we stop it in order.
+                # In its own session: Ctrl-C reaches only this process, which then stops the server.
                 start_new_session=True,
                 preexec_fn=die_with_parent(os.getpid()),
             )
@@ -170,31 +169,30 @@ def running_server(
 def tracing(url: str) -> tuple[str, ...]:
     """Returns the arguments for a server that sends its spans to a collector.
 
-    It traces the requests that bring a `traceparent`, as those of the gateway do, and no others: who begins a trace
-    decides how many there are.
+    The server traces only requests with a `traceparent`, such as the gateway's: the client sets the sampling rate.
 
     Args:
-        url: of a collector that takes OTLP over HTTP, without /v1/traces.
+        url: address of a collector for OTLP over HTTP, without /v1/traces.
 
     Raises:
-        ServingError: it is no address.
+        ServingError: `url` is not an HTTP address.
     """
     if not re.fullmatch(r"https?://[^\s/,]+(/[^\s,]*)?", url):
         raise ServingError(f"--traces {url!r}: give the address of a collector, such as http://localhost:4318")
     return (
         "--trace-config=mode=opentelemetry",
         "--trace-config=level=TIMESTAMPS",
-        "--trace-config=rate=0",  # of the requests that bring none
+        "--trace-config=rate=0",  # of requests without a traceparent
         f"--trace-config=opentelemetry,url={url.rstrip('/')}/v1/traces",
         "--trace-config=opentelemetry,resource=service.name=triton",
     )
 
 
 def grpc_thread_arguments(installation: Installation, threads: int) -> tuple[str, ...]:
-    """Returns the arguments for a server that takes gRPC requests with so many threads; none for 0.
+    """Returns the arguments for `threads` threads that handle gRPC requests; none for 0.
 
     Raises:
-        ServingError: this tritonserver has no such option, as those before 2025 have not.
+        ServingError: this tritonserver has no such option; it exists since 2025.
     """
     if not threads:
         return ()
@@ -203,21 +201,18 @@ def grpc_thread_arguments(installation: Installation, threads: int) -> tuple[str
     said = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=60)
     if GRPC_THREADS not in said.stdout + said.stderr:
         raise ServingError(
-            f"{installation.description} has no option {GRPC_THREADS}: leave --grpc-threads out, or take a newer one"
+            f"{installation.description} has no option {GRPC_THREADS}: leave --grpc-threads out, or use a newer one"
         )
     return (f"{GRPC_THREADS}={threads}",)
 
 
 def served_versions(server: RunningServer) -> list[tuple[str, str]]:
-    """Returns name and version of each model that a server has ready, as it says itself."""
+    """Returns the name and version of each model that the server reports as ready."""
     return [(entry["name"], entry["version"]) for entry in _index(server, b'{"ready": true}')]
 
 
 def unavailable_models(server: RunningServer) -> dict[str, str]:
-    """Returns the reason for each model that a server could not load, by name.
-
-    A server that is to start all the same needs KEEP_GOING among its arguments.
-    """
+    """Returns why models failed to load, by name; the server must have been started with KEEP_GOING."""
     index = _index(server, b"{}")
     ready = {entry["name"] for entry in index if entry.get("state") == "READY"}
     return {
@@ -234,7 +229,7 @@ def _index(server: RunningServer, question: bytes) -> list[dict[str, str]]:
 
 
 def stop(process: "subprocess.Popen[bytes]") -> None:
-    """Asks a server to finish its requests and end; ends it where it does not."""
+    """Stops a server by SIGTERM, so that it finishes its requests, and kills it after STOP_TIMEOUT_S."""
     try:
         process.terminate()
         process.wait(STOP_TIMEOUT_S)
@@ -259,7 +254,7 @@ def _command(
         f"--metrics-address={host}",
         f"--metrics-port={ports.metrics}",
         "--model-control-mode=none",
-        # Two servers on one machine must not use the same names of shared memory for their Python models.
+        # Servers on one machine must not share names of shared memory for their Python models.
         f"--backend-config=python,shm-region-prefix-name=signs-{ports.grpc}-",
         "--metrics-config=summary_latencies=true",
         *installation.arguments,
@@ -280,4 +275,4 @@ def _wait_until_ready(server: RunningServer) -> None:
         except OSError:
             time.sleep(0.05)
     reason = server.paths.original(last_error(server.log)) or "its log names no error"
-    raise ServingError(f"tritonserver was not ready after {READY_TIMEOUT_S:.0f} s: {reason} (all of it: {server.log})")
+    raise ServingError(f"tritonserver was not ready after {READY_TIMEOUT_S:.0f} s: {reason} (log: {server.log})")

@@ -1,35 +1,35 @@
-"""Which versions of tritonserver may be on a network, and since which one an option exists."""
+"""Which versions of tritonserver may listen on a network, and from which version an option exists."""
 
 import ipaddress
 import re
 
 from serving.errors import ServingError
 
-# 26.07, which mends CVE-2026-16497 and CVE-2026-47625: SECURITY.md names what the older ones have.
+# 26.07, which fixes CVE-2026-16497 and CVE-2026-47625; SECURITY.md lists those of older versions.
 MINIMUM = (2, 71)
-# From 26.04 on clients' shared memory is off unless the server is asked for it.
+# From 26.04 on shared memory of clients is off by default.
 CLIENT_SHM = (2, 68)
 
 
 def parse_version(version: str) -> tuple[int, int]:
-    """Returns the first two numbers of a version as a server names it: 2.73.0 is (2, 73).
+    """Returns the first two numbers of a server's version: 2.73.0 is (2, 73).
 
     Raises:
-        ServingError: it does not begin with two numbers.
+        ServingError: `version` does not begin with two numbers.
     """
     found = re.match(r"(\d+)\.(\d+)", version)
     if found is None:
-        raise ServingError(f"{version!r} is no version of tritonserver: give two numbers or more, such as 2.71")
+        raise ServingError(f"{version!r} is not a version of tritonserver: give two or more numbers, such as 2.71")
     return int(found[1]), int(found[2])
 
 
 def is_safe(version: str, minimum: tuple[int, int] = MINIMUM) -> bool:
-    """Returns whether a server is new enough to be reached over a network."""
+    """Returns whether a server of this version may listen on a network."""
     return parse_version(version) >= minimum
 
 
 def check_network(version: str, host: str) -> None:
-    """Raises ServingError where a server is to listen on a network and is too old for it."""
+    """Raises ServingError if `host` is on a network and the server is too old for it."""
     try:
         loopback = ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -43,6 +43,6 @@ def check_network(version: str, host: str) -> None:
 
 
 def shared_memory_arguments(version: str) -> tuple[str, ...]:
-    """Returns the arguments with which a server lets clients hand over inputs in shared memory."""
-    # Older ones always do, and do not know the option.
+    """Returns the arguments that allow clients to pass tensors in shared memory."""
+    # Older servers always allow it and do not know the option.
     return ("--allow-client-shm=true",) if parse_version(version) >= CLIENT_SHM else ()

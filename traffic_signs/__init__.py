@@ -1,1 +1,1 @@
-"""What every part stands on: the classes, the pictures, files, progress and errors. It imports nothing of ours."""
+"""Shared basics: classes, pictures, files, progress and errors. Imports no other folder of this project."""

@@ -1,4 +1,4 @@
-"""Files that somebody may read while they are written: there as they were before, or whole."""
+"""Atomic writes: a reader sees the old file or the complete new one."""
 
 import os
 from collections.abc import Iterator
@@ -8,12 +8,12 @@ from pathlib import Path
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Gives the path of a file beside `path` to write, which takes that one's place after the block.
+    """Yields a temporary path beside `path`; at the end of the block that file replaces `path`.
 
-    Where the block raises, `path` is as it was and nothing is left beside it.
+    If the block raises, `path` is unchanged and the temporary file is removed.
 
     Raises:
-        OSError: it cannot be put there.
+        OSError: the file cannot be moved to `path`.
     """
     staging = path.with_name(f".staging-{path.name}-{os.getpid()}")
     try:

@@ -13,11 +13,11 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class ClassSet:
-    """The classes of a data set, in the order of their ids, and the categories that a detector tells apart.
+    """The classes of a data set, in the order of their ids, and the categories that a detector distinguishes.
 
     Attributes:
-        names: of the classes.
-        category_names: of the categories.
+        names: name of each class, by class id.
+        category_names: name of each category, by category id.
         categories: the category id of each class.
     """
 
@@ -27,11 +27,11 @@ class ClassSet:
 
     @classmethod
     def of(cls, names: Sequence[str], categories: Sequence[str] = ()) -> "ClassSet":
-        """Returns a set of classes.
+        """Builds a class set.
 
         Args:
-            names: of the classes, by id.
-            categories: name of the category of each class; without any, each class is a category of its own.
+            names: name of each class, by class id.
+            categories: category name of each class; empty makes each class a category of its own.
         """
         categories = categories or names
         known = tuple(dict.fromkeys(categories))

@@ -1,4 +1,4 @@
-"""Which commit of the project runs; needs the standard library alone, as for benchmarks without MLflow."""
+"""Finds the git commit of the running code with the standard library alone."""
 
 import os
 import subprocess
@@ -6,18 +6,18 @@ from pathlib import Path
 
 
 def git_commit() -> str:
-    """Returns the commit of the code that runs, with `-dirty` after it where files differ.
+    """Returns the commit of the running code, with the suffix `-dirty` if tracked files have changed.
 
-    Outside git that is $SIGNS_COMMIT, which an image is built with, or empty.
+    Outside a git checkout it returns $SIGNS_COMMIT, which container images set, or an empty string.
     """
     file = Path(__file__)
-    # In a container the checkout may belong to somebody else, whom git does not trust by itself.
+    # In a container the checkout may belong to another user, and git refuses such a folder by default.
     git = ["git", "-C", str(file.parent), "-c", f"safe.directory={file.resolve().parents[1]}"]
-    # A hook of git, in which this may run, has variables that lead to its own repository.
+    # Inside a git hook, GIT_* variables would point to the hook's repository.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     describe = [*git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        # An environment may lie in the checkout of something else.
+        # The virtual environment may lie in the checkout of another project.
         subprocess.run(
             [*git, "ls-files", "--error-unmatch", file.name], capture_output=True, check=True, env=environment
         )

@@ -1,6 +1,6 @@
-"""Connections that no proxy is to carry: to this machine, and to what the caller has started.
+"""Direct connections, without a proxy, to this machine and to servers that the caller has started.
 
-Libraries take a proxy out of HTTP_PROXY and its like, and send through it also what is for localhost.
+Libraries read a proxy from HTTP_PROXY and similar variables and use it for localhost too.
 """
 
 import http.client
@@ -18,7 +18,7 @@ _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def is_loopback(host: str) -> bool:
-    """Returns whether a host, with or without a port, is this very machine."""
+    """Returns whether a host, with or without a port, is this machine."""
     name = urllib.parse.urlsplit(f"//{host}").hostname or ""
     try:
         address = ipaddress.ip_address(name)
@@ -28,26 +28,26 @@ def is_loopback(host: str) -> bool:
 
 
 def keep_loopback_direct() -> None:
-    """Has this process, its libraries and what it starts reach this machine without a proxy."""
+    """Sets no_proxy so that this process and its children connect to this machine without a proxy."""
     if not urllib.request.getproxies():
         return
-    for variable, other in (("no_proxy", "NO_PROXY"), ("NO_PROXY", "no_proxy")):  # libraries differ in which they heed
+    for variable, other in (("no_proxy", "NO_PROXY"), ("NO_PROXY", "no_proxy")):  # libraries differ in which they read
         exempt = (os.environ.get(variable) or os.environ.get(other) or "").replace(" ", "").split(",")
         if exempt != ["*"]:
             os.environ[variable] = ",".join(dict.fromkeys(each for each in (*exempt, *LOOPBACK) if each))
 
 
 def open_url(request: str | urllib.request.Request, timeout: float, is_ours: bool = False) -> Any:
-    """Opens an HTTP address as `urllib.request.urlopen` does, but this machine without a proxy.
+    """Opens a URL like `urllib.request.urlopen`, but without a proxy for this machine.
 
     Args:
-        request: or an address.
+        request: a request or a URL.
         timeout: in seconds.
-        is_ours: the caller has started the server, so that no proxy is between.
+        is_ours: the caller has started the server; connect without a proxy.
 
     Raises:
         urllib.error.HTTPError: the server answers with an error.
-        OSError: nothing answers, or not as an HTTP server does; the message names the proxy that was between.
+        OSError: nothing answers, or the answer is not HTTP; the message names the proxy that was used.
     """
     url = request if isinstance(request, str) else request.full_url
     address = urllib.parse.urlsplit(url)
@@ -56,7 +56,7 @@ def open_url(request: str | urllib.request.Request, timeout: float, is_ours: boo
         return _DIRECT.open(request, timeout=timeout) if direct else urllib.request.urlopen(request, timeout=timeout)
     except urllib.error.HTTPError:
         raise
-    except http.client.HTTPException as error:  # a connection can meet its own port, and then reads what it asked
+    except http.client.HTTPException as error:  # a socket can connect to itself and then reads its own request
         raise urllib.error.URLError(f"what answers is no HTTP server: {type(error).__name__}") from error
     except urllib.error.URLError as error:
         name = f"{address.scheme}_proxy"
@@ -66,11 +66,11 @@ def open_url(request: str | urllib.request.Request, timeout: float, is_ours: boo
 
 
 def proxy_note(host: str, variables: Sequence[str]) -> str:
-    """Returns what to add to a message on a host that cannot be reached; empty where no proxy is between.
+    """Returns a note about the proxy for a connection error; empty if no proxy is used for the host.
 
     Args:
         host: with or without a port.
-        variables: that may name a proxy, the first one counts.
+        variables: environment variables that may name a proxy; the first one that is set counts.
     """
     variable = next((each for each in variables if os.environ.get(each)), None)
     if variable is None or is_loopback(host) or urllib.request.proxy_bypass(host):

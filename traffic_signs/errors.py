@@ -1,8 +1,8 @@
-"""The base of every expected problem, so that the command line and the tasks can report each of them in one line."""
+"""Base classes of all expected errors; the command line prints each of them as one line."""
 
 
 class SignsError(Exception):
-    """A problem that the caller can mend; the message names the fix."""
+    """A problem that the caller can fix; the message names the fix."""
 
 
 class PictureError(SignsError):

@@ -1,10 +1,10 @@
-"""Paths as people give them: `~` where no shell has expanded it, and folders that are linked."""
+"""Paths from users: expands `~` where no shell has done so, and walks folders through symbolic links."""
 
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-# Of the environment, where no shell expands anything, and where a password could begin like a path.
+# Environment variables that hold paths. Others stay as they are: a password may begin with "~/".
 VARIABLES = (
     "SIGNS_METRICS_DIR",
     "SIGNS_TRITONSERVER",
@@ -14,14 +14,14 @@ VARIABLES = (
 
 
 def expand(text: str) -> str:
-    """Returns a path with the home folder in place of a leading `~` or `~user`; as it is where there is none."""
+    """Returns a path with a leading `~` or `~user` replaced by the home folder, if there is one."""
     return os.path.expanduser(text)  # noqa: PTH111 - unlike Path.expanduser, it takes any text and raises nothing
 
 
 def expand_arguments(arguments: Sequence[str]) -> list[str]:
-    """Returns arguments of a command line with `~/` expanded at their beginning and behind each `=`.
+    """Returns command-line arguments with `~/` expanded at the beginning and after each `=`.
 
-    A shell does so at the beginning alone, not in `--data=~/gtsdb` nor in `gtsdb=~/gtsdb`.
+    A shell expands it only at the beginning, not in `--data=~/gtsdb` or `gtsdb=~/gtsdb`.
     """
     return [
         "=".join(expand(part) if part == "~" or part.startswith("~/") else part for part in each.split("="))
@@ -30,20 +30,20 @@ def expand_arguments(arguments: Sequence[str]) -> list[str]:
 
 
 def expand_variables() -> None:
-    """Expands `~/` at the beginning of the variables that hold a path."""
+    """Expands a leading `~/` in the environment variables listed in VARIABLES."""
     for name in VARIABLES:
         if os.environ.get(name, "").startswith("~/"):
             os.environ[name] = expand(os.environ[name])
 
 
 def walk(folder: Path, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """Yields each folder with the sorted names of the folders and of the other files in it, as `os.walk` does.
+    """Yields each folder with the sorted names of its subfolders and of its other files, like `os.walk`.
 
-    It follows links, but not back into a folder that it is in. What cannot be looked into is passed over.
+    It follows symbolic links, except back into a parent folder. Unreadable folders are skipped.
 
     Args:
-        folder: to begin with. Names that the caller takes out of the list of folders are not entered.
-        above: device and inode of the folders around it.
+        folder: where to start. The caller may remove names from the list of subfolders to skip them.
+        above: device and inode of each parent folder.
     """
     try:
         found = folder.stat()

@@ -1,4 +1,4 @@
-"""What `signs predict` is given: files, folders, patterns, videos and cameras become pictures, one after the other."""
+"""Inputs of `signs predict`: reads files, folders, patterns, videos and cameras as a stream of pictures."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,34 +11,44 @@ from traffic_signs import video
 from traffic_signs.errors import PictureError
 from traffic_signs.paths import walk
 
-# Looked for in folders.
+# Endings of the pictures that are read from folders.
 SUFFIXES = (".bmp", ".jfif", ".jpe", ".jpeg", ".jpg", ".mpo", ".pbm", ".pgm", ".pjpeg", ".png", ".pnm", ".ppm", ".webp")
-UNREAD = (".avif", ".dng", ".gif", ".heic", ".heif", ".jp2", ".jxl", ".tif", ".tiff")  # pictures too, and named as such
+UNREAD = (
+    ".avif",
+    ".dng",
+    ".gif",
+    ".heic",
+    ".heif",
+    ".jp2",
+    ".jxl",
+    ".tif",
+    ".tiff",
+)  # reported, not read
 
 
 @dataclass(frozen=True)
 class Found:
-    """A file that is to be read, or the reason why there is none."""
+    """A file to read, or the reason why it cannot be read."""
 
     path: Path
     problem: str = ""
 
     @property
     def is_video(self) -> bool:
-        """Whether the name is that of a video."""
+        """Whether the file name has the ending of a video."""
         return self.path.suffix.lower() in video.SUFFIXES
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A photograph, or a frame of a video, or the reason why there is none.
+    """A photograph or a video frame, or the reason why it could not be read.
 
     Attributes:
-        name: the file, or the camera.
-        content: bytes of an image file, or of a frame uint8 [height, width, 3], RGB.
+        name: name of the file or camera.
+        content: the bytes of an image file, or the pixels of a frame, uint8 [height, width, 3], RGB.
         frame: number of the frame in its video, from 0.
-        rate: frames of that in a second.
-        problem: why there is no content.
+        rate: frames per second of the video.
+        problem: why there is no content; empty if there is.
     """
 
     name: str
@@ -49,10 +59,10 @@ class Picture:
 
 
 def find(names: Sequence[str | Path]) -> list[Found]:
-    """Returns the files that names mean, in the order of the names: files, folders and patterns such as `day*/*.jpg`.
+    """Resolves names of files, folders and patterns such as `day*/*.jpg` to files, in the order of the names.
 
-    Of a folder it returns the pictures in it and in its folders, also those that are linked; not the videos, and
-    nothing hidden. A picture of a format that is not read has a problem.
+    A folder gives its pictures and those of its subfolders, through symbolic links; no videos and no hidden files.
+    A picture in an unsupported format is returned with a problem.
     """
     found: list[Found] = []
     for name in map(str, names):
@@ -65,7 +75,7 @@ def find(names: Sequence[str | Path]) -> list[Found]:
             for match in matches:
                 if not match.is_dir():
                     found.append(Found(match))
-                elif "**" not in name:  # which has found what is in the folder too
+                elif "**" not in name:  # that pattern has already found the files in the folder
                     found += _in_folder(match)
         elif not path.exists() and _is_pattern(path):
             found.append(Found(path, "no file matches the pattern"))
@@ -75,13 +85,13 @@ def find(names: Sequence[str | Path]) -> list[Found]:
 
 
 def count(found: Sequence[Found], most: int | None) -> int:
-    """Returns about how many pictures there are to read, with at most `most` frames of each video."""
+    """Estimates the number of pictures, with at most `most` frames of each video."""
     frames = (video.frame_count(each.path) if each.is_video else 1 for each in found)
     return sum(each if most is None else min(each, most) for each in frames)
 
 
 def read(found: Sequence[Found], most: int | None) -> Iterator[Picture]:
-    """Yields the pictures, read only when asked for; one that cannot be read has a problem in place of a content."""
+    """Yields the pictures lazily; an unreadable one has a problem instead of content."""
     for each in found:
         name = str(each.path)
         try:
@@ -98,7 +108,7 @@ def read(found: Sequence[Found], most: int | None) -> Iterator[Picture]:
 
 
 def read_camera(number: int, most: int | None) -> Iterator[Picture]:
-    """Yields what a camera sees, until it is stopped or has given `most` frames.
+    """Yields frames of a camera until the caller stops or `most` frames are read.
 
     Raises:
         PictureError: there is no such camera.
@@ -116,7 +126,7 @@ def _matching(pattern: Path) -> list[Path]:
         return []
     try:
         return sorted(Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor))))
-    except ValueError:  # no pattern that it knows, such as a**
+    except ValueError:  # a pattern that glob rejects, such as a**
         return []
 
 

@@ -1,4 +1,4 @@
-"""The look of every plot: colours, letters and axes."""
+"""Matplotlib style of all plots: colours, fonts and axes."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ plt.rcParams.update(
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Writes a figure as a picture and frees it."""
+    """Writes a figure as an image file and closes it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
     plt.close(figure)

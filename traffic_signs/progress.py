@@ -1,4 +1,4 @@
-"""Progress of long work: stages tell it how far they are, a terminal shows a bar."""
+"""Progress of long tasks: stages report to a callback, and a terminal shows bars."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -6,17 +6,17 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-# (what is being done, how many are done, how many there are)
+# Called with (name of the task, items done, items in total).
 ProgressCallback = Callable[[str, int, int], None]
 
 
 def silent(what: str, done: int, total: int) -> None:
-    """Shows nothing."""
+    """Ignores all progress."""
 
 
 @contextmanager
 def progress_bars(console: Console) -> Iterator[ProgressCallback]:
-    """Shows a bar for each thing that is being done; where there is no terminal, a line for each quarter."""
+    """Yields a callback that shows a bar for each task; without a terminal it prints a line at each quarter."""
     if not console.is_terminal:
         yield _quarters(console)
         return

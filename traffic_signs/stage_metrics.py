@@ -1,9 +1,9 @@
-"""What a stage of the pipeline leaves for Prometheus: a stage ends, and its figures must outlive it.
+"""Prometheus metrics of pipeline stages, which end before Prometheus could scrape them.
 
-Nothing is written unless it is asked for. `SIGNS_METRICS_DIR` names a folder that node_exporter's textfile collector
-reads; `SIGNS_PUSHGATEWAY_URL` is the address of a Pushgateway, for stages that run in containers. Each part replaces
-only what the same stage for the same model left there before, and a failed run leaves the figures of the last good one
-alone. README.md of monitoring explains each metric.
+Metrics are written only if one of two variables is set. `SIGNS_METRICS_DIR` names a folder that node_exporter's
+textfile collector reads; `SIGNS_PUSHGATEWAY_URL` is the address of a Pushgateway, for stages that run in containers.
+A run replaces only the metrics of the same stage and model, and a failed run keeps the figures of the last successful
+one. monitoring/README.md explains each metric.
 """
 
 import os
@@ -21,25 +21,25 @@ JOB = "signs_pipeline"
 PUSH_TIMEOUT_S = 5.0
 ABOUT = {
     "last_start_timestamp_seconds": "When the stage last began.",
-    "last_end_timestamp_seconds": "When the stage last ended, with a result or without.",
-    "last_success_timestamp_seconds": "When the stage last ended with a result.",
-    "duration_seconds": "How long the last run with a result took.",
-    "examples": "Training examples of the last run with a result.",
-    "version": "Number of the version that the stage last published or judged.",
-    "gate_passed": "1 where the gate let that version pass, 0 where it refused it.",
-    "figure": "Figures of the last run with a result, by name.",
+    "last_end_timestamp_seconds": "When the stage last ended, successfully or not.",
+    "last_success_timestamp_seconds": "When the stage last ended successfully.",
+    "duration_seconds": "Duration of the last successful run.",
+    "examples": "Training examples of the last successful run.",
+    "version": "Number of the version that the stage last published or evaluated.",
+    "gate_passed": "1 if the gate accepted that version, 0 if it refused it.",
+    "figure": "Figures of the last successful run, by name.",
 }
 
 
 @dataclass
 class StageResult:
-    """What a run of a stage came to; the stage fills in what it knows.
+    """The result of a stage; the stage fills in what applies to it.
 
     Attributes:
-        examples: how many it learned from.
-        version: number of the version that it published or judged.
+        examples: number of training examples.
+        version: number of the version that it published or evaluated.
         gate_passed: the gate's verdict.
-        figures: others by name, as accuracies.
+        figures: other figures by name, such as accuracies.
     """
 
     examples: int | None = None
@@ -49,27 +49,27 @@ class StageResult:
 
 
 @contextmanager
-def recorded_stage(stage: str, model: str, tell: Callable[[str], None]) -> Iterator[StageResult]:
-    """Records that a stage begins, and that it ends: with its result, or without one where the block raises.
+def recorded_stage(stage: str, model: str, notify: Callable[[str], None]) -> Iterator[StageResult]:
+    """Records the start and the end of a stage; a block that ends without an error is a success.
 
-    A verdict against a challenger is a result: let the block end before the command does with an error.
+    A gate that refuses a challenger has succeeded: end the block first, then exit with an error.
 
     Args:
         stage: `train`, `export` or `gate`.
-        model: that it makes or judges.
-        tell: receives in one sentence where something cannot be written; the stage goes on all the same.
+        model: name of the model that the stage produces or evaluates.
+        notify: receives a sentence if metrics cannot be written; the stage continues.
     """
-    leave = _Leaving(stage, model, tell)
+    write = _MetricsWriter(stage, model, notify)
     began = time.time()
-    leave("start", {"last_start_timestamp_seconds": began})
+    write("start", {"last_start_timestamp_seconds": began})
     result = StageResult()
     try:
         yield result
     except BaseException:
-        leave("end", {"last_end_timestamp_seconds": time.time()})
+        write("end", {"last_end_timestamp_seconds": time.time()})
         raise
     ended = time.time()
-    # The success first: whoever reads between the two must not see an end without one.
+    # Success before end: a scrape between the two must not see a failed run.
     values = {
         "last_success_timestamp_seconds": ended,
         "duration_seconds": ended - began,
@@ -78,21 +78,21 @@ def recorded_stage(stage: str, model: str, tell: Callable[[str], None]) -> Itera
         "gate_passed": result.gate_passed,
     }
     known = {name: float(value) for name, value in values.items() if value is not None}
-    leave("success", known, result.figures)
-    leave("end", {"last_end_timestamp_seconds": ended})
+    write("success", known, result.figures)
+    write("end", {"last_end_timestamp_seconds": ended})
 
 
-class _Leaving:
-    """Writes the metrics of one stage and model to where the environment says."""
+class _MetricsWriter:
+    """Writes the metrics of one stage and model to the places that the environment names."""
 
-    def __init__(self, stage: str, model: str, tell: Callable[[str], None]) -> None:
+    def __init__(self, stage: str, model: str, notify: Callable[[str], None]) -> None:
         self._labels = {"stage": stage, "model": model}
-        self._tell = tell
+        self._notify = notify
         self._folder = os.environ.get("SIGNS_METRICS_DIR", "")
         self._gateway = os.environ.get("SIGNS_PUSHGATEWAY_URL", "")
 
     def __call__(self, part: str, values: Mapping[str, float], figures: Mapping[str, float] | None = None) -> None:
-        """Replaces one part of what the stage left: `start`, `end` or `success`."""
+        """Replaces one part of the stage's metrics: `start`, `end` or `success`."""
         if self._folder:
             self._try("SIGNS_METRICS_DIR", self._folder, lambda: self._write(part, values, figures or {}))
         if self._gateway:
@@ -105,15 +105,15 @@ class _Leaving:
         write_to_textfile(str(folder / f"{name}.prom"), _registry(values, figures, self._labels))
 
     def _push(self, values: Mapping[str, float], figures: Mapping[str, float]) -> None:
-        # The Pushgateway adds the labels that it groups by; of a group it replaces the metrics that are pushed again.
+        # The Pushgateway adds the grouping labels, and replaces only those metrics of a group that are pushed again.
         registry = _registry(values, figures, {})
         pushadd_to_gateway(self._gateway, JOB, registry, grouping_key=self._labels, timeout=PUSH_TIMEOUT_S)
 
-    def _try(self, variable: str, where: str, leave: Callable[[], None]) -> None:
+    def _try(self, variable: str, where: str, write: Callable[[], None]) -> None:
         try:
-            leave()
+            write()
         except (OSError, HTTPException, ValueError) as error:
-            self._tell(f"the metrics of this stage cannot be left at {where} ({error}): check {variable}")
+            self._notify(f"cannot write the metrics of this stage to {where} ({error}): check {variable}")
 
 
 def _registry(

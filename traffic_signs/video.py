@@ -1,4 +1,4 @@
-"""Frames out of video files and cameras, and annotated frames into a video; OpenCV does it, loaded only here."""
+"""Reads frames from video files and cameras and writes videos, with OpenCV, which is imported only here."""
 
 import os
 from collections.abc import Iterator
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
-USUAL_RATE = 25.0  # frames a second, where a camera does not tell
-WHOLE = 0.9  # of the frames that a file promises; some promise a few too many
+USUAL_RATE = 25.0  # frames per second, if a camera does not report its rate
+WHOLE = 0.9  # share of the frames in the header that must be readable; some headers count a few too many
 
 Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame: its number, from 0, its pixels, uint8 [height, width, 3], RGB, and how many there are in a second."""
+    """One frame: its number, from 0; its pixels, uint8 [height, width, 3], RGB; and the frames per second."""
 
     number: int
     pixels: Pixels
@@ -31,7 +31,7 @@ class Frame:
 
 
 def frame_count(path: Path) -> int:
-    """Returns about how many frames a video has; 0 where it cannot be read or does not tell."""
+    """Returns the approximate number of frames of a video; 0 if it is unreadable or its header has no count."""
     cv2 = _opencv()
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     try:
@@ -45,11 +45,10 @@ def read_frames(source: Path | int, most: int | None = None) -> Iterator[Frame]:
 
     Args:
         source: the file, or the number of the camera.
-        most: frames; all where it is None.
+        most: largest number of frames; None reads all.
 
     Raises:
-        PictureError: it cannot be opened, or breaks off.
-        PictureError: OpenCV is not installed.
+        PictureError: the source cannot be opened, it ends too early, or OpenCV is not installed.
     """
     cv2 = _opencv()
     capture = cv2.VideoCapture(str(source), cv2.CAP_FFMPEG) if isinstance(source, Path) else cv2.VideoCapture(source)
@@ -73,7 +72,7 @@ def read_frames(source: Path | int, most: int | None = None) -> Iterator[Frame]:
 
 
 class VideoCopy:
-    """An MP4 file of frames, which appears whole when it is closed; without a frame there is none.
+    """Writes frames to an MP4 file, which appears when it is closed; without any frame no file is written.
 
     Args:
         target: path of the file.
@@ -95,7 +94,7 @@ class VideoCopy:
 
         Args:
             pixels: uint8 [height, width, 3], RGB; all frames have one size.
-            rate: frames a second; that of the first one counts.
+            rate: frames per second; the value of the first call counts.
 
         Raises:
             PictureError: the file cannot be written.
@@ -110,7 +109,7 @@ class VideoCopy:
         self._writer.write(np.ascontiguousarray(pixels[..., ::-1]))
 
     def close(self) -> None:
-        """Moves what there is to its place; of a video that was stopped, that is the part up to there."""
+        """Finishes the file with the frames so far and moves it to its place."""
         if self._writer is None:
             return
         self._writer.release()
@@ -120,7 +119,7 @@ class VideoCopy:
 
 
 def _opencv() -> "ModuleType":
-    # It would tell of each file that it cannot read, in lines of its own.
+    # Otherwise OpenCV prints its own lines for each unreadable file.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     try:

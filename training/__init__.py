@@ -1,5 +1,5 @@
-"""Learns to recognise German traffic signs: data, models, training and evaluation runs."""
+"""Data sets, networks, training and evaluation of traffic sign models."""
 
-from traffic_signs.surroundings import prepare_environment
+from traffic_signs.environment import prepare_environment
 
 prepare_environment()

@@ -1,7 +1,7 @@
-"""Checkpoints: a folder with `weights.safetensors` and `model.json`. Nothing in it is pickled.
+"""Checkpoints: a folder with `weights.safetensors` and `model.json`, without pickles.
 
-`model.json` says all that is needed to rebuild the network and to trace where it came from:
-architecture and its arguments, class names, input size, data fingerprint, metrics, run and git commit.
+`model.json` holds everything to rebuild the network and to trace its origin: architecture and its arguments, class
+names, input size, data fingerprint, metrics, run and git commit.
 """
 
 import json
@@ -20,7 +20,7 @@ from training.errors import CheckpointError
 from training.models import classifier, detector
 from training.models.backbones import architectures
 
-SCHEMA = 1  # of model.json; a file without it is of 1
+SCHEMA = 1  # of model.json; a file without a schema has 1
 
 
 @dataclass(frozen=True)
@@ -28,16 +28,16 @@ class CheckpointInfo:
     """The content of `model.json`.
 
     Attributes:
-        model: what the network is: "sign_classifier" or "sign_detector".
+        model: "sign_classifier" or "sign_detector".
         architecture: one of `training.models.backbones.architectures()` for a classifier, of
             `training.models.detector.ARCHITECTURES` for a detector.
-        arguments: of that network's constructor; empty for those of the architecture.
-        class_names: of what it tells apart: classes or categories, by id.
+        arguments: keyword arguments of the network's constructor; empty takes the defaults of the architecture.
+        class_names: names of the outputs by id: classes of a classifier, categories of a detector.
         input_size: height and width of the input in pixels.
-        data: name and `fingerprint` of the training data, and what else is to be known of it.
+        data: name, `fingerprint` and other facts of the training data.
         metrics: evaluation figures by name.
-        run_id: the MLflow run; empty where there was none.
-        git_commit: of the code; empty outside a checkout.
+        run_id: id of the MLflow run; empty without one.
+        git_commit: commit of the code; empty outside a checkout.
     """
 
     model: str
@@ -52,11 +52,11 @@ class CheckpointInfo:
 
 
 def build_model(info: CheckpointInfo) -> nn.Module:
-    """Builds the network that a checkpoint describes, with fresh weights.
+    """Builds the network that a checkpoint describes, with random weights.
 
     Raises:
-        CheckpointError: the architecture is unknown or does not take the arguments.
-        TrainingError: it needs torchvision, which is not there.
+        CheckpointError: the architecture is unknown or does not accept the arguments.
+        TrainingError: the architecture needs torchvision, which cannot be imported.
     """
     known = {classifier.MODEL_NAME: architectures(), detector.MODEL_NAME: detector.ARCHITECTURES}
     if info.model not in known:
@@ -75,10 +75,10 @@ def build_model(info: CheckpointInfo) -> nn.Module:
 
 
 def save_checkpoint(folder: Path, model: nn.Module, info: CheckpointInfo) -> None:
-    """Writes a checkpoint in one rename, so that a reader sees all of it or nothing.
+    """Writes a checkpoint atomically, by a rename.
 
     Raises:
-        CheckpointError: `folder` exists already (a checkpoint is never written over) or cannot be written.
+        CheckpointError: `folder` exists already (a checkpoint is never overwritten) or cannot be written.
     """
     if folder.exists():
         raise CheckpointError(f"{folder} exists already: choose another run name, or move it away")
@@ -88,7 +88,7 @@ def save_checkpoint(folder: Path, model: nn.Module, info: CheckpointInfo) -> Non
         staging.mkdir(parents=True)
         tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
         save_file(tensors, staging / "weights.safetensors")
-        (staging / "weights.safetensors").chmod(0o644)  # safetensors writes 0600; the rest is for all to read
+        (staging / "weights.safetensors").chmod(0o644)  # safetensors writes 0600; the other files are readable for all
         (staging / "model.json").write_text(json.dumps({"schema": SCHEMA, **asdict(info)}, indent=2) + "\n")
         staging.rename(folder)
     except (OSError, SafetensorError) as error:
@@ -101,15 +101,15 @@ def load_checkpoint(folder: Path, model: str = "") -> tuple[nn.Module, Checkpoin
     """Reads a checkpoint.
 
     Args:
-        folder: of the checkpoint.
-        model: what it must be of: "sign_classifier" or "sign_detector"; empty takes either.
+        folder: folder of the checkpoint.
+        model: required model, "sign_classifier" or "sign_detector"; empty accepts either.
 
     Returns:
-        The network in evaluation mode on the CPU, and what `model.json` says of it.
+        The network in evaluation mode on the CPU, and the content of `model.json`.
 
     Raises:
-        CheckpointError: a file is missing or damaged, it is of another model, or the weights do not fit the
-            architecture.
+        CheckpointError: a file is missing or damaged, the checkpoint is of another model, or the weights do not fit
+            the architecture.
     """
     info = load_info(folder)
     if model and info.model != model:
@@ -132,10 +132,10 @@ def load_checkpoint(folder: Path, model: str = "") -> tuple[nn.Module, Checkpoin
 
 
 def load_info(folder: Path) -> CheckpointInfo:
-    """Reads what a checkpoint says of itself.
+    """Reads the `model.json` of a checkpoint.
 
     Raises:
-        CheckpointError: it is not a checkpoint, damaged, or of a newer schema.
+        CheckpointError: the folder is not a checkpoint, is damaged, or has a newer schema.
     """
     try:
         for name in ("model.json", "weights.safetensors"):

@@ -1,8 +1,7 @@
-"""Fixed corruptions of pictures, five strengths of each: what weather, lens, light and transmission do to signs.
+"""Corruptions of images by weather, lens, light and transmission, in five strengths, for measuring robustness.
 
-Sizes are in pixels and signs are about 40 pixels wide in crops and in scenes, so that one table serves the classifier
-and the detector. The boxes of signs stay where they are. The ranges of the training's own augmentation end at about
-strength 2 or 3.
+Sizes are in pixels. Signs are about 40 pixels wide in crops and in scenes, so one table serves the classifier and the
+detector. The boxes of signs do not move. The augmentation of the training reaches about strength 2 or 3.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 STRENGTHS = (1, 2, 3, 4, 5)
-CELL = 48  # pixels: one hole of the occlusion for each square of that side
+CELL = 48  # pixels; the occlusion has one hole in each square of this side
 
 Pixels = npt.NDArray[np.uint8]
 Make = Callable[[tuple[int, int]], A.BasicTransform]
@@ -40,8 +39,8 @@ def _holes(side: int) -> Make:
 
 def _rain(length: int) -> Make:
     def make(shape: tuple[int, int]) -> A.BasicTransform:
-        # The number of drops grows with the height of a picture and not with its area: a scene gets the most, and
-        # longer ones, so that rain covers about the same share of it as of a crop.
+        # albumentations scales the number of drops with the height, not with the area: scenes get more and longer
+        # drops, so that rain covers about the same share of a scene as of a crop.
         is_crop = shape[0] < 4 * CELL
         return A.RandomRain(
             drop_length=length if is_crop else round(3.5 * length),
@@ -58,7 +57,7 @@ def _snow(point: float, light: float) -> Make:
     return lambda shape: A.RandomSnow(light, (point, point), p=1)
 
 
-# By name, a transform for each strength, made for pictures of a height and width.
+# By name, one function per strength that builds the transform for images of a height and width.
 CORRUPTIONS: Mapping[str, tuple[Make, ...]] = {
     "defocus": _by_strength((1.0, 1.5, 2.0, 3.0, 4.0), lambda sigma: A.GaussianBlur(0, (sigma, sigma), p=1)),
     "motion": _by_strength(
@@ -75,18 +74,18 @@ CORRUPTIONS: Mapping[str, tuple[Make, ...]] = {
 
 
 class Corruption:
-    """One corruption at one strength; the same index gives the same picture.
+    """One corruption at one strength; the same index gives the same result.
 
     Args:
         name: one of CORRUPTIONS.
         strength: one of STRENGTHS.
-        shape: height and width of the pictures in pixels.
+        shape: height and width of the images in pixels.
     """
 
     def __init__(self, name: str, strength: int, shape: tuple[int, int]) -> None:
         self._transform = A.Compose([CORRUPTIONS[name][strength - 1](shape)])
 
     def __call__(self, image: Pixels, index: int) -> Pixels:
-        """Returns picture number `index`, uint8 [height, width, 3], corrupted."""
+        """Returns the corrupted image, uint8 [height, width, 3]; `index` is the random seed."""
         self._transform.set_random_seed(index)
         return np.asarray(self._transform(image=image)["image"], np.uint8)

@@ -1,4 +1,4 @@
-"""Where to compute, how precisely, and in how many processes."""
+"""Chooses the device, the precision and the number of processes."""
 
 import os
 from collections.abc import Iterator
@@ -16,10 +16,10 @@ PRECISIONS = ("auto", "fp32", "bf16")
 
 
 def pick_device(name: str) -> torch.device:
-    """Returns the named device, or for "auto" a GPU where there is one; each process of a node takes its own.
+    """Returns the named device; "auto" is a GPU if there is one, and each process of a node takes its own.
 
     Raises:
-        TrainingError: the device does not exist here.
+        TrainingError: the device does not exist.
     """
     if name in ("auto", "cuda") and torch.cuda.is_available():
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
@@ -27,8 +27,8 @@ def pick_device(name: str) -> torch.device:
         return torch.device("cpu")
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device).item()  # "meta" has tensors, but nothing in them
-    except Exception as error:  # every backend of PyTorch fails in a way of its own
+        torch.zeros(1, device=device).item()  # fails on "meta", whose tensors have no data
+    except Exception as error:  # each backend of PyTorch raises its own error
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise TrainingError(f"no device {name!r} here ({reason}): use auto or cpu") from error
     return device
@@ -37,9 +37,9 @@ def pick_device(name: str) -> torch.device:
 def pick_precision(name: str, device: torch.device) -> Precision:
     """Returns the precision of the forward pass; weights and their updates are always fp32.
 
-    For "auto" that is bf16 on GPUs that have it and on CPUs with AMX, which train about 1.6 times as fast with it. CPUs
-    that have it in AVX-512 alone are slower with it than with fp32 (measured on one core: 263 and 350 crops a second).
-    fp16 is not offered: it needs a loss scale, and gains nothing over bf16 on GPUs that have both.
+    "auto" is bf16 on GPUs that support it and on CPUs with AMX, which train about 1.6 times as fast with it. CPUs with
+    bf16 in AVX-512 only are slower than with fp32 (on one core: 263 and 350 crops a second). fp16 is not offered: it
+    needs loss scaling and has no advantage over bf16 on GPUs that support both.
 
     Raises:
         TrainingError: the name is unknown.
@@ -60,10 +60,10 @@ def _gains_by_bf16(device: torch.device) -> bool:
 
 
 def pick_workers(count: int | None, device: torch.device) -> int:
-    """Returns how many processes prepare batches: as asked, or so many as keep the device busy.
+    """Returns how many processes prepare batches: `count`, or the default for the device.
 
-    On a CPU none: the network's threads wait for each other, and one that has lost its core to another process keeps
-    all of them waiting (measured on 2 cores: 0.75 of the network's speed with a process, 0.9 without).
+    The default on a CPU is 0: the network's threads wait for each other, so a thread that loses its core to another
+    process delays all of them (on 2 cores: 0.75 of the network's speed with one process, 0.9 without).
     """
     if count is not None:
         return count
@@ -78,8 +78,8 @@ class World:
     """The processes that train one model together, started by `torchrun`.
 
     Attributes:
-        rank: number of this process.
-        size: how many there are.
+        rank: number of this process, from 0.
+        size: number of processes.
     """
 
     rank: int = 0
@@ -87,16 +87,16 @@ class World:
 
     @property
     def is_main(self) -> bool:
-        """Whether this process is the one that writes files and speaks to people."""
+        """Whether this process is the one that writes files and reports to the user."""
         return self.rank == 0
 
 
 @contextmanager
 def joined_world(device_name: str) -> Iterator[World]:
-    """Joins the processes that `torchrun` started; a world of one where there are none.
+    """Joins the processes that `torchrun` started; without torchrun it yields a world of one process.
 
     Raises:
-        TrainingError: the others cannot be reached.
+        TrainingError: the other processes cannot be reached.
     """
     size = int(os.environ.get("WORLD_SIZE", 1))
     if size == 1 or "RANK" not in os.environ:

@@ -1,10 +1,10 @@
-"""What training tells a person when their input cannot be used."""
+"""Errors of data sets, checkpoints and training runs."""
 
 from traffic_signs.errors import SignsError
 
 
 class TrainingError(SignsError):
-    """A problem the caller can mend; the message says how."""
+    """Training cannot start or continue; the message names the fix."""
 
 
 class DataError(TrainingError):

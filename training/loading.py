@@ -1,4 +1,4 @@
-"""Feeds the training loop: batches, prepared by other processes where that pays."""
+"""Loads batches for the training loop, in worker processes if requested."""
 
 from collections.abc import Iterator
 
@@ -6,20 +6,20 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-PREFETCH = 8  # batches a worker prepares ahead
+PREFETCH = 8  # batches that each worker prepares in advance
 
 
 def load_batches(
     batches: Dataset[tuple[Tensor, ...]], first: int, end: int, workers: int, pinned: bool = False
 ) -> Iterator[tuple[Tensor, ...]]:
-    """Returns batches in order. The workers live until the last one, over all epochs of a training.
+    """Returns batches in order. The workers live until the last batch of the training, over all epochs.
 
     Args:
-        batches: by their number.
+        batches: maps the number of a batch to the batch.
         first: number of the first batch.
-        end: number after the last one.
-        workers: processes that make them; with 0 they are made in this one.
-        pinned: put them into page-locked memory, from which a GPU fetches them while it computes.
+        end: number after the last batch.
+        workers: processes that prepare batches; 0 prepares them in this process.
+        pinned: use page-locked memory, from which a GPU copies while it computes.
     """
     if first >= end:
         return iter(())
@@ -36,7 +36,7 @@ def load_batches(
 
 
 def _one_thread(worker: int) -> None:
-    # OpenCV's own threads would take the cores from the network, and images this small gain nothing by them.
+    # OpenCV's threads would compete with the network and do not help for small images.
     import cv2
 
     cv2.setNumThreads(0)

@@ -1,4 +1,4 @@
-"""The curves of a training run, and of robustness, as pictures."""
+"""Plots of training curves and of robustness."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,17 +12,17 @@ from training.train import EpochReport
 
 
 def draw_curves(curve: Sequence[EpochReport], path: Path, error: str = "error, %") -> None:
-    """Draws loss and error by epoch: on the altered training examples, and on held-out ones where there are any.
+    """Draws loss and error by epoch, on the augmented training examples and on held-out ones if there are any.
 
     Args:
-        curve: of one training.
-        path: of the picture.
-        error: what 1 minus the score is called.
+        curve: reports of one training.
+        path: file to write.
+        error: label of the axis of 1 minus the score.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2))
     epochs = [report.epoch for report in curve]
-    style: dict[str, Any] = {"linewidth": 2, "marker": "o" if len(epochs) == 1 else None}  # one point makes no line
-    left.plot(epochs, [report.loss for report in curve], color=SECOND, label="altered training examples", **style)
+    style: dict[str, Any] = {"linewidth": 2, "marker": "o" if len(epochs) == 1 else None}  # a single point has no line
+    left.plot(epochs, [report.loss for report in curve], color=SECOND, label="augmented training examples", **style)
     right.plot(epochs, [100 * (1 - report.score) for report in curve], color=SECOND, **style)
     watched = [
         (report.epoch, report.validation_loss, 100 * (1 - report.validation_score))
@@ -36,7 +36,7 @@ def draw_curves(curve: Sequence[EpochReport], path: Path, error: str = "error, %
         left.legend(frameon=False, fontsize=9)
     left.set(xlabel="epoch", title="loss", ylim=(0, None))
     right.set(xlabel="epoch", title=error)
-    # From half the crops wrong to one in a thousand: only a logarithm shows both ends.
+    # Logarithmic: the error falls from a half to a thousandth.
     right.set_yscale("symlog", linthresh=0.1)
     right.set_ylim(0, 100)
     right.set_yticks([0, 0.1, 1, 10, 100], ["0", "0.1", "1", "10", "100"])
@@ -48,13 +48,13 @@ def draw_curves(curve: Sequence[EpochReport], path: Path, error: str = "error, %
 
 
 def draw_robustness(clean: float, corruptions: Mapping[str, Sequence[float]], measure: str, path: Path) -> None:
-    """Draws a figure by the strength of each corruption, 0 being the picture as it is.
+    """Draws a figure by the strength of each corruption; strength 0 is the original image.
 
     Args:
         clean: the figure without corruption, 0 to 1.
-        corruptions: by name, the figure at each strength.
-        measure: what the figure is called.
-        path: of the picture.
+        corruptions: the figure at each strength, by name of the corruption.
+        measure: name of the figure.
+        path: file to write.
     """
     columns = 3
     rows = -(-len(corruptions) // columns)

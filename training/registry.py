@@ -1,6 +1,6 @@
-"""What became of a trained model, in MLflow's registry: verdicts as tags, `challenger` and `champion` as aliases.
+"""Records gate verdicts as tags in MLflow's model registry, and sets the aliases `challenger` and `champion`.
 
-The registry's numbers are its own: a version of it is found by the run that trained it.
+The registry has its own version numbers: its version is found by the id of the training run.
 """
 
 import os
@@ -10,26 +10,26 @@ from pathlib import Path
 from training.errors import TrainingError
 
 CHALLENGER, CHAMPION = "challenger", "champion"
-LONGEST_TAG = 5000  # characters that MLflow keeps of a tag's value
+LONGEST_TAG = 5000  # characters of a tag's value that MLflow stores
 
 
 class RegistryError(TrainingError):
-    """The registry cannot be asked, or does not know the model."""
+    """The registry cannot be used or does not have the model."""
 
 
 def is_in_use(runs: Path) -> bool:
-    """Says whether anything is recorded here: a tracking server is named, or the folder of runs has a database."""
+    """Returns whether runs are recorded: MLFLOW_TRACKING_URI is set, or the folder of runs has a database."""
     return bool(os.environ.get("MLFLOW_TRACKING_URI")) or (runs / "mlflow.db").is_file()
 
 
 def record_gate(runs: Path, model: str, run_id: str, tags: Mapping[str, str]) -> str:
-    """Makes a registered version the challenger and notes what the gate said of it.
+    """Sets the alias `challenger` of a registered version and tags it with the gate's verdict.
 
     Args:
         runs: folder of all runs and of MLflow's database.
         model: name of the model.
-        run_id: of the run that trained it.
-        tags: to set.
+        run_id: id of the run that trained it.
+        tags: tags to set.
 
     Returns:
         The registry's number of the version.
@@ -41,7 +41,7 @@ def record_gate(runs: Path, model: str, run_id: str, tags: Mapping[str, str]) ->
 
 
 def record_champion(runs: Path, model: str, run_id: str) -> str:
-    """Makes a registered version the champion; arguments, result and errors are those of `record_gate`."""
+    """Sets the alias `champion` of a registered version; arguments, result and errors as in `record_gate`."""
     return _mark(runs, model, run_id, CHAMPION, {})
 
 
@@ -53,7 +53,7 @@ def _mark(runs: Path, model: str, run_id: str, alias: str, tags: Mapping[str, st
             f"there is no {runs / 'mlflow.db'}: give its folder with --runs, or set MLFLOW_TRACKING_URI"
         )
     try:
-        # First, since it sets what MLflow reads at its import.
+        # Imported before MLflow, because it sets variables that MLflow reads at its import.
         from training.tracking import default_tracking_uri, first_line, without_password
 
         import mlflow  # isort: skip
@@ -71,12 +71,12 @@ def _mark(runs: Path, model: str, run_id: str, alias: str, tags: Mapping[str, st
             client.set_model_version_tag(model, number, name, value[:LONGEST_TAG])
         client.set_registered_model_alias(model, alias, number)
         if alias == CHAMPION:
-            # It challenges no longer; where another does by now, that one stays.
+            # The champion is no longer the challenger; the alias of another challenger stays.
             aliases = client.get_registered_model(model).aliases
             if str(aliases.get(CHALLENGER, "")) == number:
                 client.delete_registered_model_alias(model, CHALLENGER)
     except RegistryError:
         raise
-    except Exception as error:  # MLflow lets the errors of its database and network libraries through
+    except Exception as error:  # MLflow also raises the errors of its database and network libraries
         raise RegistryError(f"MLflow at {shown} has failed ({first_line(error)})") from error
     return number

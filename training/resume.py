@@ -1,4 +1,4 @@
-"""Runs that can be resumed: a run's settings and states lie in its folder until it is finished."""
+"""Interrupted runs: a run keeps its settings and states in its folder until it is finished."""
 
 import json
 import os
@@ -18,7 +18,7 @@ SETTINGS, STATES, CHECKPOINT = "run.json", "states", "checkpoint"
 
 @dataclass(frozen=True)
 class Interrupted:
-    """What `run.json` says: what is trained, the data sets as the command line gave them, the recipe, MLflow's run."""
+    """The content of `run.json`: model, data sets as given on the command line, recipe and MLflow's run id."""
 
     model: str
     specs: tuple[str, ...]
@@ -27,12 +27,12 @@ class Interrupted:
 
 
 def check_name(name: str, runs: Path) -> None:
-    """Raises TrainingError where `name` cannot name a new run in the folder `runs`, or nothing can be written there."""
+    """Raises TrainingError if `name` is invalid or taken in the folder `runs`, or the folder is not writable."""
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise TrainingError(f"{name!r} cannot name a run: use letters, digits, '.', '-' and '_'")
     if (runs / name / SETTINGS).exists():
         raise TrainingError(
-            f"the run {name!r} in {runs} was interrupted: `{how_to_resume(name, runs)}` goes on with it; or choose "
+            f"the run {name!r} in {runs} was interrupted: `{how_to_resume(name, runs)}` resumes it; or choose "
             "another --name"
         )
     if (runs / name / CHECKPOINT).exists():
@@ -43,16 +43,16 @@ def check_name(name: str, runs: Path) -> None:
 
 
 def how_to_resume(name: str, runs: Path) -> str:
-    """Returns the command that goes on with a run."""
+    """Returns the command that resumes a run."""
     elsewhere = "" if runs == Path("runs") else f" --runs {shlex.quote(str(runs))}"
     return f"signs train resume {name}{elsewhere}"
 
 
 def save_interrupted(folder: Path, model: str, specs: Sequence[str], recipe: Recipe, run_id: str) -> None:
-    """Writes the settings of a run that begins.
+    """Writes the settings of a new run.
 
     Raises:
-        CheckpointError: they cannot be written.
+        CheckpointError: the file cannot be written.
     """
     path = folder / SETTINGS
     content = {"model": model, "specs": list(specs), "recipe": asdict(recipe), "run_id": run_id}
@@ -65,7 +65,7 @@ def save_interrupted(folder: Path, model: str, specs: Sequence[str], recipe: Rec
 
 
 def load_interrupted(folder: Path) -> Interrupted:
-    """Reads the settings of an interrupted run, which may have its checkpoint already: it was then not yet registered.
+    """Reads the settings of an interrupted run; a run that has its checkpoint may still lack its registration.
 
     Raises:
         TrainingError: there is no such run, it is finished, or its settings are damaged.
@@ -87,13 +87,13 @@ def load_interrupted(folder: Path) -> Interrupted:
 
 
 def state_file(folder: Path, stage: str) -> Path:
-    """Returns where the state of one stage of a run lies."""
+    """Returns the state file of one stage of a run."""
     return folder / STATES / f"{stage.replace(' ', '-')}.safetensors"
 
 
 def forget_interrupted(folder: Path) -> None:
-    """Removes what only an unfinished run needs."""
-    (folder / SETTINGS).unlink(missing_ok=True)  # first: without its states a run would be trained anew
+    """Removes the settings and states of a finished run."""
+    (folder / SETTINGS).unlink(missing_ok=True)  # first: without its states the run would start again
     shutil.rmtree(folder / STATES, ignore_errors=True)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()

@@ -1,4 +1,4 @@
-"""What every training run does, whatever it trains: it is recorded, can be resumed, and leaves a checkpoint."""
+"""Training runs of any network: recording, resuming and writing the checkpoint."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,8 +32,8 @@ class RunReporter:
     """Receives progress and notices.
 
     Attributes:
-        progress: of how far each stage is.
-        notify: receives what a person should know, a sentence at a time.
+        progress: receives the progress of each stage.
+        notify: receives each notice to the user, one sentence.
     """
 
     progress: ProgressCallback = silent
@@ -42,15 +42,15 @@ class RunReporter:
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """What every finished training run left behind.
+    """The results of a finished training run.
 
     Attributes:
         folder: the run's folder, with `checkpoint/` and `plots/` in it.
-        run_id: of MLflow; empty where the run could not be recorded.
-        registered_version: in MLflow's model registry; empty likewise.
+        run_id: id of the MLflow run; empty if the run could not be recorded.
+        registered_version: number in MLflow's model registry; empty if the run could not be recorded.
         model: the trained network, on the CPU, in evaluation mode.
-        metrics: all scalar figures by name, as recorded in MLflow and in the checkpoint.
-        examples: how many crops or scenes it learned from; None where an earlier process knew.
+        metrics: all scalar figures by name, as in MLflow and in the checkpoint.
+        examples: number of training crops or scenes; None if an earlier process has trained.
     """
 
     folder: Path
@@ -71,15 +71,15 @@ class Run:
     """A run in progress.
 
     Attributes:
-        model: name of what is trained, in the model registry and on the server.
-        score: what the task's score is called in the record.
-        recipe: how it is trained.
-        folder: of the run.
+        model: name of the model in the registry and on the server.
+        score: name of the task's score in MLflow.
+        recipe: settings of the run.
+        folder: the run's folder.
         reporter: receives progress and notices.
-        specs: the data sets as the command line gives them; with them the run can be resumed after a kill.
+        specs: the data sets as given on the command line; needed to resume the run.
         world: the processes that train together.
-        run_id: of MLflow, where the run was begun by an earlier process.
-        curves: of each stage that is done.
+        run_id: id of the MLflow run that an earlier process has started; empty for a new run.
+        curves: the epoch reports of each finished stage.
     """
 
     model: str
@@ -105,17 +105,17 @@ class Run:
         specs: Sequence[str],
         world: World | None,
     ) -> Self:
-        """Returns a new run, in the folder `runs/<name>`; the other arguments are the attributes.
+        """Starts a new run in the folder `runs/<name>`; the other arguments are the attributes.
 
         Raises:
-            TrainingError: the name is taken or unfit.
+            TrainingError: the name is taken or invalid.
         """
         check_name(name, runs)
         return cls(model, score, recipe, runs / name, reporter or RunReporter(), tuple(specs), world or World())
 
     @classmethod
     def resumed(cls, model: str, score: str, folder: Path, reporter: RunReporter | None, world: World | None) -> Self:
-        """Returns a run that an earlier process began, as it began it.
+        """Reads the settings of a run that an earlier process has started.
 
         Raises:
             TrainingError: there is no such run.
@@ -126,22 +126,22 @@ class Run:
         )
 
     def __post_init__(self) -> None:
-        # A wrong setting is better told before the data is read.
+        # Fails before the data is read.
         pick_precision(self.recipe.config.precision, pick_device(self.recipe.config.device))
         if self.recipe.folds == 1:
-            raise TrainingError("one fold holds everything out: choose 2 --folds or more, or 0 for none")
+            raise TrainingError("cross-validation needs at least two folds: set --folds to 2 or more, or to 0")
         if self.recipe.config.patience and not self.recipe.holdout:
-            raise TrainingError("patience needs held-out data to watch: hold some out with --holdout")
+            raise TrainingError("patience needs held-out data: set --holdout")
 
     @contextmanager
     def recorded(self, recipe: Recipe, facts: Mapping[str, object]) -> Iterator[str]:
-        """Opens the record; yields the id of the MLflow run, which is empty where there is none.
+        """Opens the MLflow run and yields its id; empty if it cannot be recorded.
 
-        What is wrong with the training itself ends the run; after anything else it can be resumed.
+        An error of the training itself ends the run; after any other error it can be resumed.
 
         Args:
-            recipe: with all choices made, to be recorded.
-            facts: of the data, likewise.
+            recipe: the recipe to record, with all automatic settings resolved.
+            facts: facts of the data to record.
         """
         parameters = {**asdict(recipe.config), **asdict(recipe), **facts, **_computed_with(recipe.config)}
         del parameters["config"]
@@ -151,13 +151,13 @@ class Run:
             try:
                 yield self.tracker.run_id
             except CheckpointError:
-                raise  # such as a full disk: what is there can be resumed
+                raise  # such as a full disk: the run can be resumed
             except TrainingError:
                 forget_interrupted(self.folder)
                 raise
 
     def fit(self, stage: str, build: Callable[[], nn.Module], task: Task, config: TrainingConfig) -> Trained:
-        """Trains one network from the seed on, or goes on where an earlier process left it."""
+        """Trains one network, or resumes the training of an earlier process."""
         config = config.suited_to(task.examples)
 
         def on_epoch(report: EpochReport) -> None:
@@ -180,17 +180,17 @@ class Run:
         write_plots: Callable[[Path], None],
         error: str = "error, %",
     ) -> str:
-        """Writes down all that is to stay, and registers the version.
+        """Writes the checkpoint and the plots, and registers the version.
 
         Args:
-            model: what was trained.
-            info: of its checkpoint.
+            model: the trained network.
+            info: content of its `model.json`.
             metrics: all scalar figures.
-            write_plots: called with the folder of the plots.
-            error: what the curves call 1 minus the score.
+            write_plots: called with the folder for the plots.
+            error: label of 1 minus the score in the plot of the curves.
 
         Returns:
-            The registry's version number; empty where the run is not recorded.
+            The registry's version number; empty if the run is not recorded.
         """
         if not self.world.is_main:
             return ""
@@ -203,7 +203,7 @@ class Run:
         return self._register(self.tracker, metrics)
 
     def _register(self, tracker: Tracker, metrics: Mapping[str, float]) -> str:
-        """Records figures and files of a run whose checkpoint is there, and registers the version."""
+        """Records the figures and files of a run with a checkpoint, and registers the version."""
         tracker.log_metrics(metrics)
         tracker.log_files(self.folder / "plots")
         tracker.log_files(self.folder / CHECKPOINT)
@@ -212,7 +212,7 @@ class Run:
         return version
 
     def register_late(self) -> FinishedRun:
-        """Records and registers a run that was killed when its checkpoint was there and its version was not yet.
+        """Records and registers a run that was interrupted between its checkpoint and its registration.
 
         Raises:
             CheckpointError: the checkpoint is damaged.
@@ -222,7 +222,7 @@ class Run:
         if self.world.is_main and self.run_id:
             with self._tracked({}) as tracker:
                 version = self._register(tracker, info.metrics)
-        elif self.world.is_main:  # it was never recorded
+        elif self.world.is_main:  # the run was never recorded
             forget_interrupted(self.folder)
         return FinishedRun(self.folder, self.run_id, version, model, info.metrics, None)
 
@@ -239,14 +239,14 @@ class Run:
             f"{stage}_images_per_second": report.images_per_second,
         }
         if report.validation_loss is not None and report.validation_score is not None:
-            # Not "validation_": so the final figures are called, which patience takes from an earlier epoch.
+            # Not "validation_", the prefix of the final figures, which patience takes from an earlier epoch.
             figures["held_out_loss"] = report.validation_loss
             figures[f"held_out_{self.score}"] = report.validation_score
         return figures
 
 
 def _computed_with(config: TrainingConfig) -> dict[str, object]:
-    """Returns what "auto" has come to on this machine: with another precision the same seed gives other weights."""
+    """Returns the resolved "auto" settings; with another precision the same seed gives other weights."""
     device = pick_device(config.device)
     return {
         "device": str(device),
@@ -258,7 +258,7 @@ def _computed_with(config: TrainingConfig) -> dict[str, object]:
 def resume_registration(
     name: str, runs: Path, reporter: RunReporter | None = None, world: World | None = None
 ) -> FinishedRun:
-    """Goes on with a run of either network that has its checkpoint and lacks its registered version.
+    """Registers the version of an interrupted run of either network that already has its checkpoint.
 
     Raises:
         TrainingError: there is no such run, or its checkpoint is damaged.

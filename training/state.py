@@ -1,7 +1,7 @@
-"""What an unfinished training needs to go on as if nothing had happened: one file, replaced after every epoch.
+"""The state file of an unfinished training, replaced after every epoch.
 
-Tensors lie in a safetensors file and everything else in its header as JSON: nothing is pickled. Optimizer states are
-flattened to `optimizer.<parameter>.<name>`.
+It is a safetensors file with the tensors; everything else is JSON in its header. Nothing is pickled. Optimizer states
+are flattened to `optimizer.<parameter>.<name>`.
 """
 
 import json
@@ -22,10 +22,10 @@ FACTS = "facts"
 
 
 def save_state(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Writes the state in one rename: whoever kills this process leaves the last state or this one.
+    """Writes the state atomically, by a rename.
 
     Raises:
-        CheckpointError: it cannot be written; the last state is as it was.
+        CheckpointError: the file cannot be written; the previous state is unchanged.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -36,16 +36,16 @@ def save_state(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, An
                 os.fsync(file.fileno())
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
-            f"cannot write {path} ({error}): make room on the disk, then `signs train resume` goes on after the last "
-            "whole epoch"
+            f"cannot write {path} ({error}): free some disk space, then `signs train resume` continues after the last "
+            "complete epoch"
         ) from error
 
 
 def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Reads a state: its tensors and its facts.
+    """Reads the tensors and the facts of a state.
 
     Raises:
-        CheckpointError: it is damaged.
+        CheckpointError: the file is damaged.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -56,12 +56,12 @@ def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Returns the tensors under `prefix.name`."""
+    """Returns the tensors with `prefix.` before each name."""
     return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
 
 
 def without_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Returns the tensors whose name begins with `prefix.`, without it."""
+    """Returns the tensors whose names begin with `prefix.`, without it."""
     return {name.removeprefix(f"{prefix}."): t for name, t in tensors.items() if name.startswith(f"{prefix}.")}
 
 
@@ -75,7 +75,7 @@ def flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tenso
 def restore_optimizer(
     optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], groups: list[dict[str, Any]]
 ) -> None:
-    """Gives an optimizer the state that `flatten_optimizer` returned."""
+    """Restores the state that `flatten_optimizer` returned."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in without_prefix("optimizer", tensors).items():
         index, _, key = name.partition(".")

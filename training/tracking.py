@@ -1,8 +1,8 @@
-"""Where runs are recorded: MLflow, on SQLite unless told otherwise.
+"""Records runs in MLflow; the default store is a SQLite file.
 
-Every training run leaves its parameters, curves, metrics, plots and checkpoint, and a registered version of its
-model with the alias `challenger`. The registered version points at the checkpoint's own files: nothing is pickled.
-A tracking server that fails costs the record, never the training.
+Every training run records its parameters, curves, metrics, plots and checkpoint, and registers a version of its model
+with the alias `challenger`. The registered version refers to the files of the checkpoint; nothing is pickled. If
+MLflow fails, the training continues without a record.
 """
 
 import fcntl
@@ -15,20 +15,20 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-# Set before the import, and only where the user has not: no bars of its own, and a server that is down is found out in
-# seconds, not after the minutes that MLflow's own seven retries take.
+# Set before the import, unless the user has set them: no progress bars of MLflow, and fewer retries, so that a server
+# that is down is noticed in seconds instead of minutes.
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
-with warnings.catch_warnings():  # MLflow's own imports warn of their dependencies' plans
+with warnings.catch_warnings():  # MLflow's imports print deprecation warnings
     warnings.simplefilter("ignore")
     import mlflow
 
 from traffic_signs.commit import git_commit
 
 EXPERIMENT = "traffic-signs"
-# Where MLflow's schema keeps the place of artifacts, each as an absolute address.
+# Columns of MLflow's schema with absolute addresses of artifacts.
 PLACES = (
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
@@ -39,7 +39,7 @@ PLACES = (
 
 
 def default_tracking_uri(runs: Path) -> str:
-    """Returns $MLFLOW_TRACKING_URI, or a SQLite file in the folder of runs."""
+    """Returns $MLFLOW_TRACKING_URI, or the URI of a SQLite file in the folder of runs."""
     return os.environ.get("MLFLOW_TRACKING_URI") or _own_uri(runs)
 
 
@@ -48,18 +48,18 @@ def _own_uri(runs: Path) -> str:
 
 
 def database_uri(path: Path) -> str:
-    """Returns how MLflow is to be told of a SQLite file, whatever is in its path."""
-    # SQLAlchemy takes what follows a question mark for options, and decodes a percent sign with two digits. Where one
-    # of them is in the path, MLflow also makes the folder as it is written here, and leaves it empty.
+    """Returns the URI of a SQLite file for MLflow, with special characters of the path escaped."""
+    # SQLAlchemy reads options after a question mark and decodes percent signs. For a path with one of them MLflow also
+    # creates an empty folder with the escaped name.
     return "sqlite:///" + re.sub(r"\?|%(?=[0-9a-fA-F]{2})", lambda sign: f"%{ord(sign[0]):02X}", str(path.resolve()))
 
 
 class Tracker:
-    """Records one run; once MLflow has failed, it says so and records nothing more.
+    """Records one run; after a failure of MLflow it warns once and records nothing more.
 
     Args:
-        warn: receives in one sentence why the run is not recorded.
-        run_id: of the open MLflow run; empty for a tracker that records nothing.
+        warn: receives a sentence with the reason.
+        run_id: id of the open MLflow run; empty for a tracker that records nothing.
     """
 
     def __init__(self, warn: Callable[[str], None], run_id: str = "") -> None:
@@ -83,7 +83,7 @@ class Tracker:
         """Registers the run's `checkpoint` artifact as a new version of `model`, with the alias `challenger`.
 
         Returns:
-            The registry's version number, as text; empty where MLflow has failed.
+            The registry's version number, as text; empty if MLflow has failed.
         """
         versions: list[str] = []
         self._try(lambda: versions.append(_register(model, self.run_id, metrics)))
@@ -98,7 +98,7 @@ class Tracker:
             self._is_recording = False
             self._warn(
                 f"MLflow at {without_password(mlflow.get_tracking_uri())} has failed ({first_line(error)}): training "
-                "goes on, its files stay in the run's folder, but nothing more is recorded and no version is registered"
+                "continues, its files stay in the run's folder, but MLflow records nothing more and no version"
             )
 
 
@@ -109,17 +109,17 @@ def tracked_run(
     """Opens an MLflow run, with system metrics; it ends as FAILED when the block raises.
 
     Args:
-        name: the run's name.
-        runs: folder that holds the database and, for a database of our own, the artifacts.
+        name: name of the run.
+        runs: folder of the SQLite database and its artifacts.
         parameters: the configuration to record.
-        warn: receives in one sentence where the run is not recorded.
-        run_id: a run to take up again, of a training that was interrupted.
+        warn: receives a sentence if the run is not recorded.
+        run_id: id of an interrupted run to continue; empty for a new run.
 
     Yields:
-        The tracker; one that records nothing where MLflow cannot be used.
+        The tracker; it records nothing if MLflow cannot be used.
     """
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    # MLflow's system monitor warns of every metric that a machine does not have.
+    # MLflow's system monitor warns about every metric that a machine does not have.
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     uri = default_tracking_uri(runs)
     chosen = os.environ.get("MLFLOW_TRACKING_URI")
@@ -128,10 +128,10 @@ def tracked_run(
         try:
             runs.mkdir(parents=True, exist_ok=True)
             tracker = Tracker(warn, _open_run(name, runs, uri, run_id))
-        except Exception as error:  # as in Tracker
+        except Exception as error:  # MLflow also raises the errors of its database and network libraries
             warn(
-                f"MLflow at {without_password(uri)} cannot be used ({first_line(error)}): training goes on unrecorded. "
-                f"Check MLFLOW_TRACKING_URI and {runs}"
+                f"MLflow at {without_password(uri)} cannot be used ({first_line(error)}): training continues "
+                f"without a record. Check MLFLOW_TRACKING_URI and {runs}"
             )
             tracker = Tracker(warn)
         if not run_id:
@@ -140,7 +140,7 @@ def tracked_run(
         failed = False
     finally:
         _end_run("FAILED" if failed else "FINISHED")
-        # MLflow writes its address into the environment; the next run must see the user's choice, not ours.
+        # MLflow writes its address into the environment; the next run must see the user's setting.
         if chosen is None:
             os.environ.pop("MLFLOW_TRACKING_URI", None)
 
@@ -148,7 +148,7 @@ def tracked_run(
 def _open_run(name: str, runs: Path, uri: str, run_id: str) -> str:
     mlflow.set_tracking_uri(uri)
     with (runs / ".mlflow.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two first runs at once would both create the database
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two concurrent first runs would both create the database
         location = (runs / "artifacts").resolve().as_uri() if uri.startswith("sqlite:") else None
         known = mlflow.get_experiment_by_name(EXPERIMENT)
         if known is None:
@@ -163,9 +163,9 @@ def _open_run(name: str, runs: Path, uri: str, run_id: str) -> str:
 
 
 def _move_artifacts(runs: Path, old: str, new: str) -> None:
-    """Has a database name the artifacts beside it: the folder of runs was moved, or copied, with both.
+    """Updates the addresses of the artifacts in a database whose folder was moved or copied.
 
-    MLflow would make the old folder anew, or write into the original of the copy.
+    Otherwise MLflow would create the old folder again, or write into the original of the copy.
     """
     with closing(sqlite3.connect(runs / "mlflow.db", timeout=30)) as database, database:
         for table, column in PLACES:
@@ -181,13 +181,13 @@ def _end_run(status: str) -> None:
         return
     try:
         mlflow.end_run(status)
-    except Exception:  # the tracker has told of it, or there is nothing left to lose
+    except Exception:  # the tracker has warned already
         logging.getLogger(__name__).debug("MLflow did not take the end of the run", exc_info=True)
 
 
 def _register(model: str, run_id: str, metrics: Mapping[str, float]) -> str:
     client = mlflow.MlflowClient()
-    # There already where a run was killed right after: it is taken up again, and registered once.
+    # A run that was interrupted right after its registration already has its version.
     known = client.search_model_versions(f"name = '{model}' and run_id = '{run_id}'")
     if not client.search_registered_models(f"name = '{model}'"):
         client.create_registered_model(model)
@@ -199,10 +199,10 @@ def _register(model: str, run_id: str, metrics: Mapping[str, float]) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """Returns the first line of an error, which is what of MLflow's long ones tells a person something."""
+    """Returns the first line of an error; MLflow's errors have many."""
     return without_password(str(error).splitlines()[0])[:300] if str(error) else type(error).__name__
 
 
 def without_password(text: str) -> str:
-    """Returns a text without the name and password that an address in it may hold."""
+    """Removes user names and passwords from the URLs in a text."""
     return re.sub(r"//[^/@\s]*@", "//", text)

@@ -1,8 +1,8 @@
-"""The training loop, one for every network: what is learned, a `Task` says.
+"""The training loop of every network; a `Task` defines what is learned.
 
-The loop is our own and not a framework's: what frameworks write to go on after a crash is pickled, and a pickle is
-never loaded here. In return an epoch follows from the state at its beginning, the seed and its number alone, so that
-a training that was killed goes on to the very weights it would have had.
+The loop is our own because the states that frameworks write are pickled, and this project never loads a pickle. An
+epoch depends only on the state at its beginning, the seed and its number, so a resumed training reaches exactly the
+weights of an uninterrupted one.
 """
 
 import random
@@ -35,41 +35,41 @@ from training.state import (
 
 
 class Task(Protocol):
-    """What a network is to learn, from what, and what it is watched on."""
+    """A learning task: the training data, the loss and the validation data."""
 
     @property
     def examples(self) -> int:
-        """How many make an epoch."""
+        """Number of examples per epoch."""
 
     @property
     def fingerprint(self) -> str:
-        """Of the data."""
+        """Fingerprint of the data."""
 
     @property
     def has_validation(self) -> bool:
-        """Whether there is held-out data to watch."""
+        """Whether there is held-out data."""
 
     def batches(self, config: TrainingConfig, share: tuple[int, int]) -> Dataset[tuple[Tensor, ...]]:
-        """Returns batches by their number: images, uint8 [n, h, w, 3], and what is to be learned of them.
+        """Returns the batches by number: images, uint8 [n, h, w, 3], and their labels.
 
         Args:
-            config: batch size, balance and seed are used.
-            share: (rank, count) where several processes divide each batch among them.
+            config: its batch size, balance and seed are used.
+            share: (rank, count) of the processes that divide each batch.
         """
 
     def loss(self, answer: Any, wanted: Sequence[Tensor], config: TrainingConfig) -> tuple[Tensor, Tensor]:
-        """Returns the mean loss of what the network answers, and a mean score, 0 to 1, for people to watch."""
+        """Returns the mean loss of the network's outputs, and a mean score, 0 to 1, for the curves."""
 
-    def watch(self, model: nn.Module) -> tuple[float, float]:
-        """Returns loss and score on the held-out data of a network in evaluation mode."""
+    def validate(self, model: nn.Module) -> tuple[float, float]:
+        """Returns loss and score on the held-out data; the network is in evaluation mode."""
 
 
 @dataclass(frozen=True)
 class EpochReport:
-    """What one epoch came to: `loss` and `score` are means over its augmented training examples.
+    """The figures of one epoch: `loss` and `score` are means over its augmented training examples.
 
-    What the score is, the task says: accuracy for a classifier. The validation figures are those of the averaged
-    weights, None without held-out data.
+    The task defines the score, such as accuracy for a classifier. The validation figures are those of the averaged
+    weights; None without held-out data.
     """
 
     epoch: int
@@ -87,8 +87,8 @@ class Trained:
 
     Attributes:
         model: with the averaged weights, on the CPU, in evaluation mode.
-        curve: a report for each epoch.
-        epoch: whose weights these are.
+        curve: the report of each epoch.
+        epoch: the epoch of the weights.
     """
 
     model: nn.Module
@@ -107,24 +107,23 @@ def train(
     """Trains a network.
 
     Args:
-        model: maps images, uint8 [n, h, w, 3], to what the task judges; it is changed.
-        task: what is learned, from what.
-        config: how.
-        state: file that holds the state of an unfinished training; where it exists, training goes on from it.
-        on_epoch: receives every finished epoch.
-        world: the processes that train together; each must be given the same data.
+        model: maps images, uint8 [n, h, w, 3], to the outputs of the task; it is modified.
+        task: the learning task.
+        config: settings of the loop.
+        state: state file of an unfinished training; training resumes from it if it exists.
+        on_epoch: receives the report of every finished epoch.
+        world: the processes that train together; each needs the same data.
 
     Returns:
-        The averaged model. On a CPU the same seed gives the same weights, whether the training was interrupted
-        or not.
+        The averaged model. On a CPU the same seed gives the same weights, also after an interruption.
 
     Raises:
-        TrainingError: the loss is no longer a number, patience has nothing to watch, or the device is not there.
+        TrainingError: the loss is not finite, patience is set without held-out data, or the device does not exist.
         training.errors.CheckpointError: the state cannot be read or written, or belongs to another training.
     """
     config = config.suited_to(task.examples)
     if config.patience and not task.has_validation:
-        raise TrainingError("patience needs held-out data to watch: hold some out with --holdout")
+        raise TrainingError("patience needs held-out data: set --holdout")
     fit = Fit(model, task, config, world or World())
     if state is not None and state.exists():
         fit.restore(state)
@@ -140,7 +139,7 @@ def train(
 
 
 class Fit:
-    """All that changes while a network is trained."""
+    """The state of a training and its steps."""
 
     def __init__(self, model: nn.Module, task: Task, config: TrainingConfig, world: World) -> None:
         self.task, self.config, self.world = task, config, world
@@ -164,29 +163,29 @@ class Fit:
         self.curve: list[EpochReport] = []
         self.best: dict[str, Tensor] = {}
         self.kept_epoch = 0
-        # What a saved state must agree on; where and with how many workers it is computed may change.
+        # A saved state must have the same settings; the device and the number of workers may differ.
         recipe = {key: value for key, value in asdict(config).items() if key not in ("device", "workers")}
         self.identity = {**recipe, "precision": self.precision, "data": task.fingerprint}
         self.identity["examples"] = task.examples
 
     @property
     def epoch(self) -> int:
-        """How many epochs are done."""
+        """Number of finished epochs."""
         return len(self.curve)
 
     @property
     def is_finished(self) -> bool:
-        """Whether all epochs are done, or none of the last ones was better."""
+        """Whether all epochs are done or patience has run out."""
         out_of_patience = self.config.patience and self.epoch - self.kept_epoch >= self.config.patience
         return self.epoch >= self.config.epochs or bool(out_of_patience)
 
     def load(self, first: int, end: int) -> Iterator[tuple[Tensor, ...]]:
-        """Returns the batches with these numbers, as the device likes them."""
+        """Returns the batches with these numbers, pinned if the device is a GPU."""
         return load_batches(self.batches, first, end, self.workers, pinned=self.device.type == "cuda")
 
     def run_epoch(self, batches: Iterator[tuple[Tensor, ...]]) -> EpochReport:
-        """Takes the steps of one epoch."""
-        # Dropout draws from PyTorch's own generator, which must not depend on where the training was resumed.
+        """Runs the steps of one epoch."""
+        # Dropout uses PyTorch's global generator, which must not depend on where the training was resumed.
         torch.manual_seed(
             int(np.random.SeedSequence((self.config.seed, self.epoch, self.world.rank)).generate_state(1)[0])
         )
@@ -209,7 +208,7 @@ class Fit:
         )
 
     def step(self, images: Tensor, *wanted: Tensor) -> tuple[Tensor, Tensor]:
-        """Learns from one batch; returns its mean loss and its mean score, both still on the device."""
+        """Trains on one batch; returns its mean loss and score, both on the device."""
         images, *rest = (tensor.to(self.device, non_blocking=True) for tensor in (images, *wanted))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             answer = self.parallel(images)
@@ -222,10 +221,10 @@ class Fit:
         return loss.detach(), score.detach()
 
     def validate(self, report: EpochReport) -> EpochReport:
-        """Adds the validation figures to a report, and keeps the weights where they are the best so far."""
+        """Adds the validation figures to a report, and keeps the weights if they are the best so far."""
         if not self.task.has_validation:
             return report
-        loss, score = self.task.watch(self.averaged.eval())
+        loss, score = self.task.validate(self.averaged.eval())
         if self.world.size > 1:  # all processes must stop in the same epoch
             shared = torch.tensor(loss, dtype=torch.float64, device=self.device)
             distributed.broadcast(shared, 0)
@@ -237,13 +236,13 @@ class Fit:
         return replace(report, validation_loss=loss, validation_score=score)
 
     def kept_model(self) -> nn.Module:
-        """Returns the network with the weights to keep, on the CPU, in evaluation mode."""
+        """Returns the network with the final weights, on the CPU, in evaluation mode."""
         if self.best:
             self.averaged.module.load_state_dict(self.best)
         return self.averaged.module.cpu().eval()
 
     def save(self, path: Path) -> None:
-        """Writes all that a later process needs to go on."""
+        """Writes the state that a later process resumes from."""
         tensors, groups = flatten_optimizer(self.optimizer)
         schedule = {key: value for key, value in self.schedule.state_dict().items() if not callable(value)}
         save_state(
@@ -264,7 +263,7 @@ class Fit:
         )
 
     def restore(self, path: Path) -> None:
-        """Takes up the training that `save` wrote down."""
+        """Restores the state that `save` has written."""
         tensors, facts = load_state(path)
         if facts.get("identity") != self.identity:
             raise CheckpointError(
@@ -286,7 +285,7 @@ def _distributed(model: nn.Module) -> DistributedDataParallel:
 
 
 def seed_everything(seed: int) -> None:
-    """Seeds Python, NumPy and PyTorch: call it before building the model."""
+    """Seeds Python, NumPy and PyTorch; call it before building the model."""
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""The loop: audit, train, prove, publish, roll out, watch; and back where the new version does worse."""
+"""The retraining DAG: audit, train, gate, publish, roll out, watch; roll back if the new version is worse."""
 
 import logging
 import time
@@ -19,17 +19,18 @@ log = logging.getLogger(__name__)
 
 SETTINGS = load_settings()
 ABOUT = """
-### Retrain, prove, roll
+### Retrain, check, roll out
 
-Each task calls one `signs` command and passes on a few plain values.
+Each task calls one `signs` command and passes a few values to later tasks.
 
 | | |
 | --- | --- |
 | **starts** | on schedule, for new labelled data (`watch_feedback`), for drift (`watch_drift`), by hand |
-| **green** | a better version is served; or nothing was new; or the challenger lost: `keep_champion` tells why |
-| **red** | a step failed. Before `publish` nothing has changed; after it the champion before was put back |
+| **success** | a better version is served, or there was no new data, or the challenger lost (log of `keep_champion`) |
+| **failed** | a step failed. Before `publish` nothing has changed; after it the previous champion was restored |
 
-A failed step tells in its log what to do. To go on after mending, clear the failed task: every step can be repeated.
+The log of a failed task says what to do. To resume after fixing the problem, clear the failed task: every step can be
+repeated.
 """
 SCHEDULE: Any = LABELLED
 if SETTINGS.schedule:
@@ -44,11 +45,11 @@ if SETTINGS.schedule:
 @dag(
     dag_id="retrain_traffic_signs",
     dag_display_name="Retrain traffic signs",
-    description="Audits, trains, proves, publishes and rolls out a new version, and watches it",
+    description="Audits data, trains, checks, publishes and rolls out a new version, and watches it",
     schedule=SCHEDULE,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
-    max_active_runs=1,  # two at once would judge against a champion that is about to go
+    max_active_runs=1,  # two runs at once would compare with a champion that is about to be replaced
     params=parameters(SETTINGS),
     default_args=defaults(SETTINGS),
     tags=TAGS,
@@ -59,7 +60,7 @@ def retrain_traffic_signs() -> None:
 
     @task(multiple_outputs=False)
     def plan() -> dict[str, Any]:
-        """Names the run and says what it learns from."""
+        """Chooses the name, the folders and the data of the run."""
         context = get_current_context()
         run = context["dag_run"]
         reason = context["params"]["reason"] or _reason(context)
@@ -72,7 +73,7 @@ def retrain_traffic_signs() -> None:
 
     @task.short_circuit(inlets=list(MODELS.values()))
     def something_new() -> bool:
-        """Ends the run, green, where the published version has learned from this very data in this very way."""
+        """Ends the run successfully if the published version was trained on the same data with the same recipe."""
         context = get_current_context()
         plan, audit = _facts("plan", "audit")
         mark = recipe(plan, context["params"], audit["fingerprint"], SETTINGS.train_options)
@@ -80,15 +81,15 @@ def retrain_traffic_signs() -> None:
         last = next((event.extra for event in events), {})
         if last.get("recipe") != mark:
             return True
-        log.info("version %s has learned from this very data in this very way", last.get("version"))
+        log.info("version %s was trained on the same data with the same recipe", last.get("version"))
         if context["params"]["force"]:
             return True
-        log.info("nothing is trained; the parameter force trains all the same")
+        log.info("nothing is trained; set the parameter force to train anyway")
         return False
 
     @task.branch
     def verdict() -> str:
-        """Goes on with a challenger that passed the gate."""
+        """Continues with a challenger that passed the gate."""
         context = get_current_context()
         gate = context["ti"].xcom_pull(task_ids="gate")
         log.info("%s", gate["verdict"])
@@ -96,7 +97,7 @@ def retrain_traffic_signs() -> None:
 
     @task
     def keep_champion() -> list[str]:
-        """The end of a challenger that lost, and of a dry run: says why; nothing was published."""
+        """Ends the run of a challenger that lost, or a dry run, and logs the reasons; nothing was published."""
         context = get_current_context()
         plan, gate = _facts("plan", "gate")
         lines = list(verdict_lines(plan, gate, context["params"]["dry_run"]))
@@ -106,14 +107,14 @@ def retrain_traffic_signs() -> None:
 
     @task(multiple_outputs=False)
     def before() -> dict[str, Any]:
-        """Notes when the roll-out begins, and the revision of the release to which there is a way back."""
+        """Records the start of the roll-out and the Helm revision to roll back to."""
         with airflow_errors():
             revision = helm.status(SETTINGS)["revision"] if SETTINGS.roll_out == "helm" else 0
         return {"time": time.time(), "revision": revision}
 
     @task(outlets=[PUBLISHED])
     def confirm() -> dict[str, Any]:
-        """The new version stays. Announces it as an asset, for others to build on."""
+        """Publishes the new version as an asset event, on which other DAGs can depend."""
         context = get_current_context()
         names = ("plan", "audit", "train", "evaluate", "gate", "publish")
         plan, audit, train, evaluate, gate, publish = _facts(*names)
@@ -140,7 +141,7 @@ def retrain_traffic_signs() -> None:
         step(steps.SETTLE),
         step(steps.PROMOTE),
     )
-    # Where there is no version yet, `settle_champion` has nothing to do.
+    # Without any version, `settle_champion` is skipped.
     publish = step(steps.PUBLISH, trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
     noted, decided, watch = before(), verdict(), step(steps.WATCH)
     by_helm = SETTINGS.roll_out == "helm"
@@ -156,7 +157,7 @@ def retrain_traffic_signs() -> None:
 
 @task(task_id="roll_out", execution_timeout=timedelta(minutes=45), multiple_outputs=False)
 def upgrade() -> dict[str, Any]:
-    """Has the release pull and serve the new version; its old pods serve until the new ones are ready."""
+    """Upgrades the release to the new version; the old pods serve until the new ones are ready."""
     plan, publish, before, taken_back = _facts("plan", "publish", "before", "roll_back")
     with airflow_errors():
         steps.require_in_place({"before": before, "publish": publish, "roll_back": taken_back})
@@ -165,7 +166,7 @@ def upgrade() -> dict[str, Any]:
 
 @task(task_id="restore", execution_timeout=timedelta(minutes=45), multiple_outputs=False)
 def downgrade() -> dict[str, Any]:
-    """Brings the release back to what it was before the roll-out."""
+    """Rolls the release back to its revision before the roll-out."""
     (before,) = _facts("before")
     if before is None:
         raise AirflowSkipException("the release was not touched")
@@ -178,7 +179,7 @@ def _facts(*names: str) -> list[Any]:
 
 
 def _reason(context: Any) -> str:
-    """Returns why a run was started, for those who gave no reason."""
+    """Returns why a run was started, if the user gave no reason."""
     kind = str(context["dag_run"].run_type)
     if "asset" in kind:
         events = [event for found in context["triggering_asset_events"].values() for event in found]

@@ -1,4 +1,4 @@
-"""Starts a retraining where Prometheus has a drift alert firing: not twice in a while, and never two at once."""
+"""Starts a retraining if a drift alert fires, at most one at a time and with a cool-down between two."""
 
 import logging
 from datetime import UTC, datetime
@@ -20,18 +20,18 @@ RETRAINING = "retrain_traffic_signs"
 ABOUT = f"""
 ### Drift starts a retraining
 
-Every ten minutes: is an alert with the label `retrain: "true"` firing (`SignsDrift`)? Then `{RETRAINING}` is started
-with the alert as its reason, unless one runs or waits already, or one was started for drift in the last
-{SETTINGS.cool_down_hours:g} hours.
+Every ten minutes this DAG looks for firing alerts with the label `retrain: "true"` (`SignsDrift`). If there is one, it
+starts `{RETRAINING}` with the alert as the reason, unless a run is active or queued, or one was started for drift in
+the last {SETTINGS.cool_down_hours:g} hours.
 
-A run that ends after `decide` is the usual case: there is no drift, or it is being seen to; the task's log tells which.
+Most runs end after `decide`; the log of that task says why.
 """
 
 
 @dag(
     dag_id="watch_drift",
     dag_display_name="Watch drift",
-    description="Starts a retraining where a drift alert fires",
+    description="Starts a retraining if a drift alert fires",
     schedule="*/10 * * * *",
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
@@ -45,7 +45,7 @@ def watch_drift() -> None:
 
     @task.short_circuit(inlets=[DRIFT])
     def decide() -> bool:
-        """Says whether to retrain, and why not."""
+        """Decides whether to retrain, and logs the reason."""
         context = get_current_context()
         ti = context["ti"]
         firing = ti.xcom_pull(task_ids="look_for_drift")["firing"]
@@ -71,17 +71,17 @@ def watch_drift() -> None:
         task_id="retrain",
         doc_md=f"Starts `{RETRAINING}`.\n\n**If it fails:** unpause that DAG, or look whether it was renamed.",
         trigger_dag_id=RETRAINING,
-        # Of this run: repeated, it finds that it was done.
+        # Derived from this run, so that a repeated task does not start a second retraining.
         trigger_run_id="drift__{{ dag_run.run_after | ts_nodash }}",
         conf={"reason": "{{ ti.xcom_pull(task_ids='decide', key='reason') }}"},
         skip_when_already_exists=True,
         fail_when_dag_is_paused=True,
     )
 
-    # Not by `retrain`: killed once it has started one, and repeated, it is skipped.
+    # A separate task: `retrain` is skipped if it is killed after starting a run, and repeated.
     @task(outlets=[DRIFT], trigger_rule=TriggerRule.NONE_FAILED)
     def note() -> None:
-        """Notes that a retraining was started for drift: the cool-down begins."""
+        """Records that a retraining was started for drift; the cool-down begins."""
         log.info("the next one for drift is started in %g hours at the earliest", SETTINGS.cool_down_hours)
 
     chain(step_task(steps.ALERTS, SETTINGS), decide(), retrain, note())

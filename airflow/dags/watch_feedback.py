@@ -1,4 +1,4 @@
-"""Announces new labelled data, once enough entries of feedback have come since the last time."""
+"""Announces new labelled data when enough new entries of feedback have arrived."""
 
 import logging
 from datetime import UTC, datetime
@@ -18,11 +18,11 @@ SETTINGS = load_settings()
 ABOUT = f"""
 ### New labelled data starts a retraining
 
-Every hour: have {SETTINGS.new_entries} entries come into the folder of feedback since the last time? Then the asset
-`{LABELLED.name}` is updated, which starts `retrain_traffic_signs`. The folder (`SIGNS_FEEDBACK`) must be in reach of
-Airflow's workers.
+Every hour this DAG counts the new entries in the folder of feedback. From {SETTINGS.new_entries} entries on it updates
+the asset `{LABELLED.name}`, which starts `retrain_traffic_signs`. Airflow's workers need access to the folder
+(`SIGNS_FEEDBACK`).
 
-Whoever brings labelled data in by other ways announces it so: `POST /api/v2/assets/events`.
+Announce labelled data from other sources by `POST /api/v2/assets/events`.
 """
 
 
@@ -43,7 +43,7 @@ def watch_feedback() -> None:
 
     @task(inlets=[LABELLED], outlets=[LABELLED], multiple_outputs=False)
     def count() -> dict[str, Any]:
-        """Counts the entries that are newer than the newest of the last time."""
+        """Counts the entries that are newer than the newest one of the last announcement."""
         context = get_current_context()
         if not SETTINGS.feedback:
             raise AirflowSkipException("SIGNS_FEEDBACK names no folder")

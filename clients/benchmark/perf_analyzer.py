@@ -17,7 +17,7 @@ from pathlib import Path
 
 from clients.benchmark.interruption import held
 from clients.benchmark.plan import Point
-from serving.ending import describe_code
+from serving.exit_reason import describe_code
 from serving.lifetime import die_with_parent
 from traffic_sign_client.errors import ClientError
 

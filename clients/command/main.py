@@ -30,9 +30,9 @@ from export.errors import UndecidedError
 from traffic_sign_client.errors import ClientError
 from traffic_signs.console import visible
 from traffic_signs.direct import keep_loopback_direct
+from traffic_signs.environment import drop_foreign_variables
 from traffic_signs.errors import SignsError
 from traffic_signs.paths import expand_arguments, expand_variables
-from traffic_signs.surroundings import drop_foreign_variables
 
 INTERRUPTED = 130  # what shells call a program that ended on SIGINT
 UNDECIDED = 2  # the gate could not judge: 1 is a challenger that is refused

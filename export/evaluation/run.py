@@ -72,7 +72,7 @@ def evaluate_model(
         backend, trained_on, figures = _on_crops(judged, dataset, split, output)
     else:
         backend, trained_on, figures = _on_scenes(judged, kind, names, dataset, split, output)
-    notices = [*dataset.told(), *leaks(dataset.kind, split, trained_on)]
+    notices = [*dataset.all_notices(), *leaks(dataset.kind, split, trained_on)]
     return {
         "model": kind,
         "backend": backend,

@@ -22,7 +22,7 @@ from export.repository.policy import CONFIG, read_config, to_bytes
 from export.repository.pull import pull
 from export.repository.store import Store
 from export.tensors import DETECTOR_OUTPUTS, OUTPUT_NAME
-from serving.ending import last_error
+from serving.exit_reason import last_error
 from serving.install import Installation
 from serving.server import KEEP_GOING, RunningServer, running_server, unavailable_models
 from traffic_sign_client.errors import ClientError

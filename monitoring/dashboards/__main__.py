@@ -1,4 +1,4 @@
-"""Writes the dashboards, or checks that those in the repository are what the code makes.
+"""Writes the dashboards, or checks that the files are up to date.
 
 python -m monitoring.dashboards
 python -m monitoring.dashboards --check
@@ -23,28 +23,28 @@ def contents() -> dict[str, str]:
 
 
 def outdated(folder: Path = FOLDER) -> list[str]:
-    """Returns the names of the files that are not what the code makes, or that it does not make at all."""
+    """Returns the names of files that differ from what the code generates, or that it does not generate."""
     wanted = contents()
     found = {path.name: path.read_text() for path in folder.glob("*.json")}
     return sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
 
 
 def _numbered(new: Dashboard) -> Dashboard:
-    """Numbers the panels: a link to one must not change with each start of Grafana."""
+    """Gives the panels fixed ids, so that links to them do not change when Grafana restarts."""
     for number, panel in enumerate(new.panels or [], start=1):
         panel.id_val = number
     return new
 
 
 def main(arguments: list[str]) -> int:
-    """Returns the exit code."""
+    """Runs the command; returns its exit code."""
     if arguments not in ([], ["--check"]):
         print(__doc__, file=sys.stderr)
         return 2
     stale = outdated()
     if arguments:
         for name in stale:
-            print(f"{FOLDER / name} is not what the code makes: run `make dashboards`", file=sys.stderr)
+            print(f"{FOLDER / name} is not up to date: run `make dashboards`", file=sys.stderr)
         return bool(stale)
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name in stale:

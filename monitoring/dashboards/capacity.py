@@ -1,4 +1,4 @@
-"""GPU and capacity: how much the devices have left, and what the models use of it."""
+"""The dashboard of GPU and capacity: use of the devices by the models."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
 
@@ -33,7 +33,7 @@ def _gpus(new: Dashboard) -> Dashboard:
         .with_panel(
             graph(
                 "Memory",
-                "Share that is used. An alert begins at 90%.",
+                "Share in use. There is an alert from 90% on.",
                 "percentunit",
                 Query("gpu:nv_gpu_memory_used:ratio", "{{gpu_uuid}}"),
                 span=6,
@@ -41,11 +41,11 @@ def _gpus(new: Dashboard) -> Dashboard:
                 maximum=1,
             )
         )
-        .with_panel(graph("Memory in bytes", "What is used.", "bytes", Query("nv_gpu_memory_used_bytes", GPU), span=6))
+        .with_panel(graph("Memory in bytes", "Memory in use.", "bytes", Query("nv_gpu_memory_used_bytes", GPU), span=6))
         .with_panel(
             graph(
                 "Power",
-                "What a GPU takes, and what it may take.",
+                "Power draw and power limit of each GPU.",
                 "watt",
                 Query("nv_gpu_power_usage", GPU),
                 Query("nv_gpu_power_limit", f"{GPU}, limit"),
@@ -61,8 +61,8 @@ def _models(new: Dashboard) -> Dashboard:
         .with_panel(
             graph(
                 "Busy",
-                "How many instances of a model are at work in the mean: its share of the device. Near the number of "
-                "its instances requests begin to wait. The recognizer's holds the time of the models it calls.",
+                "Mean number of busy instances of a model. When it reaches the number of instances, requests wait. "
+                "The recognizer's value includes the models that it calls.",
                 "none",
                 Query(f"model_version:nv_inference_busy:rate5m{{{CHOSEN}}}", NAME),
             )
@@ -70,7 +70,7 @@ def _models(new: Dashboard) -> Dashboard:
         .with_panel(
             graph(
                 "Batch size reached",
-                "Inputs in an execution. Near 1 under load, batches are not formed.",
+                "Inputs per execution. Near 1 under load means that no batches are formed.",
                 "none",
                 Query(f"model_version:nv_inference_batch_size:mean5m{{{CHOSEN}}}", NAME),
             )
@@ -78,7 +78,7 @@ def _models(new: Dashboard) -> Dashboard:
         .with_panel(
             graph(
                 "Executions",
-                "Batches that a model has computed.",
+                "Batches that a model computes.",
                 "cps",
                 Query(f"sum by (model, version) (rate(nv_inference_exec_count{{{CHOSEN}}}[$__rate_interval]))", NAME),
             )
@@ -86,7 +86,7 @@ def _models(new: Dashboard) -> Dashboard:
         .with_panel(
             graph(
                 "Waiting",
-                "Requests in the queue. An alert begins where more than 16 wait for 5 minutes.",
+                "Requests in the queue. There is an alert if more than 16 wait for 5 minutes.",
                 "short",
                 Query(f"model_version:nv_inference_pending_requests:sum{{{CHOSEN}}}", NAME),
                 limit=16,
@@ -95,7 +95,7 @@ def _models(new: Dashboard) -> Dashboard:
         .with_panel(
             graph(
                 "Time in the queue, by server",
-                "Over all models, divided by at least one request a second: what autoscaling goes by.",
+                "Over all models, divided by at least one request a second; the metric of autoscaling.",
                 "s",
                 Query("instance:nv_inference_queue_seconds:mean2m", "{{instance}}"),
             )
@@ -103,7 +103,7 @@ def _models(new: Dashboard) -> Dashboard:
         .with_panel(
             graph(
                 "Inputs",
-                "What the models compute: photographs, scenes and signs.",
+                "Inputs of the models: photographs, scenes and signs.",
                 "cps",
                 Query(f"sum by (model, version) (rate(nv_inference_count{{{CHOSEN}}}[$__rate_interval]))", NAME),
             )
@@ -117,7 +117,7 @@ def _machines(new: Dashboard) -> Dashboard:
         .with_panel(
             graph(
                 "Processors",
-                "Share of the machine's processors that is busy, as Triton sees it.",
+                "Share of the machine's processors in use, as Triton reports it.",
                 "percentunit",
                 Query("nv_cpu_utilization", "{{instance}}"),
                 maximum=1,
@@ -126,7 +126,7 @@ def _machines(new: Dashboard) -> Dashboard:
         .with_panel(
             graph(
                 "Memory",
-                "Share of the machine's memory that is used.",
+                "Share of the machine's memory in use.",
                 "percentunit",
                 Query("nv_cpu_memory_used_bytes / nv_cpu_memory_total_bytes", "{{instance}}"),
                 maximum=1,
@@ -135,7 +135,7 @@ def _machines(new: Dashboard) -> Dashboard:
         .with_panel(
             graph(
                 "Targets",
-                "1 where Prometheus gets the metrics.",
+                "1 if Prometheus gets the metrics.",
                 "short",
                 Query(
                     'up{job=~"triton|gateway|drift|repository|pushgateway|node|alertmanager"}', "{{job}} {{instance}}"

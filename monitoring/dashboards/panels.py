@@ -1,4 +1,4 @@
-"""What all dashboards are made of: panels whose queries, units, legends and explanations must all be given."""
+"""Builders for the panels of all dashboards; queries, units, legends and descriptions are required."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ COLUMNS = 24  # of Grafana's grid
 
 @dataclass(frozen=True)
 class Query:
-    """A query in PromQL, and what its series are called: `{{label}}` stands for a label's value."""
+    """A PromQL query and the legend of its series, in which `{{label}}` stands for a label's value."""
 
     expr: str
     legend: str
@@ -209,7 +209,7 @@ def page(uid: str, title: str, about: str, variables: Sequence[dashboards.QueryV
             .keep_time(True)
         )
         .with_variable(dashboards.DatasourceVariable("datasource").label("Data source").type("prometheus"))
-        .annotation(_marks("Alerts that wake somebody", 'ALERTS{alertstate="firing",severity="page"}', RED))
+        .annotation(_marks("Paging alerts", 'ALERTS{alertstate="firing",severity="page"}', RED))
         .annotation(
             _marks(
                 "Promotions and rollbacks",

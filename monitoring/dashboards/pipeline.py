@@ -1,4 +1,4 @@
-"""The pipeline: what the stages came to last, the gate's verdicts, and the versions that there are."""
+"""The dashboard of the pipeline: the last results of its stages, the gate's verdicts, and the versions."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
 
@@ -6,14 +6,14 @@ from monitoring.dashboards.panels import GREEN, RED, YELLOW, Column, Query, grap
 
 CHOSEN = 'model=~"$model"'
 DAY = 86400
-JUDGED = "(.*_)?(accuracy|map50|ece)"  # figures that people compare versions by
+COMPARED = "(.*_)?(accuracy|map50|ece)"  # figures for comparing versions
 YES_NO = {"1": ("yes", GREEN), "0": ("no", "text")}
 
 
 def build() -> Dashboard:
     """Returns the dashboard."""
     model = variable("model", "Model", "label_values(signs_repository_version_champion, model)")
-    about = "Where models come from: trainings, exports, verdicts, versions and their age."
+    about = "Trainings, exports, verdicts of the gate, versions and their age."
     return _versions(_runs(page("signs-pipeline", "Signs: pipeline", about, [model]).time("now-30d", "now")))
 
 
@@ -27,9 +27,9 @@ def _runs(new: Dashboard) -> Dashboard:
         .with_panel(
             number(
                 "Last run",
-                "Whether the last run of each stage ended with a result.",
+                "Whether the last run of each stage was successful.",
                 "none",
-                # 1 where there was never a success.
+                # 1 if there was never a success.
                 Query(f"{ended} > bool {succeeded} or {ended} * 0 + 1", "{{stage}}, {{model}}"),
                 span=6,
                 words={"0": ("good", GREEN), "1": ("failed", RED)},
@@ -37,7 +37,7 @@ def _runs(new: Dashboard) -> Dashboard:
         )
         .with_panel(
             number(
-                "Since the last result",
+                "Since the last success",
                 "A training is due every month; after 35 days there is an alert.",
                 "s",
                 Query(f"stage_model:signs_pipeline_success_age_seconds:min{{{CHOSEN}}}", "{{stage}}, {{model}}"),
@@ -59,7 +59,7 @@ def _runs(new: Dashboard) -> Dashboard:
         .with_panel(
             number(
                 "Version",
-                "That the stage last published or judged.",
+                "The version that the stage last published or evaluated.",
                 "none",
                 Query(f"max by (stage, model) (signs_pipeline_version{{{CHOSEN}}})", "{{stage}}, {{model}}"),
                 span=6,
@@ -68,7 +68,7 @@ def _runs(new: Dashboard) -> Dashboard:
         .with_panel(
             graph(
                 "Duration",
-                "How long the last run with a result took.",
+                "Duration of the last successful run.",
                 "s",
                 Query(f"max by (stage, model) (signs_pipeline_duration_seconds{{{CHOSEN}}})", "{{stage}}, {{model}}"),
             )
@@ -87,7 +87,7 @@ def _runs(new: Dashboard) -> Dashboard:
                 "On held-out and test data.",
                 "none",
                 Query(
-                    f'max by (model, name) (signs_pipeline_figure{{{CHOSEN},stage="train",name=~"{JUDGED}"}})',
+                    f'max by (model, name) (signs_pipeline_figure{{{CHOSEN},stage="train",name=~"{COMPARED}"}})',
                     "{{model}}: {{name}}",
                 ),
                 maximum=1,
@@ -102,7 +102,7 @@ def _versions(new: Dashboard) -> Dashboard:
         .with_panel(
             table(
                 "Versions",
-                "What there is, what ought to be served, and on how many servers it is loaded.",
+                "All versions, which of them should be served, and on how many servers they are loaded.",
                 {"model": "Model", "version": "Version"},
                 [
                     Column(
@@ -145,7 +145,7 @@ def _versions(new: Dashboard) -> Dashboard:
                 "As measured when they were trained.",
                 "none",
                 Query(
-                    f'max by (model, version, name) (signs_repository_version_figure{{{CHOSEN},name=~"{JUDGED}"}})',
+                    f'max by (model, version, name) (signs_repository_version_figure{{{CHOSEN},name=~"{COMPARED}"}})',
                     "{{model}} {{version}}: {{name}}",
                 ),
                 span=12,

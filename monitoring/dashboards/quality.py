@@ -1,4 +1,4 @@
-"""Model quality and drift: what the scores say, what the pictures are like, the new version against the champion."""
+"""The dashboard of model quality: scores, pictures, drift, and the new version compared with the champion."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
 
@@ -10,17 +10,17 @@ CHOSEN = 'version=~"$version"'
 def build() -> Dashboard:
     """Returns the dashboard."""
     version = variable("version", "Version", "label_values(sign_recognizer_scenes_total, version)")
-    about = "How well the models see, without labels: their own scores, the pictures they get, and drift."
+    about = "Quality of the models without labels: their scores, the pictures they get, and drift."
     return _drift(_pictures(_scores(_new_version(page("signs-quality", "Signs: model quality", about, [version])))))
 
 
 def _new_version(new: Dashboard) -> Dashboard:
     return (
-        new.with_row(Row("A new version beside the champion: its figures less the champion's"))
+        new.with_row(Row("New version minus champion"))
         .with_panel(
             graph(
                 "Class score",
-                "Mean score of the signs' classes, less the champion's. Below 0 the new version is less sure.",
+                "Mean class score minus the champion's. Below 0 the new version has lower scores.",
                 "none",
                 Query("model_version:sign_recognizer_class_score:minus_champion", "{{model}} {{version}}"),
                 span=6,
@@ -30,8 +30,8 @@ def _new_version(new: Dashboard) -> Dashboard:
         .with_panel(
             graph(
                 "Mismatches and empty scenes",
-                "Shares of signs whose class is not of the category that the detector saw, and of photographs without "
-                "a sign, less the champion's.",
+                "Share of signs whose class is not in the detector's category, and share of photographs without a "
+                "sign, both minus the champion's.",
                 "percentunit",
                 Query(
                     "model_version:sign_recognizer_category_mismatches:minus_champion",
@@ -47,7 +47,7 @@ def _new_version(new: Dashboard) -> Dashboard:
         .with_panel(
             graph(
                 "Failures",
-                "Share of requests without an answer, less the champion's.",
+                "Share of failed requests minus the champion's.",
                 "percentunit",
                 Query("model_version:nv_inference_failures:minus_champion", "{{model}} {{version}}"),
                 span=6,
@@ -56,8 +56,8 @@ def _new_version(new: Dashboard) -> Dashboard:
         )
         .with_panel(
             graph(
-                "Time, as a multiple of the champion's",
-                "End to end in Triton; at 2 the new version takes twice as long.",
+                "Latency relative to the champion",
+                "End to end in Triton; 2 means that the new version takes twice as long.",
                 "none",
                 Query(
                     'model_version:nv_inference_request_seconds:over_champion{quantile=~"0.5|0.99"}',
@@ -71,11 +71,11 @@ def _new_version(new: Dashboard) -> Dashboard:
 
 def _scores(new: Dashboard) -> Dashboard:
     return (
-        new.with_row(Row("What the scores say"))
+        new.with_row(Row("Scores"))
         .with_panel(
             graph(
                 "Mean class score",
-                "Of all signs found. Below three quarters of the day's mean, or below 0.5, somebody is woken.",
+                "Of all signs found. There is an alert below 0.5, and below three quarters of the day's mean.",
                 "none",
                 Query(f"model_version:sign_recognizer_class_score:mean15m{{{CHOSEN}}}", "version {{version}}, 15 min"),
                 Query(f"model_version:sign_recognizer_class_score:mean1d{{{CHOSEN}}}", "version {{version}}, 1 day"),
@@ -85,10 +85,10 @@ def _scores(new: Dashboard) -> Dashboard:
         )
         .with_panel(
             graph(
-                "Class score, the least sure signs",
-                "A tenth of the signs has a lower score; of a good model the median is near 1.",
+                "Class score, 10th percentile and median",
+                "The median of a good model is near 1.",
                 "none",
-                Query(_quantile(0.1, "class_score"), "version {{version}}, a tenth is below"),
+                Query(_quantile(0.1, "class_score"), "version {{version}}, 10th percentile"),
                 Query(_quantile(0.5, "class_score"), "version {{version}}, median"),
                 maximum=1,
             )
@@ -96,7 +96,7 @@ def _scores(new: Dashboard) -> Dashboard:
         .with_panel(
             graph(
                 "Mean detection score",
-                "How sure the detector is of the signs it reports.",
+                "Mean detection score of the signs found.",
                 "none",
                 Query(f"model_version:sign_recognizer_detection_score:mean15m{{{CHOSEN}}}", "version {{version}}"),
                 maximum=1,
@@ -105,7 +105,7 @@ def _scores(new: Dashboard) -> Dashboard:
         .with_panel(
             graph(
                 "Photographs without a sign",
-                "Share of the photographs answered.",
+                "Share of all photographs.",
                 "percentunit",
                 Query(
                     f"model_version:sign_recognizer_empty_scenes:ratio_rate15m{{{CHOSEN}}}",
@@ -120,7 +120,7 @@ def _scores(new: Dashboard) -> Dashboard:
         .with_panel(
             graph(
                 "Category mismatches",
-                "Signs whose class is not of the category that the detector saw: the nearest thing to an error rate.",
+                "Share of signs whose class is not in the detector's category; approximates an error rate.",
                 "percentunit",
                 Query(
                     f"model_version:sign_recognizer_category_mismatches:ratio_rate15m{{{CHOSEN}}}",
@@ -131,7 +131,7 @@ def _scores(new: Dashboard) -> Dashboard:
         .with_panel(
             graph(
                 "The ten signs found most",
-                "By class. A class that appears from nowhere or vanishes is worth a look.",
+                "By class. Check classes that appear or vanish suddenly.",
                 "cps",
                 Query(
                     f"topk(10, sum by (name) (rate(sign_recognizer_signs_total{{{CHOSEN}}}[$__rate_interval]))) > 0",
@@ -150,15 +150,15 @@ def _pictures(new: Dashboard) -> Dashboard:
         ("Size of signs", "In pixels of the detector's input.", "sign_size_pixels", "pixel"),
     ):
         if metric == "scene_brightness":
-            new = new.with_row(Row("What the pictures are like"))
+            new = new.with_row(Row("Pictures"))
         new = new.with_panel(
             graph(
                 title,
-                f"{about} Median, and the range of the middle 80 of 100.",
+                f"{about} Median, 10th and 90th percentile.",
                 unit,
                 *(
                     Query(_quantile(quantile, metric), f"version {{{{version}}}}, {name}")
-                    for quantile, name in ((0.1, "10 of 100"), (0.5, "median"), (0.9, "90 of 100"))
+                    for quantile, name in ((0.1, "10th percentile"), (0.5, "median"), (0.9, "90th percentile"))
                 ),
                 span=6,
             )
@@ -166,7 +166,7 @@ def _pictures(new: Dashboard) -> Dashboard:
     return new.with_panel(
         graph(
             "Photographs that cannot be read",
-            "Share of all photographs: no pictures, damaged or too large.",
+            "Share of all photographs that are not pictures, damaged or too large.",
             "percentunit",
             Query(f"model_version:sign_recognizer_unreadable:ratio_rate15m{{{CHOSEN}}}", "version {{version}}"),
             span=6,
@@ -177,7 +177,7 @@ def _pictures(new: Dashboard) -> Dashboard:
 
 def _drift(new: Dashboard) -> Dashboard:
     return (
-        new.with_row(Row("Drift: against what the version was judged on"))
+        new.with_row(Row("Drift against the reference of the version"))
         .with_panel(
             number(
                 "Features that have drifted",
@@ -200,18 +200,18 @@ def _drift(new: Dashboard) -> Dashboard:
         )
         .with_panel(
             number(
-                "Photographs judged by",
-                "In the window that the exporter looks at.",
+                "Photographs in the window",
+                "Sample of the last drift computation.",
                 "short",
                 Query(f"sum(signs_drift_samples{{{CHOSEN}}})", "photographs"),
                 span=6,
-                decimals=0,  # Prometheus reckons with parts of a photograph at the edges of the window
+                decimals=0,  # Prometheus extrapolates to fractions at the edges of the window
             )
         )
         .with_panel(
             number(
                 "Version",
-                "The recognizers that have answered in the last 15 minutes.",
+                "Recognizers that have answered in the last 15 minutes.",
                 "short",
                 Query("count(model_version:sign_recognizer_scenes:rate15m > 0)", "versions in use"),
                 span=6,
@@ -220,7 +220,7 @@ def _drift(new: Dashboard) -> Dashboard:
         .with_panel(
             graph(
                 "Population stability index",
-                "0 is no difference; 0.25 is usually taken for a large one.",
+                "0 is no difference; 0.25 is usually considered large.",
                 "none",
                 Query(f"signs_drift_score{{{CHOSEN}}}", "{{feature}}, version {{version}}"),
                 span=12,
@@ -229,8 +229,8 @@ def _drift(new: Dashboard) -> Dashboard:
         )
         .with_panel(
             graph(
-                "Chance of such a difference without drift",
-                "Small is suspicious, and with many photographs the least difference is small: read it with the index.",
+                "p-value of the difference",
+                "With many photographs even a tiny difference is significant: read it together with the index.",
                 "none",
                 Query(f"signs_drift_p_value{{{CHOSEN}}}", "{{feature}}, version {{version}}"),
                 span=12,

@@ -1,4 +1,4 @@
-"""The service overview: the golden signals, first of the gateway, then of Triton by model and version."""
+"""The dashboard of the service: the golden signals of the gateway, and of Triton by model and version."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
 
@@ -12,7 +12,7 @@ def build() -> Dashboard:
     """Returns the dashboard."""
     model = variable("model", "Model", "label_values(nv_inference_count, model)")
     version = variable("version", "Version", 'label_values(nv_inference_count{model=~"$model"}, version)')
-    about = "Latency, traffic, errors and saturation: what users get, and what each model does."
+    about = "Latency, traffic, errors and saturation of the gateway and of each model."
     return _triton(_users(_now(page("signs-service", "Signs: service overview", about, [model, version]))))
 
 
@@ -22,7 +22,7 @@ def _now(new: Dashboard) -> Dashboard:
         .with_panel(
             number(
                 "Alerts",
-                "How many alerts fire. Each has a section in monitoring/README.md.",
+                "Number of firing alerts. Each has a section in monitoring/README.md.",
                 "short",
                 Query('count(ALERTS{alertname=~"Signs.+",alertstate="firing"}) or vector(0)', "firing"),
                 colours={1: RED},
@@ -34,7 +34,7 @@ def _now(new: Dashboard) -> Dashboard:
         .with_panel(
             number(
                 "Requests",
-                "What arrives at the gateway, mean of 5 minutes.",
+                "Requests to the gateway, mean of 5 minutes.",
                 "reqps",
                 Query("sum(route_outcome:signs_gateway_requests:rate5m)", "requests"),
             )
@@ -42,7 +42,7 @@ def _now(new: Dashboard) -> Dashboard:
         .with_panel(
             number(
                 "Failed",
-                "Share of an hour's requests that failed through our fault; the objective is 0.5% a month.",
+                "Share of the last hour's requests with a server error; the objective is 0.5% a month.",
                 "percentunit",
                 Query("gateway:signs_gateway_errors:ratio_rate1h", "failed"),
                 colours={0.005: YELLOW, 0.072: RED},
@@ -52,7 +52,7 @@ def _now(new: Dashboard) -> Dashboard:
         .with_panel(
             number(
                 "Slow",
-                "Share of an hour's answers that took more than 0.5 s; the objective is 1% a month.",
+                "Share of the last hour's answers that took more than 0.5 s; the objective is 1% a month.",
                 "percentunit",
                 Query("gateway:signs_gateway_slow:ratio_rate1h", "slow"),
                 colours={0.01: YELLOW, 0.144: RED},
@@ -62,7 +62,7 @@ def _now(new: Dashboard) -> Dashboard:
         .with_panel(
             number(
                 "Refused",
-                "Share of the requests that the gateway turns away because it has too many.",
+                "Share of requests that the gateway refuses because of overload.",
                 "percentunit",
                 Query("gateway:signs_gateway_refused:ratio_rate5m", "refused"),
                 colours={0.001: YELLOW, 0.05: RED},
@@ -74,11 +74,11 @@ def _now(new: Dashboard) -> Dashboard:
 
 def _users(new: Dashboard) -> Dashboard:
     return (
-        new.with_row(Row("What users get: the gateway"))
+        new.with_row(Row("Gateway"))
         .with_panel(
             graph(
                 "Requests by outcome",
-                "client_error is the sender's fault, overloaded was turned away, the rest but ok is ours.",
+                "client_error is a fault of the client, overloaded was refused; all except ok are server errors.",
                 "reqps",
                 Query("sum by (outcome) (route_outcome:signs_gateway_requests:rate5m)", "{{outcome}}"),
                 stacked=True,
@@ -87,7 +87,7 @@ def _users(new: Dashboard) -> Dashboard:
         .with_panel(
             graph(
                 "Time to answer",
-                "Of requests that were answered, the slowest route. 99% are to take at most 0.5 s.",
+                "Of the slowest route. The objective is 0.5 s for 99% of the answers.",
                 "s",
                 Query(
                     "max by (quantile) (route_quantile:signs_gateway_request_seconds:rate5m)", "quantile {{quantile}}"
@@ -97,9 +97,9 @@ def _users(new: Dashboard) -> Dashboard:
         )
         .with_panel(
             graph(
-                "Budgets burnt",
-                "How many times faster than it lasts the month's budget of failed and slow answers is spent. An hour "
-                "at 14.4 or 6 hours at 6 wake somebody.",
+                "Burn rates of the error budgets",
+                "At 1 the month's budget of failed or slow answers lasts exactly a month. There is an alert at 14.4 "
+                "over an hour, or 6 over 6 hours.",
                 "none",
                 Query("gateway:signs_gateway_errors:ratio_rate1h / 0.005", "failed, 1 h"),
                 Query("gateway:signs_gateway_errors:ratio_rate6h / 0.005", "failed, 6 h"),
@@ -111,7 +111,7 @@ def _users(new: Dashboard) -> Dashboard:
         .with_panel(
             graph(
                 "In flight",
-                "Requests that the gateway is answering.",
+                "Requests that the gateway is processing.",
                 "short",
                 Query("sum(signs_gateway_in_flight)", "in flight"),
                 span=6,
@@ -120,7 +120,7 @@ def _users(new: Dashboard) -> Dashboard:
         .with_panel(
             graph(
                 "Uploads",
-                "Size of what is sent to the gateway.",
+                "Size of uploads to the gateway.",
                 "decbytes",
                 Query(
                     "histogram_quantile(0.5, sum by (le) (rate(signs_gateway_upload_bytes_bucket[$__rate_interval])))",
@@ -128,15 +128,15 @@ def _users(new: Dashboard) -> Dashboard:
                 ),
                 Query(
                     "histogram_quantile(0.95, sum by (le) (rate(signs_gateway_upload_bytes_bucket[$__rate_interval])))",
-                    "95 of 100",
+                    "95th percentile",
                 ),
                 span=6,
             )
         )
         .with_panel(
             graph(
-                "Failures of Triton, as the gateway sees them",
-                "Calls that failed, by reason.",
+                "Failed calls of Triton by the gateway",
+                "By reason.",
                 "cps",
                 Query("sum by (reason) (rate(signs_gateway_upstream_failures_total[$__rate_interval]))", "{{reason}}"),
                 span=6,
@@ -145,7 +145,7 @@ def _users(new: Dashboard) -> Dashboard:
         .with_panel(
             graph(
                 "Feedback",
-                "Corrections that people send: refused is the sender's fault, failed is ours, such as a full disk.",
+                "Corrections from users: refused is a fault of the client, failed one of the server.",
                 "cps",
                 Query("sum by (outcome) (rate(signs_gateway_feedback_total[$__rate_interval]))", "{{outcome}}"),
                 span=6,
@@ -157,12 +157,12 @@ def _users(new: Dashboard) -> Dashboard:
 def _triton(new: Dashboard) -> Dashboard:
     quantiles = f'{{{CHOSEN},quantile=~"0.5|0.99"}}'
     return (
-        new.with_row(Row("What the models do: Triton"))
+        new.with_row(Row("Triton"))
         .with_panel(
             graph(
                 "Requests",
-                "By model and version. The recognizer asks the detector once for each photograph and the classifier "
-                "for its signs.",
+                "By model and version. The recognizer calls the detector once per photograph and the classifier for "
+                "its signs.",
                 "reqps",
                 Query(f"model_version:nv_inference_requests:rate5m{{{CHOSEN}}}", NAME),
             )
@@ -170,7 +170,7 @@ def _triton(new: Dashboard) -> Dashboard:
         .with_panel(
             graph(
                 "Failures",
-                "Share of the requests without an answer, pictures that nobody can read left out.",
+                "Share of failed requests, without unreadable pictures.",
                 "percentunit",
                 Query(f"model_version:nv_inference_failures:ratio_rate5m{{{CHOSEN}}}", NAME),
                 limit=0.05,
@@ -179,21 +179,21 @@ def _triton(new: Dashboard) -> Dashboard:
         .with_panel(
             graph(
                 "Failures by reason",
-                "Triton's own reasons, and those of the recognizer.",
+                "Reasons of Triton and of the recognizer.",
                 "cps",
                 Query(
                     f"sum by (reason) (rate(nv_inference_request_failure{{{CHOSEN}}}[$__rate_interval]))", "{{reason}}"
                 ),
                 Query(
                     'sum by (reason) (rate(sign_recognizer_failures_total{version=~"$version"}[$__rate_interval]))',
-                    "recognizer's own: {{reason}}",
+                    "recognizer: {{reason}}",
                 ),
             )
         )
         .with_panel(
             graph(
                 "End to end",
-                "From arrival at Triton to the answer, of the last minute.",
+                "From arrival at Triton to the answer, over the last minute.",
                 "s",
                 Query(
                     f"model_version:nv_inference_request_seconds:quantile{quantiles}",
@@ -204,7 +204,7 @@ def _triton(new: Dashboard) -> Dashboard:
         .with_panel(
             graph(
                 "In the queue",
-                "How long requests wait before the model takes them. An alert begins at a mean of 0.1 s.",
+                "Waiting time before the model takes a request. There is an alert from a mean of 0.1 s on.",
                 "s",
                 Query(
                     f"model_version:nv_inference_queue_seconds:quantile{quantiles}",
@@ -217,7 +217,7 @@ def _triton(new: Dashboard) -> Dashboard:
         .with_panel(
             graph(
                 "Inference",
-                "How long the model itself takes, of the last minute.",
+                "Time in the model, over the last minute.",
                 "s",
                 Query(
                     f"model_version:nv_inference_compute_seconds:quantile{quantiles}",

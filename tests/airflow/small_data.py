@@ -22,7 +22,7 @@ def write_small_gtsdb(folder: Path, train: int = 40, test: int = 20, swapped: bo
     Args:
         folder: to be made.
         train: scenes to learn from.
-        test: scenes to judge on, which are the same for the same number.
+        test: number of test scenes; the same number gives the same scenes.
         swapped: every sign of the training scenes is labelled as another class.
     """
     folder.mkdir(parents=True)

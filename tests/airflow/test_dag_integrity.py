@@ -33,7 +33,7 @@ def test_all_dags_import_without_error_or_warning(found: dict[str, Any]) -> None
     assert sorted(found["dags"]) == [MAIN, "watch_drift", "watch_feedback"]
 
 
-def test_each_dag_and_task_tells_what_it_is_and_who_looks_after_it(found: dict[str, Any]) -> None:
+def test_each_dag_and_task_reports_what_it_is_and_who_looks_after_it(found: dict[str, Any]) -> None:
     for name, dag in found["dags"].items():
         assert {"traffic-signs", "mlops"} <= set(dag["tags"]) and len(dag["doc"]) > 100, name
         assert (dag["max_active_runs"], dag["catchup"]) == (1, False), name

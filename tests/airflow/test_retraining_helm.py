@@ -84,7 +84,7 @@ def test_the_chart_pulls_what_is_pinned_and_leaves_the_other_models(name: str, b
     ]
 
 
-def test_what_helm_tells_of_a_release_is_understood(tmp_path: Path) -> None:
+def test_what_helm_reports_of_a_release_is_understood(tmp_path: Path) -> None:
     """Of one that it would install: it needs no cluster for that, and says the same of those that are there."""
     script = tmp_path / "helm"
     values = CHART / "examples" / "cpu.yaml"

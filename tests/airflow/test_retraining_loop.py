@@ -225,7 +225,7 @@ def test_where_nothing_is_new_nothing_is_trained(world: World, first: Asker) -> 
     assert world.run("again") == "success", world.why("again")
     states = world.airflow.states(DAG, "again")
     assert states["something_new"] == "success" and states["train"] == states["publish"] == "skipped"
-    assert "version 2 has learned from this very data" in world.airflow.said(DAG, "again", "something_new")
+    assert "version 2 was trained on the same data" in world.airflow.said(DAG, "again", "something_new")
     assert world.content() == before
 
 

@@ -7,7 +7,7 @@ import yaml
 
 from tests.deploy.test_dockerfiles import read
 from tests.helm.helm_chart import find_helm, render
-from traffic_signs.surroundings import SWITCHES
+from traffic_signs.environment import SWITCHES
 
 ROOT = Path(__file__).parents[2]
 SERVICES = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]

@@ -37,7 +37,7 @@ def test_an_old_one_is_named(signs: Signs, server: RunningServer) -> None:
 
 def test_what_is_no_version_or_no_server_is_refused(signs: Signs) -> None:
     code, _, error = signs("check-server", "--minimum", "latest")
-    assert code == 1 and "'latest' is no version of tritonserver" in error
+    assert code == 1 and "'latest'" in error
     code, _, error = signs("check-server", "--url", "127.0.0.1:1", "--timeout", "2")
     assert code == 1 and "no grpc server at 127.0.0.1:1" in error
 

@@ -114,8 +114,8 @@ BAD = {
     "no_batches": (without_batches(), "the model expects 4 dimensions"),
     "short_image": (with_serving(), "6912 bytes"),
     # With these the real server ends; they cannot be published, and are written by hand here.
-    "fatal_number": (with_parameters(intra_op_thread_count="99999999999"), "beyond 32 bits the real server ends"),
-    "fatal_shrinkage": (with_parameters(**{SHRINKAGE: "nonsense"}), "the real server ends without that arena"),
+    "fatal_number": (with_parameters(intra_op_thread_count="99999999999"), "beyond 32 bits"),
+    "fatal_shrinkage": (with_parameters(**{SHRINKAGE: "nonsense"}), "without that arena"),
 }
 
 

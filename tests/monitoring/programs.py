@@ -20,7 +20,7 @@ from serving.lifetime import die_with_parent
 
 PATIENCE_S = 120.0  # for what takes a second on an idle machine
 NO_PROMETHEUS = "no Prometheus: apt-get install prometheus prometheus-alertmanager prometheus-pushgateway"
-IN_MEMORY = ["--persistence.file="]  # of a Pushgateway: Debian's would find what the last one was told
+IN_MEMORY = ["--persistence.file="]  # of a Pushgateway: Debian's would find the metrics of the last one
 
 
 def tool(name: str) -> str:

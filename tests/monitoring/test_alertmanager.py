@@ -21,7 +21,7 @@ Labels = dict[str, str]
 
 @dataclass(frozen=True)
 class Running:
-    """An Alertmanager and who it tells."""
+    """An Alertmanager and its receiver."""
 
     address: str
     receiver: Receiver
@@ -45,13 +45,13 @@ class Running:
         seen: list[dict[str, bool]] = []
 
         def is_settled() -> bool:
-            """Says whether all are judged and half a second of looks saw the same: it judges in parallel."""
+            """Returns whether all alerts are processed and unchanged for half a second; it works in parallel."""
             found = get_json(f"{self.address}/api/v2/alerts")
             states = {each["labels"]["alertname"]: each["status"] for each in found}
             seen.append({name: bool(status["inhibitedBy"]) for name, status in states.items()})
             return states.keys() == {each["alertname"] for each in alerts} and seen[-5:] == seen[-1:] * 5
 
-        wait_until(is_settled, "Alertmanager has judged all alerts")
+        wait_until(is_settled, "Alertmanager has processed all alerts")
         self.post(*alerts, over=True)
         wait_until(lambda: not get_json(f"{self.address}/api/v2/alerts"), "all alerts are over")
         return {name for name, inhibited in seen[-1].items() if inhibited}

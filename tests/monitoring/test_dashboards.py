@@ -20,7 +20,7 @@ def test_the_files_are_what_the_code_makes(capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().err == ""
 
 
-def test_a_file_that_was_changed_is_missing_or_is_left_over_is_told(tmp_path: Path) -> None:
+def test_a_file_that_was_changed_is_missing_or_is_left_over_is_reported(tmp_path: Path) -> None:
     for name, content in contents().items():
         (tmp_path / name).write_text(content)
     assert outdated(tmp_path) == []

@@ -1,4 +1,4 @@
-"""The drift exporter as a process: what it publishes, what it tells, and how it ends.
+"""The drift exporter as a process: what it publishes, what it prints, and how it ends.
 
 A page of ours answers as Prometheus would, so that it can fail at will; `test_drift_prometheus.py` has the real one.
 """
@@ -64,11 +64,11 @@ class Exporter:
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self.process = process
-        self.told: list[str] = []
+        self.lines: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        wait_until(lambda: any("publishing drift at" in line for line in self.told), "the exporter's start")
-        found = re.search(r"at (http://\S+),", self.told[0])
+        wait_until(lambda: any("publishing drift at" in line for line in self.lines), "the exporter's start")
+        found = re.search(r"at (http://\S+),", self.lines[0])
         assert found is not None
         self.url = found.group(1)
 
@@ -86,7 +86,7 @@ class Exporter:
 
     def _read(self) -> None:
         assert self.process.stdout is not None
-        self.told.extend(iter(self.process.stdout.readline, ""))
+        self.lines.extend(iter(self.process.stdout.readline, ""))
 
 
 @contextmanager
@@ -133,7 +133,7 @@ def test_it_publishes_what_changes_and_survives_a_prometheus_that_is_down(reposi
         assert not [series for series in found if 'version="2"' in series], "Prometheus has forgotten it"
 
         answers.is_down = True
-        wait_until(lambda: any("does not answer" in line for line in exporter.told), "the failure")
+        wait_until(lambda: any("does not answer" in line for line in exporter.lines), "the failure")
         before = exporter.scrape()
         wait_until(lambda: exporter.scrape()[last] == before[last], "one more look")
         assert exporter.scrape() == before and before[firing] == 1, "the last findings stay"
@@ -145,19 +145,19 @@ def test_it_publishes_what_changes_and_survives_a_prometheus_that_is_down(reposi
         assert quiet['signs_drift_samples{version="1"}'] == 20 and quiet[last] > before[last]
         assert exporter.end(signal.SIGINT) == 0
 
-    told = "".join(exporter.told)
-    assert told.count("has no reference") == 1, "what stays as it is is not repeated"
-    assert "version 1: drift of scene_brightness: PSI " in told
-    assert "over: version 1: drift of scene_brightness" in told
-    assert told.count("does not answer (Service Unavailable)") == 1 and "over: prometheus" in told
-    assert told.endswith("stopped\n") and "Traceback" not in told
+    printed = "".join(exporter.lines)
+    assert printed.count("has no reference") == 1, "what stays as it is is not repeated"
+    assert "version 1: drift of scene_brightness: PSI " in printed
+    assert "over: version 1: drift of scene_brightness" in printed
+    assert printed.count("does not answer (Service Unavailable)") == 1 and "over: prometheus" in printed
+    assert printed.endswith("stopped\n") and "Traceback" not in printed
 
 
 def test_a_polite_kill_ends_it(repository: Path) -> None:
     with page(Answers({})) as where, exporting(where, repository) as exporter:
-        wait_until(lambda: len(exporter.told) > 1, "the first look")
+        wait_until(lambda: len(exporter.lines) > 1, "the first look")
         assert exporter.end(signal.SIGTERM) == 128 + signal.SIGTERM
-    assert "Prometheus has no metrics of a sign_recognizer yet" in exporter.told[1]
+    assert "Prometheus has no metrics of a sign_recognizer yet" in exporter.lines[1]
 
 
 def run(*options: str) -> Result:
@@ -221,12 +221,12 @@ def test_whatever_is_wrong_is_no_drift() -> None:
     assert run("--once", "--prometheus", "http://[").exit_code == 2
 
 
-def test_news_are_told_once_and_when_they_are_over() -> None:
-    told: list[str] = []
-    news = News(told.append)
+def test_news_are_reported_once_and_when_they_are_over() -> None:
+    notices: list[str] = []
+    news = News(notices.append)
     for sentences in ({"a": "a is so, by 1"}, {"a": "a is so, by 2"}, {"a": "a is so, by 3", "b": "b"}, {"b": "b"}, {}):
         news.hear(sentences)
-    assert told == ["a is so, by 1", "b", "over: a", "over: b"]
+    assert notices == ["a is so, by 1", "b", "over: a", "over: b"]
 
 
 def test_it_needs_neither_the_networks_nor_their_libraries() -> None:

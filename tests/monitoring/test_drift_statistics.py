@@ -80,9 +80,9 @@ def test_signs_that_stand_together_count_as_fewer() -> None:
     rng = np.random.default_rng(0)
     alone = rng.multinomial(1, [0.2, 0.3, 0.5], 2000).astype(np.float64)
     assert design_effect(alone) == pytest.approx(1, abs=0.01)
-    assert design_effect(4 * alone) == pytest.approx(4, abs=0.02), "four signs of one kind tell as much as one"
+    assert design_effect(4 * alone) == pytest.approx(4, abs=0.02), "four signs of one kind count as much as one"
     mixed = rng.multinomial(4, [0.2, 0.3, 0.5], 2000).astype(np.float64)
-    assert design_effect(mixed) == pytest.approx(1, abs=0.1), "four signs of any kind tell as much as four"
+    assert design_effect(mixed) == pytest.approx(1, abs=0.1), "four signs of any kind count as much as four"
     assert design_effect(np.zeros((10, 3))) == 1
 
 

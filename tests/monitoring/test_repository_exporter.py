@@ -1,4 +1,4 @@
-"""The exporter of the model repository tells what is there, and fails scrapes where it cannot."""
+"""The exporter of the model repository publishes all versions, and fails scrapes if it cannot read them."""
 
 import json
 import shutil
@@ -50,8 +50,8 @@ def samples(content: bytes) -> dict[str, dict[tuple[tuple[str, str], ...], float
 
 
 @contextmanager
-def exporter(repository: Path, told: list[str]) -> Iterator[str]:
-    with listening(str(repository), "127.0.0.1", 0, told.append) as server:
+def exporter(repository: Path, notices: list[str]) -> Iterator[str]:
+    with listening(str(repository), "127.0.0.1", 0, notices.append) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
@@ -70,7 +70,7 @@ def get(address: str) -> tuple[int, str]:
             return error.code, error.read().decode()
 
 
-def test_versions_are_told_with_age_size_figures_and_what_they_are(models: Path) -> None:
+def test_versions_are_reported_with_age_size_figures_and_what_they_are(models: Path) -> None:
     promote(models, "sign_classifier", 2, "better")
     found = samples(render(str(models)))
     name = "signs_repository_version_"
@@ -94,20 +94,20 @@ def test_a_version_made_by_hand_has_no_age(models: Path) -> None:
 
 
 def test_each_scrape_reads_the_repository_anew(models: Path) -> None:
-    told: list[str] = []
-    with exporter(models, told) as address:
+    notices: list[str] = []
+    with exporter(models, notices) as address:
         before = samples(get(f"{address}/metrics")[1].encode())["signs_repository_version_champion"]
         promote(models, "sign_classifier", 1, "the first")
         after = samples(get(f"{address}/metrics?x=1")[1].encode())["signs_repository_version_champion"]
         assert get(f"{address}/else")[0] == 404
     assert (before[OF_1], after[OF_1]) == (0, 1)
-    assert told == []
+    assert notices == []
 
 
-def test_a_repository_that_cannot_be_read_fails_the_scrape_and_is_told_once(models: Path) -> None:
-    told: list[str] = []
+def test_a_repository_that_cannot_be_read_fails_the_scrape_and_is_reported_once(models: Path) -> None:
+    notices: list[str] = []
     moved = models.with_name("elsewhere")
-    with exporter(models, told) as address:
+    with exporter(models, notices) as address:
         assert get(f"{address}/metrics")[0] == 200
         models.rename(moved)
         answers = [get(f"{address}/metrics") for _ in range(3)]
@@ -115,10 +115,10 @@ def test_a_repository_that_cannot_be_read_fails_the_scrape_and_is_told_once(mode
         assert get(f"{address}/metrics")[0] == 200
     assert [status for status, _ in answers] == [503] * 3
     assert str(models) in answers[0][1]
-    assert len(told) == 2 and str(models) in told[0] and told[1].endswith("can be read again")
+    assert len(notices) == 2 and str(models) in notices[0] and notices[1].endswith("can be read again")
 
 
-def test_a_port_that_is_taken_is_told_in_one_line(models: Path) -> None:
+def test_a_port_that_is_taken_is_reported_in_one_line(models: Path) -> None:
     with listening(str(models), "127.0.0.1", 0, print) as server:
         taken = pytest.raises(MonitoringError, match=r"cannot listen on .* choose another --host or --port")
         with taken, listening(str(models), "127.0.0.1", server.server_port, print):

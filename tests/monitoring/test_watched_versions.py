@@ -22,7 +22,7 @@ class Answers:
 
     Attributes:
         worse: words of the queries that have a result, for each look; the last one stays.
-        alerts: that it tells of.
+        alerts: firing alerts.
         asked: all queries.
     """
 
@@ -121,13 +121,15 @@ def test_two_looks_that_say_worse_end_it_and_too_few_requests_say_nothing(
     answers: Answers, looks: list[tuple[str, ...]], state: str, count: int
 ) -> None:
     answers.worse = list(looks)
-    clock, told = Clock(), list[str]()
-    judged = watch(Prometheus(answers.url), Comparison("a", "b"), 60, 15, told.append, clock=clock, sleep=clock.sleep)
-    assert (judged.state, judged.looks) == (state, count)
-    assert bool(judged.reasons) == (state != "fine") and told[-1].startswith(state)
+    clock, notices = Clock(), list[str]()
+    verdict = watch(
+        Prometheus(answers.url), Comparison("a", "b"), 60, 15, notices.append, clock=clock, sleep=clock.sleep
+    )
+    assert (verdict.state, verdict.looks) == (state, count)
+    assert bool(verdict.reasons) == (state != "fine") and notices[-1].startswith(state)
 
 
-def test_the_exit_code_tells_the_verdict(signs: Signs, answers: Answers) -> None:
+def test_the_exit_code_reports_the_verdict(signs: Signs, answers: Answers) -> None:
     command = ("watch", "--prometheus", answers.url, "--since", "900", "--for", "1s", "--interval", "1s")
     assert signs(*command)[:2] == (0, "fine\n")
     answers.worse = [(SLOW,)]

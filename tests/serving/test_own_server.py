@@ -1,4 +1,4 @@
-"""A server of one's own is started once to see what it is; whose ONNX Runtime backend it has is seen in its folder."""
+"""A given tritonserver is started once to read its version; its ONNX Runtime backend is found in its folder."""
 
 import json
 import os
@@ -87,7 +87,10 @@ def test_what_the_running_server_says_is_what_its_folder_promised(
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("echo unrecognized option; exit 1", r"no tritonserver that runs here \(unrecognized option\).*--tritonserver"),
+        (
+            "echo unrecognized option; exit 1",
+            r"not a tritonserver that runs here \(unrecognized option\).*--tritonserver",
+        ),
         ("exit 0", r"\(it printed nothing\)"),
     ],
 )
@@ -99,10 +102,10 @@ def test_another_program_is_refused(text: str, reason: str, tmp_path: Path) -> N
 def test_what_is_no_program_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "text").touch()
     for wrong in (tmp_path / "text", tmp_path, tmp_path / "missing"):
-        with pytest.raises(ServingError, match=r"is no program: give a tritonserver"):
+        with pytest.raises(ServingError, match=r"is not a program: give a tritonserver"):
             find_or_install(tmp_path / "home", print, wrong)
     monkeypatch.setenv(PROGRAM, str(tmp_path / "missing"))
-    with pytest.raises(ServingError, match=r"missing is no program"):
+    with pytest.raises(ServingError, match=r"missing is not a program"):
         find_or_install(tmp_path / "home", print)
 
 
@@ -136,7 +139,7 @@ def test_clients_shared_memory_is_asked_for_where_the_option_is_known() -> None:
 
 def test_a_version_is_two_numbers() -> None:
     assert parse_version("2.73.0dev") == (2, 73)
-    with pytest.raises(ServingError, match="'latest' is no version"):
+    with pytest.raises(ServingError, match="'latest'"):
         parse_version("latest")
 
 

@@ -148,7 +148,7 @@ def test_a_binary_that_cannot_run_is_reported(repository: Path, manifest: Manife
         pass
 
 
-def test_the_python_of_any_server_is_told_to_leave_no_caches(
+def test_the_python_of_any_server_is_reported_to_leave_no_caches(
     repository: Path, manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a tritonserver that the machine has by itself, whose Python is not ours to arrange."""

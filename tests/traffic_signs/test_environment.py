@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from export.repository import Manifest
-from traffic_signs.surroundings import SWITCHES
+from traffic_signs.environment import SWITCHES
 
 ROOT = Path(__file__).parents[2]
 

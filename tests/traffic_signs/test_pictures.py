@@ -71,7 +71,7 @@ def test_a_name_with_the_signs_of_a_pattern_is_taken_as_it_is(folder: Path) -> N
     assert names(folder, "[1].png") == ["[1].png"]
 
 
-def test_what_is_not_there_is_told_when_its_turn_comes(folder: Path) -> None:
+def test_what_is_not_there_is_reported_when_its_turn_comes(folder: Path) -> None:
     (folder / "empty").mkdir()
     found = find([folder / "nothing.png", folder / "a.png", folder / "*.bmp", folder / "a**b", folder / "empty"])
     pictures = list(read(found, None))
@@ -82,7 +82,7 @@ def test_what_is_not_there_is_told_when_its_turn_comes(folder: Path) -> None:
     assert pictures[4].problem.startswith("the folder holds no picture (.bmp, ")
 
 
-def test_a_web_address_is_told_as_one() -> None:
+def test_a_web_address_is_reported_as_one() -> None:
     (found,) = find(["https://example.com/street.jpg"])
     assert found.problem == "it is a web address: download the picture and give the file"
 
@@ -143,13 +143,13 @@ def test_a_video_is_a_picture_for_each_frame_up_to_a_limit(drive: Path, folder: 
 
 
 def test_what_is_no_video_is_one_line(folder: Path) -> None:
-    """In a process of its own, where OpenCV has not been loaded before it can be told to keep quiet."""
+    """In a process of its own, where OpenCV has not been loaded before its log level is set."""
     result = predict(folder / "drive.mp4")
     assert result.returncode == 1
     assert result.stderr == f"signs: {folder / 'drive.mp4'}: it is not a video that OpenCV can read\n"
 
 
-def test_a_video_that_breaks_off_is_told_after_its_frames(tmp_path: Path) -> None:
+def test_a_video_that_breaks_off_is_reported_after_its_frames(tmp_path: Path) -> None:
     path = tmp_path / "drive.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), RATE, (WIDTH, HEIGHT))
     noise = np.random.default_rng(0)
@@ -164,7 +164,7 @@ def test_a_video_that_breaks_off_is_told_after_its_frames(tmp_path: Path) -> Non
     assert len(list(read(find([path]), 3))) == 3, "who wants no more does not mind"
 
 
-def test_a_camera_that_is_not_there_is_told() -> None:
+def test_a_camera_that_is_not_there_is_reported() -> None:
     with pytest.raises(PictureError, match="no such camera"):
         next(read_camera(99, None))
 

@@ -46,7 +46,7 @@ def gtsdb(tmp_path: Path) -> TinyGtsdb:
 
 @pytest.fixture
 def coloured_crops() -> Crops:
-    """Returns 48 noisy crops of four classes, two an image, that their colour alone tells apart."""
+    """Returns 48 noisy crops of four classes, two an image, that only their colour distinguishes."""
     rng = np.random.default_rng(7)
     class_ids = np.tile(np.array(list(COLOURS), dtype=np.int64), 12)
     colours = np.array([COLOURS[int(class_id)] for class_id in class_ids])

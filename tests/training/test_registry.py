@@ -12,7 +12,7 @@ MODEL = "sign_classifier"
 
 
 def _fail(notice: str) -> None:
-    pytest.fail(f"nothing is to be told, but it was: {notice}")
+    pytest.fail(f"unexpected notice: {notice}")
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_the_verdict_and_the_champion_are_found_by_the_run(runs: Path, run_ids: 
     assert aliases(runs) == {"champion": "1", "challenger": "2"}, "after a rollback another is the challenger still"
 
 
-def test_what_cannot_be_recorded_is_told(
+def test_what_cannot_be_recorded_is_reported(
     runs: Path, run_ids: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(RegistryError, match=f"has no {MODEL} of the run abc123"):

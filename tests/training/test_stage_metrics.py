@@ -120,13 +120,13 @@ def test_metrics_that_cannot_be_left_cost_a_notice_and_not_the_stage(
     (tmp_path / "file").touch()
     monkeypatch.setenv("SIGNS_METRICS_DIR", str(tmp_path / "file" / "metrics"))
     monkeypatch.setenv("SIGNS_PUSHGATEWAY_URL", f"http://127.0.0.1:{free_port()}")
-    told: list[str] = []
+    notices: list[str] = []
     done = False
-    with recorded_stage("train", "sign_classifier", told.append):
+    with recorded_stage("train", "sign_classifier", notices.append):
         done = True
     assert done
-    assert any("check SIGNS_METRICS_DIR" in notice for notice in told)
-    assert any("check SIGNS_PUSHGATEWAY_URL" in notice for notice in told)
+    assert any("check SIGNS_METRICS_DIR" in notice for notice in notices)
+    assert any("check SIGNS_PUSHGATEWAY_URL" in notice for notice in notices)
 
 
 def test_training_and_export_leave_their_figures(

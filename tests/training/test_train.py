@@ -144,7 +144,7 @@ def test_patience_stops_early_and_keeps_the_best_weights(coloured_crops: Crops) 
 
 
 def test_patience_without_validation_is_a_training_error(coloured_crops: Crops) -> None:
-    with pytest.raises(TrainingError, match="hold some out with --holdout"):
+    with pytest.raises(TrainingError, match="--holdout"):
         _trained(coloured_crops, replace(CONFIG, patience=3))
 
 

@@ -1,1 +1,1 @@
-"""Naming the sign of a crop: training, calibration and evaluation of the classifier."""
+"""Training, calibration and evaluation of the classifier, which names the sign in a crop."""

@@ -1,4 +1,4 @@
-"""Scores that can be believed: temperature scaling and the calibration error (Guo et al., 2017, arXiv 1706.04599)."""
+"""Calibration: temperature scaling and the expected calibration error (Guo et al., 2017, arXiv 1706.04599)."""
 
 from dataclasses import dataclass
 
@@ -9,22 +9,22 @@ import torch.nn.functional as F
 
 BINS = 15  # as in the paper
 LIMIT = 8.0
-MOST_LOST = 0.005  # share of known signs that may lose their name for the sake of unknown ones
+MOST_LOST = 0.005  # share of known signs that may be answered as unknown
 
 
 def fit_temperature(logits: npt.NDArray[np.float32], class_ids: npt.NDArray[np.int64]) -> float:
-    """Finds the temperature that makes held-out labels most probable.
+    """Fits the temperature on held-out crops.
 
     Args:
-        logits: [n, classes], of crops that the network has not learned from.
-        class_ids: [n].
+        logits: float32 [n, classes], of crops that the network has not learned from.
+        class_ids: int64 [n], their labels.
 
     Returns:
-        The temperature of the smallest negative log likelihood, kept within 1/8 and 8. The labels count as right
-        with probability (n + 1) / (n + 2), as in Platt's scaling (1999): where every crop is right the likelihood
-        would grow without end as the temperature falls, and a small sample is no reason to be very sure.
+        The temperature with the smallest negative log likelihood, clipped to 1/8 to 8. Labels count as right with
+        probability (n + 1) / (n + 2), as in Platt scaling (1999): if all crops are right, the likelihood would
+        otherwise grow without limit as the temperature falls.
     """
-    doubt = logits.shape[1] / (logits.shape[1] - 1) / (len(logits) + 2)  # PyTorch leaves the label a share of it
+    doubt = logits.shape[1] / (logits.shape[1] - 1) / (len(logits) + 2)  # PyTorch gives the label a share of it, too
     steepness = torch.zeros((), dtype=torch.float64, requires_grad=True)  # logarithm of 1 / temperature
     inputs, targets = torch.from_numpy(logits).double(), torch.from_numpy(class_ids)
     optimizer = torch.optim.LBFGS([steepness], max_iter=100, line_search_fn="strong_wolfe")
@@ -40,14 +40,13 @@ def fit_temperature(logits: npt.NDArray[np.float32], class_ids: npt.NDArray[np.i
 
 
 def fit_unknown_threshold(probabilities: npt.NDArray[np.float32]) -> float:
-    """Finds the score below which a crop counts as none of the classes.
+    """Chooses the score below which a crop is answered as unknown.
 
     Args:
-        probabilities: [n, classes], calibrated, of crops that the network has not learned from.
+        probabilities: float32 [n, classes], calibrated, of crops that the network has not learned from.
 
     Returns:
-        The highest score, with four decimals, below which at most MOST_LOST of these crops lie; of fewer than
-        1 / MOST_LOST crops none.
+        The highest score, with four decimals, below which at most the share MOST_LOST of these crops lies.
     """
     scores = np.sort(probabilities.max(axis=1).astype(np.float64))
     return float(np.floor(scores[int(MOST_LOST * len(scores))] * 1e4) / 1e4)
@@ -55,12 +54,12 @@ def fit_unknown_threshold(probabilities: npt.NDArray[np.float32]) -> float:
 
 @dataclass(frozen=True)
 class Reliability:
-    """How often predictions are right, by how sure they are; bins of equal width, from 0 to 1.
+    """A reliability diagram: accuracy by confidence, in bins of equal width from 0 to 1.
 
     Attributes:
-        counts: int64 [BINS], predictions in each bin of confidence.
+        counts: int64 [BINS], number of predictions in each bin.
         confidence: float64 [BINS], their mean confidence; NaN in an empty bin.
-        accuracy: float64 [BINS], share of them that is right; NaN in an empty bin.
+        accuracy: float64 [BINS], the share of right ones; NaN in an empty bin.
     """
 
     counts: npt.NDArray[np.int64]
@@ -69,7 +68,7 @@ class Reliability:
 
     @property
     def expected_calibration_error(self) -> float:
-        """Mean distance of confidence and accuracy over all predictions."""
+        """Mean absolute difference of confidence and accuracy over all predictions."""
         gaps = np.nan_to_num(np.abs(self.confidence - self.accuracy))
         return float((gaps * self.counts).sum() / self.counts.sum())
 
@@ -78,8 +77,8 @@ def reliability(probabilities: npt.NDArray[np.float32], class_ids: npt.NDArray[n
     """Bins predictions by the probability of their most probable class.
 
     Args:
-        probabilities: [n, classes].
-        class_ids: [n].
+        probabilities: float32 [n, classes].
+        class_ids: int64 [n].
     """
     confidence = probabilities.max(axis=1).astype(np.float64)
     right = probabilities.argmax(axis=1) == class_ids

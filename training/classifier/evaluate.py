@@ -1,4 +1,4 @@
-"""How well a classifier does: figures, whatever has computed its answers."""
+"""Evaluation of a classifier from its probabilities, whichever runtime has computed them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,15 +12,15 @@ from training.classifier.calibration import Reliability, reliability
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How predictions compare with the truth.
+    """The result of comparing predictions with labels.
 
     Attributes:
         accuracy: share of crops whose most probable class is right.
-        recall: by class id, share of the class's crops found; NaN for a class without crops.
-        confusion: int64 [classes, classes], rows are the truth.
-        mistakes: indices of the wrong crops, the most confident mistake first.
-        reliability: how far the scores can be believed.
-        class_names: by class id.
+        recall: by class id, share of the class's crops that are right; NaN for a class without crops.
+        confusion: int64 [classes, classes], rows are the true classes.
+        mistakes: indices of the wrong crops, by descending confidence.
+        reliability: accuracy by confidence.
+        class_names: name of each class, by class id.
     """
 
     accuracy: float
@@ -39,7 +39,7 @@ class Evaluation:
         }
 
     def as_dict(self) -> dict[str, Any]:
-        """Returns all figures in types that JSON has; classes without crops have a recall of None."""
+        """Returns all figures in JSON types; classes without crops have a recall of None."""
         totals = self.confusion.sum(axis=1)
         return {
             "samples": int(totals.sum()),
@@ -63,12 +63,12 @@ def evaluate(
     class_ids: npt.NDArray[np.int64],
     class_names: tuple[str, ...] = CLASS_NAMES,
 ) -> Evaluation:
-    """Compares predictions with the truth.
+    """Compares predictions with labels.
 
     Args:
-        probabilities: [n, classes].
-        class_ids: [n].
-        class_names: by class id.
+        probabilities: float32 [n, classes].
+        class_ids: int64 [n], the labels.
+        class_names: name of each class, by class id.
     """
     predicted = probabilities.argmax(axis=1)
     confusion = np.zeros((probabilities.shape[1],) * 2, dtype=np.int64)

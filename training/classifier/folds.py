@@ -1,4 +1,4 @@
-"""Splits of training crops that cannot leak: the crops of one track, or of one scene, stay together."""
+"""Splits of training crops without leakage: all crops of a track, or of a scene, stay together."""
 
 import numpy as np
 import numpy.typing as npt
@@ -7,13 +7,13 @@ from training.data.crops import Crops
 
 
 def fold_indices(crops: Crops, folds: int, seed: int) -> list[npt.NDArray[np.int64]]:
-    """Deals crops into folds for cross-validation.
+    """Splits crops into folds for cross-validation.
 
     Returns:
-        For each fold, the indices of its crops; together they are all crops, each once.
+        For each fold, the indices of its crops; each crop is in exactly one fold.
 
     Raises:
-        ValueError: fewer than two folds, or more folds than tracks or images.
+        ValueError: `folds` is below 2 or above the number of tracks or images.
     """
     sources = sorted(set(crops.sources))
     if not 2 <= folds <= len(sources):
@@ -27,16 +27,15 @@ def fold_indices(crops: Crops, folds: int, seed: int) -> list[npt.NDArray[np.int
 def holdout_indices(crops: Crops, share: float, seed: int) -> npt.NDArray[np.int64]:
     """Chooses crops to hold out, about `share` of every class.
 
-    A track or image is held out only while every class in it keeps enough others: no class loses more than its
-    share, and one of few tracks loses none.
+    No class loses more than its share of tracks or images, and a class with few of them loses none.
 
     Args:
         crops: the training crops.
         share: above 0 and below 1.
-        seed: of the choice.
+        seed: seed of the random choice.
 
     Returns:
-        Their indices, in order; empty where every class has too few tracks.
+        Their indices, ascending; empty if every class has too few tracks.
     """
     classes_of: dict[str, set[int]] = {}
     for source, class_id in zip(crops.sources, crops.class_ids, strict=True):

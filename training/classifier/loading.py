@@ -10,16 +10,16 @@ from training.data.crops import Crops
 
 
 class AugmentedBatches(Dataset[tuple[Tensor, ...]]):
-    """Batches of augmented crops; number `step` is the same whoever makes it, and when.
+    """Batches of augmented crops. The content of batch `step` depends only on its number and the seed.
 
-    So any number of workers gives the same training, and one that was cut off goes on at any step.
+    Therefore the number of workers does not change the training, and a training can resume at any step.
 
     Args:
-        crops: to draw from, with replacement.
-        batch_size: crops a batch.
-        balance: how far to even out the classes: 0 draws every crop equally often, 1 every class.
-        seed: of the draw and of the augmentation.
-        share: (rank, count) where several processes divide each batch among them.
+        crops: crops to sample from, with replacement.
+        batch_size: crops per batch.
+        balance: 0 samples every crop equally often, 1 every class.
+        seed: seed of sampling and augmentation.
+        share: (rank, count) of the processes that divide each batch.
     """
 
     def __init__(self, crops: Crops, batch_size: int, balance: float, seed: int, share: tuple[int, int] = (0, 1)):

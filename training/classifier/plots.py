@@ -1,4 +1,4 @@
-"""Pictures of an evaluation of the classifier. Each function writes one PNG."""
+"""Plots of a classifier's evaluation. Each function writes one PNG."""
 
 import textwrap
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from training.classifier.calibration import Reliability
 
 
 def draw_confusion_matrix(confusion: npt.NDArray[np.int64], names: Sequence[str], path: Path) -> None:
-    """Draws a confusion matrix [classes, classes] whose rows are the truth, coloured by share of the row."""
+    """Draws a confusion matrix [classes, classes]; rows are the true classes, colours are shares of the row."""
     totals = np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     figure, axes = plt.subplots(figsize=(11, 10))
     picture = axes.imshow(confusion / totals, cmap="Blues", vmin=0, vmax=1)
@@ -39,7 +39,7 @@ def draw_confusion_matrix(confusion: npt.NDArray[np.int64], names: Sequence[str]
 def draw_recall(
     recall: npt.NDArray[np.float64], counts: npt.NDArray[np.int64], names: Sequence[str], path: Path
 ) -> None:
-    """Draws the recall of each class that has crops, the worst at the top."""
+    """Draws the recall of each class that has crops, the lowest at the top."""
     order = [int(index) for index in np.argsort(-np.nan_to_num(recall, nan=2.0), kind="stable") if counts[index]]
     figure, axes = plt.subplots(figsize=(7, 0.8 + 0.19 * len(order)))
     colours = [ACCENT if recall[index] == 1 else SECOND for index in order]
@@ -54,7 +54,7 @@ def draw_recall(
 
 
 def draw_reliability(table: Reliability, path: Path) -> None:
-    """Draws how often predictions are right against how sure they are, and how many there are of each."""
+    """Draws a reliability diagram and the number of predictions in each bin."""
     filled = table.counts > 0
     figure, (upper, lower) = plt.subplots(
         2, 1, figsize=(4.6, 5.2), sharex=True, gridspec_kw={"height_ratios": (3, 1), "hspace": 0.08}
@@ -66,7 +66,7 @@ def draw_reliability(table: Reliability, path: Path) -> None:
     edges = np.linspace(0, 1, len(table.counts) + 1)
     lower.bar(edges[:-1], table.counts, width=np.diff(edges) * 0.9, align="edge", color=ACCENT)
     lower.set(xlabel="confidence", ylabel="crops", yscale="log")
-    lower.set_ylim(bottom=0.5)  # a single crop is a bar to be seen
+    lower.set_ylim(bottom=0.5)  # makes the bar of a single crop visible
     for axes in (upper, lower):
         axes.grid(color=RULE, linewidth=0.6)
         axes.set_axisbelow(True)
@@ -76,7 +76,7 @@ def draw_reliability(table: Reliability, path: Path) -> None:
 def draw_mistakes(
     images: npt.NDArray[np.uint8], captions: Sequence[tuple[str, str]], path: Path, columns: int = 8
 ) -> None:
-    """Draws wrongly classified crops, uint8 [n, size, size, 3], each with what it is and what it was taken for."""
+    """Draws wrongly classified crops, uint8 [n, size, size, 3], each with its true and its predicted class."""
     count = len(images)
     if count == 0:
         figure, axes = plt.subplots(figsize=(5, 1))
@@ -97,5 +97,5 @@ def draw_mistakes(
 
 
 def _wrapped(caption: str) -> str:
-    """Breaks the lines of a caption where they would run into that of the next picture."""
+    """Wraps a caption to the width of its picture."""
     return "\n".join(textwrap.fill(line, 22) for line in caption.split("\n"))

@@ -1,4 +1,4 @@
-"""An evaluation as files: figures for machines, pictures for people."""
+"""Writes the evaluation of a classifier to files: figures as JSON, and plots."""
 
 import json
 from pathlib import Path
@@ -18,15 +18,15 @@ SHOWN_MISTAKES = 40
 def write_evaluation(
     folder: Path, evaluation: Evaluation, crops: Crops, probabilities: npt.NDArray[np.float32]
 ) -> None:
-    """Writes `evaluation.json` and pictures of it.
+    """Writes `evaluation.json`, confusion_matrix.png, recall.png, reliability.png and mistakes.png.
 
-    evaluation.json goes first and comes last: where it is, the pictures beside it belong to it.
+    An old evaluation.json is removed first and the new one is written last: if it exists, the plots belong to it.
 
     Args:
-        folder: takes confusion_matrix.png, recall.png, reliability.png and mistakes.png; made where it is missing.
-        evaluation: of the crops.
-        crops: what was classified.
-        probabilities: [n, classes], the answers.
+        folder: folder for the files; created if missing.
+        evaluation: evaluation of the crops.
+        crops: the classified crops.
+        probabilities: float32 [n, classes], the predictions.
     """
     facts, names = folder / "evaluation.json", evaluation.class_names
     facts.unlink(missing_ok=True)
@@ -48,7 +48,7 @@ def write_evaluation(
 
 
 def all_figures(evaluation: Evaluation, crops: Crops, probabilities: npt.NDArray[np.float32]) -> dict[str, Any]:
-    """Returns the figures of an evaluation and its mistakes: which crop was taken for what, and how surely."""
+    """Returns the figures of an evaluation, and each mistake with its crop, predicted class and score."""
     mistakes = [
         {
             "source": crops.sources[index],

@@ -1,9 +1,8 @@
 """A training run from data to registered checkpoint: cross-validation, hold-out, calibration, the final fit.
 
-The protocol: a share of the tracks (of scenes: of the images) is held out and watched; its logits give the
-temperature that makes the scores believable, and the score below which a crop counts as none of the classes. With a
-refit the network is trained once more on everything by the same recipe, and takes both over. Test images are looked at
-once, at the end.
+A share of the tracks (or images) is held out for validation. Its logits give the calibration temperature and the score
+below which a crop is answered as unknown. A refit trains the network once more on everything with the same recipe, and
+keeps both values. The test images are used once, at the end.
 """
 
 import math
@@ -40,12 +39,12 @@ SCORE = "accuracy"
 
 @dataclass(frozen=True)
 class ClassifierRun(FinishedRun):
-    """What a finished training run of the classifier left behind, beside what every run leaves.
+    """A finished training run of the classifier.
 
     Attributes:
-        data: what it learned from and is judged on.
-        probabilities: float32 [n, classes] for the test crops of each data set.
-        evaluations: of these.
+        data: the training and test crops.
+        probabilities: float32 [n, classes] for the test crops of each data set, by its kind.
+        evaluations: their evaluations, by the same keys.
     """
 
     data: TrainingData
@@ -62,19 +61,19 @@ def train_classifier(
     specs: Sequence[str] = (),
     world: World | None = None,
 ) -> ClassifierRun:
-    """Trains a classifier on the training splits, judges it on each test split and records everything.
+    """Trains a classifier on the training splits, evaluates it on each test split and records the run.
 
     Args:
         sources: the data sets.
-        recipe: how.
-        name: of the run; `runs/<name>` must not hold a run yet.
+        recipe: settings of the run.
+        name: name of the run; `runs/<name>` must not exist.
         runs: folder of all runs and of MLflow's database.
         reporter: receives progress and notices.
-        specs: the sources as the command line gives them: with them the run can be resumed after a kill.
+        specs: the sources as given on the command line; needed to resume the run.
         world: the processes that train together.
 
     Raises:
-        TrainingError: the name is taken or unfit, the data cannot be used, or training diverged.
+        TrainingError: the name is taken or invalid, the data cannot be used, or training diverged.
     """
     run = Run.begun(MODEL_NAME, SCORE, recipe, name, runs, reporter, specs, world)
     return _carry_out(run, sources)
@@ -83,19 +82,19 @@ def train_classifier(
 def resume_classifier(
     name: str, runs: Path, reporter: RunReporter | None = None, world: World | None = None
 ) -> ClassifierRun:
-    """Goes on with a run that was killed, to the result it would have had.
+    """Resumes an interrupted run; the result is the same as without the interruption.
 
     Raises:
-        TrainingError: there is no such run, or as `train_classifier`.
+        TrainingError: there is no such run, or a reason of `train_classifier`.
     """
     run = Run.resumed(MODEL_NAME, SCORE, runs / name, reporter, world)
     return _carry_out(run, open_sources(run.specs))
 
 
 def hold_out(data: TrainingData, share: float, seed: int) -> npt.NDArray[np.int64]:
-    """Returns the indices of the training crops to hold out: photographs where there are any.
+    """Returns the indices of the training crops to hold out: photographs, or drawings if there are no photographs.
 
-    How a network does on drawings says little, and a temperature for them is none for photographs.
+    Accuracy and temperature on drawings do not apply to photographs.
     """
     if not share:
         return np.empty(0, np.int64)
@@ -106,13 +105,13 @@ def hold_out(data: TrainingData, share: float, seed: int) -> npt.NDArray[np.int6
 
 
 def cross_validate(fit: Callable[[str, Crops], nn.Module], crops: Crops, folds: int, seed: int) -> Tensor:
-    """Trains on all folds but one and answers for that one, for each fold.
+    """Cross-validates: for each fold, trains on the other folds and predicts this one.
 
     Args:
-        fit: trains a network; called with the stage's name and its crops.
-        crops: to deal.
-        folds: how many.
-        seed: of the deal.
+        fit: trains a network; called with the name of the stage and its crops.
+        crops: the training crops.
+        folds: number of folds.
+        seed: seed of the split.
 
     Returns:
         float32 [n, classes], the logits of each crop by the network that has not seen its track or image.
@@ -135,27 +134,27 @@ def cross_validate(fit: Callable[[str, Crops], nn.Module], crops: Crops, folds: 
 
 
 def _carry_out(run: Run, sources: Sequence[Dataset | Drawings]) -> ClassifierRun:
-    """Reads the data, trains, judges and records."""
+    """Reads the data, trains, evaluates and records."""
     recipe, reporter = run.recipe, run.reporter
     names = list(common_classes(sources).names)
     info = CheckpointInfo(MODEL_NAME, recipe.architecture, {}, names, [INPUT_SIZE, INPUT_SIZE], {})
-    build_model(info)  # an architecture that cannot be had is better told before the data is read
+    build_model(info)  # fails before the data is read if the architecture cannot be built
     data = gather_crops(sources, INPUT_SIZE, recipe.config.seed, recipe.keep_leaked, reporter.progress)
     for notice in data.notices:
         reporter.notify(notice)
     if not data.tests:
-        reporter.notify("the data has no test signs: judge the checkpoint with `signs evaluate`")
+        reporter.notify("the data has no test signs: evaluate the checkpoint with `signs evaluate`")
     recipe = replace(recipe, config=recipe.config.suited_to(len(data.train)))
     with run.recorded(recipe, data.facts()) as run_id:
         info = replace(info, data=data.facts(), run_id=run_id, git_commit=git_commit())
         model, metrics = _fit_all(run, recipe, info, data)
-        return _judge(run, model, data, info, metrics)
+        return _evaluate_and_finish(run, model, data, info, metrics)
 
 
-def _judge(
+def _evaluate_and_finish(
     run: Run, model: SignClassifier, data: TrainingData, info: CheckpointInfo, metrics: dict[str, float]
 ) -> ClassifierRun:
-    """Evaluates the network on every test split and writes down all that is to stay."""
+    """Evaluates the network on every test split, and writes the results and the checkpoint."""
     probabilities = {
         kind: predict_probabilities(model, torch.from_numpy(crops.images)).numpy() for kind, crops in data.tests.items()
     }
@@ -176,10 +175,12 @@ def _judge(
 def _fit_all(
     run: Run, recipe: Recipe, info: CheckpointInfo, data: TrainingData
 ) -> tuple[SignClassifier, dict[str, float]]:
-    """Returns the calibrated network, and what cross-validation and hold-out have measured."""
+    """Returns the calibrated network, and the figures of cross-validation and hold-out."""
     crops, config = data.train, recipe.config
     metrics: dict[str, float] = {}
-    unseen: tuple[Tensor, npt.NDArray[np.int64]] | None = None  # logits and labels nobody has learned from
+    unseen: tuple[Tensor, npt.NDArray[np.int64]] | None = (
+        None  # logits and labels of crops not learned from
+    )
 
     def fit(stage: str, part: Crops, config: TrainingConfig, validation: Crops | None = None) -> Trained:
         return run.fit(stage, lambda: build_model(info), Classification(part, validation), config)
@@ -193,7 +194,7 @@ def _fit_all(
         unseen = logits, crops.class_ids
     held = hold_out(data, recipe.holdout, config.seed)
     if recipe.holdout and not len(held):
-        _tell_unwatched(run, recipe)
+        _warn_without_holdout(run, recipe)
     trained: Trained | None = None
     if len(held):
         validation = crops.select(held)
@@ -215,16 +216,16 @@ def _fit_all(
     return model, metrics
 
 
-def _tell_unwatched(run: Run, recipe: Recipe) -> None:
-    """Says that the classes are too small for the hold-out that was asked for.
+def _warn_without_holdout(run: Run, recipe: Recipe) -> None:
+    """Reports that the classes are too small for the requested hold-out.
 
     Raises:
-        TrainingError: the run has patience, which cannot do without one.
+        TrainingError: the run has patience, which needs a hold-out.
     """
     wanted = f"no class has the {math.ceil(1 / recipe.holdout)} tracks or images to hold one of them out"
     if recipe.config.patience:
-        raise TrainingError(f"{wanted}, and patience needs held-out data to watch: raise --holdout, or give more data")
-    lacks = "watched" if recipe.folds else "watched and its scores are not calibrated"
+        raise TrainingError(f"{wanted}, and patience needs held-out data: raise --holdout, or give more data")
+    lacks = "validated" if recipe.folds else "validated and its scores are not calibrated"
     run.reporter.notify(f"{wanted}: the training is not {lacks}; raise --holdout, or give more data")
 
 

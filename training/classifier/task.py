@@ -1,4 +1,4 @@
-"""What the classifier learns: the class of each crop."""
+"""The classifier's training task: predict the class of each crop."""
 
 from collections.abc import Sequence
 
@@ -16,8 +16,8 @@ class Classification:
     """A `training.train.Task`; its score is the accuracy.
 
     Args:
-        crops: to learn from.
-        validation: to watch the network on.
+        crops: training crops.
+        validation: held-out crops; None for no validation.
     """
 
     def __init__(self, crops: Crops, validation: Crops | None = None) -> None:
@@ -26,17 +26,17 @@ class Classification:
         self.has_validation = validation is not None
 
     def batches(self, config: TrainingConfig, share: tuple[int, int]) -> AugmentedBatches:
-        """Returns augmented crops and their class ids."""
+        """Returns batches of augmented crops and their class ids."""
         return AugmentedBatches(self._crops, config.batch_size, config.balance, config.seed, share)
 
     def loss(self, answer: Tensor, wanted: Sequence[Tensor], config: TrainingConfig) -> tuple[Tensor, Tensor]:
-        """Returns the cross-entropy of logits [n, classes] with class ids [n], and the share that is right."""
+        """Returns the cross-entropy of logits [n, classes] with class ids [n], and the accuracy."""
         (labels,) = wanted
         logits = answer.float()
         loss = F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
         return loss, (logits.argmax(dim=1) == labels).double().mean()
 
-    def watch(self, model: nn.Module) -> tuple[float, float]:
+    def validate(self, model: nn.Module) -> tuple[float, float]:
         """Returns cross-entropy and accuracy on the validation crops."""
         assert self._validation is not None
         labels = torch.from_numpy(self._validation.class_ids)

@@ -1,4 +1,4 @@
-"""Does the preparation of batches keep up with the network? Measured in pairs, on the same cores."""
+"""Measures whether the preparation of batches keeps up with the network."""
 
 import time
 from collections.abc import Iterable
@@ -27,12 +27,12 @@ class Throughput:
     """Images per second of training steps.
 
     Attributes:
-        network: with the batches in memory, median over the rounds.
-        loop: with the batches drawn and augmented by the workers.
-        ratio: of the two, median over the rounds, each measured one after the other.
-        device: where.
-        precision: of the forward pass.
-        workers: processes that prepared batches.
+        network: median over the rounds, with a batch that is already in memory.
+        loop: median over the rounds, with batches that the workers prepare.
+        ratio: median over the rounds of loop / network.
+        device: device of the network.
+        precision: precision of the forward pass.
+        workers: number of processes that prepared batches.
     """
 
     network: float
@@ -46,33 +46,33 @@ class Throughput:
 def measure_throughput(
     architecture: str, config: TrainingConfig, steps: int, rounds: int, progress: ProgressCallback
 ) -> Throughput:
-    """Times the training loop beside the network alone, in turn, on noise.
+    """Times the whole training loop and the network alone, alternately, on random images.
 
     Args:
-        architecture: of the network.
-        config: batch size, device, precision and workers are used.
-        steps: of a measurement.
-        rounds: how often each is measured.
-        progress: receives the rounds done.
+        architecture: name of the network.
+        config: its batch size, device, precision and workers are used.
+        steps: steps per measurement.
+        rounds: number of measurements of each.
+        progress: receives the completed rounds.
 
     Raises:
-        TrainingError: the architecture or the device cannot be had.
+        TrainingError: the architecture or the device is not available.
     """
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (CROPS, SIZE, SIZE, 3), dtype=np.uint8)
     crops = Crops(images, rng.integers(0, NUM_CLASSES, CROPS), tuple(map(str, range(CROPS))), "noise")
     seed_everything(config.seed)
-    taken = steps * (2 * rounds + 1)  # more than the schedule may have, were it that of the 2048 crops
+    taken = steps * (2 * rounds + 1)  # more steps than one epoch of the 2048 crops has
     config = replace(config, epochs=-(-taken * config.batch_size // CROPS))
     fit = Fit(SignClassifier(NUM_CLASSES, architecture), Classification(crops), config, World())
     ready = fit.batches[0]
     batches = fit.load(0, rounds * (steps + PREFETCH * max(1, fit.workers)))
-    _images_per_second(fit, [ready] * steps)  # memory, kernels, clock rates
+    _images_per_second(fit, [ready] * steps)  # warm-up
     pairs = []
     for done in range(1, rounds + 1):
         network = _images_per_second(fit, [ready] * steps)
         for _ in range(PREFETCH * fit.workers):
-            next(batches)  # prepared while the network alone was measured: not the loop's own work
+            next(batches)  # skip those that were prepared while the network alone was measured
         pairs.append((network, _images_per_second(fit, islice(batches, steps))))
         progress("rounds", done, rounds)
     network, loop = np.median(pairs, axis=0)

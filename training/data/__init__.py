@@ -1,1 +1,1 @@
-"""Data sets of traffic signs: one record type, readers, and drawings for when no real data is at hand."""
+"""Data sets of traffic signs: records, readers, audits, and drawn signs for use without real data."""

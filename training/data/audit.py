@@ -1,7 +1,7 @@
-"""An audit of data sets: what is in them, what is broken, what stands in them twice.
+"""Audits data sets: counts, broken images and labels, duplicates, and leakage between splits.
 
-Every image is read and decoded once, as training would. Broken images, boxes that cannot be right and entries of
-feedback that cannot be used are problems; everything else is worth knowing, and no fault.
+Every image is decoded once, as in training. Broken images, invalid boxes and unusable entries of feedback are problems;
+everything else is information.
 """
 
 import hashlib
@@ -29,17 +29,17 @@ CROP_SIZE = 48
 
 @dataclass(frozen=True)
 class SplitFacts:
-    """One split of a data set.
+    """The facts of one split of a data set.
 
     Attributes:
-        images: how many there are.
-        signs: labelled signs, broken images included.
-        without_signs: labelled images that show no sign.
-        unlabelled: images of which nobody said what they show.
-        signs_per_class: labelled signs by class id.
-        long_sides: how many signs have so many pixels on the long side of their box.
-        empty_classes: classes without a sign; none are listed for a split without any sign.
-        fingerprint: sha256 of all images and their labels, wherever they lie and in whatever order.
+        images: number of images.
+        signs: number of labelled signs, including those in broken images.
+        without_signs: number of images that are labelled as empty.
+        unlabelled: number of images without labels.
+        signs_per_class: number of signs by class id.
+        long_sides: number of signs by long side of the box in pixels.
+        empty_classes: classes without a sign; empty for a split without any sign.
+        fingerprint: sha256 of all images and labels, independent of their paths and order.
     """
 
     images: int
@@ -54,14 +54,14 @@ class SplitFacts:
 
 @dataclass(frozen=True)
 class Entries:
-    """What became of the entries of feedback.
+    """Numbers of entries of feedback.
 
     Attributes:
-        total: how many there are.
-        used: those that are learned from.
-        superseded: those whose picture was corrected again later.
-        left_out: those that cannot be used.
-        newest: name of the newest one that is used, which begins with the time of its arrival; None without any.
+        total: all entries.
+        used: entries used for training.
+        superseded: entries whose picture has a later correction.
+        left_out: unusable entries.
+        newest: name of the newest used entry, which begins with its time of arrival; None without any.
     """
 
     total: int
@@ -77,7 +77,7 @@ class Duplicate:
 
     Attributes:
         sha256: of the bytes.
-        images: two or more, each as its data set, split and path.
+        images: data set, split and path of two or more images.
         labels_differ: whether not all have the same boxes and classes.
     """
 
@@ -87,7 +87,7 @@ class Duplicate:
 
     @property
     def reach(self) -> str:
-        """How far apart they lie: "within a split", "across splits" or "across data sets"."""
+        """Where the duplicates are: "within a split", "across splits" or "across data sets"."""
         if len({name for name, _, _ in self.images}) > 1:
             return "across data sets"
         return "across splits" if len({split for _, split, _ in self.images}) > 1 else "within a split"
@@ -95,20 +95,20 @@ class Duplicate:
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """One data set.
+    """The facts of one data set.
 
     Attributes:
-        name: of the data set.
-        splits: what is in each split that has images.
+        name: name of the data set.
+        splits: facts of each split that has images.
         broken: images that cannot be read or decoded.
         bad_boxes: boxes that reach outside their image or have no area.
         double_boxes: boxes that are labelled more than once, with one class or with several.
-        divided_tracks: tracks that stand in both splits.
+        divided_tracks: tracks with images in both splits.
         tracks_of_two_classes: tracks whose images are labelled with more than one class.
-        notices: what the reader noticed.
-        left_out: entries of feedback that cannot be used, and that training leaves out.
-        entries: how many entries there are; None for a benchmark.
-        classes: what the class ids mean.
+        notices: notices of the reader.
+        left_out: unusable entries of feedback, which training leaves out.
+        entries: numbers of entries of feedback; None for other data sets.
+        classes: the classes.
     """
 
     name: str
@@ -126,15 +126,15 @@ class DatasetFacts:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Training crops of one data set against test crops of another, or of the same.
+    """The comparison of one data set's training crops with the test crops of the same or another data set.
 
     Attributes:
-        train: name of the data set that is learned from.
-        test: name of the one that is judged on.
-        leakage: the repeats; the indices are those of `Signs`.
-        test_signs: crops of the test split in all.
-        repeated_signs: those of them that a training crop repeats.
-        images: training images that go with the tracks, were they left out.
+        train: name of the data set with the training crops.
+        test: name of the data set with the test crops.
+        leakage: the repeats, with indices into `Signs`.
+        test_signs: number of test crops.
+        repeated_signs: number of test crops that a training crop repeats.
+        images: number of training images in the leaked tracks.
     """
 
     train: str
@@ -147,7 +147,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Signs:
-    """The signs of one split that could be cut out, each with the image it comes from."""
+    """The signs of one split that can be cropped, each with its image."""
 
     crops: Crops
     images: tuple[str, ...]
@@ -155,7 +155,7 @@ class Signs:
 
 @dataclass(frozen=True)
 class Audit:
-    """What an audit found; `signs` are there to draw pictures from."""
+    """The result of an audit; `signs` holds the crops for its pictures."""
 
     data_sets: tuple[DatasetFacts, ...]
     duplicates: tuple[Duplicate, ...]
@@ -164,13 +164,13 @@ class Audit:
 
     @property
     def problems(self) -> int:
-        """How many broken images, bad boxes and entries that cannot be used there are."""
+        """Number of broken images, bad boxes and unusable entries."""
         return sum(len(facts.broken) + len(facts.bad_boxes) + len(facts.left_out) for facts in self.data_sets)
 
 
 @dataclass(frozen=True)
 class _Checked:
-    """One image after it was read: where it is broken, `crops` is empty; a box that misses it has the crop None."""
+    """One decoded image; `crops` is empty if it is broken, and holds None for a box outside the image."""
 
     sample: Sample
     sha256: str | None
@@ -180,14 +180,14 @@ class _Checked:
 
 
 def audit(data_sets: Sequence[Dataset], progress: ProgressCallback = silent) -> Audit:
-    """Reads and decodes every image and compares what training would learn from with what it would be judged on.
+    """Decodes every image and compares all training splits with all test splits.
 
     Args:
-        data_sets: one or more.
-        progress: receives how far each part is.
+        data_sets: one or more data sets.
+        progress: receives the progress of each part.
 
     Raises:
-        DataError: two of the data sets have one name, or different classes.
+        DataError: two data sets have the same name, or different classes.
     """
     names = [dataset.name for dataset in data_sets]
     if len(set(names)) < len(names):
@@ -269,7 +269,7 @@ def _facts(dataset: Dataset, checked: Sequence[_Checked]) -> DatasetFacts:
 
 
 def _doubles(sample: Sample) -> Iterator[str]:
-    """Yields a sentence for each box of a sample that is labelled more than once."""
+    """Yields a sentence for each box that is labelled more than once."""
     classes: dict[tuple[int, int, int, int], list[int]] = defaultdict(list)
     for box in sample.boxes:
         classes[box.left, box.top, box.right, box.bottom].append(box.class_id)
@@ -304,12 +304,12 @@ def _split_facts(samples: Sequence[Sample], digests: dict[str, str], classes: in
 
 
 def _collect(checked: Sequence[_Checked], split: Split) -> Signs | None:
-    """Returns the signs of one split, or None where there are none."""
+    """Returns the signs of one split; None if it has none."""
     found = [
         (image, box.class_id, each.sample)
         for each in checked
         if each.sample.split == split
-        # Broken images have boxes, but no crops.
+        # Broken images have boxes but no crops.
         for box, image in zip(each.sample.boxes, each.crops, strict=False)
         if image is not None
     ]
@@ -340,22 +340,26 @@ def _duplicates(digests: dict[str, list[tuple[str, Sample]]]) -> tuple[Duplicate
 def _compare(
     names: Sequence[str], signs: dict[tuple[str, Split], Signs], progress: ProgressCallback
 ) -> Iterator[Comparison]:
-    """Yields the comparison of every training split with every test split, its own included."""
+    """Yields the comparison of each training split with each test split, including its own."""
     pairs = [
         (train, test) for train in names for test in names if (train, "train") in signs and (test, "test") in signs
     ]
     for done, (train, test) in enumerate(pairs, start=1):
-        learned, judged = signs[train, "train"], signs[test, "test"]
-        leakage = leaked_tracks(learned.crops, judged.crops, THRESHOLD)
+        train_signs, test_signs = signs[train, "train"], signs[test, "test"]
+        leakage = leaked_tracks(train_signs.crops, test_signs.crops, THRESHOLD)
         dropped = set(leakage.tracks)
         yield Comparison(
             train=train,
             test=test,
             leakage=leakage,
-            test_signs=len(judged.crops),
+            test_signs=len(test_signs.crops),
             repeated_signs=len({repeat.test for repeat in leakage.repeats}),
             images=len(
-                {image for image, track in zip(learned.images, learned.crops.sources, strict=True) if track in dropped}
+                {
+                    image
+                    for image, track in zip(train_signs.images, train_signs.crops.sources, strict=True)
+                    if track in dropped
+                }
             ),
         )
         progress("comparing training with test signs", done, len(pairs))

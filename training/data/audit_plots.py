@@ -1,4 +1,4 @@
-"""Pictures of an audit. Each function writes one PNG; what they show comes from the user's data."""
+"""Plots of an audit. Each function writes one PNG."""
 
 from collections.abc import Sequence
 from itertools import zip_longest
@@ -21,12 +21,12 @@ GAP = 2  # pixels between two crops of a strip
 
 
 def draw_contact_sheet(audit: Audit, path: Path, seed: int = 0) -> None:
-    """Draws every class with its number of signs and some of its crops, a line for each data set.
+    """Draws some crops of every class, one row per data set, with the number of signs.
 
     Args:
-        audit: with its signs.
-        path: of the picture.
-        seed: chooses the crops: the same data and seed give the same picture.
+        audit: the audit.
+        path: file to write.
+        seed: seed of the choice of crops.
     """
     rng = np.random.default_rng(seed)
     lines = len(audit.data_sets)
@@ -36,7 +36,7 @@ def draw_contact_sheet(audit: Audit, path: Path, seed: int = 0) -> None:
     figure, grid = plt.subplots(rows, SHEET_COLUMNS, figsize=size, layout="constrained", squeeze=False)
     for axes in grid.flat:
         axes.axis("off")
-    # Down the columns, as one reads a list.
+    # The class ids run down the columns.
     for class_id, axes in zip(range(len(class_names)), grid.T.flat, strict=False):
         strips = [_strip(_choose(audit, facts.name, class_id, rng), SHEET_CROPS) for facts in audit.data_sets]
         axes.imshow(_stack(strips), interpolation="bilinear")
@@ -53,7 +53,7 @@ def draw_contact_sheet(audit: Audit, path: Path, seed: int = 0) -> None:
 
 
 def draw_sizes(data_sets: Sequence[DatasetFacts], path: Path) -> None:
-    """Draws how large the signs are: a panel for each data set, a line for each split."""
+    """Draws the distribution of the signs' sizes: a panel for each data set, a line for each split."""
     figure, panels = plt.subplots(1, len(data_sets), figsize=(5.2 * len(data_sets), 3.2), squeeze=False)
     for axes, facts in zip(panels.flat, data_sets, strict=True):
         largest = max((max(each.long_sides, default=0) for each in facts.splits.values()), default=0)
@@ -79,7 +79,7 @@ def draw_sizes(data_sets: Sequence[DatasetFacts], path: Path) -> None:
 
 
 def draw_classes(data_sets: Sequence[DatasetFacts], path: Path) -> None:
-    """Draws how many signs each class has: a panel for each data set, a bar for each split."""
+    """Draws the number of signs of each class: a panel for each data set, a bar for each split."""
     figure, panels = plt.subplots(1, len(data_sets), figsize=(3 + 4 * len(data_sets), 8.5), sharey=True, squeeze=False)
     class_names = data_sets[0].classes.names
     positions = np.arange(len(class_names))
@@ -99,11 +99,11 @@ def draw_classes(data_sets: Sequence[DatasetFacts], path: Path) -> None:
 
 
 def draw_leakage(audit: Audit, path: Path) -> None:
-    """Draws test signs beside the training crops that repeat them; of many, some from the most alike to the least.
+    """Draws test signs beside the training crops that repeat them, by descending correlation; of many, a sample.
 
     Args:
-        audit: with its signs and at least one repeat.
-        path: of the picture.
+        audit: the audit, with at least one repeat.
+        path: file to write.
     """
     found = [comparison for comparison in audit.comparisons if comparison.leakage.repeats]
     rows = [-(-min(len(comparison.leakage.repeats), SHOWN_PAIRS) // PAIR_COLUMNS) for comparison in found]
@@ -126,7 +126,7 @@ def draw_leakage(audit: Audit, path: Path) -> None:
 
 
 def _plain(name: str) -> str:
-    """Returns a name so that Matplotlib draws its dollar signs instead of reading a formula between them."""
+    """Escapes dollar signs, between which Matplotlib would read a formula."""
     return name.replace("$", r"\$")
 
 
@@ -136,15 +136,15 @@ def _excerpt(comparison: Comparison) -> str:
 
 
 def _pairs(audit: Audit, comparison: Comparison) -> list[tuple[npt.NDArray[np.uint8], str]]:
-    learned, judged = audit.signs[comparison.train, "train"], audit.signs[comparison.test, "test"]
+    train, test = audit.signs[comparison.train, "train"], audit.signs[comparison.test, "test"]
     repeats = comparison.leakage.repeats
     chosen = np.linspace(0, len(repeats) - 1, min(len(repeats), SHOWN_PAIRS)).round().astype(int)
     pairs = []
     for index in chosen.tolist():
         repeat = repeats[index]
-        strip = _strip([judged.crops.images[repeat.test], learned.crops.images[repeat.train]], 2)
-        test, source = Path(judged.images[repeat.test]).name, Path(learned.crops.sources[repeat.train]).name
-        pairs.append((strip, f"{repeat.correlation:.3f}  {_plain(test)}\n{_plain(source)}"))
+        strip = _strip([test.crops.images[repeat.test], train.crops.images[repeat.train]], 2)
+        test_image, track = Path(test.images[repeat.test]).name, Path(train.crops.sources[repeat.train]).name
+        pairs.append((strip, f"{repeat.correlation:.3f}  {_plain(test_image)}\n{_plain(track)}"))
     return pairs
 
 
@@ -157,7 +157,7 @@ def _choose(audit: Audit, name: str, class_id: int, rng: np.random.Generator) ->
 
 
 def _strip(images: Sequence[npt.NDArray[np.uint8]], places: int) -> npt.NDArray[np.uint8]:
-    """Returns crops side by side on white, with empty places at the end where there are fewer."""
+    """Returns crops side by side on white, padded to `places` crops."""
     side = images[0].shape[0] if images else 48
     strip = np.full((side, places * (side + GAP) - GAP, 3), 255, np.uint8)
     for place, image in enumerate(images):

@@ -1,4 +1,4 @@
-"""An audit for people and machines: tables on the terminal, a JSON file and pictures in a folder."""
+"""Reports an audit as tables on the terminal, as JSON and as plots."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -22,17 +22,17 @@ RAREST = 6
 
 
 def write_audit(folder: Path, audit: Audit, progress: ProgressCallback = silent) -> list[Path]:
-    """Writes audit.json, contact_sheet.png, sizes.png, classes.png and, where there is something, leakage.png.
+    """Writes audit.json, contact_sheet.png, sizes.png, classes.png and, if there are repeats, leakage.png.
 
-    audit.json goes first and comes last: where it is, the pictures beside it belong to it.
+    An old audit.json is removed first and the new one is written last: if it exists, the plots belong to it.
 
     Args:
-        folder: made where it is missing.
-        audit: what to write.
-        progress: receives how many pictures are drawn.
+        folder: folder for the files; created if missing.
+        audit: the audit.
+        progress: receives the number of finished plots.
 
     Returns:
-        The files.
+        Paths of the files.
     """
     folder.mkdir(parents=True, exist_ok=True)
     facts, leakage = folder / "audit.json", folder / "leakage.png"
@@ -54,7 +54,7 @@ def write_audit(folder: Path, audit: Audit, progress: ProgressCallback = silent)
 
 
 def audit_as_dict(audit: Audit) -> dict[str, Any]:
-    """Returns everything that was found, without the crops, ready for JSON."""
+    """Returns the audit in JSON types, without the crops."""
     return {
         "problems": audit.problems,
         "data_sets": [_facts_as_dict(facts) for facts in audit.data_sets],
@@ -72,7 +72,7 @@ def audit_as_dict(audit: Audit) -> dict[str, Any]:
 
 
 def print_audit(console: Console, audit: Audit) -> None:
-    """Prints what a person should see first: counts, the rarest classes, what is wrong, what stands in it twice."""
+    """Prints counts, the rarest classes, problems, duplicates and leakage."""
     _print_counts(console, audit.data_sets)
     _print_rarest(console, audit.data_sets)
     for facts in audit.data_sets:
@@ -95,7 +95,7 @@ def print_audit(console: Console, audit: Audit) -> None:
         _print_examples(console, "groups of images with the same bytes", reach, groups)
     _print_leakage(console, audit.comparisons, _short_names(audit.data_sets))
     if audit.problems:
-        problems = "1 problem: mend it" if audit.problems == 1 else f"{audit.problems} problems: mend them"
+        problems = "1 problem: fix it" if audit.problems == 1 else f"{audit.problems} problems: fix them"
         console.print(f"{problems} before you train", style="bold red", highlight=False)
     else:
         console.print("no problems", style="bold green", highlight=False)
@@ -115,7 +115,7 @@ def _print_counts(console: Console, data_sets: Sequence[DatasetFacts]) -> None:
 
 
 def _table(*headings: str, left: int = 2) -> Table:
-    """Returns a table whose first columns hold names, and the others numbers."""
+    """Returns a table whose first `left` columns hold names and are left-aligned; the others hold numbers."""
     table = Table(box=None, header_style="bold", pad_edge=False, collapse_padding=True)
     for position, heading in enumerate(headings):
         is_name = position < left
@@ -124,7 +124,7 @@ def _table(*headings: str, left: int = 2) -> Table:
 
 
 def _size_range(facts: SplitFacts) -> str:
-    """Returns the smallest and the largest long side, and the median."""
+    """Returns the smallest, the largest and the median long side as text."""
     if not facts.signs:
         return "-"
     seen = 0
@@ -136,7 +136,7 @@ def _size_range(facts: SplitFacts) -> str:
 
 
 def _print_rarest(console: Console, data_sets: Sequence[DatasetFacts]) -> None:
-    """Prints the classes with the fewest signs to learn from."""
+    """Prints the classes with the fewest training signs."""
     columns = [(facts, split) for facts in data_sets for split in facts.splits if facts.splits[split].signs]
     counted = [facts.splits[split] for facts, split in columns if split == "train"] or [
         facts.splits[split] for facts, split in columns
@@ -160,7 +160,7 @@ def _print_rarest(console: Console, data_sets: Sequence[DatasetFacts]) -> None:
 
 
 def _short_names(data_sets: Sequence[DatasetFacts]) -> dict[str, str]:
-    """Returns the kind of each data set by its name, or the name where two are of one kind."""
+    """Returns the kind of each data set by its name, or the name itself if two have the same kind."""
     kinds = [facts.name.partition("=")[0] for facts in data_sets]
     return {
         facts.name: kind if kinds.count(kind) == 1 else facts.name for facts, kind in zip(data_sets, kinds, strict=True)
@@ -170,7 +170,7 @@ def _short_names(data_sets: Sequence[DatasetFacts]) -> dict[str, str]:
 def _print_leakage(console: Console, comparisons: Sequence[Comparison], names: dict[str, str]) -> None:
     if not comparisons:
         return
-    table = _table("learned from", "judged on", "test signs seen", "tracks", "their images")
+    table = _table("training data", "test data", "test signs seen", "tracks", "their images")
     for each in comparisons:
         seen = f"{each.repeated_signs} of {each.test_signs:,} ({each.repeated_signs / each.test_signs:.1%})"
         table.add_row(names[each.train], names[each.test], seen, str(len(each.leakage.tracks)), f"{each.images:,}")
@@ -178,7 +178,7 @@ def _print_leakage(console: Console, comparisons: Sequence[Comparison], names: d
     console.print(table, highlight=False)
     console.print(
         f"seen: a training crop of the same class correlates above {THRESHOLD}. Leave those tracks (of GTSDB, scenes; "
-        "of feedback, entries) out before you judge",
+        "of feedback, entries) out before you evaluate",
         highlight=False,
         soft_wrap=True,
         style="dim",
@@ -218,7 +218,7 @@ def _facts_as_dict(facts: DatasetFacts) -> dict[str, Any]:
 
 
 def _comparison_as_dict(audit: Audit, comparison: Comparison) -> dict[str, Any]:
-    learned, judged = audit.signs[comparison.train, "train"], audit.signs[comparison.test, "test"]
+    train, test = audit.signs[comparison.train, "train"], audit.signs[comparison.test, "test"]
     return {
         "train": comparison.train,
         "test": comparison.test,
@@ -229,10 +229,10 @@ def _comparison_as_dict(audit: Audit, comparison: Comparison) -> dict[str, Any]:
         "images": comparison.images,
         "repeats": [
             {
-                "test_image": judged.images[repeat.test],
-                "train_image": learned.images[repeat.train],
-                "track": learned.crops.sources[repeat.train],
-                "class_id": int(judged.crops.class_ids[repeat.test]),
+                "test_image": test.images[repeat.test],
+                "train_image": train.images[repeat.train],
+                "track": train.crops.sources[repeat.train],
+                "class_id": int(test.crops.class_ids[repeat.test]),
                 "correlation": round(repeat.correlation, 4),
             }
             for repeat in comparison.leakage.repeats

@@ -1,4 +1,4 @@
-"""Crops of street scenes that show no sign: what a detector's false alarm may hand to the classifier."""
+"""Crops of street scenes without a sign, like those that a detector's false alarms pass to the classifier."""
 
 import numpy as np
 import numpy.typing as npt
@@ -10,23 +10,23 @@ from training.data.images import read_images
 from training.data.records import Dataset, Sample, Split
 
 CROPS_A_SCENE = 10
-MEDIAN_SIZE, SIZE_SPREAD, SMALLEST, LARGEST = 38.0, 0.5, 16.0, 128.0  # pixels, as the signs of GTSDB
+MEDIAN_SIZE, SIZE_SPREAD, SMALLEST, LARGEST = 38.0, 0.5, 16.0, 128.0  # pixels; the distribution of GTSDB's signs
 TRIES = 50
 
 
 def cut_background(
     dataset: Dataset, split: Split, size: int, seed: int, progress: Progress | None = None
 ) -> npt.NDArray[np.uint8]:
-    """Cuts squares of the sizes of signs that touch no labelled sign, CROPS_A_SCENE of each scene.
+    """Cuts CROPS_A_SCENE squares from each scene, of the sizes of signs, that touch no labelled sign.
 
-    Signs of other classes than the 43 have no label, so that a crop shows one now and then.
+    Signs of other classes are not labelled, so a few crops show one.
 
     Args:
-        dataset: of scenes.
-        split: which part of it.
+        dataset: a data set of scenes.
+        split: the split to cut from.
         size: side of a crop in pixels.
-        seed: of the places.
-        progress: called with (scenes done, scenes in all).
+        seed: seed of the random places.
+        progress: called with (scenes done, scenes in total).
 
     Returns:
         uint8 [n, size, size, 3].
@@ -49,7 +49,7 @@ def cut_background(
 def _free_box(
     sample: Sample, picture: tuple[int, int], rng: np.random.Generator
 ) -> tuple[float, float, float, float] | None:
-    """Returns left, top, right and bottom of a square that touches no sign; None where no room was found."""
+    """Returns left, top, right and bottom of a random square that touches no sign; None if none was found."""
     for _ in range(TRIES):
         side = float(np.clip(MEDIAN_SIZE * np.exp(rng.normal(0, SIZE_SPREAD)), SMALLEST, LARGEST))
         side = min(side, *picture)

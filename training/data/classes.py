@@ -1,4 +1,4 @@
-"""Which classes data sets have that are used together, and what a checkpoint remembers of them."""
+"""Checks that data sets have the same classes, and describes classes for checkpoints."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -10,22 +10,22 @@ SHOWN = 5  # names in a message
 
 
 class Labelled(Protocol):
-    """What has labels: a data set, or drawings."""
+    """A source of labels: a data set or drawings."""
 
     @property
     def name(self) -> str:
-        """What to call it in messages."""
+        """Name for messages."""
 
     @property
     def classes(self) -> ClassSet:
-        """What its class ids mean."""
+        """The classes."""
 
 
 def common_classes(sources: Sequence[Labelled]) -> ClassSet:
-    """Returns the classes of data sets that are used together.
+    """Returns the common classes of data sets.
 
     Raises:
-        DataError: they do not have the same classes in the same order.
+        DataError: the data sets do not have the same classes in the same order.
     """
     first, *others = sources
     for other in others:
@@ -38,7 +38,7 @@ def common_classes(sources: Sequence[Labelled]) -> ClassSet:
 
 
 def class_facts(classes: ClassSet) -> dict[str, str]:
-    """Returns what a checkpoint remembers of classes other than the German signs: each one's category, a line each."""
+    """Returns facts for a checkpoint: the category of each class, one per line; empty for the German signs."""
     if classes == GERMAN_SIGNS:
         return {}
     return {"categories": "\n".join(classes.category_names[category] for category in classes.categories)}

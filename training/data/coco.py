@@ -1,9 +1,9 @@
 """Reader of COCO's format for detection: `coco=PATH` (https://cocodataset.org/#format-data).
 
-Every JSON file with `images`, `annotations` and `categories` is read, wherever it lies. Its split is what its name or
-its folders say: `instances_train2017.json`, `valid/_annotations.coco.json`. Images are looked for beside the file and
-anywhere below PATH under their name. A box is `[left, top, width, height]` in pixels. Crowd regions
-(`iscrowd`) are left out. `supercategory` becomes the category that a detector tells apart, where there are several.
+The reader takes every JSON file below PATH with `images`, `annotations` and `categories`. The split follows from the
+name of the file or its folders: `instances_train2017.json`, `valid/_annotations.coco.json`. Images are found beside the
+file or by name anywhere below PATH. A box is `[left, top, width, height]` in pixels. Crowd regions (`iscrowd`) are left
+out. The categories of the detector are the values of `supercategory`, if there are several.
 """
 
 import json
@@ -15,7 +15,7 @@ from typing import Any
 from traffic_signs.classes import ClassSet
 from training.data.records import Box, Dataset, Problem, Sample
 from training.data.source import Source, open_source
-from training.data.test_share import settle_splits, split_named
+from training.data.splits import settle_splits, split_named
 from training.errors import DataError
 
 PARTS = ("images", "annotations", "categories")
@@ -25,10 +25,10 @@ def load_coco(path: Path) -> Dataset:
     """Reads the labels of a folder or zip.
 
     Args:
-        path: the folder or zip, or any folder above the one with the JSON files.
+        path: the folder or zip with the JSON files, or any parent folder.
 
     Raises:
-        DataError: there is no such file, its categories differ from another's, or a label cannot be right.
+        DataError: there is no such file, the categories of two files differ, or a label is invalid.
     """
     source = open_source(path)
     names = source.names()
@@ -53,12 +53,12 @@ def load_coco(path: Path) -> Dataset:
 
 
 def holds_coco(source: Source, names: list[str]) -> bool:
-    """Returns whether a folder or zip, whose files are `names`, has labels in COCO's format."""
+    """Returns whether a folder or zip with the files `names` has labels in COCO's format."""
     return any(_content(source, name) is not None for name in names if name.endswith(".json"))
 
 
 def _content(source: Source, name: str) -> dict[str, Any] | None:
-    """Returns a JSON file that has COCO's parts, or None for any other file."""
+    """Returns the content of a JSON file in COCO's format; None for any other file."""
     if not name.endswith(".json"):
         return None
     try:
@@ -75,7 +75,7 @@ def _split(name: str) -> str:
 
 
 def _categories(source: Source, files: Mapping[str, dict[str, Any]]) -> dict[int, tuple[str, str]]:
-    """Returns name and supercategory of each category by its id, in the order of the ids; those that no box has go."""
+    """Returns the name and supercategory of each category that has boxes, by ascending id."""
     found: dict[int, tuple[str, str]] = {}
     used: set[int] = set()
     for name, content in files.items():
@@ -118,7 +118,7 @@ def _samples(
     present: frozenset[str],
     left_out: list[Problem],
 ) -> Iterator[Sample]:
-    """Yields the samples of one file whose images are there; the others go to `left_out`."""
+    """Yields the samples of one file whose images exist; the others are added to `left_out`."""
     boxes: dict[Any, list[Box]] = {}
     for number, each in enumerate(content["annotations"]):
         where = f"{source.path}: {file} annotation {number}"
@@ -134,7 +134,7 @@ def _samples(
             raise DataError(f"{where} has a box without area: {each['bbox']}")
     for each in content["images"]:
         try:
-            listed, number = PurePosixPath(str(each["file_name"]).replace("\\", "/")), each["id"]  # as on Windows
+            listed, number = PurePosixPath(str(each["file_name"]).replace("\\", "/")), each["id"]  # written on Windows
         except (KeyError, TypeError) as error:
             raise DataError(f"{source.path}: {file} has an image without id or file_name") from error
         beside = (PurePosixPath(file).parent / listed).as_posix()

@@ -1,4 +1,4 @@
-"""Sign crops: what the classifier learns from, cut out of the images of a data set."""
+"""Crops of signs from the images of a data set, the classifier's training data."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Crops:
-    """Signs cut out of the samples of one split.
+    """Crops of the signs of one split.
 
     Attributes:
         images: uint8 [n, size, size, 3], RGB.
         class_ids: int64 [n].
-        sources: the track that each crop belongs to, or where there is none the image it was cut from: crops
-            with one source never stand in different folds.
-        fingerprint: sha256 over names, boxes, classes and image bytes: equal data, equal fingerprint.
+        sources: the track of each crop, or its image if there are no tracks. Crops with the same source are never in
+            different folds.
+        fingerprint: sha256 over names, boxes, classes and image bytes.
     """
 
     images: npt.NDArray[np.uint8]
@@ -35,22 +35,22 @@ class Crops:
         return len(self.class_ids)
 
     def select(self, indices: npt.NDArray[np.int64]) -> "Crops":
-        """Returns the crops at `indices`; the fingerprint stays that of the whole."""
+        """Returns the crops at `indices`, with the fingerprint of all crops."""
         sources = tuple(self.sources[index] for index in indices)
         return Crops(self.images[indices], self.class_ids[indices], sources, self.fingerprint)
 
 
 def cut_crops(dataset: Dataset, split: Split, size: int, progress: Progress | None = None) -> Crops:
-    """Decodes every image of a split that has signs, once, and cuts its signs out.
+    """Decodes the images of a split that have signs, and crops the signs.
 
     Args:
-        dataset: where the images are.
-        split: which part of it.
+        dataset: the data set.
+        split: the split to cut from.
         size: side of a crop in pixels.
-        progress: called with (images done, images in all).
+        progress: called with (images done, images in total).
 
     Raises:
-        DataError: the split has no signs, or an image is broken or a box lies outside it.
+        DataError: the split has no signs, an image is broken, or a box lies outside its image.
     """
     samples = [sample for sample in dataset.split(split) if sample.boxes]
     if not samples:

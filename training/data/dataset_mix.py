@@ -1,8 +1,9 @@
-"""Training data from several data sets at once: what to learn from, and what to judge on."""
+"""Combines several data sets into the classifier's training and test crops."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ from training.data.classes import class_facts, common_classes
 from training.data.crops import Crops, cut_crops
 from training.data.leakage import leaked_tracks
 from training.data.load import load_data
-from training.data.records import FEEDBACK, MOST_TOLD, SPLITS, Dataset
+from training.data.records import FEEDBACK, MOST_LISTED, SPLITS, Dataset
 from training.data.repeats import without_repeats
 from training.data.synthetic_crops import MOST_CROPS, draw_crops
 from training.errors import DataError
@@ -23,33 +24,33 @@ DRAWN = "synthetic"
 
 @dataclass(frozen=True)
 class Drawings:
-    """So many drawn signs, given as `synthetic=N`; they are only learned from, never judged on."""
+    """A number of drawn signs, given as `synthetic=N`; used only for training."""
 
     count: int
 
     @property
     def name(self) -> str:
-        """What to call them in logs and reports."""
+        """Name for logs and reports."""
         return f"{DRAWN}={self.count}"
 
     @property
     def classes(self) -> ClassSet:
-        """What the class ids mean."""
+        """The classes."""
         return GERMAN_SIGNS
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Crops to learn from and crops to judge on.
+    """Training crops and test crops.
 
     Attributes:
-        name: of the data sets together.
+        name: names of all data sets.
         train: all training crops.
-        tests: the test crops of each data set that has some, by its kind.
-        notices: what a person should know, a sentence each.
-        is_drawn: bool [n], which of the training crops are drawings.
-        classes: what the class ids mean.
-        free_of: kinds of data sets whose test signs, those at hand, have been taken out of the training crops.
+        tests: test crops by kind of data set.
+        notices: notices to the user, a sentence each.
+        free_of: kinds of data sets whose test signs were removed from the training crops.
+        is_drawn: bool [n], which training crops are drawings.
+        classes: the classes.
     """
 
     name: str
@@ -61,16 +62,16 @@ class TrainingData:
     classes: ClassSet = GERMAN_SIGNS
 
     def facts(self) -> dict[str, str]:
-        """Returns what a checkpoint is to remember of the data."""
+        """Returns the facts of the data for a checkpoint."""
         facts = {"name": self.name, "fingerprint": self.train.fingerprint, "free_of": ",".join(self.free_of)}
         return facts | class_facts(self.classes)
 
 
 def open_sources(specs: Sequence[str]) -> list[Dataset | Drawings]:
-    """Opens data sets as the command line gives them: `KIND=PATH` or `PATH` as `load_data` has it, or `synthetic=N`.
+    """Opens data sets from their command-line form: `KIND=PATH` or `PATH` as in `load_data`, or `synthetic=N`.
 
     Raises:
-        DataError: one has another form or cannot be read, or one is given twice.
+        DataError: a form is invalid, a data set cannot be read, or one is given twice.
     """
     doubled = {spec for spec in specs if specs.count(spec) > 1}
     if doubled:
@@ -80,7 +81,7 @@ def open_sources(specs: Sequence[str]) -> list[Dataset | Drawings]:
         kind, _, count = spec.partition("=")
         if kind != DRAWN:
             sources.append(load_data(spec))
-        elif any(isinstance(each, Drawings) for each in sources):  # the first of both would be the same crops
+        elif any(isinstance(each, Drawings) for each in sources):  # both would begin with the same crops
             raise DataError(f"{DRAWN}=N is given twice: give the number of all drawn signs once")
         elif count.isascii() and count.isdigit() and 0 < int(count) <= MOST_CROPS:
             sources.append(Drawings(int(count)))
@@ -92,22 +93,22 @@ def open_sources(specs: Sequence[str]) -> list[Dataset | Drawings]:
 def gather_crops(
     sources: Sequence[Dataset | Drawings], size: int, seed: int, keep_leaked: bool, progress: ProgressCallback
 ) -> TrainingData:
-    """Cuts or draws all crops.
+    """Cuts or draws all crops, without leakage from test to training crops.
 
-    GTSRB and GTSDB were filmed on the same drives. Where both are given, the tracks of GTSRB that show a test sign
-    of GTSDB are left out, and the scenes of GTSDB that show one of GTSRB, so that the figures are honest; so are the
-    entries of feedback that show a test sign or picture of either.
+    GTSRB and GTSDB were filmed on the same drives. If both are given, tracks of GTSRB that show a test sign of GTSDB
+    are left out, and scenes of GTSDB that show a test sign of GTSRB. Entries of feedback that show a test sign or a
+    test image of either are left out, too.
 
     Args:
         sources: data sets and drawings.
         size: side of a crop in pixels.
-        seed: of the drawings.
-        keep_leaked: keep them all the same.
-        progress: receives how far each part is.
+        seed: seed of the drawings.
+        keep_leaked: keep such tracks, scenes and entries.
+        progress: receives the progress of each part.
 
     Raises:
-        DataError: there is nothing to learn from or to judge on, two data sets are copies of one benchmark, or an
-            image or label cannot be used.
+        DataError: there are no training signs, two data sets are copies of one benchmark, or an image or label cannot
+            be used.
     """
     classes = common_classes(sources)
     _check_copies(sources)
@@ -117,18 +118,18 @@ def gather_crops(
     checked = iter(without_repeats([each for each in sources if isinstance(each, Dataset)], keep_leaked, progress))
     for source in (each if isinstance(each, Drawings) else next(checked) for each in sources):
         if isinstance(source, Drawings):
-            drawn = draw_crops(source.count, size, seed, _told(progress, "drawing signs"))
-            trains.append((DRAWN, drawn))
+            trains.append((DRAWN, draw_crops(source.count, size, seed, partial(progress, "drawing signs"))))
             continue
-        notices.extend(f"{source.name}: {notice}" for notice in source.told())
+        notices.extend(f"{source.name}: {notice}" for notice in source.all_notices())
         if source.has_signs("train"):
-            crops = cut_crops(source, "train", size, _told(progress, f"reading {source.kind} training images"))
+            crops = cut_crops(source, "train", size, partial(progress, f"reading {source.kind} training images"))
             trains.append((source.kind, crops))
         if source.has_signs("test"):
-            tests[source.kind] = cut_crops(source, "test", size, _told(progress, f"reading {source.kind} test images"))
+            shown = partial(progress, f"reading {source.kind} test images")
+            tests[source.kind] = cut_crops(source, "test", size, shown)
     if not trains:
-        told = f" ({'; '.join(notices)})" if notices else ""
-        raise DataError(f"there are no labelled training signs in the data{told}: give a benchmark's training part")
+        reasons = f" ({'; '.join(notices)})" if notices else ""
+        raise DataError(f"there are no labelled training signs in the data{reasons}: give a benchmark's training part")
     if all(kind == FEEDBACK for kind, _ in trains):
         _check_feedback(trains)
     free_of: tuple[str, ...] = ()
@@ -143,10 +144,9 @@ def gather_crops(
 
 
 def _check_copies(sources: Sequence[Dataset | Drawings]) -> None:
-    """Raises DataError where two data sets have the same split of a benchmark.
+    """Raises DataError if two data sets contain the same split of a benchmark.
 
-    Two copies of its training split would be taken for different signs: what is held out of one is learned from the
-    other, and the figure of the hold-out measures memory.
+    A sign that is held out from one copy would be learned from the other.
     """
     benchmarks = [each for each in sources if isinstance(each, Dataset) and each.kind != FEEDBACK]
     for split, what in zip(SPLITS, ("training", "test"), strict=True):
@@ -157,28 +157,28 @@ def _check_copies(sources: Sequence[Dataset | Drawings]) -> None:
 
 
 def _check_feedback(trains: Sequence[tuple[str, Crops]]) -> None:
-    """Raises DataError where feedback alone shows one class, from which there is nothing to learn."""
+    """Raises DataError if all signs of the feedback have the same class, so that there is nothing to learn."""
     if len(set(np.concatenate([crops.class_ids for _, crops in trains]).tolist())) == 1:
         raise DataError("all signs of the feedback are of one class: give a benchmark as well, such as gtsrb=PATH")
 
 
 def _unlearned_classes(trains: Sequence[tuple[str, Crops]], count: int) -> list[str]:
-    """Returns a notice where classes have no training sign, which the network will never answer with reason."""
+    """Returns a notice if classes have no training sign."""
     shown = set(np.concatenate([crops.class_ids for _, crops in trains]).tolist())
     empty = [str(class_id) for class_id in range(count) if class_id not in shown]
     if not empty:
         return []
-    ids = ", ".join(empty[:MOST_TOLD]) + (" and others" if len(empty) > MOST_TOLD else "")
+    ids = ", ".join(empty[:MOST_LISTED]) + (" and others" if len(empty) > MOST_LISTED else "")
     return [f"no training sign shows {len(empty)} of the {count} classes, so that they are not learned: {ids}"]
 
 
 def _without_leaks(
     trains: Sequence[tuple[str, Crops]], tests: dict[str, Crops]
 ) -> tuple[list[tuple[str, Crops]], list[str]]:
-    """Drops the tracks and scenes that show a test sign of another data set."""
+    """Removes the tracks and scenes that show a test sign of another data set."""
     kept, notices = [], []
     for kind, crops in trains:
-        # What feedback repeats has gone before: of that, whole pictures are compared, too.
+        # Feedback has been filtered by `without_repeats`, which also compares whole pictures.
         others = {other: test for other, test in tests.items() if other != kind and kind not in (DRAWN, FEEDBACK)}
         for other, test in others.items():
             leaked = set(leaked_tracks(crops, test).tracks)
@@ -209,7 +209,3 @@ def _joined(parts: Sequence[tuple[str, Crops]]) -> Crops:
         ),
         fingerprint=hashlib.sha256(fingerprints.encode()).hexdigest(),
     )
-
-
-def _told(progress: ProgressCallback, what: str) -> Callable[[int, int], None]:
-    return lambda done, total: progress(what, done, total)

@@ -1,4 +1,4 @@
-"""Which data set lies at a path, by the files in it."""
+"""Detects the kind of a data set by its files."""
 
 from pathlib import Path, PurePosixPath
 
@@ -8,12 +8,12 @@ from training.errors import DataError
 
 
 def detect_kind(path: Path) -> str:
-    """Returns which data set a folder or zip holds, a key of `training.data.load.LOADERS`; labels may still be wrong.
+    """Returns the kind of a folder or zip, a key of `training.data.load.LOADERS`, without checking the labels.
 
-    A folder of pictures for each class is never guessed: almost any folder looks like one.
+    A folder of pictures per class is not detected, because almost any folder looks like one.
 
     Raises:
-        DataError: there is nothing at `path`, or it holds no data set that is known, or both benchmarks.
+        DataError: `path` does not exist, is not a known data set, or contains both benchmarks.
     """
     source = open_source(path)
     names = source.names()

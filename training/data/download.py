@@ -1,8 +1,8 @@
-"""Downloads one file over HTTP: goes on after a broken connection, and names it only when it has been checked.
+"""Downloads one file over HTTP, resumes after a broken connection, and checks the file before it gets its name.
 
-What has come so far lies in `NAME.partial`; `NAME.partial.json` says which version of the file it belongs to. A later
-call asks for the rest with `Range`, and with `If-Range`, so that a server whose file has changed sends all of the new
-one (RFC 9110, sections 13.1.5 and 14). Servers that ignore `Range` are read from the start.
+The bytes so far are in `NAME.partial`; `NAME.partial.json` has the version of the file that they belong to. A later
+call requests the rest with `Range` and `If-Range`, so that a server whose file has changed sends the whole new file
+(RFC 9110, sections 13.1.5 and 14). If a server ignores `Range`, the download starts again.
 """
 
 import json
@@ -24,21 +24,21 @@ from training.errors import DataError
 
 CHUNK = 64 * 1024  # bytes
 TIMEOUT = 60.0  # seconds without a byte
-RETRY_DELAYS = (1.0, 3.0, 9.0)  # seconds; counted anew whenever a connection has brought the file further
+RETRY_DELAYS = (1.0, 3.0, 9.0)  # seconds; start again after every connection that has received data
 PASSING = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
 
 
 class _BrokenError(Exception):
-    """The connection broke, or the server cannot answer now: another try may help."""
+    """The connection broke or the server is temporarily unavailable: a retry may help."""
 
 
 @dataclass(frozen=True)
 class _Version:
-    """Which version of a file a partial download belongs to.
+    """The version of a file that a partial download belongs to.
 
     Attributes:
-        size: of the whole file, in bytes.
-        validator: its strong ETag, else its date; empty where the server gives neither.
+        size: size of the whole file in bytes.
+        validator: its strong ETag, else its date; empty if the server sends neither.
     """
 
     size: int
@@ -46,19 +46,19 @@ class _Version:
 
 
 def download(address: str, path: Path, check: Callable[[Path], None], progress: ProgressCallback) -> None:
-    """Downloads a file; it gets its name only when `check` has nothing against it.
+    """Downloads a file; it appears at `path` only if `check` accepts it.
 
-    A broken connection is tried again a few times. Whatever stops this function, what has come stays for the next
-    call; only bytes that `check` refuses are removed.
+    Broken connections are retried a few times. After any error the received bytes stay for the next call, except those
+    that `check` refuses.
 
     Args:
-        address: http or https.
-        path: name of the file; its folder exists, and nobody else downloads into it.
-        check: raises DataError where the file that it is given is not the right one.
-        progress: told the megabytes, rounded up.
+        address: http or https URL.
+        path: file to write, in an existing folder; no other process may download into it.
+        check: raises DataError if the file is not the right one.
+        progress: receives the megabytes, rounded up.
 
     Raises:
-        DataError: the address is wrong, the server fails or has no such file, the disk has too little space, or
+        DataError: the address is invalid, the server fails or has no such file, the disk has too little space, or
             `check` refused the file.
     """
     require_web_address(address)
@@ -75,7 +75,7 @@ def download(address: str, path: Path, check: Callable[[Path], None], progress: 
             if not delays:
                 raise DataError(
                     f"{address} cannot be fetched ({problem}): check the network and run the same command again; "
-                    f"it goes on after the {_size(partial) / 1e6:.1f} MB that have come"
+                    f"it resumes after the first {_size(partial) / 1e6:.1f} MB"
                 ) from problem
             time.sleep(delays.pop(0))
     try:
@@ -88,18 +88,18 @@ def download(address: str, path: Path, check: Callable[[Path], None], progress: 
 
 
 def require_web_address(address: str) -> None:
-    """Raises DataError where an address is not http or https."""
+    """Raises DataError if an address is not an http or https URL."""
     try:
         parts = urlsplit(address)
         if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
             return
-    except ValueError:  # a port that is no number, a bracket that is not closed
+    except ValueError:  # an invalid port or an unclosed bracket
         pass
     raise DataError(f"{address!r} is no web address: give one that starts with https:// or http://")
 
 
 def require_space(folder: Path, needed: int, what: str) -> None:
-    """Raises DataError where a folder's disk has fewer than `needed` bytes left."""
+    """Raises DataError if a folder's disk has fewer than `needed` free bytes."""
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise DataError(
@@ -109,11 +109,11 @@ def require_space(folder: Path, needed: int, what: str) -> None:
 
 
 def _receive(address: str, partial: Path, progress: ProgressCallback) -> None:
-    """Reads what is missing of a file into `partial`, in one request."""
+    """Downloads the missing rest of a file into `partial`, in one request."""
     version = _read_version(partial)
     done = _size(partial) if version else 0
     if version and done == version.size:
-        return  # stopped between the last byte and the check
+        return  # complete: an earlier call stopped before the check
     with _open(address, version, done) as response:
         if response.status == HTTPStatus.PARTIAL_CONTENT and version:
             if not _continues(response, version, done):
@@ -123,7 +123,7 @@ def _receive(address: str, partial: Path, progress: ProgressCallback) -> None:
             version, done = _version_of(address, response), 0
         require_space(partial.parent, version.size - done, address)
         if done == 0:
-            # The old bytes go first: they must never lie beside the version of the new file.
+            # Remove the old bytes first: they must never be beside the version of the new file.
             partial.write_bytes(b"")
             _version_file(partial).write_text(json.dumps(asdict(version)))
         _append(response, partial, done, version.size, progress)
@@ -154,12 +154,12 @@ def _open(address: str, version: _Version | None, done: int) -> HTTPResponse:
         response = _opener().open(urllib.request.Request(address, headers=headers), timeout=TIMEOUT)
     except HTTPError as error:
         with error:
-            reason = " ".join(str(error.reason).split())  # urllib's of a redirect in a circle has three lines
+            reason = " ".join(str(error.reason).split())  # the reason of a circular redirect has three lines
             answer = f"the server answers {error.code} {reason}"
         if error.code >= 500 or error.code in PASSING:
             raise _BrokenError(answer) from error
         if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and "Range" in headers:
-            # More lies here than the server has: next time without Range, as no version fits.
+            # The partial file is larger than the server's file: the next request starts again.
             return _open(address, None, 0)
         raise DataError(
             f"{address} cannot be fetched ({answer}): check the address, or give a mirror as --from"
@@ -175,7 +175,7 @@ def _open(address: str, version: _Version | None, done: int) -> HTTPResponse:
 
 
 def _opener() -> urllib.request.OpenerDirector:
-    """Returns an opener of web addresses; urllib's own would follow a redirect to ftp."""
+    """Returns an opener for http and https only; urllib's default would follow a redirect to ftp."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
@@ -191,7 +191,7 @@ def _opener() -> urllib.request.OpenerDirector:
 
 
 def _continues(response: HTTPResponse, version: _Version, done: int) -> bool:
-    """Tells whether a partial answer is the rest of the file that has begun to come."""
+    """Returns whether a partial response is the rest of the partial file."""
     match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
     if match is None or int(match[1]) != done or match[2] not in ("*", str(version.size)):
         return False
@@ -210,12 +210,12 @@ def _version_of(address: str, response: HTTPResponse) -> _Version:
 
 def _validator(headers: Message) -> str:
     etag = str(headers.get("ETag", ""))
-    # A weak ETag calls files the same whose bytes differ, and must not stand in If-Range.
+    # Files with the same weak ETag may differ in bytes; If-Range does not allow it.
     return etag if etag.startswith('"') else str(headers.get("Last-Modified", ""))
 
 
 def _read_version(partial: Path) -> _Version | None:
-    """Returns the version that `partial` belongs to; None where there is none, or where it cannot be trusted."""
+    """Returns the version that `partial` belongs to; None if it is missing or invalid."""
     try:
         record = json.loads(_version_file(partial).read_text())
         version = _Version(int(record["size"]), str(record["validator"]))

@@ -1,16 +1,15 @@
-"""Reader of feedback: answers that people corrected through the gateway, and the pictures that they are about.
+"""Reader of feedback: pictures with the corrections that users sent through the gateway.
 
-    FOLDER/<id>/image.<jpg|png|webp|ppm>     as it was uploaded
+    FOLDER/<id>/image.<jpg|png|webp|ppm>     as uploaded
     FOLDER/<id>/feedback.json                {"schema": 1, "signs": [{"box": [l, t, r, b], "class_id": n}], ...}
 
-An id begins with the time of arrival, so that the newest comes last when sorted. `.partial-<id>` is an entry that is
-still being written. Boxes are in pixels of the picture turned upright as its EXIF says, right and bottom exclusive,
-and are rounded to whole pixels here. `"signs": []` says that there is no sign in the picture.
+An id begins with the time of arrival, so the newest entry sorts last. `.partial-<id>` is an entry that is still being
+written. Boxes are in pixels of the upright picture (after EXIF orientation), right and bottom exclusive, and are
+rounded to whole pixels here. `"signs": []` means that the picture shows no sign.
 
-All of it is training data. Of pictures with the same bytes the newest entry counts. An entry that cannot be used is
-left out and told, where the readers of the benchmarks refuse the whole: a benchmark that is damaged is to be fetched
-again, but one bad picture of a stranger must not stop a loop that runs by itself. Every image is therefore decoded
-once on loading.
+All entries are training data. If several have the same picture, the newest counts. Unusable entries are left out and
+reported, while the readers of the benchmarks refuse the whole data set: one bad picture of a user must not stop an
+automatic retraining. Therefore every image is decoded once on loading.
 """
 
 import hashlib
@@ -32,29 +31,29 @@ from training.errors import DataError
 SCHEMA = 1
 LABELS = "feedback.json"
 IMAGE = "image."
-FARTHEST = 1e6  # pixels; no image is as wide, and all such numbers can be rounded
+FARTHEST = 1e6  # pixels; larger than any image, and small enough to round
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """One entry that can be used: its sample, and the sha256 of the image's bytes."""
+    """A usable entry: its sample and the sha256 of the image's bytes."""
 
     sample: Sample
     sha256: str
 
 
 class _EntryError(Exception):
-    """What is wrong with an entry, as a sentence without its end."""
+    """The problem of an entry, as a sentence without its full stop."""
 
 
 def load_feedback(path: Path) -> Dataset:
-    """Reads a folder of feedback, or a zip of one; entries that cannot be used are in `left_out`.
+    """Reads a folder or zip of feedback; unusable entries are in `left_out`.
 
     Args:
-        path: the folder that holds the entries. New ones may arrive meanwhile.
+        path: the folder of the entries; the gateway may add entries during the call.
 
     Raises:
-        DataError: there is nothing at `path`, or not one entry.
+        DataError: `path` does not exist or has no entry.
     """
     source = open_source(path)
     folders = find_entries(source.names())
@@ -63,7 +62,7 @@ def load_feedback(path: Path) -> Dataset:
             f"there is no feedback in {path}: give the folder that the gateway writes (`signs gateway --feedback`), "
             f"with an ID/{LABELS} and an ID/{IMAGE}* for each entry"
         )
-    # By name, whatever folder of a zip they lie in: names begin with the time.
+    # By name, in any folder of a zip: names begin with the time.
     ordered = sorted(folders.items(), key=lambda item: (PurePosixPath(item[0]).name, item[0]))
     newest: dict[str, Sample] = {}
     left_out: list[Problem] = []
@@ -93,7 +92,7 @@ def load_feedback(path: Path) -> Dataset:
 
 
 def find_entries(names: Sequence[str]) -> dict[str, list[str]]:
-    """Returns the files of each entry by its folder; hidden files, and entries not yet written whole, are none."""
+    """Returns the files of each complete entry by its folder, without hidden files."""
     entries: dict[str, list[str]] = defaultdict(list)
     for name in names:
         path = PurePosixPath(name)
@@ -104,7 +103,7 @@ def find_entries(names: Sequence[str]) -> dict[str, list[str]]:
 
 
 def entry_of(sample: Sample) -> str:
-    """Returns the id of the entry that a sample comes from."""
+    """Returns the id of a sample's entry."""
     return PurePosixPath(sample.image).parent.name
 
 
@@ -128,17 +127,17 @@ def _read_entry(source: Source, entry: tuple[str, Sequence[str]]) -> _Entry | Pr
 
 
 def _size(data: bytes) -> tuple[int, int]:
-    """Returns width and height of an image that can be decoded as a whole, upright."""
+    """Decodes an image completely and returns its upright width and height."""
     try:
         return decode(data).size
     except ImageError as error:
         raise _EntryError(f"its image cannot be used: {error}") from error
-    except Exception as error:  # a decoder meets bytes that its authors did not think of
+    except Exception as error:  # decoders raise any error for damaged bytes
         raise _EntryError(f"its image is damaged ({type(error).__name__}: {error})") from error
 
 
 def _parse(data: bytes) -> tuple[Box, ...]:
-    """Returns the boxes that an entry's JSON tells."""
+    """Returns the boxes in an entry's JSON."""
     try:
         content = json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -167,7 +166,7 @@ def _parse_sign(sign: object) -> Box:
 
 
 def _is_pixel(value: Any) -> bool:
-    """Returns whether a JSON value is a sensible number; NaN, which Python reads, is none."""
+    """Returns whether a JSON value is a number below FARTHEST; Python reads NaN from JSON, too."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= FARTHEST
 
 

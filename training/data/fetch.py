@@ -1,10 +1,10 @@
-"""Fetches the official archives of GTSDB and GTSRB from ERDA, where the benchmarks' authors have archived them.
+"""Fetches the official archives of GTSDB and GTSRB from ERDA, the archive of the benchmarks' authors.
 
-Which archives: the archive's own page names `GTSRB_Final_Training_Images.zip` (39,209 images) as the official training
-data. `GTSRB-Training_fixed.zip`, which torchvision downloads, is the smaller set of the 2011 online competition
-(26,640 images) and is not fetched. The MD5 sums of GTSRB's archives are those that torchvision and other projects
-check. No sum of `FullIJCNN2013.zip` has been published that we could find: there the CRC of each member and the number
-of scenes and signs are checked instead, which finds damage but would not find a forgery.
+The official training data of GTSRB is `GTSRB_Final_Training_Images.zip` (39,209 images). `GTSRB-Training_fixed.zip`,
+which torchvision downloads, is the smaller set of the 2011 online competition (26,640 images) and is not fetched. The
+MD5 sums of GTSRB's archives are those that torchvision and other projects check. We found no published sum of
+`FullIJCNN2013.zip`: the CRC of each member and the numbers of scenes and signs are checked instead, which detects
+damage but not forgery.
 """
 
 import fcntl
@@ -25,10 +25,10 @@ from training.data.records import Split
 from training.data.source import zip_members
 from training.errors import DataError
 
-BLOCK = 4096  # bytes that the last part of a small file takes on most disks
+BLOCK = 4096  # bytes; block size of most file systems
 TEST_LABELS = "GT-final_test.csv"
 TEST_IMAGES = "Final_Test/Images"
-# What zipfile lets through where an archive is damaged or of a kind that it cannot read.
+# Exceptions of zipfile for damaged or unsupported archives.
 ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 
 
@@ -37,8 +37,8 @@ class Archive:
     """An official archive.
 
     Attributes:
-        name: of its file.
-        md5: its published MD5 sum, in hexadecimal; None where none is known.
+        name: file name.
+        md5: published MD5 sum, in hexadecimal; None if none is known.
     """
 
     name: str
@@ -47,15 +47,15 @@ class Archive:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What there is to fetch of a benchmark, and how to know that all of it has come.
+    """The archives of a benchmark and its expected content.
 
     Attributes:
-        kind: the name its reader has in training.data.load.
-        address: where its archives lie, under their names.
+        kind: name of its reader in training.data.load.
+        address: URL of the folder with its archives.
         archives: the zips.
-        folder: what they unpack to; None where one zip is the data set, and is read as it is.
-        counts: images and signs of each split.
-        credit: under which terms, and whom to cite.
+        folder: folder to unpack into; None if the single zip is read directly.
+        counts: numbers of images and signs of each split.
+        credit: licence and citation.
     """
 
     kind: str
@@ -103,10 +103,10 @@ class Fetched:
     """A benchmark on disk.
 
     Attributes:
-        path: what to give to its reader.
-        bytes: size of the archives that this call has fetched; 0 where all was there already.
-        files: number of those archives.
-        seconds: how long the call took.
+        path: path for its reader.
+        bytes: size of the archives that this call has fetched; 0 if all were there already.
+        files: number of these archives.
+        seconds: duration of the call.
     """
 
     path: Path
@@ -118,20 +118,20 @@ class Fetched:
 def fetch(
     benchmark: Benchmark, to: Path, mirror: str = "", keep_archives: bool = False, progress: ProgressCallback = silent
 ) -> Fetched:
-    """Fetches a benchmark, checks it, and unpacks it where its reader cannot read the zips as one data set.
+    """Fetches a benchmark, checks it, and unpacks it if its reader needs a folder.
 
-    What is there already is checked and left as it is. What an earlier call was fetching goes on where it stopped.
+    Existing files are checked and kept. A download that an earlier call has started is resumed.
 
     Args:
         benchmark: one of BENCHMARKS.
-        to: folder for it; made where it is missing.
-        mirror: address of a folder that holds the archives under their official names; empty for the official one.
-        keep_archives: keep the zips after they have been unpacked.
-        progress: told megabytes, members checked and files unpacked.
+        to: target folder; created if missing.
+        mirror: URL of a folder with the archives under their official names; empty for the official one.
+        keep_archives: keep the zips after unpacking.
+        progress: receives megabytes, checked members and unpacked files.
 
     Raises:
-        DataError: an archive cannot be had or is not the right one, the disk has too little space, what is there
-            already is not whole, or another call is fetching into the same folder.
+        DataError: an archive cannot be fetched or is not the right one, the disk has too little space, an existing
+            file is incomplete, or another call is fetching into the same folder.
     """
     started = time.monotonic()
     address = mirror.rstrip("/") or benchmark.address
@@ -152,7 +152,7 @@ def fetch(
 
 
 def _fetch(archive: Archive, benchmark: Benchmark, address: str, to: Path, progress: ProgressCallback) -> int:
-    """Returns the bytes of an archive that was fetched, or 0 where it was there."""
+    """Fetches an archive; returns its size in bytes, or 0 if it was there already."""
     file = to / archive.name
 
     def check(path: Path) -> None:
@@ -166,7 +166,7 @@ def _fetch(archive: Archive, benchmark: Benchmark, address: str, to: Path, progr
 
 
 def _check_present(path: Path, check: Callable[[], None]) -> None:
-    """Checks what an earlier call or a person has put there; it is never removed without being asked."""
+    """Checks a file of an earlier call or of the user; it is never removed automatically."""
     try:
         check()
     except DataError as problem:
@@ -212,7 +212,7 @@ def _check_members(path: Path) -> None:
 
 
 def _check_counts(path: Path, benchmark: Benchmark) -> None:
-    """Reads the labels, and compares how many images and signs there are with what was published."""
+    """Compares the numbers of images and signs with the published ones."""
     dataset = LOADERS[benchmark.kind](path)
     for split, expected in benchmark.counts.items():
         samples = dataset.split(split)
@@ -224,9 +224,9 @@ def _check_counts(path: Path, benchmark: Benchmark) -> None:
 
 
 def _unpack(zips: list[Path], benchmark: Benchmark, folder: Path, progress: ProgressCallback) -> None:
-    """Unpacks all zips into `folder`, which appears in one rename when all of it is there."""
+    """Unpacks all zips into `folder`, which appears in one rename when it is complete."""
     staging = folder.with_name(f".staging-{benchmark.kind}")
-    shutil.rmtree(staging, ignore_errors=True)  # of a call that was killed outright
+    shutil.rmtree(staging, ignore_errors=True)  # from a killed call
     try:
         staging.mkdir()
         for file in zips:
@@ -234,7 +234,7 @@ def _unpack(zips: list[Path], benchmark: Benchmark, folder: Path, progress: Prog
         root = staging / folder.name
         labels = staging / TEST_LABELS
         if labels.exists() and (root / TEST_IMAGES).is_dir():
-            # The archive has the labels at its top; beside its images they make one data set.
+            # This archive has the labels at its top; the reader finds them beside the images.
             labels.rename(root / TEST_IMAGES / TEST_LABELS)
         try:
             _check_counts(root, benchmark)
@@ -249,7 +249,7 @@ def _unpack(zips: list[Path], benchmark: Benchmark, folder: Path, progress: Prog
 
 
 def _extract(file: Path, folder: Path, progress: ProgressCallback) -> None:
-    """Unpacks a zip into `folder`, and nothing of it elsewhere.
+    """Unpacks a zip into `folder` and refuses members that lie outside.
 
     Raises:
         DataError: a member would lie outside `folder`, the zip is damaged, or the disk has too little space.
@@ -268,7 +268,7 @@ def _extract(file: Path, folder: Path, progress: ProgressCallback) -> None:
 
 
 def _require_inside(file: Path, member: str) -> None:
-    # zipfile would drop the dots and write the member somewhere; no honest archive has one.
+    # zipfile would drop the dots and write the member elsewhere; only a malicious archive has one.
     path = PurePosixPath(member.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or ":" in member:
         raise DataError(f"{file} has a member that leads out of its folder ({member!r}): do not use this archive")
@@ -276,7 +276,7 @@ def _require_inside(file: Path, member: str) -> None:
 
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    """Keeps every other call out of a folder; a call that is killed leaves no lock behind."""
+    """Locks a folder against other calls; the lock of a killed call disappears with its process."""
     lock = folder / ".fetch.lock"
     with lock.open("w") as file:
         try:

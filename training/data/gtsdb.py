@@ -1,17 +1,17 @@
 """Reader of GTSDB, the German Traffic Sign Detection Benchmark (Houben et al., IJCNN 2013).
 
-`gt.txt` has no header and one line a box: `00000.ppm;left;top;right;bottom;classId`, all inclusive. Scenes
+`gt.txt` has no header and one line per box: `00000.ppm;left;top;right;bottom;classId`, all inclusive. Scenes
 without signs have no line. Scenes 00000 to 00599 are the training split, 00600 to 00899 the test split. Copies
-often hold JPEG or PNG images under the same numbers, so a scene is found by its number, not by its file name.
-These layouts are on people's disks:
+often contain JPEG or PNG images under the same numbers, so a scene is found by its number, not by its file name.
+The reader supports these layouts:
 
 - `FullIJCNN2013/`: all scenes and `gt.txt`;
 - `TrainIJCNN2013/`: the training scenes and their `gt.txt`;
 - `TestIJCNN2013Download/`: the test scenes without labels, numbered from 00000 again;
 - the Kaggle copy, `GTSDB_Train_and_Test/{Train,Test}/{images,labels}` (`training.data.gtsdb_kaggle`).
 
-Labels come from the `gt.txt` inside, or else from one beside the folder or zip. A split that no `gt.txt` mentions
-is unlabelled.
+Labels come from a `gt.txt` inside, or else from one beside the folder or zip. A split that no `gt.txt` mentions is
+unlabelled.
 """
 
 import re
@@ -36,10 +36,10 @@ class _SceneFolder:
     """A folder of numbered scenes.
 
     Attributes:
-        path: where it lies inside the data set.
-        images: its images by the five digits of their name.
-        split: the split of all of them, or None where their numbers tell.
-        labels: Kaggle's folder of labels for these images, or None for the official layouts.
+        path: path inside the data set.
+        images: path of each image by the five digits of its name.
+        split: the split of all images; None if their numbers determine it.
+        labels: Kaggle's folder of labels for these images; None for the official layouts.
     """
 
     path: PurePosixPath
@@ -50,7 +50,7 @@ class _SceneFolder:
 
 @dataclass(frozen=True)
 class _Labels:
-    """Boxes by scene number, the splits that they are for, the files that they come from, and what is odd in them."""
+    """Boxes by scene number, their splits and files, and notices about them."""
 
     boxes: dict[str, tuple[Box, ...]]
     splits: frozenset[Split]
@@ -59,14 +59,14 @@ class _Labels:
 
 
 def load_gtsdb(path: Path) -> Dataset:
-    """Reads the labels of a GTSDB folder or zip; images are read later, one at a time.
+    """Reads the labels of a GTSDB folder or zip; images are read later, one by one.
 
     Args:
-        path: the folder or zip, or any folder above the one that holds `gt.txt`; the training and the test archive
-            may be unpacked side by side.
+        path: the folder or zip with `gt.txt`, or any parent folder; the training and the test archive may be unpacked
+            side by side.
 
     Raises:
-        DataError: there is no GTSDB at `path`, or a label cannot be right; the message names the line.
+        DataError: there is no GTSDB at `path`, or a label is invalid; the message names the line.
     """
     source = open_source(path)
     names = source.names()
@@ -95,13 +95,13 @@ def load_gtsdb(path: Path) -> Dataset:
 
 
 def holds_gtsdb(source: Source, names: Sequence[str]) -> bool:
-    """Returns whether a folder or zip, whose files are `names`, looks like GTSDB, whole or in part."""
+    """Returns whether a folder or zip with the files `names` looks like GTSDB or a part of it."""
     is_labelled = any(label_source is source for label_source, _ in _find_label_files(source, names))
     return is_labelled or bool(_find_scene_folders(source, names))
 
 
 def _find_scene_folders(source: Source, names: Sequence[str]) -> list[_SceneFolder]:
-    """Returns the folders whose scenes make up one copy of GTSDB, the preferred first; empty where there is none."""
+    """Returns the folders with the scenes of one copy of GTSDB, the preferred first; empty if there is none."""
     folders = _folders_with_scenes(names)
     official = [found for folder in folders if (found := _as_official(source, folder))]
     kaggle = [found for folder in folders if (found := _as_kaggle(source, folder))]
@@ -121,7 +121,7 @@ def _find_scene_folders(source: Source, names: Sequence[str]) -> list[_SceneFold
 
 
 def _folders_with_scenes(names: Sequence[str]) -> list[_SceneFolder]:
-    """Returns every folder with images that have a number for a name, the shallowest first."""
+    """Returns every folder with images whose names are numbers, the shallowest first."""
     images: dict[str, dict[str, str]] = {}
     for name in names:
         folder, _, file = name.rpartition("/")
@@ -150,17 +150,17 @@ def _as_kaggle(source: Source, folder: _SceneFolder) -> _SceneFolder | None:
 
 
 def _path_from_outside(source: Source, folder: PurePosixPath) -> PurePosixPath:
-    """Returns the path with the name of the folder or zip itself in front: people also give the innermost folder."""
+    """Returns the path including the name of the folder or zip: users also give the innermost folder."""
     return PurePosixPath(source.path.absolute().stem) / folder
 
 
 def _may_be_scenes(folder: _SceneFolder) -> bool:
-    """Returns whether the images may be scenes: not GTSRB's thousands, nor GTSDB's own crops in `00` to `42`."""
+    """Returns whether the images can be scenes: neither GTSRB's thousands nor GTSDB's crops in `00` to `42`."""
     return max(folder.images) < f"{SCENES:05d}" and not re.fullmatch("[0-9]{1,2}", folder.path.name)
 
 
 def _find_label_files(source: Source, names: Sequence[str]) -> list[tuple[Source, str]]:
-    """Returns every `gt.txt` inside, the shallowest first, and at last the one beside the folder or zip."""
+    """Returns every `gt.txt` inside, the shallowest first, then the one beside the folder or zip."""
     inside = sorted((name for name in names if name.rpartition("/")[2] == "gt.txt"), key=lambda n: (n.count("/"), n))
     parent = source.path.absolute().parent
     beside: list[tuple[Source, str]] = [(FolderSource(parent), "gt.txt")] if (parent / "gt.txt").is_file() else []
@@ -184,7 +184,7 @@ def _split_of(number: str) -> Split:
 
 
 def _scene_numbers(source: Source, folder: _SceneFolder) -> dict[str, str]:
-    """Returns the benchmark's number of each scene by the number in its name: test archives may start from 00000."""
+    """Returns the benchmark's number of each scene by the number in its name; test archives may start from 00000."""
     from_zero = folder.split == "test" and int(max(folder.images)) < SCENES - FIRST_TEST_SCENE
     first = FIRST_TEST_SCENE if from_zero else 0
     numbers = {name: f"{int(name) + first:05d}" for name in folder.images}
@@ -199,7 +199,7 @@ def _scene_numbers(source: Source, folder: _SceneFolder) -> dict[str, str]:
 
 
 def _read_official(source: Source, label_files: Sequence[tuple[Source, str]], images: Collection[str]) -> _Labels:
-    """Reads one `gt.txt` after another until every split of the images has labels; the first for a split wins."""
+    """Reads each `gt.txt` until every split has labels; the first one for a split counts."""
     wanted = {_split_of(number) for number in images}
     boxes: dict[str, tuple[Box, ...]] = {}
     splits: set[Split] = set()
@@ -224,7 +224,7 @@ def _read_official(source: Source, label_files: Sequence[tuple[Source, str]], im
 
 
 def _read_kaggle(source: Source, folder: _SceneFolder, official: _Labels) -> _Labels:
-    """Reads Kaggle's labels of one split, unless the official ones are at hand."""
+    """Reads Kaggle's labels of one split, unless there are official ones."""
     if folder.labels is None or folder.split is None or not find_label_files(source, folder.labels):
         return _Labels({}, frozenset())
     numbers = _scene_numbers(source, folder)
@@ -252,7 +252,7 @@ def _parse_labels(source: Source, label_file: str) -> dict[str, list[Box]]:
     text = source.read(label_file).decode("utf-8-sig", errors="replace")
     boxes: dict[str, list[Box]] = {}
     for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip(" ;\t"):  # also one that a spreadsheet has left empty
+        if not line.strip(" ;\t"):  # spreadsheets leave empty lines with separators
             continue
         match = re.fullmatch(r"(\d{5})\.\w+" + 5 * r";(\d{1,6})", line.strip())
         if match is None:

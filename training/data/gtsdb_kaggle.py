@@ -1,10 +1,10 @@
-"""Labels of the Kaggle copy of GTSDB: what is wrong with them is repaired or told.
+"""Reads the labels of the Kaggle copy of GTSDB, repairs what it can and reports the rest.
 
-The copy (icebearogo/german-traffic-sign-detection-gtsdb-dataset) lies as
-`GTSDB_Train_and_Test/{Train,Test}/{images/*.jpg,labels/*.txt}`. A label file has one line a box,
-`class cx cy w h`, centre and size as shares of the image. Its labels are not those of the benchmark:
+The copy (icebearogo/german-traffic-sign-detection-gtsdb-dataset) has the layout
+`GTSDB_Train_and_Test/{Train,Test}/{images/*.jpg,labels/*.txt}`. A label file has one line per box,
+`class cx cy w h`, with centre and size as shares of the image. Its labels differ from those of the benchmark:
 
-- the training split keeps only the last box of each scene, 506 of 852;
+- the training split has only the last box of each scene, 506 of 852;
 - the class ids of the test split are positions in the list of ids sorted as text: 0, 1, 10, 11, ..., 2, 20, ...;
 - one test label has the class id 100.
 """
@@ -34,9 +34,9 @@ class KaggleLabels:
     """Labels of one split.
 
     Attributes:
-        boxes: the signs of each scene by the number in its file name, only for scenes whose image is there and
-            only where there are any; sides may be off by one pixel, as the copy does not say how it counted.
-        notices: what is wrong with the labels, a sentence each.
+        boxes: the boxes of each scene by the number in its file name, for scenes with an image and boxes; sides may be
+            off by one pixel, because the copy's convention is unknown.
+        notices: the problems of the labels, a sentence each.
     """
 
     boxes: dict[str, tuple[Box, ...]]
@@ -56,7 +56,7 @@ class _Label:
 
 
 def find_label_files(source: Source, folder: PurePosixPath) -> dict[str, str]:
-    """Returns the label files of one split by scene number, empty where there are none.
+    """Returns the label files of one split by scene number.
 
     Args:
         source: the copy.
@@ -71,16 +71,16 @@ def find_label_files(source: Source, folder: PurePosixPath) -> dict[str, str]:
 
 
 def read_kaggle_labels(source: Source, folder: PurePosixPath, split: Split, images: Mapping[str, str]) -> KaggleLabels:
-    """Reads the labels of one split, and repairs what can be repaired.
+    """Reads and repairs the labels of one split.
 
     Args:
         source: the copy.
         folder: `Train/labels` or `Test/labels` in it.
-        split: which of the two it is.
+        split: the split of that folder.
         images: the images of that split by the number in their name.
 
     Raises:
-        DataError: a label cannot be right, or a labelled image is broken; the message names the file and line.
+        DataError: a label is invalid, or a labelled image is broken; the message names the file and line.
     """
     found = _parse_all(source, folder)
     labels = [label for label in found if label.class_id != STRAY_CLASS_ID]
@@ -105,10 +105,10 @@ def read_kaggle_labels(source: Source, folder: PurePosixPath, split: Split, imag
 def check_numbering(
     source: Source, folder: PurePosixPath, images: Mapping[str, str], official: Mapping[str, Sequence[Box]]
 ) -> str | None:
-    """Returns a warning where the copy's boxes lie elsewhere than the official ones of the same scene number.
+    """Returns a warning if the copy's boxes do not match the official boxes of the same scene numbers.
 
-    The classes in the copy are wrong, its boxes are not: where they do not lie on official boxes, the copy numbers
-    its scenes otherwise than the benchmark, and the official labels would go to the wrong images.
+    The copy has wrong classes but right boxes. If these do not match, the copy numbers its scenes in another way, and
+    the official labels would go to the wrong images.
 
     Args:
         source: the copy.
@@ -119,13 +119,13 @@ def check_numbering(
     try:
         boxes = _to_pixels(source, _parse_all(source, folder), images)
     except DataError:
-        return None  # these labels are not used, so that they may be as broken as they like
+        return None  # these labels are not used
     hits = [any(_holds(theirs, box) for theirs in official.get(scene, ())) for scene in boxes for box in boxes[scene]]
     if 2 * sum(hits) >= len(hits):
         return None
     return (
-        f"only {sum(hits)} of {len(hits)} boxes in {folder} lie where gt.txt has one: this copy seems to number its "
-        "scenes otherwise than the benchmark, so look at its images before you trust a figure"
+        f"only {sum(hits)} of {len(hits)} boxes in {folder} match a box in gt.txt: this copy seems to number its "
+        "scenes otherwise than the benchmark; check its images before you trust a figure"
     )
 
 
@@ -155,7 +155,7 @@ def _parse(where: str, scene: str, line: str) -> _Label:
         raise DataError(f"{where} is {line[:60]!r}; expected five numbers: class cx cy w h") from error
     if class_id >= NUM_CLASSES and class_id != STRAY_CLASS_ID:
         raise DataError(f"{where} has class {class_id}; ids are 0 to {NUM_CLASSES - 1}")
-    if not all(0 <= share <= 1 for share in (x, y, width, height)):  # holds for nan, too
+    if not all(0 <= share <= 1 for share in (x, y, width, height)):  # False for NaN, too
         raise DataError(f"{where} is {line[:60]!r}; centre and size must be shares of the image, 0 to 1")
     if width == 0 or height == 0:
         raise DataError(f"{where} has a box without area: {line.strip()[:60]}")
@@ -163,12 +163,12 @@ def _parse(where: str, scene: str, line: str) -> _Label:
 
 
 def _lost_boxes(folder: PurePosixPath, labels: Sequence[_Label]) -> list[str]:
-    """Returns a notice where no scene has a second box, as 247 scenes of the benchmark's training split have."""
+    """Returns a notice if no scene has a second box, unlike 247 scenes of the benchmark's training split."""
     scenes = Counter(label.scene for label in labels)
     if len(scenes) < 2 or max(scenes.values()) > 1:
         return []
     missing = sorted(set(range(NUM_CLASSES)) - {label.class_id for label in labels})
-    # A few are worth naming; of a small part of the copy most classes are missing anyway.
+    # Named only if there are few: a small part of the copy lacks most classes anyway.
     named = f" ({', '.join(map(str, missing))})" if 0 < len(missing) <= 5 else ""
     return [
         f"{folder} has one box for each of its {len(scenes)} labelled scenes, where the benchmark has 852 in 506: this "
@@ -177,10 +177,10 @@ def _lost_boxes(folder: PurePosixPath, labels: Sequence[_Label]) -> list[str]:
 
 
 def _restore_ids(folder: PurePosixPath, labels: Sequence[_Label]) -> tuple[list[_Label], str]:
-    """Returns the labels with the benchmark's class ids, and a notice of what was done.
+    """Returns the labels with the benchmark's class ids, and a notice about the conversion.
 
-    The classes that the official test split lacks tell which ids these are. In doubt they are taken for positions,
-    as they are in the copy that is known.
+    A class that the official test split does not have shows which kind of ids these are. Without one they are read as
+    positions, as in the known copy.
     """
     ids = {label.class_id for label in labels}
     odd_as_ids = sorted(ids & CLASSES_NOT_IN_TEST)
@@ -195,7 +195,7 @@ def _restore_ids(folder: PurePosixPath, labels: Sequence[_Label]) -> tuple[list[
     if odd_as_ids and not odd_as_positions:
         reason = f"class {odd_as_ids[0]} occurs, which the official test split lacks"
     else:
-        reason = "these labels do not tell, but the known copy has them so"
+        reason = "as in the known copy; these labels do not show it"
     return restored, (
         f"{folder} has positions in the list of ids sorted as text in place of class ids ({reason}): "
         f"{len(labels)} labels were translated back"
@@ -220,13 +220,13 @@ def _to_box(label: _Label, width: int, height: int) -> Box:
 
 
 def _edges(centre: float, share: float, length: int) -> tuple[int, int]:
-    """Returns the first pixel and the one after the last, at least one pixel apart and inside the image."""
+    """Returns the first pixel and the one after the last; they are at least one pixel apart and inside the image."""
     first = min(max(round((centre - share / 2) * length), 0), length - 1)
     return first, max(min(round((centre + share / 2) * length), length), first + 1)
 
 
 def _size(source: Source, image: str) -> tuple[int, int]:
-    """Returns the width and height that the header of an image tells."""
+    """Returns the width and height in the header of an image."""
     try:
         with Image.open(io.BytesIO(source.read(image)), formats=FORMATS) as opened:
             return opened.size

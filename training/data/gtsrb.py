@@ -1,18 +1,18 @@
 """Reader of GTSRB, the German Traffic Sign Recognition Benchmark (Stallkamp et al., Neural Networks 2012).
 
-Each image shows one sign with a border of about 10%. One physical sign was filmed about 30 times: those images are
-one track, and a split must never divide it. Three layouts are on people's disks:
+Each image shows one sign with a border of about 10%. About 30 images of one physical sign form a track, which a split
+must not divide. The reader supports three layouts:
 
 - official: `Final_Training/Images/000NN/{TTTTT_FFFFF.ppm, GT-000NN.csv}` and `Final_Test/Images/*.ppm` with
   `GT-final_test.csv`, whose columns are separated by `;`;
-- the official archives of today: `GTSRB/Training/000NN/` as above, `GTSRB/Final_Test/Images/*.ppm` with
-  `GT-final_test.test.csv`, which has no classes, and in an archive of its own `GT-final_test.csv`, which has them
-  and lies elsewhere than the images when all are unpacked into one folder;
+- the current official archives: `GTSRB/Training/000NN/` as above, `GTSRB/Final_Test/Images/*.ppm` with
+  `GT-final_test.test.csv`, which has no classes, and a separate archive with `GT-final_test.csv`, which has the classes
+  and is not beside the images after unpacking;
 - the Kaggle copy: `Train.csv` and `Test.csv`, separated by `,`, with a path column, and
   `Train/<class>/<class>_<track>_<frame>.png`.
 
-Images are listed from the CSV files: the Kaggle copy has stray files among its images. The region of interest is
-inclusive on the right and bottom.
+The CSV files list the images, because the Kaggle copy has stray files among them. The region of interest includes its
+right and bottom pixels.
 """
 
 import csv
@@ -33,13 +33,13 @@ UNLABELLED_TEST = "GT-final_test.test.csv"
 
 @dataclass(frozen=True)
 class _Images:
-    """Every file of a data set, and the folders where test images lie apart from their CSV."""
+    """All files of a data set, and the folders with test images that are not beside their CSV."""
 
     names: frozenset[str]
     test_folders: tuple[PurePosixPath, ...]
 
     def find(self, listed: PurePosixPath, split: Split) -> str | None:
-        """Returns the image as listed, or under the suffix or in the folder that this copy of the data has."""
+        """Returns the listed image, also with another suffix or in another folder; None if it does not exist."""
         elsewhere = [folder / listed.name for folder in self.test_folders] if split == "test" else []
         for path in (listed, *elsewhere):
             for candidate in (path, *(path.with_suffix(suffix) for suffix in IMAGE_SUFFIXES)):
@@ -52,10 +52,10 @@ def load_gtsrb(path: Path) -> Dataset:
     """Reads the labels of a GTSRB folder or zip, in the official layouts or Kaggle's.
 
     Args:
-        path: the folder or zip; the training part, the test part or both may be in it.
+        path: the folder or zip, with the training part, the test part or both.
 
     Raises:
-        DataError: there is no GTSRB at `path`, or a label cannot be right; the message names the line.
+        DataError: there is no GTSRB at `path`, or a label is invalid; the message names the line.
     """
     source = open_source(path)
     names = source.names()
@@ -69,7 +69,7 @@ def load_gtsrb(path: Path) -> Dataset:
         if not listed:
             notices.append(f"{label_file} lists no images: restore the file")
         for sample, is_there in listed:
-            if is_there:  # one test image may be listed twice, beside its CSV and from afar
+            if is_there:  # a test image may be listed in two CSV files
                 if samples.setdefault(sample.image, sample) != sample:
                     raise DataError(
                         f"{source.path}: {label_file} lists {sample.image} with another sign than the first time: "
@@ -88,7 +88,7 @@ def load_gtsrb(path: Path) -> Dataset:
 
 
 def find_label_files(names: Sequence[str]) -> dict[str, Split]:
-    """Returns GTSRB's lists of images among `names`, with the split of each; empty without any."""
+    """Returns GTSRB's CSV files among `names` with the split of each."""
     splits = {name: _split_of(name.rpartition("/")[2]) for name in names}
     return {name: split for name, split in splits.items() if split is not None}
 
@@ -102,9 +102,9 @@ def _split_of(file_name: str) -> Split | None:
 
 
 def _without_doubles(label_files: dict[str, Split]) -> dict[str, Split]:
-    """Leaves out lists whose images another list has, too.
+    """Removes CSV files whose images another one lists, too.
 
-    `Final_Training` holds all of `Training`, under other track numbers: folds over both would divide tracks.
+    `Final_Training` contains all of `Training` under other track numbers: folds over both would divide tracks.
     """
     has_final = any("Final_Training" in PurePosixPath(file).parts for file in label_files)
     has_test_labels = any(split == "test" and not _is_unlabelled(file) for file, split in label_files.items())
@@ -122,7 +122,7 @@ def _is_unlabelled(label_file: str) -> bool:
 
 def _test_folders(source: Source, names: Sequence[str]) -> tuple[PurePosixPath, ...]:
     """Returns the folders `Final_Test/Images`, the shallowest first."""
-    outside = source.path.absolute().stem  # people also give Final_Test itself
+    outside = source.path.absolute().stem  # users also give Final_Test itself
     folders = {name.rpartition("/")[0] for name in names}
     found = [PurePosixPath(folder) for folder in folders if f"/{outside}/{folder}".endswith("/Final_Test/Images")]
     return tuple(sorted(found, key=lambda folder: (len(folder.parts), folder)))
@@ -142,7 +142,7 @@ def _notices(samples: Sequence[Sample], absent: Sequence[str]) -> list[str]:
 
 
 def _read_labels(source: Source, label_file: str, split: Split, images: _Images) -> Iterator[tuple[Sample, bool]]:
-    """Yields each listed sample, and whether its image is there."""
+    """Yields each listed sample, and whether its image exists."""
     folder = PurePosixPath(label_file).parent
     text = source.read(label_file).decode("utf-8-sig", errors="replace")
     delimiter = ";" if ";" in text.partition("\n")[0] else ","
@@ -165,16 +165,16 @@ def _read_labels(source: Source, label_file: str, split: Split, images: _Images)
 
 def _rows(rows: "csv.DictReader[str]", where: str) -> Iterator[dict[str, str]]:
     try:
-        for row in rows:  # those that a spreadsheet has left empty are passed over
+        for row in rows:  # skips rows that a spreadsheet has left empty
             fields = (field if isinstance(field, str) else "".join(field or ()) for field in row.values())
             if "".join(fields).strip(" ;,\t"):
                 yield row
-    except csv.Error as error:  # such as a quote that is never closed
+    except csv.Error as error:  # such as an unclosed quote
         raise DataError(f"{where} is no whole table, after line {rows.line_num} ({error}): restore the file") from error
 
 
 def _listed_path(where: str, field: str | None) -> PurePosixPath:
-    path = PurePosixPath((field or "").strip().replace("\\", "/"))  # as tools of Windows write it
+    path = PurePosixPath((field or "").strip().replace("\\", "/"))  # written on Windows
     if not path.name:
         raise DataError(f"{where} names no image: {field!r}")
     return path

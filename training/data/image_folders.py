@@ -1,7 +1,7 @@
-"""Reader of pictures in one folder for each class, as torchvision's ImageFolder has it: `images=PATH`.
+"""Reader of pictures in one folder per class, the layout of torchvision's ImageFolder: `images=PATH`.
 
-`PATH/<class>/<any>.jpg`, or `PATH/train/<class>/...` with `test` and `val` beside it. Each picture shows one thing,
-from edge to edge: classes are the names of the folders, sorted. Pictures may be larger than the network's input.
+The layout is `PATH/<class>/<any>.jpg`, or `PATH/train/<class>/...` with `test` and `val` beside it. Each picture shows
+one object that fills it. The classes are the sorted names of the folders. Pictures of any size are scaled.
 """
 
 import re
@@ -12,7 +12,7 @@ from traffic_signs.pictures import SUFFIXES
 from training.data.images import upright_size
 from training.data.records import Box, Dataset, Sample
 from training.data.source import open_source
-from training.data.test_share import settle_splits, split_named
+from training.data.splits import settle_splits, split_named
 from training.data.threads import map_in_threads
 from training.errors import DataError
 
@@ -20,13 +20,13 @@ FEWEST_CLASSES = 2
 
 
 def load_image_folders(path: Path) -> Dataset:
-    """Reads which pictures there are, and the size of each.
+    """Lists the pictures and reads their sizes.
 
     Args:
         path: the folder or zip.
 
     Raises:
-        DataError: there are not two folders with pictures, or a picture cannot be read; the message names it.
+        DataError: there are fewer than two folders with pictures, or a picture cannot be read; the message names it.
     """
     source = open_source(path)
     pictures = [PurePosixPath(name) for name in source.names() if name.lower().endswith(SUFFIXES)]
@@ -52,7 +52,7 @@ def load_image_folders(path: Path) -> Dataset:
 
 
 def _place(name: PurePosixPath) -> tuple[str, str]:
-    """Returns the split and the class that a picture's folders say; the class is empty where there is no folder."""
+    """Returns the split and the class that a picture's folders name; the class is empty without a folder."""
     folders = list(name.parts[:-1])
     split = next((said for folder in folders if (said := split_named(folder))), "")
     folders = [folder for folder in folders if not split_named(folder)]
@@ -60,5 +60,5 @@ def _place(name: PurePosixPath) -> tuple[str, str]:
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    """Returns a key by which `class 10` comes after `class 9`."""
+    """Returns a sort key that puts `class 10` after `class 9`."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]

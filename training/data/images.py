@@ -1,4 +1,4 @@
-"""Reads the images of a data set: decoded in threads, and a fingerprint of what was read."""
+"""Decodes the images of a data set in threads and computes a fingerprint."""
 
 import hashlib
 import io
@@ -17,13 +17,11 @@ Result = TypeVar("Result")
 
 
 def no_signs(dataset: Dataset, split: Split) -> DataError:
-    """Returns the error of a split without labelled signs."""
+    """Returns the error for a split without labelled signs."""
     if dataset.kind == FEEDBACK and split == "test":
-        return DataError(
-            f"{dataset.name} is all training data, and no test: judge on a benchmark, or on its training split"
-        )
+        return DataError(f"{dataset.name} has only training data: evaluate on a benchmark, or on its training split")
     if dataset.kind == FEEDBACK:
-        found = "; ".join((f"it has {len(dataset.samples)} pictures that can be used", *dataset.told()))
+        found = "; ".join((f"it has {len(dataset.samples)} pictures that can be used", *dataset.all_notices()))
         return DataError(f"{dataset.name} has no signs to learn from ({found}): give a benchmark as well")
     return DataError(
         f"{dataset.name} has no labelled signs in its {split} split: give the whole data set "
@@ -32,10 +30,10 @@ def no_signs(dataset: Dataset, split: Split) -> DataError:
 
 
 def upright_size(source: Source, name: str) -> tuple[int, int]:
-    """Returns width and height in pixels of an image as people see it, without decoding it.
+    """Returns width and height in pixels of an image after EXIF orientation, from its header.
 
     Raises:
-        DataError: it is no picture.
+        DataError: the file is not an image.
     """
     try:
         with Image.open(io.BytesIO(source.read(name))) as picture:
@@ -52,19 +50,19 @@ def read_images(
     use: Callable[[Sample, Image.Image], Result],
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[list[Result], str]:
-    """Decodes images, once each, and keeps what is made of them.
+    """Decodes images and applies a function to each.
 
     Args:
-        dataset: where they are.
-        samples: which.
-        use: what to make of each; it may raise ImageError.
-        progress: called with (images done, images in all).
+        dataset: the data set.
+        samples: the samples to decode.
+        use: called with each sample and its image; it may raise ImageError.
+        progress: called with (images done, images in total).
 
     Returns:
-        What `use` returned, in order; and the fingerprint, a sha256 over names, boxes, classes and image bytes.
+        The results of `use`, in order, and the fingerprint, a sha256 over names, boxes, classes and image bytes.
 
     Raises:
-        DataError: an image cannot be decoded or used.
+        DataError: an image cannot be decoded, or `use` has raised ImageError.
     """
 
     def read(sample: Sample) -> tuple[Sample, Result, bytes]:

@@ -1,4 +1,4 @@
-"""Data sets as the command line gives them: `KIND=PATH`, such as `gtsdb=PATH` or `images=PATH`, or the path alone."""
+"""Loads data sets by their command-line form: `KIND=PATH`, such as `gtsdb=PATH` or `images=PATH`, or a path."""
 
 import os
 from collections.abc import Callable
@@ -28,14 +28,14 @@ def load_data(spec: str) -> Dataset:
     """Reads the labels of a data set.
 
     Args:
-        spec: one of LOADERS, `=` and a path, or a path whose content says which of them it is; a folder or a zip.
+        spec: a key of LOADERS, `=` and the path of a folder or zip; or the path alone, whose kind is then detected.
 
     Raises:
-        DataError: it has another form, or the data set cannot be read.
+        DataError: the form is invalid, or the data set cannot be read.
     """
     for kind, load in LOADERS.items():
         path = spec.removeprefix(f"{kind}=")
-        # A file may itself be called gtsdb=something: then it is meant unless the rest is a path, too.
+        # A file may be called gtsdb=something; it is meant unless the rest is a path, too.
         if path not in ("", spec) and (_exists(path) or not _exists(spec)):
             return load(Path(path))
     if not _exists(spec):

@@ -1,7 +1,7 @@
-"""The figures inside the signs: numbers, letters, arrows, vehicles, people and animals.
+"""SVG symbols of the signs: numbers, letters, arrows, vehicles, people and animals.
 
-Every function returns SVG elements in the 100 x 100 units of a whole sign. No fonts are used, so
-that a sign looks the same on every machine and in every browser.
+Every function returns SVG elements in the 100 x 100 units of a whole sign. They use no fonts, so a sign looks the same
+on every machine and in every browser.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Vector drawings of the 43 traffic signs of GTSRB and GTSDB, by class id.
 
-The drawings are our own and follow the German road traffic regulations (StVO). They serve two
-purposes: raster templates for the drawn data set, and pictures on the web page.
+The drawings are our own and follow the German road traffic regulations (StVO). They are the templates of the drawn
+data set and the pictures on the web page.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def _square(colour: str, symbol: str) -> str:
     return box(2, 2, 96, 96, WHITE, 6) + box(5, 5, 90, 90, colour, 4) + symbol
 
 
-# German signs that are none of the 43, by name and number of the StVO: what a classifier of the 43 must not name.
+# German signs outside the 43 classes, by name and number of the StVO; a classifier must answer "unknown" for them.
 OTHER_SIGNS: dict[str, Callable[[], str]] = {
     "no bicycles (254)": lambda: red_ring(moved(symbols.bicycle(), 5, -6, 0.9)),
     "no pedestrians (259)": lambda: red_ring(moved(symbols.walker(), 2.5, -4, 0.95)),
@@ -190,9 +190,9 @@ OTHER_SIGNS: dict[str, Callable[[], str]] = {
 
 
 def svg(sign: int | str) -> str:
-    """Returns the sign as a standalone SVG document of 100 x 100 units, transparent around the sign.
+    """Returns the sign as an SVG document of 100 x 100 units, transparent around the sign.
 
-    The document has no ids, fonts or outside references, so it can be put into a page as it is.
+    The document has no ids, fonts or external references, so it can be embedded in a page.
 
     Args:
         sign: a class id, or one of the names of OTHER_SIGNS.
@@ -222,6 +222,6 @@ def render(sign: int | str, size: int) -> npt.NDArray[np.uint8]:
         raise ValueError(f"the size of a rendered sign must be at least 1 pixel, not {size}")
     png = resvg_py.svg_to_bytes(svg_string=svg(sign), width=size, height=size, skip_system_fonts=True)
     pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGBA"), dtype=np.uint8).copy()
-    # Every caller gets the same cached array, so nobody may write to it.
+    # Read-only, because all callers share the cached array.
     pixels.setflags(write=False)
     return pixels

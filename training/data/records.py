@@ -1,4 +1,4 @@
-"""The record types that every reader produces and everything after it consumes."""
+"""The record types that all readers of data sets return."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from traffic_signs.classes import GERMAN_SIGNS, ClassSet
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
-FEEDBACK = "feedback"  # the kind of data set that people's corrections are
+FEEDBACK = "feedback"  # the kind of data set with users' corrections
 SCENE_KINDS = ("gtsdb", "coco", "yolo", FEEDBACK)  # kinds whose images are whole photographs
-MOST_TOLD = 5  # of what was left out, so many are told one by one
+MOST_LISTED = 5  # images or classes that a notice lists one by one
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Box:
     class_id: int
 
     def fault(self, width: int, height: int) -> str | None:
-        """Returns what is wrong with the box in an image of that size in pixels, or None."""
+        """Returns the problem of the box in an image of this size in pixels; None if it is valid."""
         if self.right <= self.left or self.bottom <= self.top:
             return f"the box of class {self.class_id} at {self.left},{self.top} has no area"
         if self.left < 0 or self.top < 0 or self.right > width or self.bottom > height:
@@ -37,11 +37,11 @@ class Box:
 
 @dataclass(frozen=True)
 class Problem:
-    """An image or entry that cannot be used as it is.
+    """A problem of an image or of an entry of feedback.
 
     Attributes:
-        image: its path inside the data set.
-        what: what is wrong with it.
+        image: path inside the data set.
+        what: the problem.
     """
 
     image: str
@@ -54,11 +54,10 @@ class Sample:
 
     Attributes:
         image: path of the image inside its data set, with forward slashes.
-        split: the benchmark's own split; a scene is known by its split and its name together.
-        boxes: the signs; empty for a scene without any.
-        track: which physical sign was filmed, where the data set says so. Splits never divide a track.
-        labelled: whether the data say which signs are in the image. False is not the same as no signs: such an
-            image has no boxes because nobody told, and must not count as an empty one.
+        split: the split of the benchmark; two splits may have scenes with the same name.
+        boxes: the signs; empty for a scene without signs.
+        track: id of the physical sign, if the data set has tracks; splits never divide a track.
+        labelled: whether the image has labels. An unlabelled image has no boxes either, but may show signs.
     """
 
     image: str
@@ -70,16 +69,16 @@ class Sample:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set as its reader found it.
+    """A data set.
 
     Attributes:
-        name: what to call it in logs and reports: its kind, "=", and the name of its folder or zip.
-        samples: every image, in the data set's own order.
+        name: name for logs and reports: its kind, "=", and the name of its folder or zip.
+        samples: all images, in the order of the data set.
         read: returns the encoded bytes of a sample's image.
-        notices: what a person should know about this copy of the data, a sentence each.
-        left_out: what the reader could not use and left out; only feedback is read that way.
-        superseded: entries of feedback whose picture was corrected again later, so that they do not count.
-        classes: what the class ids mean.
+        notices: notices about this copy of the data, a sentence each.
+        left_out: unusable entries of feedback; always empty for benchmarks.
+        superseded: entries of feedback whose picture has a later correction.
+        classes: the classes.
     """
 
     name: str
@@ -92,19 +91,19 @@ class Dataset:
 
     @property
     def kind(self) -> str:
-        """What kind of data set it is, the first half of its name: "gtsdb", "gtsrb", "coco", "feedback", ..."""
+        """The kind of data set, the first part of its name: "gtsdb", "gtsrb", "coco", "feedback", ..."""
         return self.name.partition("=")[0]
 
     @property
     def has_scenes(self) -> bool:
-        """Whether its images are whole photographs to find signs in, not signs cut out."""
+        """Whether its images are whole photographs, not crops of signs."""
         return self.kind in SCENE_KINDS
 
-    def told(self) -> tuple[str, ...]:
-        """Returns the notices, and what was left out: the first few one by one, and how many in all."""
-        lines = [f"{problem.image} is left out: {problem.what}" for problem in self.left_out[:MOST_TOLD]]
+    def all_notices(self) -> tuple[str, ...]:
+        """Returns the notices, the first entries that were left out, and the number of all of them."""
+        lines = [f"{problem.image} is left out: {problem.what}" for problem in self.left_out[:MOST_LISTED]]
         if self.left_out:
-            lines.append(f"{len(self.left_out)} of its entries are left out; `signs data check` names each: mend them")
+            lines.append(f"{len(self.left_out)} of its entries are left out; `signs data check` lists them: fix them")
         return (*self.notices, *lines)
 
     def has_signs(self, split: Split) -> bool:

@@ -1,7 +1,7 @@
-"""Feedback that shows what another data set shows, too: people send pictures of the benchmarks as well.
+"""Removes feedback that repeats pictures of other data sets, because users also send pictures of the benchmarks.
 
-A corrected test picture must not be learned from where a figure on that test is to be honest, and a picture that two
-data sets hold must not be learned from in one and be held out in the other.
+Training on a corrected test picture would spoil the evaluation on that test split, and a picture in two data sets could
+be in the training part of one and in the held-out part of the other.
 """
 
 import hashlib
@@ -21,18 +21,18 @@ from training.data.leakage import leaked_tracks
 from training.data.records import FEEDBACK, Dataset, Sample
 from training.data.threads import map_in_threads
 
-SIDE = 48  # pixels of the signs and of the shrunk pictures that are compared
+SIDE = 48  # pixels; side of the signs and of the shrunk pictures that are compared
 
 
 @dataclass(frozen=True)
 class _Looks:
-    """What images look like: the whole of each, shrunk, and the signs in them; the sources are the images."""
+    """Shrunk pictures and crops of their signs, for comparison; the sources are the images."""
 
     pictures: Crops
     signs: Crops
 
     def like(self, others: "_Looks") -> set[str]:
-        """Returns the images that are like one of the others, or show a sign that is like one of its class."""
+        """Returns the images that are similar to another image or show a sign similar to another one of its class."""
         pairs = ((self.pictures, others.pictures), (self.signs, others.signs))
         return {image for mine, theirs in pairs for image in leaked_tracks(mine, theirs).tracks}
 
@@ -40,23 +40,22 @@ class _Looks:
 def without_repeats(
     data_sets: Sequence[Dataset], keep_leaked: bool, progress: ProgressCallback = silent
 ) -> list[Dataset]:
-    """Leaves out of feedback what the other data sets at hand hold, too, and adds notices of it.
+    """Leaves out entries of feedback that repeat pictures of the other data sets, and adds notices.
 
-    An entry is left out
+    An entry is left out if
 
-    - where it shows a test picture or a test sign of a benchmark, unless `keep_leaked`: the same bytes, a picture
-      that correlates with it, or a sign that correlates with one of its class. Whole pictures are compared as signs
-      are (`leaked_tracks`: 12x12 pixels, above 0.98). Of the 36,000 pairs of a training scene of GTSDB with one of
-      its first 60 test scenes none is so much alike, the most 0.979; scenes that were compressed again, scaled, or
-      shown brighter or under another gamma correlate above 0.99 with themselves, and of those with 2% cut off on
-      each side, 95% above 0.986;
-    - where its bytes are those of a training image of a benchmark, whose labels are the better ones;
-    - where another folder of feedback holds the same bytes in a newer entry.
+    - it shows a test picture or a test sign of a benchmark, unless `keep_leaked`: the same bytes, a correlating
+      picture, or a correlating sign of the same class. Whole pictures are compared like signs (`leaked_tracks`: 12x12
+      pixels, above 0.98). The largest correlation among 36,000 pairs of training and test scenes of GTSDB is 0.979;
+      recompressed, scaled, brightened or gamma-corrected scenes correlate above 0.99 with the original, and 95% of
+      those with 2% cut off on each side above 0.986;
+    - its bytes are those of a training image of a benchmark, whose labels are more reliable;
+    - another folder of feedback has the same bytes in a newer entry.
 
     Args:
-        data_sets: any; without feedback among them nothing is read.
-        keep_leaked: learn from test pictures all the same.
-        progress: receives how far it is.
+        data_sets: the data sets; nothing is read if none is feedback.
+        keep_leaked: keep entries that show test pictures or signs.
+        progress: receives the progress.
 
     Returns:
         The data sets in the same order.
@@ -98,7 +97,7 @@ def _digests(dataset: Dataset, progress: ProgressCallback) -> dict[str, str]:
 def _owners(
     data_sets: Sequence[Dataset], digests: Sequence[Mapping[str, str]]
 ) -> tuple[dict[str, str], dict[str, str], dict[str, tuple[str, int]]]:
-    """Returns by sha256 the benchmark whose test image it is, the one whose training image it is, the newest entry."""
+    """Maps sha256 to the benchmark with this test image, to that with this training image, and to the newest entry."""
     tests: dict[str, str] = {}
     trains: dict[str, str] = {}
     newest: dict[str, tuple[str, int]] = {}
@@ -113,7 +112,7 @@ def _owners(
 
 
 def _test_looks(data_sets: Sequence[Dataset], progress: ProgressCallback) -> dict[str, _Looks]:
-    """Returns what the test images of each benchmark look like, by its kind."""
+    """Returns the looks of the test images of each benchmark, by its kind."""
     return {
         dataset.kind.upper(): _look(dataset, samples, f"comparing {dataset.kind} test images with feedback", progress)
         for dataset in data_sets
@@ -137,7 +136,7 @@ def _look(dataset: Dataset, samples: Sequence[Sample], what: str, progress: Prog
             fingerprint,
         ),
         Crops(
-            np.array(signs, np.uint8).reshape(-1, SIDE, SIDE, 3),  # where there are none, too
+            np.array(signs, np.uint8).reshape(-1, SIDE, SIDE, 3),  # also without signs
             np.array([box.class_id for box, _ in boxes], np.int64),
             tuple(image for _, image in boxes),
             fingerprint,
@@ -146,7 +145,7 @@ def _look(dataset: Dataset, samples: Sequence[Sample], what: str, progress: Prog
 
 
 def _leave_out(dataset: Dataset, images: Mapping[str, str], what: str, advice: str = "") -> Dataset:
-    """Leaves out images and says why; `what` may have a place for the kinds of data sets that they are mapped to."""
+    """Removes images and adds a notice with the reason `what`; `{}` in it stands for the values of `images`."""
     dropped = [sample for sample in dataset.samples if sample.image in images]
     if not dropped:
         return dataset

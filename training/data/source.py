@@ -1,4 +1,4 @@
-"""Files of a data set, whether it lies in a folder or still in its zip."""
+"""Reads the files of a data set from a folder or a zip archive."""
 
 import zipfile
 from abc import ABC, abstractmethod
@@ -16,7 +16,7 @@ class Source(ABC):
 
     @property
     def name(self) -> str:
-        """What the folder or zip is called, also where it was given as "."."""
+        """Name of the folder or zip, also if it was given as "."."""
         return self.path.absolute().name
 
     @abstractmethod
@@ -25,7 +25,7 @@ class Source(ABC):
 
     @abstractmethod
     def read(self, name: str) -> bytes:
-        """Returns a file's bytes; raises DataError where they cannot be had."""
+        """Returns a file's bytes; raises DataError if it cannot be read."""
 
 
 class FolderSource(Source):
@@ -35,7 +35,7 @@ class FolderSource(Source):
         self.path = path
 
     def names(self) -> list[str]:
-        """Returns the path of every file below the folder, sorted; what is renamed or removed meanwhile is no error."""
+        """Returns the path of every file below the folder, sorted; concurrent changes are no error."""
         files = (folder / name for folder, _, names in walk(self.path) for name in names)
         return sorted(file.relative_to(self.path).as_posix() for file in files if file.is_file())
 
@@ -48,7 +48,7 @@ class FolderSource(Source):
 
 
 class ZipSource(Source):
-    """A zip archive, read in place; one handle serves many threads, as zipfile locks each read."""
+    """A zip archive, read without unpacking; zipfile locks each read, so threads can share it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -68,12 +68,12 @@ class ZipSource(Source):
         """Returns a file's bytes."""
         try:
             return self._archive.read(self._members[name])
-        except Exception as error:  # zipfile lets the errors of every decoder through
+        except Exception as error:  # zipfile also raises the errors of its decoders
             raise DataError(f"{self.path}: {name} is damaged ({error}): download the archive again") from error
 
 
 def zip_members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    """Returns the members of an archive, named with slashes: some tools of Windows write backslashes."""
+    """Returns the members of an archive with slashes in their names; some Windows tools write backslashes."""
     members = archive.infolist()
     for member in members:
         member.filename = member.filename.replace("\\", "/")
@@ -81,7 +81,7 @@ def zip_members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
 
 
 def inner_archive(names: Sequence[str]) -> str:
-    """Returns a sentence that names an archive among the files of a data set that is not there; empty without one."""
+    """Returns a hint to unpack an archive among the files of a folder without a data set; empty without one."""
     inner = next((name for name in names if name.lower().endswith((".zip", ".tar", ".tar.gz", ".tgz", ".7z"))), "")
     return f". It holds the archive {inner}: unpack that, and give what is in it" if inner else ""
 
@@ -90,13 +90,13 @@ def open_source(path: Path) -> Source:
     """Opens a folder or a zip archive.
 
     Raises:
-        DataError: there is nothing at `path`, or it is neither a folder nor a zip.
+        DataError: `path` does not exist, or is neither a folder nor a zip.
     """
     try:
         if path.is_dir():
             return FolderSource(path)
         if path.is_file():
             return ZipSource(path)
-    except OSError as error:  # a name that is too long, a folder above that may not be entered
+    except OSError as error:  # such as a name that is too long or a parent folder without access
         raise DataError(f"{path} cannot be read ({error.strerror}): check the path and its rights") from error
     raise DataError(f"there is no data at {path}: give a folder or a zip archive that exists")

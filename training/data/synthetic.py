@@ -1,7 +1,6 @@
 """Draws a data set of street scenes with traffic signs, in the format of GTSDB.
 
-The scenes are for demonstrations and for training where no photographs may be used. Every figure measured
-on them says something about drawings only.
+The scenes are for demonstrations and for training without photographs. Figures measured on them hold only for drawings.
 """
 
 from __future__ import annotations
@@ -34,10 +33,10 @@ __all__ = ["SignPatch", "draw_scene", "draw_sign", "write_gtsdb"]
 
 FIRST_TEST_SCENE = 600
 LAST_TEST_SCENE = 899
-# One scene in every block of this many carries no sign.
+# One scene in every block of this many has no sign.
 EMPTY_BLOCK = 20
 MEDIAN_SIZE = 38.0
-# Spawn keys of the random streams: they must never change, or old seeds would give new data sets.
+# Spawn keys of the random streams; changing them would change the data set of every seed.
 _SPLIT_KEYS = {"train": 0, "test": 1}
 _LOOKS, _DECK, _EMPTY = 0, 1, 2
 
@@ -88,7 +87,7 @@ def _find_room(
     rng: np.random.Generator,
     street: Street,
 ) -> tuple[int, int, int, int]:
-    """Returns a free place for the plate and adds it, with room for its mount, to ``taken``."""
+    """Returns a free place for the plate and adds it, with space for its mount, to ``taken``."""
     height, width = street.image.shape[:2]
     left, top, right, bottom = patch.box
     w, h = right - left, bottom - top
@@ -105,11 +104,11 @@ def _find_room(
 
 
 def mount(street: Street, patch: SignPatch, box: tuple[int, int, int, int], rng: np.random.Generator) -> None:
-    """Paints what carries and surrounds a sign: pole, leaves, backing board, plate with small print."""
+    """Paints the surroundings of a sign: pole, leaves, backing board and additional plate."""
     size = max(box[2] - box[0], box[3] - box[1])
     shade = street.light * np.float32(0.25 + 0.75 * min(patch.gain, 1.4))
     if rng.random() < 0.3:
-        # A sign in the shade mostly has shaded leaves behind it, too.
+        # A sign in the shade usually has shaded leaves behind it.
         x, y = (box[0] + box[2]) / 2 + rng.normal(0, 0.5) * size, box[1] + rng.uniform(0.5, 1.2) * size
         rx, ry = size * rng.uniform([0.8, 1.0], [2.0, 2.4])
         foliage(street.image, rng, x, y, rx, ry, pick(rng, FOLIAGE) * shade)
@@ -148,7 +147,7 @@ def _small_print(
 
 
 def paste(image: Image, patch: SignPatch, box: tuple[int, int, int, int]) -> None:
-    """Lays the patch over the picture so that its plate fills ``box``; overhang is cut off."""
+    """Pastes the patch so that its plate fills ``box``, clipped at the picture's edges."""
     x, y = box[0] - patch.box[0], box[1] - patch.box[1]
     h, w = patch.rgba.shape[:2]
     rows, columns = (
@@ -162,7 +161,7 @@ def paste(image: Image, patch: SignPatch, box: tuple[int, int, int, int]) -> Non
 
 
 def _photograph(street: Street, rng: np.random.Generator) -> Image:
-    """Returns the scene as a car's camera takes it: blur, exposure, colour cast, vignette and noise."""
+    """Adds the effects of a car's camera: blur, exposure, colour cast, vignette and noise."""
     image = street.image
     height, width = image.shape[:2]
     if rng.random() < 0.12:
@@ -176,7 +175,7 @@ def _photograph(street: Street, rng: np.random.Generator) -> Image:
     across = (np.arange(width, dtype=np.float32) / width - 0.5) ** 2
     down = (np.arange(height, dtype=np.float32) / height - 0.5) ** 2
     vignette = 1 - np.float32(rng.uniform(0, 0.7)) * (across[None, :] + down[:, None])
-    # A camera makes up for part of the missing light.
+    # A camera's exposure compensates part of the missing light.
     opening = float(np.clip(np.exp(rng.normal(0.1, 0.25)) / street.light.mean() ** 0.5, 0.4, 1.5))
     exposure = opening * (1 + rng.normal(0, 0.01, 3))
     picture *= vignette[..., None]
@@ -189,7 +188,7 @@ def _photograph(street: Street, rng: np.random.Generator) -> Image:
 
 
 def _fringed(image: Image, scale: float) -> Image:
-    """Returns the picture with its red channel enlarged by ``scale``: the fringes of cheap lenses."""
+    """Returns the picture with its red channel enlarged by ``scale``, the chromatic aberration of cheap lenses."""
     height, width = image.shape[:2]
     matrix = np.array([[scale, 0, width / 2 * (1 - scale)], [0, scale, height / 2 * (1 - scale)]])
     red = cv2.warpAffine(image[..., 0], matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
@@ -211,17 +210,17 @@ def write_gtsdb(
 ) -> Path:
     """Writes a drawn data set in GTSDB's layout: ``00000.jpg`` ... and ``gt.txt``.
 
-    The same seed gives the same bytes with the same library versions. The looks of a scene depend on the seed,
-    its split and its place in the split only, so a larger data set contains the smaller one. Two runs must not
-    write the same folder at the same time.
+    The same seed gives the same bytes with the same library versions. A scene depends only on the seed, its split and
+    its index in the split, so a larger data set contains the smaller one. Two runs must not write the same folder at
+    the same time.
 
     Args:
-        folder: is created, with its parents; it appears when all is written.
+        folder: target folder, created with its parents; it appears when it is complete.
         train_scenes: 0 to 600, numbered from 00000.
         test_scenes: 0 to 300, numbered from 00600.
         seed: of all random choices; not negative.
         signs_per_scene: in all scenes but one in twenty, which carries none.
-        progress: is called after every scene with the scenes done and the scenes in all.
+        progress: called after every scene with (scenes done, scenes in total).
 
     Returns:
         ``folder``.
@@ -234,7 +233,7 @@ def write_gtsdb(
     if folder.exists():
         raise FileExistsError(f"{folder} exists: remove it or choose another folder")
     _remove_leftovers(folder)
-    # Only a rename makes the folder appear, so a killed run leaves nothing that looks like a whole data set.
+    # The folder appears by a rename, so a killed run leaves no incomplete data set.
     unfinished = folder.with_name(f".{folder.name}.unfinished-{os.getpid()}")
     unfinished.mkdir(parents=True)
     try:
@@ -259,14 +258,14 @@ def write_gtsdb(
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Removes what runs that were killed outright have left beside the folder."""
+    """Removes partial folders of killed runs beside the folder."""
     for leftover in folder.parent.glob(f".{folder.name}.unfinished-*"):
         try:
             os.kill(int(leftover.name.rpartition("-")[2]), 0)
         except (ValueError, ProcessLookupError):
             shutil.rmtree(leftover, ignore_errors=True)
         except PermissionError:
-            pass  # somebody else's run, still going on
+            pass  # another user's running process
 
 
 def _check_counts(train_scenes: int, test_scenes: int, seed: int, signs_per_scene: int) -> None:
@@ -285,14 +284,14 @@ def _check_counts(train_scenes: int, test_scenes: int, seed: int, signs_per_scen
 
 
 def _stream(seed: int, split: str, purpose: int, index: int) -> np.random.Generator:
-    """Returns the generator of one scene's looks, of a split's decks or of its choice of empty scenes."""
+    """Returns the random generator of one scene, of a split's decks or of its choice of empty scenes."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_SPLIT_KEYS[split], purpose, index)))
 
 
 def deal_classes(seed: int, split: str, scenes: int, signs_per_scene: int) -> list[list[int]]:
     """Returns the class ids of every scene of a split.
 
-    Classes are dealt from shuffled decks of all 43, so no class occurs more than once oftener than another.
+    Classes are dealt from shuffled decks of all 43, so the counts of two classes differ by at most one.
     """
     deck = _decks(seed, split)
     dealt = []
@@ -304,7 +303,7 @@ def deal_classes(seed: int, split: str, scenes: int, signs_per_scene: int) -> li
 
 
 def _decks(seed: int, split: str) -> Iterator[int]:
-    """Yields class ids without end, deck after shuffled deck."""
+    """Yields the class ids of shuffled decks, endlessly."""
     rng = _stream(seed, split, _DECK, 0)
     while True:
         yield from (int(class_id) for class_id in rng.permutation(CLASS_COUNT))
@@ -319,7 +318,7 @@ def _write_scene(folder: Path, number: int, class_ids: Sequence[int], rng: np.ra
     if not done:
         raise OSError(f"scene {name} could not be encoded as JPEG")
     (folder / name).write_bytes(data.tobytes())
-    # GTSDB counts the last row and column in.
+    # GTSDB's boxes include the last row and column.
     return [
         f"{name};{left};{top};{right - 1};{bottom - 1};{class_id}"
         for class_id, (left, top, right, bottom) in zip(class_ids, boxes, strict=True)
@@ -327,7 +326,7 @@ def _write_scene(folder: Path, number: int, class_ids: Sequence[int], rng: np.ra
 
 
 def _readme(train_scenes: int, test_scenes: int, seed: int) -> str:
-    """Returns the text that tells a finder of the folder what it holds."""
+    """Returns the text of the folder's README.txt."""
     return (
         "Drawn traffic sign scenes in the layout of GTSDB (German Traffic Sign Detection Benchmark).\n"
         "These are computer drawings, not photographs, and no part of GTSDB itself: figures measured on\n"

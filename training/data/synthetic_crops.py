@@ -1,7 +1,7 @@
-"""Draws crops of single signs by the ten thousand, as GTSRB would have them.
+"""Draws tens of thousands of crops of single signs in the style of GTSRB.
 
-A crop shows a weathered sign before a piece of a drawn street, at the resolution, in the light and with the blur
-of a car's camera. The distributions of size and brightness follow those of GTSRB's training images.
+A crop shows a weathered sign on a drawn street, with the resolution, light and blur of a car's camera. The
+distributions of size and brightness follow those of GTSRB's training images.
 """
 
 from __future__ import annotations
@@ -27,37 +27,37 @@ from training.data.synthetic_objects import furnish
 from training.data.synthetic_sign import SignPatch, draw_sign, motion_kernel
 from training.data.synthetic_street import Field, Image, Street, ellipse, noise, paint_street, pick
 
-DRAWING_VERSION = 1  # part of every fingerprint: raise it when the same seed starts to give other pixels
+DRAWING_VERSION = 1  # part of every fingerprint: increase it when the same seed gives other pixels
 MOST_CROPS = 1_000_000
 SMALLEST_CROP, LARGEST_CROP = 8, 256
 
-# Starting processes takes about a second, in which one of them draws a hundred crops.
+# Starting processes takes about a second, as long as drawing a hundred crops.
 _FEWEST_FOR_A_POOL = 1000
 _STREETS_PER_DECK = 3
 _STREET_WIDTH, _STREET_HEIGHT = 480, 300
 
-# Of GTSRB's training images: long side of a sign in pixels.
+# Long sides of the signs in GTSRB's training images, in pixels.
 _MEDIAN_SIZE, _SIZE_SPREAD, _SMALLEST_SIGN, _LARGEST_SIGN = 37.0, 0.55, 15.0, 250.0
 
 
 def draw_crops(
     count: int, size: int, seed: int, progress: Progress | None = None, processes: int | None = None
 ) -> Crops:
-    """Draws crops of signs, the classes dealt evenly.
+    """Draws crops of signs, with equal numbers of all classes.
 
-    The same arguments give the same pixels with the same versions of the libraries, however many processes draw
-    them; a smaller count gives the first of the same crops. Processes are started afresh ("spawn"), so a script
-    that calls this at its top level needs the usual ``if __name__ == "__main__":``.
+    The same arguments give the same pixels with the same versions of the libraries, for any number of processes; a
+    smaller count gives the first of the same crops. Processes are spawned, so a script that calls this at its top level
+    needs ``if __name__ == "__main__":``.
 
     Args:
-        count: how many crops.
+        count: number of crops.
         size: side of a crop in pixels.
         seed: 0 or above.
-        progress: called with (crops done, crops in all).
-        processes: how many draw; as many as there are processors where it is None.
+        progress: called with (crops done, crops in total).
+        processes: number of processes; None is the number of processors.
 
     Returns:
-        Crops with margins as ``cut_crops`` gives them, each from a sign of its own.
+        Crops with the margins of ``cut_crops``, each of its own sign.
 
     Raises:
         ValueError: count, size, seed or processes is out of range.
@@ -79,13 +79,13 @@ def draw_crops(
 
 
 def draw_others(count: int, size: int, seed: int, progress: Progress | None = None) -> npt.NDArray[np.uint8]:
-    """Draws crops of German signs that are none of the 43, each of OTHER_SIGNS as often, as `draw_crops` does.
+    """Draws crops of German signs outside the 43 classes, with equal numbers of all OTHER_SIGNS.
 
     Args:
-        count: how many crops.
+        count: number of crops.
         size: side of a crop in pixels.
         seed: 0 or above.
-        progress: called with (crops done, crops in all).
+        progress: called with (crops done, crops in total).
 
     Returns:
         uint8 [count, size, size, 3].
@@ -117,7 +117,7 @@ Deck = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]
 
 
 def _draw_decks(count: int, size: int, seed: int, processes: int | None) -> Iterator[Deck]:
-    """Yields the crops and class ids of deck after deck of the 43 classes, the last cut off at ``count``."""
+    """Yields the crops and class ids of decks of the 43 classes, ``count`` crops in total."""
     decks = -(-count // CLASS_COUNT)
     lengths = [min(CLASS_COUNT, count - deck * CLASS_COUNT) for deck in range(decks)]
     draw = partial(_draw_deck, size, seed)
@@ -135,7 +135,7 @@ def _draw_decks(count: int, size: int, seed: int, processes: int | None) -> Iter
 
 
 def _start_process() -> None:
-    """Readies a process of the pool: one processor each, and Ctrl-C is for the parent alone to answer."""
+    """Prepares a process of the pool: one thread, and Ctrl-C is left to the parent."""
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
@@ -156,12 +156,12 @@ def _street(rng: np.random.Generator) -> Street:
 
 def _draw_crop(sign: int | str, size: int, streets: list[Street], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
     """Returns one crop, uint8 [size, size, 3]."""
-    # Detail beyond what the crop can show would be drawn in vain.
+    # More detail than the crop can show is not drawn.
     largest = float(np.clip(1.6 * size, _SMALLEST_SIGN, _LARGEST_SIGN))
     plate_size = _MEDIAN_SIZE * float(np.exp(rng.normal(0, _SIZE_SPREAD)))
     plate_size = min(max(plate_size, _SMALLEST_SIGN), largest)
     light, surrounding_light = _lights(rng)
-    # What is too bright must stay whole until the lens has blurred it: then white eats into thin black strokes.
+    # Values above white are clipped only after the blur, so that white spreads over thin black strokes.
     exposure = float(np.exp(rng.uniform(0, 1.1))) if rng.random() < 0.4 else 1.0
     patch = _aged(draw_sign(sign, rng, plate_size, light / exposure), rng)
     edge = int(plate_size * 1.5) + 4
@@ -178,7 +178,7 @@ def _draw_crop(sign: int | str, size: int, streets: list[Street], rng: np.random
 
 
 def _lights(rng: np.random.Generator) -> tuple[float, float]:
-    """Returns the light on the sign, 1 in plain daylight, and the mean brightness of what is behind it, 0 to 255.
+    """Returns the light on the sign, 1 in plain daylight, and the mean brightness of the background, 0 to 255.
 
     Both are log-normal, as in GTSRB, where a sign is often in the shade before a bright sky.
     """
@@ -189,7 +189,7 @@ def _lights(rng: np.random.Generator) -> tuple[float, float]:
 
 
 def _aged(patch: SignPatch, rng: np.random.Generator) -> SignPatch:
-    """Returns the sign with its red darkened, as cameras see it, and on some signs bleached towards orange."""
+    """Returns the sign with darker red, as in photographs, and on some signs bleached to orange."""
     rgba = patch.rgba.astype(np.float32)
     excess = np.maximum(rgba[..., 0] - np.maximum(rgba[..., 1], rgba[..., 2]), 0)
     if rng.random() < 0.25:
@@ -202,7 +202,7 @@ def _aged(patch: SignPatch, rng: np.random.Generator) -> SignPatch:
 
 
 def _surroundings(streets: list[Street], edge: int, brightness: float, rng: np.random.Generator) -> Street:
-    """Returns a square piece of one of the streets, ``edge`` pixels wide, of a mean ``brightness``."""
+    """Returns a square part of one of the streets, ``edge`` pixels wide, with a mean ``brightness``."""
     street = streets[int(rng.integers(len(streets)))]
     height, width = street.image.shape[:2]
     window = int(np.clip(edge * np.exp(rng.uniform(-1.1, 0.7)), 16, height))
@@ -261,7 +261,7 @@ def _place(patch: SignPatch, edge: int) -> tuple[int, int, int, int]:
 
 
 def _photographed(image: Image, plate_size: float, exposure: float, rng: np.random.Generator) -> Image:
-    """Returns the picture as a car's camera gives it."""
+    """Adds the effects of a car's camera."""
     picture = _coloured(_exposed(_through_lens(image, plate_size, rng), exposure), rng)
     height, width = picture.shape[:2]
     grain = np.float32(np.exp(rng.normal(0.4, 0.6)))
@@ -271,7 +271,7 @@ def _photographed(image: Image, plate_size: float, exposure: float, rng: np.rand
 
 
 def _through_lens(image: Image, plate_size: float, rng: np.random.Generator) -> Field:
-    """Returns the picture smeared by motion and out of focus."""
+    """Adds motion blur and defocus."""
     picture = image.astype(np.float32)
     if rng.random() < 0.3:
         length = min(1 + plate_size * abs(rng.normal(0, 0.06)), 0.25 * plate_size)
@@ -281,9 +281,9 @@ def _through_lens(image: Image, plate_size: float, rng: np.random.Generator) -> 
 
 
 def _exposed(picture: Field, exposure: float) -> Field:
-    """Returns the picture made brighter; what overflows one channel spills into the others.
+    """Brightens the picture; the overflow of one channel is added to the others.
 
-    So a glaring red turns orange and a glaring blue cyan, as in photographs.
+    As in photographs, overexposed red turns orange and blue turns cyan.
     """
     picture = picture * np.float32(exposure)
     spill = np.maximum(picture - 255, 0).sum(axis=2, keepdims=True) * np.float32(0.3)
@@ -291,8 +291,8 @@ def _exposed(picture: Field, exposure: float) -> Field:
 
 
 def _coloured(picture: Field, rng: np.random.Generator) -> Field:
-    """Returns the picture with a colour cast, paler or stronger colours and a veil of stray light."""
-    # On average a little less green, as in GTSRB.
+    """Adds a colour cast, a change of saturation and stray light."""
+    # On average slightly less green, as in GTSRB.
     warm = rng.normal(-0.01, 0.07)
     cast = np.exp([warm, rng.normal(-0.045, 0.025), -warm]).astype(np.float32)
     grey = picture.mean(axis=2, keepdims=True)
@@ -302,7 +302,7 @@ def _coloured(picture: Field, rng: np.random.Generator) -> Field:
 
 
 def _compressed(image: Image, quality: int) -> Image:
-    """Returns what JPEG of that quality leaves of the picture."""
+    """Compresses the picture as a JPEG of this quality and decodes it again."""
     swapped = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     done, data = cv2.imencode(".jpg", swapped, [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not done:
@@ -312,7 +312,7 @@ def _compressed(image: Image, quality: int) -> Image:
 
 
 def _annotated(box: tuple[int, int, int, int], rng: np.random.Generator) -> tuple[float, float, float, float]:
-    """Returns the box as a person or a detector would have drawn it, each edge a few percent off."""
+    """Moves each edge of the box by a few percent, like the boxes of a person or a detector."""
     left, top, right, bottom = box
     size = max(right - left, bottom - top)
     slip = np.clip(rng.normal(0, 0.025, 4), -0.07, 0.07) * size

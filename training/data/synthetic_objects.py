@@ -1,4 +1,4 @@
-"""Things that stand in the drawn streets and are no signs: posts, wires, cars, boards and other shapes."""
+"""Objects other than signs in the drawn streets: posts, wires, cars, boards and other shapes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from training.data.synthetic_street import PAINTS, Street, ellipse, pick, polygo
 
 
 def furnish(street: Street, rng: np.random.Generator) -> None:
-    """Adds posts, wires, cars and things that look a little like signs but are none."""
+    """Adds posts, wires, cars and objects that resemble signs."""
     image, horizon, light = street.image, street.horizon, street.light
     height, width = image.shape[:2]
     for _ in range(int(rng.integers(1, 5))):
@@ -74,7 +74,7 @@ def _car(street: Street, rng: np.random.Generator, x: float, y: float, size: flo
 
 
 def _distractor(street: Street, rng: np.random.Generator, x: float, y: float, size: float) -> None:
-    """Paints one thing that is no sign of the 43: a disc, a wheel, a triangle, a board or traffic lights."""
+    """Paints one object that resembles a sign: a disc, a wheel, a triangle, a board or traffic lights."""
     image, light, horizon = street.image, street.light, street.horizon
     s = size / 2
     paint, second = pick(rng, PAINTS) * light, pick(rng, PAINTS) * light

@@ -1,4 +1,4 @@
-"""Draws one weathered traffic sign, seen at an angle, lit and partly hidden, as a patch with alpha."""
+"""Draws one traffic sign with weathering, perspective, light and occlusion, as an RGBA patch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from training.data.synthetic_street import Field, Image, noise
 MIN_SIZE = 18.0
 MAX_SIZE = 126.0
 TEMPLATE_SIZE = 192
-# Patches are drawn at twice their size and shrunk, which smooths edges better than warping alone.
+# Patches are drawn at twice their size and shrunk, for smoother edges.
 _OVERSAMPLING = 2
 _VISIBLE = 96
 
@@ -24,8 +24,8 @@ class SignPatch(NamedTuple):
     """One drawn sign.
 
     Attributes:
-        rgba: uint8 [h, w, 4], straight RGBA of the plate and of what hides parts of it.
-        plate: uint8 [h, w], coverage of the plate alone, also where something hides it.
+        rgba: uint8 [h, w, 4], straight RGBA of the plate and of the objects in front of it.
+        plate: uint8 [h, w], coverage of the plate, including hidden parts.
         box: (left, top, right, bottom) of the plate in the patch, pixels, right and bottom exclusive.
         gain: brightness of the light on the plate, 1 in plain daylight.
     """
@@ -58,7 +58,7 @@ def _outline(sign: int | str) -> npt.NDArray[np.float64]:
 
 
 def motion_kernel(length: float, angle: float) -> Field:
-    """Returns the blur of a straight motion: float32 [n, n], sum 1; length in pixels, angle in degrees."""
+    """Returns the kernel of a linear motion blur, float32 [n, n], sum 1; length in pixels, angle in degrees."""
     n = int(np.ceil(length)) | 1
     kernel = np.zeros((n, n), np.float32)
     half = (length - 1) / 2
@@ -73,9 +73,9 @@ def draw_sign(sign: int | str, rng: np.random.Generator, size: float, gain: floa
 
     Args:
         sign: a class id, or one of the names of `training.data.pictograms.OTHER_SIGNS`.
-        rng: decides everything else about it.
-        size: pixels.
-        gain: brightness of the light on the plate, 1 in plain daylight; left to ``rng`` where it is None.
+        rng: source of all other random choices.
+        size: long side in pixels.
+        gain: brightness of the light on the plate, 1 in plain daylight; None is random.
 
     Raises:
         ValueError: there is no such ``sign``.
@@ -104,7 +104,7 @@ def draw_sign(sign: int | str, rng: np.random.Generator, size: float, gain: floa
 
 
 def _as_patch(premultiplied: Field, plate: Field, gain: float) -> SignPatch:
-    """Returns the finished patch with the box of its plate."""
+    """Converts a picture and the coverage of its plate to a patch."""
     alpha = np.clip(premultiplied[..., 3:], 0, 1)
     straight = np.clip(premultiplied[..., :3] / np.maximum(alpha, 1e-3), 0, 1)
     rgba = np.round(np.dstack([straight, alpha]) * 255).astype(np.uint8)
@@ -132,7 +132,7 @@ def _view(
         @ np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
         @ np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
     )
-    # The sign lies in the plane z = 0, so the third column of the rotation never counts.
+    # The sign lies in the plane z = 0, so the third column of the rotation is not needed.
     matrix = np.array([turned[0, [0, 1]], turned[1, [0, 1]], turned[2, [0, 1]] / distance])
     matrix = np.column_stack([matrix, [0, 0, 1]])
     seen = cv2.perspectiveTransform(outline[None], matrix)[0]
@@ -145,13 +145,13 @@ def _view(
 
 
 def _weathered(colour: Field, plate: Field, rng: np.random.Generator) -> Field:
-    """Returns the colours faded, tinted and dirty; premultiplied in, premultiplied out."""
+    """Adds fading, tint and dirt; colours are premultiplied."""
     grey = colour.mean(axis=2, keepdims=True)
     fade = np.float32(rng.beta(1.3, 4) * 0.6)
     pale = np.float32(rng.beta(1.2, 6) * 0.5)
     colour = colour + (grey - colour) * fade
     colour = colour + (np.array([0.86, 0.8, 0.74], np.float32) * plate - colour) * pale
-    # Black paint in daylight is never black, and white is seldom white.
+    # In daylight black paint is not fully black, and white is rarely fully white.
     floor = np.float32(rng.uniform(0.0, 0.14))
     colour = colour * (np.float32(rng.uniform(0.82, 1.0)) - floor) + floor * plate
     tint = np.clip(rng.normal(1, 0.05, 3), 0.85, 1.15).astype(np.float32)
@@ -165,7 +165,7 @@ def _weathered(colour: Field, plate: Field, rng: np.random.Generator) -> Field:
 
 
 def _lit(colour: Field, plate: Field, rng: np.random.Generator, gain: float) -> Field:
-    """Returns the colours in uneven light: a slope of brightness, sometimes a shadow's edge or a glare."""
+    """Adds uneven light: a gradient, sometimes the edge of a shadow or a glare."""
     edge = colour.shape[0]
     axis = np.linspace(-1, 1, edge, dtype=np.float32)
     across, down = axis[None, :], axis[:, None]
@@ -180,10 +180,10 @@ def _lit(colour: Field, plate: Field, rng: np.random.Generator, gain: float) -> 
     if rng.random() < 0.08:
         x, y, reach = rng.uniform(-0.5, 0.5), rng.uniform(-0.5, 0.5), rng.uniform(0.15, 0.5)
         glare = rng.uniform(0.3, 0.9) * np.exp(-((across - x) ** 2 + (down - y) ** 2) / reach**2)
-        # A sign in deep shade has little to mirror.
+        # A sign in deep shade has weak reflections.
         mirrored = plate * np.float32(min(2.5 * gain, 1))
         colour = colour + np.maximum(mirrored - colour, 0) * glare[..., None].astype(np.float32)
-    # Over-exposure spills into all channels: a glaring red turns orange, as in photographs.
+    # Overexposure spreads to all channels: red turns orange, as in photographs.
     spill = np.maximum(colour - 1, 0).sum(axis=2, keepdims=True) * np.float32(0.3)
     return np.asarray(np.minimum(colour + spill * plate, plate), np.float32)
 
@@ -224,7 +224,7 @@ def _opaque(colour: npt.NDArray[np.float64]) -> tuple[float, float, float, float
 
 
 def _blurred(cover: Field, rng: np.random.Generator, size: float) -> Field:
-    """Returns the patch out of focus or smeared by motion, by a few hundredths of its size."""
+    """Adds defocus or motion blur of a few percent of the patch's size."""
     reach = size * rng.uniform(0.01, 0.05)
     if rng.random() < 0.6:
         return cv2.GaussianBlur(cover, (0, 0), max(reach, 0.3)).astype(np.float32)

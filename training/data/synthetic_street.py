@@ -1,7 +1,7 @@
 """Backgrounds of the drawn data set: street scenes without signs.
 
-Everything is painted with cheap OpenCV shapes and textured from a few noise tiles that are made once,
-so that a scene of 1360 x 800 pixels takes tens of milliseconds on one core.
+Scenes are painted with OpenCV shapes and textured from a few cached noise tiles; 1360 x 800 pixels take tens of
+milliseconds on one core.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class Street:
     """A painted street.
 
     Attributes:
-        image: uint8 [height, width, 3], RGB; painted on further by the caller.
+        image: uint8 [height, width, 3], RGB; callers paint on it.
         horizon: row of the horizon, pixels from the top.
-        light: RGB gains of the daylight on things that stand in the street, float32 [3], about 0.2 to 1.1.
+        light: RGB gains of the daylight on objects in the street, float32 [3], about 0.2 to 1.1.
     """
 
     image: Image
@@ -52,15 +52,15 @@ class Street:
 def noise_tile(finest: int, coarsest: int) -> Field:
     """Returns fractal noise with features from ``finest`` to ``coarsest`` pixels wide.
 
-    float32 [1024, 2048], mean 0, standard deviation 1, read-only. It is the same in every run: scenes
-    differ in the window they cut out of it.
+    float32 [1024, 2048], mean 0, standard deviation 1, read-only. It is the same in every run; scenes use different
+    windows of it.
     """
     rng = np.random.default_rng(finest * 4099 + coarsest)
     total = np.zeros((_TILE_HEIGHT, _TILE_WIDTH), np.float32)
     cell = finest
     while cell <= coarsest:
         grid = rng.standard_normal((_TILE_HEIGHT // cell + 2, _TILE_WIDTH // cell + 2), np.float32)
-        # Coarse features carry more contrast than fine ones, as in nature.
+        # Coarse features have more contrast than fine ones, as in nature.
         octave = cv2.resize(grid, (_TILE_WIDTH, _TILE_HEIGHT), interpolation=cv2.INTER_CUBIC)
         total += octave * np.float32(cell**0.5)
         cell *= 2
@@ -89,7 +89,7 @@ def pick(rng: np.random.Generator, colours: Sequence[Colour], spread: float = 12
 
 def polygon(image: Image, points: Sequence[tuple[float, float]] | Field, colour: Field) -> None:
     """Fills a polygon, its edges smoothed; coordinates are (x, y) in pixels."""
-    # Four binary places of a pixel keep slow slopes from turning into steps.
+    # Four fractional bits per coordinate keep shallow slopes smooth.
     corners = np.round(np.asarray(points, np.float64) * 16).astype(np.int32)
     cv2.fillPoly(image, [corners], [float(c) for c in colour], cv2.LINE_AA, shift=4)
 
@@ -127,7 +127,7 @@ def paint_street(rng: np.random.Generator, width: int, height: int) -> Street:
 
 
 def _sky(image: Image, rng: np.random.Generator, horizon: int, day: float) -> None:
-    """Paints a gradient with clouds; half of the skies are overcast or burnt out, as in dash-cam scenes."""
+    """Paints a gradient with clouds; half of the skies are overcast or overexposed, as in dash-cam scenes."""
     width = image.shape[1]
     overcast = rng.random() < 0.55
     top = pick(rng, [(205, 212, 222), (235, 238, 244)] if overcast else [(92, 140, 205), (130, 170, 222)])
@@ -195,7 +195,7 @@ def _ground(image: Image, rng: np.random.Generator, horizon: int, vanishing_x: f
 
 
 def _ground_texture(image: Image, rng: np.random.Generator, horizon: int, light: Field) -> None:
-    """Roughens the ground in perspective and lays patches of shade on it."""
+    """Adds texture in perspective and patches of shade to the ground."""
     height, width = image.shape[:2]
     depth = height - horizon
     flat = np.dstack([noise(rng, 512, 1024, 1, 4), noise(rng, 512, 1024, 16, 256)])
@@ -271,7 +271,7 @@ def _facade(
 
 
 def foliage(image: Image, rng: np.random.Generator, x: float, y: float, rx: float, ry: float, colour: Field) -> None:
-    """Paints leaves in a ragged ellipse around (x, y), with gaps through which one sees what is behind."""
+    """Paints leaves in a ragged ellipse around (x, y), with gaps that show the background."""
     height, width = image.shape[:2]
     left, right = int(max(x - 1.4 * rx, 0)), int(min(x + 1.4 * rx, width))
     top, bottom = int(max(y - 1.4 * ry, 0)), int(min(y + 1.4 * ry, height))
@@ -321,7 +321,7 @@ def _tree(image: Image, rng: np.random.Generator, horizon: int, vanishing_x: flo
 
 
 def _haze(image: Image, rng: np.random.Generator, horizon: int, day: float) -> None:
-    """Lays haze over the picture, thickest at the horizon."""
+    """Adds haze, thickest at the horizon."""
     amount = rng.beta(1.2, 5) * 0.7
     if amount < 0.03:
         return

@@ -1,4 +1,4 @@
-"""Images read and decoded by many threads: Pillow releases the interpreter while it decodes."""
+"""Maps a function over items in threads, for decoding images: Pillow releases the GIL."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +9,7 @@ Result = TypeVar("Result")
 
 
 def map_in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-    """Yields the result of each item, in order; what has not begun is dropped when one fails or nobody wants more."""
+    """Yields the result of each item, in order; after an error, or if the caller stops, waiting items are dropped."""
     with ThreadPoolExecutor() as pool:
         try:
             yield from pool.map(work, items)

@@ -1,12 +1,11 @@
-"""Reader of the text labels that YOLO networks learn from: `yolo=PATH`.
+"""Reader of YOLO's text labels: `yolo=PATH`.
 
-A `data.yaml` names the classes (`names`, a list or a mapping of ids); without one, `classes.txt` does, a line each.
-`images/<...>/a.jpg` has its labels in `labels/<...>/a.txt`, one line a box: `class cx cy width height`, as shares of
-the image's sides. The split is the folder's: `images/train`, or `train/images`. An image without a text file, or with
-an empty one, shows nothing.
+`data.yaml` names the classes (`names`, a list or a mapping of ids), or else `classes.txt`, one per line. The labels of
+`images/<...>/a.jpg` are in `labels/<...>/a.txt`, one line per box: `class cx cy width height`, as shares of the image's
+sides. The split follows from the folder: `images/train` or `train/images`. An image without a text file, or with an
+empty one, shows no object.
 
-The format is five numbers a line, and the one library that reads it beside training frameworks brings a second OpenCV
-into the environment; so it is read here.
+The format is read here because the one library for it outside training frameworks installs a second OpenCV.
 """
 
 from pathlib import Path, PurePosixPath
@@ -18,7 +17,7 @@ from traffic_signs.pictures import SUFFIXES
 from training.data.images import upright_size
 from training.data.records import Box, Dataset, Sample
 from training.data.source import Source, open_source
-from training.data.test_share import settle_splits, split_named
+from training.data.splits import settle_splits, split_named
 from training.data.threads import map_in_threads
 from training.errors import DataError
 
@@ -28,13 +27,13 @@ FIELDS = 5
 
 
 def load_yolo(path: Path) -> Dataset:
-    """Reads the labels of a folder or zip, and the size of each image, which they are shares of.
+    """Reads the labels of a folder or zip, and the size of each image.
 
     Args:
-        path: the folder or zip with the file of names.
+        path: the folder or zip with the names of the classes.
 
     Raises:
-        DataError: names or images are missing, or a label cannot be right; the message names the line.
+        DataError: names or images are missing, or a label is invalid; the message names the line.
     """
     source = open_source(path)
     names = source.names()
@@ -58,7 +57,7 @@ def load_yolo(path: Path) -> Dataset:
 
 
 def holds_yolo(names: list[str]) -> bool:
-    """Returns whether a folder or zip, whose files are `names`, looks like YOLO's."""
+    """Returns whether a folder or zip with the files `names` looks like a YOLO data set."""
     parts = [PurePosixPath(name).parts for name in names]
     has_names = any(each[-1] in NAME_FILES for each in parts)
     return has_names and any(IMAGES in each for each in parts) and any(LABELS in each for each in parts)
@@ -88,7 +87,7 @@ def _classes(source: Source, names: list[str]) -> ClassSet:
 
 
 def _label_file(image: str) -> str:
-    """Returns where the labels of an image are: the last folder `images` becomes `labels`."""
+    """Returns the label file of an image: the last folder `images` of its path becomes `labels`."""
     parts = list(PurePosixPath(image).with_suffix(".txt").parts)
     position = len(parts) - 1 - parts[::-1].index(IMAGES)
     parts[position] = LABELS

@@ -1,1 +1,1 @@
-"""Learns to find signs in street scenes, and judges what was found."""
+"""Training and evaluation of the detector, which finds signs in street scenes."""

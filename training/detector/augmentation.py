@@ -1,4 +1,4 @@
-"""Crops of street scenes as another camera might have taken them: nearer or farther, mirrored, in another light."""
+"""Augmentation of street scenes: random crops with another scale, stretch and light, half of them mirrored."""
 
 from dataclasses import dataclass
 
@@ -7,24 +7,24 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-SCALES = (0.6, 1.7)  # pixels of a crop for one of the scene
-STRETCH = 1.1  # at most, of the one side against the other
-EMPTY = 127  # beyond the edge of the scene
-WHOLE = 0.8  # a sign of which this share or more is inside the crop is to be found by what is seen of it
-GLIMPSE = 0.1  # one of which less is seen is no sign any more; between the two, nobody asks
-# GTSDB has no sign that the next two touch; photographs that people send have.
-LARGEST = 0.8  # of the crop's side: a larger sign that a crop is cut around is shown from farther away
-SMALLEST = 8.0  # pixels on the long side; of a smaller sign nobody asks either
+SCALES = (0.6, 1.7)  # zoom: pixels of a crop per pixel of the scene
+STRETCH = 1.1  # largest change of the aspect ratio
+EMPTY = 127  # grey value beyond the edge of the scene
+WHOLE = 0.8  # a sign with at least this share inside the crop is a target, with the visible part as its box
+GLIMPSE = 0.1  # a sign with less inside the crop is background; between the two it is ignored
+# The next two affect no sign of GTSDB, but signs in users' photographs.
+LARGEST = 0.8  # share of the crop's side; the zoom is reduced for a larger target
+SMALLEST = 8.0  # pixels on the long side; smaller signs are ignored, too
 
 
 @dataclass(frozen=True)
 class SceneCrop:
-    """A part of a scene.
+    """An augmented part of a scene.
 
     Attributes:
         image: uint8 [size, size, 3], RGB.
-        boxes: float32 [n, 4], pixels of the crop; may reach beyond its edges.
-        labels: int64 [n], category ids; -1 where a sign is cut off so far that the answer does not matter.
+        boxes: float32 [n, 4], in pixels of the crop; they may reach beyond its edges.
+        labels: int64 [n], category ids; -1 for a sign that is ignored.
     """
 
     image: npt.NDArray[np.uint8]
@@ -33,13 +33,13 @@ class SceneCrop:
 
 
 class SceneAugmentation:
-    """Cuts altered crops out of scenes; all it does follows from the generators it is given.
+    """Cuts augmented crops from scenes; the result depends only on the given random generator.
 
-    A mirrored sign is another sign, but of the same category of GTSDB and at the same place.
+    A mirrored sign is another sign, but has the same category of GTSDB.
 
     Args:
         size: side of a crop in pixels.
-        mirror: whether half of the crops are mirrored; not where labels tell left from right.
+        mirror: mirror half of the crops; set it to False if labels distinguish left from right.
     """
 
     def __init__(self, size: int, mirror: bool = True) -> None:
@@ -76,11 +76,11 @@ class SceneAugmentation:
         """Cuts one crop.
 
         Args:
-            image: a scene, uint8 [height, width, 3].
-            boxes: of its signs, float32 [n, 4].
-            labels: of its signs, int64 [n].
-            target: which of them is to lie inside the crop; None takes any place of the scene.
-            rng: for all that is drawn.
+            image: the scene, uint8 [height, width, 3].
+            boxes: boxes of its signs, float32 [n, 4].
+            labels: labels of its signs, int64 [n].
+            target: index of the sign that must lie inside the crop; None takes any place of the scene.
+            rng: source of all random choices.
         """
         scale = float(np.exp(rng.uniform(*np.log(SCALES))))
         if target is not None:
@@ -106,12 +106,12 @@ class SceneAugmentation:
         window: npt.NDArray[np.float64],
         rng: np.random.Generator,
     ) -> npt.NDArray[np.float64]:
-        """Returns the left top corner of the window, x and y in pixels of the scene."""
+        """Returns the top left corner of the window, x and y in pixels of the scene."""
         extent = np.array((image.shape[1], image.shape[0]), np.float64)
         low, high = np.minimum(0, extent - window), np.maximum(0, extent - window)
         if box is not None:
-            # Anywhere the whole sign is inside, and near the edge of the scene a little beyond it: signs at the edge
-            # would otherwise only be learned at the edge of a crop.
+            # Any place with the whole sign inside. Near the edge of the scene the window may reach beyond it, or signs
+            # at the edge would always be at the edge of a crop.
             low, high = np.maximum(low - 0.1 * window, box[2:] - window), np.minimum(high + 0.1 * window, box[:2])
             low, high = np.minimum(low, high), np.maximum(low, high)
         return rng.uniform(low, high)
@@ -119,11 +119,11 @@ class SceneAugmentation:
     def _cut(
         self, image: npt.NDArray[np.uint8], corner: npt.NDArray[np.float64], zoom: npt.NDArray[np.float64]
     ) -> npt.NDArray[np.uint8]:
-        # Pixel centres: x of the scene is shown at zoom * (x + 0.5 - corner) - 0.5.
+        # Pixel centres: x of the scene maps to zoom * (x + 0.5 - corner) - 0.5.
         shift = zoom * (0.5 - corner) - 0.5
         matrix = np.array([[zoom[0], 0, shift[0]], [0, zoom[1], shift[1]]])
         if zoom.min() < 1:
-            # What is shrunk without being smoothed first shows patterns that no camera does.
+            # Smooth before shrinking, to avoid aliasing.
             first, last = np.floor(corner).astype(int) - 4, np.ceil(corner + self._size / zoom).astype(int) + 4
             left, top = np.maximum(first, 0)
             right, bottom = np.minimum(last, (image.shape[1], image.shape[0]))
@@ -148,7 +148,7 @@ class SceneAugmentation:
         inside = boxes.clip(0, self._size)
         area, seen = (np.prod(each[:, 2:] - each[:, :2], axis=1) for each in (boxes, inside))
         share = seen / np.maximum(area, 1e-9)
-        # What fills much of the crop may be little of a huge sign, and is no background all the same.
+        # A small part of a huge sign can fill much of the crop; it is not background.
         kept = (share > GLIMPSE) | (seen > GLIMPSE * self._size**2)
         asked = (share >= WHOLE) & ((boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0) >= SMALLEST)
         return inside[kept], np.where(asked, labels, -1)[kept]

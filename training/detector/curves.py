@@ -1,4 +1,4 @@
-"""Precision and recall by score threshold."""
+"""Precision-recall curves."""
 
 from dataclasses import dataclass
 
@@ -8,13 +8,13 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """What a detector does when only detections of a score count.
+    """The figures of a detector at one score threshold.
 
     Attributes:
-        threshold: detections of this score or more count; NaN where nothing was found to choose it by.
-        hits: signs found.
-        misses: signs not found.
-        false_alarms: detections that are no sign, or one that another detection has found already.
+        threshold: detections with at least this score count; NaN if there are no detections to choose it from.
+        hits: number of signs found.
+        misses: number of signs not found.
+        false_alarms: number of detections without a sign, or on a sign that another detection has found.
     """
 
     threshold: float
@@ -24,17 +24,17 @@ class OperatingPoint:
 
     @property
     def precision(self) -> float:
-        """Share of the detections that are right; NaN where none counts."""
+        """Share of right detections; NaN without detections."""
         return _ratio(self.hits, self.hits + self.false_alarms)
 
     @property
     def recall(self) -> float:
-        """Share of the signs that are found; NaN where there are none."""
+        """Share of signs found; NaN without signs."""
         return _ratio(self.hits, self.hits + self.misses)
 
     @property
     def f1(self) -> float:
-        """Harmonic mean of precision and recall; NaN where there are no signs."""
+        """Harmonic mean of precision and recall; NaN without signs."""
         if self.hits + self.misses == 0:
             return float("nan")
         return _ratio(2 * self.hits, 2 * self.hits + self.misses + self.false_alarms)
@@ -54,13 +54,13 @@ class OperatingPoint:
 
 @dataclass(frozen=True)
 class Curve:
-    """Detections counted by falling threshold; those of one score can only be had together.
+    """Counts of detections by descending threshold; detections with equal scores form one point.
 
     Attributes:
-        thresholds: float64 [p], the scores that occur, the highest first.
-        hits: int64 [p], right detections of that score or more.
-        detections: int64 [p], all of them.
-        signs: how many there are to find.
+        thresholds: float64 [p], the distinct scores, descending.
+        hits: int64 [p], right detections with at least that score.
+        detections: int64 [p], all detections with at least that score.
+        signs: number of labelled signs.
     """
 
     thresholds: npt.NDArray[np.float64]
@@ -70,36 +70,36 @@ class Curve:
 
     @property
     def recall(self) -> npt.NDArray[np.float64]:
-        """float64 [p], rising; NaN where there are no signs."""
+        """float64 [p], ascending; NaN without signs."""
         return self.hits / self.signs if self.signs else np.full(len(self.hits), np.nan)
 
     @property
     def envelope(self) -> npt.NDArray[np.float64]:
-        """float64 [p], the best precision that can be had at each recall or a higher one; never rising."""
+        """float64 [p], the best precision at each recall or a higher one; never ascending."""
         return np.maximum.accumulate((self.hits / self.detections)[::-1])[::-1]
 
     @property
     def area(self) -> float:
-        """Exact area below the envelope, which is a staircase; what is never found adds nothing.
+        """Exact area below the envelope, which is a step function; NaN without signs.
 
-        These are the steps that COCO samples at 101 values of recall. A line from point to point (trapezia) would
-        promise thresholds that do not exist. NaN where there are no signs.
+        COCO samples the same steps at 101 values of recall. Linear interpolation would count thresholds that do not
+        exist.
         """
         if not self.signs:
             return float("nan")
         return float((np.diff(self.recall, prepend=0.0) * self.envelope).sum())
 
     def at(self, threshold: float) -> OperatingPoint:
-        """Returns what comes out when detections of `threshold` or more count."""
+        """Returns the figures at a threshold."""
         last = int((self.thresholds >= threshold).sum()) - 1
         hits, detections = (int(self.hits[last]), int(self.detections[last])) if last >= 0 else (0, 0)
         return OperatingPoint(threshold, hits, self.signs - hits, detections - hits)
 
     def best(self) -> OperatingPoint:
-        """Returns the point of the best F1, and of several such points the one with the highest threshold.
+        """Returns the point with the best F1; of several, the one with the highest threshold.
 
-        The threshold lies halfway between the lowest score that counts and the next one (or 0): so a score that
-        rounding changes a little, as another precision of the network does, stays on its side.
+        The threshold lies halfway between the lowest score that counts and the next lower one (or 0), so that small
+        rounding differences, such as those of another precision, do not move a detection across it.
         """
         if not self.signs or not len(self.thresholds):
             return self.at(float("nan"))
@@ -109,12 +109,12 @@ class Curve:
 
 
 def trace_curve(scores: npt.NDArray[np.float32], is_right: npt.NDArray[np.bool_], signs: int) -> Curve:
-    """Counts detections by falling threshold.
+    """Computes the curve of scored detections.
 
     Args:
-        scores: [n], in any order.
-        is_right: [n], whether each has found a sign that none of a higher score had found.
-        signs: how many there are to find.
+        scores: float32 [n], in any order.
+        is_right: bool [n], whether each has found a sign that no detection with a higher score has found.
+        signs: number of labelled signs.
     """
     thresholds, places, detections = np.unique(-scores.astype(np.float64), return_inverse=True, return_counts=True)
     hits = np.bincount(places, weights=is_right, minlength=len(thresholds)).astype(np.int64)

@@ -1,4 +1,4 @@
-"""The boxes of one scene, found or labelled, and how they lie to each other."""
+"""Boxes of one scene, detected or labelled, and their overlaps."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class Detections:
-    """What was found in one scene, or what is labelled there.
+    """The detections or the labelled signs of one scene.
 
     Attributes:
         boxes: float32 [n, 4], left, top, right, bottom in pixels, right and bottom exclusive.
         scores: float32 [n], 0 to 1; ones for labels.
-        labels: int64 [n], a category id, a class id or all 0: a position in the names that the evaluation is given.
+        labels: int64 [n], category ids, class ids or all 0: indices into the label names of the evaluation.
     """
 
     boxes: npt.NDArray[np.float32]
@@ -23,14 +23,14 @@ class Detections:
 
 
 def long_sides(boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Returns the longer of width and height, in pixels: float64 [n], of boxes [n, 4]."""
+    """Returns the longer side of each box [n, 4] in pixels, float64 [n]."""
     corners = boxes.astype(np.float64)
     sides: npt.NDArray[np.float64] = (corners[:, 2:] - corners[:, :2]).max(axis=1)
     return sides
 
 
 def overlaps(boxes: npt.NDArray[np.float32], others: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Returns the intersection over union, 0 to 1, of every box [n, 4] with every other one [m, 4]: float64 [n, m]."""
+    """Returns the intersection over union of each box [n, 4] with each other box [m, 4], float64 [n, m]."""
     first, second = boxes.astype(np.float64)[:, None], others.astype(np.float64)[None]
     sides = np.minimum(first[..., 2:], second[..., 2:]) - np.maximum(first[..., :2], second[..., :2])
     shared = sides.clip(min=0).prod(axis=-1)
@@ -40,15 +40,15 @@ def overlaps(boxes: npt.NDArray[np.float32], others: npt.NDArray[np.float32]) ->
 
 
 def check_scenes(kind: str, scenes: Sequence[Detections], label_count: int) -> None:
-    """Checks that boxes, scores and labels can be right.
+    """Checks shapes, types and values of boxes, scores and labels.
 
     Args:
-        kind: what to call them in a message, such as "detections".
-        scenes: what is checked.
-        label_count: labels are 0 to one less.
+        kind: name for messages, such as "detections".
+        scenes: the scenes to check.
+        label_count: number of labels; valid labels are 0 to label_count - 1.
 
     Raises:
-        ValueError: they cannot; the message names the scene by its position.
+        ValueError: a scene is invalid; the message names its index.
     """
     for position, scene in enumerate(scenes):
         problem = _problem(scene, label_count)
@@ -57,7 +57,7 @@ def check_scenes(kind: str, scenes: Sequence[Detections], label_count: int) -> N
 
 
 def _problem(scene: Detections, label_count: int) -> str | None:
-    """Returns what is wrong with the boxes of a scene, if anything is."""
+    """Returns the first problem of a scene; None if it is valid."""
     boxes, scores, labels = scene.boxes, scene.scores, scene.labels
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         return f"boxes have the shape {list(boxes.shape)}, expected [n, 4]"

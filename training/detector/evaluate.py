@@ -1,13 +1,13 @@
-"""How well signs are found in scenes: figures, whatever has computed the boxes.
+"""Evaluation of detections in scenes, whichever runtime has computed them.
 
-Detections are matched with the labelled signs by COCO's rule (`training.detector.matching`), at a threshold of their
-overlap (intersection over union, IoU; the paper of GTSDB calls it Jaccard). A sign without a detection is a miss. A
-detection without a sign is a false alarm, and so is a second one on the same sign.
+Detections are matched with the labelled signs by COCO's rule (`training.detector.matching`) at an IoU threshold
+(intersection over union; the paper of GTSDB calls it Jaccard). A sign without a detection is a miss. A detection
+without a sign is a false alarm, and so is a second detection of the same sign.
 
-`ap` is COCO's average precision, which samples the precision-recall curve; `auc` is the measure of GTSDB, the area
-under that curve (Houben et al., IJCNN 2013), integrated exactly (`Curve.area`), at IoU 0.6. At the same IoU the two
-differ by no more than 0.01, the distance of the samples, unless scores are equal: for `auc` such detections come
-together, for `ap` in the order of the scenes.
+`ap` is COCO's average precision, which samples the precision-recall curve. `auc` is the measure of GTSDB, the area
+under that curve (Houben et al., IJCNN 2013) at IoU 0.6, integrated exactly (`Curve.area`). At the same IoU the two
+differ by at most 0.01, the step of the samples, unless scores are equal: `auc` counts such detections together, `ap`
+in the order of the scenes.
 """
 
 import re
@@ -26,24 +26,24 @@ from training.detector.matching import ALL_SIZES, IOUS, Matcher, SizeBand
 # Signs of GTSDB have long sides of 16 to 128 pixels, half of them below 38.
 SIZE_BANDS = (SizeBand("small", 0, 32), SizeBand("medium", 32, 64), SizeBand("large", 64, float("inf")))
 
-FEW_LABELS = 8  # with more of them, the figures of each are in as_dict() and not in metrics()
+FEW_LABELS = 8  # with more labels, metrics() omits the figures of each; as_dict() has them
 
 _IOU_50, _IOU_60 = IOUS.index(0.5), IOUS.index(0.6)
 
 
 @dataclass(frozen=True)
 class LabelFigures:
-    """How well the signs of one label are found.
+    """The figures of one label.
 
     Attributes:
-        name: of the label.
-        signs: how many there are; without any, all averages are NaN.
+        name: name of the label.
+        signs: number of labelled signs; without any, all averages are NaN.
         ap50: COCO's average precision at IoU 0.5.
-        ap60: likewise at IoU 0.6.
-        ap50_95: mean over IoU 0.5, 0.55 to 0.95.
-        curve50: precision and recall at IoU 0.5.
-        curve60: likewise at IoU 0.6; its area is the measure of GTSDB.
-        chosen: what comes out at the threshold of the whole evaluation, at IoU 0.5.
+        ap60: COCO's average precision at IoU 0.6.
+        ap50_95: mean of the average precisions at IoU 0.5, 0.55 to 0.95.
+        curve50: precision-recall curve at IoU 0.5.
+        curve60: precision-recall curve at IoU 0.6; its area is the measure of GTSDB.
+        chosen: figures at the threshold of the whole evaluation, at IoU 0.5.
     """
 
     name: str
@@ -56,7 +56,7 @@ class LabelFigures:
     chosen: OperatingPoint
 
     def averages(self) -> dict[str, float]:
-        """Returns the figures that stand for all thresholds, by name."""
+        """Returns the figures that do not depend on a threshold, by name."""
         return {
             "ap50": self.ap50,
             "ap60": self.ap60,
@@ -66,7 +66,7 @@ class LabelFigures:
         }
 
     def as_dict(self) -> dict[str, Any]:
-        """Returns all figures in types that JSON has; None where there is nothing to measure."""
+        """Returns all figures in JSON types; None for figures without signs."""
         return {
             "name": self.name,
             "signs": self.signs,
@@ -78,14 +78,14 @@ class LabelFigures:
 
 @dataclass(frozen=True)
 class SizeFigures:
-    """How well signs of one size are found.
+    """The figures of signs of one size.
 
     Attributes:
-        band: the sizes.
-        signs: int64 [labels], how many there are of each label.
+        band: the range of sizes.
+        signs: int64 [labels], number of signs of each label.
         ap50: float64 [labels], average precision at IoU 0.5; NaN for a label without signs of this size.
-        ap60: likewise at IoU 0.6.
-        hits: how many are found at the threshold of the whole evaluation, at IoU 0.5.
+        ap60: float64 [labels], average precision at IoU 0.6; NaN for a label without signs of this size.
+        hits: number of signs found at the threshold of the whole evaluation, at IoU 0.5.
     """
 
     band: SizeBand
@@ -95,7 +95,7 @@ class SizeFigures:
     hits: int
 
     def metrics(self) -> dict[str, float]:
-        """Returns means over the labels that have signs of this size, and the recall of all of them together."""
+        """Returns means over the labels that have signs of this size, and the recall over all labels."""
         signs = int(self.signs.sum())
         return {
             f"map50_{self.band.name}": _mean(self.ap50),
@@ -104,7 +104,7 @@ class SizeFigures:
         }
 
     def as_dict(self) -> dict[str, Any]:
-        """Returns the figures of each label in types that JSON has; None where there is nothing to measure."""
+        """Returns the figures of each label in JSON types; None for figures without signs."""
         return {
             "name": self.band.name,
             "lower": self.band.lower,
@@ -118,15 +118,15 @@ class SizeFigures:
 
 @dataclass(frozen=True)
 class DetectionEvaluation:
-    """How detections compare with the labelled signs.
+    """The result of comparing detections with labelled signs.
 
     Attributes:
-        scenes: how many were searched.
-        labels: figures of each label, in the order of the ids.
+        scenes: number of scenes.
+        labels: figures of each label, by id.
         sizes: figures of each of SIZE_BANDS.
-        curve50: precision and recall of all labels together, at IoU 0.5.
-        chosen: what comes out at the chosen threshold, all labels together, at IoU 0.5.
-        matches: of each scene int64 [detections], which sign of the scene each one has found at IoU 0.5, or -1.
+        curve50: precision-recall curve of all labels together, at IoU 0.5.
+        chosen: figures of all labels together at the chosen threshold, at IoU 0.5.
+        matches: for each scene int64 [detections], the index of the sign that each has found at IoU 0.5, or -1.
     """
 
     scenes: int
@@ -137,12 +137,12 @@ class DetectionEvaluation:
     matches: tuple[npt.NDArray[np.int64], ...]
 
     def metrics(self) -> dict[str, float]:
-        """Returns the scalar figures by name, without those that there was nothing to measure for.
+        """Returns the scalar figures by name; figures without signs are omitted.
 
-        `map50`, `map60`, `map50_95` and `auc60` are means over the labels that have signs: over all of them; with the
-        ending `_benchmark` over the three categories that GTSDB scores; with that of a size over signs of this size.
-        `threshold`, `precision`, `recall`, `f1`, `hits`, `misses` and `false_alarms` are of all labels together at
-        the chosen threshold. Where labels are few, each has figures with its name for an ending.
+        `map50`, `map60`, `map50_95` and `auc60` are means over the labels that have signs. The suffix `_benchmark`
+        means the three categories that GTSDB scores; the name of a size means signs of this size. `threshold`,
+        `precision`, `recall`, `f1`, `hits`, `misses` and `false_alarms` are of all labels together at the chosen
+        threshold. With at most FEW_LABELS labels, each label has its own figures with its name as suffix.
         """
         figures = self._summary()
         if 1 < len(self.labels) <= FEW_LABELS:
@@ -153,7 +153,7 @@ class DetectionEvaluation:
         return {name: float(value) for name, value in figures.items() if not np.isnan(value)}
 
     def as_dict(self) -> dict[str, Any]:
-        """Returns all figures in types that JSON has; None where there is nothing to measure."""
+        """Returns all figures in JSON types; None for figures without signs."""
         return {
             "scenes": self.scenes,
             "signs": self.curve50.signs,
@@ -164,7 +164,7 @@ class DetectionEvaluation:
         }
 
     def _summary(self) -> dict[str, float]:
-        """Returns the figures that are not of a single label, NaN included."""
+        """Returns the figures over all labels, including NaN."""
         figures = _means(self.labels, "")
         scored = [label for label in self.labels if label.name in BENCHMARK_CATEGORIES]
         if len(scored) == len(BENCHMARK_CATEGORIES):
@@ -180,22 +180,22 @@ def evaluate_detections(
     label_names: Sequence[str],
     score_threshold: float | None = None,
 ) -> DetectionEvaluation:
-    """Compares what was found in scenes with what is labelled there.
+    """Compares detections with labelled signs.
 
     Args:
-        truth: the labelled signs of each scene; their scores are not looked at.
+        truth: the labelled signs of each scene; their scores are ignored.
         found: the detections in the same scenes, in the same order.
-        label_names: what the labels mean: four categories, 43 classes (a box then counts only with the right class)
+        label_names: names of the labels: four categories, 43 classes (a box then counts only with the right class)
             or one name for all signs.
-        score_threshold: the score from which on detections count in `chosen`, in the recall by size and in pictures.
-            Choose it on other scenes. Without it, it is the one with the best F1 on these very scenes, which flatters.
+        score_threshold: threshold of `chosen`, of the recall by size and of the pictures; choose it on other scenes.
+            None takes the one with the best F1 on these scenes, which is optimistic.
 
     Raises:
-        ValueError: the scenes are not as many, or boxes, scores or labels cannot be right; the message names the
-            scene by its position.
+        ValueError: the numbers of scenes differ, or boxes, scores or labels are invalid; the message names the index
+            of the scene.
     """
     if len(truth) != len(found):
-        raise ValueError(f"{len(truth)} scenes are labelled and {len(found)} were searched: give the same scenes")
+        raise ValueError(f"{len(truth)} scenes have labels and {len(found)} have detections: give the same scenes")
     if not truth or not label_names:
         raise ValueError("there is nothing to evaluate: give at least one scene and the name of one label")
     if score_threshold is not None and not 0 <= score_threshold <= 1:
@@ -243,7 +243,7 @@ def evaluate_detections(
 
 
 def count_signs(scenes: Sequence[Detections], band: SizeBand, label_count: int) -> npt.NDArray[np.int64]:
-    """Returns how many boxes of a size there are of each label: int64 [labels]."""
+    """Returns the number of boxes of a size by label, int64 [labels]."""
     labels = np.concatenate([scene.labels[_in_band(scene.boxes, band)] for scene in scenes])
     return np.bincount(labels, minlength=label_count)
 
@@ -255,7 +255,7 @@ def _count_hits(
     band: SizeBand,
     threshold: float,
 ) -> int:
-    """Returns how many signs of a size have a detection that counts."""
+    """Returns the number of signs of a size that have a detection at the threshold."""
     return sum(
         int(_in_band(signs.boxes[match[(match >= 0) & (detections.scores >= threshold)]], band).sum())
         for signs, detections, match in zip(truth, found, matches, strict=True)
@@ -278,7 +278,7 @@ def _means(labels: Sequence[LabelFigures], ending: str) -> dict[str, float]:
 
 
 def _mean(values: Iterable[float]) -> float:
-    """Returns the mean of the values that are numbers; NaN where none is."""
+    """Returns the mean of the values that are not NaN; NaN if all are."""
     numbers = [value for value in values if not np.isnan(value)]
     return float(np.mean(numbers)) if numbers else float("nan")
 

@@ -1,4 +1,4 @@
-"""Feeds the detector's training: batches of altered crops with the signs in them."""
+"""Batches of augmented crops for the detector's training."""
 
 import numpy as np
 import torch
@@ -10,20 +10,19 @@ from training.detector.augmentation import SceneAugmentation
 from training.detector.scenes import Scenes
 
 CROP_SIZE = 320  # pixels; the largest signs of GTSDB, enlarged, are 217
-AIMED = 0.7  # share of the crops that are cut around a sign; the others lie anywhere
-NO_SIGN = -2  # label that fills up the rows of scenes with fewer signs
+AIMED = 0.7  # share of the crops that contain a chosen sign; the others are at random places
+NO_SIGN = -2  # label that pads the rows of scenes with fewer signs
 
 
 class SceneBatches(Dataset[tuple[Tensor, ...]]):
-    """Batches of crops; number `step` is the same whoever makes it, and when.
+    """Batches of augmented crops. The content of batch `step` depends only on its number and the seed.
 
     Args:
-        scenes: to cut from.
-        batch_size: crops a batch.
-        balance: how far to even out the categories among the signs that crops are cut around: 0 takes every sign
-            equally often, 1 every category.
-        seed: of all that is drawn.
-        share: (rank, count) where several processes divide each batch among them.
+        scenes: scenes to cut from.
+        batch_size: crops per batch.
+        balance: 0 chooses every sign equally often, 1 every category.
+        seed: seed of all random choices.
+        share: (rank, count) of the processes that divide each batch.
     """
 
     def __init__(self, scenes: Scenes, batch_size: int, balance: float, seed: int, share: tuple[int, int] = (0, 1)):
@@ -39,7 +38,7 @@ class SceneBatches(Dataset[tuple[Tensor, ...]]):
         """Returns images, boxes and labels.
 
         Images are uint8 [n, size, size, 3]; boxes float32 [n, most signs, 4] in pixels; labels int64 [n, most signs],
-        category ids, -1 for a sign that does not matter and NO_SIGN where there is none.
+        category ids, -1 for a sign that is ignored and NO_SIGN for padding.
         """
         rank, count = self._share
         rng = np.random.default_rng((self._seed, step))

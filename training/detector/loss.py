@@ -1,4 +1,4 @@
-"""What the detector's maps should have said, and how far they are from it."""
+"""Targets and loss of the detector's maps."""
 
 from typing import NamedTuple
 
@@ -9,17 +9,17 @@ from torch import Tensor
 from training.models.detector import STRIDE, Maps
 
 SPREAD = 1 / 6  # standard deviation of a peak as a share of the sign's side
-NEIGHBOURS = 1  # cells around the centre's that learn the sides, too
+NEIGHBOURS = 1  # cells around the centre that learn the sides, too
 SIDES_WEIGHT, QUALITY_WEIGHT = 2.0, 0.5
 
 
 class Targets(NamedTuple):
-    """What the maps should say, for scenes of h by w cells.
+    """Targets of the maps of n scenes of h by w cells.
 
     Attributes:
-        heat: float32 [n, categories, h, w], 1 at the centres of signs, falling off around them.
-        matters: bool [n, 1, h, w], False where a sign is cut off so far that no answer is wrong.
-        owner: int64 [n, h, w], the row of the sign whose sides the cell is to know, or -1.
+        heat: float32 [n, categories, h, w], 1 at the centres of signs, decreasing around them.
+        matters: bool [n, 1, h, w], False at signs that are ignored.
+        owner: int64 [n, h, w], index of the sign whose sides the cell learns, or -1.
     """
 
     heat: Tensor
@@ -28,17 +28,17 @@ class Targets(NamedTuple):
 
 
 def draw_targets(boxes: Tensor, labels: Tensor, categories: int, rows: int, columns: int) -> Targets:
-    """Draws what the maps should say.
+    """Draws the targets of boxes.
 
     Args:
         boxes: float32 [n, m, 4], pixels.
-        labels: int64 [n, m], category ids; -1 is a sign that does not matter, below that is none.
-        categories: how many there are.
-        rows: h of the maps.
-        columns: w of the maps.
+        labels: int64 [n, m], category ids; -1 is an ignored sign, lower values are padding.
+        categories: number of categories.
+        rows: height h of the maps.
+        columns: width w of the maps.
     """
     n = len(labels)
-    if labels.shape[1] == 0:  # there is no smallest of none
+    if labels.shape[1] == 0:  # the minimum below needs at least one sign
         boxes, labels = boxes.new_zeros(n, 1, 4), labels.new_full((n, 1), -2)
     cells = boxes / STRIDE
     x = torch.arange(columns, device=boxes.device) + 0.5
@@ -61,7 +61,7 @@ def draw_targets(boxes: Tensor, labels: Tensor, categories: int, rows: int, colu
 
     near = (far_y <= NEIGHBOURS).unsqueeze(3) & (far_x <= NEIGHBOURS).unsqueeze(2)
     near &= inside_y.unsqueeze(3) & inside_x.unsqueeze(2) & wanted[:, :, None, None]
-    # A cell of two signs belongs to the smaller one, which has fewer others.
+    # A cell of two signs belongs to the smaller one, which has fewer other cells.
     area = (right - left) * (bottom - top)
     size = torch.where(near, area.unsqueeze(3), torch.inf)
     smallest, owner = size.min(dim=1)
@@ -69,17 +69,17 @@ def draw_targets(boxes: Tensor, labels: Tensor, categories: int, rows: int, colu
 
 
 def detection_loss(maps: Maps, boxes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Compares maps with the signs of their scenes.
+    """Computes the loss of maps for the signs of their scenes.
 
     Args:
-        maps: of n scenes.
+        maps: outputs of the network for n scenes.
         boxes: float32 [n, m, 4], pixels.
         labels: int64 [n, m]; see `draw_targets`.
 
     Returns:
-        The loss: the penalty-reduced focal loss of the heat (Zhou et al., 2019), the generalised intersection over
-        union of the sides (Rezatofighi et al., 2019, arXiv 1902.09630), and the cross-entropy of the quality with
-        the overlap reached. And the mean overlap reached, 0 to 1.
+        The loss and the mean overlap, 0 to 1. The loss is the sum of the penalty-reduced focal loss of the heat (Zhou
+        et al., 2019), the generalised intersection over union of the sides (Rezatofighi et al., 2019, arXiv
+        1902.09630), and the cross-entropy of the quality with the overlap.
     """
     rows, columns = maps.heat.shape[2:]
     targets = draw_targets(boxes, labels, maps.heat.shape[1], rows, columns)
@@ -109,7 +109,7 @@ def _focal_loss(logits: Tensor, target: Tensor, matters: Tensor) -> Tensor:
 
 
 def box_overlap(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns the intersection over union of pairs of boxes, [n, 4] each, and the generalised one: [n] each."""
+    """Returns the intersection over union and its generalised form of pairs of boxes [n, 4], [n] each."""
     common = (torch.minimum(first[:, 2:], second[:, 2:]) - torch.maximum(first[:, :2], second[:, :2])).clamp(min=0)
     hull = torch.maximum(first[:, 2:], second[:, 2:]) - torch.minimum(first[:, :2], second[:, :2])
     intersection, enclosing = common.prod(dim=1), hull.prod(dim=1)

@@ -1,7 +1,6 @@
 """COCO's matching and average precision of boxes, computed by `faster_coco_eval`.
 
-Of the two libraries that know COCO's rules, pycocotools prints to the terminal and takes many times as long; both
-give the same matches and the same figures.
+pycocotools gives the same matches and figures, but prints to the terminal and takes many times as long.
 """
 
 from collections.abc import Sequence
@@ -14,12 +13,12 @@ from faster_coco_eval import COCO, COCOeval_faster
 
 from training.detector.detections import Detections, long_sides
 
-IOUS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)  # of COCO; 0.6 is GTSDB's
+IOUS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)  # COCO's; GTSDB uses 0.6
 
 
 @dataclass(frozen=True)
 class SizeBand:
-    """A range of sizes of signs: the long side of the box in pixels, from `lower` to less than `upper`."""
+    """A range of sizes: `lower` <= long side of the box in pixels < `upper`."""
 
     name: str
     lower: float
@@ -32,14 +31,13 @@ ALL_SIZES = SizeBand("all", 0, float("inf"))
 class Matcher:
     """Matches detections with the labelled signs of the same scenes.
 
-    One label at a time and the surest detection first, each takes the free sign that it overlaps most, if the overlap
-    reaches a threshold. All detections take part, however many there are: COCO's own limit of 100 of a label in a
-    scene is not applied, for GTSDB has none.
+    For each label, by descending score, each detection takes the free sign with the largest overlap, if the overlap
+    reaches the threshold. COCO's limit of 100 detections per label and scene is not applied, because GTSDB has none.
 
     Args:
         truth: the labelled signs of each scene.
-        found: the detections in it.
-        label_count: labels are 0 to one less.
+        found: the detections of each scene.
+        label_count: number of labels; valid labels are 0 to label_count - 1.
     """
 
     def __init__(self, truth: Sequence[Detections], found: Sequence[Detections], label_count: int) -> None:
@@ -48,12 +46,12 @@ class Matcher:
         self._evaluator.params.maxDets = [max(1, *(len(scene.boxes) for scene in found))]
 
     def average_precision(self, bands: Sequence[SizeBand]) -> npt.NDArray[np.float64]:
-        """Returns COCO's average precision: the mean of the envelope at the 101 values 0, 0.01 to 1 of recall.
+        """Returns COCO's average precision: the mean of the envelope at the recalls 0, 0.01, ..., 1.
 
-        Detections of another size that match no sign of a band are left out of it.
+        A detection of another size that matches no sign of the band does not count in this band.
 
         Args:
-            bands: sizes to look at.
+            bands: ranges of sizes.
 
         Returns:
             float64 [IOUS, labels, bands]; NaN for a label without signs in the band.
@@ -63,9 +61,9 @@ class Matcher:
         return averages
 
     def matches(self, iou: float) -> tuple[npt.NDArray[np.int64], ...]:
-        """Returns of each scene int64 [detections]: which sign of the scene each one has found, or -1."""
+        """Returns for each scene int64 [detections]: the index of the sign that each has found, or -1."""
         matches = np.full(self._first_detection[-1], -1, dtype=np.int64)
-        # With a single threshold and all sizes this is one matching; its keys are two ids, "detection_sign".
+        # One threshold and all sizes give a single matching; its keys are "<detection id>_<sign id>".
         for pair in self._run((iou,), (ALL_SIZES,))["matched"]:
             detection, sign = (int(number) - 1 for number in pair.split("_"))
             scene = np.searchsorted(self._first_sign, sign, side="right") - 1
@@ -76,7 +74,7 @@ class Matcher:
         parameters = self._evaluator.params
         parameters.iouThrs = np.array(ious)
         parameters.areaRngLbl = [band.name for band in bands]
-        # The library counts both ends as inside.
+        # The library includes both ends.
         parameters.areaRng = [[band.lower**2, float(np.nextafter(band.upper**2, 0))] for band in bands]
         self._evaluator.evaluate()
         self._evaluator.accumulate()
@@ -85,10 +83,9 @@ class Matcher:
 
 
 def _as_coco(scenes: Sequence[Detections], label_count: int) -> COCO:
-    """Returns boxes as the library takes them, with ids that count from 1 through all scenes.
+    """Converts boxes to the library's format, with ids from 1 over all scenes.
 
-    What COCO calls the area is here the square of the long side: the library tells sizes apart by it and by nothing
-    else.
+    COCO's "area" is set to the square of the long side: the library uses it only to distinguish sizes.
     """
     annotations: list[dict[str, Any]] = []
     for position, scene in enumerate(scenes):
@@ -112,5 +109,5 @@ def _as_coco(scenes: Sequence[Detections], label_count: int) -> COCO:
 
 
 def _first_positions(scenes: Sequence[Detections]) -> npt.NDArray[np.int64]:
-    """Returns how many boxes come before those of each scene, and at the end how many there are."""
+    """Returns the cumulated number of boxes before each scene, and the total at the end."""
     return np.cumsum([0, *(len(scene.boxes) for scene in scenes)], dtype=np.int64)

@@ -1,4 +1,4 @@
-"""What went wrong in an evaluation of detections: each false alarm and each missed sign, and why."""
+"""Lists the false alarms and the missed signs of an evaluation, each with its reason."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,20 +11,20 @@ from training.detector.detections import Detections, long_sides, overlaps
 from training.detector.evaluate import DetectionEvaluation
 
 MATCHING_IOU = 0.5
-TOUCHING_IOU = 0.1  # with less in common, two boxes are not about the same thing
+TOUCHING_IOU = 0.1  # boxes with a smaller IoU are unrelated
 
 
 @dataclass(frozen=True)
 class FalseAlarm:
-    """A detection that counts at the threshold and is no sign.
+    """A detection above the threshold that matches no sign.
 
     Attributes:
-        scene: position of the scene.
-        detection: position in the detections of the scene.
-        sign: position of the labelled sign that it overlaps most, of whatever label; None where it touches none.
+        scene: index of the scene.
+        detection: index of the detection in the scene.
+        sign: index of the labelled sign, of any label, with the largest overlap; None if there is none.
         overlap: IoU with that sign.
-        kind: it is a sign of another label ("label"), one that another detection has found ("duplicate"), one that
-            the box does not fit ("place") or none at all ("nothing").
+        kind: the sign has another label ("label"), another detection has found it ("duplicate"), the box does not fit
+            it ("place"), or there is no sign ("nothing").
     """
 
     scene: int
@@ -36,16 +36,15 @@ class FalseAlarm:
 
 @dataclass(frozen=True)
 class Miss:
-    """A sign that no detection has found that counts at the threshold.
+    """A sign that no detection above the threshold has found.
 
     Attributes:
-        scene: position of the scene.
-        sign: position in the labelled signs of the scene.
-        detection: position of the detection that comes closest, of whatever score and label; None where none
-            touches the sign.
+        scene: index of the scene.
+        sign: index of the labelled sign in the scene.
+        detection: index of the closest detection, of any score and label; None if none touches the sign.
         overlap: IoU with that detection.
-        kind: a detection fits and has another label ("label"); its score is too low ("score"); it has gone to a
-            sign close by ("taken"); none fits ("place"), or there is none at all ("nothing").
+        kind: a fitting detection has another label ("label") or too low a score ("score"), or has matched another
+            sign ("taken"); no detection fits ("place"), or none touches the sign ("nothing").
     """
 
     scene: int
@@ -58,12 +57,12 @@ class Miss:
 def find_false_alarms(
     evaluation: DetectionEvaluation, truth: Sequence[Detections], found: Sequence[Detections]
 ) -> list[FalseAlarm]:
-    """Returns the false alarms, the surest first.
+    """Returns the false alarms by descending score.
 
     Args:
-        evaluation: of these scenes.
+        evaluation: the evaluation of these scenes.
         truth: the labelled signs of each scene.
-        found: the detections in it.
+        found: the detections of each scene.
     """
     alarms = []
     for scene, (signs, detections, matches) in enumerate(zip(truth, found, evaluation.matches, strict=True)):
@@ -79,7 +78,7 @@ def find_false_alarms(
 def find_misses(
     evaluation: DetectionEvaluation, truth: Sequence[Detections], found: Sequence[Detections]
 ) -> list[Miss]:
-    """Returns the missed signs, the largest first; arguments as of `find_false_alarms`."""
+    """Returns the missed signs by descending size; arguments as in `find_false_alarms`."""
     threshold = evaluation.chosen.threshold
     misses = []
     for scene, (signs, detections, matches) in enumerate(zip(truth, found, evaluation.matches, strict=True)):
@@ -87,7 +86,7 @@ def find_misses(
         hits = matches[(matches >= 0) & (detections.scores >= threshold)]
         for sign in np.setdiff1d(np.arange(len(signs.boxes)), hits).tolist():
             fits = np.flatnonzero(shared[sign] >= MATCHING_IOU)
-            # Of the detections that fit, people want to see the surest; otherwise the one that comes closest.
+            # Show the fitting detection with the highest score, or else the closest one.
             nearest = int(fits[detections.scores[fits].argmax()]) if len(fits) else _most_overlapping(shared[sign])
             if nearest is None:
                 misses.append(Miss(scene, sign, None, 0.0, "nothing"))
@@ -100,7 +99,7 @@ def find_misses(
 
 
 def _most_overlapping(shared: npt.NDArray[np.float64]) -> int | None:
-    """Returns the position of the largest overlap that is worth a word."""
+    """Returns the index of the largest overlap; None if it is below TOUCHING_IOU."""
     if not len(shared) or shared.max() < TOUCHING_IOU:
         return None
     return int(shared.argmax())

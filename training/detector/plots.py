@@ -1,4 +1,4 @@
-"""Pictures of an evaluation of detections. Each function writes one PNG."""
+"""Plots of a detector's evaluation. Each function writes one PNG."""
 
 import textwrap
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from traffic_signs.plots import ACCENT, INK, RULE, SECOND, save_figure
 from training.detector.curves import Curve, OperatingPoint
 from training.detector.evaluate import FEW_LABELS, DetectionEvaluation
 
-# Told apart by people who see red and green alike, and of different lightness in grey.
+# Distinguishable for people with red-green colour blindness, and in greyscale.
 COLOURS = (SECOND, ACCENT, "#e0a100", "#5a6673", "#3a9d8f", "#8e5ea2", "#b08968", "#111111")
 
 COLUMNS = 6
@@ -27,11 +27,11 @@ class Tile:
     """One mistake as a picture.
 
     Attributes:
-        image: uint8 [h, w, 3], a part of the scene, RGB.
+        image: uint8 [h, w, 3], RGB, a part of the scene.
         found: float [n, 4], boxes of detections in pixels of the tile.
-        labelled: float [n, 4], likewise boxes of labelled signs.
-        title: what it is.
-        caption: what there is to say about it; lines are kept.
+        labelled: float [n, 4], boxes of labelled signs in pixels of the tile.
+        title: heading of the tile.
+        caption: text below the tile; line breaks are kept.
     """
 
     image: npt.NDArray[np.uint8]
@@ -42,10 +42,10 @@ class Tile:
 
 
 def draw_precision_recall(evaluation: DetectionEvaluation, path: Path) -> None:
-    """Draws precision over recall at IoU 0.5, of each label where they are few and of all together where they are many.
+    """Draws precision-recall curves at IoU 0.5: of each label, or of all together if there are many labels.
 
-    What is drawn is the envelope, whose area the averages measure; dots show the chosen threshold. The axes begin
-    where the curves do something.
+    The curves are the envelopes, whose areas are the averages; dots mark the chosen threshold. The axes begin at the
+    lowest bend of the curves.
     """
     few = len(evaluation.labels) <= FEW_LABELS
     curves = [
@@ -61,7 +61,7 @@ def draw_precision_recall(evaluation: DetectionEvaluation, path: Path) -> None:
     figure, axes = plt.subplots(figsize=(5.6, 4.6))
     lowest = _lowest([(curve, chosen) for curve, chosen, _ in curves])
     for position, ((curve, chosen, name), colour) in enumerate(zip(curves, COLOURS, strict=False)):
-        # Narrower from curve to curve: where several run along the upper edge, all can be seen.
+        # Decreasing line widths keep all curves visible where they overlap.
         width = 1.8 + 0.8 * (len(curves) - 1 - position)
         recall, precision = _outline(curve)
         axes.plot(recall, precision, color=colour, linewidth=width, drawstyle="steps-pre", label=name)
@@ -79,7 +79,7 @@ def draw_precision_recall(evaluation: DetectionEvaluation, path: Path) -> None:
 
 
 def draw_sizes(evaluation: DetectionEvaluation, path: Path) -> None:
-    """Draws the average precision at IoU 0.5 by size of the signs: of each label where they are few, and the mean."""
+    """Draws the average precision at IoU 0.5 by size of the signs: the mean, and each label if there are few."""
     few = 1 < len(evaluation.labels) <= FEW_LABELS
     figure, axes = plt.subplots(figsize=(7.2, 3.6))
     bars = [
@@ -112,10 +112,7 @@ def draw_sizes(evaluation: DetectionEvaluation, path: Path) -> None:
 
 
 def draw_mistakes(sections: Sequence[tuple[str, Sequence[Tile]]], path: Path) -> None:
-    """Draws tiles below headings; a heading without tiles stands alone.
-
-    What was found has a red frame, what is labelled a blue one of dashes.
-    """
+    """Draws tiles under their headings; detections have a solid red frame, labelled signs a dashed blue one."""
     heights: list[float] = []
     for _, tiles in sections:
         heights += [0.35, *[3.05] * -(-len(tiles) // COLUMNS)]
@@ -134,7 +131,7 @@ def draw_mistakes(sections: Sequence[tuple[str, Sequence[Tile]]], path: Path) ->
 
 def _draw_tile(axes: Axes, tile: Tile) -> None:
     axes.imshow(tile.image, interpolation="nearest")
-    # Boxes at the edge must not widen the view.
+    # Boxes at the edge must not enlarge the view.
     axes.set(xlim=(-0.5, tile.image.shape[1] - 0.5), ylim=(tile.image.shape[0] - 0.5, -0.5), xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     for boxes, colour, dashes in ((tile.labelled, "#35d0ff", (4, 2)), (tile.found, "#ff2d3f", None)):
@@ -144,10 +141,10 @@ def _draw_tile(axes: Axes, tile: Tile) -> None:
             )
             if dashes:
                 frame.set_linestyle((0, dashes))
-            # A dark rim makes the line visible before bright sky too.
+            # A dark outline makes the line visible on bright sky.
             frame.set_path_effects([patheffects.Stroke(linewidth=3.0, foreground=INK), patheffects.Normal()])
             axes.add_patch(frame)
-    # Names may hold dollar signs, which are no formulas.
+    # Names may contain dollar signs, which Matplotlib would read as formulas.
     axes.set_title(_wrapped(tile.title), fontsize=9, pad=3, loc="left", parse_math=False)
     axes.text(
         0,
@@ -162,22 +159,22 @@ def _draw_tile(axes: Axes, tile: Tile) -> None:
 
 
 def _wrapped(text: str) -> str:
-    """Breaks lines that are wider than a tile."""
+    """Wraps lines that are wider than a tile."""
     return "\n".join(textwrap.fill(line, 27) for line in text.split("\n"))
 
 
 def _outline(curve: Curve) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Returns recall and precision along the envelope, from a recall of 0 to where it falls to a precision of 0."""
+    """Returns recall and precision of the envelope, from recall 0 to the drop to precision 0."""
     recall = np.concatenate([[0.0], curve.recall, [curve.recall.max(initial=0.0)]])
     precision = np.concatenate([[curve.envelope.max(initial=0.0)], curve.envelope, [0.0]])
     return recall, precision
 
 
 def _lowest(curves: Sequence[tuple[Curve, OperatingPoint]]) -> float:
-    """Returns where the axes begin, so that the bends of all curves and their chosen points are in view."""
+    """Returns the start of the axes, so that the bends and the chosen points of all curves are visible."""
     points = [point for curve, chosen in curves for point in (curve.best(), chosen)]
     worst = min((min(point.precision, point.recall) for point in points if point.hits), default=0.0)
-    # Twice as much as the worst bend needs, in steps of 0.05; a fifth at least, lest noise looks like a cliff.
+    # Twice the range of the lowest bend, in steps of 0.05, and at least 0.2, so that noise does not look large.
     return float(np.clip(np.floor((1 - max(2 * (1 - worst), 0.2)) * 20) / 20, 0, 1))
 
 

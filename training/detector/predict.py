@@ -10,15 +10,15 @@ from torch import nn
 from training.detector.detections import Detections
 from training.models.detector import Maps, find_peaks
 
-FLOOR = 0.01  # scores below say nothing, and there are 100 a scene
+FLOOR = 0.01  # detections with lower scores are noise, and each scene has 100
 
 
 def scene_maps(model: nn.Module, images: Sequence[npt.NDArray[np.uint8]]) -> Iterator[Maps]:
-    """Runs the network over scenes, one after another, on the device where it is.
+    """Runs the network over scenes, one by one, on the network's device.
 
     Args:
-        model: maps scenes to maps; it is put into evaluation mode.
-        images: uint8 [height, width, 3] each.
+        model: maps scenes to maps; this function sets it to evaluation mode.
+        images: scenes, uint8 [height, width, 3] each.
 
     Yields:
         The maps of each scene, as a batch of one.
@@ -31,10 +31,10 @@ def scene_maps(model: nn.Module, images: Sequence[npt.NDArray[np.uint8]]) -> Ite
 
 
 def read_maps(maps: Maps, height: int, width: int) -> Detections:
-    """Returns the signs of one scene with scores above FLOOR, the surest first; labels are category ids."""
+    """Decodes the maps of one scene to detections with scores above FLOOR, descending; labels are category ids."""
     with torch.inference_mode():
         boxes, scores, categories = (each[0].cpu().numpy() for each in find_peaks(maps, height, width))
-    # Cells beyond the edge of the scene have boxes that are nothing after they have been clipped to it.
+    # Boxes of cells in the padding are empty after clipping.
     kept = (scores > FLOOR) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
     return Detections(boxes[kept], scores[kept], categories[kept].astype(np.int64))
 
@@ -44,7 +44,7 @@ def detect(
     images: Sequence[npt.NDArray[np.uint8]],
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Detections]:
-    """Finds the signs of scenes; see `scene_maps` and `read_maps`."""
+    """Detects the signs of scenes; see `scene_maps` and `read_maps`."""
     found = []
     for image, maps in zip(images, scene_maps(model, images), strict=True):
         found.append(read_maps(maps, image.shape[0], image.shape[1]))

@@ -1,4 +1,4 @@
-"""An evaluation of detections as files: figures for machines, pictures for people."""
+"""Writes the evaluation of a detector to files: figures as JSON, and plots."""
 
 import json
 from collections import Counter
@@ -19,7 +19,7 @@ from training.detector.plots import Tile, draw_mistakes, draw_precision_recall, 
 
 SHOWN_MISTAKES = 18  # of each kind
 TILE = 256  # pixels of a side
-SMALLEST_VIEW = 72  # pixels of the scene: what stands around a small sign tells why it was missed
+SMALLEST_VIEW = 72  # pixels of the scene: the surroundings of a small sign often explain a miss
 WIDEST_BOX = 0.4  # share of the view that the boxes take at most
 
 
@@ -33,21 +33,21 @@ def write_detection_evaluation(
 ) -> list[Path]:
     """Writes evaluation.json, precision_recall.png, sizes.png and mistakes.png.
 
-    evaluation.json goes first and comes last: where it is, the pictures beside it belong to it.
+    An old evaluation.json is removed first and the new one is written last: if it exists, the plots belong to it.
 
     Args:
-        folder: made where it is missing.
-        evaluation: of these scenes.
+        folder: folder for the files; created if missing.
+        evaluation: evaluation of these scenes.
         truth: the labelled signs of each scene.
-        found: the detections in it.
-        read_scene: returns the image of a scene, RGB, by its position; asked only for scenes that are shown.
-        names: what each scene is called.
+        found: the detections of each scene.
+        read_scene: returns the image of a scene, RGB, by its index; called only for scenes that are shown.
+        names: name of each scene.
 
     Returns:
-        The files.
+        Paths of the files.
 
     Raises:
-        ValueError: the scenes are not those of the evaluation.
+        ValueError: the number of scenes is not that of the evaluation.
     """
     if not len(truth) == len(found) == len(names) == evaluation.scenes:
         raise ValueError(
@@ -88,7 +88,7 @@ def write_detection_evaluation(
 
 @dataclass(frozen=True)
 class _Shown:
-    """A mistake to be drawn; boxes are [n, 4] in pixels of the scene, and those in `centre` must be in view."""
+    """A mistake to draw; boxes are [n, 4] in pixels of the scene, and those in `centre` must be visible."""
 
     scene: int
     found: npt.NDArray[np.float32]
@@ -155,7 +155,7 @@ def _show_miss(
 
 
 def _cut_tiles(shown: Sequence[_Shown], read_scene: Callable[[int], Image.Image]) -> list[Tile]:
-    """Cuts the view of each mistake out of its scene; every scene is read once, and one is held at a time."""
+    """Cuts the view of each mistake from its scene; every scene is read once, and one is in memory at a time."""
     tiles: dict[int, Tile] = {}
     for scene in sorted({each.scene for each in shown}):
         image = read_scene(scene)
@@ -168,7 +168,7 @@ def _cut_tile(shown: _Shown, image: Image.Image) -> Tile:
     side = round(max(SMALLEST_VIEW, max(right - left, bottom - top) / WIDEST_BOX))
 
     def begin(middle: float, length: int) -> int:
-        """Returns where the view begins: inside the image, or around all of it where it is the larger one."""
+        """Returns the start of the view: inside the image, or centred on it if the view is larger."""
         return (length - side) // 2 if side > length else int(np.clip(round(middle - side / 2), 0, length - side))
 
     x, y = begin((left + right) / 2, image.width), begin((top + bottom) / 2, image.height)

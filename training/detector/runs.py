@@ -1,12 +1,13 @@
 """A training run of the detector, from scenes to registered checkpoint.
 
-The protocol is the classifier's: a share of the scenes is held out and watched, then the network is trained once more
-on all of them by the same recipe, and judged once on the test scenes. Photographs of feedback are shrunk to the
-detector's input as the recognizer does, so that they lie in memory, and are learned, at the scale of GTSDB.
+As for the classifier, a share of the scenes is held out for validation; then the network is trained once more on all
+scenes with the same recipe, and evaluated once on the test scenes. Photographs of feedback are shrunk to the detector's
+input, as the recognizer does, so that they have the scale of GTSDB.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -36,17 +37,17 @@ from training.recipe import Recipe, TrainingConfig
 from training.runs import FinishedRun, Run, RunReporter
 from training.train import Trained
 
-INPUT_SIZE = (800, 1360)  # height and width in pixels of GTSDB's scenes; small signs have 16 of them
+INPUT_SIZE = (800, 1360)  # height and width in pixels of GTSDB's scenes
 SCORE = "map50"
-ERROR = "1 - overlap (training), 1 - mAP50 (held out), %"  # what the curves show
+ERROR = "1 - overlap (training), 1 - mAP50 (held out), %"  # label of the curves' axis
 
 
 @dataclass(frozen=True)
 class DetectorRun(FinishedRun):
-    """What a finished training run of the detector left behind, beside what every run leaves.
+    """A finished training run of the detector.
 
     Attributes:
-        evaluation: of the test scenes; None where the data has none.
+        evaluation: evaluation on the test scenes; None if the data has none.
     """
 
     evaluation: DetectionEvaluation | None
@@ -61,19 +62,19 @@ def train_detector(
     specs: Sequence[str] = (),
     world: World | None = None,
 ) -> DetectorRun:
-    """Trains a detector on the training scenes, judges it on the test scenes and records everything.
+    """Trains a detector on the training scenes, evaluates it on the test scenes and records the run.
 
     Args:
-        sources: data sets of scenes; one of them at most has a test split.
-        recipe: how.
-        name: of the run; `runs/<name>` must not hold a run yet.
+        sources: data sets of scenes; at most one has a test split.
+        recipe: settings of the run.
+        name: name of the run; `runs/<name>` must not exist.
         runs: folder of all runs and of MLflow's database.
         reporter: receives progress and notices.
-        specs: the sources as the command line gives them: with them the run can be resumed after a kill.
+        specs: the sources as given on the command line; needed to resume the run.
         world: the processes that train together.
 
     Raises:
-        TrainingError: the name is taken or unfit, the data cannot be used, or training diverged.
+        TrainingError: the name is taken or invalid, the data cannot be used, or training diverged.
     """
     run = Run.begun(MODEL_NAME, SCORE, recipe, name, runs, reporter, specs, world)
     return _carry_out(run, sources)
@@ -82,45 +83,45 @@ def train_detector(
 def resume_detector(
     name: str, runs: Path, reporter: RunReporter | None = None, world: World | None = None
 ) -> DetectorRun:
-    """Goes on with a run that was killed, to the result it would have had.
+    """Resumes an interrupted run; the result is the same as without the interruption.
 
     Raises:
-        TrainingError: there is no such run, or as `train_detector`.
+        TrainingError: there is no such run, or a reason of `train_detector`.
     """
     run = Run.resumed(MODEL_NAME, SCORE, runs / name, reporter, world)
     return _carry_out(run, open_sources(run.specs))
 
 
 def _carry_out(run: Run, sources: Sequence[Dataset | Drawings]) -> DetectorRun:
-    """Reads the data, trains, judges and records."""
+    """Reads the data, trains, evaluates and records."""
     recipe, reporter = run.recipe, run.reporter
     data_sets = _scenes_of(sources)
     classes = common_classes(data_sets)
     info = CheckpointInfo(MODEL_NAME, recipe.architecture, {}, list(classes.category_names), list(INPUT_SIZE), {})
-    build_model(info)  # an architecture that cannot be had is better told before the data is read
+    build_model(info)  # fails before the data is read if the architecture cannot be built
     data_sets = without_repeats(data_sets, recipe.keep_leaked, reporter.progress)
     for dataset in data_sets:
-        for notice in dataset.told():
+        for notice in dataset.all_notices():
             reporter.notify(notice if len(data_sets) == 1 else f"{dataset.name}: {notice}")
     scenes = _load_training(data_sets, reporter)
     tests: Scenes | None = None
-    judged = next((dataset for dataset in data_sets if dataset.has_signs("test")), None)
-    if judged is not None:
-        tests = load_scenes(judged, "test", lambda *counts: reporter.progress("reading test scenes", *counts))
+    test_set = next((dataset for dataset in data_sets if dataset.has_signs("test")), None)
+    if test_set is not None:
+        tests = load_scenes(test_set, "test", partial(reporter.progress, "reading test scenes"))
     else:
-        reporter.notify("the data has no test signs: judge the checkpoint with `signs evaluate`")
+        reporter.notify("the data has no test signs: evaluate the checkpoint with `signs evaluate`")
     name = ", ".join(dataset.name for dataset in data_sets)
-    free_of = judged.kind if judged is not None and not recipe.keep_leaked else ""
+    free_of = test_set.kind if test_set is not None and not recipe.keep_leaked else ""
     facts = {"name": name, "fingerprint": scenes.fingerprint, "free_of": free_of} | class_facts(classes)
     with run.recorded(recipe, facts) as run_id:
         info = replace(info, data=facts, run_id=run_id, git_commit=git_commit())
         model, metrics = _fit_all(run, recipe, info, scenes)
-        kind = judged.kind if judged is not None else ""
-        return _judge(run, model, tests, kind, info, metrics, len(scenes))
+        kind = test_set.kind if test_set is not None else ""
+        return _evaluate_and_finish(run, model, tests, kind, info, metrics, len(scenes))
 
 
 def _fit_all(run: Run, recipe: Recipe, info: CheckpointInfo, scenes: Scenes) -> tuple[nn.Module, dict[str, float]]:
-    """Returns the network, and what cross-validation and hold-out have measured."""
+    """Returns the network, and the figures of cross-validation and hold-out."""
     config = recipe.config
     metrics: dict[str, float] = {}
 
@@ -143,7 +144,7 @@ def _fit_all(run: Run, recipe: Recipe, info: CheckpointInfo, scenes: Scenes) -> 
     if recipe.holdout:
         held = np.sort(deal_scenes(len(scenes), max(2, round(1 / recipe.holdout)), config.seed)[0])
         validation = scenes.select(held)
-        _check_watched(validation)
+        _check_validation(validation)
         trained_once = fit("train", scenes.select(np.setdiff1d(np.arange(len(scenes)), held)), config, validation)
         metrics |= _figures("validation", validation, detect(trained_once.model, validation.images))
         config = replace(config, patience=0, epochs=trained_once.epoch)
@@ -152,7 +153,7 @@ def _fit_all(run: Run, recipe: Recipe, info: CheckpointInfo, scenes: Scenes) -> 
     return trained_once.model, metrics
 
 
-def _judge(
+def _evaluate_and_finish(
     run: Run,
     model: nn.Module,
     tests: Scenes | None,
@@ -161,12 +162,13 @@ def _judge(
     metrics: dict[str, float],
     examples: int,
 ) -> DetectorRun:
-    """Evaluates the network on the test scenes of a kind of data set and writes down all that is to stay."""
+    """Evaluates the network on the test scenes, if there are any, and writes the results and the checkpoint."""
     if tests is None:
         version = run.finish(model, replace(info, metrics=metrics), metrics, lambda plots: None, ERROR)
         return DetectorRun(run.folder, info.run_id, version, model, metrics, examples, None)
-    run.reporter.progress("judging: scenes", 0, len(tests))
-    found = detect(model, tests.images, lambda *counts: run.reporter.progress("judging: scenes", *counts))
+    progress = partial(run.reporter.progress, "evaluating test scenes")
+    progress(0, len(tests))
+    found = detect(model, tests.images, progress)
     truth = labelled(tests)
     evaluation = evaluate_detections(truth, found, tests.classes.category_names)
     metrics |= {f"{kind}_test_{key}": value for key, value in evaluation.metrics().items()}
@@ -186,16 +188,16 @@ def _judge(
 
 
 def _figures(protocol: str, scenes: Scenes, answers: list[Detections]) -> dict[str, float]:
-    """Returns the figures of answers to labelled scenes, with the protocol's name before each."""
+    """Evaluates detections in labelled scenes; the name of the protocol precedes each figure."""
     figures = evaluate_detections(labelled(scenes), answers, scenes.classes.category_names).metrics()
     return {f"{protocol}_{key}": value for key, value in figures.items()}
 
 
 def deal_scenes(count: int, folds: int, seed: int) -> list[npt.NDArray[np.int64]]:
-    """Deals scenes into folds at random.
+    """Splits scenes into random folds.
 
     Returns:
-        For each fold, the indices of its scenes; together they are all scenes, each once.
+        For each fold, the indices of its scenes; each scene is in exactly one fold.
 
     Raises:
         TrainingError: there are fewer scenes than folds.
@@ -209,33 +211,33 @@ def deal_scenes(count: int, folds: int, seed: int) -> list[npt.NDArray[np.int64]
     return [np.sort(order[fold::folds]) for fold in range(folds)]
 
 
-def _check_watched(validation: Scenes) -> None:
-    """Raises DataError where the held-out scenes cannot tell how good the network is."""
+def _check_validation(validation: Scenes) -> None:
+    """Raises DataError if the held-out scenes have no signs to validate on."""
     class_ids = np.concatenate(validation.class_ids)
     if validation.classes != GERMAN_SIGNS:
         if not len(class_ids):
-            raise DataError(
-                f"the {len(validation)} held-out scenes show no sign to watch: give more scenes, or --holdout 0"
-            )
+            raise DataError(f"the {len(validation)} held-out scenes show no sign: give more scenes, or --holdout 0")
         return
     shown = {validation.classes.category_names[category] for category in validation.classes.labels(class_ids)}
     if not shown & set(BENCHMARK_CATEGORIES):
         raise DataError(
             f"the {len(validation)} held-out scenes show no {', '.join(BENCHMARK_CATEGORIES[:-1])} or "
-            f"{BENCHMARK_CATEGORIES[-1]} sign to watch: give more scenes, such as gtsdb=PATH, or --holdout 0"
+            f"{BENCHMARK_CATEGORIES[-1]} sign: give more scenes, such as gtsdb=PATH, or --holdout 0"
         )
 
 
 def _load_training(data_sets: Sequence[Dataset], reporter: RunReporter) -> Scenes:
-    """Decodes the training scenes of all data sets; feedback without a sign adds its scenes without signs."""
+    """Decodes the training scenes of all data sets, including feedback in which no scene has a sign."""
     if not any(dataset.has_signs("train") for dataset in data_sets):
         raise no_signs(data_sets[0], "train")
     parts = [each for each in data_sets if any(sample.labelled for sample in each.split("train"))]
-
-    def progress(dataset: Dataset) -> Callable[[int, int], None]:
-        return lambda *counts: reporter.progress(f"reading {dataset.kind} training scenes", *counts)
-
-    return join_scenes([load_scenes(each, "train", progress(each), INPUT_SIZE) for each in parts])
+    progress = reporter.progress
+    return join_scenes(
+        [
+            load_scenes(each, "train", partial(progress, f"reading {each.kind} training scenes"), INPUT_SIZE)
+            for each in parts
+        ]
+    )
 
 
 def _scenes_of(sources: Sequence[Dataset | Drawings]) -> list[Dataset]:

@@ -1,4 +1,4 @@
-"""Street scenes in memory: what the detector learns from and is judged on."""
+"""Street scenes in memory, for training and evaluating the detector."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -21,16 +21,16 @@ Progress = Callable[[int, int], None]
 class Scenes:
     """The labelled scenes of one split.
 
-    They lie in memory decoded, 3.3 MB each for GTSDB: a crop is cut out of one 40 times in a training, and decoding
-    a whole scene each time would cost more than learning from the crop.
+    They are decoded, 3.3 MB each for GTSDB: decoding a scene for each of its many crops would take longer than training
+    on the crop.
 
     Attributes:
-        images: of each scene, uint8 [height, width, 3], RGB.
-        boxes: of each scene, float32 [signs, 4]: left, top, right and bottom in pixels, right and bottom exclusive.
-        class_ids: of each scene, int64 [signs].
-        names: of each scene.
-        fingerprint: sha256 over names, boxes, classes and image bytes: equal data, equal fingerprint.
-        classes: what the class ids mean, and the category of each, which is what the detector tells apart.
+        images: for each scene uint8 [height, width, 3], RGB.
+        boxes: for each scene float32 [signs, 4]: left, top, right and bottom in pixels, right and bottom exclusive.
+        class_ids: for each scene int64 [signs].
+        names: name of each scene.
+        fingerprint: sha256 over names, boxes, classes and image bytes.
+        classes: the classes, and the category of each, which the detector learns.
     """
 
     images: tuple[npt.NDArray[np.uint8], ...]
@@ -44,7 +44,7 @@ class Scenes:
         return len(self.images)
 
     def select(self, indices: npt.NDArray[np.int64]) -> "Scenes":
-        """Returns the scenes at `indices`; the fingerprint stays that of the whole."""
+        """Returns the scenes at `indices`, with the fingerprint of all scenes."""
         chosen = indices.tolist()
         return Scenes(
             tuple(self.images[index] for index in chosen),
@@ -59,28 +59,27 @@ class Scenes:
 def load_scenes(
     dataset: Dataset, split: Split, progress: Progress | None = None, within: tuple[int, int] | None = None
 ) -> Scenes:
-    """Decodes the labelled scenes of a split; one without any sign is labelled, too.
+    """Decodes the labelled scenes of a split, including scenes that are labelled as empty.
 
     Args:
-        dataset: where the scenes are.
-        split: which part of it.
-        progress: called with (scenes done, scenes in all).
-        within: height and width in pixels; a larger scene is shrunk to fit, as the recognizer does before it looks
-            for signs. None keeps all as they are.
+        dataset: the data set.
+        split: the split to decode.
+        progress: called with (scenes done, scenes in total).
+        within: height and width in pixels; larger scenes are shrunk to fit, as in the recognizer. None keeps the
+            sizes.
 
     Raises:
-        DataError: the split has no labelled signs, or of feedback not one scene; or an image is broken, or a box lies
-            outside it.
+        DataError: the split has no labelled signs (feedback: no scene), an image is broken, or a box lies outside it.
     """
     samples = [sample for sample in dataset.split(split) if sample.labelled]
-    # A benchmark without any sign has lost its labels; people may well have corrected nothing but false alarms.
+    # A benchmark without signs has lost its labels; feedback may consist of corrected false alarms only.
     if not (samples if dataset.kind == FEEDBACK else dataset.has_signs(split)):
         raise no_signs(dataset, split)
 
     def read(sample: Sample, image: Image.Image) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
         _check_boxes(dataset, sample, image.size)
         boxes = np.array([(box.left, box.top, box.right, box.bottom) for box in sample.boxes], np.float32)
-        boxes = boxes.reshape(-1, 4)  # of none, too
+        boxes = boxes.reshape(-1, 4)  # also without boxes
         if within is None or (image.height <= within[0] and image.width <= within[1]):
             return np.array(image), boxes
         fitted = fit_scene(image, *within)
@@ -99,7 +98,7 @@ def load_scenes(
 
 
 def join_scenes(parts: Sequence[Scenes]) -> Scenes:
-    """Returns the scenes of several data sets as one, in order."""
+    """Concatenates the scenes of several data sets."""
     if len(parts) == 1:
         return parts[0]
     return Scenes(

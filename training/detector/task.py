@@ -1,4 +1,4 @@
-"""What the detector learns: where the signs of a scene are."""
+"""The detector's training task: find the signs of scenes."""
 
 from collections.abc import Sequence
 
@@ -15,15 +15,15 @@ from training.detector.scenes import Scenes
 from training.models.detector import Maps
 from training.recipe import TrainingConfig
 
-CROPS_A_SCENE = 8  # in an epoch
+CROPS_A_SCENE = 8  # per epoch
 
 
 class Detection:
-    """A `training.train.Task`; its score is the overlap of boxes while learning, and mAP50 on held-out scenes.
+    """A `training.train.Task`; its score is the overlap of boxes in training, and mAP50 on held-out scenes.
 
     Args:
-        scenes: to learn from.
-        validation: to watch the network on.
+        scenes: training scenes.
+        validation: held-out scenes; None for no validation.
     """
 
     def __init__(self, scenes: Scenes, validation: Scenes | None = None) -> None:
@@ -32,16 +32,16 @@ class Detection:
         self.has_validation = validation is not None
 
     def batches(self, config: TrainingConfig, share: tuple[int, int]) -> SceneBatches:
-        """Returns altered crops and the signs in them."""
+        """Returns batches of augmented crops and their signs."""
         return SceneBatches(self._scenes, config.batch_size, config.balance, config.seed, share)
 
     def loss(self, answer: Maps, wanted: Sequence[Tensor], config: TrainingConfig) -> tuple[Tensor, Tensor]:
-        """Returns the loss of the maps, and the overlap reached."""
+        """Returns the loss and the mean overlap of the maps."""
         boxes, labels = wanted
         return detection_loss(answer, boxes, labels)
 
-    def watch(self, model: nn.Module) -> tuple[float, float]:
-        """Returns the mean loss of the held-out scenes, and mAP50 on them: of GTSDB's three categories or of all."""
+    def validate(self, model: nn.Module) -> tuple[float, float]:
+        """Returns the mean loss and the mAP50 on the held-out scenes, of GTSDB's three categories or of all labels."""
         assert self._validation is not None
         truth = labelled(self._validation)
         images = self._validation.images
@@ -55,7 +55,7 @@ class Detection:
 
 
 def labelled(scenes: Scenes) -> list[Detections]:
-    """Returns the signs of scenes as detections; labels are category ids."""
+    """Returns the labelled signs of scenes as detections; labels are category ids."""
     return [
         Detections(boxes, np.ones(len(boxes), np.float32), scenes.classes.labels(class_ids))
         for boxes, class_ids in zip(scenes.boxes, scenes.class_ids, strict=True)

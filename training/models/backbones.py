@@ -1,4 +1,4 @@
-"""Architectures by name: the networks beside this file, and backbones of torchvision where it is installed."""
+"""Architectures by name: the networks in `networks/`, and backbones of torchvision if it is installed."""
 
 import importlib
 import pkgutil
@@ -12,8 +12,8 @@ from training.models import networks
 
 DEFAULT = "small_resnet"
 
-# Those of torchvision that take small images; all of them begin with random weights, as the published ones are
-# pickles and learned from photographs whose licences are not known.
+# Backbones of torchvision that work on small images. Their weights are random: the published ones are pickles and were
+# trained on photographs with unknown licences.
 TORCHVISION = (
     "resnet18",
     "resnet50",
@@ -36,12 +36,12 @@ def build_backbone(architecture: str, num_classes: int, **arguments: Any) -> nn.
 
     Args:
         architecture: one of `architectures()`.
-        num_classes: how many classes there are.
-        arguments: of the architecture's constructor.
+        num_classes: number of classes.
+        arguments: keyword arguments of the architecture's constructor.
 
     Raises:
         TrainingError: the architecture is unknown, or torchvision is needed and cannot be imported.
-        TypeError, ValueError, LookupError: the constructor does not take the arguments.
+        TypeError, ValueError, LookupError: the constructor does not accept the arguments.
     """
     if architecture in TORCHVISION:
         model: nn.Module = _torchvision_builder(architecture)(weights=None, num_classes=num_classes, **arguments)
@@ -59,7 +59,7 @@ def build_backbone(architecture: str, num_classes: int, **arguments: Any) -> nn.
 def _torchvision_builder(architecture: str) -> Callable[..., nn.Module]:
     try:
         from torchvision import models
-    except Exception as error:  # a torchvision of another build than PyTorch's fails with RuntimeError and others
+    except Exception as error:  # a torchvision that does not match PyTorch raises RuntimeError and others
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise TrainingError(
             f"{architecture} needs torchvision, which cannot be imported ({reason}): install the build that belongs "

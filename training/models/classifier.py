@@ -1,4 +1,4 @@
-"""The sign classifier: from the bytes of a crop to logits whose softmax can be believed."""
+"""The sign classifier: maps crops to calibrated logits."""
 
 from typing import Any
 
@@ -7,29 +7,29 @@ from torch import Tensor, nn
 
 from training.models.backbones import DEFAULT, build_backbone
 
-MODEL_NAME = "sign_classifier"  # in the model registry and on the server, whatever its architecture
+MODEL_NAME = "sign_classifier"  # in the model registry and on the server, for every architecture
 
-# Mean and standard deviation that bring pixel values of 0 to 255 near zero and one.
+# Mean and standard deviation that normalise pixel values of 0 to 255.
 PIXEL_MEAN = 127.5
 PIXEL_STD = 64.0
 
-# Standard deviation, in units of PIXEL_STD, that every crop is taken to have at the least: below is noise.
+# Lower limit of a crop's standard deviation, in units of PIXEL_STD; less contrast is noise.
 LEAST_CONTRAST = 4 / PIXEL_STD
 
 
 class SignClassifier(nn.Module):
     """Classifies square RGB crops of traffic signs.
 
-    Normalisation and calibration are part of the network, so that they travel inside the exported graph.
+    Normalisation and calibration are part of the network and therefore of the exported graph.
 
     Args:
-        num_classes: how many classes there are.
-        architecture: of the network within, one of `training.models.backbones.architectures()`.
-        arguments: of that network.
+        num_classes: number of classes.
+        architecture: architecture of the backbone, one of `training.models.backbones.architectures()`.
+        arguments: keyword arguments of the backbone.
 
     Attributes:
-        temperature: float32 [], divides the logits in evaluation mode (Guo et al., 2017, arXiv 1706.04599);
-            1 until `training.classifier.calibration` has found a better one.
+        temperature: float32 [], divides the logits in evaluation mode (Guo et al., 2017, arXiv 1706.04599); 1 before
+            calibration.
     """
 
     temperature: Tensor
@@ -43,10 +43,10 @@ class SignClassifier(nn.Module):
         """Maps images to logits.
 
         Args:
-            images: [n, height, width, 3], RGB, 0 to 255, uint8 or float: as cameras and decoders give them.
+            images: [n, height, width, 3], RGB, 0 to 255, uint8 or float.
 
         Returns:
-            float [n, num_classes]; a softmax makes probabilities of them.
+            float [n, num_classes]; softmax turns them into probabilities.
         """
         dtype = next(self.backbone.parameters()).dtype
         x = even_light((images.to(dtype) - PIXEL_MEAN) / PIXEL_STD)
@@ -55,10 +55,10 @@ class SignClassifier(nn.Module):
 
 
 def even_light(x: Tensor) -> Tensor:
-    """Gives every crop, float [n, height, width, 3], the same mean and contrast.
+    """Normalises every crop, float [n, height, width, 3], to the same mean and contrast.
 
-    Signs are filmed in the sun and in the dark, and what they say is the same. One mean and one deviation for all three
-    colours, so that a red rim stays red. The deviation is taken of values near 1, which half precision can square.
+    This removes differences of light. The three colours share one mean and one standard deviation, so that red stays
+    red. The deviation is computed of values near 1, whose squares fit half precision.
     """
     x = x - x.mean(dim=(1, 2, 3), keepdim=True)
     deviation = x.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
@@ -69,9 +69,9 @@ def predict_probabilities(model: nn.Module, images: Tensor, batch_size: int = 25
     """Runs a classifier over many images, on the device where it is.
 
     Args:
-        model: maps images to logits; it is put into evaluation mode.
+        model: maps images to logits; this function sets it to evaluation mode.
         images: uint8 [n, height, width, 3].
-        batch_size: how many images go through at once.
+        batch_size: images per forward pass.
 
     Returns:
         float32 [n, num_classes] on the CPU, rows sum to one.

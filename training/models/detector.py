@@ -1,8 +1,8 @@
-"""The sign detector: from the bytes of a street scene to boxes, in one pass and without anchors.
+"""The sign detector: an anchor-free, single-pass network from street scenes to boxes.
 
-A sign is a peak of a heatmap at a fourth of the scene's resolution (Zhou et al., 2019, arXiv 1904.07850); the cells
-around the peak say how far it is to the sign's four sides (Tian et al., 2019, arXiv 1904.01355), and how well they
-believe to know it.
+A sign is a peak of a heatmap at a quarter of the scene's resolution (Zhou et al., 2019, arXiv 1904.07850). The cells
+around the peak predict the distances to the sign's four sides (Tian et al., 2019, arXiv 1904.01355) and the quality of
+that box.
 """
 
 from typing import Any, NamedTuple
@@ -15,23 +15,23 @@ from training.models.classifier import PIXEL_MEAN, PIXEL_STD
 from training.models.networks.small_resnet import ResidualBlock
 
 MODEL_NAME = "sign_detector"  # in the model registry and on the server
-# Arguments of `SignDetector` by architecture. The small one needs 10.1 billion multiply-adds for a scene of 800x1360
-# pixels, the other one 18.9, and on all 300 test scenes of GTSDB they differ by chance alone.
+# Arguments of `SignDetector` by architecture. For a scene of 800x1360 pixels the small one takes 10.1 billion
+# multiply-adds, the other one 18.9; on the 300 test scenes of GTSDB their mAP does not differ significantly.
 ARCHITECTURES: dict[str, dict[str, Any]] = {
     "centre_net_small": {"widths": (16, 32, 64, 128, 160), "neck": 48},
     "centre_net": {"widths": (32, 64, 96, 128, 128), "neck": 64},
 }
 DEFAULT = "centre_net_small"
 
-STRIDE = 4  # pixels a cell of the maps
-DEEPEST = 32  # pixels a cell of the coarsest layer: scenes are filled up to a multiple of it
-UNIT = 16.0  # pixels to a side where the network says nothing: the signs of GTSDB have a median of 38 pixels
-PEAK = 5  # cells: the highest of a square of so many is one sign
-MAX_DETECTIONS = 100  # signs a scene
+STRIDE = 4  # pixels per cell of the maps
+DEEPEST = 32  # pixels per cell of the coarsest layer; scenes are padded to a multiple
+UNIT = 16.0  # pixels to a side for an output of 0; the median sign of GTSDB has 38 pixels
+PEAK = 5  # side in cells of the square in which the highest cell is a peak
+MAX_DETECTIONS = 100  # per scene
 
 
 class Maps(NamedTuple):
-    """What the network says of every cell.
+    """The outputs of the network for every cell.
 
     Attributes:
         heat: float32 [n, categories, h, w], logits of a sign's centre being in the cell.
@@ -45,7 +45,7 @@ class Maps(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Signs found, the surest first; always MAX_DETECTIONS of them, most with a score near 0.
+    """The MAX_DETECTIONS best detections, by descending score; most have a score near 0.
 
     Attributes:
         boxes: float32 [n, MAX_DETECTIONS, 4]: left, top, right and bottom in pixels, right and bottom exclusive.
@@ -62,9 +62,9 @@ class SignDetector(nn.Module):
     """Finds traffic signs in street scenes.
 
     Args:
-        num_categories: how many kinds of signs it distinguishes.
+        num_categories: number of categories.
         widths: channels of the layers at strides 2, 4, 8, 16 and 32.
-        neck: channels of the way back up to stride 4.
+        neck: channels of the upsampling path to stride 4.
         depths: residual blocks of the layers at strides 4, 8, 16 and 32.
     """
 
@@ -86,7 +86,7 @@ class SignDetector(nn.Module):
         self.smooth = nn.ModuleList(_convolution(neck, neck) for _ in widths[2:])
         self.head = _convolution(neck, neck)
         self.answers = nn.Conv2d(neck, num_categories + 4 + 1, 1)
-        # So that the first steps are not spent on learning that nearly every cell is empty.
+        # Starts with a low probability everywhere, as nearly every cell is empty.
         bias = torch.zeros(num_categories + 4 + 1)
         bias[:num_categories] = -4.6
         self.answers.bias = nn.Parameter(bias)
@@ -117,19 +117,19 @@ class SignDetector(nn.Module):
 
 
 def find_peaks(maps: Maps, height: int, width: int) -> Found:
-    """Reads the signs off the maps.
+    """Decodes the maps to detections.
 
-    Every cell of the 3x3 around a peak has learned where the sign's sides are: their mean, each weighted by its own
-    heat, is better than the peak's own answer. A peak has one category, the likeliest, so that no sign is found
-    twice and no suppression of doubles is needed.
+    The box of a peak is the mean of the predictions of its 3x3 cells, weighted by their heat, which is more accurate
+    than the peak's own prediction. A peak has only its most probable category, so no sign is detected twice and no
+    non-maximum suppression is needed.
 
     Args:
-        maps: of scenes.
-        height: of the scenes in pixels; boxes end there.
-        width: likewise.
+        maps: outputs of the network.
+        height: height of the scenes in pixels; boxes are clipped to it.
+        width: width of the scenes in pixels.
     """
     logits, categories = maps.heat.max(dim=1, keepdim=True)
-    # Of logits, as the sigmoids of two sure cells may be the same number.
+    # On logits: the sigmoids of two large logits can be equal.
     is_peak = F.max_pool2d(logits, PEAK, stride=1, padding=PEAK // 2) == logits
     heat = logits.sigmoid()
     score = heat * maps.quality.sigmoid().sqrt() * is_peak

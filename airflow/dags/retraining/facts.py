@@ -1,4 +1,4 @@
-"""The small plain values that steps pass on, out of what the `signs` commands print as JSON."""
+"""Extracts the few values that steps pass on (their facts) from the JSON output of `signs` commands."""
 
 import hashlib
 import time
@@ -11,10 +11,10 @@ LONGEST_REASON = 300
 
 
 class StepError(Exception):
-    """A step came to an end that stops the run.
+    """A step failed.
 
     Attributes:
-        final: whether it would come to the same end again.
+        final: whether a repetition would fail, too.
     """
 
     def __init__(self, message: str, final: bool) -> None:
@@ -23,12 +23,12 @@ class StepError(Exception):
 
 
 def audited(code: int, answer: Any, facts: Facts) -> dict[str, Any]:
-    """Returns how much data there is, and the fingerprint of all of it.
+    """Returns the data sets and their common fingerprint.
 
-    Entries of feedback that cannot be used are no reason to stop: the training leaves them out.
+    Unusable entries of feedback are no error: the training leaves them out.
 
     Raises:
-        StepError: something in it is broken.
+        StepError: an image or label is broken.
     """
     sets = answer["data_sets"]
     broken = [f"{each['name']}: {problem}" for each in sets for problem in _problems(each)]
@@ -63,23 +63,23 @@ def evaluated(code: int, answer: Any, facts: Facts) -> dict[str, Any]:
 
 
 def fetched(code: int, answer: Any, facts: Facts) -> dict[str, Any]:
-    """Returns the number of the champion, None where there is no version yet."""
+    """Returns the number of the champion; None if there is no version yet."""
     return {"version": answer[0]["version"] if answer else None}
 
 
 def exported(code: int, answer: Any, facts: Facts) -> dict[str, Any]:
-    """Returns what was published: in the staging repository or in that which is served."""
+    """Returns the published version, in the staging repository or in the served one."""
     size = sum(each["size"] for each in answer["files"].values())
     return {"version": answer["version"], "precision": answer["precision"], "bytes": size}
 
 
 def compared(code: int, answer: Any, facts: Facts) -> dict[str, Any]:
-    """Returns how far the export is from the trained network."""
+    """Returns the differences between the export and the trained network."""
     return {name: value for name, value in answer.items() if _is_number(value)}
 
 
-def judged(code: int, answer: Any, facts: Facts) -> dict[str, Any]:
-    """Returns the verdict of the gate in words, with the reasons of a refusal."""
+def gated(code: int, answer: Any, facts: Facts) -> dict[str, Any]:
+    """Returns the gate's verdict, with the reasons of a refusal."""
     reasons = [f"{rule['rule']}: {rule['text']}" for rule in answer["rules"] if not rule["passed"]]
     return {
         "passed": bool(answer["passed"]) and code == 0,
@@ -89,52 +89,52 @@ def judged(code: int, answer: Any, facts: Facts) -> dict[str, Any]:
 
 
 def promoted(code: int, answer: Any, facts: Facts) -> dict[str, Any]:
-    """Returns the champion, and what a person should know."""
+    """Returns the champion and notes for the user."""
     return {"champion": answer["champion"], "notes": [note[:LONGEST_REASON] for note in answer["notes"]]}
 
 
 def taken_back(code: int, answer: Any, facts: Facts) -> dict[str, Any]:
-    """Returns the champion that was put back, what a person should know, and when, in seconds since 1970."""
+    """Returns the restored champion, notes for the user, and the time in seconds since 1970."""
     return {**promoted(code, answer, facts), "time": time.time()}
 
 
 def rolled_out(code: int, answer: Any, facts: Facts) -> dict[str, Any]:
-    """Returns the version that is served.
+    """Returns the served version.
 
     Raises:
-        StepError: it is not that of this run, as the champion is another by now.
+        StepError: the served version is not that of this run, because another one became champion.
     """
     version, published = answer["version"], facts["publish"]["version"]
     if version != published:
         raise StepError(
-            f"the server has version {version}, the champion by now, and not {published}, which this run has "
-            "published: somebody else has promoted or rolled back; start a new run",
+            f"the server has version {version} and not {published}, which this run has published: another promotion "
+            "or rollback has changed the champion; start a new run",
             final=True,
         )
     return {"version": version}
 
 
 def restored(code: int, answer: Any, facts: Facts) -> dict[str, Any]:
-    """Returns the version that is served again."""
+    """Returns the version that is served after the rollback."""
     return {"version": answer["version"]}
 
 
 def watched(code: int, answer: Any, facts: Facts) -> dict[str, Any]:
-    """Returns what the watch saw.
+    """Returns the result of the watch.
 
     Raises:
-        StepError: the new version does worse; or that cannot be told, and then the champion is to come back.
+        StepError: the new version is worse, or the result is unclear and the run is set to roll back then.
     """
     reasons = "; ".join(answer["reasons"])[: LONGEST_REASON * MOST_REASONS]
     if answer["state"] == "worse":
-        raise StepError(f"the new version does worse: {reasons}", final=True)
+        raise StepError(f"the new version is worse: {reasons}", final=True)
     if answer["state"] != "fine" and facts["params"]["if_unclear"] == "roll back":
-        raise StepError(f"it cannot be told whether the new version does worse: {reasons}", final=True)
+        raise StepError(f"it is unclear whether the new version is worse: {reasons}", final=True)
     return {"state": answer["state"], "reasons": reasons, "looks": answer["looks"]}
 
 
 def alerted(code: int, answer: Any, facts: Facts) -> dict[str, Any]:
-    """Returns the alerts that ask for a retraining, one line each, sorted."""
+    """Returns the alerts that request a retraining, one line each, sorted."""
     lines = []
     for alert in answer["firing"]:
         labels = {name: value for name, value in alert["labels"].items() if name in ("feature", "version", "model")}

@@ -1,4 +1,4 @@
-"""What a failed task tells: which step, why, and what to do."""
+"""Reports failed tasks: the step, the reason and the fix."""
 
 import json
 import logging
@@ -16,7 +16,7 @@ TIMEOUT_S = 10
 
 
 def explain(context: Any) -> None:
-    """Writes it into the log, and sends it on where SIGNS_NOTIFY_URL is set. Airflow calls it with its context."""
+    """Logs a failure and sends it to SIGNS_NOTIFY_URL if that is set; Airflow calls it with the task's context."""
     text = message(context)
     log.error("%s", text)
     url = load_settings().notify_url
@@ -25,10 +25,10 @@ def explain(context: Any) -> None:
 
 
 def message(context: Any) -> str:
-    """Returns what a person should know of a failure."""
+    """Returns the text of a failure."""
     task = context["ti"]
     why = context.get("exception") or context.get("reason") or "its process was ended from outside"
-    advice = ADVICE.get(task.task_id, "Read the log above, mend what it names, and clear this task.")
+    advice = ADVICE.get(task.task_id, "Read the log above, fix the problem, and clear this task.")
     attempt = f"attempt {getattr(task, 'try_number', '?')}"
     return (
         f"{task.dag_id}: the step {task.task_id} has failed ({attempt}, run {task.run_id})\nwhy: {why}\ndo:  {advice}"
@@ -36,11 +36,12 @@ def message(context: Any) -> str:
 
 
 def notify(url: str, text: str) -> None:
-    """Sends a text on; a failure to do so is a line in the log and no more."""
+    """Posts a text; a failure is only logged."""
     body = json.dumps({"text": text}).encode()
     request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S):
             pass
     except (OSError, ValueError) as error:
-        log.warning("SIGNS_NOTIFY_URL cannot be told (%s)", type(error).__name__)  # the address may hold a secret
+        # Without the address, which may contain a secret.
+        log.warning("cannot post to SIGNS_NOTIFY_URL (%s)", type(error).__name__)

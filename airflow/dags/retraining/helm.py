@@ -20,32 +20,32 @@ def upgrade_command(settings: Settings, model: str, version: int) -> list[str]:
 
 
 def rollback_command(settings: Settings, revision: int) -> list[str]:
-    """Returns the command that brings a revision of the release back, and waits likewise."""
+    """Returns the command that rolls back to a revision of the release and waits until its pods are ready."""
     rollback = ["rollback", settings.release, str(revision), "--namespace", settings.namespace]
     return [*settings.helm, *rollback, "--wait", "--timeout", TIMEOUT]
 
 
 def status(settings: Settings) -> dict[str, Any]:
-    """Returns the `revision` of the release, and its `state` as Helm calls it.
+    """Returns the `revision` and the `state` of the release, as Helm reports them.
 
     Raises:
-        StepError: there is no such release, or Helm cannot ask the cluster.
+        StepError: there is no such release, or Helm cannot reach the cluster.
     """
     _, answer = processes.run(_status_command(settings), settings.home)
     return {"revision": int(answer["version"]), "state": str(answer["info"]["status"])}
 
 
 def upgrade(settings: Settings, model: str, version: int, before: int) -> dict[str, Any]:
-    """Pins a version of a model; what an upgrade left half done that was killed is taken back first.
+    """Pins a version of a model in the release; an interrupted upgrade is rolled back first.
 
     Args:
-        settings: all.
+        settings: the settings.
         model: name of the model.
-        version: its number.
-        before: revision of the release to which there is a way back.
+        version: number of the version.
+        before: revision of the release before the roll-out.
 
     Raises:
-        StepError: the pods do not become ready in time; the release stays for `restore` to bring back.
+        StepError: the pods are not ready in time; `restore` then rolls the release back.
     """
     if status(settings)["state"].startswith("pending"):
         processes.run(rollback_command(settings, before), settings.home)
@@ -54,10 +54,10 @@ def upgrade(settings: Settings, model: str, version: int, before: int) -> dict[s
 
 
 def restore(settings: Settings, before: int) -> dict[str, Any]:
-    """Brings the release back to a revision; where it is there still, nothing happens.
+    """Rolls the release back to a revision, unless it is the current one.
 
     Raises:
-        StepError: Helm cannot do it.
+        StepError: Helm failed.
     """
     now = status(settings)
     if now["revision"] != before:

@@ -1,4 +1,4 @@
-"""The parameters of a retraining, as the trigger form shows and checks them."""
+"""The parameters of a retraining, which the trigger form shows and checks."""
 
 from airflow.sdk import Param
 
@@ -6,14 +6,14 @@ from retraining.settings import MOST_EPOCHS, SPEC, TRAINED, Settings
 
 
 def parameters(settings: Settings) -> dict[str, Param]:
-    """Returns them, with the settings as defaults: what a run on schedule takes."""
+    """Returns the parameters with their defaults from the settings; scheduled runs use the defaults."""
     return {
         "model": Param(
             "sign_classifier",
             type="string",
             enum=["sign_classifier", "sign_detector"],
             title="Model",
-            description="What is retrained.",
+            description="The model to retrain.",
         ),
         "data": Param(
             list(settings.data),
@@ -21,22 +21,22 @@ def parameters(settings: Settings) -> dict[str, Param]:
             items={"type": "string", "pattern": TRAINED},
             minItems=1,
             uniqueItems=True,
-            title="Data to learn from",
-            description="gtsrb=PATH, gtsdb=PATH (folder or zip) or synthetic=N; of a detector one gtsdb=PATH.",
+            title="Training data",
+            description="gtsrb=PATH, gtsdb=PATH (folder or zip) or synthetic=N; for the detector one gtsdb=PATH.",
         ),
         "feedback": Param(
             settings.feedback or None,
             type=["string", "null"],  # the form does not start a run whose string is empty
             pattern=r"^(\S.*)?$",
             title="Feedback",
-            description="Folder of what users corrected, learned from too once it has entries; empty for none.",
+            description="Folder of users' corrections, used for training once it has entries; empty for none.",
         ),
         "evaluation": Param(
             settings.evaluation,
             type="string",
             pattern=SPEC,
             title="Evaluation set",
-            description="What challenger and champion are judged on: keep it frozen.",
+            description="Data for comparing challenger and champion; keep it frozen.",
         ),
         "epochs": Param(
             settings.epochs,
@@ -51,29 +51,29 @@ def parameters(settings: Settings) -> dict[str, Param]:
             type="string",
             enum=["fp32", "fp16", "int8", "auto"],
             title="Precision",
-            description="Of the exported network; auto measures all three and takes the fastest that is still right.",
+            description="Of the exported network; auto takes the fastest of the three that passes its checks.",
         ),
         "dry_run": Param(
-            False, type="boolean", title="Dry run", description="Go as far as the verdict of the gate; publish nothing."
+            False, type="boolean", title="Dry run", description="Stop after the verdict of the gate; publish nothing."
         ),
         "force": Param(
             False,
             type="boolean",
             title="Force",
-            description="Train also where the published version learned from this data; the gate decides all the same.",
+            description="Train even if the published version was trained on this data; the gate still decides.",
         ),
         "if_unclear": Param(
             "roll back",
             type="string",
             enum=["roll back", "keep"],
-            title="If the watch cannot tell",
-            description="Too few requests, or no Prometheus: put the champion before back, or keep the new one.",
+            title="If the watch is unclear",
+            description="With too few requests or no Prometheus: restore the previous champion, or keep the new one.",
         ),
         "reason": Param(
             None,
             type=["string", "null"],
             maxLength=300,
             title="Reason",
-            description="Goes into the history of promotions; without one it is by hand, on schedule or for new data.",
+            description="For the history of promotions; the default is by hand, on schedule or for new data.",
         ),
     }

@@ -1,4 +1,4 @@
-"""A step as a pod of the training image; imported only where the work runs on Kubernetes."""
+"""Runs a step as a pod of the training image; imported only if SIGNS_RUN_ON is kubernetes."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from retraining.settings import Settings
 from retraining.steps import Step
 from retraining.tasks import airflow_errors, digest, gather
 
-# An exit code with an answer is no failure of the pod; both go back through the sidecar's file.
+# An exit code with an answer is not a failure of the pod; both are returned through the sidecar's file.
 SCRIPT = """
 answers=$1; shift
 mkdir -p /airflow/xcom
@@ -22,10 +22,11 @@ case ",$answers," in *",$code,"*) ;; *) exit "$code" ;; esac
 { printf '{"code": %d, "answer": ' "$code"; cat /tmp/answer; printf '}'; } > /airflow/xcom/return.json
 """
 HOME = "/srv/signs"
-# Of both containers: a namespace that enforces the restricted standard lets nothing else in.
+# For both containers: a namespace that enforces the restricted pod security standard requires it.
 NO_RIGHTS = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 USER = {"runAsNonRoot": True, "runAsUser": 1000, "runAsGroup": 1000, "fsGroup": 1000}
-# Batches go from PyTorch's loaders through it, and tensors to Triton's Python models: 64 MB, the default, are too few.
+# PyTorch's loaders pass batches through it, and Triton passes tensors to its Python models: the default of 64 MB is too
+# small.
 SHARED_MEMORY = "1Gi"
 
 
@@ -33,9 +34,9 @@ class SignsPod(KubernetesPodOperator):
     """Runs a step in a pod.
 
     Args:
-        step: which.
-        settings: all.
-        options: more of the operator's own.
+        step: the step.
+        settings: the settings.
+        options: additional options of the operator.
     """
 
     def __init__(self, *, step: Step, settings: Settings, **options: Any) -> None:
@@ -66,17 +67,17 @@ class SignsPod(KubernetesPodOperator):
             automount_service_account_token=False,
             do_xcom_push=True,
             get_logs=True,
-            # Who is told of a failure reads the last words of the command, and not what the pod was made of.
+            # The failure message is the end of the command's log, not the pod's specification.
             termination_message_policy="FallbackToLogsOnError",
             log_pod_spec_on_failure=False,
-            reattach_on_restart=True,  # a scheduler that was restarted finds the pod, and does not start a second
+            reattach_on_restart=True,  # a restarted scheduler finds the running pod instead of starting another
             on_finish_action="delete_succeeded_pod",
-            startup_timeout_seconds=900,  # a node with a GPU may have to be started first
+            startup_timeout_seconds=900,  # the cluster may have to start a node with a GPU
             **options,
         )
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Runs the pod to its end, and returns what the step passes on."""
+        """Runs the pod to its end and returns the facts of the step."""
         facts = gather(self.step, context)
         answers = ",".join(map(str, sorted(self.step.answers)))
         with airflow_errors():

@@ -1,4 +1,4 @@
-"""Runs a command as a process of its own, beside Airflow's: its errors go to the log, its answer is JSON."""
+"""Runs a command as a local process: logs its standard error and parses its standard output as JSON."""
 
 import contextlib
 import ctypes
@@ -17,23 +17,23 @@ from retraining.facts import StepError
 log = logging.getLogger(__name__)
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-WRONG_CALL = 2  # what click ends with where an option makes no sense: it will make none the next time
-GRACE_S = 40.0  # a tritonserver that a command has started gets 30 s for its requests
+WRONG_CALL = 2  # exit code of click for invalid options; a repetition would fail, too
+GRACE_S = 40.0  # a tritonserver that the command has started gets 30 s for its requests
 
 
 def run(command: Sequence[str], home: str, answers: frozenset[int] = frozenset({0})) -> tuple[int, Any]:
     """Runs a command to its end.
 
     Args:
-        command: to run.
-        home: folder that it works in.
+        command: the command.
+        home: working directory.
         answers: exit codes with an answer on standard output.
 
     Returns:
-        The exit code, and what was printed, read as JSON; None where it is none.
+        The exit code and the parsed standard output; None if it is not JSON.
 
     Raises:
-        StepError: it cannot be started, or ends with another code; its last words are in the message.
+        StepError: the command cannot be started, or ends with another code; the message is its last line.
     """
     log.info("in %s: %s", home, shlex.join(command))
     with tempfile.TemporaryFile("w+") as output:
@@ -47,7 +47,7 @@ def run(command: Sequence[str], home: str, answers: frozenset[int] = frozenset({
                 stderr=subprocess.PIPE,
                 text=True,
                 errors="replace",
-                start_new_session=True,  # what it starts ends with it
+                start_new_session=True,  # so that its children can be ended, too
                 preexec_fn=_die_with(os.getpid()),
             )
         except OSError as error:
@@ -69,18 +69,18 @@ def run(command: Sequence[str], home: str, answers: frozenset[int] = frozenset({
         printed = output.read()
     log.info("exit code %d", code)
     answer = _parse(printed)
-    if code not in answers or (code and answer is None):  # a verdict comes with its reasons, a failure alone
+    if code not in answers or (code and answer is None):  # a verdict has an answer, a failure has none
         why = last.removeprefix("signs: ").removeprefix("Error: ") or f"{command[0]} ended with code {code}"
-        if code < 0:  # it had no time to say why: its last line is about something else
+        if code < 0:  # killed: its last line is about something else
             why = f"{command[0]} was ended by {_signal(-code)}"
         raise StepError(why, final=code == WRONG_CALL)
     return code, answer
 
 
 def environment(own: Mapping[str, str]) -> dict[str, str]:
-    """Returns what a command gets of an environment: nothing of Airflow's, whose settings hold keys and passwords.
+    """Returns the environment for a command, without Airflow's variables, which contain keys and passwords.
 
-    Usage errors come as one line and not in a box, since the last line is what a failure tells.
+    It makes usage errors a single line, because the failure message is the last line.
     """
     kept = {name: value for name, value in own.items() if not name.startswith(("AIRFLOW", "_AIRFLOW", "VIRTUAL_ENV"))}
     return kept | {"TYPER_USE_RICH": "0"}
@@ -103,7 +103,7 @@ def _parse(printed: str) -> Any:
 
 
 def _end(process: "subprocess.Popen[str]") -> None:
-    """Ends a command that runs still: the step ran out of time, or somebody stopped it."""
+    """Ends a command that is still running, after a timeout or a stop."""
     if process.poll() is not None:
         return
     try:
@@ -118,7 +118,7 @@ def _end(process: "subprocess.Popen[str]") -> None:
 
 
 def _die_with(parent: int) -> Callable[[], None]:
-    """Returns what a child runs so that it ends with its parent, also where that is killed: no two may work at once."""
+    """Returns a `preexec_fn` that has the kernel end the child with its parent, so that no step runs twice at once."""
     libc = ctypes.CDLL(None, use_errno=True)
 
     def arm() -> None:

@@ -1,7 +1,7 @@
-"""Where everything is: settings out of the environment, so that the same DAGs fit a laptop and a cluster.
+"""Settings of the DAGs, read from environment variables.
 
-Each is `SIGNS_<NAME>`, in capitals, and has a default that fits a laptop; airflow/README.md lists them. They are read
-when Airflow reads the DAGs. A value that makes no sense is an import error, which the interface shows.
+Each is `SIGNS_<NAME>`, in capitals, with a default for a laptop; airflow/README.md lists them. They are read when
+Airflow loads the DAGs. An invalid value is an import error, which the interface shows.
 """
 
 import math
@@ -15,14 +15,14 @@ from pathlib import Path
 PROJECT = Path(__file__).parents[3]
 PLACES = ("local", "kubernetes")
 ROLL_OUTS = ("server", "helm")
-# What is evaluated on, and what is learned from; also the form checks them.
+# Forms of the evaluation set and of the training data; the trigger form checks them, too.
 SPEC = r"^(gtsdb|gtsrb)=\S.*$"
 TRAINED = r"^((gtsdb|gtsrb|feedback)=\S.*|synthetic=[1-9][0-9]{0,6})$"
 MOST_EPOCHS = 10000
-LENGTH = re.compile(r"([0-9]+[smhdw])+")  # of time, as Prometheus writes it
+LENGTH = re.compile(r"([0-9]+[smhdw])+")  # a duration in Prometheus' format
 ADDRESS = re.compile(r"([^\s/:@]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}")
-URL = re.compile(r"(https?://[^\s/]\S*)?")  # what is in it may be secret
-# Without these nothing can be called, or an empty one would mean another place.
+URL = re.compile(r"(https?://[^\s/]\S*)?")  # may contain a secret
+# Settings that must not be empty.
 NEEDED = ("command", "home", "data", "evaluation", "runs", "repository", "triton", "helm", "image", "gate_image")
 NEEDED_BY = {
     "local": (),
@@ -34,7 +34,7 @@ NUMBERS = ("epochs", "gpus", "cool_down_hours", "new_entries", "retry_seconds")
 
 
 class SettingsError(ValueError):
-    """A setting makes no sense; the message names it."""
+    """A setting is invalid; the message names it."""
 
 
 def _here() -> tuple[str, ...]:
@@ -47,40 +47,41 @@ class Settings:
     """All settings.
 
     Attributes:
-        command: how `signs` is called here, in the project's own environment.
-        home: folder that it works in; other paths may be relative to it.
-        run_on: `local`, a process beside Airflow's, or `kubernetes`, a pod.
-        data: what is learned from, as `--data` of `signs train` takes it.
-        evaluation: the frozen evaluation set, as `--data` of `signs export gate` takes it.
-        epochs: of a training that says nothing else; 0 lets `signs train` choose.
-        feedback: folder of what users corrected, which is learned from too; empty for none.
+        command: the `signs` command in the project's environment.
+        home: working directory of commands; other paths may be relative to it.
+        run_on: `local` runs steps as local processes, `kubernetes` as pods.
+        data: training data, as for `--data` of `signs train`.
+        evaluation: the frozen evaluation set, as for `--data` of `signs export gate`.
+        epochs: default number of epochs; 0 lets `signs train` choose.
+        feedback: folder of users' corrections, used for training; empty for none.
         runs: folder of all runs and of MLflow's database.
-        repository: model repository that is served: a folder or a bucket's address.
+        repository: the served model repository: a folder or the address of a bucket.
         triton: folder of the tritonserver that the gate starts.
-        train_options: more options of `signs train`.
-        gate_options: more options of `signs export gate`.
-        roll_out: `server` has one that runs load the new version, `helm` upgrades a release.
-        server: host:port of that server's HTTP.
+        train_options: additional options of `signs train`.
+        gate_options: additional options of `signs export gate`.
+        roll_out: `server` has a running server load the new version, `helm` upgrades a release.
+        server: host:port of that server's HTTP endpoint.
         prometheus: address of Prometheus.
-        watch_for: how long a new version is watched, as Prometheus writes it.
-        watch_window: the time to look back, likewise.
-        watch_series: label matchers of the series to look at; empty for all.
+        watch_for: how long a new version is watched, in Prometheus' duration format.
+        watch_window: window of each comparison, in Prometheus' duration format.
+        watch_series: label matchers of the series to compare; empty for all.
         release: name of the Helm release.
-        namespace: of the release.
+        namespace: namespace of the release.
         chart: folder or address of the chart.
-        helm: how `helm` is called.
-        image: of the pods that train: training/Dockerfile.
-        gate_image: of the pod of the gate, which has tritonserver too.
-        gpus: that the training asks for.
-        gpu_resource: what the nodes call them.
-        pods_namespace: where the pods run.
-        claim: name of the PersistentVolumeClaim that is the pods' `/srv/signs`; they need one.
-        env_secret: name of a Secret whose keys become the pods' environment: MLflow's, the bucket's; empty for none.
-        schedule: cron expression of the regular retraining, UTC; empty for none.
-        cool_down_hours: least time between two retrainings for drift.
-        new_entries: how many new entries of feedback start a retraining.
-        retry_seconds: before the first repetition of a failed step; each further one waits twice as long.
-        notify_url: is sent {"text": ...} by POST where a step has failed; empty for none.
+        helm: the `helm` command.
+        image: image of the training pods, from training/Dockerfile.
+        gate_image: image of the gate's pod, which contains tritonserver, too.
+        gpus: number of GPUs that the training requests.
+        gpu_resource: resource name of the GPUs.
+        pods_namespace: namespace of the pods.
+        claim: name of the PersistentVolumeClaim that is mounted as the pods' `/srv/signs`; required for pods.
+        env_secret: name of a Secret whose keys become the pods' environment, such as those of MLflow and of the
+            bucket; empty for none.
+        schedule: cron expression of the regular retraining, in UTC; empty for none.
+        cool_down_hours: shortest time between two retrainings for drift.
+        new_entries: number of new entries of feedback that start a retraining.
+        retry_seconds: delay before the first retry of a failed step; it doubles with each retry.
+        notify_url: URL that gets {"text": ...} by POST after a failed step; empty for none.
     """
 
     command: tuple[str, ...] = field(default_factory=_here)
@@ -124,7 +125,7 @@ class Settings:
         if self.roll_out not in ROLL_OUTS:
             raise SettingsError(f"SIGNS_ROLL_OUT={self.roll_out}: choose {' or '.join(ROLL_OUTS)}")
         if self.run_on == "kubernetes" and not self.claim:
-            raise SettingsError("SIGNS_CLAIM is empty: name a claim, the pods hand files on to each other through it")
+            raise SettingsError("SIGNS_CLAIM is empty: name a claim, through which the pods share files")
         for name in (*NEEDED, *NEEDED_BY[self.run_on], *NEEDED_BY[self.roll_out]):
             if not getattr(self, name):
                 raise SettingsError(f"SIGNS_{name.upper()} is empty: leave it out for the default")
@@ -141,14 +142,14 @@ class Settings:
             raise SettingsError(f"SIGNS_SERVER={self.server}: write host:port of the server's HTTP, without http://")
         for name in ("prometheus", "notify_url"):
             if not URL.fullmatch(getattr(self, name)):
-                raise SettingsError(f"SIGNS_{name.upper()} is no address: write http://HOST:PORT or https://HOST")
+                raise SettingsError(f"SIGNS_{name.upper()} is not a URL: write http://HOST:PORT or https://HOST")
         for name in ("watch_for", "watch_window"):
             if not LENGTH.fullmatch(getattr(self, name)):
                 raise SettingsError(f"SIGNS_{name.upper()}={getattr(self, name)}: write 60s, 90m, 1h30m or 2d")
 
 
 def _expanded(word: str) -> str:
-    """Returns a path with the home folder in place of `~`: no shell reads the environment of Airflow."""
+    """Expands a leading `~/`, because no shell reads Airflow's environment."""
     return str(Path(word).expanduser()) if word.startswith("~/") else word
 
 
@@ -156,10 +157,10 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     """Reads the settings.
 
     Args:
-        environment: variables by name.
+        environment: environment variables by name.
 
     Raises:
-        SettingsError: one makes no sense.
+        SettingsError: a setting is invalid.
     """
     given: dict[str, object] = {}
     for name, default in vars(Settings()).items():

@@ -1,7 +1,4 @@
-"""Each step of the loop: which `signs` command it calls, what it takes from steps before, what it passes on.
-
-How a stage does its work the command knows; here stands only what is called, and what is to be done when it fails.
-"""
+"""The steps of the DAGs: the `signs` command of each, its inputs from earlier steps, and its facts for later ones."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +8,7 @@ from retraining import facts as read
 from retraining.facts import Facts, StepError
 from retraining.settings import Settings
 
-# Only some commands tell a verdict by their exit code.
+# Exit codes with an answer; some commands also return a verdict by a code above 0.
 DONE = frozenset({0})
 
 
@@ -24,18 +21,18 @@ class Step:
     """One call of `signs`.
 
     Attributes:
-        name: of the task.
-        about: what it does, for the interface.
-        advice: what to do where it fails.
-        arguments: makes the command line, from settings and facts: `params`, and what the steps in `needs` passed on.
-        digest: makes the facts that it passes on, from exit code, what was printed, and facts.
-        needs: steps that facts are taken from.
+        name: id of the task.
+        about: description for the interface.
+        advice: what to do after a failure.
+        arguments: returns the command line for the settings and the facts: `params` and the facts of `needs`.
+        digest: returns the step's own facts from the exit code, the output and the facts of `needs`.
+        needs: steps whose facts it uses.
         answers: exit codes with an answer.
-        minutes: after which it is ended.
-        retries: how often it is repeated where it fails.
-        gpu: it asks for the GPUs.
-        gate: it runs in the image of the gate.
-        skip: says why there is nothing to do; empty where there is.
+        minutes: timeout.
+        retries: number of retries after a failure.
+        gpu: request the GPUs.
+        gate: use the image of the gate.
+        skip: returns why the step is skipped; empty if it is not.
     """
 
     name: str
@@ -119,19 +116,19 @@ def _promote(settings: Settings, facts: Facts) -> list[str]:
 
 
 def require_in_place(facts: Facts) -> None:
-    """Checks that the new version is still to be served.
+    """Checks that the new version was not rolled back.
 
-    Whoever clears a step after a rollback would have the champion before rolled out and watched, and the new version
-    confirmed. XComs of steps that were cleared stay until they run again: hence the times.
+    Otherwise a step that is cleared after a rollback would roll out and watch the previous champion, and confirm the
+    new version. The XComs of cleared steps stay until they run again, so the times are compared.
 
     Raises:
-        StepError: it was taken back since `before`.
+        StepError: the version was rolled back after the step `before`.
     """
     back, before = facts["roll_back"], facts["before"]
     if back and back["time"] > before["time"]:
         raise StepError(
-            f"version {back['champion']} was put back after version {facts['publish']['version']} had failed: to try "
-            "it again, clear the task promote with all after it",
+            f"version {back['champion']} was restored after version {facts['publish']['version']} had failed: to try "
+            "it again, clear the task promote and all later ones",
             final=True,
         )
 
@@ -180,18 +177,18 @@ def _served(settings: Settings, reason: str) -> list[str]:
 
 
 def _no_champion(facts: Facts) -> str:
-    return "" if facts["fetch_champion"]["version"] else "there is no version yet that could be promoted"
+    return "" if facts["fetch_champion"]["version"] else "there is no version to promote yet"
 
 
 def _unpublished(facts: Facts) -> str:
-    return "" if facts["publish"] else "nothing was published, so there is nothing to take back"
+    return "" if facts["publish"] else "nothing was published, so there is nothing to roll back"
 
 
 AUDIT = Step(
     "audit",
-    "Reads every image and label of the training data, of the feedback and of the evaluation set. Anything broken ends "
-    "the run: a network would learn it.",
-    "Look at the report in the run's folder (audit/audit.json), mend or remove what is broken, and start a new run.",
+    "Reads every image and label of the training data, the feedback and the evaluation set. A broken image or label "
+    "ends the run.",
+    "Read the report in the run's folder (audit/audit.json), fix or remove what is broken, and start a new run.",
     _audit,
     read.audited,
     answers=frozenset({0, 1}),
@@ -200,8 +197,8 @@ AUDIT = Step(
 )
 TRAIN = Step(
     "train",
-    "Trains a challenger on all of the data; MLflow has its curves. Broken off, it goes on from its last whole epoch.",
-    "Read the last lines of the log: no memory, a full disk, MLflow out of reach. Clear this task to go on with it.",
+    "Trains a challenger on all of the data; MLflow has its curves. A retry resumes after the last complete epoch.",
+    "Read the last lines of the log: out of memory, a full disk, MLflow not reachable. Clear this task to resume.",
     _train,
     read.trained,
     needs=("plan",),
@@ -210,8 +207,8 @@ TRAIN = Step(
 )
 EVALUATE = Step(
     "evaluate",
-    "Judges the trained network on the evaluation set; pictures of its mistakes are in the run's folder.",
-    "Check that the evaluation set is there and whole (SIGNS_EVALUATION), then clear this task.",
+    "Evaluates the trained network on the evaluation set; pictures of its mistakes are in the run's folder.",
+    "Check that the evaluation set exists and is complete (SIGNS_EVALUATION), then clear this task.",
     _evaluate,
     read.evaluated,
     needs=("plan", "train"),
@@ -219,15 +216,15 @@ EVALUATE = Step(
 )
 FETCH = Step(
     "fetch_champion",
-    "Copies the champion into the staging repository of this run, where the challenger is to meet it.",
-    "The repository that is served cannot be read, or its champion is damaged: `signs repository verify`.",
+    "Copies the champion into the staging repository of this run, for the comparison with the challenger.",
+    "The served repository cannot be read, or its champion is damaged: run `signs repository verify`.",
     _fetch,
     read.fetched,
 )
 EXPORT = Step(
     "export",
-    "Exports the challenger to ONNX in the precision asked for, into the staging repository: no server reads that.",
-    "The export differs from the trained network, or loses too much in this precision: read the log, or take fp32.",
+    "Exports the challenger to ONNX in the requested precision, into the staging repository, which no server reads.",
+    "The export differs from the trained network, or this precision loses too much: read the log, or use fp32.",
     _export,
     read.exported,
     needs=("plan", "train"),
@@ -235,8 +232,8 @@ EXPORT = Step(
 )
 PARITY = Step(
     "parity",
-    "Compares the file that was written with PyTorch once more, on the evaluation set.",
-    "The exported file does not answer as the trained network does: nothing of this run must be published.",
+    "Compares the exported file with PyTorch again, on the evaluation set.",
+    "The exported file and the trained network give different answers: do not publish anything of this run.",
     _parity,
     read.compared,
     needs=("plan", "train", "export"),
@@ -244,10 +241,10 @@ PARITY = Step(
 )
 GATE = Step(
     "gate",
-    "Has a real Triton serve challenger and champion side by side, and judges: accuracy, each class, latency, size.",
-    "It could not be judged: read the log. A refusal is no failure, and ends the run green.",
+    "Serves challenger and champion on a real Triton and compares them: accuracy, each class, latency, size.",
+    "The gate could not run: read the log. A refusal is not a failure and ends the run successfully.",
     _gate,
-    read.judged,
+    read.gated,
     needs=("plan", "export", "fetch_champion"),
     answers=frozenset({0, 1}),
     minutes=120,
@@ -255,8 +252,8 @@ GATE = Step(
 )
 SETTLE = Step(
     "settle_champion",
-    "Records what is served now as the champion, where nothing was ever promoted: so that there is a way back.",
-    "The repository that is served cannot be written: check its rights, then clear this task.",
+    "Records the served version as the champion if nothing was ever promoted, so that a rollback is possible.",
+    "The served repository is not writable: check its rights, then clear this task.",
     _settle,
     read.promoted,
     needs=("plan", "fetch_champion"),
@@ -264,26 +261,26 @@ SETTLE = Step(
 )
 PUBLISH = Step(
     "publish",
-    "Publishes the challenger in the repository that is served, under its next number, with its verdict. Run twice, it "
-    "finds what it published. Nothing is served differently yet.",
-    "The repository cannot be written: check rights and space, then clear this task. It holds a whole version or none.",
+    "Publishes the challenger in the served repository, under the next number, with its verdict. A repetition finds "
+    "the published version. The served version does not change yet.",
+    "The repository is not writable: check rights and space, then clear this task. No partial version is left.",
     _publish,
     read.exported,
     needs=("plan", "export"),
 )
 PROMOTE = Step(
     "promote",
-    "Makes the new version the champion, where it passed the gate against the present one; MLflow's alias follows.",
-    "Another version became champion meanwhile: start a new run, so that the challenger meets that one.",
+    "Makes the new version the champion, if it passed the gate against the current one, and sets MLflow's alias.",
+    "Another version became champion meanwhile: start a new run, which compares with that one.",
     _promote,
     read.promoted,
     needs=("plan", "publish"),
 )
 RELOAD = Step(
     "roll_out",
-    "Has the server load the new champion while the old one answers, and waits until the new one does.",
-    "The server is down or cannot load the version; the champion before is put back. Look at the server's log. To try "
-    "it again, clear the task promote with all after it.",
+    "Has the server load the new champion while the old one answers, and waits until the new one is ready.",
+    "The server is down or cannot load the version; the previous champion is restored. Read the server's log. To try "
+    "again, clear the task promote and all later ones.",
     _roll_out,
     read.rolled_out,
     needs=("plan", "publish", "before", "roll_back"),
@@ -291,9 +288,9 @@ RELOAD = Step(
 )
 WATCH = Step(
     "watch",
-    "Asks Prometheus whether the new version fails more, answers more slowly or less surely than the one before.",
-    "The champion before is put back. Compare the two versions on the dashboards; to try the new one again, clear the "
-    "task promote with all after it.",
+    "Asks Prometheus whether the new version has more failures, higher latency or lower scores than the previous one.",
+    "The previous champion is restored. Compare the two versions on the dashboards. To try the new one again, clear "
+    "the task promote and all later ones.",
     _watch,
     read.watched,
     needs=("plan", "publish", "before", "roll_back"),
@@ -303,8 +300,8 @@ WATCH = Step(
 )
 ROLL_BACK = Step(
     "roll_back",
-    "Makes the champion before the champion again. Run twice, it goes back once.",
-    "Put the champion back by hand: `signs repository rollback`.",
+    "Makes the previous champion the champion again. A repetition does not roll back further.",
+    "Restore the champion by hand: `signs repository rollback`.",
     _roll_back,
     read.taken_back,
     needs=("plan", "publish"),
@@ -312,15 +309,15 @@ ROLL_BACK = Step(
 )
 RESTORE = Step(
     "restore",
-    "Has the server load the champion that was put back.",
-    "The server does not answer: start it again, it serves the champion that was put back.",
+    "Has the server load the restored champion.",
+    "The server does not answer: restart it; it then serves the restored champion.",
     _reload,
     read.restored,
 )
 ALERTS = Step(
     "look_for_drift",
     "Asks Prometheus which alerts with the label `retrain` are firing.",
-    "Prometheus does not answer (SIGNS_PROMETHEUS): drift goes unseen until it does.",
+    "Prometheus does not answer (SIGNS_PROMETHEUS): drift is not noticed until it does.",
     _alerts,
     read.alerted,
     needs=(),

@@ -1,4 +1,4 @@
-"""Makes a task of each step: a process beside Airflow's, or a pod. Which of them is a setting."""
+"""Turns steps into Airflow tasks, which run a local process or a pod, depending on SIGNS_RUN_ON."""
 
 import logging
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ LONGEST_PAUSE = timedelta(minutes=10)
 
 
 def defaults(settings: Settings) -> dict[str, Any]:
-    """Returns what all tasks have in common."""
+    """Returns the default arguments of all tasks."""
     return {
         "owner": OWNER,
         "retries": 2,
@@ -35,12 +35,12 @@ def defaults(settings: Settings) -> dict[str, Any]:
 
 
 def step_task(step: Step, settings: Settings, **options: Any) -> Any:
-    """Returns the task of a step, in the place that the settings name.
+    """Returns the Airflow task of a step.
 
     Args:
-        step: what it does.
-        settings: all.
-        options: more of Airflow's own, as a trigger rule.
+        step: the step.
+        settings: the settings.
+        options: additional options of the task, such as a trigger rule.
     """
     common = {
         "task_id": step.name,
@@ -66,10 +66,10 @@ def step_task(step: Step, settings: Settings, **options: Any) -> Any:
 
 
 def gather(step: Step, context: Context) -> dict[str, Any]:
-    """Returns the facts of a step: the parameters of the run, and what the steps it needs passed on.
+    """Returns the parameters of the run and the facts of the steps that a step needs.
 
     Raises:
-        AirflowSkipException: there is nothing to do.
+        AirflowSkipException: the step has nothing to do.
     """
     facts = {name: context["ti"].xcom_pull(task_ids=name) for name in step.needs}
     facts["params"] = dict(context["params"])
@@ -80,16 +80,16 @@ def gather(step: Step, context: Context) -> dict[str, Any]:
 
 
 def digest(step: Step, code: int, answer: Any, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what a step passes on, and says it in the log.
+    """Returns and logs the facts of a step.
 
     Raises:
-        StepError: what was found ends the run, or is not what the command ought to print.
+        StepError: the result ends the run, or the command's output has an unexpected form.
     """
     try:
         passed_on = step.digest(code, answer, facts)
     except (LookupError, TypeError, AttributeError) as error:
         raise StepError(
-            f"`signs` does not print what is known of it ({error!r}): are the project and these DAGs of one release?",
+            f"unexpected output of `signs` ({error!r}): use the project and the DAGs of the same release",
             final=True,
         ) from error
     for name, value in passed_on.items():
@@ -98,7 +98,7 @@ def digest(step: Step, code: int, answer: Any, facts: Mapping[str, Any]) -> dict
 
 
 class airflow_errors:  # noqa: N801 - reads as a statement: with airflow_errors():
-    """Turns the end of a step into Airflow's exceptions: whether to repeat it is known here."""
+    """Context manager that turns a StepError into Airflow's exceptions; a final one is not retried."""
 
     def __enter__(self) -> None:
         return None

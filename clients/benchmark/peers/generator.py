@@ -13,7 +13,7 @@ from clients.benchmark.peers.exchange import TOLERANCE, Exchange, difference
 from clients.benchmark.peers.figures import Point, point
 from clients.benchmark.peers.models import Work
 from clients.benchmark.peers.running import Endpoint
-from serving.ending import describe_code
+from serving.exit_reason import describe_code
 from serving.lifetime import die_with_parent
 from traffic_sign_client.errors import ClientError
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clients.benchmark.peers.load import split_response
-from serving.ending import describe_code
+from serving.exit_reason import describe_code
 from serving.lifetime import die_with_parent
 from traffic_sign_client.errors import ClientError
 

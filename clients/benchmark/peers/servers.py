@@ -11,7 +11,7 @@ from pathlib import Path
 
 from clients.benchmark.peers import exchange
 from clients.benchmark.peers.exchange import Exchange, Task
-from traffic_signs.surroundings import SWITCHES
+from traffic_signs.environment import SWITCHES
 
 HERE = Path(__file__).parent
 COMMON = HERE / "common"

@@ -1,20 +1,18 @@
-"""Stand-in for Triton's ONNX Runtime backend, where the real one is not installed.
+"""Stand-in for Triton's ONNX Runtime backend, used where the real one is not installed.
 
-Triton takes this file for the backend `onnxruntime` when there is no `libtriton_onnxruntime.so` beside it: the
-wheel that brings a tritonserver without a container has the Python backend alone. It runs in the server's own
-environment and imports nothing of this project. It costs 0.2 to 0.3 ms a request over the real backend, so its
-latency is never to be published as the real one's.
+Triton loads this file as the backend `onnxruntime` if there is no `libtriton_onnxruntime.so` beside it: the
+tritonserver from the wheel has only the Python backend. This file runs in the server's environment and imports
+nothing from this project. It adds 0.2 to 0.3 ms to each request, so never publish its latency as the real backend's.
 
-It accepts and refuses what the real backend accepts and refuses, so that a version that loads here loads there:
+It accepts and refuses the same configurations as the real backend, so a version that loads here loads there:
 
-- `intra_op_thread_count`, `inter_op_thread_count`, `execution_mode`, `enable_mem_arena`, `enable_mem_pattern`,
-  `memory.enable_memory_arena_shrinkage`, `session.use_device_allocator_for_initializers` and
-  `optimization.graph.level` have their effect. Numbers are read as C's `stoi` does: `1.5` is 1, `many` is refused.
-- Name, datatype and shape of every input and output must be those of the file.
-- It runs on the CPU. What is for GPUs has no effect, as on the real backend on a CPU, and any accelerator for CPUs is
-  unknown.
+- It applies `intra_op_thread_count`, `inter_op_thread_count`, `execution_mode`, `enable_mem_arena`,
+  `enable_mem_pattern`, `memory.enable_memory_arena_shrinkage`, `session.use_device_allocator_for_initializers` and
+  `optimization.graph.level`. It reads numbers as C's `stoi` does: `1.5` is 1, `many` is refused.
+- The name, datatype and shape of every input and output must match the file.
+- It runs on the CPU and ignores options for GPUs, like the real backend on a CPU. It refuses accelerators for CPUs.
 
-The real server ends with a few values (a number beyond 32 bits, a nonsense arena shrinkage). Those are refused here.
+A few values crash the real server (a number beyond 32 bits, an invalid arena shrinkage). This backend refuses them.
 """
 
 import json
@@ -24,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # heeded only where it is set before the import
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read only at the import
 
 import onnxruntime
 import triton_python_backend_utils as pb_utils
@@ -50,39 +48,39 @@ DATATYPES = {  # of ONNX Runtime, as config.pbtxt writes them
 
 
 class Parameters:
-    """The parameters of a model's configuration; each is read once, and what nobody reads is `left`."""
+    """The parameters of a model's configuration. Each is read once; `left` holds the unread ones."""
 
     def __init__(self, config):
         self.left = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
 
     def integer(self, key):
-        """Returns a whole number, 0 where the parameter is missing."""
+        """Returns a whole number; 0 if the parameter is missing."""
         value = self.left.pop(key, "0")
         found = re.match(r"\s*([+-]?\d+)", value)
         if found is None:
             raise pb_utils.TritonModelException(f"{key} is {value!r}: give a whole number")
         if not -(2**31) <= int(found[1]) < 2**31:
-            raise pb_utils.TritonModelException(f"{key} is {value!r}: beyond 32 bits the real server ends")
+            raise pb_utils.TritonModelException(f"{key} is {value!r}: numbers beyond 32 bits crash the real server")
         return int(found[1])
 
     def boolean(self, key):
-        """Returns a truth value, True where the parameter is missing."""
+        """Returns a Boolean; True if the parameter is missing."""
         value = self.left.pop(key, "true")
         if value.lower() not in BOOLEANS:
             raise pb_utils.TritonModelException(f"{key} is {value!r}: give {' or '.join(BOOLEANS)}")
         return BOOLEANS[value.lower()]
 
     def text(self, key):
-        """Returns a value as it is written, empty where the parameter is missing."""
+        """Returns the value as written; empty if the parameter is missing."""
         return self.left.pop(key, "")
 
 
 def session_options(config):
-    """Returns what a model's configuration asks of ONNX Runtime: options of the session, and of each run."""
+    """Returns the session options and the run options of a model's configuration."""
     parameters = Parameters(config)
     options, run_options = onnxruntime.SessionOptions(), onnxruntime.RunOptions()
     options.log_severity_level = 3
-    # ONNX Runtime chooses by itself for less than one thread.
+    # With 0 ONNX Runtime chooses the number of threads.
     options.intra_op_num_threads = max(0, parameters.integer("intra_op_thread_count"))
     options.inter_op_num_threads = max(0, parameters.integer("inter_op_thread_count"))
     mode = parameters.integer("execution_mode")
@@ -101,7 +99,7 @@ def session_options(config):
     if shrinkage:
         if shrinkage != "cpu:0" or not options.enable_cpu_mem_arena:
             raise pb_utils.TritonModelException(
-                f"{SHRINKAGE} is {shrinkage!r}, and the real server ends without that arena: give cpu:0, with "
+                f"{SHRINKAGE} is {shrinkage!r}, which crashes the real server without that arena: give cpu:0, with "
                 "enable_mem_arena"
             )
         run_options.add_run_config_entry(SHRINKAGE, shrinkage)
@@ -111,20 +109,20 @@ def session_options(config):
 
 
 def check_accelerators(config):
-    """Refuses accelerators for CPUs: like the real backend without OpenVINO, this one has none."""
+    """Refuses accelerators for CPUs, like the real backend without OpenVINO."""
     accelerators = config.get("optimization", {}).get("execution_accelerators", {})
     for each in accelerators.get("cpu_execution_accelerator", []):
         raise pb_utils.TritonModelException(f"unknown Execution Accelerator '{each['name']}' is requested")
 
 
 def check_tensors(kind, config, found, exact):
-    """Refuses inputs or outputs that are not those of the file.
+    """Refuses inputs or outputs that differ from those of the file.
 
     Args:
         kind: "input" or "output".
-        config: of the model.
-        found: of the session.
-        exact: a size that the file leaves open must be open in the configuration as well.
+        config: the model's configuration.
+        found: the inputs or outputs of the session.
+        exact: a dynamic size in the file must be dynamic in the configuration too.
     """
     name, batch = config["name"], [-1] if config["max_batch_size"] > 0 else []
     tensors = {each.name: each for each in found}
@@ -166,7 +164,7 @@ class TritonPythonModel:
 
     @staticmethod
     def auto_complete_config(auto_complete_model_config):
-        """Leaves the configuration as written: config.pbtxt says everything."""
+        """Leaves the configuration unchanged: config.pbtxt is complete."""
         return auto_complete_model_config
 
     def initialize(self, args):
@@ -186,7 +184,7 @@ class TritonPythonModel:
         self.batched = config["max_batch_size"] > 0
 
     def execute(self, requests):
-        """Answers all waiting requests with one run of the model, or each alone where batching is off."""
+        """Answers all waiting requests with one run of the model, or one by one if batching is off."""
         if not self.batched:
             return [self._answer([request])[0] for request in requests]
         return self._answer(requests)

@@ -66,8 +66,8 @@ def test_run_leaves_checkpoint_plots_record_and_registered_version(
     gtsdb: TinyGtsdb, runs: Path, tmp_path: Path
 ) -> None:
     calls: list[tuple[str, int, int]] = []
-    told: list[str] = []
-    reporter = RunReporter(lambda *call: calls.append(call), told.append)
+    notices: list[str] = []
+    reporter = RunReporter(lambda *call: calls.append(call), notices.append)
 
     run = train_classifier([load_gtsdb(gtsdb.zip)], RECIPE, "first", runs, reporter)
 
@@ -131,10 +131,10 @@ def test_run_leaves_checkpoint_plots_record_and_registered_version(
     source = Path(mlflow.artifacts.download_artifacts(version.source, dst_path=str(tmp_path / "copy")))
     assert (source / "weights.safetensors").read_bytes() == _weights(run)
 
-    # the progress, and what is told
+    # the progress and the notices
     for what, total in (("reading gtsdb training images", 4), ("reading gtsdb test images", 2), ("train: epochs", 2)):
         assert [call for call in calls if call[0] == what][-1] == (what, total, total)
-    (notice,) = told
+    (notice,) = notices
     assert notice.startswith("no training sign shows 39 of the 43 classes")
 
 
@@ -184,22 +184,22 @@ def test_without_a_refit_the_watched_network_is_kept(gtsdb: TinyGtsdb, runs: Pat
 
 
 def test_hold_out_that_no_class_can_spare_is_left_out(gtsdb: TinyGtsdb, runs: Path) -> None:
-    told: list[str] = []
+    notices: list[str] = []
     recipe = replace(_with(epochs=1), holdout=0.1)
 
-    run = train_classifier(_sources(gtsdb), recipe, "first", runs, RunReporter(notify=told.append))
+    run = train_classifier(_sources(gtsdb), recipe, "first", runs, RunReporter(notify=notices.append))
 
     assert "temperature" not in run.metrics
-    (notice,) = [each for each in told if "raise --holdout" in each]
+    (notice,) = [each for each in notices if "raise --holdout" in each]
     assert notice.startswith(
-        "no class has the 10 tracks or images to hold one of them out: the training is not watched"
+        "no class has the 10 tracks or images to hold one of them out: the training is not validated"
     )
     with pytest.raises(TrainingError, match=r"no class has the 10 .*patience needs held-out data.*raise --holdout"):
         train_classifier(_sources(gtsdb), replace(_with(epochs=1, patience=2), holdout=0.1), "second", runs)
 
 
 class _KilledError(BaseException):
-    """Stands for a kill -9, which no process survives to tell; that one is in the tests of the command line."""
+    """Stands for a kill -9, which no process survives; that one is in the tests of the command line."""
 
 
 @pytest.mark.parametrize("stage", ["fold 1 of 2", "train", "refit"])
@@ -213,7 +213,7 @@ def test_interrupted_run_is_resumed_to_the_same_result(gtsdb: TinyGtsdb, runs: P
 
     with pytest.raises(_KilledError):
         train_classifier(open_sources(specs), recipe, "cut", runs, RunReporter(interrupt), specs)
-    with pytest.raises(TrainingError, match=r"was interrupted: `signs train resume cut --runs .*` goes on"):
+    with pytest.raises(TrainingError, match=r"was interrupted: `signs train resume cut --runs .*`"):
         train_classifier(open_sources(specs), recipe, "cut", runs, specs=specs)
     resumed = resume_classifier("cut", runs)
 
@@ -257,7 +257,7 @@ def test_full_disk_keeps_what_is_there_to_go_on_with(
 
     with monkeypatch.context() as patch:
         patch.setattr(state, "save_file", fill)
-        with pytest.raises(CheckpointError, match=r"No space left on device.*`signs train resume` goes on"):
+        with pytest.raises(CheckpointError, match=r"No space left on device.*`signs train resume`"):
             train_classifier(open_sources(specs), RECIPE, "cut", runs, specs=specs)
 
     assert not list((runs / "cut").rglob(".staging-*"))
@@ -273,7 +273,7 @@ def test_taken_name_is_a_training_error_and_changes_nothing(gtsdb: TinyGtsdb, ru
     assert list((runs / "first" / "checkpoint").iterdir()) == []
 
 
-def test_folder_that_cannot_be_written_is_told_before_the_data_is_read(gtsdb: TinyGtsdb, tmp_path: Path) -> None:
+def test_folder_that_cannot_be_written_is_reported_before_the_data_is_read(gtsdb: TinyGtsdb, tmp_path: Path) -> None:
     calls: list[tuple[str, int, int]] = []
     (tmp_path / "file").touch()
 
@@ -294,16 +294,16 @@ def test_data_that_cannot_be_used_is_a_data_error_before_anything_is_recorded(gt
     assert not (runs / "first").exists()
 
 
-def test_data_without_a_test_split_is_trained_on_and_told(gtsdb: TinyGtsdb, runs: Path) -> None:
+def test_data_without_a_test_split_is_trained_on_and_reported(gtsdb: TinyGtsdb, runs: Path) -> None:
     for path in gtsdb.folder.glob("006*.jpg"):
         path.unlink()
-    told: list[str] = []
+    notices: list[str] = []
 
-    run = train_classifier(_sources(gtsdb), _with(epochs=1), "first", runs, RunReporter(notify=told.append))
+    run = train_classifier(_sources(gtsdb), _with(epochs=1), "first", runs, RunReporter(notify=notices.append))
 
     assert run.evaluations == {}
     assert run.checkpoint.is_dir()
-    assert any("no test signs" in notice for notice in told)
+    assert any("no test signs" in notice for notice in notices)
 
 
 @pytest.mark.parametrize(
@@ -312,11 +312,11 @@ def test_data_without_a_test_split_is_trained_on_and_told(gtsdb: TinyGtsdb, runs
         (replace(RECIPE, architecture="transformer"), "unknown architecture 'transformer'"),
         (_with(device="abacus"), "no device 'abacus' here"),
         (_with(precision="fp8"), "no precision 'fp8'"),
-        (replace(RECIPE, folds=1), "one fold holds everything out"),
+        (replace(RECIPE, folds=1), "set --folds to 2 or more"),
         (replace(_with(patience=2), holdout=0), "patience needs held-out data"),
     ],
 )
-def test_setting_that_cannot_be_is_told_before_the_data_is_read(runs: Path, recipe: Recipe, problem: str) -> None:
+def test_setting_that_cannot_be_is_reported_before_the_data_is_read(runs: Path, recipe: Recipe, problem: str) -> None:
     def read(_: object) -> bytes:
         pytest.fail("the data must not be read")
 
@@ -341,13 +341,13 @@ def test_server_that_is_down_costs_the_record_and_not_the_run(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    told: list[str] = []
+    notices: list[str] = []
 
-    run = train_classifier(_sources(gtsdb), RECIPE, "first", tmp_path / "runs", RunReporter(notify=told.append))
+    run = train_classifier(_sources(gtsdb), RECIPE, "first", tmp_path / "runs", RunReporter(notify=notices.append))
 
     assert (run.run_id, run.registered_version) == ("", "")
     assert load_checkpoint(run.checkpoint)[1].metrics == run.metrics
-    assert "training goes on unrecorded" in told[-1]
+    assert "without a record" in notices[-1]
 
 
 def test_folds_are_cross_validated_and_recorded(gtsdb: TinyGtsdb, runs: Path) -> None:

@@ -179,7 +179,7 @@ def test_same_bytes_in_two_data_sets_are_a_duplicate(scenes: Path, tracks: Path)
     assert found.duplicates[0].labels_differ  # a sign in one, none in the other
 
 
-def test_same_bytes_under_two_classes_are_told_apart(tracks: Path) -> None:
+def test_same_bytes_under_two_classes_are_distinguished(tracks: Path) -> None:
     shutil.copy(tracks / "Test" / "00003.png", tracks / "Test" / "00004.png")
 
     found = audit([load_gtsrb(tracks)])

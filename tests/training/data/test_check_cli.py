@@ -67,7 +67,7 @@ def test_broken_image_ends_with_code_1_after_the_report(
 
     captured = capsys.readouterr()
     assert "00001.png: it is not an image" in captured.out
-    assert "1 problem: mend it before you train" in captured.out
+    assert "1 problem: fix it" in captured.out
     assert not any(line.startswith("signs: ") for line in captured.err.splitlines())
     assert files(output) == {"audit.json", *PICTURES}
 

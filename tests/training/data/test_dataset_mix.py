@@ -72,7 +72,7 @@ def test_one_data_set_is_as_it_is(gtsdb: Dataset) -> None:
     }
 
 
-def test_tracks_that_show_test_signs_are_left_out_and_told(gtsdb: Dataset, gtsrb: Dataset) -> None:
+def test_tracks_that_show_test_signs_are_left_out_and_reported(gtsdb: Dataset, gtsrb: Dataset) -> None:
     data = gather_crops([gtsdb, gtsrb], SIZE, 0, False, silent)
 
     assert data.free_of == ("gtsdb",)
@@ -90,7 +90,7 @@ def test_leaked_tracks_can_be_kept_and_make_other_data(gtsdb: Dataset, gtsrb: Da
 
 def test_scenes_that_show_test_signs_of_gtsrb_are_left_out_as_well(gtsdb: Dataset, gtsrb: Dataset) -> None:
     test = Sample("test.png", "test", (Box(0, 0, 48, 48, 1),))
-    judged = replace(
+    test_set = replace(
         gtsrb, samples=(*gtsrb.samples, test), read=lambda each: _png(30) if each is test else gtsrb.read(each)
     )
     more = Sample("00001.png", "train", (Box(0, 0, 48, 48, 1),))
@@ -98,7 +98,7 @@ def test_scenes_that_show_test_signs_of_gtsrb_are_left_out_as_well(gtsdb: Datase
         gtsdb, samples=(*gtsdb.samples, more), read=lambda each: _png(77) if each is more else gtsdb.read(each)
     )
 
-    data = gather_crops([scenes, judged], SIZE, 0, False, silent)
+    data = gather_crops([scenes, test_set], SIZE, 0, False, silent)
 
     assert {source.rpartition("/")[2] for source in data.train.sources} == {"00001.png", "t10", "t12"}
     assert any("1 scene of GTSDB (1 crops) show test signs of GTSRB" in notice for notice in data.notices)
@@ -116,7 +116,7 @@ def test_it_is_known_which_crops_are_drawn(gtsdb: Dataset) -> None:
     assert data.is_drawn.tolist() == [True] * 5 + [False]
 
 
-def test_drawings_are_learned_from_and_never_judged_on(gtsdb: Dataset) -> None:
+def test_drawings_are_learned_from_and_never_evaluated_on(gtsdb: Dataset) -> None:
     data = gather_crops([gtsdb, Drawings(43)], SIZE, 0, False, silent)
 
     assert len(data.train) == 44

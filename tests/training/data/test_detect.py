@@ -1,4 +1,4 @@
-"""A path tells by its content which benchmark it is."""
+"""The content of a path determines the benchmark."""
 
 import shutil
 from pathlib import Path
@@ -30,7 +30,7 @@ def _write(root: Path, *names: str) -> Path:
         (("Train.csv", "Train/0/00000_00000_00000.png", "Test.csv", "Test/00000.png"), "gtsrb"),
     ],
 )
-def test_every_layout_is_told_in_a_folder_and_in_a_zip(tmp_path: Path, names: tuple[str, ...], kind: str) -> None:
+def test_every_layout_is_reported_in_a_folder_and_in_a_zip(tmp_path: Path, names: tuple[str, ...], kind: str) -> None:
     root = _write(tmp_path / "data", *names)
 
     assert detect_kind(root) == kind

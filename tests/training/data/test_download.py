@@ -63,7 +63,7 @@ def interrupt_after(server: FileServer, target: Path, size: int) -> None:
 def test_whole_file_comes_and_nothing_else_stays(server: FileServer, target: Path) -> None:
     shown: list[tuple[str, int, int]] = []
 
-    download(f"{server.address}/file.zip", target, accept, lambda *told: shown.append(told))
+    download(f"{server.address}/file.zip", target, accept, lambda *counts: shown.append(counts))
 
     assert target.read_bytes() == OLD
     assert [file.name for file in target.parent.iterdir()] == ["file.zip"]
@@ -200,11 +200,11 @@ def test_stopped_before_the_check_needs_no_request(server: FileServer, target: P
 
 
 def test_interruption_keeps_what_has_come(server: FileServer, target: Path) -> None:
-    told = []
+    counts = []
 
     def interrupt(what: str, done: int, total: int) -> None:
-        told.append(done)
-        if len(told) == 3:
+        counts.append(done)
+        if len(counts) == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -218,7 +218,7 @@ def test_interruption_keeps_what_has_come(server: FileServer, target: Path) -> N
     assert server.requests[1] == (f"bytes={3 * CHUNK}-", '"old"')
 
 
-def test_refused_file_is_removed_and_its_address_told(server: FileServer, target: Path) -> None:
+def test_refused_file_is_removed_and_its_address_reported(server: FileServer, target: Path) -> None:
     def refuse(path: Path) -> None:
         assert path.read_bytes() == OLD and path != target
         raise DataError("its MD5 sum is wrong")
@@ -229,7 +229,7 @@ def test_refused_file_is_removed_and_its_address_told(server: FileServer, target
 
 
 @pytest.mark.parametrize("status", [404, 403, 416])
-def test_refusal_is_told_at_once_and_leaves_nothing(server: FileServer, target: Path, status: int) -> None:
+def test_refusal_is_reported_at_once_and_leaves_nothing(server: FileServer, target: Path, status: int) -> None:
     server.statuses = [status]
 
     with pytest.raises(DataError, match=f"the server answers {status} .*give a mirror as --from"):
@@ -248,7 +248,7 @@ def test_passing_failure_is_tried_again(server: FileServer, target: Path, status
     assert len(server.requests) == 3
 
 
-def test_lasting_failure_is_told(server: FileServer, target: Path) -> None:
+def test_lasting_failure_is_reported(server: FileServer, target: Path) -> None:
     server.statuses = [500] * 10
 
     with pytest.raises(DataError, match=r"the server answers 500 .*run the same command again"):
@@ -268,12 +268,12 @@ def test_retries_wait_longer_each_time(server: FileServer, target: Path, monkeyp
     assert waited == [1.0, 3.0, 9.0]
 
 
-def test_server_that_is_not_there_is_told(server: FileServer, target: Path) -> None:
+def test_server_that_is_not_there_is_reported(server: FileServer, target: Path) -> None:
     with pytest.raises(DataError, match=r"http://127\.0\.0\.1:1/file\.zip cannot be fetched .*refused"):
         download("http://127.0.0.1:1/file.zip", target, accept, silent)
 
 
-def test_full_disk_is_told_before_anything_is_written(
+def test_full_disk_is_reported_before_anything_is_written(
     server: FileServer, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The figure of free space is replaced: a disk cannot be filled for a test."""
@@ -336,6 +336,6 @@ def test_other_addresses_are_refused(address: str) -> None:
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:1/a b", "http://127.0.0.1:1/ü"])
-def test_address_that_cannot_be_sent_is_told(target: Path, address: str) -> None:
+def test_address_that_cannot_be_sent_is_reported(target: Path, address: str) -> None:
     with pytest.raises(DataError, match="is no web address"):
         download(address, target, accept, silent)

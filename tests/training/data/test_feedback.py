@@ -16,7 +16,7 @@ from tests.training.tiny_gtsdb import zip_folder
 from training.data.crops import cut_crops
 from training.data.feedback import load_feedback
 from training.data.load import load_data
-from training.data.records import MOST_TOLD, Box
+from training.data.records import MOST_LISTED, Box
 from training.errors import DataError
 
 GOOD = [sign(4, 4, 36, 36, 14)]
@@ -47,7 +47,7 @@ def test_entries_are_training_samples_sorted_by_id(folder: Path) -> None:
     assert third.boxes == () and third.labelled  # looked at, and no sign in it
     assert {sample.split for sample in dataset.samples} == {"train"}
     assert dataset.read(second) == (folder / entry_id(2) / "image.jpg").read_bytes()
-    assert (dataset.notices, dataset.left_out, dataset.superseded, dataset.told()) == ((), (), (), ())
+    assert (dataset.notices, dataset.left_out, dataset.superseded, dataset.all_notices()) == ((), (), (), ())
 
 
 def test_folder_zip_and_path_alone_are_the_same(folder: Path) -> None:
@@ -97,7 +97,7 @@ def test_newest_correction_of_a_picture_counts(folder: Path) -> None:
     assert [sample.image.partition("/")[0] for sample in dataset.samples] == [entry_id(2), entry_id(3), entry_id(7)]
     assert dataset.samples[-1].boxes == (Box(4, 4, 36, 36, 12),)
     assert dataset.superseded == (entry_id(1), entry_id(5), entry_id(6))
-    (notice,) = dataset.told()
+    (notice,) = dataset.all_notices()
     assert notice.startswith("3 entries, such as") and "only the newest correction counts" in notice
     digests = {hashlib.sha256(dataset.read(sample)).hexdigest() for sample in dataset.samples}
     assert len(digests) == len(dataset.samples)  # so that no picture can stand on both sides of a split
@@ -160,7 +160,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("what", BAD)
-def test_bad_entry_is_left_out_and_told_and_the_others_stay(folder: Path, what: str) -> None:
+def test_bad_entry_is_left_out_and_reported_and_the_others_stay(folder: Path, what: str) -> None:
     spoil, message = BAD[what]
     good = load_feedback(folder).samples
     spoil(write_entry(folder, 9, encoded(texture(9)), GOOD))
@@ -172,7 +172,7 @@ def test_bad_entry_is_left_out_and_told_and_the_others_stay(folder: Path, what: 
     assert problem.image == entry_id(9)
     assert re.search(message, problem.what), problem.what
     assert len(problem.what) < 300
-    first, last = dataset.told()
+    first, last = dataset.all_notices()
     assert first.startswith(f"{entry_id(9)} is left out: ") and last.startswith("1 of its entries are left out")
 
 
@@ -184,14 +184,16 @@ def test_an_older_entry_counts_where_the_newer_one_cannot_be_used(folder: Path) 
     assert len(dataset.samples) == 3 and dataset.superseded == ()
 
 
-def test_what_is_told_of_many_bad_entries_is_bounded(folder: Path) -> None:
+def test_what_is_reported_of_many_bad_entries_is_bounded(folder: Path) -> None:
     for number in range(10, 30):
         write_entry(folder, number, b"no image", GOOD)
 
     dataset = load_feedback(folder)
 
     assert len(dataset.left_out) == 20
-    assert len(dataset.told()) == MOST_TOLD + 1 and dataset.told()[-1].startswith("20 of its entries are left out")
+    assert len(dataset.all_notices()) == MOST_LISTED + 1 and dataset.all_notices()[-1].startswith(
+        "20 of its entries are left out"
+    )
 
 
 def test_fingerprint_follows_boxes_classes_and_bytes(folder: Path) -> None:

@@ -247,7 +247,7 @@ def test_member_that_leads_out_of_the_folder_is_refused(
     assert list(to.parents[1].rglob("*escaped*")) == []
 
 
-def test_archives_that_do_not_make_the_benchmark_are_told(gtsrb: Benchmark, server: FileServer, to: Path) -> None:
+def test_archives_that_do_not_make_the_benchmark_are_reported(gtsrb: Benchmark, server: FileServer, to: Path) -> None:
     server.files[LABELS_ZIP] = zip_bytes({"other.txt": "no labels"})
 
     with pytest.raises(DataError, match=r"do not make the whole benchmark .its test split has . images with 0 signs"):
@@ -295,7 +295,7 @@ def test_leftover_of_a_killed_call_is_replaced(gtsrb: Benchmark, to: Path) -> No
 
 
 @pytest.mark.parametrize("kind", ["gtsdb", "gtsrb"])
-def test_what_is_there_and_not_whole_is_told_and_left(
+def test_what_is_there_and_not_whole_is_reported_and_left(
     kind: str, request: pytest.FixtureRequest, server: FileServer, to: Path
 ) -> None:
     benchmark: Benchmark = request.getfixturevalue(kind)
@@ -312,7 +312,7 @@ def test_what_is_there_and_not_whole_is_told_and_left(
     assert server.requests == []
 
 
-def test_damaged_archive_that_is_there_is_told_and_left(gtsrb: Benchmark, to: Path) -> None:
+def test_damaged_archive_that_is_there_is_reported_and_left(gtsrb: Benchmark, to: Path) -> None:
     to.mkdir(parents=True)
     (to / TEST_ZIP).write_bytes(b"mine")
 

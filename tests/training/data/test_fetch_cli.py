@@ -46,7 +46,7 @@ def _problem(captured: str) -> str:
     return line
 
 
-def test_fetched_benchmark_is_told_with_its_terms_and_the_next_commands(
+def test_fetched_benchmark_is_reported_with_its_terms_and_the_next_commands(
     signs: Signs, server: FileServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert signs("data", "fetch", "gtsdb", "--from", server.address) == 0

@@ -1,4 +1,4 @@
-"""The Kaggle copy of GTSDB is read with its defects told, and repaired where that is possible."""
+"""The Kaggle copy of GTSDB is read with its defects ignored, and repaired where that is possible."""
 
 import shutil
 from pathlib import Path
@@ -58,7 +58,7 @@ def test_boxes_come_in_pixels_of_the_image_and_test_classes_are_restored(gtsdb: 
     assert [sample.image for sample in dataset.split("test")] == ["Test/images/00000.jpg", "Test/images/00001.jpg"]
 
 
-def test_every_defect_is_told_with_its_count(kaggle: Path) -> None:
+def test_every_defect_is_reported_with_its_count(kaggle: Path) -> None:
     lost, positions, stray, advice = load_gtsdb(kaggle).notices
 
     assert lost.startswith("Train/labels has one box for each of its 4 labelled scenes")
@@ -139,11 +139,11 @@ def test_labels_that_are_right_are_left_alone(gtsdb: TinyGtsdb, kaggle: Path) ->
     ("ids", "classes", "reason"),
     [
         ((19, 4), [26, 12], "class 19 occurs, which the official test split lacks"),
-        ((1, 4), [1, 12], "these labels do not tell, but the known copy has them so"),
-        ((19, 13), [26, 20], "these labels do not tell, but the known copy has them so"),
+        ((1, 4), [1, 12], "as in the known copy"),
+        ((19, 13), [26, 20], "as in the known copy"),
     ],
 )
-def test_reason_for_translating_ids_is_told(
+def test_reason_for_translating_ids_is_reported(
     kaggle: Path, ids: tuple[int, ...], classes: list[int], reason: str
 ) -> None:
     _write_labels(kaggle, "Test/labels/00000.txt", *(f"{class_id} 0.5 0.5 0.2 0.2" for class_id in ids))
@@ -152,7 +152,7 @@ def test_reason_for_translating_ids_is_told(
     dataset = load_gtsdb(kaggle)
 
     assert [box.class_id for box in dataset.split("test")[0].boxes] == classes
-    assert any(f"({reason}): 2 labels" in notice for notice in dataset.notices)
+    assert any(reason in notice and "2 labels" in notice for notice in dataset.notices)
 
 
 def test_scene_with_an_empty_label_file_has_no_signs(kaggle: Path) -> None:
@@ -171,7 +171,7 @@ def test_split_without_any_label_file_is_unlabelled(kaggle: Path) -> None:
     assert "the 2 scenes of the test split have no labels" in dataset.notices[-1]
 
 
-def test_labels_of_images_that_are_absent_are_told(kaggle: Path) -> None:
+def test_labels_of_images_that_are_absent_are_reported(kaggle: Path) -> None:
     (kaggle / "Train" / "images" / "00003.jpg").unlink()
 
     dataset = load_gtsdb(kaggle)
@@ -250,8 +250,8 @@ def test_official_labels_replace_those_of_the_copy(gtsdb: TinyGtsdb, kaggle: Pat
         dataset = load_gtsdb(path)
         assert _boxes(dataset, "train") + _boxes(dataset, "test") == list(gtsdb.boxes.values())
         assert all(sample.labelled for sample in dataset.samples)
-        told = [notice for notice in dataset.notices if "is ignored in favour of" in notice]
-        assert [notice.split("/labels")[0].rpartition("/")[2][-5:] for notice in told] == ["Train", "Test"]
+        ignored = [notice for notice in dataset.notices if "is ignored in favour of" in notice]
+        assert [notice.split("/labels")[0].rpartition("/")[2][-5:] for notice in ignored] == ["Train", "Test"]
         assert not any("one box for each" in notice or "class 100" in notice for notice in dataset.notices)
         assert any("labels are those of" in notice for notice in dataset.notices) == (place == "..")
 
@@ -278,7 +278,7 @@ def test_official_labels_serve_images_whose_own_labels_are_gone(gtsdb: TinyGtsdb
     assert dataset.notices == ()
 
 
-def test_other_numbering_than_that_of_the_official_labels_is_told(gtsdb: TinyGtsdb, kaggle: Path) -> None:
+def test_other_numbering_than_that_of_the_official_labels_is_reported(gtsdb: TinyGtsdb, kaggle: Path) -> None:
     shutil.copy(gtsdb.folder / "gt.txt", kaggle)
     assert not any("number its scenes otherwise" in notice for notice in load_gtsdb(kaggle).notices)
     for folder in ("images", "labels"):

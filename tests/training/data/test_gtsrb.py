@@ -117,7 +117,7 @@ def test_images_under_another_suffix_are_found(kaggle: Path) -> None:
     assert len(load_gtsrb(kaggle).samples) == 14
 
 
-def test_listed_images_that_are_absent_are_told(kaggle: Path) -> None:
+def test_listed_images_that_are_absent_are_reported(kaggle: Path) -> None:
     (kaggle / "Test" / "00001.png").unlink()
     dataset = load_gtsrb(kaggle)
     assert len(dataset.split("test")) == 1
@@ -229,7 +229,7 @@ def test_a_missing_column_is_named(kaggle: Path) -> None:
         load_gtsrb(kaggle)
 
 
-def test_a_list_without_images_is_told(kaggle: Path) -> None:
+def test_a_list_without_images_is_reported(kaggle: Path) -> None:
     (kaggle / "Train.csv").write_text(KAGGLE_HEADER)
     dataset = load_gtsrb(kaggle)
     assert {sample.split for sample in dataset.samples} == {"test"}

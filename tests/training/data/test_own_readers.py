@@ -70,13 +70,13 @@ def test_boxes_are_those_of_the_scenes(tmp_path: Path, kind: str, named: bool) -
         assert boxes_of(dataset)[f"{number:04}"] == wanted
 
 
-def test_supercategories_are_what_a_detector_tells_apart(tmp_path: Path) -> None:
+def test_supercategories_are_what_a_detector_distinguishes(tmp_path: Path) -> None:
     classes = load_data(f"coco={write_coco(tmp_path / 'mine', {'train': 6})}").classes
     assert classes.category_names == ("disc", "square") and classes.categories == (0, 0, 1)
     assert class_facts(classes) == {"categories": "disc\ndisc\nsquare"}
 
 
-def test_one_supercategory_for_all_tells_nothing_apart(tmp_path: Path) -> None:
+def test_one_supercategory_for_all_distinguishes_nothing(tmp_path: Path) -> None:
     file = write_coco(tmp_path / "mine", {"train": 6}) / "train" / "_annotations.coco.json"
     content = json.loads(file.read_text())
     for category in content["categories"]:

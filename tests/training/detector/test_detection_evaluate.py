@@ -187,7 +187,7 @@ def test_classes_and_signs_as_such_have_no_benchmark_figures_and_no_long_list() 
     assert len(by_class.as_dict()["labels"]) == 43
 
 
-def test_sizes_are_told_apart_by_the_long_side() -> None:
+def test_sizes_are_distinguished_by_the_long_side() -> None:
     small, medium, large = (0, 0, 31.5, 10), (100, 0, 132, 8), (200, 0, 210, 64)
     truth = [signs((small, 0), (medium, 0), (large, 0))]
     found = [detections((small, 0.9, 0), (large, 0.8, 0), ((400, 400, 440, 440), 0.95, 0))]
@@ -278,7 +278,7 @@ def test_boxes_that_cannot_be_right_are_refused_with_their_scene(wrong: Detectio
 
 
 def test_other_scenes_no_scenes_and_odd_thresholds_are_refused() -> None:
-    with pytest.raises(ValueError, match="2 scenes are labelled and 1 were searched"):
+    with pytest.raises(ValueError, match="2 scenes have labels and 1 have detections"):
         _figures([NONE, NONE], [NONE])
     with pytest.raises(ValueError, match="nothing to evaluate"):
         _figures([], [])

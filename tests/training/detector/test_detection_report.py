@@ -59,7 +59,7 @@ def test_figures_and_pictures_lie_in_one_folder(tmp_path: Path, labels: tuple[st
     assert sum(figures["misses_by_kind"].values()) == figures["misses"] > 0
 
 
-def test_each_mistake_is_told_with_its_scene_and_its_counterpart(tmp_path: Path) -> None:
+def test_each_mistake_is_reported_with_its_scene_and_its_counterpart(tmp_path: Path) -> None:
     truth = [signs(), signs(((100, 100, 140, 140), 0))]
     found = [detections(), detections(((100, 100, 140, 140), 0.5, 2), ((600, 600, 640.5, 640), 0.75, 1))]
 

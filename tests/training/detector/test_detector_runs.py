@@ -62,7 +62,7 @@ def test_run_leaves_checkpoint_plots_record_and_registered_version(gtsdb: TinyGt
     record = client.get_run(run.run_id)
     assert record.info.status == "FINISHED"
     assert {"train_map50", "held_out_map50", "validation_map50", "gtsdb_test_map50"} <= record.data.metrics.keys()
-    assert ("judging: scenes", 2, 2) in calls
+    assert ("evaluating test scenes", 2, 2) in calls
 
 
 def test_killed_run_goes_on_to_the_same_weights(gtsdb: TinyGtsdb, runs: Path) -> None:
@@ -81,7 +81,7 @@ def test_killed_run_goes_on_to_the_same_weights(gtsdb: TinyGtsdb, runs: Path) ->
     assert _weights(resumed) == _weights(whole)
 
 
-def test_cross_validation_judges_every_scene_by_a_network_that_has_not_seen_it(gtsdb: TinyGtsdb, runs: Path) -> None:
+def test_cross_validation_evaluates_every_scene_by_a_network_that_has_not_seen_it(gtsdb: TinyGtsdb, runs: Path) -> None:
     recipe = replace(RECIPE, config=replace(CONFIG, epochs=1), folds=2, holdout=0)
 
     run = train_detector(open_sources([f"gtsdb={gtsdb.zip}"]), recipe, "folds", runs)

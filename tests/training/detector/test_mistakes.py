@@ -53,7 +53,7 @@ def test_a_low_score_is_a_miss_and_no_false_alarm() -> None:
     assert (alarms, misses) == ([], [Miss(0, 0, detection=0, overlap=1.0, kind="score")])
 
 
-def test_of_the_detections_that_fit_a_missed_sign_the_surest_is_told() -> None:
+def test_of_the_detections_that_fit_a_missed_sign_the_surest_is_reported() -> None:
     _, misses = _mistakes([signs((A, 0))], [detections((A, 0.1, 1), (HALF, 0.4, 0), (LOW, 0.9, 3))])
 
     assert misses == [Miss(0, 0, detection=1, overlap=0.5, kind="score")]

@@ -57,7 +57,7 @@ def test_fingerprint_follows_the_data_and_not_its_form(gtsdb: TinyGtsdb, scenes:
     assert load_scenes(load_gtsdb(gtsdb.folder), "train").fingerprint != scenes.fingerprint
 
 
-def test_broken_scene_box_outside_and_missing_labels_are_told(gtsdb: TinyGtsdb) -> None:
+def test_broken_scene_box_outside_and_missing_labels_are_reported(gtsdb: TinyGtsdb) -> None:
     dataset = load_gtsdb(gtsdb.folder)
     outside = replace(dataset.samples[0], boxes=(Box(900, 0, 920, 20, 1),))
     with pytest.raises(DataError, match=r"00000.jpg has 140x90 pixels, and Box\(left=900.* lies outside"):

@@ -8,9 +8,9 @@ class ResidualBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut.
 
     Args:
-        in_channels: of what comes in.
-        out_channels: of what goes out.
-        stride: 2 halves the resolution; where it is not given, that happens where the width changes.
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        stride: 2 halves the resolution; None is 2 if the number of channels changes, else 1.
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int | None = None) -> None:
@@ -37,10 +37,10 @@ class SmallResNet(nn.Module):
     """A residual network for small square images: 0.97 M parameters with the defaults.
 
     Args:
-        num_classes: how many classes there are.
-        widths: channels of each block; where it changes, the block halves the resolution. Multiples of 32 suit the
-            vector units of CPUs: 40 and 80 in place of 32 and 64 cost 1.7 times as much.
-        dropout: share of the pooled features to drop while training.
+        num_classes: number of classes.
+        widths: channels of each block; a block that changes them halves the resolution. Multiples of 32 suit the
+            vector units of CPUs: 40 and 80 instead of 32 and 64 take 1.7 times as long.
+        dropout: share of the pooled features to drop during training.
     """
 
     def __init__(

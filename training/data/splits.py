@@ -1,4 +1,4 @@
-"""A test split for data sets that bring none: a tenth of the images of each class, the same ones each time."""
+"""Splits for users' data sets: takes theirs, or makes a test split of a tenth of the images of each class."""
 
 import hashlib
 from collections import defaultdict
@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from training.data.records import Sample
 
-SHARE = 10  # one in so many
-FEWEST = 5  # images of a class, of which one may be spared
+SHARE = 10  # one of so many images is a test image
+FEWEST = 5  # images of a class from which a test image is taken
 TRAIN_FOLDERS, VALIDATION_FOLDERS, TEST_FOLDERS = (
     ("train", "training"),
     ("val", "valid", "validation"),
@@ -17,7 +17,7 @@ TRAIN_FOLDERS, VALIDATION_FOLDERS, TEST_FOLDERS = (
 
 
 def split_named(part: str) -> str:
-    """Returns what a folder or file name says of the split: "train", "validation", "test", or nothing."""
+    """Returns the split that a folder or file name contains: "train", "validation", "test" or an empty string."""
     word = part.lower()
     for split, names in (("train", TRAIN_FOLDERS), ("validation", VALIDATION_FOLDERS), ("test", TEST_FOLDERS)):
         if word in names:
@@ -26,14 +26,15 @@ def split_named(part: str) -> str:
 
 
 def settle_splits(samples: Sequence[Sample], named: Sequence[str]) -> tuple[tuple[Sample, ...], tuple[str, ...]]:
-    """Returns the samples in their splits, and notices of how these came about.
+    """Assigns samples to the training and test splits, and returns notices about the choice.
 
-    A data set with a test split keeps it, and what is for validation is learned from, since training holds out a share
-    of its own. One with a validation split alone is judged on that. One with neither gives a tenth of each class.
+    A test split of the data set is kept, and its validation split becomes training data, because training holds out its
+    own share. If there is only a validation split, it becomes the test split. If there is neither, a tenth of the
+    images of each class becomes the test split, always the same ones.
 
     Args:
-        samples: all of them, as training data.
-        named: what the data set says of each: "train", "validation", "test" or nothing.
+        samples: all samples, as training data.
+        named: the split that the data set names for each: "train", "validation", "test" or an empty string.
     """
     test = next((split for split in ("test", "validation") if split in named), "")
     if not test:
@@ -56,6 +57,6 @@ def _spared(samples: Sequence[Sample]) -> tuple[tuple[Sample, ...], tuple[str, .
             spared |= {each.image for each in by_chance[: max(1, len(row) // SHARE)]}
     settled = tuple(replace(each, split="test" if each.image in spared else "train") for each in samples)
     return settled, (
-        f"it has no test split: {len(spared)} of its {len(samples)} images are kept for the test. Where several images "
-        "show one thing, part them yourself into folders train and test, or the figures flatter",
+        f"it has no test split: {len(spared)} of its {len(samples)} images are used for testing. If several images "
+        "show the same object, divide them into folders train and test yourself, or the figures are too optimistic",
     )

@@ -8,8 +8,8 @@ import pytest
 
 from clients.command.roll_out import load
 from export.repository import Manifest
-from serving.ending import describe_code, describe_end, last_error
 from serving.errors import ServingError
+from serving.exit_reason import describe_code, describe_end, last_error
 from serving.install import Installation
 from serving.server import RELOADABLE, running_server
 from traffic_sign_client.errors import ClientError

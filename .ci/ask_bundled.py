@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from clients.command.check_server import examine_server
-from export.evaluation.served_model import ServedModel
+from export.predictor import TritonPredictor
 from serving.versions import MINIMUM
 from traffic_sign_client import SignClient
 from traffic_sign_client.errors import ClientError
@@ -48,10 +48,10 @@ def ask_server(pictures: Path, url: str, protocol: Any) -> None:
         side = client.input_size()
         crop = np.asarray(Image.open(sign).convert("RGB").resize((side, side)))[None]
         expect(f"classifier, {protocol}", client.classify(crop)[0][0].name, SIGN)
-    with ServedModel(url, protocol, "sign_detector") as detector:
+    with TritonPredictor(url, protocol, "sign_detector") as detector:
         height, width = detector.size
         scene = np.asarray(Image.open(street).convert("RGB").resize((width, height)))[None]
-        (scores,) = detector.ask(scene, ["scores"])
+        scores = detector(scene)["scores"]
         expect(f"detector, {protocol}", int((scores[0] >= 0.5).sum()), len(STREET))
 
 

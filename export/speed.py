@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from export.devices import CPU, CUDA
-from export.parity import Images, open_session
+from export.arrays import Images
+from export.devices import CPU, CUDA, open_session
 from traffic_signs.progress import ProgressCallback, silent
 
 ROUNDS = 7

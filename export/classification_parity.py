@@ -3,31 +3,37 @@
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from export.arrays import Outputs, select
 from export.errors import ParityError
 from export.parity import Parity, probe_names
 from export.precision import FP32, TOLERANCES, Tolerance
 
-Probabilities = npt.NDArray[np.float32]
 
-
-def compare_classes(reference: Probabilities, candidate: Probabilities) -> Parity:
-    """Compares the answers of two implementations, each [n, classes]."""
+def compare_classes(trained: Outputs, exported: Outputs) -> Parity:
+    """Measures how far two implementations are apart."""
+    reference, candidate = trained["probabilities"], exported["probabilities"]
     difference = np.abs(reference.astype(np.float64) - candidate)
     disagreements = int((reference.argmax(axis=1) != candidate.argmax(axis=1)).sum())
     return Parity(len(reference), float(difference.max()), float(difference.mean()), disagreements)
 
 
 def require_same_classes(
-    reference: Probabilities, candidate: Probabilities, real: int, tolerance: Tolerance = TOLERANCES[FP32]
+    trained: Outputs, exported: Outputs, real: int, tolerance: Tolerance = TOLERANCES[FP32]
 ) -> Parity:
-    """Compares two implementations, each [n, classes]; see `export.kinds.base.ModelKind.require_parity`.
+    """Compares two implementations and refuses a difference that matters.
+
+    Args:
+        trained: what the trained network answers.
+        exported: what the exported network answers.
+        real: how many of the images, from the first on, are real; of these few classes or none may differ.
+        tolerance: how far they may be apart.
 
     Raises:
         ParityError: a probability is not a number or differs by more than the tolerance, or too many real images are
             classified otherwise; the message says which images.
     """
+    reference, candidate = trained["probabilities"], exported["probabilities"]
     if candidate.shape != reference.shape:
         raise ParityError(f"the exported model answers {candidate.shape}, PyTorch {reference.shape}")
     names = probe_names(real, len(reference))
@@ -49,7 +55,7 @@ def require_same_classes(
             f"largest difference {worst.max():.2g}, allowed {tolerance.difference:g}; {differ.sum()} of {real} real "
             f"images change their class, allowed {tolerance.changed:.1%})"
         )
-    return compare_classes(reference[:compared], candidate[:compared])
+    return compare_classes(select(trained, slice(compared)), select(exported, slice(compared)))
 
 
 def _some(names: Sequence[str], chosen: Iterable[int]) -> str:

@@ -43,7 +43,13 @@ def count_signs(outputs: Outputs, tolerance: Tolerance) -> int:
 def require_same_signs(
     reference: Outputs, candidate: Outputs, real: int, tolerance: Tolerance = TOLERANCES[FP32]
 ) -> DetectionParity:
-    """Compares what two implementations find; see `export.kinds.base.ModelKind.require_parity`.
+    """Compares what two implementations find in the same scenes, and refuses a difference that matters.
+
+    Args:
+        reference: what the trained network answers.
+        candidate: what the exported network answers.
+        real: how many of the scenes, from the first on, are real.
+        tolerance: how far they may be apart.
 
     Raises:
         ParityError: a score or a box differs by more than the tolerance, or one finds too many signs that the other

@@ -22,10 +22,27 @@ SAMPLED = 256  # crops to compare what is served with what the file itself answe
 
 
 class CropEvaluationSet(EvaluationSet):
-    """Signs cut out for classifiers, for each in its own size; see `ModelKind.load_evaluation_set`."""
+    """Signs cut out for classifiers, for each in its own size.
+
+    Args:
+        dataset: where they are.
+        split: which part of it.
+        staged: the versions by role.
+        score_threshold: unused, as a classifier names every crop.
+        progress: shows how much is done.
+
+    Raises:
+        training.errors.DataError: the split has no signs, or an image cannot be used.
+        ClientError: a version takes no square images.
+    """
 
     def __init__(
-        self, dataset: Dataset, split: Split, staged: Mapping[Role, "Staged"], progress: ProgressCallback
+        self,
+        dataset: Dataset,
+        split: Split,
+        staged: Mapping[Role, "Staged"],
+        score_threshold: float,
+        progress: ProgressCallback,
     ) -> None:
         crops: dict[int, Crops] = {}
         for one in staged.values():

@@ -31,7 +31,19 @@ SAMPLED = 8  # scenes to compare what is served with what the file itself answer
 
 
 class SceneEvaluationSet(EvaluationSet):
-    """Whole scenes for detectors; see `ModelKind.load_evaluation_set`."""
+    """Whole scenes for detectors.
+
+    Args:
+        dataset: where they are.
+        split: which part of it.
+        staged: the versions by role.
+        score_threshold: the score from which on a detection counts.
+        progress: shows how much is done.
+
+    Raises:
+        training.errors.DataError: the split has no signs, or an image cannot be used.
+        ClientError: the data set has no scenes.
+    """
 
     def __init__(
         self,
@@ -41,6 +53,8 @@ class SceneEvaluationSet(EvaluationSet):
         score_threshold: float,
         progress: ProgressCallback,
     ) -> None:
+        if not dataset.has_scenes:
+            raise ClientError(f"{dataset.name} has no street scenes: evaluate a detector on gtsdb=PATH")
         self._scenes = load_scenes(dataset, split, partial(progress, "reading scenes"))
         self._truth, self._threshold = labelled(self._scenes), score_threshold
         self._names = dataset.classes.category_names

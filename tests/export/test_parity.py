@@ -12,7 +12,6 @@ from export.arrays import Outputs
 from export.classification_parity import compare_classes, require_same_classes
 from export.conversion import convert
 from export.errors import ExportError, ParityError
-from export.kinds import CLASSIFIER
 from export.parity import (
     EXTREMES,
     TOLERANCE,
@@ -22,13 +21,16 @@ from export.parity import (
     probe_images,
     probe_names,
 )
-from export.precision import FP32, TOLERANCES
 from export.predictor import OnnxPredictor, TorchPredictor
 from training.checkpoint import load_checkpoint
 
 pytestmark = pytest.mark.kernels
 
 Crops = npt.NDArray[np.uint8]
+
+
+def answers(probabilities: npt.NDArray[np.float32]) -> Outputs:
+    return {"probabilities": probabilities}
 
 
 def test_an_exported_model_agrees_on_real_random_and_extreme_images(
@@ -39,7 +41,7 @@ def test_an_exported_model_agrees_on_real_random_and_extreme_images(
     images = probe_images(random_crops)
     candidate = predict_in_batches(OnnxPredictor(tmp_path / "model.onnx"), images, batch_sizes(64, 7))
     reference = TorchPredictor(model, info)(images)
-    parity = CLASSIFIER.require_parity(reference, candidate, len(random_crops), TOLERANCES[FP32])
+    parity = require_same_classes(reference, candidate, len(random_crops))
     assert parity.samples == len(images) > len(random_crops)
     assert parity.max_difference <= TOLERANCE
     assert parity.disagreements == 0
@@ -55,7 +57,7 @@ def test_altered_weights_are_found(checkpoint: Path, tmp_path: Path, random_crop
     onnx.save(proto, path)
     reference, candidate = TorchPredictor(model, info)(random_crops), OnnxPredictor(path)(random_crops)
     with pytest.raises(ParityError, match=r"differs from PyTorch on \d+ of 80 images"):
-        CLASSIFIER.require_parity(reference, candidate, 80, TOLERANCES[FP32])
+        require_same_classes(reference, candidate, 80)
 
 
 def test_another_class_for_a_real_image_is_refused_however_close() -> None:
@@ -64,8 +66,8 @@ def test_another_class_for_a_real_image_is_refused_however_close() -> None:
     candidate = reference.copy()
     candidate[1] = candidate[1, ::-1]
     with pytest.raises(ParityError, match=r"1 of 3 images \(real image 1;"):
-        require_same_classes(reference, candidate, real=3)
-    assert require_same_classes(reference, candidate, real=0).disagreements == 1
+        require_same_classes(answers(reference), answers(candidate), real=3)
+    assert require_same_classes(answers(reference), answers(candidate), real=0).disagreements == 1
 
 
 def test_numbers_that_are_not_finite_are_refused() -> None:
@@ -73,9 +75,9 @@ def test_numbers_that_are_not_finite_are_refused() -> None:
     candidate = reference.copy()
     candidate[1, 0] = np.nan
     with pytest.raises(ParityError, match=r"1 of 2 images with numbers that are not finite: real image 1$"):
-        require_same_classes(reference, candidate, real=2)
+        require_same_classes(answers(reference), answers(candidate), real=2)
     with pytest.raises(ParityError, match=r"answers \(2, 3\), PyTorch \(2, 2\)"):
-        require_same_classes(reference, np.zeros((2, 3), np.float32), real=2)
+        require_same_classes(answers(reference), answers(np.zeros((2, 3), np.float32)), real=2)
 
 
 def test_a_difference_names_the_random_and_extreme_images_that_show_it(random_crops: Crops) -> None:
@@ -87,7 +89,7 @@ def test_a_difference_names_the_random_and_extreme_images_that_show_it(random_cr
     candidate = reference.copy()
     candidate[[names.index("noise 2"), names.index("white")], 0] += 0.25
     with pytest.raises(ParityError, match=r"2 of 11 images \(noise 2, white; largest difference 0\.25"):
-        require_same_classes(reference, candidate, real=2)
+        require_same_classes(answers(reference), answers(candidate), real=2)
 
 
 def test_batches_of_one_seven_and_the_largest_are_run_in_order() -> None:
@@ -121,7 +123,7 @@ def test_a_batch_of_each_size_is_filled_however_few_images_are_real(largest: int
 def test_compare_measures_maximum_mean_and_disagreements() -> None:
     left = np.array([[0.9, 0.1], [0.2, 0.8]], np.float32)
     right = np.array([[0.7, 0.3], [0.6, 0.4]], np.float32)
-    parity = compare_classes(left, right)
+    parity = compare_classes(answers(left), answers(right))
     assert parity.max_difference == pytest.approx(0.4)
     assert parity.mean_difference == pytest.approx(0.3)
     assert (parity.samples, parity.disagreements) == (2, 1)

@@ -103,7 +103,6 @@ def network_config(kind: ModelKind, input_size: tuple[int, int], class_count: in
         kind: of the network.
         input_size: height and width of its images in pixels.
         class_count: how many classes or categories it has.
-        serving: how to run it.
     """
     size = [*input_size, 3]
     config = pb.ModelConfig(name=kind.name, platform=ONNX)
@@ -152,9 +151,7 @@ def recognizer_config(
     It has no warm-up: Triton may load it before the models it calls, and a warm-up that fails keeps a model away.
 
     Args:
-        name: of the model.
         score_threshold: lowest detection score that counts where a request names none.
-        serving: how to run it.
         unknown_threshold: class score below which a sign is unknown where a request names none; 0 names every sign.
     """
     outputs = (

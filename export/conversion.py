@@ -33,7 +33,6 @@ def convert(model: nn.Module, info: CheckpointInfo, path: Path) -> Slimming:
     Args:
         model: what a checkpoint holds.
         info: of the checkpoint the model was loaded from.
-        path: of the file to write.
 
     Returns:
         What slimming saved.

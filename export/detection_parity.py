@@ -8,8 +8,8 @@ from export.arrays import Outputs, select
 from export.errors import ParityError
 from export.parity import Parity, probe_names
 from export.precision import FP32, TOLERANCES, Tolerance
-from training.detector import predict
 from training.detector.detections import Detections
+from training.detector.predict import keep_signs
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,7 @@ class DetectionParity(Parity):
 
 def read_detections(outputs: Outputs) -> list[Detections]:
     """Returns the signs of each scene that an evaluation looks at; labels are category ids."""
-    found = []
-    for boxes, scores, categories in zip(outputs["boxes"], outputs["scores"], outputs["categories"], strict=True):
-        # Cells beyond the edge of the scene have boxes that are nothing after they have been clipped to it.
-        kept = (scores > predict.FLOOR) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-        found.append(Detections(boxes[kept], scores[kept], categories[kept].astype(np.int64)))
-    return found
+    return list(map(keep_signs, outputs["boxes"], outputs["scores"], outputs["categories"]))
 
 
 def count_signs(outputs: Outputs, tolerance: Tolerance) -> int:

@@ -71,7 +71,6 @@ def measure_scenes(
         recognizer: on the models to ask.
         dataset: where the scenes are.
         samples: which of them.
-        progress: shows how much is done.
         alter: changes each photograph before it is looked at.
 
     Returns:

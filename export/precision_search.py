@@ -122,7 +122,6 @@ def timed(
         candidates: fp32 first.
         images: uint8 [n, height, width, 3], what to run them on.
         count: images at once.
-        progress: receives the rounds done.
     """
     batch = np.resize(images, (count, *images.shape[1:]))
     sound = {each.precision: each.path for each in candidates if not each.problem}

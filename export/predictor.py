@@ -112,11 +112,12 @@ class OnnxPredictor(Predictor):
         from export.devices import open_session
         from export.repository import MANIFEST, parse_manifest
 
-        self.size = input_size(path)  # first: it says more clearly than ONNX Runtime what a wrong file is
-        inputs = input_names(path)
-        kind = kind_of_inputs(inputs)
-        if kind is None:
-            raise ExportError(f"{path} takes {', '.join(inputs)}: it is no network of ours")
+        inputs = read_inputs(path)  # first: it says more clearly than ONNX Runtime what a wrong file is
+        kind = kind_of_inputs([each.name for each in inputs])
+        sides = [dim.dim_value for dim in inputs[0].type.tensor_type.shape.dim[1:]]
+        if kind is None or len(sides) != 3 or not all(sides):
+            raise ExportError(f"{path} is no classifier or detector of ours: give a file of `signs export`")
+        self.size = _size(sides)
         self.kind, self.backend = kind, f"onnxruntime{_suffix(device)}"
         self.max_batch = max_batch or kind.max_batch
         manifest = path.with_name(MANIFEST)
@@ -173,41 +174,21 @@ class TritonPredictor(Predictor):
         return self._loop.run(answer)
 
 
-def input_names(path: Path) -> list[str]:
-    """Returns the names of an ONNX file's inputs.
+def read_inputs(path: Path) -> list[Any]:
+    """Returns the inputs of an ONNX file, as ONNX describes them.
 
     Raises:
-        ExportError: it cannot be read.
+        ExportError: it cannot be read, or has none.
     """
-    return [value.name for value in _load_graph(path).input]
-
-
-def input_size(path: Path) -> tuple[int, int]:
-    """Returns height and width in pixels of the images that an ONNX network takes.
-
-    Raises:
-        ExportError: it cannot be read, or takes something else than uint8 [batch, height, width, 3].
-    """
-    import onnx
-
-    (value, *others) = _load_graph(path).input
-    shape = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
-    is_image = value.type.tensor_type.elem_type == onnx.TensorProto.UINT8 and len(shape) == 4 and shape[3] == 3
-    if others or not is_image or not shape[1] or not shape[2]:
-        raise ExportError(f"{path} does not take one uint8 [batch, height, width, 3]: give a file of `signs export`")
-    return shape[1], shape[2]
-
-
-def _load_graph(path: Path) -> Any:
     import onnx
 
     try:
-        graph = onnx.load(path, load_external_data=False).graph
+        inputs = list(onnx.load(path, load_external_data=False).graph.input)
     except Exception as error:  # protobuf's errors have no common base with the others
         raise ExportError(f"{path} is not an ONNX file ({error}): give one that `signs export` wrote") from error
-    if not graph.input:
+    if not inputs:
         raise ExportError(f"{path} is not an ONNX file of a network: give one that `signs export` wrote")
-    return graph
+    return inputs
 
 
 def _size(sides: Any) -> tuple[int, int]:

@@ -78,7 +78,6 @@ class Proof:
         labels: of these; None where they are not known.
         max_loss: largest loss of accuracy or mAP50.
         largest: batch that is served, which is among those that are compared; the default of its kind for None.
-        progress: shows how much is done.
 
     Attributes:
         kind: of the network.

@@ -52,7 +52,6 @@ def export_recognizer(
         score_threshold: lowest detection score that counts where a request names none.
         scenes: data set on which the reference for drift is measured; without it the version has none.
         split: which part of it: one that the models were not trained on, or they are surer of it than of the street.
-        progress: shows how much is measured.
         unknown_threshold: class score below which a sign is answered as unknown where a request names none; None
             takes what the classifier's training calibrated on held-out signs, and 0 where it held none out.
 

@@ -55,8 +55,6 @@ def export_checkpoint(
             random and extreme ones; n may be 0.
         wanted: in which precision; fp32 where it is not said.
         labels: of the samples; int8 needs them.
-        signer: signs the version.
-        progress: shows how much is done.
         chosen_among: receives all candidates where the fastest precision is wanted.
         asked: how Triton is to serve it; as the version that is served now where it is None.
 

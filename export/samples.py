@@ -59,7 +59,6 @@ def labelled_samples(info: CheckpointInfo, data: str, progress: ProgressCallback
     Args:
         info: of the checkpoint whose input they fit.
         data: of one data set, as `training.data.load.load_data` takes it.
-        progress: shows how much is read.
 
     Returns:
         uint8 [n, height, width, 3], and what is known of them.

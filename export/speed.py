@@ -44,7 +44,6 @@ def measure_speeds(
         paths: of the ONNX files, by name; the others are compared with the first one.
         batch: uint8 [n, height, width, 3].
         rounds: how often each is measured.
-        progress: receives the rounds done.
 
     Raises:
         ExportError: ONNX Runtime cannot load a file.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from export.kinds import CLASSIFIER, KINDS, kind_of_inputs
-from export.predictor import OnnxPredictor, Predictor, TorchPredictor, TritonPredictor, input_names
+from export.predictor import OnnxPredictor, Predictor, TorchPredictor, TritonPredictor, read_inputs
 from traffic_sign_client.client import PHOTOGRAPH
 from traffic_sign_client.connection import Protocol
 from traffic_sign_client.errors import ClientError, UnknownModelError
@@ -46,7 +46,7 @@ class ModelRef:
         elif _is_checkpoint(self.path):
             return load_info(self.path).model
         else:
-            inputs = input_names(_onnx_file(self.path))
+            inputs = [each.name for each in read_inputs(_onnx_file(self.path))]
         if inputs == [PHOTOGRAPH]:
             return RECOGNIZER
         kind = kind_of_inputs(inputs)

@@ -46,7 +46,6 @@ def measure_robustness(
         unknown_threshold: class score below which a sign is unknown; None takes what the model's training calibrated.
         split: of the data.
         limit: how many pictures of each kind to take; 0 takes all, and 2,000 drawings.
-        progress: shows how much is done.
         output: folder for the figures, a table and a picture, or None.
 
     Returns:

@@ -55,9 +55,7 @@ def evaluate_scenes(
     Args:
         find: called with each decoded scene and its encoded bytes.
         dataset: of scenes.
-        split: which part of it.
         output: folder for the figures and pictures, or None.
-        progress: receives the stages.
 
     Returns:
         `categories` and, where somebody names the signs, `classes`: what `DetectionEvaluation.as_dict` gives.

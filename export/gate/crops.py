@@ -26,10 +26,7 @@ class CropEvaluationSet(EvaluationSet):
 
     Args:
         dataset: where they are.
-        split: which part of it.
-        staged: the versions by role.
         score_threshold: unused, as a classifier names every crop.
-        progress: shows how much is done.
 
     Raises:
         training.errors.DataError: the split has no signs, or an image cannot be used.

@@ -92,7 +92,6 @@ def run_gate(config: GateConfig, console: Console) -> Outcome:
 
     Args:
         config: what to evaluate, on what, and by which limits.
-        console: shows progress.
 
     Raises:
         ClientError, export.errors.ExportError, serving.errors.ServingError, training.errors.TrainingError: it could
@@ -120,7 +119,6 @@ def choose_versions(store: Store, model: str, challenger: int | None, best: int 
 
     Args:
         store: repository they are in.
-        model: name of the model.
         challenger: the one to evaluate; the newest for None.
         best: the one to compare it with; for None the promoted one, before any promotion the one before the challenger,
             and where there is none before, none.

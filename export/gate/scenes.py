@@ -35,10 +35,7 @@ class SceneEvaluationSet(EvaluationSet):
 
     Args:
         dataset: where they are.
-        split: which part of it.
-        staged: the versions by role.
         score_threshold: the score from which on a detection counts.
-        progress: shows how much is done.
 
     Raises:
         training.errors.DataError: the split has no signs, or an image cannot be used.

@@ -93,13 +93,9 @@ def stage(
     """Brings a version into `scratch/models`, checked, under the name of its role.
 
     Args:
-        store: repository it is in.
-        model: name of the model.
-        version: its number.
         role: what it is here.
         scratch: folder of the gate.
         public_key: it must be signed with it.
-        progress: shows how much is done.
 
     Raises:
         RepositoryError: it is not there, has no manifest, is damaged or not signed so.
@@ -134,7 +130,6 @@ def serve_side_by_side(
     """Serves both side by side; the server ends with the block.
 
     Args:
-        installation: which tritonserver.
         staged: the versions by role, all in one folder.
         log: file that takes what the server prints.
         store: repository they come from, for messages.

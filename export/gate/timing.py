@@ -26,7 +26,6 @@ def time_requests(
         versions: by role.
         images: what to send to each, uint8 [n, height, width, 3].
         pairs: how many to time; as many as BUDGET_S allows for None.
-        progress: shows how much is done.
 
     Returns:
         By role float64 [pairs], milliseconds.

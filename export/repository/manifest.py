@@ -94,6 +94,11 @@ class Manifest:
         """Bytes of all files together."""
         return sum(entry["size"] for entry in self.files.values())
 
+    def as_origin(self, repository: str, digest: str) -> dict[str, Any]:
+        """Returns the `origin` of a copy, given the name of this version's repository and its manifest's sha256."""
+        found = {"repository": repository, "version": self.version, "manifest_sha256": digest}
+        return found | ({"origin": self.origin} if self.origin else {})
+
     def to_bytes(self) -> bytes:
         """Returns the content of manifest.json."""
         return (json.dumps({"schema": SCHEMA, **asdict(self)}, indent=2) + "\n").encode()

@@ -69,7 +69,6 @@ class Store(Protocol):
         """Takes a number for a new version and spends it.
 
         Args:
-            model: name of the model.
             number: the one to take; the next free one for None.
 
         Raises:
@@ -83,10 +82,8 @@ class Store(Protocol):
 
         Args:
             staged: folder with all files, the manifest among them.
-            model: name of the model.
             version: the claimed number.
             shared: files for beside the versions, in case the model is new.
-            progress: shows how much is done.
         """
 
     def remove(self, model: str, version: int) -> None:
@@ -121,7 +118,6 @@ def counting(progress: ProgressCallback, what: str, total: int) -> Advance:
     """Returns what adds up pieces and shows them, in units of 1000 bytes.
 
     Args:
-        progress: shows how much is done.
         what: is being done.
         total: in bytes.
     """

@@ -109,7 +109,6 @@ def verify(
         model: the one to check; all for None.
         version: the one to check; all for None.
         public_key: every version must be signed with it.
-        progress: shows how much is done.
 
     Raises:
         RepositoryError: the repository cannot be read, or has no such model or version.

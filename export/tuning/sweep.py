@@ -124,10 +124,6 @@ def fetched(
     """Gives a checked copy of a version for as long as the block runs.
 
     Args:
-        store: repository it is in.
-        model: its name.
-        version: its number.
-        progress: shows how much is done.
         configuration: name of the one that is tuned; where it has none of that name, config.pbtxt.
 
     Raises:
@@ -183,8 +179,6 @@ def sweep(
         candidate: version to measure.
         settings: to measure.
         load: for each.
-        installation: the tritonserver.
-        progress: shows how much is done.
         log: file that takes what the server prints.
 
     Raises:

@@ -34,6 +34,13 @@ def read_maps(maps: Maps, height: int, width: int) -> Detections:
     """Returns the signs of one scene with scores above FLOOR, the surest first; labels are category ids."""
     with torch.inference_mode():
         boxes, scores, categories = (each[0].cpu().numpy() for each in find_peaks(maps, height, width))
+    return keep_signs(boxes, scores, categories)
+
+
+def keep_signs(
+    boxes: npt.NDArray[np.float32], scores: npt.NDArray[np.float32], categories: npt.NDArray[np.int32]
+) -> Detections:
+    """Returns the boxes of one scene that an evaluation looks at; labels are category ids."""
     # Cells beyond the edge of the scene have boxes that are nothing after they have been clipped to it.
     kept = (scores > FLOOR) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
     return Detections(boxes[kept], scores[kept], categories[kept].astype(np.int64))

@@ -116,7 +116,7 @@ def make_reference(
     samples = list(dataset.split(split))
     if len(samples) < FEWEST:
         raise ExportError(
-            f"{dataset.name} has {len(samples)} {split} scenes: a reference needs {FEWEST}, and more tell smaller "
+            f"{dataset.name} has {len(samples)} {split} scenes: a reference needs {FEWEST}, and more show smaller "
             "changes. Give the whole benchmark, or another split"
         )
     measurements, fingerprint = measure_scenes(recognizer, dataset, samples, progress)

@@ -101,7 +101,7 @@ def build_engine(
     The same model, because callers then need not know: promoting the engine or going back to ONNX changes which version
     answers, and nothing else. Each version carries its own configuration, so the platform changes with it.
 
-    The engine's answers are not compared here; judge it on a server before it is promoted.
+    The engine's answers are not compared here; evaluate it on a server before it is promoted.
 
     Args:
         repository: folder or address of all models.

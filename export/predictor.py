@@ -109,13 +109,16 @@ class OnnxPredictor(Predictor):
     """
 
     def __init__(self, path: Path, device: str = "cpu", max_batch: int = 0) -> None:
+        from onnx import TensorProto
+
         from export.devices import open_session
         from export.repository import MANIFEST, parse_manifest
 
         inputs = read_inputs(path)  # first: it says more clearly than ONNX Runtime what a wrong file is
         kind = kind_of_inputs([each.name for each in inputs])
-        sides = [dim.dim_value for dim in inputs[0].type.tensor_type.shape.dim[1:]]
-        if kind is None or len(sides) != 3 or not all(sides):
+        tensor = inputs[0].type.tensor_type
+        sides = [dim.dim_value for dim in tensor.shape.dim[1:]]
+        if kind is None or tensor.elem_type != TensorProto.UINT8 or sides[2:] != [3] or not all(sides):
             raise ExportError(f"{path} is no classifier or detector of ours: give a file of `signs export`")
         self.size = _size(sides)
         self.kind, self.backend = kind, f"onnxruntime{_suffix(device)}"

@@ -157,8 +157,8 @@ def _class_names(repository: Path, classifier: pb.ModelConfig) -> list[str]:
         raise ExportError(f"{path} cannot be read ({error.strerror}): export the classifier again") from error
     if len(names) != classifier.output[0].dims[0]:
         raise ExportError(
-            f"{path} names {len(names)} classes and the classifier tells {classifier.output[0].dims[0]} apart: export "
-            "the classifier again"
+            f"{path} names {len(names)} classes and the classifier has {classifier.output[0].dims[0]}: export the "
+            "classifier again"
         )
     return names
 

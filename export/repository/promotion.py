@@ -191,16 +191,16 @@ def gate_failure_reason(repository: str | Path | Store, model: str, version: int
         return f"{name} has not been through the gate ({again})"
     if gate.get("passed") is not True:
         return f"{name} has not passed the gate ({gate.get('verdict')})"
-    if _judged(gate, "challenger") != manifest.model_sha256:
+    if _sha256(gate, "challenger") != manifest.model_sha256:
         return f"{name} has the verdict of another version ({again})"
     if best is not None:
         present = require_version(store, model, best)
-        if present is None or _judged(gate, "champion") != present.model_sha256:
+        if present is None or _sha256(gate, "champion") != present.model_sha256:
             return f"{name} has not been compared with version {best}, the present champion ({again})"
     return ""
 
 
-def _judged(gate: dict[str, Any], side: str) -> object:
+def _sha256(gate: dict[str, Any], side: str) -> object:
     found = gate.get(side)
     return found.get("sha256") if isinstance(found, dict) else None
 
@@ -309,7 +309,7 @@ def followed(store: Store, model: str) -> Iterator[ExitStack]:
             yield undo
             follow(store, model)
         except BaseException:
-            with suppress(Exception):  # the first error is the one to tell
+            with suppress(Exception):  # the first error is the one to report
                 undo.close()
             with suppress(Exception):
                 follow(store, model)

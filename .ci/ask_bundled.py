@@ -5,6 +5,7 @@ and what must run the networks (onnxruntime for Triton's own backend, stand-in f
 client.
 """
 
+import asyncio
 import json
 import sys
 import time
@@ -17,9 +18,9 @@ import numpy as np
 from PIL import Image
 
 from clients.command.check_server import examine_server
-from export.evaluation.served_model import ServedModel
 from serving.versions import MINIMUM
 from traffic_sign_client import SignClient
+from traffic_sign_client.connection import Connection
 from traffic_sign_client.errors import ClientError
 
 # What the street of the gateway's page shows; the sign of the chart's test is a stop sign.
@@ -48,11 +49,21 @@ def ask_server(pictures: Path, url: str, protocol: Any) -> None:
         side = client.input_size()
         crop = np.asarray(Image.open(sign).convert("RGB").resize((side, side)))[None]
         expect(f"classifier, {protocol}", client.classify(crop)[0][0].name, SIGN)
-    with ServedModel(url, protocol, "sign_detector") as detector:
-        height, width = detector.size
+    scores = asyncio.run(find_signs(street, url, protocol))
+    expect(f"detector, {protocol}", int((scores >= 0.5).sum()), len(STREET))
+
+
+async def find_signs(street: Path, url: str, protocol: Any) -> Any:
+    """Returns the scores of what the detector finds in a picture."""
+    server = Connection(url, protocol, timeout=120)
+    try:
+        config = await server.describe("config", "sign_detector")
+        height, width = (int(side) for side in config["input"][0]["dims"][:2])
         scene = np.asarray(Image.open(street).convert("RGB").resize((width, height)))[None]
-        (scores,) = detector.ask(scene, ["scores"])
-        expect(f"detector, {protocol}", int((scores[0] >= 0.5).sum()), len(STREET))
+        (scores,) = await server.infer("sign_detector", "scenes", scene, ["scores"])
+        return scores[0]
+    finally:
+        await server.close()
 
 
 def ask_gateway(pictures: Path, url: str) -> None:

@@ -4,8 +4,10 @@ The keys of ONNX Runtime and of its TensorRT provider are those of the README of
 choice is what it is, `export.explanation` says.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from tritonclient.grpc import model_config_pb2 as pb
 
@@ -13,7 +15,9 @@ from export.errors import ExportError
 from export.repository.configuration import ONNX, TENSORRT
 from export.repository.manifest import GPU_FILE
 from export.repository.policy import WARM_UP, to_bytes
-from export.tensors import DETECTOR_OUTPUTS, INPUT_NAME, OUTPUT_NAME, SCENES
+
+if TYPE_CHECKING:
+    from export.kinds import ModelKind, TensorSpec
 
 LABELS_FILE = "labels.txt"
 ENGINE = "tensorrt_plan"
@@ -92,33 +96,51 @@ class Serving:
             raise ExportError(f"{self.engine_cache!r} is no folder of a server: give a path that begins with /")
 
 
-def classifier_config(name: str, input_size: int, num_classes: int, serving: Serving) -> pb.ModelConfig:
-    """Describes an ONNX classifier to Triton.
+def network_config(kind: ModelKind, input_size: tuple[int, int], class_count: int, serving: Serving) -> pb.ModelConfig:
+    """Describes an exported network to Triton.
 
     Args:
-        name: of the model.
-        input_size: side of the square input in pixels.
-        num_classes: length of the output.
-        serving: how to run it.
+        kind: of the network.
+        input_size: height and width of its images in pixels.
+        class_count: how many classes or categories it has.
     """
-    output = pb.ModelOutput(name=OUTPUT_NAME, data_type=pb.TYPE_FP32, dims=[num_classes], label_filename=LABELS_FILE)
-    return _onnx_config(name, INPUT_NAME, [input_size, input_size, 3], [output], serving)
+    size = [*input_size, 3]
+    config = pb.ModelConfig(name=kind.name, platform=ONNX)
+    config.input.add(name=kind.input.name, data_type=_datatype(kind.input), dims=size)
+    for output in kind.outputs:
+        dims = [kind.open_size(class_count) if side is None else side for side in output.shape]
+        labels = LABELS_FILE if output.labelled else ""
+        config.output.add(name=output.name, data_type=_datatype(output), dims=dims, label_filename=labels)
+    _schedule(config, serving)
+    set_threads(config, serving.threads)
+    accelerators = config.optimization.execution_accelerators.gpu_execution_accelerator
+    if serving.fixed_batches:
+        config.default_model_filename = GPU_FILE
+        # TensorFloat-32 differs from the trained network by more than parity in fp32 allows.
+        accelerators.add(name=CUDA).parameters["use_tf32"] = "0"
+    if serving.tensorrt and serving.target == "gpu":
+        parameters = {
+            "max_workspace_size_bytes": str(WORKSPACE_BYTES),
+            "trt_engine_cache_enable": "1",
+            "trt_engine_cache_path": serving.engine_cache,
+            "trt_timing_cache_enable": "1",
+            "trt_timing_cache_path": serving.engine_cache,
+            **{f"trt_profile_{which}_shapes": shape for which, shape in profile(config).items()},
+        }
+        accelerators.add(name=TENSORRT).parameters.update(parameters)
+    for batch in sorted({1, serving.max_batch}):
+        warm_up = pb.ModelWarmup(name=f"batch of {batch}", batch_size=batch)
+        warm_up.inputs[kind.input.name].CopyFrom(
+            pb.ModelWarmup.Input(
+                data_type=pb.TYPE_UINT8, dims=size, input_data_file=warm_up_file(kind.input.name, size)
+            )
+        )
+        config.model_warmup.append(warm_up)
+    return config
 
 
-def detector_config(name: str, input_size: tuple[int, int], found: int, serving: Serving) -> pb.ModelConfig:
-    """Describes an ONNX detector to Triton.
-
-    Args:
-        name: of the model.
-        input_size: height and width of a scene in pixels.
-        found: signs a scene.
-        serving: how to run it.
-    """
-    kinds = zip(
-        DETECTOR_OUTPUTS, (pb.TYPE_FP32, pb.TYPE_FP32, pb.TYPE_INT32), ([found, 4], [found], [found]), strict=True
-    )
-    outputs = [pb.ModelOutput(name=output, data_type=kind, dims=dims) for output, kind, dims in kinds]
-    return _onnx_config(name, SCENES, [*input_size, 3], outputs, serving)
+def _datatype(tensor: TensorSpec) -> Any:
+    return pb.DataType.Value(f"TYPE_{tensor.datatype}")
 
 
 def recognizer_config(
@@ -129,9 +151,7 @@ def recognizer_config(
     It has no warm-up: Triton may load it before the models it calls, and a warm-up that fails keeps a model away.
 
     Args:
-        name: of the model.
         score_threshold: lowest detection score that counts where a request names none.
-        serving: how to run it.
         unknown_threshold: class score below which a sign is unknown where a request names none; 0 names every sign.
     """
     outputs = (
@@ -156,41 +176,6 @@ def recognizer_config(
         parameters={key: pb.ModelParameter(string_value=value) for key, value in parameters.items()},
     )
     _schedule(config, serving)
-    return config
-
-
-def _onnx_config(
-    name: str, input_name: str, size: list[int], outputs: list[pb.ModelOutput], serving: Serving
-) -> pb.ModelConfig:
-    config = pb.ModelConfig(
-        name=name,
-        platform=ONNX,
-        input=[pb.ModelInput(name=input_name, data_type=pb.TYPE_UINT8, dims=size)],
-        output=outputs,
-    )
-    _schedule(config, serving)
-    set_threads(config, serving.threads)
-    accelerators = config.optimization.execution_accelerators.gpu_execution_accelerator
-    if serving.fixed_batches:
-        config.default_model_filename = GPU_FILE
-        # TensorFloat-32 differs from the trained network by more than parity in fp32 allows.
-        accelerators.add(name=CUDA).parameters["use_tf32"] = "0"
-    if serving.tensorrt and serving.target == "gpu":
-        parameters = {
-            "max_workspace_size_bytes": str(WORKSPACE_BYTES),
-            "trt_engine_cache_enable": "1",
-            "trt_engine_cache_path": serving.engine_cache,
-            "trt_timing_cache_enable": "1",
-            "trt_timing_cache_path": serving.engine_cache,
-            **{f"trt_profile_{which}_shapes": shape for which, shape in profile(config).items()},
-        }
-        accelerators.add(name=TENSORRT).parameters.update(parameters)
-    for batch in sorted({1, serving.max_batch}):
-        warm_up = pb.ModelWarmup(name=f"batch of {batch}", batch_size=batch)
-        warm_up.inputs[input_name].CopyFrom(
-            pb.ModelWarmup.Input(data_type=pb.TYPE_UINT8, dims=size, input_data_file=warm_up_file(input_name, size))
-        )
-        config.model_warmup.append(warm_up)
     return config
 
 

@@ -2,22 +2,19 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 from pathlib import Path
-from typing import NamedTuple
 
 import onnx
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from export.errors import ExportError
+from export.kinds import find_kind
 from export.simplify import Slimming, simplify
-from export.tensors import DETECTOR_OUTPUTS, INPUT_NAME, OUTPUT_NAME, SCENES
 from training.checkpoint import CheckpointInfo
-from training.models import classifier, detector
-from training.models.detector import find_peaks
 
 # The serving image (tritonserver 26.09) carries ONNX Runtime 1.30; the oldest server that may be on a network, 26.07,
 # carries 1.27. Opset 20 and IR 10 are what the exporter of PyTorch writes by itself, and every ONNX Runtime since 1.18
@@ -27,58 +24,15 @@ IR_VERSION = 10
 PRECISION = "precision"  # in the metadata
 
 
-class WithSoftmax(nn.Module):
-    """A classifier whose answers are probabilities: what is served."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Maps uint8 [n, h, w, 3] to float32 [n, classes]; rows sum to one."""
-        probabilities: Tensor = self.network(images).softmax(dim=1)
-        return probabilities
-
-
-class WithPeaks(nn.Module):
-    """A detector whose answers are boxes, scores and categories: what is served."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, scenes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Maps uint8 [n, h, w, 3] to what `training.models.detector.Found` describes."""
-        found = find_peaks(self.network(scenes), scenes.shape[1], scenes.shape[2])
-        return found.boxes, found.scores, found.categories
-
-
-class Served(NamedTuple):
-    """How a kind of network is served: what is wrapped around it, and the names of its tensors."""
-
-    wrapped: Callable[[nn.Module], nn.Module]
-    input: str
-    outputs: tuple[str, ...]
-
-
-MODEL_TENSORS = {
-    classifier.MODEL_NAME: Served(WithSoftmax, INPUT_NAME, (OUTPUT_NAME,)),
-    detector.MODEL_NAME: Served(WithPeaks, SCENES, DETECTOR_OUTPUTS),
-}
-
-
 def convert(model: nn.Module, info: CheckpointInfo, path: Path) -> Slimming:
     """Writes a network as ONNX, slimmed, and checks the file.
 
-    The graph takes bytes, uint8 [batch, height, width, 3], and normalises them itself. A classifier's has the input
-    `images` and gives `probabilities`, float32 [batch, classes]. A detector's has the input `scenes` and gives `boxes`,
-    float32 [batch, 100, 4], `scores`, float32 [batch, 100], and `categories`, int32 [batch, 100]. Where the model comes
-    from stands in its metadata.
+    The graph takes bytes, uint8 [batch, height, width, 3], and normalises them itself; its tensors have the names of
+    its kind (`export.kinds`). Where the model comes from stands in its metadata.
 
     Args:
         model: what a checkpoint holds.
         info: of the checkpoint the model was loaded from.
-        path: of the file to write.
 
     Returns:
         What slimming saved.
@@ -87,17 +41,17 @@ def convert(model: nn.Module, info: CheckpointInfo, path: Path) -> Slimming:
         ExportError: the exporter failed, or its result is not what was asked for.
     """
     example = torch.zeros((2, *info.input_size, 3), dtype=torch.uint8)
-    served = MODEL_TENSORS[info.model]
+    kind = find_kind(info.model)
     batch = torch.export.Dim("batch", min=1, max=4096)
     try:
         with _quiet():
             program = torch.onnx.export(
-                served.wrapped(model.eval()),
+                kind.wrap(model.eval()),
                 (example,),
                 dynamo=True,
                 opset_version=OPSET,
-                input_names=[served.input],
-                output_names=list(served.outputs),
+                input_names=[kind.input.name],
+                output_names=[output.name for output in kind.outputs],
                 dynamic_shapes=({0: batch},),
                 external_data=False,
                 optimize=False,  # `simplify` does it, and counts

@@ -8,6 +8,7 @@ import contextlib
 import io
 from collections.abc import Sequence
 from importlib import metadata
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import onnxruntime
@@ -42,6 +43,31 @@ def providers_for(device: str) -> Providers:
         raise ExportError(f"onnxruntime-gpu finds no {missing}: {INSTALL}")
     onnxruntime.set_default_logger_severity(4)  # what keeps it off the GPU is said in one line below
     return [(CUDA, CUDA_OPTIONS)]
+
+
+def open_session(
+    model: Path | bytes, device: str = "cpu", providers: Providers | None = None
+) -> onnxruntime.InferenceSession:
+    """Loads an ONNX file into ONNX Runtime.
+
+    Args:
+        model: path of the file, or its content.
+        device: cpu or cuda, where it must run.
+        providers: of ONNX Runtime, in place of those of the device; the first one that works is taken.
+
+    Raises:
+        ExportError: ONNX Runtime cannot load the file, or cannot run it on the device.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    chosen = providers_for(device) if providers is None else providers
+    try:
+        session = onnxruntime.InferenceSession(model, options, providers=list(chosen))
+    except Exception as error:  # onnxruntime's exceptions have no common base of their own
+        name = "the network" if isinstance(model, bytes) else model
+        raise ExportError(f"ONNX Runtime cannot load {name}: {error}") from error
+    require_device(session, device)
+    return session
 
 
 def require_device(session: Any, device: str) -> None:

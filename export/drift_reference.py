@@ -1,70 +1,46 @@
 """Runs the recognizer over whole scenes without a server: its own code, on the models of a repository."""
 
-import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from export.detection_parity import onnxruntime_detector
 from export.errors import ExportError
-from export.parity import MAX_BATCH, input_size, onnxruntime_predictor
+from export.kinds import CLASSIFIER, DETECTOR
+from export.local_recognizer import LocalRecognizer
+from export.predictor import OnnxPredictor
 from export.reference import Measurements, Reference
 from export.repository import versions
 from export.repository.policy import read_config, served
-from serving.recognizer.recognition import Signs, recognize
-from serving.recognizer.scene import Scene, see_scene
+from serving.recognizer.recognition import Signs
 from traffic_signs.progress import ProgressCallback, silent
 from training.data.images import read_images
 from training.data.records import FEEDBACK, Dataset, Sample, Split
-from training.models.classifier import MODEL_NAME as CLASSIFIER
-from training.models.detector import MODEL_NAME as DETECTOR
 
 FEWEST = 50  # scenes: with fewer a tenth of them is less than the five that a test of shares needs
 
 Alter = Callable[[Image.Image], Image.Image]
 
 
-class InProcess:
-    """A recognizer in this process, on the files of a repository.
+def open_recognizer(
+    repository: Path, score_threshold: float, models: Mapping[str, int] | None = None
+) -> LocalRecognizer:
+    """Opens a recognizer on the files of a repository.
 
     Args:
         repository: folder of the Triton models.
-        models: version of the detector and of the classifier to ask, by model.
         score_threshold: lowest detection score that counts as a sign.
+        models: version of the detector and of the classifier, by name; those that are served for None.
 
     Raises:
-        ExportError: ONNX Runtime cannot load one of them.
+        ExportError: there is none, or ONNX Runtime cannot load one of them.
     """
-
-    def __init__(self, repository: Path, models: dict[str, int], score_threshold: float) -> None:
-        self.models, self.score_threshold = models, score_threshold
-        detector, classifier = (repository / name / str(models[name]) / "model.onnx" for name in (DETECTOR, CLASSIFIER))
-        self._size, (self._side, _) = input_size(detector), input_size(classifier)
-        detect, self._classify = onnxruntime_detector(detector), onnxruntime_predictor(classifier)
-        self._detect = lambda scenes: detect(scenes).arrays()
-        # The networks use all cores by themselves: scenes are decoded beside each other, and asked about in turn.
-        self._lock, self._pool = threading.Lock(), ThreadPoolExecutor(1)
-
-    def __call__(self, photograph: Image.Image) -> tuple[Scene, Signs]:
-        """Returns what the recognizer sees in a photograph, RGB; may be called by several threads."""
-        scene = see_scene(photograph, *self._size)
-        with self._lock:
-            (signs,) = recognize([scene], [self.score_threshold], self._detect, self._name, self._side, self._pool)
-        return scene, signs
-
-    def _name(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        parts = [self._classify(crops[start : start + MAX_BATCH]) for start in range(0, len(crops), MAX_BATCH)]
-        return np.concatenate(parts)
-
-
-def open_recognizer(repository: Path, score_threshold: float) -> InProcess:
-    """Opens a recognizer on the models that a repository serves; raises as `served_version` and `InProcess` do."""
-    models = {model: served_version(repository, model) for model in (DETECTOR, CLASSIFIER)}
-    return InProcess(repository, models, score_threshold)
+    names = (DETECTOR.name, CLASSIFIER.name)
+    models = models or {name: served_version(repository, name) for name in names}
+    detector, classifier = (OnnxPredictor(repository / name / str(models[name]) / "model.onnx") for name in names)
+    return LocalRecognizer(detector, classifier, score_threshold, models)
 
 
 def served_version(repository: Path, model: str) -> int:
@@ -83,7 +59,7 @@ def served_version(repository: Path, model: str) -> int:
 
 
 def measure_scenes(
-    recognizer: InProcess,
+    recognizer: LocalRecognizer,
     dataset: Dataset,
     samples: list[Sample],
     progress: ProgressCallback = silent,
@@ -95,7 +71,6 @@ def measure_scenes(
         recognizer: on the models to ask.
         dataset: where the scenes are.
         samples: which of them.
-        progress: shows how much is done.
         alter: changes each photograph before it is looked at.
 
     Returns:
@@ -130,7 +105,7 @@ def measure_scenes(
 
 
 def make_reference(
-    recognizer: InProcess, dataset: Dataset, split: Split, progress: ProgressCallback = silent
+    recognizer: LocalRecognizer, dataset: Dataset, split: Split, progress: ProgressCallback = silent
 ) -> Reference:
     """Measures the scenes of one split of a data set.
 
@@ -141,7 +116,7 @@ def make_reference(
     samples = list(dataset.split(split))
     if len(samples) < FEWEST:
         raise ExportError(
-            f"{dataset.name} has {len(samples)} {split} scenes: a reference needs {FEWEST}, and more tell smaller "
+            f"{dataset.name} has {len(samples)} {split} scenes: a reference needs {FEWEST}, and more show smaller "
             "changes. Give the whole benchmark, or another split"
         )
     measurements, fingerprint = measure_scenes(recognizer, dataset, samples, progress)

@@ -23,7 +23,7 @@ from export.repository.fetching import fetch_version
 from export.repository.hardware import Gpu, find_trtexec, gpus, version_of_trtexec
 from export.repository.manifest import GPU_FILE
 from export.repository.policy import CONFIG
-from export.repository.promotion import own_config
+from export.repository.promotion import own_configs
 from export.repository.store import Store, open_store
 from serving.exit_reason import describe_code
 from traffic_signs.progress import silent
@@ -101,11 +101,10 @@ def build_engine(
     The same model, because callers then need not know: promoting the engine or going back to ONNX changes which version
     answers, and nothing else. Each version carries its own configuration, so the platform changes with it.
 
-    The engine's answers are not compared here; judge it on a server before it is promoted.
+    The engine's answers are not compared here; evaluate it on a server before it is promoted.
 
     Args:
         repository: folder or address of all models.
-        model: name of the model.
         version: number of a version in ONNX.
         trtexec: TensorRT's tool; found where it is None.
         timing_cache: file of TensorRT's timing cache; one below `runs` by GPU and TensorRT where it is None.
@@ -121,7 +120,7 @@ def build_engine(
     with tempfile.TemporaryDirectory(prefix="signs-engine-") as scratch:
         folder = Path(scratch) / str(version)
         original = fetch_version(store, model, version, folder, None, silent)
-        config = own_config(store, model, version)
+        config = own_configs(store, model, version).get(CONFIG)
         if config is None or config.platform != ONNX or MODEL not in original.files:
             raise ExportError(
                 f"{model} {version} in {store.name} is not in ONNX: give a version of `signs export onnx`"

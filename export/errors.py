@@ -1,4 +1,4 @@
-"""What export tells a person when something must not be published."""
+"""The errors of export: why something must not be published."""
 
 from traffic_signs.errors import SignsError
 
@@ -20,4 +20,4 @@ class AccuracyError(ExportError):
 
 
 class UndecidedError(Exception):
-    """The gate could not judge; the cause is the error that kept it from that. It must not look like a refusal."""
+    """The gate could not decide; the cause is the error that kept it from that. It must not look like a refusal."""

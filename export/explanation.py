@@ -58,17 +58,17 @@ _ELSEWHERE = "not a choice of this project: see the model configuration in Trito
 def explain(config: pb.ModelConfig) -> list[Choice]:
     """Returns every choice of a configuration with its reason, in the order of the file."""
     choices = [*_identity(config), *_tensors(config), *_instances(config), *_batching(config), *_rest(config)]
-    told = {choice.name.split(".")[0] for choice in choices}
-    choices += _others(config, "", told | {"optimization", "dynamic_batching"})
+    explained = {choice.name.split(".")[0] for choice in choices}
+    choices += _others(config, "", explained | {"optimization", "dynamic_batching"})
     choices += _others(config.optimization, "optimization.", {"execution_accelerators"})
-    told = {"max_queue_delay_microseconds", "preferred_batch_size", "default_queue_policy"}
-    return [*choices, *_others(config.dynamic_batching, "dynamic_batching.", told)]
+    explained = {"max_queue_delay_microseconds", "preferred_batch_size", "default_queue_policy"}
+    return [*choices, *_others(config.dynamic_batching, "dynamic_batching.", explained)]
 
 
-def _others(message: Any, prefix: str, told: set[str]) -> Iterator[Choice]:
-    """Yields what is set and was not told yet: nothing is left out because nobody thought of it."""
+def _others(message: Any, prefix: str, explained: set[str]) -> Iterator[Choice]:
+    """Yields what is set and was not explained yet: nothing is left out because nobody thought of it."""
     for field, value in message.ListFields():
-        if field.name not in told:
+        if field.name not in explained:
             yield Choice(prefix + field.name, " ".join(str(value).split())[:60], _ELSEWHERE)
 
 

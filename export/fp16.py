@@ -9,9 +9,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from export.arrays import Images
 from export.conversion import OPSET
+from export.devices import open_session
 from export.errors import ExportError
-from export.parity import Images, open_session
 from export.quantizable_nodes import inner_layers
 
 LARGEST = float(np.finfo(np.float16).max)

@@ -6,24 +6,15 @@ from typing import Any
 
 import onnx
 
-from export import detection_parity as scenes
+from export.arrays import Images
 from export.conversion import PRECISION, write_model
 from export.fixed_batch import fix_batch, share_weights
-from export.parity import (
-    Images,
-    batch_sizes,
-    noises_for,
-    onnxruntime_predictor,
-    predict_in_batches,
-    probe_images,
-    require_parity,
-)
+from export.parity import batch_sizes, noises_for, predict_in_batches, probe_images
 from export.precision import FP32, INT8, TOLERANCES
 from export.precision_search import Candidate
+from export.predictor import OnnxPredictor
 from export.proof import Proof, Proven
 from export.repository.manifest import GPU_FILE, MODEL_FILE, Manifest
-from export.warmup_images import draw_samples
-from training.models import detector
 
 
 @dataclass(frozen=True)
@@ -117,19 +108,13 @@ def compare_with_cpu_file(
     Raises:
         ExportError: they answer differently.
     """
-    (tensor,) = manifest.inputs
-    height, width = tensor["shape"][1:3]
-    samples = draw_samples(manifest.model, height, width, 1) if samples is None else samples
-    real, is_detector = len(samples), manifest.model == detector.MODEL_NAME
-    tried = batch_sizes(sizes[-1], scenes.FEW) if is_detector else batch_sizes(sizes[-1])
+    cpu, gpu = (OnnxPredictor(folder / name, max_batch=sizes[-1]) for name in (MODEL_FILE, GPU_FILE))
+    kind, tolerance = cpu.kind, TOLERANCES[manifest.precision]
+    samples = kind.draw_samples(cpu.size, 1) if samples is None else samples
+    real, tried = len(samples), batch_sizes(sizes[-1], kind.few)
     images = probe_images(samples, noises_for(tried, real, fewest=2))
-    tolerance, cpu, gpu = TOLERANCES[manifest.precision], folder / MODEL_FILE, folder / GPU_FILE
-    if is_detector:
-        found = [scenes.find_in_batches(scenes.onnxruntime_detector(each), images, sizes=tried) for each in (cpu, gpu)]
-        figures = scenes.require_same_signs(found[0], found[1], real, tolerance).as_dict()
-    else:
-        answers = [predict_in_batches(onnxruntime_predictor(each), images, tried) for each in (cpu, gpu)]
-        figures = require_parity(answers[0], answers[1], real, tolerance).as_dict()
+    answers = [predict_in_batches(each, images, tried) for each in (cpu, gpu)]
+    figures = kind.require_parity(answers[0], answers[1], real, tolerance).as_dict()
     return {
         "file": GPU_FILE,
         "fixed_batches": list(sizes),

@@ -92,7 +92,6 @@ def choose_configuration(repository: Path, installation: Installation, asked: st
 
     Args:
         repository: folder of the models.
-        installation: the tritonserver.
         asked: name that somebody asks for; empty for what fits.
 
     Raises:

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from training.models import classifier, detector
-
 FP32, FP16, INT8 = "fp32", "fp16", "int8"
 PRECISIONS = (FP32, FP16, INT8)
 AUTO = "auto"  # the fastest of them on this machine
@@ -46,14 +44,10 @@ class PrecisionRequest:
 
     Attributes:
         precision: one of PRECISIONS, or AUTO.
-        max_loss: largest loss of accuracy or mAP50 against fp32; that of MAX_LOSS for None.
+        max_loss: largest loss of accuracy or mAP50 against fp32; that of its kind for None.
         int8_for: who int8 is for, one of `export.quantization.TARGETS`.
     """
 
     precision: str = FP32
     max_loss: float | None = None
     int8_for: str = "cpu"
-
-
-# Largest loss against fp32 that is published unless told otherwise: of accuracy, and of mAP50.
-MAX_LOSS = {classifier.MODEL_NAME: 0.002, detector.MODEL_NAME: 0.01}

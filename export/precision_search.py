@@ -8,20 +8,19 @@ from typing import Any
 import numpy as np
 import onnx
 
+from export.arrays import Images
 from export.conversion import PRECISION, write_model
 from export.errors import ExportError
 from export.fp16 import require_range, to_fp16
-from export.parity import MAX_BATCH, Images
 from export.precision import FP16, FP32, PRECISIONS
 from export.proof import Proof, Proven
 from export.quantization import quantize
 from export.samples import Labels
 from export.speed import Speed, measure_speeds
-from export.tensors import SCENES
 from traffic_signs.progress import ProgressCallback, silent
 
 WORTHWHILE = 1.1  # times the speed of fp32; for less nobody wants to round
-NO_LABELS = "int8 is calibrated on training images and judged on labelled test images: give them with --data"
+NO_LABELS = "int8 is calibrated on training images and evaluated on labelled test images: give them with --data"
 
 
 @dataclass(frozen=True)
@@ -114,18 +113,17 @@ def make_all(make: Callable[[str], Candidate], fp32: Path) -> list[Candidate]:
     return candidates
 
 
-def timed(candidates: Sequence[Candidate], images: Images, progress: ProgressCallback = silent) -> list[Candidate]:
+def timed(
+    candidates: Sequence[Candidate], images: Images, count: int, progress: ProgressCallback = silent
+) -> list[Candidate]:
     """Returns the candidates with the speed of those that may be published.
 
     Args:
         candidates: fp32 first.
-        images: uint8 [n, height, width, 3], what to run them on: of crops as many at once as the server would at
-            most, of scenes one.
-        progress: receives the rounds done.
+        images: uint8 [n, height, width, 3], what to run them on.
+        count: images at once.
     """
-    graph = onnx.load(candidates[0].path).graph
-    size = 1 if graph.input[0].name == SCENES else MAX_BATCH
-    batch = np.resize(images, (size, *images.shape[1:]))
+    batch = np.resize(images, (count, *images.shape[1:]))
     sound = {each.precision: each.path for each in candidates if not each.problem}
     speeds = measure_speeds(sound, batch, progress=progress)
     return [replace(each, speed=speeds.get(each.precision)) for each in candidates]

@@ -3,40 +3,21 @@
 The trained network answers once, whatever number of candidates is compared with it.
 """
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from torch import nn
 
-from export import detection_parity as scenes
-from export.conversion import MODEL_TENSORS
+from export.arrays import Images, Outputs, select
 from export.errors import AccuracyError
-from export.parity import (
-    MAX_BATCH,
-    Images,
-    Parity,
-    batch_sizes,
-    noises_for,
-    open_session,
-    predict_in_batches,
-    probe_images,
-    pytorch_predictor,
-    require_parity,
-)
+from export.parity import Parity, batch_sizes, noises_for, predict_in_batches, probe_images
 from export.precision import TOLERANCES
+from export.predictor import OnnxPredictor, Predictor
 from export.samples import Labels
 from traffic_signs.progress import ProgressCallback, silent
-from training.detector.detections import Detections
-from training.detector.evaluate import evaluate_detections
-from training.models import classifier, detector
-
-# Maps uint8 [n, height, width, 3] to the outputs of the model, in the order of `export.conversion.MODEL_TENSORS`.
-Answer = Callable[[Images], Sequence[npt.NDArray[Any]]]
 
 
 @dataclass(frozen=True)
@@ -88,13 +69,39 @@ class Proven:
         return self.parity.as_dict() | {"real_samples": self.real, "tolerance": TOLERANCES[precision].difference}
 
 
-class Proof(ABC):
-    """Compares exported networks with the trained one."""
+class Proof:
+    """Compares exported networks with the trained one, which answers when this is made.
 
-    model: str  # the kind of network: "sign_classifier" or "sign_detector"
+    Args:
+        network: the trained one.
+        samples: uint8 [n, height, width, 3], real images; n may be 0.
+        labels: of these; None where they are not known.
+        max_loss: largest loss of accuracy or mAP50.
+        largest: batch that is served, which is among those that are compared; the default of its kind for None.
 
-    def __init__(self, labels: Labels | None, max_loss: float) -> None:
-        self._labels, self._max_loss = labels, max_loss
+    Attributes:
+        kind: of the network.
+    """
+
+    def __init__(
+        self,
+        network: Predictor,
+        samples: Images,
+        labels: Labels | None = None,
+        max_loss: float = 0.0,
+        largest: int | None = None,
+        progress: ProgressCallback = silent,
+    ) -> None:
+        self.kind = network.kind
+        self._labels, self._max_loss, self._progress = labels, max_loss, progress
+        self._sizes = batch_sizes(largest or self.kind.max_batch, self.kind.few)
+        real = samples[: self.kind.most_compared]
+        self._real = len(real)
+        compared = probe_images(real, noises_for(self._sizes, self._real, self.kind.fewest_noises))
+        self._compared = len(compared)
+        # What parity is proved on comes first; of the other images only the labels are compared.
+        self._images = [*compared, *(samples[self._real :] if labels is not None else ())]
+        self._reference = self._answers(network, "PyTorch", (network.max_batch,))
 
     def check(self, path: Path, precision: str, device: str = "cpu", largest: int | None = None) -> Proven:
         """Compares an ONNX file, run in process, with the trained network.
@@ -110,146 +117,31 @@ class Proof(ABC):
             AccuracyError: it does worse by more than the largest loss.
             ExportError: ONNX Runtime cannot load the file, or cannot run it on the device.
         """
-        session, tensors = open_session(path, device), MODEL_TENSORS[self.model]
+        return self.check_network(OnnxPredictor(path, device, largest or self._sizes[-1]), precision)
 
-        def answer(images: Images) -> list[npt.NDArray[Any]]:
-            parts = np.split(images, range(largest, len(images), largest)) if largest else [images]
-            answers = (session.run(list(tensors.outputs), {tensors.input: part}) for part in parts)
-            return [np.concatenate(each) for each in zip(*answers, strict=True)]
+    def check_network(self, exported: Predictor, precision: str) -> Proven:
+        """Compares an exported network with the trained one, wherever it runs; otherwise as `check`."""
+        answers, compared = self._answers(exported, precision, self._sizes), slice(self._compared)
+        parity = self.kind.require_parity(
+            select(self._reference, compared), select(answers, compared), self._real, TOLERANCES[precision]
+        )
+        accuracy = self._measure(answers, precision) if self._labels is not None else None
+        return Proven(parity, self._real, accuracy)
 
-        return self.check_answers(answer, precision)
+    def _answers(self, network: Predictor, who: str, sizes: Sequence[int]) -> Outputs:
+        return predict_in_batches(network, self._images, sizes, partial(self._progress, f"{self.kind.images} in {who}"))
 
-    @abstractmethod
-    def check_answers(self, answer: Answer, precision: str) -> Proven:
-        """Compares what an exported network answers, wherever it runs; otherwise as `check`."""
-
-    def _judge(self, measure: str, precision: str, fp32: float, exported: float, samples: int) -> Accuracy:
+    def _measure(self, answers: Outputs, precision: str) -> Accuracy:
+        """Returns how well both networks do on the real images."""
         assert self._labels is not None
-        accuracy = Accuracy(measure, fp32, exported, self._labels.data, "test", samples)
+        real = np.r_[: self._real, self._compared : len(self._images)]
+        truth, names = self._labels.truth, self._labels.names
+        fp32, exported = (self.kind.score(select(each, real), truth, names) for each in (self._reference, answers))
+        accuracy = Accuracy(self.kind.measure, fp32, exported, self._labels.data, "test", len(real))
         if not accuracy.loss <= self._max_loss:
             raise AccuracyError(
-                f"in {precision} the network's {measure} is {exported:.2%}, in fp32 {fp32:.2%} (on {samples} test "
-                f"images of {accuracy.data}): it loses {accuracy.loss:.2%}, allowed {self._max_loss:.2%}; choose "
-                "another --precision, or allow more with --max-accuracy-loss"
+                f"in {precision} the network's {accuracy.measure} is {exported:.2%}, in fp32 {fp32:.2%} (on "
+                f"{len(real)} test images of {accuracy.data}): it loses {accuracy.loss:.2%}, allowed "
+                f"{self._max_loss:.2%}; choose another --precision, or allow more with --max-accuracy-loss"
             )
         return accuracy
-
-
-class ClassifierProof(Proof):
-    """The proof of a classifier.
-
-    Args:
-        model: the trained network.
-        samples: uint8 [n, height, width, 3], real images; n may be 0.
-        labels: of these; None where they are not known.
-        max_loss: of accuracy.
-        largest: batch that is served.
-    """
-
-    model = classifier.MODEL_NAME
-
-    def __init__(
-        self,
-        model: nn.Module,
-        samples: Images,
-        labels: Labels | None,
-        max_loss: float,
-        largest: int = MAX_BATCH,
-    ) -> None:
-        super().__init__(labels, max_loss)
-        self._real, self._sizes = len(samples), batch_sizes(largest)
-        self._images = probe_images(samples, noises_for(self._sizes, self._real, fewest=16))
-        self._reference = pytorch_predictor(model)(self._images)
-
-    def check_answers(self, answer: Answer, precision: str) -> Proven:
-        """See `Proof.check_answers`."""
-        answers = predict_in_batches(lambda images: answer(images)[0], self._images, self._sizes)
-        parity = require_parity(self._reference, answers, self._real, TOLERANCES[precision])
-        if self._labels is None:
-            return Proven(parity, self._real)
-        class_ids = cast("npt.NDArray[np.int64]", self._labels.truth)
-        fp32, exported = (
-            float((each[: self._real].argmax(axis=1) == class_ids).mean()) for each in (self._reference, answers)
-        )
-        return Proven(parity, self._real, self._judge("accuracy", precision, fp32, exported, self._real))
-
-
-class DetectorProof(Proof):
-    """The proof of a detector: parity on the first scenes and on random and extreme ones, mAP50 on all that are real.
-
-    Args:
-        model: the trained network.
-        samples: uint8 [n, height, width, 3], real scenes; n may be 0.
-        labels: of these; None where they are not known.
-        max_loss: of mAP50.
-        largest: batch that is served.
-        progress: shows how many scenes are searched.
-    """
-
-    model = detector.MODEL_NAME
-
-    def __init__(
-        self,
-        model: nn.Module,
-        samples: Images,
-        labels: Labels | None,
-        max_loss: float,
-        largest: int = scenes.MAX_BATCH,
-        progress: ProgressCallback = silent,
-    ) -> None:
-        super().__init__(labels, max_loss)
-        self._progress, self._sizes = progress, batch_sizes(largest, scenes.FEW)
-        self._real = min(len(samples), scenes.MOST_SCENES)
-        # What parity is proved on comes first; the other scenes are only judged.
-        self._compared = probe_images(samples[: self._real], noises_for(self._sizes, self._real, fewest=2))
-        self._others = samples[self._real :] if labels is not None else samples[:0]
-        self._reference = self._find(scenes.pytorch_detector(model), "PyTorch", scenes.BATCHES)
-
-    def check_answers(self, answer: Answer, precision: str) -> Proven:
-        """See `Proof.check_answers`."""
-        found = self._find(lambda images: scenes.Answers(*answer(images)), precision, self._sizes)
-        compared = len(self._compared)
-        parity = scenes.require_same_signs(
-            self._reference.part(0, compared), found.part(0, compared), self._real, TOLERANCES[precision]
-        )
-        if self._labels is None:
-            return Proven(parity, self._real)
-        truth, names = cast("tuple[Detections, ...]", self._labels.truth), self._labels.names
-        fp32, exported = (self._map50(truth, answers, names) for answers in (self._reference, found))
-        return Proven(parity, self._real, self._judge("map50", precision, fp32, exported, len(truth)))
-
-    def _find(self, detect: scenes.Detect, who: str, sizes: Sequence[int]) -> scenes.Answers:
-        def tell(done: int, total: int) -> None:
-            self._progress(f"scenes in {who}", done, total)
-
-        return scenes.find_in_batches(detect, [*self._compared, *self._others], tell, sizes)
-
-    def _map50(self, truth: Sequence[Detections], answers: scenes.Answers, names: Sequence[str]) -> float:
-        compared = len(self._compared)
-        found = [*answers.part(0, self._real).detections(), *answers.part(compared, len(answers)).detections()]
-        return evaluate_detections(truth, found, names).metrics()["map50"]
-
-
-def begin_proof(
-    model: nn.Module,
-    kind: str,
-    samples: Images,
-    labels: Labels | None,
-    max_loss: float,
-    largest: int,
-    progress: ProgressCallback = silent,
-) -> Proof:
-    """Lets a trained network answer; what is exported of it can then be checked.
-
-    Args:
-        model: the trained network.
-        kind: "sign_classifier" or "sign_detector".
-        samples: uint8 [n, height, width, 3], real images; n may be 0.
-        labels: of these; None where they are not known.
-        max_loss: of accuracy or mAP50.
-        largest: batch that is served; it is among those that are compared.
-        progress: shows how much is done.
-    """
-    if kind == detector.MODEL_NAME:
-        return DetectorProof(model, samples, labels, max_loss, largest, progress)
-    return ClassifierProof(model, samples, labels, max_loss, largest)

@@ -11,10 +11,10 @@ import numpy as np
 import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
+from export.arrays import Images
 from export.errors import ExportError
-from export.parity import Images
+from export.kinds import kind_of_inputs
 from export.quantizable_nodes import inner_layers
-from export.tensors import INPUT_NAME, SCENES
 
 # What activations become for whom. Weights are int8, symmetric, with a scale for each channel, for both.
 # ONNX Runtime fuses uint8 with a zero point of its own into integer convolutions, ReLU included: 3.0 times the speed of
@@ -30,7 +30,6 @@ TARGETS: dict[str, dict[str, Any]] = {
         "options": {"ActivationSymmetric": True, "QuantizeBias": False, "QDQKeepRemovableActivations": True},
     },
 }
-CALIBRATION_BATCH = {INPUT_NAME: 16, SCENES: 1}  # what fits into memory with all activations
 
 
 def quantize(model: onnx.ModelProto, calibration: Images, target: str = "cpu") -> onnx.ModelProto:
@@ -78,7 +77,8 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has n
     """Hands batches of images to the calibration."""
 
     def __init__(self, name: str, images: Images) -> None:
-        size = CALIBRATION_BATCH.get(name, 1)
+        kind = kind_of_inputs([name])
+        size = kind.calibration_batch if kind else 1
         self._batches = iter([{name: images[start : start + size]} for start in range(0, len(images), size)])
 
     def get_next(self) -> dict[str, np.ndarray] | None:

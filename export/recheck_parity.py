@@ -3,15 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
-from export.conversion import MODEL_TENSORS
+from export.arrays import Images
 from export.devices import providers_for
 from export.errors import ExportError
-from export.evaluation.served_model import ServedModel
-from export.parity import Images
 from export.precision import TOLERANCES
-from export.proof import begin_proof
+from export.predictor import TorchPredictor, TritonPredictor
+from export.proof import Proof
 from export.repository.manifest import MANIFEST, MODEL_FILE, Manifest, parse_manifest, verify_files
 from export.repository.policy import CONFIG, read_config
 from export.run import hash_weights
@@ -56,9 +53,10 @@ def compare_version(
         raise ExportError(
             f"{version} is in {manifest.precision}, which is compared on real images alone: give some with --data"
         )
+    network = TorchPredictor(model, info)
     if url:
-        return _compare_served(url, manifest, model, samples)
-    proof = begin_proof(model, info.model, samples, None, 0.0, _largest_batch(version))
+        return _compare_served(url, manifest, network, samples)
+    proof = Proof(network, samples, largest=_largest_batch(version))
     proven = proof.check(version / MODEL_FILE, manifest.precision, device)
     figures: dict[str, Any] = {**proven.parity_figures(manifest.precision), "device": device}
     if manifest.gpu:
@@ -68,19 +66,17 @@ def compare_version(
     return figures
 
 
-def _compare_served(url: str, manifest: Manifest, network: nn.Module, samples: Images) -> dict[str, Any]:
+def _compare_served(url: str, manifest: Manifest, network: TorchPredictor, samples: Images) -> dict[str, Any]:
     """Returns the parity figures of what a server answers, in batches up to the largest that it takes."""
-    outputs = MODEL_TENSORS[manifest.model].outputs
     try:
-        with ServedModel(url, "grpc", f"{manifest.model}/{manifest.version}") as served:
-            proof = begin_proof(network, manifest.model, samples, None, 0.0, served.max_batch)
-            answers = proof.check_answers(lambda images: served.ask(images, outputs), manifest.precision)
+        with TritonPredictor(url, "grpc", f"{manifest.model}/{manifest.version}") as served:
+            proof = Proof(network, samples, largest=served.max_batch)
+            return proof.check_network(served, manifest.precision).parity_figures(manifest.precision)
     except ClientError as error:
         raise ExportError(
             f"{url} did not answer for {manifest.model} {manifest.version} ({error}): give "
             "host:port of the gRPC port of a server that serves this version"
         ) from error
-    return answers.parity_figures(manifest.precision)
 
 
 def _manifest(version: Path) -> Manifest:

@@ -2,16 +2,17 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tritonclient.grpc import model_config_pb2 as pb
 
 from export.config import LABELS_FILE, Serving, recognizer_config, to_text
-from export.drift_reference import InProcess, make_reference, served_version
+from export.drift_reference import make_reference, open_recognizer, served_version
 from export.errors import ExportError
 from export.hardware_fit import LARGER, cpu_name, share_out
+from export.kinds import CLASSIFIER, DETECTOR, ModelKind, TensorSpec
 from export.reference import FILE as REFERENCE
 from export.repository import Manifest, load_manifest, publish, versions
 from export.repository.calls import describe_call
@@ -19,14 +20,11 @@ from export.repository.configuration import GPU
 from export.repository.policy import CONFIG, config_path, read_config
 from export.repository.promotion import present_configs, require_version
 from export.repository.store import open_store
-from export.tensors import DETECTOR_OUTPUTS, INPUT_NAME, OUTPUT_NAME, SCENES
 from serving import RECOGNIZER_SOURCES
 from traffic_signs.classes import GERMAN_SIGNS, ClassSet
 from traffic_signs.commit import git_commit
 from traffic_signs.progress import ProgressCallback, silent
 from training.data.records import Dataset, Split
-from training.models.classifier import MODEL_NAME as CLASSIFIER
-from training.models.detector import MODEL_NAME as DETECTOR
 
 RECOGNIZER = "sign_recognizer"
 # It computes on CPUs alone. On two cores two processes of up to 8 photographs: one decodes while the other waits for
@@ -37,30 +35,6 @@ SERVING = Serving(8, queue_delay_us=1000, instances=2, target="cpu")
 # gets several scenes in one call since Triton batches the calls of all processes.
 BESIDE_GPU = replace(SERVING, max_batch=2, queue_delay_us=0, instances=8)
 SCORE_THRESHOLD = 0.3
-
-
-@dataclass(frozen=True)
-class TensorSpec:
-    """What a tensor of another model must be: name, datatype and shape without the batch; None is any fixed size."""
-
-    name: str
-    datatype: Any
-    shape: tuple[int | None, ...]
-
-
-TAKES = {
-    DETECTOR: (TensorSpec(SCENES, pb.TYPE_UINT8, (None, None, 3)),),
-    CLASSIFIER: (TensorSpec(INPUT_NAME, pb.TYPE_UINT8, (None, None, 3)),),
-}
-GIVES = {
-    DETECTOR: tuple(
-        TensorSpec(*each)
-        for each in zip(
-            DETECTOR_OUTPUTS, (pb.TYPE_FP32, pb.TYPE_FP32, pb.TYPE_INT32), ((None, 4), (None,), (None,)), strict=True
-        )
-    ),
-    CLASSIFIER: (TensorSpec(OUTPUT_NAME, pb.TYPE_FP32, (None,)),),
-}
 
 
 def export_recognizer(
@@ -78,7 +52,6 @@ def export_recognizer(
         score_threshold: lowest detection score that counts where a request names none.
         scenes: data set on which the reference for drift is measured; without it the version has none.
         split: which part of it: one that the models were not trained on, or they are surer of it than of the street.
-        progress: shows how much is measured.
         unknown_threshold: class score below which a sign is answered as unknown where a request names none; None
             takes what the classifier's training calibrated on held-out signs, and 0 where it held none out.
 
@@ -90,16 +63,16 @@ def export_recognizer(
     for name, threshold in (("score", score_threshold), ("unknown", unknown_threshold or 0)):
         if not 0 <= threshold <= 1:
             raise ExportError(f"the {name} threshold is {threshold:g}: give a number from 0 to 1")
-    detector, classifier = (_read_config(repository, model) for model in (DETECTOR, CLASSIFIER))
-    called = {model: served_version(repository, model) for model in (DETECTOR, CLASSIFIER)}
+    detector, classifier = (_read_config(repository, kind) for kind in (DETECTOR, CLASSIFIER))
+    called = {kind.name: served_version(repository, kind.name) for kind in (DETECTOR, CLASSIFIER)}
     classes = _classes(repository, called, _class_names(repository, classifier))
     height, width, _ = detector.input[0].dims
     settings = {
         "scene_height": height,
         "scene_width": width,
-        "detector_max_batch": _max_batch(repository, DETECTOR),
+        "detector_max_batch": _max_batch(repository, DETECTOR.name),
         "crop_size": classifier.input[0].dims[0],
-        "classifier_max_batch": _max_batch(repository, CLASSIFIER),
+        "classifier_max_batch": _max_batch(repository, CLASSIFIER.name),
         "class_names": list(classes.names),
         "class_categories": list(classes.categories),
         "category_names": list(classes.category_names),
@@ -109,10 +82,11 @@ def export_recognizer(
     for model, version in called.items():
         source |= describe_call(open_store(repository), model, version)
     if scenes is not None:
-        reference = make_reference(InProcess(repository, called, score_threshold), scenes, split, progress)
+        recognizer = open_recognizer(repository, score_threshold, called)
+        reference = make_reference(recognizer, scenes, split, progress)
         files[REFERENCE] = reference.to_bytes()
     if unknown_threshold is None:
-        classified = load_manifest(repository, CLASSIFIER, called[CLASSIFIER])
+        classified = load_manifest(repository, CLASSIFIER.name, called[CLASSIFIER.name])
         unknown_threshold = classified.metrics.get("unknown_threshold", 0.0)
     servings = {"": SERVING, GPU: BESIDE_GPU} | {
         cpu_name(cores): replace(SERVING, max_batch=2, instances=share_out(cores)[0]) for cores in LARGER
@@ -140,51 +114,51 @@ def _max_batch(repository: Path, model: str) -> int:
     return min(int(config.max_batch_size) for config in present_configs(open_store(repository), model).values())
 
 
-def _read_config(repository: Path, model: str) -> pb.ModelConfig:
-    """Reads how a model is served and checks that the recognizer can call it."""
-    path = repository / model / "config.pbtxt"
-    if not path.is_file() or not versions(repository, model):
+def _read_config(repository: Path, kind: ModelKind) -> pb.ModelConfig:
+    """Reads how a network is served and checks that the recognizer can call it."""
+    path = repository / kind.name / "config.pbtxt"
+    if not path.is_file() or not versions(repository, kind.name):
         raise ExportError(
-            f"{repository} has no {model}, which the recognizer calls: publish one first with `signs export onnx`"
+            f"{repository} has no {kind.name}, which the recognizer calls: publish one first with `signs export onnx`"
         )
     config = read_config(path.read_bytes(), str(path))
+    tensors = [*config.input, *config.output]
     wrong = [
-        f"no {wanted.name} of {_datatype(wanted.datatype)} {[size or 'any' for size in wanted.shape]}"
-        for wanted, tensors in (
-            *((wanted, config.input) for wanted in TAKES[model]),
-            *((wanted, config.output) for wanted in GIVES[model]),
-        )
+        f"no {wanted.name} of {wanted.datatype} {[size or 'any' for size in wanted.shape]}"
+        for wanted in (kind.input, *kind.outputs)
         if not any(_matches(wanted, tensor) for tensor in tensors)
     ]
-    if len(config.input) != len(TAKES[model]):
+    if len(config.input) != 1:
         wrong.append(f"{len(config.input)} inputs")
     if config.max_batch_size < 1:
         wrong.append("no batches")
-    if model == CLASSIFIER and not wrong and config.input[0].dims[0] != config.input[0].dims[1]:
+    if kind is CLASSIFIER and not wrong and config.input[0].dims[0] != config.input[0].dims[1]:
         wrong.append("crops that are not square")
     if wrong:
-        raise ExportError(f"{path} is no {model} that the recognizer can call ({', '.join(wrong)}): export it again")
+        raise ExportError(
+            f"{path} is no {kind.name} that the recognizer can call ({', '.join(wrong)}): export it again"
+        )
     return config
 
 
 def _matches(wanted: TensorSpec, found: Any) -> bool:
     return (
-        (found.name, found.data_type) == (wanted.name, wanted.datatype)
+        (found.name, _datatype(found.data_type)) == (wanted.name, wanted.datatype)
         and len(found.dims) == len(wanted.shape)
         and all(each > 0 and size in (None, each) for size, each in zip(wanted.shape, found.dims, strict=True))
     )
 
 
 def _class_names(repository: Path, classifier: pb.ModelConfig) -> list[str]:
-    path = repository / CLASSIFIER / LABELS_FILE
+    path = repository / CLASSIFIER.name / LABELS_FILE
     try:
         names = path.read_text().splitlines()
     except OSError as error:
         raise ExportError(f"{path} cannot be read ({error.strerror}): export the classifier again") from error
     if len(names) != classifier.output[0].dims[0]:
         raise ExportError(
-            f"{path} names {len(names)} classes and the classifier tells {classifier.output[0].dims[0]} apart: export "
-            "the classifier again"
+            f"{path} names {len(names)} classes and the classifier has {classifier.output[0].dims[0]}: export the "
+            "classifier again"
         )
     return names
 
@@ -200,19 +174,21 @@ def _classes(repository: Path, called: Mapping[str, int], names: Sequence[str]) 
     for model, version in called.items():
         manifest = require_version(store, model, version)
         categories[model] = manifest.data.get("categories", "") if manifest is not None else ""
-    if categories[DETECTOR] != categories[CLASSIFIER]:
+    detector, classifier = (categories[kind.name] for kind in (DETECTOR, CLASSIFIER))
+    named = f"{CLASSIFIER.name} {called[CLASSIFIER.name]}"
+    if detector != classifier:
         raise ExportError(
-            f"{DETECTOR} {called[DETECTOR]} and {CLASSIFIER} {called[CLASSIFIER]} were trained on different classes: "
-            "export both from checkpoints that learned from the same data"
+            f"{DETECTOR.name} {called[DETECTOR.name]} and {named} were trained on different classes: export both "
+            "from checkpoints that learned from the same data"
         )
-    if not categories[CLASSIFIER]:
+    if not classifier:
         if len(names) != len(GERMAN_SIGNS):
             raise ExportError(
-                f"{CLASSIFIER} {called[CLASSIFIER]} tells {len(names)} classes apart and does not say which category "
-                f"each has; of the {len(GERMAN_SIGNS)} German signs that is known. Train it again"
+                f"{named} has {len(names)} classes and does not say which category each has; of the "
+                f"{len(GERMAN_SIGNS)} German signs that is known. Train it again"
             )
         return replace(GERMAN_SIGNS, names=tuple(names))
-    return ClassSet.of(names, categories[CLASSIFIER].split("\n"))
+    return ClassSet.of(names, classifier.split("\n"))
 
 
 def _describe(tensor: Any) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""reference.json: what a recognizer measured on scenes like those it is meant for, to tell later whether they changed.
+"""reference.json: what a recognizer measured on scenes like those it is meant for, to see later whether they changed.
 
 It holds every measurement, not counts: whoever compares puts them into the buckets that the server has, and knows
 which signs stood in one scene. It lies among the files of a version, under its checksum and signature.
@@ -140,5 +140,5 @@ def _floats(values: Any) -> Values:
 
 
 def _rounded(values: Values) -> list[float]:
-    """Returns values with six digits: more than a bucket can tell apart."""
+    """Returns values with six digits: more than a bucket distinguishes."""
     return [float(f"{value:.6g}") for value in values.tolist()]

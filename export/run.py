@@ -10,14 +10,17 @@ from typing import Any
 import onnx
 from tritonclient.grpc import model_config_pb2 as pb
 
-from export.config import LABELS_FILE, Serving, classifier_config, detector_config, to_text, warm_up_path
+from export.arrays import Images
+from export.config import LABELS_FILE, to_text, warm_up_path
 from export.conversion import IR_VERSION, OPSET, convert
 from export.errors import AccuracyError, ExportError, ParityError, RepositoryError
 from export.gpu_file import prove_gpu_file
-from export.parity import Images, probe_images
-from export.precision import AUTO, FP32, INT8, MAX_LOSS, PRECISIONS, PrecisionRequest
+from export.kinds import find_kind
+from export.parity import probe_images
+from export.precision import AUTO, FP32, INT8, PRECISIONS, PrecisionRequest
 from export.precision_search import NO_LABELS, Candidate, fastest, make_all, make_candidate, timed
-from export.proof import Proof, begin_proof
+from export.predictor import TorchPredictor
+from export.proof import Proof
 from export.quantization import TARGETS
 from export.repository import Manifest, load_manifest, publish, versions
 from export.repository.manifest import GPU_FILE, MODEL_FILE
@@ -25,13 +28,10 @@ from export.repository.policy import CONFIG
 from export.repository.signing import Signer
 from export.samples import Labels
 from export.serving_plan import ServingOverrides, choose_serving
-from export.warmup_images import draw_samples
 from traffic_signs.progress import ProgressCallback, silent
 from training.checkpoint import CheckpointInfo, load_checkpoint
-from training.models import detector
 
 DATATYPES = {onnx.TensorProto.UINT8: "UINT8", onnx.TensorProto.FLOAT: "FP32", onnx.TensorProto.INT32: "INT32"}
-TRIED_CROPS, TRIED_SCENES = 64, 4  # real images among those that half precision must not overflow on
 
 
 def export_checkpoint(
@@ -55,8 +55,6 @@ def export_checkpoint(
             random and extreme ones; n may be 0.
         wanted: in which precision; fp32 where it is not said.
         labels: of the samples; int8 needs them.
-        signer: signs the version.
-        progress: shows how much is done.
         chosen_among: receives all candidates where the fastest precision is wanted.
         asked: how Triton is to serve it; as the version that is served now where it is None.
 
@@ -69,14 +67,15 @@ def export_checkpoint(
     model, info = load_checkpoint(checkpoint)
     if samples.shape[1:] != (*info.input_size, 3):
         raise ExportError(f"samples are {samples.shape[1:]}, the model takes {info.input_size} pixels")
-    # Before the work: a repository that is not there, or options that contradict each other, are told at once.
-    chosen = choose_serving(repository, info.model, asked)
-    configs = chosen.configs(lambda serving: network_config(info, serving))
+    # Before the work: a repository that is not there, or options that contradict each other, are reported at once.
+    kind, chosen = find_kind(info.model), choose_serving(repository, info.model, asked)
+    configs = chosen.configs(info)
     with tempfile.TemporaryDirectory(prefix="signs-export-") as scratch:
         path = Path(scratch) / MODEL_FILE
         slimming = convert(model, info, path)
-        max_loss = MAX_LOSS[info.model] if wanted.max_loss is None else wanted.max_loss
-        proof = begin_proof(model, info.model, samples, labels, max_loss, chosen.max_batch, progress)
+        max_loss = kind.max_loss if wanted.max_loss is None else wanted.max_loss
+        network = TorchPredictor(model, info)
+        proof = Proof(network, samples, labels, max_loss, chosen.max_batch, progress)
         try:
             candidate = _prove(proof, path, samples, wanted, labels, progress, chosen_among)
             on_gpu = prove_gpu_file(proof, path, candidate, chosen.fixed_batches)
@@ -88,7 +87,7 @@ def export_checkpoint(
             files[GPU_FILE] = on_gpu.path.read_bytes()
     proven = candidate.proven
     assert proven is not None
-    warm_up = draw_samples(info.model, info.input_size[0], info.input_size[1], 1).tobytes()
+    warm_up = kind.draw_samples(network.size, 1).tobytes()
     return publish(
         repository,
         info.model,
@@ -181,14 +180,14 @@ def _prove(
     chosen_among: Callable[[Sequence[Candidate]], None],
 ) -> Candidate:
     """Returns the network in the precision that is wanted, proven."""
-    tried = probe_images(samples[: TRIED_SCENES if proof.model == detector.MODEL_NAME else TRIED_CROPS], noises=4)
+    tried = probe_images(samples[: proof.kind.max_batch], noises=4)
 
     def make(precision: str) -> Candidate:
         return make_candidate(path, precision, proof, tried, labels, wanted.int8_for)
 
     if wanted.precision != AUTO:
         return make(wanted.precision)
-    candidates = timed(make_all(make, path), tried, progress)
+    candidates = timed(make_all(make, path), tried, proof.kind.timing_batch, progress)
     chosen_among(candidates)
     return fastest(candidates)
 
@@ -202,16 +201,9 @@ def _calibration(precision: str, wanted: PrecisionRequest, labels: Labels | None
 
 def _shared_files(info: CheckpointInfo, configs: dict[str, pb.ModelConfig]) -> dict[str, str]:
     """Returns what lies beside the versions of a model."""
-    labels = {} if info.model == detector.MODEL_NAME else {LABELS_FILE: "\n".join(info.class_names) + "\n"}
+    has_labels = any(output.labelled for output in find_kind(info.model).outputs)
+    labels = {LABELS_FILE: "\n".join(info.class_names) + "\n"} if has_labels else {}
     return {path: to_text(config) for path, config in configs.items()} | labels
-
-
-def network_config(info: CheckpointInfo, serving: Serving) -> pb.ModelConfig:
-    """Describes the network of a checkpoint to Triton."""
-    height, width = info.input_size
-    if info.model == detector.MODEL_NAME:
-        return detector_config(info.model, (height, width), detector.MAX_DETECTIONS, serving)
-    return classifier_config(info.model, height, len(info.class_names), serving)
 
 
 def _describe(value: onnx.ValueInfoProto) -> dict[str, object]:

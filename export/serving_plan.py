@@ -1,6 +1,5 @@
 """How a new version is to be served: the defaults of its model, and what was tuned or chosen for the one before."""
 
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -8,26 +7,17 @@ from typing import Any
 
 from tritonclient.grpc import model_config_pb2 as pb
 
-from export import detection_parity, parity
-from export.config import Serving, Target, target_of
+from export.config import Serving, Target, network_config, target_of
 from export.errors import RepositoryError
 from export.hardware_fit import LARGER, SMALLEST, cpu_name, share_out
+from export.kinds import ModelKind, find_kind
 from export.repository import champion, load_manifest, versions
 from export.repository.configuration import GPU, uses_tensorrt
 from export.repository.policy import CONFIG, config_path
 from export.repository.promotion import own_configs
 from export.repository.store import open_store
 from export.tuning.plan import setting_in
-from training.models import classifier, detector
-
-# No delay: on a CPU a batch is what waits already, and to wait for more only costs time.
-DEFAULTS = {
-    classifier.MODEL_NAME: Serving(parity.MAX_BATCH, queue_delay_us=0, instances=2, threads=1),
-    detector.MODEL_NAME: Serving(detection_parity.MAX_BATCH, queue_delay_us=0, instances=2, threads=1),
-}
-# Sizes of the fixed batch besides the largest that is served. A batch of 64 crops takes a GPU hardly longer than one
-# crop; but four scenes take nearly three times as long as one, so a single scene has its own branch.
-SMALLER_BATCHES = {classifier.MODEL_NAME: (), detector.MODEL_NAME: (1,)}
+from training.checkpoint import CheckpointInfo
 
 
 @dataclass(frozen=True)
@@ -68,13 +58,13 @@ class ServingPlan:
         """The largest batch that is served on any hardware."""
         return max(each.max_batch for each in self.servings.values())
 
-    def configs(self, describe: Callable[[Serving], pb.ModelConfig]) -> dict[str, pb.ModelConfig]:
-        """Returns the configurations by path, config.pbtxt first.
-
-        Args:
-            describe: returns the configuration of the model for a set of choices.
-        """
-        return {config_path(name): describe(serving) for name, serving in self.servings.items()}
+    def configs(self, info: CheckpointInfo) -> dict[str, pb.ModelConfig]:
+        """Returns the configurations of a checkpoint's network by path, config.pbtxt first."""
+        kind, (height, width), classes = find_kind(info.model), info.input_size, len(info.class_names)
+        return {
+            config_path(name): network_config(kind, (height, width), classes, serving)
+            for name, serving in self.servings.items()
+        }
 
 
 def choose_serving(repository: str | Path, model: str, asked: ServingOverrides | None = None) -> ServingPlan:
@@ -94,7 +84,8 @@ def choose_serving(repository: str | Path, model: str, asked: ServingOverrides |
     store = open_store(repository)
     present = versions(store, model)
     number = champion(store, model) or present[-1] if present else None
-    serving, tuning = DEFAULTS[model], {}
+    kind = find_kind(model)
+    serving, tuning = default_serving(kind), {}
     if number is not None:
         serving = _as_now(serving, own_configs(store, model, number))
         with suppress(RepositoryError):  # made by hand, or damaged: no reason not to publish a whole one
@@ -110,20 +101,22 @@ def choose_serving(repository: str | Path, model: str, asked: ServingOverrides |
         servings = _on_cpus(_tuned(serving, tuning) if tuned_for == "cpu" else serving, tuned_for == "cpu")
     if serving.target != "cpu":
         name = GPU if servings else ""
-        servings[name] = on_gpu(model, _tuned(serving, tuning) if tuned_for == "gpu" else _untuned(serving))
+        servings[name] = on_gpu(kind, _tuned(serving, tuning) if tuned_for == "gpu" else _untuned(serving))
     return ServingPlan(servings, tuning | {"from_version": tuning.get("from_version", number)} if tuned_for else {})
 
 
-def on_gpu(model: str, serving: Serving) -> Serving:
+def default_serving(kind: ModelKind) -> Serving:
+    """Returns the choices of this release for CPUs of two cores.
+
+    Without a delay: there a batch is what waits already, and to wait for more only costs time.
+    """
+    return Serving(kind.max_batch, queue_delay_us=0, instances=2, threads=1)
+
+
+def on_gpu(kind: ModelKind, serving: Serving) -> Serving:
     """Returns choices for a GPU, with the fixed batches that the largest one served asks for."""
-    if serving.tensorrt:
-        return replace(serving, target="gpu", fixed_batches=())
-    return replace(serving, target="gpu", fixed_batches=fixed_batches(model, serving.max_batch))
-
-
-def fixed_batches(model: str, max_batch: int) -> tuple[int, ...]:
-    """Returns the batches that the convolutions of a file for GPUs have, smallest first."""
-    return (*(size for size in SMALLER_BATCHES[model] if size < max_batch), max_batch)
+    fixed = () if serving.tensorrt else kind.fixed_batches(serving.max_batch)
+    return replace(serving, target="gpu", fixed_batches=fixed)
 
 
 def _untuned(serving: Serving) -> Serving:

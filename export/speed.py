@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from export.devices import CPU, CUDA
-from export.parity import Images, open_session
+from export.arrays import Images
+from export.devices import CPU, CUDA, open_session
 from traffic_signs.progress import ProgressCallback, silent
 
 ROUNDS = 7
@@ -44,7 +44,6 @@ def measure_speeds(
         paths: of the ONNX files, by name; the others are compared with the first one.
         batch: uint8 [n, height, width, 3].
         rounds: how often each is measured.
-        progress: receives the rounds done.
 
     Raises:
         ExportError: ONNX Runtime cannot load a file.

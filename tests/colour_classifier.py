@@ -12,8 +12,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from export.config import LABELS_FILE, Serving, classifier_config, to_text, warm_up_path
+from export.config import LABELS_FILE, Serving, to_text, warm_up_path
 from export.repository import Manifest, publish
+from tests.network_configs import classifier_config
 from tests.training.tiny_gtsdb import COLOURS
 from traffic_signs.classes import CLASS_NAMES, NUM_CLASSES
 

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import textwrap
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,11 @@ from training.errors import CheckpointError
 from training.models import classifier, detector
 from training.models.backbones import architectures
 
+# Of each model its architectures, and what builds a network from the number of classes, one of them and its arguments.
+NETWORKS: dict[str, tuple[Callable[[], Collection[str]], Callable[..., nn.Module]]] = {
+    classifier.MODEL_NAME: (architectures, classifier.SignClassifier),
+    detector.MODEL_NAME: (lambda: detector.ARCHITECTURES, detector.build_detector),
+}
 SCHEMA = 1  # of model.json; a file without a schema has 1
 
 
@@ -58,18 +64,13 @@ def build_model(info: CheckpointInfo) -> nn.Module:
         CheckpointError: the architecture is unknown or does not accept the arguments.
         TrainingError: the architecture needs torchvision, which cannot be imported.
     """
-    known = {classifier.MODEL_NAME: architectures(), detector.MODEL_NAME: detector.ARCHITECTURES}
-    if info.model not in known:
-        raise CheckpointError(f"unknown model {info.model!r}: this version knows {', '.join(known)}")
-    if info.architecture not in known[info.model]:
-        raise CheckpointError(
-            f"unknown architecture {info.architecture!r}: this version knows {', '.join(known[info.model])}"
-        )
+    if info.model not in NETWORKS:
+        raise CheckpointError(f"unknown model {info.model!r}: this version knows {', '.join(NETWORKS)}")
+    known, build = NETWORKS[info.model]
+    if info.architecture not in known():
+        raise CheckpointError(f"unknown architecture {info.architecture!r}: this version knows {', '.join(known())}")
     try:
-        if info.model == detector.MODEL_NAME:
-            arguments = detector.ARCHITECTURES[info.architecture] | info.arguments
-            return detector.SignDetector(len(info.class_names), **arguments)
-        return classifier.SignClassifier(len(info.class_names), info.architecture, **info.arguments)
+        return build(len(info.class_names), info.architecture, **info.arguments)
     except (TypeError, ValueError, LookupError) as error:
         raise CheckpointError(f"{info.architecture} does not take {info.arguments}: {error}") from error
 

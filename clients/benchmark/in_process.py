@@ -1,4 +1,7 @@
-"""ONNX Runtime in this process with all cores: what no server can surpass on this machine."""
+"""ONNX Runtime in this process with all cores: what no server can surpass on this machine.
+
+Its sessions are its own and not those of `export.predictor`: it counts their threads, and needs no PyTorch.
+"""
 
 import threading
 import time

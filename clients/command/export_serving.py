@@ -131,12 +131,11 @@ def _of_checkpoint(
 ) -> "pb.ModelConfig":
     from export.repository.configuration import require_name
     from export.repository.policy import config_path
-    from export.run import network_config
     from export.serving_plan import choose_serving
     from training.checkpoint import load_info
 
     info = load_info(checkpoint)
-    configs = choose_serving(repository, info.model, asked).configs(lambda serving: network_config(info, serving))
+    configs = choose_serving(repository, info.model, asked).configs(info)
     if configuration:
         require_name({info.model: configs}, configuration)
     return configs[config_path(configuration)]

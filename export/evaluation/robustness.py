@@ -2,31 +2,25 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image
 
-from export.evaluation.model_ref import CLASSIFIER, DETECTOR, ModelRef, metrics_of
-from export.evaluation.run import predict_all
-from export.evaluation.scenes import in_process
+from export.arrays import Images, spread
+from export.evaluation.model_ref import ModelRef, metrics_of
+from export.kinds import find_kind
+from export.predictor import Predictor
 from traffic_sign_client.errors import ClientError
 from traffic_signs.atomic_write import atomic_write
 from traffic_signs.progress import ProgressCallback
 from training.corruptions import CORRUPTIONS, STRENGTHS, Corruption
 from training.data.background import cut_background
-from training.data.crops import cut_crops
 from training.data.load import load_data
 from training.data.records import Dataset, Split
 from training.data.synthetic_crops import draw_others
-from training.detector.evaluate import evaluate_detections
-from training.detector.scenes import load_scenes
-from training.detector.task import labelled
 from training.plots import draw_robustness
-
-Pixels = npt.NDArray[np.uint8]
 
 SURE = 0.9  # a score that people act on
 OTHERS = 2000  # drawn signs of none of the 43 classes
@@ -43,7 +37,7 @@ def measure_robustness(
     progress: ProgressCallback,
     output: Path | None = None,
 ) -> dict[str, Any]:
-    """Lets a model answer on corrupted pictures of a split.
+    """Measures a model on corrupted pictures of a split.
 
     Args:
         model: checkpoint, version folder or ONNX file, of a classifier or a detector.
@@ -52,7 +46,6 @@ def measure_robustness(
         unknown_threshold: class score below which a sign is unknown; None takes what the model's training calibrated.
         split: of the data.
         limit: how many pictures of each kind to take; 0 takes all, and 2,000 drawings.
-        progress: shows how much is done.
         output: folder for the figures, a table and a picture, or None.
 
     Returns:
@@ -64,96 +57,46 @@ def measure_robustness(
         training.errors.DataError: the data cannot be used.
     """
     reference, dataset = ModelRef(model), load_data(data)
-    kind = reference.kind()
-    if kind not in (CLASSIFIER, DETECTOR):
-        raise ClientError(f"{model} is a {kind}: give a {CLASSIFIER} or a {DETECTOR}")
-    if kind == DETECTOR and (background or unknown_threshold is not None):
+    name = reference.kind()
+    kind = find_kind(name)
+    if kind.takes_scenes and (background or unknown_threshold is not None):
         raise ClientError("--background and --unknown-threshold are for a classifier: leave them out")
+    scenes = load_data(background) if background else None
+    if scenes is not None and not scenes.has_scenes:
+        raise ClientError(f"{scenes.name} has no street scenes: give --background gtsdb=PATH")
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
-    facts = {"model": kind, "data": dataset.name, "split": split}
-    if kind == DETECTOR:
-        figures = facts | _measure_scenes(reference, dataset, split, limit, progress)
-    else:
-        scenes = load_data(background) if background else None
-        if scenes is not None and not scenes.has_scenes:
-            raise ClientError(f"{scenes.name} has no street scenes: give --background gtsdb=PATH")
-        figures = facts | _measure_crops(reference, dataset, split, limit, scenes, unknown_threshold, progress)
+    network = reference.open()
+    images, measure, rate = kind.rated_images(network, dataset, split, limit, progress)
+    figures: dict[str, Any] = {"model": name, "data": dataset.name, "split": split, "backend": network.backend}
+    figures |= {"samples": len(images), "measure": measure, **_over_corruptions(images, rate, progress)}
+    if not kind.takes_scenes:
+        if unknown_threshold is None:
+            unknown_threshold = metrics_of(model).get("unknown_threshold")
+        figures["unknown"] = _measure_unknown(network, images, limit, scenes, split, unknown_threshold, progress)
     if output is not None:
         _write(output, figures)
     return figures
 
 
-def _measure_crops(
-    reference: ModelRef,
-    dataset: Dataset,
-    split: Split,
-    limit: int,
-    background: Dataset | None,
-    threshold: float | None,
-    progress: ProgressCallback,
-) -> dict[str, Any]:
-    opened = reference.open_classifier()
-    side = opened.size[0]
-    crops = cut_crops(dataset, split, side, lambda *counts: progress("reading images", *counts))
-    crops = crops.select(_chosen(len(crops), limit))
-
-    def accuracy(images: Pixels) -> float:
-        return float((predict_all(opened.run, images).argmax(axis=1) == crops.class_ids).mean())
-
-    figures = {"backend": opened.backend, "samples": len(crops), "measure": "accuracy"}
-    figures |= _over_corruptions(crops.images, accuracy, progress)
-    if threshold is None:
-        assert reference.path is not None
-        threshold = metrics_of(reference.path).get("unknown_threshold")
-
-    def answer(images: Pixels) -> npt.NDArray[np.float32]:
-        return predict_all(opened.run, images)
-
-    figures["unknown"] = _measure_unknown(answer, crops.images, limit, background, split, threshold, progress)
-    return figures
-
-
-def _measure_scenes(
-    reference: ModelRef, dataset: Dataset, split: Split, limit: int, progress: ProgressCallback
-) -> dict[str, Any]:
-    if not dataset.has_scenes:
-        raise ClientError(f"{dataset.name} has no street scenes: measure a detector on gtsdb=PATH")
-    detector = reference.open_detector()
-    find = in_process(detector, None)
-    scenes = load_scenes(dataset, split, lambda *counts: progress("reading scenes", *counts))
-    scenes = scenes.select(_chosen(len(scenes), limit))
-    if len({image.shape for image in scenes.images}) != 1:
-        raise ClientError(f"the scenes of {dataset.name} differ in size: give gtsdb=PATH")
-    truth = labelled(scenes)
-
-    def average_precision(images: Pixels) -> float:
-        found = [find(Image.fromarray(image), b"").signs for image in images]
-        figures = evaluate_detections(truth, found, scenes.classes.category_names).metrics()
-        return figures.get("map50_benchmark", figures["map50"])
-
-    figures = {"backend": detector.backend, "samples": len(scenes), "measure": "mAP50"}
-    return figures | _over_corruptions(np.stack(scenes.images), average_precision, progress)
-
-
-def _over_corruptions(images: Pixels, measure: Callable[[Pixels], float], progress: ProgressCallback) -> dict[str, Any]:
+def _over_corruptions(images: Images, rate: Callable[[Images], float], progress: ProgressCallback) -> dict[str, Any]:
     total = len(CORRUPTIONS) * len(STRENGTHS)
-    clean = measure(images)
+    clean = rate(images)
     corrupted: dict[str, list[float]] = {}
     for number, name in enumerate(CORRUPTIONS):
         corrupted[name] = []
         for strength in STRENGTHS:
             corruption = Corruption(name, strength, images.shape[1:3])
             altered = np.stack([corruption(image, index) for index, image in enumerate(images)])
-            corrupted[name].append(measure(altered))
+            corrupted[name].append(rate(altered))
             progress("corrupting and measuring", number * len(STRENGTHS) + strength, total)
     mean = float(np.mean([value for values in corrupted.values() for value in values]))
     return {"clean": clean, "mean": mean, "corruptions": corrupted}
 
 
 def _measure_unknown(
-    answer: Callable[[Pixels], npt.NDArray[np.float32]],
-    known: Pixels,
+    network: Predictor,
+    known: Images,
     limit: int,
     background: Dataset | None,
     split: Split,
@@ -167,26 +110,20 @@ def _measure_unknown(
         the share with one below `threshold`.
     """
     side = known.shape[1]
-    drawn = draw_others(limit or OTHERS, side, SEED, lambda *counts: progress("drawing other signs", *counts))
+    drawn = draw_others(limit or OTHERS, side, SEED, partial(progress, "drawing other signs"))
     pictures = {"known signs": known, "drawn other signs": drawn}
     if background is not None:
-        cut = cut_background(background, split, side, SEED, lambda *counts: progress("reading background", *counts))
-        pictures["background"] = cut[_chosen(len(cut), limit)]
+        cut = cut_background(background, split, side, SEED, partial(progress, "reading background"))
+        pictures["background"] = cut[spread(len(cut), limit)]
     kinds = {}
     for name, images in pictures.items():
-        scores = answer(images).max(axis=1)
+        scores = network(images)["probabilities"].max(axis=1)
         kinds[name] = {
             "samples": len(images),
             "named_surely": float((scores > SURE).mean()),
             "unknown": None if threshold is None else float((scores < threshold).mean()),
         }
     return {"threshold": threshold, "kinds": kinds}
-
-
-def _chosen(count: int, limit: int) -> npt.NDArray[np.int64]:
-    """Returns indices of `limit` of `count` samples, evenly apart; all for 0."""
-    wanted = min(limit, count) if limit else count
-    return np.linspace(0, count - 1, wanted).round().astype(np.int64)
 
 
 def as_markdown(figures: dict[str, Any]) -> str:

@@ -1,26 +1,17 @@
 """Lets a model answer on a labelled split and compares the answers with the labels."""
 
-from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from export.evaluation.model_ref import CLASSIFIER, DETECTOR, RECOGNIZER, ModelRef, usual_model
-from export.evaluation.scenes import evaluate_scenes, in_process, served_recognizer
+from export.evaluation.model_ref import RECOGNIZER, ModelRef, usual_model
+from export.evaluation.scenes import evaluate_scenes, served_recognizer
+from export.kinds import CLASSIFIER, find_kind
 from traffic_sign_client.errors import ClientError
 from traffic_signs.console import Console
-from traffic_signs.progress import progress_bars
-from training.classifier.evaluate import evaluate as compare
-from training.classifier.report import all_figures, write_evaluation
-from training.data.crops import cut_crops
+from traffic_signs.progress import ProgressCallback, progress_bars
 from training.data.load import load_data
 from training.data.records import Dataset
-
-Predict = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
-
-BATCH = 64
 
 
 def evaluate_model(
@@ -42,7 +33,10 @@ def evaluate_model(
         data: of one data set, as `training.data.load.load_data` takes it.
         split: "train" or "test".
         output: folder for the figures and pictures, or None.
-        url: of the server, likewise `protocol`, `name` and `version` of its model.
+        url: of the server.
+        protocol: "grpc" or "http".
+        name: of the server's model; what fits the data where it is empty.
+        version: of the server's model.
         classifier: what names the signs that a detector finds, like `model`.
         device: cpu or cuda, where a checkpoint or file runs.
 
@@ -57,21 +51,20 @@ def evaluate_model(
     dataset = load_data(data)
     if model is None:
         name = name or usual_model(url, protocol, dataset.kind)
-    judged = ModelRef(model, url, protocol, name, version, device)
-    kind = judged.kind()
-    if classifier is not None and kind != DETECTOR:
+    reference = ModelRef(model, url, protocol, name, version, device)
+    kind = reference.kind()
+    takes_scenes = kind == RECOGNIZER or find_kind(kind).takes_scenes
+    if classifier is not None and (kind == RECOGNIZER or not takes_scenes):
         raise ClientError(f"--classifier names what a detector finds, and this is a {kind}: leave it out")
     names = None if classifier is None else ModelRef(classifier, device=device)
-    if names is not None and (other := names.kind()) != CLASSIFIER:
-        raise ClientError(f"--classifier {classifier} is of a {other}: give one of a {CLASSIFIER}")
-    if kind != CLASSIFIER and not dataset.has_scenes:
-        raise ClientError(f"{dataset.name} has no street scenes: judge a {kind} on gtsdb=PATH")
+    if names is not None and (other := names.kind()) != CLASSIFIER.name:
+        raise ClientError(f"--classifier {classifier} is of a {other}: give one of a {CLASSIFIER.name}")
+    if takes_scenes and not dataset.has_scenes:
+        raise ClientError(f"{dataset.name} has no street scenes: evaluate a {kind} on gtsdb=PATH")
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)  # where it cannot be made, say so before the minutes of reading
-    if kind == CLASSIFIER:
-        backend, trained_on, figures = _on_crops(judged, dataset, split, output)
-    else:
-        backend, trained_on, figures = _on_scenes(judged, kind, names, dataset, split, output)
+    with progress_bars(Console(stderr=True)) as progress:
+        backend, trained_on, figures = _answered(reference, kind, names, dataset, split, output, progress)
     notices = [*dataset.all_notices(), *leaks(dataset.kind, split, trained_on)]
     return {
         "model": kind,
@@ -83,60 +76,29 @@ def evaluate_model(
     }
 
 
-def _on_crops(
-    judged: ModelRef, dataset: Dataset, split: Any, output: Path | None
+def _answered(
+    model: ModelRef,
+    kind: str,
+    classifier: ModelRef | None,
+    dataset: Dataset,
+    split: Any,
+    output: Path | None,
+    progress: ProgressCallback,
 ) -> tuple[str, list[dict[str, str]], dict[str, Any]]:
-    """Judges a classifier; returns who answered, what is known of the training data, and the figures."""
-    opened = judged.open_classifier()
-    if opened.size[0] != opened.size[1]:
-        raise ClientError(f"the classifier takes {opened.size[1]}x{opened.size[0]} pixels: sign crops are square")
-    with progress_bars(Console(stderr=True)) as progress:
-        crops = cut_crops(dataset, split, opened.size[0], lambda *counts: progress("reading images", *counts))
-        probabilities = predict_all(opened.run, crops.images, lambda *counts: progress("classifying", *counts))
-    names = dataset.classes.names
-    if probabilities.shape[1] != len(names):
-        raise ClientError(
-            f"the classifier tells {probabilities.shape[1]} classes apart and {dataset.name} has {len(names)}: "
-            "evaluate it on data of its own classes"
-        )
-    evaluation = compare(probabilities, crops.class_ids, names)
-    if output is not None:
-        write_evaluation(output, evaluation, crops, probabilities)
-    return opened.backend, [opened.trained_on], all_figures(evaluation, crops, probabilities)
-
-
-def _on_scenes(
-    judged: ModelRef, kind: str, classifier: ModelRef | None, dataset: Dataset, split: Any, output: Path | None
-) -> tuple[str, list[dict[str, str]], dict[str, Any]]:
-    """Judges what finds signs, likewise."""
-    backend, trained_on = f"triton_{judged.protocol}", []
+    """Has a model answer; returns who did, what is known of the training data of each network, and the figures."""
     if kind == RECOGNIZER:
-        find = served_recognizer(judged.url, judged.protocol, judged.name, judged.version, dataset.classes)
-    else:
-        detector, names = judged.open_detector(), classifier.open_classifier() if classifier is not None else None
-        backend, trained_on = detector.backend, [each.trained_on for each in (detector, names) if each is not None]
-        find = in_process(detector, names)
-    with progress_bars(Console(stderr=True)) as progress:
-        return backend, trained_on, evaluate_scenes(find, dataset, split, output, progress)
-
-
-def predict_all(
-    predict: Predict, images: npt.NDArray[np.uint8], progress: Callable[[int, int], None] | None = None
-) -> npt.NDArray[np.float32]:
-    """Returns a classifier's answers to any number of crops, uint8 [n, size, size, 3]: float32 [n, classes]."""
-    answers = []
-    for start in range(0, len(images), BATCH):
-        answers.append(predict(images[start : start + BATCH]))
-        if progress is not None:
-            progress(min(start + BATCH, len(images)), len(images))
-    return np.concatenate(answers)
+        find = served_recognizer(model.url, model.protocol, model.name, model.version, dataset.classes)
+        return f"triton_{model.protocol}", [], evaluate_scenes(find, dataset, split, output, progress)
+    with model.open() as network, classifier.open() if classifier else nullcontext() as names:
+        figures = network.kind.evaluate(network, dataset, split, output, names, progress)
+        return network.backend, [each.trained_on for each in (network, names) if each is not None], figures
 
 
 def leaks(kind: str, split: str, trained_on: list[dict[str, str]]) -> list[str]:
-    """Returns a warning where a model may have learned from the very signs it is judged on.
+    """Returns a warning where a model may have learned from the very signs it is evaluated on.
 
     Args:
-        kind: of the data set that it is judged on.
+        kind: of the data set that it is evaluated on.
         split: of that.
         trained_on: what is known of the training data, of each network that takes part.
     """

@@ -1,22 +1,19 @@
-"""Judges what finds signs in whole scenes: a detector, alone or with a classifier, or a server's recognizer.
+"""Evaluates what finds signs in whole scenes: a detector, alone or with a classifier, or a server's recognizer.
 
-The counterpart of `clients.command.evaluate` for scenes. The figures are those of `training.detector.evaluate`, whoever
-answers: of the four categories as the benchmark has it, and end to end of the 43 classes where somebody names them.
+The figures are those of `training.detector.evaluate`, whoever answers: of the four categories as the benchmark has it,
+and end to end of all classes where somebody names them.
 """
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from export.evaluation.model_ref import LoadedModel
-from serving.recognizer.recognition import recognize
-from serving.recognizer.scene import see_scene
+from export.local_recognizer import LocalRecognizer
 from traffic_sign_client.client import SignClient
 from traffic_sign_client.connection import Protocol
 from traffic_signs.classes import ClassSet
@@ -27,8 +24,10 @@ from training.detector.report import write_detection_evaluation
 from training.detector.scenes import Scenes, load_scenes
 from training.detector.task import labelled
 
+if TYPE_CHECKING:
+    from export.predictor import Predictor
+
 FLOOR = 0.01  # scores below say nothing, and a detector gives 100 a scene
-BATCH = 64  # crops
 
 
 @dataclass(frozen=True)
@@ -56,9 +55,7 @@ def evaluate_scenes(
     Args:
         find: called with each decoded scene and its encoded bytes.
         dataset: of scenes.
-        split: which part of it.
         output: folder for the figures and pictures, or None.
-        progress: receives the stages.
 
     Returns:
         `categories` and, where somebody names the signs, `classes`: what `DetectionEvaluation.as_dict` gives.
@@ -74,7 +71,7 @@ def evaluate_scenes(
         progress("finding signs", done, len(scenes))
     truth, found = labelled(scenes), [answer.signs for answer in answers]
     figures = {
-        "categories": _judge(truth, found, dataset.classes.category_names, scenes, output and output / "categories")
+        "categories": _evaluate(truth, found, dataset.classes.category_names, scenes, output and output / "categories")
     }
     named = [answer.named for answer in answers if answer.named is not None]
     if len(named) == len(answers):
@@ -82,24 +79,16 @@ def evaluate_scenes(
             Detections(signs.boxes, signs.scores, class_ids)
             for signs, class_ids in zip(truth, scenes.class_ids, strict=True)
         ]
-        figures["classes"] = _judge(classes, named, dataset.classes.names, scenes, output and output / "classes")
+        figures["classes"] = _evaluate(classes, named, dataset.classes.names, scenes, output and output / "classes")
     return figures
 
 
-def in_process(detector: LoadedModel, classifier: LoadedModel | None) -> Find:
+def local_finder(detector: "Predictor", classifier: "Predictor | None") -> Find:
     """Returns a finder that asks a detector, and a classifier where there is one, by the recognizer's own code."""
-    pool = ThreadPoolExecutor(1)
-
-    def name(crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        if classifier is None:
-            return np.ones((len(crops), 1), np.float32)
-        parts = [classifier.run(crops[start : start + BATCH]) for start in range(0, len(crops), BATCH)]
-        return np.concatenate(parts)
+    recognizer = LocalRecognizer(detector, classifier, FLOOR)
 
     def find(photograph: Image.Image, data: bytes) -> SceneAnswer:
-        scene = see_scene(photograph, *detector.size)
-        side = classifier.size[0] if classifier else 1
-        (signs,) = recognize([scene], [FLOOR], detector.run, name, side, pool)
+        _, signs = recognizer(photograph)
         boxes, scores = signs.boxes, signs.detection_scores
         found = Detections(boxes, scores, signs.categories.astype(np.int64))
         if classifier is None:
@@ -142,7 +131,7 @@ def _named(
     return Detections(boxes, (scores * class_scores).astype(np.float32), class_ids.astype(np.int64))
 
 
-def _judge(
+def _evaluate(
     truth: list[Detections],
     found: list[Detections],
     names: tuple[str, ...],

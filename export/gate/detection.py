@@ -17,7 +17,7 @@ def judge_false_alarms(
 
     Args:
         challenger: int64 [scenes], how many it raises in each.
-        champion: likewise; None where there is none, and then nothing is refused.
+        champion: the same of the champion; None where there is none, and then nothing is refused.
         limits: `significance`.
     """
     total = int(challenger.sum())
@@ -46,7 +46,7 @@ def judge_precision(
 
     Args:
         challenger: what it found, at any score.
-        champion: likewise; None where there is none.
+        champion: what the champion found; None where there is none.
         signs: int64 [scenes, categories], how many there are to find.
         limits: `max_loss` and `significance`; `min_score` where there is no champion.
     """

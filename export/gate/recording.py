@@ -1,4 +1,4 @@
-"""Writes the verdict of the promotion gate into the manifest of the version that was judged.
+"""Writes the verdict of the promotion gate into the manifest of the version that was evaluated.
 
 It stands there and not in a file beside it, so that every copy carries it along and a signature covers it.
 """
@@ -20,7 +20,7 @@ from traffic_signs.progress import silent
 
 
 def require_recordable(repository: str | Path | Store, model: str, version: int, signer: Signer | None) -> None:
-    """Checks, before anybody judges, that a verdict can be written into a version.
+    """Checks, before anybody evaluates, that a verdict can be written into a version.
 
     Raises:
         RepositoryError: there is no such version, it is signed and there is no key to sign it with again, or nothing
@@ -38,14 +38,14 @@ def _require_signable(store: Store, model: str, version: int, signer: Signer | N
         if signer is None and SIGNATURE in store.files(model, version):
             raise RepositoryError(
                 f"{model} {version} in {store.name} is signed, and the verdict belongs under the signature: give "
-                "--private-key to sign it again, or --dry-run to judge alone"
+                "--private-key to sign it again, or --dry-run to evaluate alone"
             )
     if signer is not None:
         signer.check()
 
 
 def record_verdict(
-    repository: str | Path | Store, judged: Manifest, verdict: Mapping[str, Any], signer: Signer | None = None
+    repository: str | Path | Store, evaluated: Manifest, verdict: Mapping[str, Any], signer: Signer | None = None
 ) -> None:
     """Writes a verdict into a manifest, in one step; where a key is given, the version is then signed with it.
 
@@ -53,20 +53,22 @@ def record_verdict(
 
     Args:
         repository: folder or address of all models.
-        judged: manifest of the version, as it was judged.
+        evaluated: manifest of the version, as it was evaluated.
         verdict: what `export.gate.verdict.Verdict.as_dict` gives.
         signer: signs the version; needed where it is signed.
 
     Raises:
         RepositoryError: the version is gone, has become another, or cannot be written. It is as it was.
     """
-    store, model, version = open_store(repository), judged.model, judged.version
+    store, model, version = open_store(repository), evaluated.model, evaluated.version
     doing = f"write the verdict of {model} {version} to {store.name}"
     with clear_errors(doing), store.locked(), tempfile.TemporaryDirectory() as scratch:
         _require_signable(store, model, version, signer)
         present = require_version(store, model, version)
-        if present is None or not is_same_version(present.to_bytes(), judged.to_bytes()):
-            raise RepositoryError(f"{model} {version} in {store.name} is not what was judged any more: judge it again")
+        if present is None or not is_same_version(present.to_bytes(), evaluated.to_bytes()):
+            raise RepositoryError(
+                f"{model} {version} in {store.name} has changed since it was evaluated: run the gate again"
+            )
         content = replace(present, gate=dict(verdict)).to_bytes()
         signature = b""
         if signer is not None:

@@ -28,7 +28,7 @@ class Answers:
         names: of the classes or categories, by id.
         labels: int64 [n], the true one of each item.
         challenger: bool [n], whether it is right.
-        champion: likewise; None where there is none.
+        champion: bool [n], of the champion; None where there is none.
     """
 
     names: tuple[str, ...]
@@ -71,7 +71,7 @@ def judge_classes(rule: str, answers: Answers, limits: Limits) -> Finding:
     """Refuses a challenger of which a class collapses.
 
     That is one whose recall falls significantly, by the same test as overall and adjusted for the number of classes
-    (Holm), which tells of classes with many items; or one that falls below the floor, which tells of rare ones. The
+    (Holm), which finds classes with many items; or one that falls below the floor, which finds rare ones. The
     second takes three items at least that are lost on balance. Without a champion only the floor counts.
 
     Args:

@@ -1,21 +1,22 @@
-"""One passage through the gate: choose the versions, serve them, have them answer, judge, write it down."""
+"""One passage through the gate: choose the versions, serve them, have them answer, apply the rules, record it."""
 
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
-from export.evaluation.model_ref import CLASSIFIER
+from export.arrays import Images
 from export.evaluation.run import leaks
-from export.gate.evaluation_set import EvaluationSet, load_evaluation_set
+from export.gate.evaluation_set import EvaluationSet
 from export.gate.recording import record_verdict, require_recordable
 from export.gate.rules import judge_latency, judge_parity, judge_size
-from export.gate.side_by_side import Role, Staged, UnusableError, served, stage
+from export.gate.side_by_side import ServedVersion, Staged, serve_side_by_side, stage
 from export.gate.timing import time_requests
-from export.gate.verdict import Finding, Limits, Side, Verdict
+from export.gate.verdict import Finding, Limits, Role, Side, UnusableError, Verdict
+from export.precision import FP32, TOLERANCES
+from export.predictor import OnnxPredictor
 from export.repository.manifest import Manifest, check_model_name
 from export.repository.promotion import champion, require_version
 from export.repository.signing import load_signer
@@ -26,8 +27,6 @@ from traffic_signs.progress import ProgressCallback, progress_bars
 from training.data.load import load_data
 from training.data.records import Split
 from training.registry import RegistryError, record_gate
-
-MIN_SCORE = {True: 0.9, False: 0.5}  # of a first champion: a classifier's accuracy, a detector's signs found and mAP50
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class GateConfig:
         split: which part of it.
         limits: what the rules allow.
         min_score: instead of that in `limits`, which depends on the kind of model; None for its own.
-        challenger: the version to judge; the newest for None.
+        challenger: the version to evaluate; the newest for None.
         champion: the version to compare it with; the promoted one for None, before any promotion the one before.
         fingerprint: how that of the evaluation set must begin.
         score_threshold: the score from which on a detection counts.
@@ -50,7 +49,7 @@ class GateConfig:
         runs: folder of all runs and of MLflow's database; the server's log goes there.
         public_key: both versions must be signed with it.
         private_key: to sign the challenger with, verdict included.
-        dry_run: judge and write nothing down.
+        dry_run: record nothing.
     """
 
     model: str
@@ -89,15 +88,14 @@ class Outcome:
 
 
 def run_gate(config: GateConfig, console: Console) -> Outcome:
-    """Judges a challenger, and writes the verdict into its manifest and MLflow's registry.
+    """Evaluates a challenger, and writes the verdict into its manifest and MLflow's registry.
 
     Args:
-        config: what to judge, on what, and by which limits.
-        console: shows progress.
+        config: what to evaluate, on what, and by which limits.
 
     Raises:
         ClientError, export.errors.ExportError, serving.errors.ServingError, training.errors.TrainingError: it could
-            not be judged, or the verdict not written down; the repository is as it was.
+            not be evaluated, or the verdict not recorded; the repository is as it was.
     """
     store = open_store(config.repository)
     challenger, best = choose_versions(store, config.model, config.challenger, config.champion)
@@ -105,7 +103,7 @@ def run_gate(config: GateConfig, console: Console) -> Outcome:
     if not config.dry_run:
         require_recordable(store, config.model, challenger, signer)
     with tempfile.TemporaryDirectory(prefix="signs-gate-") as scratch, progress_bars(console) as progress:
-        verdict, manifest = _judge(config, store, challenger, best, Path(scratch), console, progress)
+        verdict, manifest = _evaluate(config, store, challenger, best, Path(scratch), console, progress)
     if config.dry_run:
         return Outcome(verdict)
     record_verdict(store, manifest, verdict.as_dict(), signer)
@@ -117,12 +115,11 @@ def run_gate(config: GateConfig, console: Console) -> Outcome:
 
 
 def choose_versions(store: Store, model: str, challenger: int | None, best: int | None) -> tuple[int, int | None]:
-    """Returns the number of the version to judge and of the one to compare it with.
+    """Returns the number of the version to evaluate and of the one to compare it with.
 
     Args:
         store: repository they are in.
-        model: name of the model.
-        challenger: the one to judge; the newest for None.
+        challenger: the one to evaluate; the newest for None.
         best: the one to compare it with; for None the promoted one, before any promotion the one before the challenger,
             and where there is none before, none.
 
@@ -133,23 +130,23 @@ def choose_versions(store: Store, model: str, challenger: int | None, best: int 
     present = store.versions(check_model_name(model))
     if not present:
         require_version(store, model, challenger or 1)  # says that there is none
-    judged = challenger or present[-1]
+    evaluated = challenger or present[-1]
     promoted = champion(store, model)
-    other = best or promoted or max((each for each in present if each < judged), default=None)
-    require_version(store, model, judged)
-    if judged == other:
+    other = best or promoted or max((each for each in present if each < evaluated), default=None)
+    require_version(store, model, evaluated)
+    if evaluated == other:
         raise ClientError(
-            f"{model} {judged} is the champion, and there is no other version to judge: publish one, or name it with "
-            "--challenger"
+            f"{model} {evaluated} is the champion, and there is no other version to evaluate: publish one, or name it "
+            "with --challenger"
             if challenger is None
-            else f"{model} {judged} cannot be compared with itself: name another --challenger or --champion"
+            else f"{model} {evaluated} cannot be compared with itself: name another --challenger or --champion"
         )
     if other is not None:
         require_version(store, model, other)
-    return judged, other
+    return evaluated, other
 
 
-def _judge(
+def _evaluate(
     config: GateConfig,
     store: Store,
     challenger: int,
@@ -159,20 +156,18 @@ def _judge(
     progress: ProgressCallback,
 ) -> tuple[Verdict, Manifest]:
     """Returns the verdict and the challenger's manifest."""
-    dataset = load_data(config.data)  # first, so that a wrong path is told at once
+    dataset = load_data(config.data)  # first, so that a wrong path is reported at once
     numbers: dict[Role, int] = {} if best is None else {"champion": best}
     numbers["challenger"] = challenger
     staged: dict[Role, Staged] = {
         role: stage(store, config.model, number, role, scratch, config.public_key, progress)
         for role, number in numbers.items()
     }
-    kinds = {one.kind for one in staged.values()}
-    if len(kinds) > 1:
-        raise ClientError(f"{config.model} has versions of two kinds ({', '.join(sorted(kinds))}): name another one")
-    is_classifier = kinds == {CLASSIFIER}
-    floor = MIN_SCORE[is_classifier] if config.min_score is None else config.min_score
-    limits = replace(config.limits, min_score=floor)
-    evaluation_set = load_evaluation_set(dataset, config.split, staged, config.score_threshold, progress)
+    kind = staged["challenger"].kind
+    if names := {one.kind.name for one in staged.values()} - {kind.name}:
+        raise ClientError(f"{config.model} has versions of two kinds ({kind.name}, {names.pop()}): name another one")
+    limits = replace(config.limits, min_score=kind.min_score if config.min_score is None else config.min_score)
+    evaluation_set = kind.load_evaluation_set(dataset, config.split, staged, config.score_threshold, progress)
     if not evaluation_set.data["fingerprint"].startswith(config.fingerprint):
         raise ClientError(
             f"{dataset.name} has the fingerprint {evaluation_set.data['fingerprint']} in its {config.split} split, not "
@@ -182,9 +177,10 @@ def _judge(
     log = config.runs / f"tritonserver-gate-{config.model}-{challenger}.log"
     findings: list[Finding] = []
     try:
-        with served(installation, staged, log, store) as contenders:
-            findings += evaluation_set.judge(contenders, limits, progress)
-            times = time_requests(contenders, evaluation_set.images, config.requests, progress)
+        with serve_side_by_side(installation, staged, log, store) as served:
+            findings += evaluation_set.evaluate(served, limits, progress)
+            findings.append(_served_answers(served["challenger"], evaluation_set.images["challenger"]))
+            times = time_requests(served, evaluation_set.images, config.requests, progress)
             findings.append(judge_latency(times["challenger"], times.get("champion"), limits))
     except UnusableError as error:
         findings.append(Finding("loading", False, str(error)))
@@ -203,8 +199,18 @@ def _judge(
     return verdict, staged["challenger"].manifest
 
 
+def _served_answers(challenger: ServedVersion, images: Images) -> Finding:
+    """Compares what is served with what the file itself answers."""
+    kind, precision = challenger.kind, challenger.staged.manifest.precision
+    tolerance = TOLERANCES.get(precision, TOLERANCES[FP32])
+    reference = OnnxPredictor(challenger.staged.model_file)(images)
+    figures = kind.compare(reference, challenger(images), tolerance).as_dict()
+    compared = kind.count_compared(reference, tolerance)
+    return judge_parity("served answers", precision, figures, "ONNX Runtime in process", compared)
+
+
 def _on_paper(staged: Mapping[Role, Staged], limits: Limits) -> list[Finding]:
-    """Judges what the manifests say."""
+    """Returns what the rules find in the manifests."""
     manifest = staged["challenger"].manifest
     other = staged["champion"].manifest.size if "champion" in staged else None
     trained = "the trained network"
@@ -251,9 +257,8 @@ def _notices(
 
 def _tags(verdict: Verdict) -> dict[str, str]:
     """Returns what MLflow is to say of the version."""
-    figures: dict[str, Any] = {finding.rule: finding.figures for finding in verdict.findings}
-    chance = figures.get("accuracy", figures.get("signs found", {})).get("p")
-    tags = {
+    chance = next((each.figures["p"] for each in verdict.findings if "p" in each.figures), None)  # overall
+    return {
         "gate": "passed" if verdict.passed else "refused",
         "gate.verdict": verdict.sentence,
         "gate.reasons": "\n".join(f"{each.rule}: {each.text}" for each in verdict.findings if not each.passed),
@@ -263,4 +268,3 @@ def _tags(verdict: Verdict) -> dict[str, str]:
         "gate.data": f"{verdict.data['name']} {verdict.data['split']} {verdict.data['fingerprint']}",
         "gate.time": verdict.time,
     }
-    return tags

@@ -9,31 +9,21 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
 
-import numpy as np
-import numpy.typing as npt
-
-from export.evaluation.model_ref import CLASSIFIER, DETECTOR, KIND_OF_INPUT, RECOGNIZER
-from export.evaluation.served_model import ServedModel
+from export.arrays import Images, Outputs
+from export.gate.verdict import Role, UnusableError
+from export.kinds import ModelKind, kind_of_inputs
+from export.predictor import TritonPredictor
 from export.repository.local import write
 from export.repository.manifest import MANIFEST, MODEL_FILE, Manifest, parse_manifest
 from export.repository.policy import CONFIG, read_config, to_bytes
 from export.repository.pull import pull
 from export.repository.store import Store
-from export.tensors import DETECTOR_OUTPUTS, OUTPUT_NAME
 from serving.exit_reason import last_error
 from serving.install import Installation
-from serving.server import KEEP_GOING, RunningServer, running_server, unavailable_models
+from serving.server import KEEP_GOING, running_server, unavailable_models
 from traffic_sign_client.errors import ClientError
 from traffic_signs.progress import ProgressCallback
-
-Role = Literal["champion", "challenger"]
-OUTPUTS = {CLASSIFIER: (OUTPUT_NAME,), DETECTOR: DETECTOR_OUTPUTS}
-
-
-class UnusableError(ClientError):
-    """Triton cannot load the challenger, or gets no answer out of it: it is refused."""
 
 
 @dataclass(frozen=True)
@@ -43,16 +33,21 @@ class Staged:
     Attributes:
         role: the name of its model there.
         manifest: what it is.
-        kind: CLASSIFIER or DETECTOR.
+        kind: of its network.
         size: height and width of the input in pixels.
         folder: of the version.
     """
 
     role: Role
     manifest: Manifest
-    kind: str
+    kind: ModelKind
     size: tuple[int, int]
     folder: Path
+
+    @property
+    def name(self) -> str:
+        """Model and version, for messages."""
+        return f"{self.manifest.model} {self.manifest.version}"
 
     @property
     def model_file(self) -> Path:
@@ -60,8 +55,8 @@ class Staged:
         return self.folder / MODEL_FILE
 
 
-class ServedVersion:
-    """A version on the server, asked over one connection until its block ends.
+class ServedVersion(TritonPredictor):
+    """A version on the server.
 
     Args:
         staged: which.
@@ -72,25 +67,14 @@ class ServedVersion:
     """
 
     def __init__(self, staged: Staged, url: str) -> None:
-        self.staged = staged
         # A retry would count as slowness.
-        self._served = ServedModel(url, "grpc", f"{staged.role}/{staged.manifest.version}", retries=0)
+        super().__init__(url, "grpc", f"{staged.role}/{staged.manifest.version}", retries=0)
+        self.staged = staged
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._served.close()
-
-    def ask(self, images: npt.NDArray[np.uint8]) -> list[npt.NDArray[Any]]:
-        """Returns each output for images, uint8 [n, height, width, 3], in batches that the model takes.
-
-        Raises:
-            UnusableError: the challenger does not answer.
-            ClientError: the champion does not.
-        """
+    def _run(self, images: Images) -> Outputs:
+        """See `Predictor`; raises UnusableError where it is the challenger that does not answer."""
         try:
-            return self._served.ask(images, OUTPUTS[self.staged.kind])
+            return super()._run(images)
         except ClientError as error:
             if self.staged.role == "challenger":
                 raise UnusableError(str(error)) from error
@@ -98,32 +82,34 @@ class ServedVersion:
 
 
 def stage(
-    store: Store, model: str, version: int, role: Role, scratch: Path, public_key: Path | None, tell: ProgressCallback
+    store: Store,
+    model: str,
+    version: int,
+    role: Role,
+    scratch: Path,
+    public_key: Path | None,
+    progress: ProgressCallback,
 ) -> Staged:
     """Brings a version into `scratch/models`, checked, under the name of its role.
 
     Args:
-        store: repository it is in.
-        model: name of the model.
-        version: its number.
         role: what it is here.
         scratch: folder of the gate.
         public_key: it must be signed with it.
-        tell: shows how much is done.
 
     Raises:
         RepositoryError: it is not there, has no manifest, is damaged or not signed so.
-        ClientError: it is not of a kind that the gate can judge.
+        ClientError: it is not of a kind that the gate compares.
     """
     pulled = scratch / role
-    pull(store, pulled, {model: [version]}, public_key, tell)
+    pull(store, pulled, {model: [version]}, public_key, progress)
     config = read_config((pulled / model / CONFIG).read_bytes(), f"{CONFIG} of {model} {version}")
     inputs = [each.name for each in config.input]
-    kind = KIND_OF_INPUT.get(inputs[0], "") if len(inputs) == 1 else ""
-    if not kind or kind == RECOGNIZER:
+    kind = kind_of_inputs(inputs)
+    if kind is None:
         raise ClientError(
-            f"{model} {version} takes {', '.join(inputs) or 'nothing'}: the gate judges classifiers and detectors; a "
-            "recognizer is as good as the two that it calls, so gate those"
+            f"{model} {version} takes {', '.join(inputs) or 'nothing'}: the gate compares classifiers and detectors; "
+            "a recognizer is as good as the two that it calls, so gate those"
         )
     dims = config.input[0].dims
     if len(dims) != 3 or min(dims) < 1:
@@ -138,13 +124,12 @@ def stage(
 
 
 @contextmanager
-def served(
+def serve_side_by_side(
     installation: Installation, staged: Mapping[Role, Staged], log: Path, store: Store
 ) -> Iterator[dict[Role, ServedVersion]]:
     """Serves both side by side; the server ends with the block.
 
     Args:
-        installation: which tritonserver.
         staged: the versions by role, all in one folder.
         log: file that takes what the server prints.
         store: repository they come from, for messages.
@@ -158,15 +143,10 @@ def served(
     with running_server(installation, repository, log, extra_arguments=KEEP_GOING) as server, ExitStack() as clients:
         reasons = unavailable_models(server)
         for role in [each for each in staged if each in reasons]:  # the champion comes first
-            one = staged[role].manifest
-            reason = _reason(server, reasons[role]).replace(f"{repository}/{role}/", f"{store.name}/{one.model}/")
+            one = staged[role]
+            reason = reasons[role].partition("\n")[0].strip() or last_error(server.log)
+            reason = reason.replace(f"{repository}/{role}/", f"{store.name}/{one.manifest.model}/")
             if role == "challenger":
                 raise UnusableError(reason)
-            raise ClientError(
-                f"Triton cannot load the champion, {one.model} {one.version} ({reason}): promote another version first"
-            )
+            raise ClientError(f"Triton cannot load the champion, {one.name} ({reason}): promote another version first")
         yield {role: clients.enter_context(ServedVersion(each, server.grpc_url)) for role, each in staged.items()}
-
-
-def _reason(server: RunningServer, told: str) -> str:
-    return told.partition("\n")[0].strip() or last_error(server.log)

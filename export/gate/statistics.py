@@ -18,7 +18,7 @@ class Estimate:
     Attributes:
         value: of the samples as they are.
         lower: one-sided bound: with the chosen confidence the figure is not below it.
-        upper: likewise not above it.
+        upper: one-sided bound: with the chosen confidence the figure is not above it.
     """
 
     value: float
@@ -134,7 +134,7 @@ def precision_fall(champion: Ranked, challenger: Ranked, signs: npt.NDArray[np.i
 
     Args:
         champion: what it found.
-        challenger: likewise.
+        challenger: what it found.
         signs: int64 [scenes, labels], how many there are to find.
         confidence: of each bound, 0.5 to 1.
     """

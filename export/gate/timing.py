@@ -5,38 +5,37 @@ import time
 import numpy as np
 import numpy.typing as npt
 
-from export.gate.side_by_side import Role, ServedVersion
+from export.arrays import Images
+from export.gate.side_by_side import ServedVersion
+from export.gate.verdict import Role
 from traffic_signs.progress import ProgressCallback
 
 WARM_UP = 10  # pairs that do not count
 BUDGET_S = 30.0
 FEWEST, MOST = 100, 1000  # pairs: below, p99 is the slowest request; above, it hardly gets surer
 
-Images = npt.NDArray[np.uint8]
-
 
 def time_requests(
-    contenders: dict[Role, ServedVersion], images: dict[Role, Images], pairs: int | None, progress: ProgressCallback
+    versions: dict[Role, ServedVersion], images: dict[Role, Images], pairs: int | None, progress: ProgressCallback
 ) -> dict[Role, npt.NDArray[np.float64]]:
     """Times requests for one image each, one after another over gRPC, from request to answer.
 
     Who comes first changes from pair to pair.
 
     Args:
-        contenders: by role.
+        versions: by role.
         images: what to send to each, uint8 [n, height, width, 3].
         pairs: how many to time; as many as BUDGET_S allows for None.
-        progress: shows how much is done.
 
     Returns:
         By role float64 [pairs], milliseconds.
     """
-    roles = list(contenders)
+    roles = list(versions)
 
     def ask(role: Role, number: int) -> float:
         image = images[role][number % len(images[role])][None]
         start = time.perf_counter()
-        contenders[role].ask(image)
+        versions[role](image)
         return 1000 * (time.perf_counter() - start)
 
     warm = [sum(ask(role, number) for role in roles) for number in range(WARM_UP)]

@@ -3,7 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
+
+from traffic_sign_client.errors import ClientError
+
+Role = Literal["champion", "challenger"]
+
+
+class UnusableError(ClientError):
+    """Triton cannot load the challenger, or gets no answer out of it: it is refused."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,7 @@ class Verdict:
 
     Attributes:
         model: name of the model.
-        challenger: the version that was judged.
+        challenger: the version that was evaluated.
         champion: the version it was compared with; None where there was none.
         data: `name`, `split`, `fingerprint` and number of `signs` of the evaluation set.
         server: who answered.

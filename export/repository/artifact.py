@@ -65,7 +65,6 @@ def push(
         wanted: numbers by model; an empty list is the champion, or the newest before any; all models where it is empty.
         public_key: every version must be signed with it.
         plain_http: see `Registry`.
-        progress: shows how much is done.
 
     Raises:
         RepositoryError: a version is not there, damaged or not signed so, the registry has another one of that number,
@@ -137,7 +136,6 @@ def opened(
         source: folder or address of all models; oci://HOST[:PORT]/NAME, with @sha256:DIGEST exactly that version.
         wanted: numbers by model, as `pull` takes them; what a registry lacks of them, the store lacks too.
         plain_http: see `Registry`.
-        progress: shows how much is done.
 
     Raises:
         RepositoryError: the registry cannot be read, or sends something else than the digest names.

@@ -71,7 +71,7 @@ class BucketStore:
 
     def read(self, path: str) -> bytes:
         """Returns the content of an object."""
-        with self._told(f"read {path} from"):
+        with self._clear_errors(f"read {path} from"):
             content: bytes = self._files.cat_file(self._key(path))
             return content
 
@@ -80,12 +80,12 @@ class BucketStore:
         with contextlib.suppress(FileNotFoundError):
             if self.read(path) == content:
                 return
-        with self._told(f"write {path} to"):
+        with self._clear_errors(f"write {path} to"):
             self._files.pipe_file(self._key(path), content)
 
     def create(self, path: str, content: bytes) -> None:
         """Writes an object that must be new (If-None-Match: * and its likes)."""
-        with self._told(f"write {path} to"):
+        with self._clear_errors(f"write {path} to"):
             for attempt in range(ATTEMPTS):
                 try:
                     self._files.pipe_file(self._key(path), content, mode="create")
@@ -108,7 +108,7 @@ class BucketStore:
     def fetch(self, path: str, target: Path, advance: Advance) -> None:
         """Downloads an object."""
         target.parent.mkdir(parents=True, exist_ok=True)
-        with self._told(f"read {path} from"):
+        with self._clear_errors(f"read {path} from"):
             self._files.get_file(self._key(path), str(target), callback=_callback(advance))
         with target.open("rb") as file:
             sync(file.fileno())
@@ -172,7 +172,7 @@ class BucketStore:
             for name in names:
                 path, back = f"{model}/{version}/{name}", Path(scratch) / "back"
                 undo.callback(self._try_to_delete, path)
-                with self._told(f"write {path} to"):
+                with self._clear_errors(f"write {path} to"):
                     self._files.put_file(str(staged / name), self._key(path), callback=_callback(advance))
                 self.fetch(path, back, advance)
                 if describe(back) != describe(staged / name):
@@ -199,7 +199,7 @@ class BucketStore:
                 leftovers.setdefault(number, []).append(path)
         swept = []
         for paths in leftovers.values():
-            with self._told("read times from"):
+            with self._clear_errors("read times from"):
                 newest = max(self._files.modified(self._key(path)).timestamp() for path in paths)
             if time.time() - newest >= older_than_s:
                 for path in paths:
@@ -208,20 +208,20 @@ class BucketStore:
         return swept
 
     def _check_condition(self, path: str) -> None:
-        """Refuses a store that overwrites where it was told to create: two publishers could take one number."""
+        """Refuses a store that overwrites where it was asked to create: two publishers could take one number."""
         try:
-            with self._told(f"write {path} to"):
+            with self._clear_errors(f"write {path} to"):
                 self._files.pipe_file(self._key(path), _token(), mode="create")
         except FileExistsError:
             return
         raise RepositoryError(
-            f"{self.name} overwrites an object although it was told to create a new one (If-None-Match), so two "
+            f"{self.name} overwrites an object although it was asked to create a new one (If-None-Match), so two "
             "publishers could take the same number: use a store with conditional writes"
         )
 
     def _find(self, path: str) -> dict[str, dict[str, Any]]:
         """Returns what lies under a path, by path relative to the root."""
-        with self._told("list"):
+        with self._clear_errors("list"):
             try:
                 found: dict[str, dict[str, Any]] = self._files.find(self._key(path), detail=True)
             except FileNotFoundError as error:
@@ -232,7 +232,7 @@ class BucketStore:
         return {path: info for path, info in paths.items() if "/" in path and not path.endswith("/")}
 
     def _delete(self, path: str) -> None:
-        with self._told(f"delete {path} from"), contextlib.suppress(FileNotFoundError):
+        with self._clear_errors(f"delete {path} from"), contextlib.suppress(FileNotFoundError):
             self._files.rm_file(self._key(path))
 
     def _try_to_delete(self, path: str) -> None:
@@ -243,7 +243,7 @@ class BucketStore:
         return f"{self._root}/{path}".rstrip("/")
 
     @contextlib.contextmanager
-    def _told(self, doing: str) -> Iterator[None]:
+    def _clear_errors(self, doing: str) -> Iterator[None]:
         """Turns whatever a library raises into one clear error; what its callers handle passes through."""
         try:
             yield
@@ -262,14 +262,14 @@ class BucketStore:
 
 
 def _callback(advance: Advance) -> Any:
-    """Returns what fsspec tells of each piece of a file."""
+    """Returns what fsspec calls for each piece of a file."""
     from fsspec.callbacks import Callback
 
-    class Told(Callback):  # type: ignore[misc]
+    class Progress(Callback):  # type: ignore[misc]
         def relative_update(self, inc: int = 1) -> None:
             advance(inc)
 
-    return Told()
+    return Progress()
 
 
 def _token() -> bytes:

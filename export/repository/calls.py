@@ -69,7 +69,7 @@ def _changed(store: Store, caller: Manifest, called: str) -> Iterator[str]:
 
 
 def _is_same(caller: Manifest, called: str, made_for: int, now: int, manifest: Manifest | None) -> bool:
-    """Says whether the version called now is the one that the caller was exported with, as far as manifests tell."""
+    """Says whether the version called now is the one that the caller was exported with, as far as manifests say."""
     digest = caller.source.get(f"{called}{DIGEST}")
     if digest and manifest is not None:
         return digest == manifest.files_sha256

@@ -27,7 +27,6 @@ def compare_versions(repository: str | Path | Store, model: str, first: int, sec
 
     Args:
         repository: folder or address of all models.
-        model: name of the model.
         first: number of a version.
         second: number of another.
 

@@ -57,13 +57,7 @@ def publish_derived(
         for name in companions(*configs.values()):
             if name not in files:  # of a version that was published without its own
                 files[name] = _beside(store, original.model, name)
-        came_from = {
-            "repository": store.name,
-            "version": original.version,
-            "manifest_sha256": describe(folder / MANIFEST)["sha256"],
-        }
-        if original.origin:
-            came_from["origin"] = original.origin
+        came_from = original.as_origin(store.name, describe(folder / MANIFEST)["sha256"])
         inherited = {name: value for name, value in asdict(original).items() if name not in (*OWN, *forget)}
         shared = {path: to_bytes(config).decode() for path, config in configs.items()}
         return publish(store, original.model, files, shared, inherited | {"origin": came_from} | facts)

@@ -16,12 +16,8 @@ def fetch_version(
     """Copies what the manifest of a version names, the manifest and the signature; nothing else comes along.
 
     Args:
-        store: repository it is in.
-        model: name of the model.
-        version: its number.
         target: folder to make.
         public_key: the version must be signed with it.
-        progress: shows how much is done.
 
     Returns:
         The manifest.

@@ -13,7 +13,6 @@ def find_stale_dependents(repository: str | Path | Store, model: str, version: i
 
     Args:
         repository: folder or address of all models.
-        model: name of the model.
         version: the champion now.
         runs: folder of MLflow's database.
 

@@ -14,7 +14,7 @@ from export.errors import RepositoryError
 TIMEOUT_S = 60.0  # the first call after the start of a machine loads the driver
 # Where Debian's packages and NVIDIA's images have it; it is on no PATH there.
 TRTEXEC = Path("/usr/src/tensorrt/bin/trtexec")
-# The library tells its own version, and is the one that Triton would load; in a process of its own, since it is large
+# The library reports its own version, and is the one that Triton would load; in a process of its own, since it is large
 # and may end the process that loads it on a machine without a driver.
 _ASK_LIBRARY = """
 import ctypes
@@ -100,7 +100,7 @@ def tensorrt_version() -> str:
 
 
 def has_gpu() -> bool:
-    """Tells whether this machine has a GPU whose driver answers."""
+    """Returns whether this machine has a GPU whose driver answers."""
     try:
         return bool(gpus())
     except RepositoryError:

@@ -15,7 +15,7 @@ from export.repository.store import Store, open_store
 def list_versions(repository: str | Path | Store, model: str | None = None) -> list[dict[str, Any]]:
     """Returns a row for each version: `model`, `version`, `champion`, `served`, `signed`, and what its manifest says.
 
-    A damaged manifest is told in `problem` and hides nothing else.
+    A damaged manifest is reported in `problem` and hides nothing else.
 
     Raises:
         RepositoryError: the repository cannot be read, or has no such model.
@@ -95,7 +95,7 @@ def _rows(store: Store, model: str) -> list[dict[str, Any]]:
 
 def served_versions(store: Store, model: str) -> list[int]:
     """Returns the versions that config.pbtxt has Triton serve; none where it is missing or damaged."""
-    with suppress(FileNotFoundError, RepositoryError):  # `verify` tells what is wrong with it
+    with suppress(FileNotFoundError, RepositoryError):  # `verify` reports what is wrong with it
         path = f"{model}/{CONFIG}"
         return served(read_config(store.read(path), f"{store.name}/{path}"), store.versions(model))
     return []

@@ -37,7 +37,7 @@ class Manifest:
         graph: operators and bytes of the ONNX graph, as it was traced, slimmed and published.
         calibration: images that the ranges of int8 were taken from: `data`, `split`, `samples`; and who they are `for`.
         inputs: name, datatype and shape of each; -1 is any.
-        outputs: likewise.
+        outputs: the same of each output.
         parity: how far the exported model is from the trained one.
         accuracy: how well it does beside the trained one: `measure`, `fp32`, `exported` and `loss`, on which `data`,
             `split` and how many `samples`.
@@ -94,6 +94,11 @@ class Manifest:
         """Bytes of all files together."""
         return sum(entry["size"] for entry in self.files.values())
 
+    def as_origin(self, repository: str, digest: str) -> dict[str, Any]:
+        """Returns the `origin` of a copy, given the name of this version's repository and its manifest's sha256."""
+        found = {"repository": repository, "version": self.version, "manifest_sha256": digest}
+        return found | ({"origin": self.origin} if self.origin else {})
+
     def to_bytes(self) -> bytes:
         """Returns the content of manifest.json."""
         return (json.dumps({"schema": SCHEMA, **asdict(self)}, indent=2) + "\n").encode()
@@ -149,7 +154,7 @@ def _is_of(value: Any, kind: Any) -> bool:
 
 
 def is_same_version(first: bytes, second: bytes) -> bool:
-    """Says whether two manifests are of one version, of which the gate may have judged one since."""
+    """Says whether two manifests are of one version, whatever verdict of the gate they hold."""
     try:
         both = [replace(parse_manifest(content, MANIFEST), gate={}) for content in (first, second)]
     except RepositoryError:
@@ -169,7 +174,7 @@ def check_model_name(name: str) -> str:
 
 
 def version_number(name: str) -> int | None:
-    """Returns the number that a folder's name is, None for another name; Triton ignores leading zeros likewise."""
+    """Returns the number that a folder's name is, None for another name; as Triton, no leading zeros."""
     return int(name) if re.fullmatch("[1-9][0-9]{0,17}", name) else None
 
 

@@ -155,4 +155,4 @@ def _wrong_labels(path: Path, output: str, model: Any) -> Iterator[str]:
         dims = value.type.tensor_type.shape.dim
         classes = dims[-1].dim_value if dims else 0
         if value.name == output and classes and len(names) != classes:
-            yield f"it tells {classes} classes apart, and {path.name} names {len(names)}"
+            yield f"it has {classes} classes, and {path.name} names {len(names)}"

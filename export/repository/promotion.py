@@ -103,8 +103,6 @@ def promote(
 
     Args:
         repository: folder or address of all models.
-        model: name of the model.
-        version: its number.
         reason: goes into the history.
         gated: only where it has passed the gate against the present champion.
 
@@ -134,7 +132,6 @@ def rollback(repository: str | Path | Store, model: str, reason: str) -> Promoti
 
     Args:
         repository: folder or address of all models.
-        model: name of the model.
         reason: goes into the history.
 
     Raises:
@@ -194,16 +191,16 @@ def gate_failure_reason(repository: str | Path | Store, model: str, version: int
         return f"{name} has not been through the gate ({again})"
     if gate.get("passed") is not True:
         return f"{name} has not passed the gate ({gate.get('verdict')})"
-    if _judged(gate, "challenger") != manifest.model_sha256:
+    if _sha256(gate, "challenger") != manifest.model_sha256:
         return f"{name} has the verdict of another version ({again})"
     if best is not None:
         present = require_version(store, model, best)
-        if present is None or _judged(gate, "champion") != present.model_sha256:
+        if present is None or _sha256(gate, "champion") != present.model_sha256:
             return f"{name} has not been compared with version {best}, the present champion ({again})"
     return ""
 
 
-def _judged(gate: dict[str, Any], side: str) -> object:
+def _sha256(gate: dict[str, Any], side: str) -> object:
     found = gate.get(side)
     return found.get("sha256") if isinstance(found, dict) else None
 
@@ -263,11 +260,6 @@ def own_configs(store: Store, model: str, version: int) -> "dict[str, pb.ModelCo
     return found if CONFIG in found else {**found, **_read_configs(store, model, [CONFIG])}
 
 
-def own_config(store: Store, model: str, version: int) -> "pb.ModelConfig | None":
-    """Returns the config.pbtxt a version was published with; that of the model where it brought none."""
-    return own_configs(store, model, version).get(CONFIG)
-
-
 def present_configs(store: Store, model: str) -> "dict[str, pb.ModelConfig]":
     """Returns the configurations that lie beside the versions of a model, by path, config.pbtxt last."""
     return _read_configs(store, model, store.shared_files(model))
@@ -317,7 +309,7 @@ def followed(store: Store, model: str) -> Iterator[ExitStack]:
             yield undo
             follow(store, model)
         except BaseException:
-            with suppress(Exception):  # the first error is the one to tell
+            with suppress(Exception):  # the first error is the one to report
                 undo.close()
             with suppress(Exception):
                 follow(store, model)
@@ -331,8 +323,6 @@ def hold(store: Store, model: str, coming: "dict[str, pb.ModelConfig]") -> None:
     Without it a server could load the new version with the old configuration, or the other way round.
 
     Args:
-        store: repository of the model.
-        model: its name.
         coming: configurations of the version that is to appear, by path.
     """
     there, present = present_configs(store, model), store.versions(model)

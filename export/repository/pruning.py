@@ -39,7 +39,6 @@ def prune(
 
     Args:
         repository: folder or address of all models.
-        model: name of the model.
         keep: how many others to keep.
         dry_run: only say what would go.
         leftover_age_s: remove staging folders and unfinished uploads that nobody has touched for so many seconds.

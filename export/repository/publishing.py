@@ -70,12 +70,10 @@ def publish(
 
     Args:
         repository: folder or address of all models; a folder is made where it is missing.
-        model: name of the model.
         files: content of each file of the version, by name.
         shared: content of the files that Triton reads beside the versions (config.pbtxt, configs/gpu.pbtxt,
             labels.txt), by path.
         facts: the other fields of the manifest.
-        signer: signs the version.
 
     Returns:
         The manifest of the new version.
@@ -113,7 +111,6 @@ def publish_copy(
         again: copy also where a version with the same files is there already.
         signer: signs the copy, whose manifest is another than the original's.
         public_key: the original must be signed with it.
-        progress: shows how much is done.
         once: where a version with the same files is there already, return that one in place of raising.
 
     Returns:
@@ -146,9 +143,7 @@ def publish_copy(
                 )
             _add_shared(origin, original, staged)
             check_onnx(staged, f"{origin.name}/{model}/{version}")
-            came_from = {"repository": origin.name, "version": version, "manifest_sha256": digest}
-            if original.origin:
-                came_from["origin"] = original.origin
+            came_from = original.as_origin(origin.name, digest)
 
             def describe_copy(number: int, described: dict[str, dict[str, Any]]) -> Manifest:
                 fresh = Manifest(model, number, described)

@@ -99,7 +99,6 @@ def pull(
         wanted: numbers by model; an empty list is the champion, or the newest before any promotion; all models of
             the source where the mapping is empty.
         public_key: every version must be signed with it.
-        progress: shows how much is done.
         any_gpu: also an engine that this machine cannot run, for another one to serve.
         configuration: name of the one that the server is to take where a model has it; `gpu` is for a GPU.
 
@@ -291,7 +290,7 @@ def _move(staged: Path, destination: Path, pulled: Sequence[Pulled]) -> None:
                         (grave / model).mkdir(parents=True, exist_ok=True)
                         _rename(there, grave / model / str(each.version), undo)
                     _rename(staged / model / str(each.version), there, undo)
-            # The configuration last: until then the server is told to serve what it served before.
+            # The configuration last: until then the server serves what it served before.
             beside = [path for path in (staged / model).rglob("*") if path.is_file()]
             kept = {path.relative_to(staged / model) for path in beside}
             for path in (destination / model).glob(f"{CONFIGS}/*.pbtxt"):  # of what was served before

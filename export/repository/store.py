@@ -9,9 +9,9 @@ from typing import Protocol
 from export.errors import RepositoryError
 from traffic_signs.progress import ProgressCallback, silent
 
-Advance = Callable[[int], None]  # is told of each piece of so many bytes
+Advance = Callable[[int], None]  # called with the bytes of each piece
 BUCKETS = {"s3": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure"}
-DEFAULT_REPOSITORY = "model_repository"  # the repository where a command is told of no other
+DEFAULT_REPOSITORY = "model_repository"  # the repository where a command names no other
 
 
 class Store(Protocol):
@@ -69,7 +69,6 @@ class Store(Protocol):
         """Takes a number for a new version and spends it.
 
         Args:
-            model: name of the model.
             number: the one to take; the next free one for None.
 
         Raises:
@@ -83,10 +82,8 @@ class Store(Protocol):
 
         Args:
             staged: folder with all files, the manifest among them.
-            model: name of the model.
             version: the claimed number.
             shared: files for beside the versions, in case the model is new.
-            progress: shows how much is done.
         """
 
     def remove(self, model: str, version: int) -> None:
@@ -113,7 +110,7 @@ def require_folder(where: Path, instead: str) -> Path:
 
 
 def repository_flag(where: "str | Path", option: str = "-r") -> str:
-    """Returns what a command is told of a repository, ` -r PLACE`; nothing for the one that it takes by itself."""
+    """Returns the option of a command for a repository, ` -r PLACE`; nothing for the one that it takes by itself."""
     return "" if str(where) == DEFAULT_REPOSITORY else f" {option} {shlex.quote(str(where))}"
 
 
@@ -121,7 +118,6 @@ def counting(progress: ProgressCallback, what: str, total: int) -> Advance:
     """Returns what adds up pieces and shows them, in units of 1000 bytes.
 
     Args:
-        progress: shows how much is done.
         what: is being done.
         total: in bytes.
     """

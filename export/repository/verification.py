@@ -1,4 +1,4 @@
-"""Is a repository what was published? Files against manifests, signatures, and what Triton is told to serve."""
+"""Is a repository what was published? Files against manifests, signatures, and what config.pbtxt serves."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -109,7 +109,6 @@ def verify(
         model: the one to check; all for None.
         version: the one to check; all for None.
         public_key: every version must be signed with it.
-        progress: shows how much is done.
 
     Raises:
         RepositoryError: the repository cannot be read, or has no such model or version.
@@ -271,7 +270,7 @@ def _check_hardware(store: Store, configuration: str, gpu: bool) -> None:
 def _altered_companions(store: Store, model: str, version: int, configs: "Configs") -> Iterator[str]:
     """Yields a sentence for each file beside a version that its configurations name and that is not its own."""
     for name in companions(*configs.values()):
-        with suppress(FileNotFoundError):  # early versions have none of their own; what lacks beside is told elsewhere
+        with suppress(FileNotFoundError):  # early versions have none; what lacks beside is reported elsewhere
             if store.read(f"{model}/{name}") != store.read(f"{model}/{version}/{name}"):
                 yield f"{store.name}/{model}/{name} is not that of version {version}"
 

@@ -98,7 +98,7 @@ async def _run(url: str, model: str, input_name: str, images: npt.NDArray[np.uin
     async with AsyncExitStack() as stack:
         clients = []
         for number in range(load.channels):
-            # gRPC has clients of equal settings share a connection unless a setting tells them apart.
+            # gRPC has clients of equal settings share a connection unless a setting differs.
             options = [*channel_options(url), ("grpc.use_local_subchannel_pool", 1), ("signs.channel", number)]
             client = triton.InferenceServerClient(url, channel_args=options)
             clients.append(await stack.enter_async_context(client))

@@ -37,8 +37,8 @@ class Outcome:
         setting: that was measured.
         images_per_second: of each round; empty where the setting does not work.
         p50_ms: milliseconds in which half of all requests were answered.
-        p95_ms: likewise 95 of 100.
-        p99_ms: likewise 99 of 100.
+        p95_ms: in which 95 of 100 were.
+        p99_ms: in which 99 of 100 were.
         requests: how many were measured.
         problem: why the setting cannot be used; empty for one that can.
     """

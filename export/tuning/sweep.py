@@ -15,6 +15,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from export.config import ENGINE, target_of
 from export.gpu_file import compare_with_cpu_file, write_gpu_file
+from export.kinds import CLASSIFIER, ModelKind, kind_of_inputs
 from export.repository import Manifest
 from export.repository.configuration import GPU, effective
 from export.repository.derived import publish_derived
@@ -23,17 +24,13 @@ from export.repository.manifest import GPU_FILE, MODEL_FILE
 from export.repository.policy import CONFIG, companions, config_path, to_bytes
 from export.repository.promotion import own_configs
 from export.repository.store import Store
-from export.serving_plan import fixed_batches
-from export.tensors import SCENES
 from export.tuning.load import Load, closed_loop
 from export.tuning.plan import Outcome, Setting, in_rounds, measured, retuned, setting_of
-from export.warmup_images import draw_samples
 from serving.install import Installation
 from serving.server import RunningServer, grpc_thread_arguments, running_server
 from traffic_sign_client.connection import channel_options
 from traffic_sign_client.errors import ClientError
 from traffic_signs.progress import ProgressCallback
-from training.models import classifier, detector
 
 IMAGES = 16  # of different content, sent in turn
 SEED = 0
@@ -65,6 +62,11 @@ class Candidate:
         return setting_of(self.config)
 
     @property
+    def kind(self) -> ModelKind:
+        """Its kind of network; whatever else takes one picture is loaded like a classifier."""
+        return kind_of_inputs([self.config.input[0].name]) or CLASSIFIER
+
+    @property
     def is_fixed(self) -> bool:
         """Whether its file is the one for GPUs: each largest batch then has a file of its own."""
         return str(self.config.default_model_filename) == GPU_FILE
@@ -85,7 +87,7 @@ class Candidate:
         if not made.exists():
             # Copies: ONNX Runtime takes weights out of no file that a link leads to.
             shutil.copytree(self.folder, made)
-            sizes = fixed_batches(self.manifest.model, max_batch)
+            sizes = self.kind.fixed_batches(max_batch)
             write_gpu_file(made / MODEL_FILE, made, sizes, self.manifest.precision)
         return made
 
@@ -109,7 +111,7 @@ class Candidate:
             facts: dict[str, Any] = {"tuning": tuning}
             instead = {}
             if folder != self.folder:
-                sizes = fixed_batches(self.manifest.model, setting.max_batch)
+                sizes = self.kind.fixed_batches(setting.max_batch)
                 instead = {GPU_FILE: (folder / GPU_FILE).read_bytes()}
                 facts["gpu"] = self.manifest.gpu | compare_with_cpu_file(folder, self.manifest, sizes)
             return publish_derived(store, self.manifest, self.folder, configs, instead=instead, **facts)
@@ -122,10 +124,6 @@ def fetched(
     """Gives a checked copy of a version for as long as the block runs.
 
     Args:
-        store: repository it is in.
-        model: its name.
-        version: its number.
-        progress: shows how much is done.
         configuration: name of the one that is tuned; where it has none of that name, config.pbtxt.
 
     Raises:
@@ -181,17 +179,14 @@ def sweep(
         candidate: version to measure.
         settings: to measure.
         load: for each.
-        installation: the tritonserver.
-        progress: shows how much is done.
         log: file that takes what the server prints.
 
     Raises:
         ServingError: the server does not start, or ends by itself.
         OSError: a file cannot be written.
     """
-    size = candidate.config.input[0].dims
-    kind = detector.MODEL_NAME if candidate.config.input[0].name == SCENES else classifier.MODEL_NAME
-    images = draw_samples(kind, size[0], size[1], IMAGES)
+    height, width = candidate.config.input[0].dims[:2]
+    images = candidate.kind.draw_samples((height, width), IMAGES)
     found: dict[Setting, list[tuple[float, npt.NDArray[np.float64]]]] = {setting: [] for setting in settings}
     problems: dict[Setting, str] = {}
     with tempfile.TemporaryDirectory(prefix="signs-tune-") as scratch:

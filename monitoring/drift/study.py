@@ -24,7 +24,7 @@ from traffic_signs.atomic_write import atomic_write
 from traffic_signs.progress import ProgressCallback, silent
 
 if TYPE_CHECKING:
-    from export.drift_reference import InProcess
+    from export.local_recognizer import LocalRecognizer
     from training.data.records import Dataset
 
 REAL = "real"
@@ -60,7 +60,11 @@ class Measured:
 
 
 def measure(
-    recognizer: "InProcess", dataset: "Dataset", most_altered: int, output: Path, progress: ProgressCallback = silent
+    recognizer: "LocalRecognizer",
+    dataset: "Dataset",
+    most_altered: int,
+    output: Path,
+    progress: ProgressCallback = silent,
 ) -> Measured:
     """Measures every scene of a data set, and some of them again after each alteration; writes both down.
 

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from export.config import Serving, classifier_config, to_text, warm_up_path
+from export.config import Serving, to_text, warm_up_path
 from export.repository import Manifest, champion, load_manifest, publish, versions
 from export.repository.store import open_store
 from export.repository.verification import verify
@@ -28,6 +28,7 @@ from serving.server import RELOADABLE, RunningServer, running_server, served_ver
 from tests.airflow.airflow_environment import airflow_environment
 from tests.airflow.running_airflow import LONG_S, Airflow, running_airflow
 from tests.airflow.small_data import write_small_gtsdb
+from tests.network_configs import classifier_config
 from tests.running_prometheus import running_prometheus, wait_until
 from traffic_sign_client import SignClient
 from traffic_signs.classes import CLASS_NAMES

@@ -19,12 +19,12 @@ import tritonclient.grpc as triton
 from PIL import Image
 from tritonclient.grpc import model_config_pb2 as pb
 
-from export.parity import onnxruntime_predictor
+from export.kinds import DETECTOR
+from export.predictor import OnnxPredictor
 from export.recognizer import export_recognizer
 from export.repository import Manifest
 from export.repository.policy import read_config, to_bytes
 from export.run import export_checkpoint
-from export.warmup_images import draw_samples
 from serving.errors import ServingError
 from serving.install import Installation
 from serving.server import RunningServer, running_server
@@ -67,13 +67,14 @@ def test_the_file_for_gpus_is_served_under_its_name_and_answers_as_the_other_one
     tmp_path: Path,
     control: tuple[str, ...],
 ) -> None:
-    predict = onnxruntime_predictor(place / MODEL / "1" / "model.onnx")
+    predict = OnnxPredictor(place / MODEL / "1" / "model.onnx")
     with running_server(
         installation, place, tmp_path / "log", extra_arguments=(*control, "--model-config-name=gpu")
     ) as server:
         config = config_of(server)
         for count in (1, 7, 64):
-            np.testing.assert_allclose(ask(server, random_crops[:count]), predict(random_crops[:count]), atol=1e-5)
+            expected = predict(random_crops[:count])["probabilities"]
+            np.testing.assert_allclose(ask(server, random_crops[:count]), expected, atol=1e-5)
     assert config["default_model_filename"] == "model.gpu.onnx"
     assert config["instance_group"][0]["kind"] == "KIND_CPU"
 
@@ -90,7 +91,7 @@ def test_the_recognizer_gets_the_same_answers_from_files_for_gpus(
         config.instance_group[0].kind = pb.ModelInstanceGroup.KIND_CPU
         config.instance_group[0].count = 2  # of the recognizer it would be 8 processes
         path.write_bytes(to_bytes(config))
-    photographs = [encode(draw_samples("sign_detector", 96, 160, 4)[number]) for number in range(4)]
+    photographs = [encode(scene) for scene in DETECTOR.draw_samples((96, 160), 4)]
     answers = []
     for name in ("cpu-2", "gpu"):
         arguments = (f"--model-config-name={name}",)

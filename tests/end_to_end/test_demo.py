@@ -171,11 +171,11 @@ def test_a_version_that_triton_answers_differently_is_withdrawn(
     installation: Installation, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """ONNX Runtime's answers are turned round here, since no real export of ours disagrees."""
-    turned = "lambda path: lambda images: predictor(path)(images)[:, ::-1]"
+    turned = "lambda path: lambda images: {name: each[:, ::-1] for name, each in predictor(path)(images).items()}"
     code = f"""
 import clients.command.demo.loop as loop
-predictor = loop.onnxruntime_predictor
-loop.onnxruntime_predictor = {turned}
+predictor = loop.OnnxPredictor
+loop.OnnxPredictor = {turned}
 from clients.command.main import main
 main()
 """

@@ -16,7 +16,8 @@ import pytest
 
 from clients.command.roll_out import load
 from export.gpu_file import write_gpu_file
-from export.parity import TOLERANCE, onnxruntime_predictor
+from export.parity import TOLERANCE
+from export.predictor import OnnxPredictor
 from export.repository import Manifest, promote, publish, publish_copy, rollback
 from export.repository.manifest import GPU_FILE, MODEL_FILE
 from export.repository.pull import pull
@@ -60,7 +61,7 @@ def publish_other(place: Path, factor: float) -> Manifest:
 
 
 def answers(place: Path, version: int, crops: Crops) -> npt.NDArray[np.float32]:
-    return onnxruntime_predictor(place / MODEL / str(version) / "model.onnx")(crops)
+    return OnnxPredictor(place / MODEL / str(version) / "model.onnx")(crops)["probabilities"]
 
 
 class Asker:

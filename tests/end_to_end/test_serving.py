@@ -14,7 +14,8 @@ import tritonclient.grpc
 from PIL import Image
 from tritonclient.utils import InferenceServerException
 
-from export.parity import TOLERANCE, onnxruntime_predictor, probe_images, pytorch_predictor
+from export.parity import TOLERANCE, probe_images
+from export.predictor import OnnxPredictor, TorchPredictor
 from serving.server import RunningServer
 from traffic_sign_client import SignClient
 from traffic_sign_client.connection import Protocol
@@ -39,10 +40,10 @@ def test_triton_answers_as_pytorch_and_onnx_runtime_do(
     with connect(server, protocol) as client:
         served = client.probabilities(images)
     for reference in (
-        pytorch_predictor(load_checkpoint(checkpoint)[0]),
-        onnxruntime_predictor(repository / "sign_classifier" / "1" / "model.onnx"),
+        TorchPredictor(*load_checkpoint(checkpoint)),
+        OnnxPredictor(repository / "sign_classifier" / "1" / "model.onnx"),
     ):
-        expected = reference(images)
+        expected = reference(images)["probabilities"]
         assert np.abs(expected - served).max() <= TOLERANCE
         assert (expected.argmax(axis=1) == served.argmax(axis=1)).all()
 

@@ -13,10 +13,11 @@ import pytest
 import tritonclient.grpc
 from tritonclient.grpc import model_config_pb2 as pb
 
-from export.config import Serving, classifier_config, to_text
+from export.config import Serving, to_text
 from export.repository import Manifest, publish
 from serving.install import Installation
 from serving.server import RunningServer, running_server, served_versions
+from tests.network_configs import classifier_config
 from tests.serving.test_server import children
 from traffic_sign_client import SignClient
 

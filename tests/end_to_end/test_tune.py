@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.config import Serving, classifier_config, to_text
+from export.config import Serving, to_text
 from export.repository import Manifest, load_manifest, promote, publish
 from export.repository.policy import read_config
 from export.repository.verification import verify
@@ -21,6 +21,7 @@ from export.tuning.plan import setting_of
 from serving.install import Installation
 from serving.server import running_server
 from tests.export.repository.samples import tree
+from tests.network_configs import classifier_config
 from tests.serving.test_server import alive, children, wait_until
 
 pytestmark = pytest.mark.end_to_end

@@ -9,8 +9,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 from export.config import (
     Serving,
     Target,
-    classifier_config,
-    detector_config,
+    network_config,
     profile,
     recognizer_config,
     target_of,
@@ -19,7 +18,9 @@ from export.config import (
 )
 from export.errors import ExportError, RepositoryError
 from export.explanation import explain
+from export.kinds import DETECTOR
 from export.repository.policy import read_config
+from tests.network_configs import classifier_config
 
 TENSORRT = Serving(64, target="gpu", tensorrt=True, engine_cache="/var/cache/engines")
 
@@ -31,7 +32,7 @@ TENSORRT = Serving(64, target="gpu", tensorrt=True, engine_cache="/var/cache/eng
         classifier_config("sign_classifier", 48, 43, Serving(8, threads=2, instances=3, response_cache=True)),
         classifier_config("sign_classifier", 48, 43, Serving(8, max_queue=100, queue_timeout_ms=30, newest=2)),
         classifier_config("sign_classifier", 48, 43, TENSORRT),
-        detector_config("sign_detector", (800, 1360), 100, Serving(4, target="cpu")),
+        network_config(DETECTOR, (800, 1360), 4, Serving(4, target="cpu")),
         recognizer_config("sign_recognizer", 0.25, Serving(8)),
     ],
 )

@@ -1,6 +1,5 @@
 """Tests of the proof that an exported detector finds what the trained one finds."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,21 +7,17 @@ import numpy.typing as npt
 import onnx
 import pytest
 
-from export.detection_parity import (
-    Answers,
-    compare_signs,
-    find_in_batches,
-    onnxruntime_detector,
-    pytorch_detector,
-    require_same_signs,
-)
+from export.arrays import Outputs
+from export.detection_parity import compare_signs, require_same_signs
 from export.errors import ParityError
 from export.parity import probe_images
 from export.precision import FP32, TOLERANCES
+from export.predictor import OnnxPredictor, TorchPredictor
 from export.repository import verify_files
 from export.repository.policy import read_config
 from export.run import export_checkpoint
 from traffic_signs.categories import CATEGORY_NAMES
+from training.checkpoint import load_checkpoint
 from training.models.detector import MAX_DETECTIONS, MODEL_NAME
 
 pytestmark = pytest.mark.kernels
@@ -38,13 +33,12 @@ def scenes() -> npt.NDArray[np.uint8]:
 
 
 @pytest.fixture
-def answers() -> Answers:
+def answers() -> Outputs:
     rng = np.random.default_rng(0)
     corners = rng.uniform(0, 500, (2, MAX_DETECTIONS, 2)).astype(np.float32)
     scores = -np.sort(-rng.uniform(0, 1, (2, MAX_DETECTIONS)).astype(np.float32), axis=1)
-    return Answers(
-        np.concatenate([corners, corners + 30], axis=2), scores, rng.integers(0, 4, (2, MAX_DETECTIONS), np.int32)
-    )
+    categories = rng.integers(0, 4, (2, MAX_DETECTIONS), np.int32)
+    return {"boxes": np.concatenate([corners, corners + 30], axis=2), "scores": scores, "categories": categories}
 
 
 def test_published_version_finds_what_the_checkpoint_finds(
@@ -67,71 +61,68 @@ def test_published_version_finds_what_the_checkpoint_finds(
     path = tmp_path / MODEL_NAME / "1" / "model.onnx"
     metadata = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
     assert metadata["class_names"].split("\n") == list(CATEGORY_NAMES)
-    detect = onnxruntime_detector(path)
-    assert (detect(scenes).scores > FP32_TOLERANCE.floor).any()  # there is something to agree on
+    detect = OnnxPredictor(path)
+    assert (detect(scenes)["scores"] > FP32_TOLERANCE.floor).any()  # there is something to agree on
     whole, alone = detect(scenes), detect(scenes[2:3])
-    np.testing.assert_allclose(whole.boxes[2], alone.boxes[0], atol=1e-3)
+    np.testing.assert_allclose(whole["boxes"][2], alone["boxes"][0], atol=1e-3)
 
 
 def test_a_detector_that_differs_is_refused(detector_checkpoint: Path, scenes: npt.NDArray[np.uint8]) -> None:
-    from training.checkpoint import load_checkpoint
-
-    detect = pytorch_detector(load_checkpoint(detector_checkpoint)[0])
-    answers = find_in_batches(detect, probe_images(scenes, noises=2))
-    boxes = answers.boxes.copy()
+    answers = TorchPredictor(*load_checkpoint(detector_checkpoint))(probe_images(scenes, noises=2))
+    boxes = answers["boxes"].copy()
     boxes[[2, 4]] += np.array([0.1, 0.2], np.float32).reshape(2, 1, 1)
 
     message = r"boxes by up to 0\.2 pixels .* the farthest of 14 scenes are real image 4, real image 2$"
     with pytest.raises(ParityError, match=message):
-        require_same_signs(answers, replace(answers, boxes=boxes), real=6)
+        require_same_signs(answers, {**answers, "boxes": boxes}, real=6)
 
 
-def test_equal_answers_agree_and_so_do_those_in_another_order(answers: Answers) -> None:
+def test_equal_answers_agree_and_so_do_those_in_another_order(answers: Outputs) -> None:
     parity, _ = compare_signs(answers, answers)
     assert (parity.samples, parity.max_difference, parity.max_box_difference, parity.disagreements) == (2, 0, 0, 0)
 
-    swapped = answers.scores.copy()
-    swapped[0, [3, 4]] = answers.scores[0, 3]
+    swapped = answers["scores"].copy()
+    swapped[0, [3, 4]] = answers["scores"][0, 3]
     order = np.arange(MAX_DETECTIONS)
     order[[3, 4]] = order[[4, 3]]
-    first = replace(answers, scores=swapped)
-    second = replace(first, boxes=first.boxes[:, order], categories=first.categories[:, order])
+    first = {**answers, "scores": swapped}
+    second = {name: values if name == "scores" else values[:, order] for name, values in first.items()}
     assert compare_signs(first, second)[0].disagreements == 0
 
 
-def test_differences_are_found_where_they_are(answers: Answers) -> None:
-    scores = answers.scores.copy()
+def test_differences_are_found_where_they_are(answers: Outputs) -> None:
+    scores = answers["scores"].copy()
     scores[1, 0] += 0.01
-    parity, worst = compare_signs(answers, replace(answers, scores=scores))
+    parity, worst = compare_signs(answers, {**answers, "scores": scores})
     assert parity.max_difference == pytest.approx(0.01, abs=1e-5) and worst == [1]
 
-    categories = answers.categories.copy()
+    categories = answers["categories"].copy()
     categories[0, 0] = (categories[0, 0] + 1) % 4
-    parity, worst = compare_signs(answers, replace(answers, categories=categories))
+    parity, worst = compare_signs(answers, {**answers, "categories": categories})
     assert parity.disagreements >= 2 and worst == [0]
 
-    boxes = answers.boxes.copy()
+    boxes = answers["boxes"].copy()
     boxes[1, 5] += 40
-    assert compare_signs(answers, replace(answers, boxes=boxes))[0].disagreements >= 2
+    assert compare_signs(answers, {**answers, "boxes": boxes})[0].disagreements >= 2
 
 
 @pytest.mark.parametrize("field", ["scores", "boxes"])
-def test_what_is_no_number_is_never_equal(answers: Answers, field: str) -> None:
-    broken = getattr(answers, field).copy()
+def test_what_is_no_number_is_never_equal(answers: Outputs, field: str) -> None:
+    broken = answers[field].copy()
     broken[0, 0] = np.nan
 
-    parity, _ = compare_signs(answers, replace(answers, **{field: broken}))
+    parity, _ = compare_signs(answers, {**answers, field: broken})
 
     assert parity.disagreements or not parity.max_difference <= FP32_TOLERANCE.difference
 
 
-def test_which_cells_of_a_plain_area_are_peaks_is_not_compared_but_a_score_that_counts_is(answers: Answers) -> None:
-    scores = np.zeros_like(answers.scores)
+def test_which_cells_of_a_plain_area_are_peaks_is_not_compared_but_a_score_that_counts_is(answers: Outputs) -> None:
+    scores = np.zeros_like(answers["scores"])
     scores[:, :5], scores[:, 5:8] = 0.9, FP32_TOLERANCE.floor * 0.9
-    plain = replace(answers, scores=scores)
+    plain = {**answers, "scores": scores}
     other = scores.copy()
     other[:, 7] = 0  # one peak fewer among those that nobody looks at
-    assert compare_signs(plain, replace(answers, scores=other))[0].max_difference == 0
+    assert compare_signs(plain, {**answers, "scores": other})[0].max_difference == 0
     other[0, 7] = FP32_TOLERANCE.floor * 1.2
-    parity, worst = compare_signs(plain, replace(answers, scores=other))
+    parity, worst = compare_signs(plain, {**answers, "scores": other})
     assert parity.max_difference == pytest.approx(FP32_TOLERANCE.floor * 0.3) and worst == [0]

@@ -12,9 +12,9 @@ import onnxruntime
 import pytest
 
 from export import devices
-from export.devices import CPU, CUDA, providers_for, require_device
+from export.devices import CPU, CUDA, open_session, providers_for, require_device
 from export.errors import ExportError, RepositoryError
-from export.parity import onnxruntime_predictor, open_session
+from export.predictor import OnnxPredictor
 from export.recheck_parity import compare_version
 from export.repository import Manifest
 from export.repository.hardware import Gpu
@@ -106,7 +106,7 @@ def test_a_server_chooses_its_own_device(signs: Signs, tmp_path: Path) -> None:
 
 @on_gpu
 def test_on_a_gpu_the_answers_are_those_of_the_cpu(classifier_onnx: Path, random_crops: npt.NDArray[np.uint8]) -> None:
-    on_cpu, on_cuda = (onnxruntime_predictor(classifier_onnx, each)(random_crops) for each in ("cpu", "cuda"))
+    on_cpu, on_cuda = (OnnxPredictor(classifier_onnx, each)(random_crops)["probabilities"] for each in ("cpu", "cuda"))
     assert np.abs(on_cpu - on_cuda).max() < 1e-5
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from export.config import Serving, classifier_config, to_text
+from export.config import Serving, to_text
 from export.engine import Builder, build_engine
 from export.errors import ExportError, RepositoryError
 from export.repository import load_manifest, promote, publish, versions
@@ -20,6 +20,7 @@ from export.repository.pull import pull
 from export.repository.verification import check_served, verify
 from tests.export.repository.samples import FACTS, tree
 from tests.gpu_machine import GPU, set_up_gpus, set_up_trtexec
+from tests.network_configs import classifier_config
 
 MODEL = "sign_classifier"
 SHAPES = {"min": "images:1x48x48x3", "opt": "images:64x48x48x3", "max": "images:64x48x48x3"}

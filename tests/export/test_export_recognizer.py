@@ -162,7 +162,7 @@ def test_a_model_that_it_cannot_call_is_refused(
 def test_labels_that_do_not_fit_are_refused(models: Path) -> None:
     labels = models / "sign_classifier" / "labels.txt"
     labels.write_text("one\ntwo\n")
-    with pytest.raises(ExportError, match="names 2 classes and the classifier tells 43 apart"):
+    with pytest.raises(ExportError, match="names 2 classes and the classifier has 43"):
         export_recognizer(models)
     labels.unlink()
     with pytest.raises(ExportError, match=r"labels\.txt cannot be read"):

@@ -8,9 +8,9 @@ import onnx
 import onnxruntime
 import pytest
 
+from export.devices import open_session
 from export.errors import ExportError, RepositoryError
 from export.fixed_batch import fix_batch, require_fixed, share_weights
-from export.parity import open_session
 from export.repository import Manifest
 from export.repository.manifest import GPU_FILE, MODEL_FILE
 from export.repository.onnx_file import check_onnx

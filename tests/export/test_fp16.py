@@ -8,12 +8,14 @@ import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
 
+from export.classification_parity import require_same_classes
 from export.conversion import check_model
-from export.detection_parity import find_in_batches, onnxruntime_detector, require_same_signs
+from export.detection_parity import require_same_signs
 from export.errors import ExportError
 from export.fp16 import require_range, to_fp16
-from export.parity import onnxruntime_predictor, probe_images, require_parity
+from export.parity import probe_images
 from export.precision import FP16, TOLERANCES
+from export.predictor import OnnxPredictor
 from export.quantizable_nodes import inner_layers
 
 pytestmark = pytest.mark.kernels
@@ -55,8 +57,8 @@ def test_layers_are_halves_between_two_casts_and_the_rest_stays(classifier_onnx:
 def test_a_classifier_in_halves_answers_as_in_fp32(classifier_onnx: Path, tmp_path: Path, random_crops: Crops) -> None:
     onnx.save(to_fp16(onnx.load(classifier_onnx)), tmp_path / "half.onnx")
     images = probe_images(random_crops)
-    answers = [onnxruntime_predictor(path)(images) for path in (classifier_onnx, tmp_path / "half.onnx")]
-    parity = require_parity(answers[0], answers[1], len(random_crops), TOLERANCES[FP16])
+    answers = [OnnxPredictor(path)(images) for path in (classifier_onnx, tmp_path / "half.onnx")]
+    parity = require_same_classes(answers[0], answers[1], len(random_crops), TOLERANCES[FP16])
     assert parity.max_difference > 1e-6, "nothing was rounded"
 
 
@@ -74,8 +76,8 @@ def test_a_detector_keeps_its_last_layer_and_boxes_in_fp32(detector_onnx: Path, 
     scenes = (
         np.random.default_rng(1).integers(0, 256, (4, 12, 20, 3), dtype=np.uint8).repeat(8, axis=1).repeat(8, axis=2)
     )
-    answers = [find_in_batches(onnxruntime_detector(path), scenes) for path in (detector_onnx, tmp_path / "half.onnx")]
-    assert (answers[0].scores > TOLERANCES[FP16].floor).any()
+    answers = [OnnxPredictor(path)(scenes) for path in (detector_onnx, tmp_path / "half.onnx")]
+    assert (answers[0]["scores"] > TOLERANCES[FP16].floor).any()
     require_same_signs(answers[0], answers[1], len(scenes), TOLERANCES[FP16])
 
 

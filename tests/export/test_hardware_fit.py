@@ -91,7 +91,8 @@ def test_a_file_for_cpus_does_not_land_on_a_gpu(repository: Path, manifest: Mani
 def test_tensorrt_on_several_gpus_needs_a_server_that_numbers_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from export.config import Serving, classifier_config, to_text
+    from export.config import Serving, to_text
+    from tests.network_configs import classifier_config
 
     model = tmp_path / "models" / "sign_classifier"
     (model / "1").mkdir(parents=True)

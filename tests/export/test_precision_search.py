@@ -8,12 +8,13 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from export.detection_parity import find_in_batches, pytorch_detector
+from export.detection_parity import read_detections
 from export.errors import AccuracyError, ExportError, ParityError
-from export.parity import Parity, onnxruntime_predictor, probe_images
+from export.parity import Parity, probe_images
 from export.precision import FP16, FP32, INT8
 from export.precision_search import Candidate, fastest, make_all, make_candidate, timed
-from export.proof import ClassifierProof, DetectorProof, Proven
+from export.predictor import OnnxPredictor, TorchPredictor
+from export.proof import Proof, Proven
 from export.samples import Labels
 from export.speed import Speed, measure_speeds
 from traffic_signs.classes import NUM_CLASSES
@@ -32,17 +33,18 @@ def labels(random_crops: Crops) -> Labels:
 
 
 @pytest.fixture(scope="module")
-def proof(checkpoint: Path, random_crops: Crops, labels: Labels) -> ClassifierProof:
-    return ClassifierProof(load_checkpoint(checkpoint)[0], random_crops, labels, max_loss=0.05)
+def proof(checkpoint: Path, random_crops: Crops, labels: Labels) -> Proof:
+    return Proof(TorchPredictor(*load_checkpoint(checkpoint)), random_crops, labels, max_loss=0.05)
 
 
 def test_all_three_precisions_are_made_proven_and_timed(
-    classifier_onnx: Path, proof: ClassifierProof, labels: Labels, random_crops: Crops
+    classifier_onnx: Path, proof: Proof, labels: Labels, random_crops: Crops
 ) -> None:
     tried = probe_images(random_crops[:2], noises=2)
     candidates = timed(
         make_all(lambda each: make_candidate(classifier_onnx, each, proof, tried, labels, "cpu"), classifier_onnx),
         tried,
+        64,
     )
     assert [each.precision for each in candidates] == [FP32, FP16, INT8]
     sizes = [each.size for each in candidates]
@@ -58,7 +60,7 @@ def test_all_three_precisions_are_made_proven_and_timed(
 def test_without_labels_int8_is_left_out_and_the_others_are_there(
     classifier_onnx: Path, checkpoint: Path, random_crops: Crops
 ) -> None:
-    proof = ClassifierProof(load_checkpoint(checkpoint)[0], random_crops[:8], None, max_loss=0.0)
+    proof = Proof(TorchPredictor(*load_checkpoint(checkpoint)), random_crops[:8], None, max_loss=0.0)
     candidates = make_all(
         lambda each: make_candidate(classifier_onnx, each, proof, random_crops[:2], None, "cpu"), classifier_onnx
     )
@@ -78,7 +80,7 @@ def one_unsure(random_crops: Crops) -> Crops:
 @pytest.fixture
 def one_mistake(classifier_onnx: Path, tmp_path: Path, one_unsure: Crops) -> Path:
     """The classifier with a bias just so large that the unsure crop is taken for its second class."""
-    logits = np.log(onnxruntime_predictor(classifier_onnx)(one_unsure[:1]))[0]
+    logits = np.log(OnnxPredictor(classifier_onnx)(one_unsure[:1])["probabilities"])[0]
     second, first = np.argsort(logits)[-2:]
     model = onnx.load(classifier_onnx)
     (gemm,) = (node for node in model.graph.node if node.op_type == "Gemm")
@@ -93,12 +95,12 @@ def one_mistake(classifier_onnx: Path, tmp_path: Path, one_unsure: Crops) -> Pat
 def test_a_loss_of_accuracy_beyond_the_limit_is_refused_with_both_figures(
     checkpoint: Path, one_unsure: Crops, labels: Labels, one_mistake: Path
 ) -> None:
-    model, _ = load_checkpoint(checkpoint)
+    network = TorchPredictor(*load_checkpoint(checkpoint))
     with pytest.raises(
         AccuracyError, match=r"in int8 .* accuracy is 98\.75%, in fp32 100\.00% \(on 80 test images of blocks\).*0\.20%"
     ):
-        ClassifierProof(model, one_unsure, labels, max_loss=0.002).check(one_mistake, INT8)
-    proven = ClassifierProof(model, one_unsure, labels, max_loss=1 / 80 + 1e-9).check(one_mistake, INT8)
+        Proof(network, one_unsure, labels, max_loss=0.002).check(one_mistake, INT8)
+    proven = Proof(network, one_unsure, labels, max_loss=1 / 80 + 1e-9).check(one_mistake, INT8)
     assert proven.accuracy is not None and proven.accuracy.loss == pytest.approx(1 / 80)
     assert proven.parity.disagreements == 1
 
@@ -107,21 +109,19 @@ def test_in_fp32_not_one_image_may_change(
     checkpoint: Path, one_unsure: Crops, labels: Labels, one_mistake: Path
 ) -> None:
     with pytest.raises(ParityError, match=r"1 of 80 real images"):
-        ClassifierProof(load_checkpoint(checkpoint)[0], one_unsure, labels, max_loss=1.0).check(one_mistake, FP32)
+        Proof(TorchPredictor(*load_checkpoint(checkpoint)), one_unsure, labels, max_loss=1.0).check(one_mistake, FP32)
 
 
 def test_a_detector_is_judged_by_map50_on_all_scenes(detector_checkpoint: Path, detector_onnx: Path) -> None:
-    model, _ = load_checkpoint(detector_checkpoint)
+    network = TorchPredictor(*load_checkpoint(detector_checkpoint))
     blocks = np.random.default_rng(2).integers(0, 256, (18, 12, 20, 3), dtype=np.uint8)
     scenes = blocks.repeat(8, axis=1).repeat(8, axis=2)
-    found = find_in_batches(pytorch_detector(model), scenes).detections()
+    found = read_detections(network(scenes))
     truth = tuple(
         Detections(each.boxes[:3], np.ones(len(each.boxes[:3]), np.float32), each.labels[:3]) for each in found
     )
     seen: list[tuple[str, int, int]] = []
-    proof = DetectorProof(
-        model, scenes, Labels(truth, scenes[:2], "blocks"), 0.01, progress=lambda *told: seen.append(told)
-    )
+    proof = Proof(network, scenes, Labels(truth, scenes[:2], "blocks"), 0.01, progress=lambda *told: seen.append(told))
     proven = proof.check(detector_onnx, FP32)
     assert proven.real == 16 and proven.parity.samples > 16, "parity is proved on the first scenes alone"
     assert proven.accuracy is not None and (proven.accuracy.measure, proven.accuracy.samples) == ("map50", 18)

@@ -9,8 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from clients.command.export import app
-from export.drift_reference import InProcess, measure_scenes, open_recognizer
+from export.drift_reference import measure_scenes, open_recognizer
 from export.errors import ExportError, RepositoryError
+from export.local_recognizer import LocalRecognizer
 from export.recognizer import export_recognizer
 from export.reference import FILE, parse_reference
 from export.repository import Manifest, verify_files, versions
@@ -33,11 +34,11 @@ def models(tmp_path_factory: pytest.TempPathFactory, repository: Path, manifest:
 
 
 @pytest.fixture(scope="module")
-def recognizer(models: Path) -> InProcess:
+def recognizer(models: Path) -> LocalRecognizer:
     return open_recognizer(models, 0.3)
 
 
-def test_it_measures_what_can_be_seen(recognizer: InProcess) -> None:
+def test_it_measures_what_can_be_seen(recognizer: LocalRecognizer) -> None:
     scene, signs = recognizer(street([(2, 2), (9, 5)], factor=2))
     assert sorted(signs.boxes[:, :2].tolist()) == [[160, 160], [720, 400]]
     assert signs.sizes == pytest.approx([40, 40]), "in the detector's pixels"

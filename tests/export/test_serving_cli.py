@@ -8,12 +8,13 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from clients.command.export import app
-from export.config import Serving, classifier_config, to_text
+from export.config import Serving, to_text
 from export.errors import ExportError
 from export.repository import Manifest, promote, publish
 from export.repository.policy import read_config
 from tests.export.repository.samples import FACTS, tree
 from tests.gpu_machine import set_up_gpus, set_up_trtexec
+from tests.network_configs import classifier_config
 
 MODEL = "sign_classifier"
 

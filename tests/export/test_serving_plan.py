@@ -6,13 +6,16 @@ from typing import Any
 
 import pytest
 
-from export.config import Serving, classifier_config, to_text
+from export.config import Serving, to_text
 from export.errors import ExportError
+from export.kinds import CLASSIFIER
 from export.repository import promote, publish
-from export.serving_plan import DEFAULTS, ServingOverrides, choose_serving
+from export.serving_plan import ServingOverrides, choose_serving, default_serving
 from export.tuning.plan import Setting, retuned, setting_in
+from tests.network_configs import classifier_config
 
 MODEL = "sign_classifier"
+DEFAULT = default_serving(CLASSIFIER)
 TUNED = Setting(2, 1, 0, 16)
 ON_GPU = Serving(64, target="gpu", instances=2, fixed_batches=(64,))
 TUNING = {"instances": 2, "threads": 1, "queue_delay_us": 0, "max_batch": 16, "target": "auto", "p99_ms": 9.5}
@@ -29,7 +32,7 @@ def publish_version(place: Path, serving: Serving, tuning: dict[str, Any] | None
 
 def test_a_new_model_gets_the_defaults(tmp_path: Path) -> None:
     chosen = choose_serving(tmp_path / "nowhere", MODEL)
-    assert chosen.serving == DEFAULTS[MODEL] and chosen.tuning == {}
+    assert chosen.serving == DEFAULT and chosen.tuning == {}
     asked = ServingOverrides("gpu", True, 100, 2000)
     chosen = choose_serving(tmp_path, MODEL, asked)
     assert chosen.servings == {"": replace(ON_GPU, response_cache=True, max_queue=100, queue_timeout_ms=2000)}
@@ -51,7 +54,7 @@ def test_each_hardware_has_a_configuration(tmp_path: Path, model: str, sizes: tu
 def test_what_was_tuned_on_a_gpu_holds_there_and_nowhere_else(tmp_path: Path) -> None:
     publish_version(tmp_path, Serving(64), TUNING | {"target": "gpu", "max_batch": 256}, gpu=True)
     chosen = choose_serving(tmp_path, MODEL)
-    assert chosen.serving == DEFAULTS[MODEL] and "cpu-4" in chosen.servings
+    assert chosen.serving == DEFAULT and "cpu-4" in chosen.servings
     assert chosen.servings["gpu"].max_batch == 256 and chosen.fixed_batches == (256,)
     assert choose_serving(tmp_path, MODEL, ServingOverrides("cpu")).tuning == {}
 
@@ -70,7 +73,7 @@ def test_what_was_tuned_is_kept_and_leads_back_to_the_version_that_was_measured(
     publish_version(tmp_path, chosen.serving, chosen.tuning)
     assert choose_serving(tmp_path, MODEL).tuning["from_version"] == 2, "not the one it was taken over from"
     config = classifier_config(MODEL, 48, 43, chosen.serving)
-    assert retuned(classifier_config(MODEL, 48, 43, DEFAULTS[MODEL]), TUNED) == config
+    assert retuned(classifier_config(MODEL, 48, 43, DEFAULT), TUNED) == config
 
 
 def test_the_champion_counts_and_not_a_challenger(tmp_path: Path) -> None:
@@ -96,15 +99,15 @@ def test_a_larger_batch_than_the_queue_widens_the_queue(tmp_path: Path) -> None:
 def test_target_cache_and_limits_stay_unless_asked_for(tmp_path: Path) -> None:
     chosen = Serving(64, target="cpu", response_cache=True, max_queue=100, queue_timeout_ms=2000)
     publish_version(tmp_path, chosen)
-    kept = replace(DEFAULTS[MODEL], target="cpu", response_cache=True, max_queue=100, queue_timeout_ms=2000)
+    kept = replace(DEFAULT, target="cpu", response_cache=True, max_queue=100, queue_timeout_ms=2000)
     assert choose_serving(tmp_path, MODEL).serving == kept
     both = choose_serving(tmp_path, MODEL, ServingOverrides("auto", False, 0, 0))
-    assert both.serving == DEFAULTS[MODEL] and "gpu" in both.servings
+    assert both.serving == DEFAULT and "gpu" in both.servings
 
 
 def test_what_was_set_by_hand_and_not_tuned_does_not_go_on_for_ever(tmp_path: Path) -> None:
     publish_version(tmp_path, Serving(32, queue_delay_us=7, newest=3), gpu=True)
-    assert choose_serving(tmp_path, MODEL).serving == DEFAULTS[MODEL], "or no better default would ever arrive"
+    assert choose_serving(tmp_path, MODEL).serving == DEFAULT, "or no better default would ever arrive"
 
 
 def test_a_version_without_a_manifest_is_no_obstacle(tmp_path: Path) -> None:

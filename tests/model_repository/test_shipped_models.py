@@ -4,13 +4,12 @@ import json
 import re
 from pathlib import Path
 
-import numpy as np
 import onnx
 import pytest
 
 from export.config import target_of
 from export.fixed_batch import require_fixed
-from export.parity import onnxruntime_predictor
+from export.predictor import OnnxPredictor
 from export.repository import load_manifest, verify_files
 from export.repository.calls import changed_calls
 from export.repository.configuration import unfit_for_gpu
@@ -108,9 +107,9 @@ def test_card_says_what_the_manifest_says() -> None:
 @pytest.mark.parametrize("archive", [pytest.param(GTSRB, marks=NEEDS_GTSRB)])
 def test_shipped_classifier_is_as_good_as_its_manifest_says(archive: Path) -> None:
     crops = cut_crops(load_gtsrb(archive), "test", 48)
-    predict = onnxruntime_predictor(REPOSITORY / "sign_classifier" / "1" / "model.onnx")
+    predict = OnnxPredictor(REPOSITORY / "sign_classifier" / "1" / "model.onnx")
 
-    probabilities = np.concatenate([predict(batch) for batch in np.array_split(crops.images, 30)])
+    probabilities = predict(crops.images)["probabilities"]
 
     evaluation = evaluate(probabilities, crops.class_ids)
     metrics = load_manifest(REPOSITORY, "sign_classifier", 1).metrics

@@ -23,15 +23,15 @@ def run(code: str, home: Path, **variables: str) -> str:
 def test_onnx_runtime_leaves_nothing_at_home(repository: Path, manifest: Manifest, tmp_path: Path) -> None:
     model = repository / "sign_classifier" / "1" / "model.onnx"
     code = (
-        "import numpy, pathlib; from export.parity import onnxruntime_predictor; "
-        f"onnxruntime_predictor(pathlib.Path({str(model)!r}))(numpy.zeros((1, 48, 48, 3), numpy.uint8))"
+        "import numpy, pathlib; from export.predictor import OnnxPredictor; "
+        f"OnnxPredictor(pathlib.Path({str(model)!r}))(numpy.zeros((1, 48, 48, 3), numpy.uint8))"
     )
     run(code, tmp_path)
     assert list(tmp_path.rglob("*")) == []
 
 
 @pytest.mark.parametrize(
-    "module", ["export.parity", "export.speed", "export.quantization", "clients.benchmark.in_process"]
+    "module", ["export.devices", "export.speed", "export.quantization", "clients.benchmark.in_process"]
 )
 def test_whatever_imports_it_has_switched_it_off_before(module: str, tmp_path: Path) -> None:
     code = f"import os, {module}; print(os.environ['ORT_DISABLE_TELEMETRY'])"

@@ -34,6 +34,13 @@ def read_maps(maps: Maps, height: int, width: int) -> Detections:
     """Decodes the maps of one scene to detections with scores above FLOOR, descending; labels are category ids."""
     with torch.inference_mode():
         boxes, scores, categories = (each[0].cpu().numpy() for each in find_peaks(maps, height, width))
+    return keep_signs(boxes, scores, categories)
+
+
+def keep_signs(
+    boxes: npt.NDArray[np.float32], scores: npt.NDArray[np.float32], categories: npt.NDArray[np.int32]
+) -> Detections:
+    """Returns the boxes of one scene that an evaluation looks at; labels are category ids."""
     # Boxes of cells in the padding are empty after clipping.
     kept = (scores > FLOOR) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
     return Detections(boxes[kept], scores[kept], categories[kept].astype(np.int64))

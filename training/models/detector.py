@@ -116,6 +116,11 @@ class SignDetector(nn.Module):
         return Maps(heat, UNIT * sides.clamp(-8, 4).exp(), quality)
 
 
+def build_detector(num_categories: int, architecture: str, **arguments: Any) -> SignDetector:
+    """Builds the detector of an architecture, one of ARCHITECTURES, some of whose arguments may be others."""
+    return SignDetector(num_categories, **(ARCHITECTURES[architecture] | arguments))
+
+
 def find_peaks(maps: Maps, height: int, width: int) -> Found:
     """Decodes the maps to detections.
 

@@ -12,9 +12,9 @@ from PIL import Image
 from clients.benchmark.peers.common.signs_models import Answer, Classifier, OnnxNetwork, Recognizer
 from clients.benchmark.peers.exchange import Task
 from export.drift_reference import served_version
+from export.kinds import find_kind
 from export.repository.manifest import MODEL_FILE
 from export.repository.verification import check_folder
-from export.warmup_images import draw_samples
 from traffic_sign_client.errors import ClientError
 from traffic_signs.pictures import find
 from traffic_signs.preprocessing import ImageError, decode, resize
@@ -103,7 +103,7 @@ def open_answer(task: Task, models: dict[str, Path], threads: int) -> Answer:
 
 def _drawn(task: Task, side: int) -> list[bytes]:
     if task == "classify":
-        return [crop.tobytes() for crop in draw_samples(CLASSIFIER, side, side, CROPS)]
+        return [crop.tobytes() for crop in find_kind(CLASSIFIER).draw_samples((side, side), CROPS)]
     rng = np.random.default_rng(0)
     scenes = (draw_scene([number * 7 % 43, number * 11 % 43], rng, *SCENE_SIZE)[0] for number in range(SCENES))
     return [_jpeg(scene) for scene in scenes]

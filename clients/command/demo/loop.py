@@ -15,7 +15,7 @@ from rich.console import Console
 from clients.command.demo.measure import Measurement, measure
 from clients.command.demo.report import KIND, write_report
 from export.hardware_fit import fitting_arguments
-from export.parity import onnxruntime_predictor
+from export.predictor import OnnxPredictor
 from export.repository import Manifest, withdraw
 from export.repository.pull import pull
 from export.run import export_checkpoint
@@ -89,7 +89,7 @@ def run_demo(
         )
     with _stage("serve", console, seconds):
         model_file = repository / manifest.model / str(manifest.version) / "model.onnx"
-        in_process = onnxruntime_predictor(model_file)(run.data.tests[KIND].images)
+        in_process = OnnxPredictor(model_file)(run.data.tests[KIND].images)["probabilities"]
         # Of this version alone: in the repository another one may be promoted, and it is that one that is served.
         pull(repository, folder / "served", {manifest.model: [manifest.version]})
         fitting, log = fitting_arguments(installation), folder / "tritonserver.log"

@@ -12,9 +12,9 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from clients.command.main import app
+from export.devices import open_session
 from export.engine import engine_config
 from export.errors import ExportError
-from export.parity import open_session
 from export.repository import Manifest
 from export.repository.policy import read_config
 from export.repository.publishing import publish_copy

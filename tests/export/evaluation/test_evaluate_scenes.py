@@ -137,5 +137,5 @@ def test_crops_are_no_scenes(detector_checkpoint: Path, tmp_path: Path) -> None:
     header = "Width,Height,Roi.X1,Roi.Y1,Roi.X2,Roi.Y2,ClassId,Path\n"
     (folder / "Train.csv").write_text(header + "30,30,3,3,27,27,0,Train/0/00000_00000_00000.png\n")
 
-    with pytest.raises(ClientError, match=r"has no street scenes: judge a sign_detector on gtsdb=PATH"):
+    with pytest.raises(ClientError, match=r"has no street scenes: evaluate a sign_detector on gtsdb=PATH"):
         evaluate_model(detector_checkpoint, f"gtsrb={folder}", "train", None)

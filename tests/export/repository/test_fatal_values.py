@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 from tritonclient.grpc import model_config_pb2 as pb
 
-from export.config import Serving, classifier_config, to_text
+from export.config import Serving, to_text
 from export.errors import RepositoryError
 from export.repository import publish, versions
 from export.repository.fatal_values import check_values
 from export.repository.verification import check_served, verify
+from tests.network_configs import classifier_config
 
 SHRINKAGE = "memory.enable_memory_arena_shrinkage"
 

@@ -128,7 +128,7 @@ def test_what_is_gone_or_another_by_now_gets_no_verdict(tmp_path: Path, keys: Pa
     manifest = tmp_path / "m" / "2" / "manifest.json"
     manifest.write_bytes(Manifest("m", 2, second.files, precision="int8").to_bytes())
     before = tree(tmp_path)
-    with pytest.raises(RepositoryError, match="not what was judged any more"):
+    with pytest.raises(RepositoryError, match="has changed since it was evaluated"):
         record_verdict(tmp_path, second, verdict(second, first))
     with pytest.raises(RepositoryError, match="there is no version 3"):
         record_verdict(tmp_path, Manifest("m", 3, {}), {})

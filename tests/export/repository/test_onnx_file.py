@@ -106,7 +106,7 @@ def test_a_configuration_of_another_network_is_refused(by_hand: Path, old: str, 
 
 def test_names_of_other_classes_are_refused(by_hand: Path) -> None:
     (by_hand / "labels.txt").write_text("stop\ngive way\n")
-    assert "it tells 48 classes apart, and labels.txt names 2" in refusal(by_hand)
+    assert "it has 48 classes, and labels.txt names 2" in refusal(by_hand)
 
 
 def test_a_fixed_batch_is_refused_where_triton_is_to_batch(by_hand: Path) -> None:

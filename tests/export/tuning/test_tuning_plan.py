@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from tritonclient.grpc import model_config_pb2 as pb
 
-from export.config import Serving, classifier_config, recognizer_config
+from export.config import Serving, recognizer_config
 from export.errors import ExportError
 from export.tuning.plan import Outcome, Setting, choose, grid, in_rounds, measured, parse_numbers, retuned, setting_of
+from tests.network_configs import classifier_config
 
 PRESENT = Setting(1, 0, 200, 64)
 OTHER, THIRD = Setting(2, 1, 0, 8), Setting(2, 2, 0, 8)

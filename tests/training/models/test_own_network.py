@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.parity import onnxruntime_predictor
+from export.predictor import OnnxPredictor
 from tests.training.signs_command import Signs
 from tests.training.tiny_gtsdb import TinyGtsdb
 from training.errors import TrainingError
@@ -48,8 +48,8 @@ def test_the_file_of_the_page_trains_and_is_exported(
     )
     models = tmp_path / "models"
     assert run_signs("export", "onnx", runs / "tiny" / "checkpoint", "--data", data, "--repository", models) == 0
-    answer = onnxruntime_predictor(models / "sign_classifier" / "1" / "model.onnx")(np.zeros((2, 48, 48, 3), np.uint8))
-    assert answer.shape == (2, 43)
+    network = OnnxPredictor(models / "sign_classifier" / "1" / "model.onnx")
+    assert network(np.zeros((2, 48, 48, 3), np.uint8))["probabilities"].shape == (2, 43)
 
 
 def test_a_file_without_build_names_the_page(folder: Path) -> None:

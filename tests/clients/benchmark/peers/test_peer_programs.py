@@ -23,8 +23,8 @@ from clients.benchmark.peers.generator import run_load
 from clients.benchmark.peers.models import Work, answer_in_process, missing_models, prepare_work
 from clients.benchmark.peers.running import HOST, Endpoint, ask, free_port, processes_marked, running
 from clients.benchmark.peers.servers import PEERS, Peer, environment_of
-from export.drift_reference import InProcess
-from export.parity import Images
+from export.arrays import Images
+from export.drift_reference import open_recognizer
 from export.repository import Manifest
 from export.run import export_checkpoint
 from tests.end_to_end.street import encode, street
@@ -151,7 +151,7 @@ def test_peers_recognize_as_the_recognizer_does(recognize: Work) -> None:
         target = repository / name / "1"
         target.mkdir(parents=True, exist_ok=True)
         (target / "model.onnx").write_bytes(path.read_bytes())
-    ours = InProcess(repository, dict.fromkeys(recognize.models, 1), 0.3)
+    ours = open_recognizer(repository, 0.3, dict.fromkeys(recognize.models, 1))
     for image, answer in zip(recognize.images, recognize.expected, strict=True):
         _, signs = ours(Image.open(io.BytesIO(image)).convert("RGB"))
         expected = [

@@ -1,0 +1,131 @@
+"""What differs between kinds of networks, from the checkpoint to the gate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from export.arrays import Images
+from training.data.pictograms import CLASS_COUNT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from torch import nn
+
+    from export.arrays import Outputs
+    from export.gate.evaluation_set import EvaluationSet
+    from export.gate.side_by_side import Staged
+    from export.gate.verdict import Role
+    from export.parity import Parity
+    from export.precision import Tolerance
+    from export.predictor import Predictor
+    from traffic_signs.classes import ClassSet
+    from traffic_signs.progress import ProgressCallback
+    from training.data.records import Dataset, Split
+
+Size = tuple[int, int]  # height and width in pixels
+Progress = Callable[[int, int], None]
+
+
+class TensorSpec(NamedTuple):
+    """A tensor of a network.
+
+    Attributes:
+        name: of the tensor.
+        datatype: as Triton's protocol names it.
+        shape: without the batch; None is a size that differs between networks.
+        labelled: whether the lines of labels.txt name its values.
+    """
+
+    name: str
+    datatype: str
+    shape: tuple[int | None, ...]
+    labelled: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelKind:
+    """A kind of network. Everything else in export is the same for all of them.
+
+    Attributes:
+        name: of the model, in checkpoints, in the repository and on the server.
+        images: what the network looks at, for messages: crops or scenes.
+        takes_scenes: whether it needs data with whole scenes.
+        input: its only input, images of [height, width, 3].
+        outputs: in the order in which the wrapped network returns them.
+        open_size: maps the number of classes to the size that None stands for in the shapes of `outputs`.
+        wrap: makes of a checkpoint's network the module that is served, with these outputs.
+        max_batch: largest batch that is served, unless the model was tuned.
+        smaller_batches: sizes of the fixed batch of the file for GPUs, besides the largest.
+        few: size of the batch between one and the largest on which parity is proved.
+        most_compared: how many real images parity is proved on; None is all.
+        fewest_noises: how many random images parity is proved on at least.
+        compare: measures how far two implementations are apart.
+        count_compared: how many items of the first one `compare` counts disagreements against.
+        require_parity: compares the trained network with the exported one, and raises ParityError where they differ by
+            more than is tolerated; so many images, from the first on, are real.
+        timing_batch: images at once when precisions are timed.
+        calibration_images: how many training images int8 takes its ranges from.
+        calibration_batch: of these at once: what fits into memory with all activations.
+        label_names: which names of a data set's classes the network distinguishes, by id.
+        read_images: reads test images of a data set, uint8 [n, height, width, 3], to prove parity on.
+        read_labelled: reads all labelled images of a split, and their labels.
+        draw: draws one image with a sign, uint8 [height, width, 3].
+        score: how well a network does by these labels and their names: the figure `measure`.
+        measure: its name in manifests.
+        max_loss: largest loss of it against fp32 that is published by default.
+        evaluate: returns the figures of `signs evaluate`, and writes them into a folder where one is given; a network
+            that takes scenes may have a classifier to name the signs.
+        rated_images: reads at most so many labelled images of a split, all for 0; returns them, the name of a figure,
+            and what measures it on altered copies of them.
+        load_evaluation_set: reads the evaluation set of the gate for versions of this kind, with the score from which
+            on a detection counts.
+        min_score: what the gate asks of a first champion by default.
+    """
+
+    name: str
+    images: str
+    takes_scenes: bool
+    input: TensorSpec
+    outputs: tuple[TensorSpec, ...]
+    open_size: Callable[[int], int]
+    wrap: Callable[[nn.Module], nn.Module]
+    max_batch: int
+    smaller_batches: tuple[int, ...] = ()
+    few: int
+    most_compared: int | None = None
+    fewest_noises: int
+    compare: Callable[[Outputs, Outputs, Tolerance], Parity]
+    count_compared: Callable[[Outputs, Tolerance], int]
+    require_parity: Callable[[Outputs, Outputs, int, Tolerance], Parity]
+    timing_batch: int
+    calibration_images: int
+    calibration_batch: int
+    label_names: Callable[[ClassSet], tuple[str, ...]]
+    read_images: Callable[[Dataset, Size], Images]
+    read_labelled: Callable[[Dataset, Split, Size, Progress], tuple[Images, Any]]
+    draw: Callable[[int, np.random.Generator, Size], Images]
+    score: Callable[[Outputs, Any, tuple[str, ...]], float]
+    measure: str
+    max_loss: float
+    evaluate: Callable[[Predictor, Dataset, Split, Path | None, Predictor | None, ProgressCallback], dict[str, Any]]
+    rated_images: Callable[
+        [Predictor, Dataset, Split, int, ProgressCallback], tuple[Images, str, Callable[[Images], float]]
+    ]
+    load_evaluation_set: Callable[[Dataset, Split, Mapping[Role, Staged], float, ProgressCallback], EvaluationSet]
+    min_score: float
+
+    def fixed_batches(self, max_batch: int) -> tuple[int, ...]:
+        """Returns the batches that the convolutions of a file for GPUs have, smallest first."""
+        return (*(size for size in self.smaller_batches if size < max_batch), max_batch)
+
+    def draw_samples(self, size: Size, count: int) -> Images:
+        """Draws images as the network gets them, uint8 [count, height, width, 3]; equal arguments, equal images."""
+        rng = np.random.default_rng(0)
+        # Neighbours in this order look unlike each other.
+        return np.stack([self.draw(number * 7 % CLASS_COUNT, rng, size) for number in range(count)])

@@ -1,0 +1,122 @@
+"""Classifiers: crops of single signs in, a probability for each class out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+from torch import Tensor, nn
+
+from export.arrays import Images, Outputs, spread
+from export.classification_parity import compare_classes, require_same_classes
+from export.gate.crops import CropEvaluationSet
+from export.kinds.base import ModelKind, Progress, Size, TensorSpec
+from traffic_sign_client.errors import ClientError
+from traffic_signs.preprocessing import crop
+from traffic_signs.progress import ProgressCallback
+from training.classifier.evaluate import evaluate
+from training.classifier.report import all_figures, write_evaluation
+from training.data.crops import cut_crops
+from training.data.records import Dataset, Split
+from training.data.synthetic import draw_scene
+from training.models.classifier import MODEL_NAME
+
+if TYPE_CHECKING:
+    from export.predictor import Predictor
+
+STREET = (400, 240)  # width and height in pixels of the scenes that drawn signs are cut out of
+
+
+class WithSoftmax(nn.Module):
+    """A classifier whose answers are probabilities: what is served."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Maps uint8 [n, h, w, 3] to float32 [n, classes]; rows sum to one."""
+        probabilities: Tensor = self.network(images).softmax(dim=1)
+        return probabilities
+
+
+def _read_labelled(dataset: Dataset, split: Split, size: Size, progress: Progress) -> tuple[Images, Any]:
+    crops = cut_crops(dataset, split, size[0], progress)
+    return crops.images, crops.class_ids
+
+
+def _draw(class_id: int, rng: np.random.Generator, size: Size) -> Images:
+    scene, (box,) = draw_scene([class_id], rng, *STREET)
+    return crop(Image.fromarray(scene), box, size[0])
+
+
+def _accuracy(outputs: Outputs, class_ids: Any, names: tuple[str, ...]) -> float:
+    return float((outputs["probabilities"].argmax(axis=1) == class_ids).mean())
+
+
+def _evaluate(
+    network: Predictor,
+    dataset: Dataset,
+    split: Split,
+    output: Path | None,
+    classifier: Predictor | None,
+    progress: ProgressCallback,
+) -> dict[str, Any]:
+    height, width = network.size
+    if height != width:
+        raise ClientError(f"the classifier takes {width}x{height} pixels: sign crops are square")
+    crops = cut_crops(dataset, split, height, partial(progress, "reading images"))
+    probabilities = network(crops.images, partial(progress, "classifying"))["probabilities"]
+    names = dataset.classes.names
+    if probabilities.shape[1] != len(names):
+        raise ClientError(
+            f"the classifier has {probabilities.shape[1]} classes and {dataset.name} has {len(names)}: evaluate it on "
+            "data of its own classes"
+        )
+    evaluation = evaluate(probabilities, crops.class_ids, names)
+    if output is not None:
+        write_evaluation(output, evaluation, crops, probabilities)
+    return all_figures(evaluation, crops, probabilities)
+
+
+def _rated_images(
+    network: Predictor, dataset: Dataset, split: Split, limit: int, progress: ProgressCallback
+) -> tuple[Images, str, Callable[[Images], float]]:
+    crops = cut_crops(dataset, split, network.size[0], partial(progress, "reading images"))
+    crops = crops.select(spread(len(crops), limit))
+    return crops.images, "accuracy", lambda images: _accuracy(network(images), crops.class_ids, dataset.classes.names)
+
+
+CLASSIFIER = ModelKind(
+    name=MODEL_NAME,
+    images="crops",
+    takes_scenes=False,
+    input=TensorSpec("images", "UINT8", (None, None, 3)),
+    outputs=(TensorSpec("probabilities", "FP32", (None,), labelled=True),),
+    open_size=lambda classes: classes,
+    wrap=WithSoftmax,
+    max_batch=64,
+    few=7,
+    fewest_noises=16,
+    compare=lambda reference, candidate, tolerance: compare_classes(reference, candidate),
+    count_compared=lambda reference, tolerance: len(reference["probabilities"]),
+    require_parity=require_same_classes,
+    timing_batch=64,
+    calibration_images=512,  # twice as many moved no figure by more than its error
+    calibration_batch=16,
+    label_names=lambda classes: classes.names,
+    read_images=lambda dataset, size: cut_crops(dataset, "test", size[0]).images,
+    read_labelled=_read_labelled,
+    draw=_draw,
+    score=_accuracy,
+    measure="accuracy",
+    max_loss=0.002,
+    evaluate=_evaluate,
+    rated_images=_rated_images,
+    load_evaluation_set=CropEvaluationSet,
+    min_score=0.9,
+)

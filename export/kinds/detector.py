@@ -1,0 +1,146 @@
+"""Detectors: whole scenes in, boxes with scores and categories out."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+from torch import Tensor, nn
+
+from export.arrays import Images, Outputs, spread
+from export.detection_parity import compare_signs, count_signs, read_detections, require_same_signs
+from export.errors import ExportError
+from export.evaluation.scenes import evaluate_scenes, local_finder
+from export.gate.scenes import SceneEvaluationSet
+from export.kinds.base import ModelKind, Progress, Size, TensorSpec
+from traffic_sign_client.errors import ClientError
+from traffic_signs.preprocessing import decode, fit_scene
+from traffic_signs.progress import ProgressCallback
+from training.data.records import FEEDBACK, Dataset, Split
+from training.data.synthetic import draw_scene
+from training.detector.evaluate import evaluate_detections
+from training.detector.scenes import load_scenes
+from training.detector.task import labelled
+from training.models.detector import MAX_DETECTIONS, MODEL_NAME, find_peaks
+
+if TYPE_CHECKING:
+    from export.predictor import Predictor
+
+MOST_COMPARED = 16  # a scene is as much work as 500 crops
+
+
+class WithPeaks(nn.Module):
+    """A detector whose answers are boxes, scores and categories: what is served."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, scenes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Maps uint8 [n, h, w, 3] to what `training.models.detector.Found` describes."""
+        found = find_peaks(self.network(scenes), scenes.shape[1], scenes.shape[2])
+        return found.boxes, found.scores, found.categories
+
+
+def _require_scenes(dataset: Dataset) -> None:
+    if not dataset.has_scenes or dataset.kind == FEEDBACK:
+        raise ExportError(
+            f"{dataset.name} has no street scenes: prove a detector on gtsdb=PATH, coco=PATH or yolo=PATH"
+        )
+
+
+def _read_images(dataset: Dataset, size: Size) -> Images:
+    _require_scenes(dataset)
+    samples = itertools.islice(dataset.split("test"), MOST_COMPARED)
+    return np.stack([fit_scene(decode(dataset.read(sample)), *size).pixels for sample in samples])
+
+
+def _read_labelled(dataset: Dataset, split: Split, size: Size, progress: Progress) -> tuple[Images, Any]:
+    """Reads scenes as the detector takes them, and where their signs then are."""
+    _require_scenes(dataset)
+    scenes = load_scenes(dataset, split, progress)
+    fitted = [fit_scene(Image.fromarray(pixels), *size) for pixels in scenes.images]
+    truth = [
+        replace(signs, boxes=(signs.boxes * np.array(scene.scale)).astype(np.float32))
+        for scene, signs in zip(fitted, labelled(scenes), strict=True)
+    ]
+    return np.stack([scene.pixels for scene in fitted]), tuple(truth)
+
+
+def _map50(outputs: Outputs, truth: Any, names: tuple[str, ...]) -> float:
+    return evaluate_detections(truth, read_detections(outputs), names).metrics()["map50"]
+
+
+def _evaluate(
+    network: Predictor,
+    dataset: Dataset,
+    split: Split,
+    output: Path | None,
+    classifier: Predictor | None,
+    progress: ProgressCallback,
+) -> dict[str, Any]:
+    return evaluate_scenes(local_finder(network, classifier), dataset, split, output, progress)
+
+
+def _rated_images(
+    network: Predictor, dataset: Dataset, split: Split, limit: int, progress: ProgressCallback
+) -> tuple[Images, str, Callable[[Images], float]]:
+    if not dataset.has_scenes:
+        raise ClientError(f"{dataset.name} has no street scenes: measure a detector on gtsdb=PATH")
+    find, scenes = local_finder(network, None), load_scenes(dataset, split, partial(progress, "reading scenes"))
+    scenes = scenes.select(spread(len(scenes), limit))
+    if len({image.shape for image in scenes.images}) != 1:
+        raise ClientError(f"the scenes of {dataset.name} differ in size: give gtsdb=PATH")
+    truth = labelled(scenes)
+
+    def average_precision(images: Images) -> float:
+        found = [find(Image.fromarray(image), b"").signs for image in images]
+        figures = evaluate_detections(truth, found, scenes.classes.category_names).metrics()
+        return figures.get("map50_benchmark", figures["map50"])
+
+    return np.stack(scenes.images), "mAP50", average_precision
+
+
+DETECTOR = ModelKind(
+    name=MODEL_NAME,
+    images="scenes",
+    takes_scenes=True,
+    input=TensorSpec("scenes", "UINT8", (None, None, 3)),
+    outputs=(
+        TensorSpec("boxes", "FP32", (None, 4)),
+        TensorSpec("scores", "FP32", (None,)),
+        TensorSpec("categories", "INT32", (None,)),
+    ),
+    open_size=lambda classes: MAX_DETECTIONS,
+    wrap=WithPeaks,
+    max_batch=4,  # scenes of 3.3 MB: more at once gain nothing
+    # A batch of 64 crops takes a GPU hardly longer than one crop; but four scenes take nearly three times as long as
+    # one, so a single scene has its own branch.
+    smaller_batches=(1,),
+    few=3,
+    most_compared=MOST_COMPARED,
+    fewest_noises=2,
+    compare=lambda reference, candidate, tolerance: compare_signs(reference, candidate, tolerance)[0],
+    count_compared=count_signs,
+    require_parity=require_same_signs,
+    timing_batch=1,
+    calibration_images=32,
+    calibration_batch=1,
+    label_names=lambda classes: classes.category_names,
+    read_images=_read_images,
+    read_labelled=_read_labelled,
+    draw=lambda class_id, rng, size: draw_scene([class_id], rng, size[1], size[0])[0],
+    score=_map50,
+    measure="map50",
+    max_loss=0.01,
+    evaluate=_evaluate,
+    rated_images=_rated_images,
+    load_evaluation_set=SceneEvaluationSet,
+    min_score=0.5,
+)

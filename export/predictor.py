@@ -1,0 +1,208 @@
+"""Runs a network, wherever it is: in PyTorch, in ONNX Runtime or on a Triton server. Images in, named arrays out."""
+
+import asyncio
+import weakref
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from torch import nn
+
+from export.arrays import Images, Outputs, join
+from export.errors import ExportError
+from export.kinds import ModelKind, find_kind, kind_of_inputs
+from traffic_sign_client.connection import Connection, Protocol
+from training.checkpoint import CheckpointInfo
+
+TIMEOUT_S = 60.0  # for a server's answer
+
+T = TypeVar("T")
+
+
+class Predictor(ABC):
+    """A network that is ready to answer, until its block ends.
+
+    Attributes:
+        kind: of the network.
+        backend: who answers: pytorch or onnxruntime, with _cuda on a GPU, triton_grpc or triton_http.
+        size: height and width of the input in pixels.
+        max_batch: most images at once; more are answered in parts.
+        trained_on: what is known of its training data.
+    """
+
+    kind: ModelKind
+    backend: str
+    size: tuple[int, int]
+    max_batch: int
+    trained_on: dict[str, str]
+
+    def __call__(self, images: Images, progress: Callable[[int, int], None] = lambda done, total: None) -> Outputs:
+        """Returns the outputs of the network by name, each [n, ...].
+
+        Args:
+            images: uint8 [n, height, width, 3].
+            progress: called with (images done, images in all).
+
+        Raises:
+            ClientError: a server gives no answer; its subclass says why.
+        """
+        parts = []
+        for start in range(0, max(len(images), 1), self.max_batch):
+            parts.append(self._run(images[start : start + self.max_batch]))
+            progress(min(start + self.max_batch, len(images)), len(images))
+        return join(parts)
+
+    @abstractmethod
+    def _run(self, images: Images) -> Outputs:
+        """Returns the outputs for at most `max_batch` images."""
+
+    def close(self) -> None:  # noqa: B027  # most have nothing to end
+        """Ends the connection, where there is one."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+class TorchPredictor(Predictor):
+    """A checkpoint's network in PyTorch.
+
+    Args:
+        network: of the checkpoint.
+        info: of the checkpoint.
+        device: cpu or cuda, where it runs.
+    """
+
+    def __init__(self, network: nn.Module, info: CheckpointInfo, device: str = "cpu") -> None:
+        import torch
+
+        from training.device import pick_device
+
+        self.kind, self.backend = find_kind(info.model), f"pytorch{_suffix(device)}"
+        self.size, self.max_batch, self.trained_on = _size(info.input_size), self.kind.max_batch, info.data
+        torch.backends.cudnn.allow_tf32 = False  # as the exported files run there: without TF32
+        self._device = pick_device(device)
+        self._network = self.kind.wrap(network.eval()).to(self._device)
+
+    def _run(self, images: Images) -> Outputs:
+        import torch
+
+        with torch.inference_mode():
+            answer = self._network(torch.from_numpy(images).to(self._device))
+        values = answer if isinstance(answer, tuple) else (answer,)
+        return {spec.name: each.cpu().numpy() for spec, each in zip(self.kind.outputs, values, strict=True)}
+
+
+class OnnxPredictor(Predictor):
+    """An ONNX file in ONNX Runtime.
+
+    Args:
+        path: of the file.
+        device: cpu or cuda, where it must run.
+        max_batch: most images at once; as many as are served by default for 0.
+
+    Raises:
+        ExportError: ONNX Runtime cannot load the file or cannot run it on the device, or it is no network of ours.
+    """
+
+    def __init__(self, path: Path, device: str = "cpu", max_batch: int = 0) -> None:
+        from onnx import TensorProto
+
+        from export.devices import open_session
+        from export.repository import MANIFEST, parse_manifest
+
+        inputs = read_inputs(path)  # first: it says more clearly than ONNX Runtime what a wrong file is
+        kind = kind_of_inputs([each.name for each in inputs])
+        tensor = inputs[0].type.tensor_type
+        sides = [dim.dim_value for dim in tensor.shape.dim[1:]]
+        if kind is None or tensor.elem_type != TensorProto.UINT8 or sides[2:] != [3] or not all(sides):
+            raise ExportError(f"{path} is no classifier or detector of ours: give a file of `signs export`")
+        self.size = _size(sides)
+        self.kind, self.backend = kind, f"onnxruntime{_suffix(device)}"
+        self.max_batch = max_batch or kind.max_batch
+        manifest = path.with_name(MANIFEST)
+        self.trained_on = parse_manifest(manifest.read_bytes(), str(manifest)).data if manifest.is_file() else {}
+        self._session = open_session(path, device)
+
+    def _run(self, images: Images) -> Outputs:
+        names = [output.name for output in self.kind.outputs]
+        return dict(zip(names, self._session.run(names, {self.kind.input.name: images}), strict=True))
+
+
+class TritonPredictor(Predictor):
+    """A model on a server, asked over one connection from one thread, until its block ends or it is forgotten.
+
+    Attributes:
+        inputs: names of its inputs.
+
+    Args:
+        url: host:port of the server.
+        protocol: "grpc" or "http".
+        model: its name, or name/version.
+        retries: how often to ask again where nobody answers.
+
+    Raises:
+        ClientError: the server cannot be reached, or has no such model.
+    """
+
+    def __init__(self, url: str, protocol: Protocol, model: str, retries: int = 2) -> None:
+        self.backend, self.trained_on, self._model = f"triton_{protocol}", {}, model
+        self._loop = asyncio.Runner()
+        self._server = Connection(url, protocol, timeout=TIMEOUT_S, retries=retries)
+        self._end = weakref.finalize(self, _end, self._loop, self._server)
+        try:
+            config = self._wait(self._server.describe("config", model))
+        except BaseException:
+            self.close()
+            raise
+        self.inputs = [str(entry["name"]) for entry in config.get("input", ())]
+        self.max_batch = max(1, int(config.get("max_batch_size", 0)))
+        kind = kind_of_inputs(self.inputs)
+        if kind is not None:  # what else a server has can be looked at, and not asked
+            self.kind, self.size = kind, _size(config["input"][0]["dims"])
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self._end()
+
+    def _run(self, images: Images) -> Outputs:
+        names = [output.name for output in self.kind.outputs]
+        answer = self._wait(self._server.infer(self._model, self.kind.input.name, images, names))
+        return dict(zip(names, answer, strict=True))
+
+    def _wait(self, answer: Coroutine[Any, Any, T]) -> T:
+        return self._loop.run(answer)
+
+
+def read_inputs(path: Path) -> list[Any]:
+    """Returns the inputs of an ONNX file, as ONNX describes them.
+
+    Raises:
+        ExportError: it cannot be read, or has none.
+    """
+    import onnx
+
+    try:
+        inputs = list(onnx.load(path, load_external_data=False).graph.input)
+    except Exception as error:  # protobuf's errors have no common base with the others
+        raise ExportError(f"{path} is not an ONNX file ({error}): give one that `signs export` wrote") from error
+    if not inputs:
+        raise ExportError(f"{path} is not an ONNX file of a network: give one that `signs export` wrote")
+    return inputs
+
+
+def _size(sides: Any) -> tuple[int, int]:
+    return int(sides[0]), int(sides[1])
+
+
+def _suffix(device: str) -> str:
+    return "" if device == "cpu" else f"_{device}"
+
+
+def _end(loop: asyncio.Runner, server: Connection) -> None:
+    """Ends the connection of a TritonPredictor; called too where it was forgotten."""
+    loop.run(server.close())
+    loop.close()

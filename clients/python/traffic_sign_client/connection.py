@@ -117,7 +117,7 @@ class Connection(Options):
         self._closed = False
 
     async def close(self) -> None:
-        """Frees shared memory and ends the connection; who still waits for an answer is told that there is none."""
+        """Frees shared memory and ends the connection; a caller that still waits for an answer gets a ClientError."""
         self._closed = True
         if self._regions is not None:
             await self._regions.close()
@@ -136,8 +136,8 @@ class Connection(Options):
         """Returns the `config` or the `metadata` of a model, or of the server where it is empty."""
         question = (f"get_model_{what}", *_split(model)) if model else (f"get_server_{what}",)
         answer = await self._retried(lambda seconds: self._call(seconds, *question), model, self.timeout, self.retries)
-        told: dict[str, Any] = answer.get("config", answer)  # gRPC wraps it
-        return told
+        described: dict[str, Any] = answer.get("config", answer)  # gRPC wraps it
+        return described
 
     async def infer(
         self,

@@ -23,6 +23,7 @@ import collections
 import dataclasses
 import io
 import json
+import math
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -229,13 +230,13 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--pause", metavar="SECONDS", type=float, default=0.02, help="of each after an answer; 0.02")
     targets = parser.parse_args()
     default = [kind for kind in KINDS if kind != "gateway" or targets.gateway]
-    targets.kinds = targets.kinds.split(",") if targets.kinds else default
+    targets.kinds = default if targets.kinds is None else targets.kinds.split(",")
     if unknown := set(targets.kinds) - set(KINDS):
-        parser.error(f"--kinds: there is no {', '.join(sorted(unknown))}; there are {', '.join(KINDS)}")
+        parser.error(f"--kinds: there is no {', '.join(map(repr, sorted(unknown)))}; there are {', '.join(KINDS)}")
     if "gateway" in targets.kinds and not targets.gateway:
         parser.error("--kinds names the gateway: give its address with --gateway")
-    if targets.clients < 1 or targets.pause < 0:
-        parser.error("--clients takes 1 or more, --pause 0 or more")
+    if targets.clients < 1 or not 0 <= targets.pause < math.inf:
+        parser.error("--clients takes 1 or more, --pause 0 or more seconds")
     return targets
 
 

@@ -15,6 +15,10 @@ class RepositoryError(ExportError):
     """The model repository cannot be read or written."""
 
 
+class SignatureError(RepositoryError):
+    """A version is not signed with the key that is asked for, or was altered since."""
+
+
 class AccuracyError(ExportError):
     """The exported model does its work worse than the trained one, by more than is allowed."""
 

@@ -117,7 +117,7 @@ def _ask_version(program: Path) -> str:
             raise _no_tritonserver(program, error.strerror or str(error)) from error
         try:
             deadline = time.monotonic() + START_TIMEOUT_S
-            while process.poll() is None and time.monotonic() < deadline:
+            while (code := process.poll()) is None and time.monotonic() < deadline:
                 version = _version_at(port)
                 if version:
                     return version
@@ -125,12 +125,9 @@ def _ask_version(program: Path) -> str:
         finally:
             process.kill()
             process.wait()
-        printed = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-        if process.returncode < 0 and time.monotonic() < deadline:
-            printed = [describe_end(process.returncode, log)]
-        if process.returncode < 0 and time.monotonic() >= deadline:
-            printed = [f"it did not answer within {START_TIMEOUT_S:.0f} s"]
-        raise _no_tritonserver(program, printed[0] if printed else "it printed nothing")
+        if code is None:
+            raise _no_tritonserver(program, f"it did not answer within {START_TIMEOUT_S:.0f} s")
+        raise _no_tritonserver(program, describe_end(code, log))
 
 
 def _version_at(port: int) -> str:

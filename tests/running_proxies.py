@@ -16,7 +16,8 @@ from serving.server import Ports
 
 START_S = 20.0
 # As a Service does, `http` and `grpc` pass connections on and know nothing of requests. `retrying` reads requests and
-# sends one whose server went away without an answer to the other.
+# sends one whose server went away without an answer to the other. Three checks that fail make a server unready, as with the
+# chart's readiness probe; a slow answer is none of them.
 CONFIG = """
 global
   stats socket {socket} mode 600 level admin
@@ -24,9 +25,10 @@ defaults
   timeout connect 2s
   timeout client 10m
   timeout server 10m
+  timeout check 5s
   retries 3
   option redispatch 1
-  default-server check inter 500ms fall 1 rise 1
+  default-server check inter 500ms fall 3 rise 1
 listen http
   mode tcp
   bind 127.0.0.1:{http}

@@ -44,26 +44,31 @@ class RunningRegistry:
 
 
 @contextlib.contextmanager
-def running_registry(folder: Path, login: bool = False, tls: Signed | None = None) -> Iterator[RunningRegistry]:
+def running_registry(
+    folder: Path, login: bool = False, tls: Signed | None = None, address: str = "127.0.0.1"
+) -> Iterator[RunningRegistry]:
     """Runs a registry until the block ends; skips where there is none.
 
     Args:
         folder: for its files.
         login: whether it lets in only USER with PASSWORD.
         tls: its certificate and key; without one it speaks plain HTTP.
+        address: where it listens; [::1] too.
     """
     program = shutil.which("docker-registry")
     if program is None:
         pytest.skip("no docker-registry: install it, as with `apt-get install docker-registry`")
     folder.mkdir(parents=True, exist_ok=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+    host = address.strip("[]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.bind((host, 0))
         port = probe.getsockname()[1]
     config: dict[str, Any] = {
         "version": 0.1,
         "log": {"level": "warn"},
         "storage": {"filesystem": {"rootdirectory": str(folder / "storage")}},
-        "http": {"addr": f"127.0.0.1:{port}", "secret": "made-up"},
+        "http": {"addr": f"{address}:{port}", "secret": "made-up"},
     }
     if tls:
         config["http"]["tls"] = {"certificate": str(tls.certificate), "key": str(tls.key)}
@@ -79,12 +84,12 @@ def running_registry(folder: Path, login: bool = False, tls: Signed | None = Non
     try:
         deadline = time.monotonic() + START_S
         while True:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
+            with socket.socket(family) as probe:
+                if probe.connect_ex((host, port)) == 0:
                     break
             assert process.poll() is None and time.monotonic() < deadline, log.read_text()
             time.sleep(0.05)
-        yield RunningRegistry(f"127.0.0.1:{port}", folder / "storage" / "docker/registry/v2/blobs/sha256")
+        yield RunningRegistry(f"{address}:{port}", folder / "storage" / "docker/registry/v2/blobs/sha256")
     finally:
         process.terminate()
         process.wait(30)

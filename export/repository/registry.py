@@ -41,7 +41,9 @@ class Address:
     def parse(cls, text: str) -> "Address":
         """Reads an address; raises RepositoryError where it is none."""
         found = re.fullmatch(
-            r"oci://([A-Za-z0-9.-]+(?::\d{1,5})?)/([a-z0-9]+(?:[._/-]+[a-z0-9]+)*)(?:@(sha256:[0-9a-f]{64}))?", text
+            r"oci://((?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::\d{1,5})?)/([a-z0-9]+(?:[._/-]+[a-z0-9]+)*)"
+            r"(?:@(sha256:[0-9a-f]{64}))?",
+            text,
         )
         if found is None:
             raise RepositoryError(
@@ -53,7 +55,7 @@ class Address:
     @property
     def is_loopback(self) -> bool:
         """Whether it is on this machine."""
-        host = self.host.partition(":")[0]
+        host = re.sub(r":\d+$", "", self.host).strip("[]")
         with contextlib.suppress(ValueError):
             return ipaddress.ip_address(host).is_loopback
         return host == "localhost"
@@ -77,7 +79,6 @@ class Registry:
 
     def __init__(self, address: Address, plain_http: bool | None = None) -> None:
         try:
-            import oras.container
             import oras.logger
             import oras.provider
         except ImportError as error:
@@ -87,7 +88,7 @@ class Registry:
         oras.logger.logger.set_level(logging.CRITICAL)  # whatever happens is raised; its log has answers of registries
         self.name = f"{SCHEME}{address.host}/{address.name}"
         self._host = address.host
-        self._container = oras.container.Container(f"{address.host}/{address.name}")
+        self._container = _container(address)
         insecure = address.is_loopback if plain_http is None else plain_http
         self._client = _client(insecure, "token")
         self._base = f"{self._client.prefix}://{address.host}/v2/"
@@ -210,6 +211,16 @@ class Registry:
                 f"cannot {doing} {self.name} ({error}): check the address and the network, or give --plain-http where "
                 "it speaks no TLS"
             ) from error
+
+
+def _container(address: Address) -> Any:
+    """Returns what oras calls a repository, whose own reading of names sends oci://localhost/a to Docker's registry."""
+    import oras.container
+
+    container = oras.container.Container(address.name)
+    container.registry = address.host
+    container.namespace, _, container.repository = address.name.rpartition("/")
+    return container
 
 
 def _client(insecure: bool, auth_backend: str) -> Any:

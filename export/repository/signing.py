@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from export.errors import RepositoryError
+from export.errors import RepositoryError, SignatureError
 from export.repository.manifest import SIGNATURE
 
 PASSWORD = "SIGNS_KEY_PASSWORD"  # the environment variable with the password of an encrypted key
@@ -77,22 +77,24 @@ def check_signature(folder: Path, public_key: Path) -> None:
         public_key: PEM file.
 
     Raises:
-        RepositoryError: it is not signed, by another key, or a file was altered, added or removed.
+        SignatureError: it is not signed, by another key, or a file was altered, added or removed.
+        RepositoryError: the key cannot be used, or the library is missing.
     """
     verifying = _library().verifying
     try:
         config = verifying.Config().use_elliptic_key_verifier(public_key=public_key)
     except Exception as error:  # OSError, ValueError and cryptography's own
         raise RepositoryError(
-            f"{public_key} is not the PEM file of a public key on an elliptic curve: {error}"
+            f"no signature can be checked with {public_key} ({error}): give the PEM file of the public key, on P-256, "
+            "P-384 or P-521"
         ) from error
     if not (folder / SIGNATURE).exists():
-        raise RepositoryError(f"{folder} is not signed: sign it with `signs repository sign`")
+        raise SignatureError(f"{folder} is not signed: sign it with `signs repository sign`")
     try:
         config.set_hashing_config(_hashing()).verify(folder, folder / SIGNATURE)
     except Exception as error:  # the library's errors have no common base; a wrong key's has no text
         reason = str(error) or "another key signed it, or the signature was altered"
-        raise RepositoryError(f"the signature of {folder} does not hold: {reason}") from error
+        raise SignatureError(f"the signature of {folder} does not hold: {reason}") from error
 
 
 def _hashing() -> Any:

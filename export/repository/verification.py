@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from export.errors import RepositoryError
+from export.errors import RepositoryError, SignatureError
 from export.repository.calls import changed_calls
 from export.repository.configuration import effective, need_gpu, unfit_for_gpu
 from export.repository.fatal_values import check_folder_values, check_values
@@ -66,6 +66,9 @@ def check_folder(folder: Path, model: str, version: int, public_key: Path | None
     """Checks a version in a folder of this machine.
 
     A version without a manifest was made by hand: a notice; but a problem where a signature is asked for.
+
+    Raises:
+        RepositoryError: the public key cannot be used.
     """
     check = Check(model, version, signature="unchecked" if (folder / SIGNATURE).exists() else "none")
     if not (folder / MANIFEST).exists():
@@ -87,7 +90,7 @@ def check_folder(folder: Path, model: str, version: int, public_key: Path | None
         return check
     try:
         check_signature(folder, public_key)
-    except RepositoryError as error:
+    except SignatureError as error:
         check.problems.append(str(error))
         return replace(check, signature="invalid" if check.signature != "none" else "none")
     return replace(check, signature="valid")

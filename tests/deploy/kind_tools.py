@@ -26,7 +26,7 @@ def kubectl(arguments: list[str], wrong: str) -> tuple[int, str]:
         served = {**MODEL_TENSORS, "versions": ["2"]} if wrong == "the rollback changes nothing" else MODEL_TENSORS
         return 0, json.dumps(served, separators=(",", ":"))
     if line.startswith("api-resources"):
-        return 0, "pods\nservices"
+        return int(wrong == "kinds cannot be listed"), "pods\nservices"
     if line.startswith("get pods,services"):
         return 0, "pod/signs-test-grpc" if wrong == "an uninstall leaves a pod" else ""
     if line.startswith("get pods") and line.endswith("--output name"):
@@ -61,6 +61,9 @@ def main() -> int:
         calls.write(json.dumps([name, *arguments]) + "\n")
     if "apply" in arguments:
         sys.stdin.read()
+    if name == "kind" and arguments == ["get", "clusters"]:
+        print(os.environ["CLUSTERS"])
+        return 0
     answers = {"kubectl": kubectl, "helm": helm}
     code, text = answers[name](arguments, os.environ.get("WRONG", "")) if name in answers else (0, "")
     print(text)

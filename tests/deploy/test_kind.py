@@ -23,7 +23,7 @@ NEEDED = ("bash", "sed", "grep", "env", "python3", "seq", "paste", "dirname", "m
 
 
 def run_kind(
-    folder: Path, *arguments: str, wrong: str = "", lacking: tuple[str, ...] = ()
+    folder: Path, *arguments: str, wrong: str = "", lacking: tuple[str, ...] = (), clusters: str = "other"
 ) -> tuple[int, str, list[list[str]]]:
     """Runs the script with the stand-ins on its PATH; returns exit code, what it printed, and the calls."""
     path = folder / "bin"
@@ -38,7 +38,7 @@ def run_kind(
         (path / name).chmod(0o755)
     calls = folder / "calls"
     calls.touch()
-    variables = {"PATH": str(path), "HOME": str(folder), "CALLS": str(calls), "WRONG": wrong}
+    variables = {"PATH": str(path), "HOME": str(folder), "CALLS": str(calls), "WRONG": wrong, "CLUSTERS": clusters}
     variables["REAL_HELM"] = str(Path(find_helm("helm")).resolve()) if "helm" not in lacking else ""
     command = [str(path / "bash"), str(ROOT / ".ci" / "kind"), *arguments]
     done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=300)
@@ -67,6 +67,8 @@ def test_all_steps_are_done(tmp_path: Path) -> None:
     assert starts(calls, "helm", "rollback", "signs") and starts(calls, "helm", "uninstall", "signs")
     assert len([call for call in calls if call[1:2] == ["create"] and "/eviction" in call[3]]) == 2
     (loaded,) = starts(calls, "kind", "load", "docker-image")
+    assert starts(calls, "kind", "create", "cluster")
+    assert calls[-1] == ["kind", "delete", "cluster", "--name", "signs"], "a cluster of its own is not left behind"
     assert loaded[-3:] == [f"traffic-signs/{name}:{VERSION}" for name in ("repository", "serving", "gateway")]
 
 
@@ -103,6 +105,16 @@ def test_it_fails_where_a_step_does(wrong: str, message: str, tmp_path: Path) ->
     assert code == 1, said
     assert message in said and "kind: passed" not in said
     assert starts(calls, "kubectl", "logs"), "what is there is printed"
+    assert calls[-1][:3] == ["kind", "delete", "cluster"], "after that"
+
+
+def test_a_cluster_that_was_there_is_left_there(tmp_path: Path) -> None:
+    for wrong in ("", "a request fails", "kinds cannot be listed"):
+        folder = tmp_path / (wrong or "right")
+        folder.mkdir()
+        code, said, calls = run_kind(folder, "test", wrong=wrong, clusters="other\nsigns")
+        assert code == (1 if wrong else 0), said
+        assert not starts(calls, "kind", "create") and not starts(calls, "kind", "delete")
 
 
 def test_it_can_be_left_running(tmp_path: Path) -> None:
@@ -110,7 +122,8 @@ def test_it_can_be_left_running(tmp_path: Path) -> None:
 
     assert code == 0, said
     assert "port-forward service/signs-gateway 8080:80" in said
-    assert not starts(calls, "helm", "uninstall") and starts(calls, "kind", "create", "cluster", "--name", "signs")
+    assert not starts(calls, "helm", "uninstall") and not starts(calls, "kind", "delete")
+    assert starts(calls, "kind", "create", "cluster", "--name", "signs")
 
 
 def test_what_is_missing_is_named_at_once(tmp_path: Path) -> None:

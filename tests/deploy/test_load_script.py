@@ -68,7 +68,11 @@ def test_requests_without_an_answer_are_failures(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (("--kinds", "grpc,carrier-pigeon"), "there is no carrier-pigeon"),
+        (("--kinds", "grpc,carrier-pigeon"), "there is no 'carrier-pigeon'"),
+        (("--kinds", ""), "there is no ''"),
+        (("--pause", "nan"), "--pause 0 or more seconds"),
+        (("--pause", "inf"), "--pause 0 or more seconds"),
+        (("--pause", "-1"), "--pause 0 or more seconds"),
         (("--kinds", "gateway"), "give its address with --gateway"),
         (("--clients", "0"), "takes 1 or more"),
     ],

@@ -255,3 +255,18 @@ def test_upgrade_and_rollback_at_the_pace_of_the_chart_lose_no_request(service: 
                     counts = answered(load)
                     assert len(counts) == 6 and min(counts.values()) > 500
                     assert sum(counts.values()) >= 20_000
+
+
+@pytest.mark.long
+def test_a_drain_that_the_chart_refuses_loses_requests(service: Service) -> None:
+    """So the test above can fail: plain gRPC clients still ask a server that has unloaded its models."""
+    times = times_of_the_chart()
+    options = ("--kinds", "grpc,grpc-round-robin", "--triton-grpc-all", service.headless, "--pause", "0")
+    with service.server(OLD, *times.arguments) as old, service.server(NEW, *times.arguments):
+        service.names.lead_to(OLD, NEW)
+        with service.load("load", *options) as load:
+            load.wait_until_it_asks()
+            wait_until_served(old, 20)
+            service.roll(old, NEW, drain=2, end=times.end)
+            code, result = load.result()
+    assert code == 1 and sum(part["failed"] for part in result.values())

@@ -59,7 +59,10 @@ def test_every_gateway_serves_until_its_clients_have_left(rendered: dict[str, li
                 spec = deployment["spec"]["template"]["spec"]
                 env = {each["name"]: each.get("value") for each in spec["containers"][0]["env"]}
                 delay, finish = (int(env[f"SIGNS_GATEWAY_DRAIN_{name}"]) for name in ("DELAY", "TIMEOUT"))
-                assert delay >= PROXIES_S and finish >= slowest, case
+                upload, answer = (float(env[f"SIGNS_GATEWAY_{name}TIMEOUT"] or 0) for name in ("UPLOAD_", ""))
+                assert delay >= PROXIES_S and finish >= upload + answer, case
+                if "settings" not in CASES[case].get("gateway", {}):
+                    assert upload + answer == slowest, "another default than the command's"
                 assert spec["terminationGracePeriodSeconds"] >= delay + finish + 5, case
                 seen += 1
     assert seen
@@ -95,13 +98,31 @@ def test_a_gateway_that_waits_longer_for_uploads_needs_a_longer_drain() -> None:
 
 
 def test_a_gateway_leaves_no_sooner_than_proxies_notice() -> None:
-    """And its times are read where the drain is computed from them."""
+    """And its times are read where the drain is computed from them: what a pod is given wins over extraEnvFrom."""
     extra = [{"name": "SIGNS_GATEWAY_TIMEOUT", "value": "600"}]
     values = merged(LEAST, {"gateway": {"drain": {"delaySeconds": 4}, "extraEnv": extra}})
     done = run_helm(find_helm("helm"), "template", "demo", str(CHART), values=values)
     assert "gateway.drain.delaySeconds: 4 is less than the 5 s until proxies have noticed" in done.stderr
     assert "give it as gateway.settings.TIMEOUT" in done.stderr
     render(find_helm("helm"), merged(LEAST, {"gateway": {"drain": {"delaySeconds": 5}}}))
+
+
+def test_one_of_several_pods_stays_and_a_single_one_may_go() -> None:
+    """An update rounds a percentage down, a budget up, as Kubernetes does."""
+    helm = find_helm("helm")
+    for pods, rollout, budget in ((2, "99%", "50%"), (3, 2, "66%"), (1, "100%", "100%"), (4, "75%", 3)):
+        triton = {
+            "replicas": pods,
+            "rollout": {"maxUnavailable": rollout},
+            "disruptionBudget": {"maxUnavailable": budget},
+        }
+        render(helm, merged(LEAST, {"triton": triton}))
+    too_many = {"rollout": {"maxUnavailable": 2}, "disruptionBudget": {"maxUnavailable": "51%"}}
+    done = run_helm(helm, "template", "demo", str(CHART), values=merged(LEAST, {"triton": too_many}))
+    assert "triton.rollout.maxUnavailable: 2 may take all 2 pods at once" in done.stderr
+    assert "triton.disruptionBudget.maxUnavailable: 51% may take all 2 pods at once" in done.stderr
+    scaled = {"autoscaling": {"type": "hpa", "minReplicas": 3}, "triton": {"disruptionBudget": {"maxUnavailable": 2}}}
+    render(helm, merged(LEAST, scaled))
 
 
 def test_a_rollback_drains_as_the_upgrade_does() -> None:

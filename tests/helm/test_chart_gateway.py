@@ -57,6 +57,8 @@ def test_it_waits_for_the_models_of_the_release_and_drains(
         "need": sorted(versions),
         "drain_delay": 7.0,
         "drain_timeout": 40.0,
+        "upload_timeout": 30.0,
+        "timeout": 10.0,
     }
     assert spec["terminationGracePeriodSeconds"] > found["drain_delay"] + found["drain_timeout"]
     assert "lifecycle" not in spec["containers"][0], "it would drain twice"

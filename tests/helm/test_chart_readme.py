@@ -216,7 +216,7 @@ def test_the_least_drain_of_the_readme_is_the_charts() -> None:
     assert (noticed, grace) == (5, values["grpcConnectionGraceSeconds"])
     assert longest == round(1.1 * values["grpcConnectionAgeSeconds"])
     assert noticed + longest + grace == total
-    (least,) = map(int, re.findall(r"so (\d+) is the\s+least `triton.drain.delaySeconds`", README))
+    (least,) = map(int, re.findall(r"so (\d+) is the\s+least\s+`triton.drain.delaySeconds`", README))
     assert least > total
     assert f"the default is {values['drain']['delaySeconds']}." in README
     first = yaml.safe_load(blocks("yaml")[0])

@@ -184,6 +184,13 @@ def test_versions_from_a_registry_are_pulled_by_their_digests(rendered: dict[str
     assert {"port": 443, "protocol": "TCP"} in [port for rule in egress for port in rule["ports"]]
 
 
+def test_a_registry_in_the_cluster_may_have_no_tls_and_a_port_of_its_own(rendered: dict[str, list[Object]]) -> None:
+    pull = container(named(rendered["openshift"], "Deployment", "-triton")["spec"]["template"], "pull-sign-classifier")
+    assert "--plain-http" in pull["args"]
+    egress = named(rendered["openshift"], "NetworkPolicy", "-triton")["spec"]["egress"]
+    assert [port["port"] for port in egress[-1]["ports"]] == [443, 5000]
+
+
 def test_on_openshift_names_are_looked_up_on_its_port(rendered: dict[str, list[Object]]) -> None:
     egress = named(rendered["openshift"], "NetworkPolicy", "-gateway")["spec"]["egress"]
     assert [port["port"] for port in egress[0]["ports"]] == [5353, 5353]

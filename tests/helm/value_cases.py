@@ -139,7 +139,9 @@ CASES: dict[str, Values] = {
         canary={"state": "running", "versions": {"sign_classifier": 4}},
     ),
     "openshift": _with(
-        models=_models(source={"type": "oci", "oci": {"repository": "registry:5000/models", "digests": DIGESTS}}),
+        models=_models(
+            source={"type": "oci", "oci": {"repository": "registry:5000/models", "digests": DIGESTS, "plainHttp": True}}
+        ),
         securityContext={"runAsUser": None, "runAsGroup": None},
         networkPolicy={"dnsPorts": [5353]},
     ),

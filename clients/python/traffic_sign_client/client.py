@@ -55,7 +55,7 @@ class AsyncSignClient(Options):
         await self.close()
 
     async def close(self) -> None:
-        """Frees shared memory and ends the connection; who still waits for an answer is told that there is none."""
+        """Frees shared memory and ends the connection; a caller that still waits for an answer gets a ClientError."""
         await self._server.close()
 
     async def ready(self, model: str = "") -> bool:
@@ -64,10 +64,10 @@ class AsyncSignClient(Options):
 
     async def metadata(self, model: str = "") -> dict[str, Any]:
         """Returns what the server says of itself, or of a model: its versions, inputs and outputs."""
-        told = await self._server.describe("metadata", model)
-        for tensor in [*told.get("inputs", ()), *told.get("outputs", ())]:
+        metadata = await self._server.describe("metadata", model)
+        for tensor in [*metadata.get("inputs", ()), *metadata.get("outputs", ())]:
             tensor["shape"] = [int(side) for side in tensor["shape"]]  # over gRPC JSON has no numbers so large
-        return told
+        return metadata
 
     async def input_size(self) -> int:
         """Asks for the height and width in pixels of the crops that the classifier takes."""
@@ -116,7 +116,8 @@ class AsyncSignClient(Options):
         Args:
             image: content or path of a JPEG, PNG, PPM, WebP or BMP file, or uint8 [height, width, 3], RGB.
             score_threshold: lowest detection score that counts, 0 to 1; the server's own where it is None.
-            unknown_threshold: class score below which a sign is unknown, likewise; 0 names every sign.
+            unknown_threshold: class score below which a sign is unknown, 0 to 1; the server's own where it is None.
+                0 names every sign.
             asking: as for `probabilities`.
 
         Returns:
@@ -149,7 +150,7 @@ class AsyncSignClient(Options):
         """Recognizes any number of photographs, `concurrency` at once, and yields their answers in their order.
 
         It takes no more of them than are in work; those that must be waited for come from an asynchronous iterable.
-        For a photograph that is refused it yields the RefusedError and goes on; other problems are raised.
+        For a photograph that is refused it yields the RefusedError and continues; other problems are raised.
         """
         waiting: deque[asyncio.Task[Answer]] = deque()
         try:
@@ -219,8 +220,9 @@ class SignClient(Options):
             ipv4:10.0.0.1:8001,10.0.0.2:8001.
         protocol: "grpc" or "http"; each has its own port.
         classifier: name of the model on the server, or name/version.
-        recognizer: likewise.
-        timeout: seconds to wait for the answer to a request, retries included; 30. The server is told: see the README.
+        recognizer: name of the model that takes photographs, or name/version.
+        timeout: seconds to wait for the answer to a request, retries included; 30. The README says what the
+            server does with it.
         retries: how often to ask again, after growing, random pauses, where nobody answers or too many ask; 2. A model
             that has answered is asked for longer where its server ends: see the README.
         tls: True to trust the usual authorities (gRPC brings its own list), or the path of one's certificate (PEM).
@@ -247,7 +249,7 @@ class SignClient(Options):
         self.close()
 
     def close(self) -> None:
-        """Frees shared memory and ends the connection; who still waits for an answer is told that there is none."""
+        """Frees shared memory and ends the connection; a caller that still waits for an answer gets a ClientError."""
         with self._lock:
             self._end()
 

@@ -117,7 +117,7 @@ class Connection(Options):
         self._closed = False
 
     async def close(self) -> None:
-        """Frees shared memory and ends the connection; who still waits for an answer is told that there is none."""
+        """Frees shared memory and ends the connection; a caller that still waits for an answer gets a ClientError."""
         self._closed = True
         if self._regions is not None:
             await self._regions.close()
@@ -136,8 +136,8 @@ class Connection(Options):
         """Returns the `config` or the `metadata` of a model, or of the server where it is empty."""
         question = (f"get_model_{what}", *_split(model)) if model else (f"get_server_{what}",)
         answer = await self._retried(lambda seconds: self._call(seconds, *question), model, self.timeout, self.retries)
-        told: dict[str, Any] = answer.get("config", answer)  # gRPC wraps it
-        return told
+        described: dict[str, Any] = answer.get("config", answer)  # gRPC wraps it
+        return described
 
     async def infer(
         self,
@@ -184,32 +184,36 @@ class Connection(Options):
     async def _retried(
         self, attempt: Callable[[float], Awaitable[Any]], model: str, timeout: float, retries: int
     ) -> Any:
-        """Returns what an attempt does that is given the seconds left; asking twice changes nothing on a server."""
+        """Returns what an attempt does that is given the seconds left; asking twice changes nothing on a server.
+
+        The last attempt begins just before the time is up, so that a server which is back by then is found.
+        """
         begun, longest, tries = time.monotonic(), FIRST_PAUSE_S, 0
+        reserve = min(FIRST_PAUSE_S, timeout / 10)  # for that attempt
         has_answered = retries > 0 and model in self._answered
-        missing: NotServedError | None = None
+        before: ClientError | None = None
         while True:
             if self._closed:
                 raise ClientError(f"the client of {self.url} is closed: make a new one")
+            seconds = begun + timeout - time.monotonic()
             try:
-                answer = await attempt(begun + timeout - time.monotonic())
+                answer = await attempt(seconds)
             except TimedOutError as error:
-                if missing is None:
+                if before is None or not (isinstance(before, NotServedError) or seconds <= reserve):
                     raise
                 self._give_up(model, timeout)
-                raise missing from error  # which is why the time ran out
+                raise before from error  # which is why the time ran out
             except (UnavailableError, NotServedError) as error:
-                missing = error if isinstance(error, NotServedError) else None
-                pause = random.uniform(0, longest)
-                waited = time.monotonic() + pause - begun
-                may_pass = isinstance(error, UnavailableError) and tries < retries
-                if waited >= timeout or not (may_pass or (has_answered and _may_be_elsewhere(error, waited))):
-                    self._give_up(model, waited)
+                before, waited = error, time.monotonic() - begun
+                elsewhere = _elsewhere_s(error, timeout) if has_answered else 0.0
+                left = (timeout if tries < retries and isinstance(error, UnavailableError) else elsewhere) - waited
+                if left <= reserve:
+                    self._give_up(model, waited + reserve)
                     raise
             else:
                 self._answered.add(model)
                 return answer
-            await asyncio.sleep(pause)
+            await asyncio.sleep(min(random.uniform(0, longest), left - reserve))
             longest, tries = min(2 * longest, LONGEST_PAUSE_S), tries + 1
 
     def _give_up(self, model: str, waited: float) -> None:
@@ -248,16 +252,16 @@ class Connection(Options):
                     await client.close()
 
 
-def _may_be_elsewhere(error: ClientError, waited: float) -> bool:
-    """Says whether a model that has answered may do so again: another server takes the place of one that ends.
+def _elsewhere_s(error: ClientError, timeout: float) -> float:
+    """Returns for how many seconds a model that has answered may do so again, as one server takes another's place.
 
     Args:
         error: why it did not answer now.
-        waited: seconds since it was asked first.
+        timeout: seconds that there are.
     """
     if isinstance(error, NotServedError | StoppingError):
-        return True
-    return waited < FAILOVER_S and not isinstance(error, OverloadedError)
+        return timeout
+    return 0.0 if isinstance(error, OverloadedError) else min(FAILOVER_S, timeout)
 
 
 def channel_options(url: str) -> list[tuple[str, Any]]:

@@ -1,4 +1,4 @@
-"""What the clients tell a person, or a program, when an answer cannot be had."""
+"""What the clients raise when there is no answer; the message names the fix, the class says of what kind it is."""
 
 from traffic_sign_client.direct import GRPC_VARIABLES, proxy_note
 

@@ -88,7 +88,7 @@ class Regions:
         size = max(SMALLEST, 1 << (size - 1).bit_length())
         if shutil.disk_usage("/dev/shm").free < size:  # the kernel ends a process that writes all the same
             raise ClientError(f"/dev/shm has no room for {size} bytes: enlarge it, or leave out shared_memory")
-        name = f"signs-{os.getpid()}-{secrets.token_hex(8)}"  # what is left over tells whose it was
+        name = f"signs-{os.getpid()}-{secrets.token_hex(8)}"  # so that the owner of what is left over is known
         self._all.append(SharedMemory(name, create=True, size=size))
         return self._all[-1]
 

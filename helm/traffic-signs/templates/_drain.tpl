@@ -19,23 +19,49 @@ spreads its requests over the headless Service opens it anew until it looks the 
 {{- $problems = append $problems (printf "triton.drain.delaySeconds: %d is less than a gRPC client may keep asking a pod that leaves: %d s until proxies have noticed + %d s (triton.grpcConnectionAgeSeconds, and a tenth) + %d s (triton.grpcConnectionGraceSeconds) = %d; give at least that, or a shorter age or grace" $delay $noticed $longest $grace $needed) -}}
 {{- end -}}
 {{- if .Values.gateway.enabled -}}
-{{- $settings := .Values.gateway.settings -}}
+{{- $times := include "traffic-signs.gatewayTimes" . | fromJson -}}
 {{- if lt (int .Values.gateway.drain.delaySeconds) $noticed -}}
 {{- $problems = append $problems (printf "gateway.drain.delaySeconds: %d is less than the %d s until proxies have noticed that a pod leaves; give at least that" (int .Values.gateway.drain.delaySeconds) $noticed) -}}
 {{- end -}}
 {{- range .Values.gateway.extraEnv -}}
-{{- if has .name (list "SIGNS_GATEWAY_UPLOAD_TIMEOUT" "SIGNS_GATEWAY_TIMEOUT") -}}
-{{- $problems = append $problems (printf "gateway.extraEnv: %s counts for how long a pod drains; give it as gateway.settings.%s" .name (trimPrefix "SIGNS_GATEWAY_" .name)) -}}
+{{- $name := trimPrefix "SIGNS_GATEWAY_" .name -}}
+{{- if and (hasPrefix "SIGNS_GATEWAY_" .name) (hasKey $times $name) -}}
+{{- $problems = append $problems (printf "gateway.extraEnv: %s counts for how long a pod drains; give it as gateway.settings.%s" .name $name) -}}
 {{- end -}}
 {{- end -}}
-{{- /* Without a setting, the gateway's own defaults. */ -}}
-{{- $upload := default 30 $settings.UPLOAD_TIMEOUT -}}
-{{- $answer := default 10 $settings.TIMEOUT -}}
+{{- $upload := $times.UPLOAD_TIMEOUT -}}
+{{- $answer := $times.TIMEOUT -}}
+{{- if and (gt (float64 $answer) (float64 $grace)) (not .Values.gateway.tritonUrl) -}}
+{{- $problems = append $problems (printf "gateway.settings.TIMEOUT: %v s is more than the %d s that a gRPC connection which has reached its age leaves to a request; give no more, or a longer triton.grpcConnectionGraceSeconds" $answer $grace) -}}
+{{- end -}}
 {{- $needed := addf $upload $answer | ceil | int -}}
 {{- $timeout := int .Values.gateway.drain.timeoutSeconds -}}
 {{- if lt $timeout $needed -}}
 {{- $problems = append $problems (printf "gateway.drain.timeoutSeconds: %d is less than a request may take: %v s (settings.UPLOAD_TIMEOUT) + %v s (settings.TIMEOUT) = %d; give at least that, or shorter times" $timeout $upload $answer $needed) -}}
 {{- end -}}
 {{- end -}}
+{{- /* Of several pods one stays. An update rounds a percentage down, a budget up. */ -}}
+{{- $pods := include "traffic-signs.championReplicas" . | int -}}
+{{- $missing := list (dict "key" "triton.rollout.maxUnavailable" "given" $triton.rollout.maxUnavailable "pods" $pods "up" false) -}}
+{{- if $triton.disruptionBudget.enabled -}}
+{{- $missing = append $missing (dict "key" "triton.disruptionBudget.maxUnavailable" "given" $triton.disruptionBudget.maxUnavailable "pods" $pods "up" true) -}}
+{{- end -}}
+{{- if and .Values.gateway.enabled .Values.gateway.disruptionBudget.enabled -}}
+{{- $missing = append $missing (dict "key" "gateway.disruptionBudget.maxUnavailable" "given" .Values.gateway.disruptionBudget.maxUnavailable "pods" (int .Values.gateway.replicas) "up" true) -}}
+{{- end -}}
+{{- range $missing -}}
+{{- $text := toString .given -}}
+{{- $count := float64 $text -}}
+{{- if hasSuffix "%" $text }}{{ $count = divf (mulf (trimSuffix "%" $text | float64) .pods) 100 }}{{ end -}}
+{{- $count = .up | ternary (ceil $count) (floor $count) | int -}}
+{{- if and (gt .pods 1) (ge $count .pods) -}}
+{{- $problems = append $problems (printf "%s: %s may take all %d pods at once; give less, so that one serves" .key $text .pods) -}}
+{{- end -}}
+{{- end -}}
 {{- toJson $problems -}}
+{{- end -}}
+
+{{- /* Seconds that an upload and its answer may take, by the name of the gateway's setting: as set, or its own defaults. */ -}}
+{{- define "traffic-signs.gatewayTimes" -}}
+{{- merge (pick .Values.gateway.settings "UPLOAD_TIMEOUT" "TIMEOUT") (dict "UPLOAD_TIMEOUT" 30 "TIMEOUT" 10) | toJson -}}
 {{- end -}}

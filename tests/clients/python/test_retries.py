@@ -222,6 +222,26 @@ def test_nobody_waits_long_for_a_server_that_was_the_only_one(script: Script, mo
             client.metadata("m")
 
 
+@pytest.mark.parametrize(
+    ("leaving", "timeout"), [(UNLOADED, 0.5), (BUSY, 0.5), (UNREACHED, 300)], ids=["unloaded", "stopping", "unreached"]
+)
+def test_it_asks_until_the_time_is_up_however_long_a_pause_would_be(
+    script: Script, monkeypatch: pytest.MonkeyPatch, leaving: Answer, timeout: float
+) -> None:
+    """A pause that leads past the end is cut, so that a server which is back just before it is found."""
+    monkeypatch.setattr("traffic_sign_client.connection.FAILOVER_S", 0.5)
+    pauses = iter([0.0])
+    monkeypatch.setattr("random.uniform", lambda low, high: next(pauses, 1000.0))
+    script.answers = [GOOD, leaving]
+    with SignClient(script.url, "http", timeout=timeout, retries=1) as client:
+        client.metadata("m")
+        begun = time.monotonic()
+        with pytest.raises((NotServedError, UnavailableError)):
+            client.metadata("m")
+    assert len(script.asked) == 4
+    assert time.monotonic() - begun > 0.4
+
+
 def test_who_wants_no_retries_and_who_asks_too_much_is_answered_at_once(script: Script) -> None:
     for answer, retries in ((UNLOADED, 0), (BUSY, 0), ((429, "{}"), 1)):
         script.asked, script.answers = [], [GOOD, answer]

@@ -1,10 +1,12 @@
 """Versions go into a real registry and come back by their digests, and nothing is believed of what it sends."""
 
 import base64
+import errno
 import functools
 import hashlib
 import io
 import json
+import socket
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +19,7 @@ from export.repository import publish_copy
 from export.repository.artifact import opened, push
 from export.repository.publishing import sign_version
 from export.repository.pull import pull
-from export.repository.registry import Address, Registry
+from export.repository.registry import Address, Registry, _container
 from export.repository.signing import Signer
 from tests.certificates import make_certificates
 from tests.export.repository.samples import publish_once, tree
@@ -214,6 +216,27 @@ def test_tls_is_spoken_and_checked(signs: Signs, tmp_path: Path, monkeypatch: py
         assert signs("pull", registry.address, "elsewhere")[0] == 1, "plain HTTP where nothing is said"
 
 
+def test_an_address_may_be_one_of_ipv6_and_a_name_may_have_dots(signs: Signs, tmp_path: Path) -> None:
+    publish_once("model_repository")
+    with socket.socket(socket.AF_INET6) as probe:
+        if probe.connect_ex(("::1", 9)) == errno.EADDRNOTAVAIL:
+            pytest.skip("no IPv6 on this machine: enable it on the loopback interface")
+    with running_registry(tmp_path / "registry", address="[::1]") as registry:
+        for name in ("models", "team.example/models"):
+            code, out, err = signs("push", f"oci://{registry.host}/{name}", "--json")
+            assert code == 0, err
+            (pushed,) = json.loads(out)
+            assert pushed["address"].startswith(f"oci://{registry.host}/{name}@sha256:")
+            assert signs("pull", pushed["address"], f"pulled-{len(name)}")[0] == 0
+
+
+@pytest.mark.parametrize("place", ["localhost/a", "registry/team.example/a", "ghcr.io/b.c/d/a", "[::1]:5000/a"])
+def test_a_name_belongs_to_the_registry_before_it(place: str) -> None:
+    """Whether host and name have dots or not: nothing goes to another registry."""
+    host, _, name = place.partition("/")
+    assert _container(Address.parse(f"oci://{place}")).manifest_url("1") == f"{host}/v2/{name}/manifests/1"
+
+
 def test_what_is_not_there_is_named(signs: Signs, registry: RunningRegistry, tmp_path: Path) -> None:
     publish_once("model_repository")
     missing = f"{registry.address}@sha256:{'0' * 64}"
@@ -256,6 +279,9 @@ def test_something_else_in_a_registry_is_no_version(registry: RunningRegistry, t
     [
         ("oci://localhost:5000/a", True),
         ("oci://127.8.0.1:5000/a/b", True),
+        ("oci://[::1]:5000/a", True),
+        ("oci://[::1]/a@sha256:" + "0" * 64, True),
+        ("oci://[2001:db8::1]:5000/a", False),
         ("oci://ghcr.io/someone/models", False),
         ("oci://localhost.example.com/a", False),
     ],

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from export.errors import RepositoryError
 from export.repository import publish_copy, versions
 from export.repository.publishing import sign_version
+from export.repository.pull import pull
 from export.repository.signing import Signer, check_signature
 from export.repository.verification import check_served, verify
 from tests.export.repository.samples import publish_once
@@ -140,6 +141,25 @@ def test_keys_that_cannot_be_used_are_named(tmp_path: Path, keys: Path, monkeypa
         assert "wrong" not in str(caught.value).replace("is wrong", "")
     monkeypatch.setenv("SIGNS_KEY_PASSWORD", "secret")
     Signer(tmp_path / "locked.pem").check()
+
+
+def test_a_public_key_that_cannot_be_used_is_named_and_no_version_is_blamed(
+    place: str, folder: Path, keys: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "text.pub").write_text("no key")
+    for path in (tmp_path / "missing.pub", tmp_path / "text.pub", tmp_path, keys / "release.pem"):
+        for attempt in (
+            lambda path=path: verify(folder.parents[1], public_key=path),
+            lambda path=path: publish_copy(folder, place, public_key=path),
+            lambda path=path: pull(folder.parents[1], tmp_path / "pulled", {"m": [1]}, path),
+            lambda path=path: check_served(folder.parents[1], path),
+        ):
+            with pytest.raises(
+                RepositoryError, match=r"no signature can be checked with .*: give the PEM file"
+            ) as told:
+                attempt()
+            assert "publish the version again" not in str(told.value)
+    assert versions(place, "m") == [] and not (tmp_path / "pulled").exists()
 
 
 def test_without_the_library_the_extra_is_named(folder: Path, keys: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,7 +80,7 @@ spec:
         - {name: http, containerPort: 8000, protocol: TCP}
         - {name: grpc, containerPort: 8001, protocol: TCP}
         - {name: metrics, containerPort: 8002, protocol: TCP}
-      # In control mode none these tell the truth: nothing is loaded after the start, so no failed load can keep a
+      # In control mode none these are right: nothing is loaded after the start, so no failed load can keep a
       # server unready that serves, and a version that cannot be loaded ends the process before it was ever ready.
       startupProbe:
         httpGet: {path: /v2/health/ready, port: http}
@@ -92,7 +92,7 @@ spec:
         httpGet: {path: /v2/health/live, port: http}
         {{- toYaml $triton.probes.liveness | nindent 8 }}
       lifecycle:
-        # Triton refuses new requests from the moment it is told to end, while proxies still send some.
+        # Triton refuses new requests from the moment it gets SIGTERM, while proxies still send some.
         preStop:
           exec: {command: [sleep, {{ int $triton.drain.delaySeconds | quote }}]}
       resources: {{- include "traffic-signs.tritonResources" .root | nindent 8 }}

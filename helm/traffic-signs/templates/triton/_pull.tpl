@@ -35,6 +35,9 @@ artifact of its own there. Takes what traffic-signs.tritonPod takes. */ -}}
     {{- if or $models.publicKey $models.publicKeyConfigMap }}
     - --public-key=/keys/release.pub
     {{- end }}
+    {{- if and (eq $source.type "oci") $source.oci.plainHttp }}
+    - --plain-http
+    {{- end }}
   env:
     - {name: HOME, value: /tmp}
     - {name: PYTHONDONTWRITEBYTECODE, value: "1"}
@@ -111,6 +114,8 @@ artifact of its own there. Takes what traffic-signs.tritonPod takes. */ -}}
 {{- $oci := .Values.models.source.oci -}}
 {{- if not $oci.repository -}}
 {{- $problems = append $problems "models.source.oci.repository: name the registry and the repository in it, as registry.example.com/team/models" -}}
+{{- else if not (and (contains "/" $oci.repository) (regexMatch "^localhost$|[.:]" (splitList "/" $oci.repository | first))) -}}
+{{- $problems = append $problems (printf "models.source.oci.repository: %s names no registry; put its host, with a dot or a port, before the name, as registry.example.com/%s" $oci.repository $oci.repository) -}}
 {{- end -}}
 {{- $served := list .Values.models.versions -}}
 {{- if ne .Values.canary.state "none" }}{{ $served = append $served .Values.canary.versions }}{{ end -}}

@@ -1,4 +1,4 @@
-# judge-canary PROMETHEUS FOLDER: asks each query of FOLDER; fails where one gives a result, which says that the
+# compare-canary PROMETHEUS FOLDER: asks each query of FOLDER; fails where one gives a result, which says that the
 # challenger does worse, and where Prometheus does not answer.
 worse=0
 for file in "$2"/*.promql; do

@@ -72,13 +72,13 @@ def _restyled(figure: str, style: Style, centre: float) -> str:
     return f'<g transform="matrix({style.width:.4g} 0 0 {style.height:.4g} {x:.4g} {y:.4g})">{pens}</g>'
 
 
-def red_ring(symbol: str, style: Style = TODAY) -> str:
+def red_ring(figure: str, style: Style) -> str:
     """Returns a prohibition sign: white field with a red ring."""
     red = 49.6 - 1.4 * style.edge
-    return disc(50, 50, 49.6, WHITE) + disc(50, 50, red, RED) + disc(50, 50, 48.2 - 12.8 * style.rim, WHITE) + symbol
+    return disc(50, 50, 49.6, WHITE) + disc(50, 50, red, RED) + disc(50, 50, 48.2 - 12.8 * style.rim, WHITE) + figure
 
 
-def red_triangle(symbol: str, style: Style = TODAY) -> str:
+def red_triangle(figure: str, style: Style) -> str:
     """Returns a danger sign: white triangle, point up, with a red border."""
     # Distances from the centre of gravity to the field's sides and, double, to its corners.
     reach = 30.05 - 9.2 * style.rim
@@ -88,31 +88,31 @@ def red_triangle(symbol: str, style: Style = TODAY) -> str:
         + stroke(_TRIANGLE, max(9.8 - 1.8 * style.edge, 0), RED, join="round")
         + fill(_TRIANGLE, RED)
         + fill(white, WHITE)
-        + symbol
+        + figure
     )
 
 
-def blue_disc(symbol: str, style: Style = TODAY) -> str:
+def blue_disc(figure: str, style: Style) -> str:
     """Returns a mandatory sign: blue disc with a thin white edge."""
-    return disc(50, 50, 49.6, WHITE) + disc(50, 50, 49.6 - 1.8 * style.edge, BLUE) + symbol
+    return disc(50, 50, 49.6, WHITE) + disc(50, 50, 49.6 - 1.8 * style.edge, BLUE) + figure
 
 
-def end_of(symbol: str, style: Style = TODAY) -> str:
-    """Returns a sign that ends a restriction: grey symbol, struck out by five diagonal stripes."""
+def end_of(figure: str, style: Style) -> str:
+    """Returns a sign that ends a restriction: grey figure, struck out by five diagonal stripes."""
     face = disc(50, 50, 49.6, WHITE) + disc(50, 50, 48.4, BLACK) + disc(50, 50, 48.4 - 2.8 * style.rim, WHITE)
     stripes = box(-44, -10.2, 88, 20.4, WHITE) if style.cleared else ""
     for offset in (-8.0, -4.0, 0.0, 4.0, 8.0):
         half = (47.0**2 - offset**2) ** 0.5
         stripes += box(-half, offset - style.pen, 2 * half, 2 * style.pen)
-    return face + symbol + moved(stripes, 50, 50, turn=-style.slant)
+    return face + figure + moved(stripes, 50, 50, turn=-style.slant)
 
 
-def give_way(symbol: str, style: Style = TODAY) -> str:
+def give_way(figure: str, style: Style) -> str:
     """Returns the danger frame standing on its point."""
-    return moved(red_triangle(symbol, style), 100, 100, turn=180)
+    return moved(red_triangle(figure, style), 100, 100, turn=180)
 
 
-def stop(word: str, style: Style = TODAY) -> str:
+def stop(word: str, style: Style) -> str:
     """Returns the red octagon with a word on it."""
     return fill(_octagon(49.8), WHITE) + fill(_octagon(49.8 - 2.6 * style.edge), RED) + word
 
@@ -124,7 +124,7 @@ def _octagon(half_width: float) -> str:
     return "M" + "L".join(f"{50 + x:.2f} {50 + y:.2f}" for x, y in corners) + "Z"
 
 
-def priority_road(centre: str, style: Style = TODAY) -> str:
+def priority_road(centre: str, style: Style) -> str:
     """Returns the white square standing on its corner, with a black line around it."""
     edge = fill("M50 2.4L97.6 50L50 97.6L2.4 50Z", WHITE)
     rim = stroke("M50 3.4L96.6 50L50 96.6L3.4 50Z", 4.4, WHITE, join="round")
@@ -132,6 +132,6 @@ def priority_road(centre: str, style: Style = TODAY) -> str:
     return rim + edge + line + centre
 
 
-def red_disc(bar: str, style: Style = TODAY) -> str:
+def red_disc(bar: str, style: Style) -> str:
     """Returns a red disc with a thin white edge."""
     return disc(50, 50, 49.6, WHITE) + disc(50, 50, 49.6 - 1.4 * style.edge, RED) + bar

@@ -42,7 +42,11 @@ def _yellow_square(half: float, line: float) -> str:
 
 
 def _limit(speed: str) -> Drawing:
-    return Drawing(red_ring, (symbols.number(speed), symbols.narrow_number(speed)))
+    return _forbidden(symbols.number(speed), symbols.narrow_number(speed))
+
+
+def _forbidden(*figures: str) -> Drawing:
+    return Drawing(red_ring, figures)
 
 
 def _danger(*figures: str) -> Drawing:
@@ -83,24 +87,18 @@ _DRAWINGS: dict[int, Drawing] = {
     6: _end_of_limit("80"),
     7: _limit("100"),
     8: _limit("120"),
-    9: Drawing(
-        red_ring,
-        (symbols.two_cars(RED, BLACK), designs.boxy_cars(RED, BLACK), designs.cars_on_a_road(RED, BLACK)),
-    ),
-    10: Drawing(
-        red_ring,
-        (
-            symbols.lorry_and_car(RED, BLACK),
-            designs.lorry_and_boxy_car(RED, BLACK),
-            designs.lorry_and_car_on_a_road(RED, BLACK),
-        ),
+    9: _forbidden(symbols.two_cars(RED, BLACK), designs.boxy_cars(RED, BLACK), designs.cars_on_a_road(RED, BLACK)),
+    10: _forbidden(
+        symbols.lorry_and_car(RED, BLACK),
+        designs.lorry_and_boxy_car(RED, BLACK),
+        designs.lorry_and_car_on_a_road(RED, BLACK),
     ),
     11: _danger(symbols.priority_here(), designs.bare_arrow()),
     12: Drawing(priority_road, (_yellow_square(29, 1.2), _yellow_square(26, 0.8))),
     13: Drawing(give_way),
     14: Drawing(stop, (symbols.stop_word(),)),
-    15: Drawing(red_ring),
-    16: Drawing(red_ring, (symbols.lorry_side_on(), designs.short_lorry(), designs.bonneted_lorry())),
+    15: _forbidden(""),
+    16: _forbidden(symbols.lorry_side_on(), designs.short_lorry(), designs.bonneted_lorry()),
     17: Drawing(red_disc, (box(7, 42.4, 86, 15.2, WHITE), box(10, 41, 80, 18, WHITE))),
     18: _danger(symbols.exclamation_mark()),
     19: _BEND,
@@ -152,7 +150,8 @@ def _no_stopping(bars: str, style: Style) -> str:
 
 
 def _blue_square(symbol: str, style: Style) -> str:
-    return box(2, 2, 96, 96, WHITE, 6) + box(2 + 3 * style.edge, 5, 96 - 6 * style.edge, 90, BLUE, 4) + symbol
+    inset = 2 + 3 * style.edge
+    return box(2, 2, 96, 96, WHITE, 6) + box(inset, inset, 100 - 2 * inset, 100 - 2 * inset, BLUE, 4) + symbol
 
 
 def _town(name: str, style: Style) -> str:
@@ -161,11 +160,11 @@ def _town(name: str, style: Style) -> str:
 
 # German signs that are none of the 43, by name and number of the StVO: what a classifier of the 43 must not name.
 OTHER_SIGNS: dict[str, Drawing] = {
-    "no bicycles (254)": Drawing(red_ring, (moved(symbols.bicycle(), 5, -6, 0.9),)),
-    "no pedestrians (259)": Drawing(red_ring, (moved(symbols.walker(), 2.5, -4, 0.95),)),
-    "no cars (251)": Drawing(red_ring, (moved(symbols.car_end_on(BLACK), 50, 50, 1.8),)),
-    "no width above (264)": Drawing(
-        red_ring, (moved(symbols.number("2"), 15, 15, 0.7) + box(17, 47, 14, 6) + box(69, 47, 14, 6),)
+    "no bicycles (254)": _forbidden(moved(symbols.bicycle(), 5, -6, 0.9)),
+    "no pedestrians (259)": _forbidden(moved(symbols.walker(), 2.5, -4, 0.95)),
+    "no cars (251)": _forbidden(moved(symbols.car_end_on(BLACK), 50, 50, 1.8)),
+    "no width above (264)": _forbidden(
+        moved(symbols.number("2"), 15, 15, 0.7) + box(17, 47, 14, 6) + box(69, 47, 14, 6)
     ),
     "speed limit 130 (274-130)": _limit("130"),
     "end of speed limit 60 (278-60)": _end_of_limit("60"),

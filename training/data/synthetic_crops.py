@@ -233,15 +233,20 @@ def _photographed(image: Image, plate_size: float, exposure: float, rng: np.rand
 
 
 def _through_lens(image: Image, plate_size: float, rng: np.random.Generator) -> Field:
-    """Returns the picture smeared or doubled by motion, out of focus and with fringes of colour."""
+    """Returns the picture smeared or doubled by motion, out of focus, with fringes of colour, then sharpened again."""
     picture = image.astype(np.float32)
-    if rng.random() < 0.35:
+    if rng.random() < 0.3:
         length = min(1 + plate_size * abs(rng.normal(0, 0.07)), 0.25 * plate_size)
         rest = rng.uniform(0, 1) if rng.random() < 0.4 else 0.0
         picture = np.asarray(cv2.filter2D(picture, -1, motion_kernel(length, rng.uniform(0, 180), rest)), np.float32)
-    focus = rng.uniform(0.2, 0.55) + plate_size * max(rng.normal(-0.012, 0.012), 0)
+    focus = rng.uniform(0.2, 0.5) + plate_size * max(rng.normal(-0.012, 0.012), 0)
     picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), float(focus)), np.float32)
-    return _fringed(picture, rng.normal(0, 0.3, 2)) if rng.random() < 0.4 else picture
+    if rng.random() < 0.4:
+        picture = _fringed(picture, rng.normal(0, 0.3, 2))
+    if rng.random() < 0.5:
+        soft = cv2.GaussianBlur(picture, (0, 0), 1.0)
+        picture = np.maximum(picture + np.float32(rng.uniform(0, 1)) * (picture - soft), 0)
+    return picture
 
 
 def _fringed(picture: Field, shift: npt.NDArray[np.float64]) -> Field:
@@ -286,11 +291,11 @@ def _compressed(image: Image, quality: int) -> Image:
 def _annotated(box: tuple[int, int, int, int], rng: np.random.Generator) -> tuple[float, float, float, float]:
     """Returns the box as a person or a detector would have drawn it, each edge a few percent off.
 
-    GTSRB's boxes leave room around the signs, about 4% of their size on each side; GTSDB's are tighter.
+    GTSRB's boxes leave room around the signs, about 5% of their size on each side; GTSDB's are tighter.
     """
     left, top, right, bottom = box
     size = max(right - left, bottom - top)
-    room = rng.uniform(0, 0.07)
+    room = rng.uniform(0.01, 0.08)
     slip = np.clip(rng.normal(room, 0.025, 4), room - 0.07, room + 0.07) * size
     return (
         left - float(slip[0]),

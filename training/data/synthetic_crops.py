@@ -23,11 +23,12 @@ from traffic_signs.preprocessing import crop
 from training.data.crops import Crops, Progress
 from training.data.pictograms import CLASS_COUNT, OTHER_SIGNS
 from training.data.synthetic import mount, paste
+from training.data.synthetic_ground import branches, surroundings
 from training.data.synthetic_objects import furnish
 from training.data.synthetic_sign import SignPatch, draw_sign, motion_kernel
 from training.data.synthetic_street import Field, Image, Street, ellipse, noise, paint_street, pick
 
-DRAWING_VERSION = 1  # part of every fingerprint: increase it when the same seed gives other pixels
+DRAWING_VERSION = 2  # part of every fingerprint: raise it when the same seed starts to give other pixels
 MOST_CROPS = 1_000_000
 SMALLEST_CROP, LARGEST_CROP = 8, 256
 
@@ -36,8 +37,8 @@ _FEWEST_FOR_A_POOL = 1000
 _STREETS_PER_DECK = 3
 _STREET_WIDTH, _STREET_HEIGHT = 480, 300
 
-# Long sides of the signs in GTSRB's training images, in pixels.
-_MEDIAN_SIZE, _SIZE_SPREAD, _SMALLEST_SIGN, _LARGEST_SIGN = 37.0, 0.55, 15.0, 250.0
+# Of GTSRB's training images: long side of a sign in pixels, without the room that its box leaves around it.
+_MEDIAN_SIZE, _SIZE_SPREAD, _SMALLEST_SIGN, _LARGEST_SIGN = 31.0, 0.5, 14.0, 250.0
 
 
 def draw_crops(
@@ -165,14 +166,14 @@ def _draw_crop(sign: int | str, size: int, streets: list[Street], rng: np.random
     exposure = float(np.exp(rng.uniform(0, 1.1))) if rng.random() < 0.4 else 1.0
     patch = _aged(draw_sign(sign, rng, plate_size, light / exposure), rng)
     edge = int(plate_size * 1.5) + 4
-    view = _surroundings(streets, edge, surrounding_light / exposure, rng)
+    view = surroundings(streets, edge, surrounding_light / exposure, rng)
     box = _place(patch, edge)
     if rng.random() < 0.2:
         _neighbour(view.image, box, rng, patch.gain)
     mount(view, patch, box, rng)
     paste(view.image, patch, box)
     if rng.random() < 0.06:
-        _branches(view.image, rng, patch.gain)
+        branches(view.image, rng, patch.gain)
     picture = _photographed(view.image, plate_size, exposure, rng)
     return crop(PillowImage.fromarray(picture), _annotated(box, rng), size)
 
@@ -197,47 +198,8 @@ def _aged(patch: SignPatch, rng: np.random.Generator) -> SignPatch:
         rgba[..., 1] += 0.8 * bleached
         rgba[..., 2] += np.float32(rng.uniform(0, 0.6)) * bleached
     else:
-        rgba[..., 0] -= np.float32(rng.uniform(0, 0.65)) * excess
+        rgba[..., 0] -= np.float32(rng.uniform(0, 0.45)) * excess
     return patch._replace(rgba=np.round(rgba).astype(np.uint8))
-
-
-def _surroundings(streets: list[Street], edge: int, brightness: float, rng: np.random.Generator) -> Street:
-    """Returns a square part of one of the streets, ``edge`` pixels wide, with a mean ``brightness``."""
-    street = streets[int(rng.integers(len(streets)))]
-    height, width = street.image.shape[:2]
-    window = int(np.clip(edge * np.exp(rng.uniform(-1.1, 0.7)), 16, height))
-    x = int(rng.integers(0, width - window + 1))
-    middle = street.horizon - 0.12 * height + rng.normal(0, 0.15) * height
-    y = int(np.clip(middle - window / 2, 0, height - window))
-    piece = cv2.resize(street.image[y : y + window, x : x + window], (edge, edge), interpolation=cv2.INTER_AREA)
-    if rng.random() < 0.5:
-        piece = cv2.flip(piece, 1)
-    picture = piece.astype(np.float32)
-    grey = picture.mean(axis=2, keepdims=True)
-    contrast = np.float32(np.exp(rng.normal(0.4, 0.45)))
-    stretched = np.maximum(grey + (contrast - 1) * (grey - grey.mean()), 2)
-    colourful = np.float32(rng.uniform(0.1, 0.65))
-    picture = (grey + (picture - grey) * colourful) * (stretched / np.maximum(grey, 1))
-    scale = brightness / max(float(picture.mean()), 4.0)
-    picture *= scale
-    picture *= np.maximum(1 + np.float32(rng.beta(1, 2)) * noise(rng, edge, edge, 2, 8)[..., None], 0)
-    image = np.clip(picture, 0, 255).astype(np.uint8)
-    if rng.random() < 0.2:
-        _branches(image, rng, brightness / 255)
-    lit = np.clip(street.light * np.float32(scale), 0.05, 1.3).astype(np.float32)
-    return Street(image, int(edge * 0.9), lit)
-
-
-def _branches(image: Image, rng: np.random.Generator, light: float) -> None:
-    """Paints bare twigs across the picture, in place."""
-    edge = image.shape[0]
-    bark = pick(rng, [(60, 52, 44), (40, 36, 34), (110, 100, 88)]) * np.float32(light)
-    for _ in range(int(rng.integers(3, 14))):
-        start, angle, length = rng.uniform(0, edge, 2), rng.uniform(0, 2 * np.pi), rng.uniform(0.2, 1) * edge
-        end = start + length * np.array([np.cos(angle), np.sin(angle)])
-        ends = np.round(np.stack([start, end]) * 16).astype(int)
-        colour = [float(c) for c in np.clip(bark, 0, 255)]
-        cv2.line(image, tuple(ends[0]), tuple(ends[1]), colour, int(rng.integers(1, 3)), cv2.LINE_AA, shift=4)
 
 
 def _neighbour(image: Image, box: tuple[int, int, int, int], rng: np.random.Generator, light: float) -> None:
@@ -271,13 +233,29 @@ def _photographed(image: Image, plate_size: float, exposure: float, rng: np.rand
 
 
 def _through_lens(image: Image, plate_size: float, rng: np.random.Generator) -> Field:
-    """Adds motion blur and defocus."""
+    """Returns the picture smeared or doubled by motion, out of focus, with fringes of colour, then sharpened again."""
     picture = image.astype(np.float32)
     if rng.random() < 0.3:
-        length = min(1 + plate_size * abs(rng.normal(0, 0.06)), 0.25 * plate_size)
-        picture = np.asarray(cv2.filter2D(picture, -1, motion_kernel(length, rng.uniform(0, 180))), np.float32)
-    focus = rng.uniform(0.2, 0.55) + plate_size * max(rng.normal(-0.012, 0.012), 0)
-    return np.asarray(cv2.GaussianBlur(picture, (0, 0), float(focus)), np.float32)
+        length = min(1 + plate_size * abs(rng.normal(0, 0.07)), 0.25 * plate_size)
+        rest = rng.uniform(0, 1) if rng.random() < 0.4 else 0.0
+        picture = np.asarray(cv2.filter2D(picture, -1, motion_kernel(length, rng.uniform(0, 180), rest)), np.float32)
+    focus = rng.uniform(0.2, 0.5) + plate_size * max(rng.normal(-0.012, 0.012), 0)
+    picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), float(focus)), np.float32)
+    if rng.random() < 0.4:
+        picture = _fringed(picture, rng.normal(0, 0.3, 2))
+    if rng.random() < 0.5:
+        soft = cv2.GaussianBlur(picture, (0, 0), 1.0)
+        picture = np.maximum(picture + np.float32(rng.uniform(0, 1)) * (picture - soft), 0)
+    return picture
+
+
+def _fringed(picture: Field, shift: npt.NDArray[np.float64]) -> Field:
+    """Returns the picture with red and blue apart, each ``shift`` (x, y) pixels from green: a lens's colour error."""
+    size = (picture.shape[1], picture.shape[0])
+    for channel, sign in ((0, 1), (2, -1)):
+        matrix = np.array([[1, 0, sign * shift[0]], [0, 1, sign * shift[1]]])
+        picture[..., channel] = cv2.warpAffine(picture[..., channel], matrix, size, borderMode=cv2.BORDER_REPLICATE)
+    return picture
 
 
 def _exposed(picture: Field, exposure: float) -> Field:
@@ -291,12 +269,11 @@ def _exposed(picture: Field, exposure: float) -> Field:
 
 
 def _coloured(picture: Field, rng: np.random.Generator) -> Field:
-    """Adds a colour cast, a change of saturation and stray light."""
-    # On average slightly less green, as in GTSRB.
-    warm = rng.normal(-0.01, 0.07)
-    cast = np.exp([warm, rng.normal(-0.045, 0.025), -warm]).astype(np.float32)
+    """Returns the picture with a colour cast, paler or stronger colours and a veil of stray light."""
+    warm = rng.normal(-0.03, 0.07)
+    cast = np.exp([warm, rng.normal(0, 0.025), -warm]).astype(np.float32)
     grey = picture.mean(axis=2, keepdims=True)
-    picture = (grey + (picture - grey) * np.float32(rng.uniform(0.65, 1.1))) * cast
+    picture = (grey + (picture - grey) * np.float32(rng.uniform(0.8, 1.3))) * cast
     veil = np.float32(rng.beta(1, 8) * 0.24)
     return np.asarray(picture * (1 - veil) + 2 * veil * picture.mean(), np.float32)
 
@@ -312,13 +289,17 @@ def _compressed(image: Image, quality: int) -> Image:
 
 
 def _annotated(box: tuple[int, int, int, int], rng: np.random.Generator) -> tuple[float, float, float, float]:
-    """Moves each edge of the box by a few percent, like the boxes of a person or a detector."""
+    """Returns the box as a person or a detector would have drawn it, each edge a few percent off.
+
+    GTSRB's boxes leave room around the signs, about 5% of their size on each side; GTSDB's are tighter.
+    """
     left, top, right, bottom = box
     size = max(right - left, bottom - top)
-    slip = np.clip(rng.normal(0, 0.025, 4), -0.07, 0.07) * size
+    room = rng.uniform(0.01, 0.08)
+    slip = np.clip(rng.normal(room, 0.025, 4), room - 0.07, room + 0.07) * size
     return (
-        left + float(slip[0]),
-        top + float(slip[1]),
+        left - float(slip[0]),
+        top - float(slip[1]),
         right + float(slip[2]),
         bottom + float(slip[3]),
     )

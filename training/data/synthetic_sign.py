@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from training.data.pictogram_frames import Style
+from training.data.pictogram_symbols import BLACK, BLUE, GREEN, GREY, RED, WHITE, YELLOW
 from training.data.pictograms import render
 from training.data.synthetic_street import Field, Image, noise
 
@@ -36,35 +37,82 @@ class SignPatch(NamedTuple):
     gain: float
 
 
-@lru_cache(maxsize=256)
-def _template(sign: int | str, size: int) -> Field:
-    """Returns the sign as premultiplied RGBA, float32 [size, size, 4], 0 to 1, read-only."""
-    drawing = render(sign, TEMPLATE_SIZE).astype(np.float32) / np.float32(255)
-    drawing[..., :3] *= drawing[..., 3:]
-    template = np.asarray(cv2.resize(drawing, (size, size), interpolation=cv2.INTER_AREA), np.float32)
-    template.setflags(write=False)
+# The paints of signs, in their order: what `pictogram_symbols` calls them, and the new and the old colour between which
+# a sign's lies, RGB. Films and paints of several makers and years are mixed on the roads.
+_PAINTS = (
+    (RED, (206, 14, 4), (172, 20, 28)),
+    (BLUE, (6, 57, 150), (30, 84, 160)),
+    (YELLOW, (250, 150, 16), (240, 184, 60)),
+    (GREEN, (0, 132, 92), (24, 140, 120)),
+    (GREY, (60, 60, 64), (150, 150, 152)),
+    (BLACK, (14, 14, 14), (44, 42, 42)),
+    (WHITE, (255, 255, 255), (226, 226, 220)),
+)
+
+
+def random_style(rng: np.random.Generator) -> Style:
+    """Returns one of the many styles in which a sign may have been made."""
+    scale = float(rng.normal(0.95, 0.06))
+    return Style(
+        design=int(rng.integers(60)),  # as often any of 2, 3, 4 or 5
+        rim=float(np.clip(rng.normal(1.0, 0.1), 0.7, 1.3)),
+        edge=float(rng.choice([0.0, 1.0, 2.0], p=[0.15, 0.6, 0.25]) * rng.uniform(0.8, 1.2)),
+        pen=float(np.clip(rng.normal(0.97, 0.12), 0.65, 1.35)),
+        width=scale * float(np.clip(rng.normal(1, 0.04), 0.9, 1.1)),
+        height=scale * float(np.clip(rng.normal(1, 0.04), 0.9, 1.1)),
+        shift=(float(rng.normal(0, 0.8)), float(rng.normal(0, 0.8))),
+        slant=float(rng.uniform(43, 54)),
+        cleared=bool(rng.random() < 0.4),
+        paints={name: _mixed(new, old, rng.random()) for name, new, old in _PAINTS},
+    )
+
+
+def _mixed(one: tuple[int, int, int], other: tuple[int, int, int], share: float) -> str:
+    """Returns the colour that holds a ``share`` of the other one, as `#RRGGBB`."""
+    return "#" + "".join(f"{round(a + (b - a) * share):02X}" for a, b in zip(one, other, strict=True))
+
+
+def _template(sign: int | str, style: Style, size: int) -> Field:
+    """Returns the sign as premultiplied RGBA, float32 [size, size, 4], 0 to 1."""
+    template = render(sign, size, style).astype(np.float32) / np.float32(255)
+    template[..., :3] *= template[..., 3:]
     return template
 
 
-@lru_cache(maxsize=64)
-def _outline(sign: int | str) -> npt.NDArray[np.float64]:
+def _outline(template: Field) -> npt.NDArray[np.float64]:
     """Returns the corners of the plate's convex hull, float64 [n, 2], x and y from -1 to 1."""
-    alpha = render(sign, TEMPLATE_SIZE)[..., 3]
-    points = cv2.findNonZero((alpha > 127).astype(np.uint8))
+    size = template.shape[0]
+    points = cv2.findNonZero((template[..., 3] > 0.5).astype(np.uint8))
     hull = cv2.convexHull(points).reshape(-1, 2).astype(np.float64)
     # Pixel centres lie half a pixel in; the hull must reach the pixels' outer edges.
     hull += 0.5
-    return (hull + 0.5 * np.sign(hull - TEMPLATE_SIZE / 2)) / TEMPLATE_SIZE * 2 - 1
+    return (hull + 0.5 * np.sign(hull - size / 2)) / size * 2 - 1
 
 
-def motion_kernel(length: float, angle: float) -> Field:
-    """Returns the kernel of a linear motion blur, float32 [n, n], sum 1; length in pixels, angle in degrees."""
+def motion_kernel(length: float, angle: float, rest: float = 0.0) -> Field:
+    """Returns the blur of a straight motion: float32 [n, n], sum 1.
+
+    Args:
+        length: of the motion, pixels.
+        angle: of it, degrees.
+        rest: share of the time that is spent at its two ends. A picture taken in jerks, or put together of two half
+            pictures, shows everything twice.
+    """
     n = int(np.ceil(length)) | 1
-    kernel = np.zeros((n, n), np.float32)
     half = (length - 1) / 2
     step = np.array([np.cos(np.radians(angle)), np.sin(np.radians(angle))]) * half
-    ends = np.round((n // 2 + np.array([-step, step])) * 16).astype(int)
-    cv2.line(kernel, tuple(ends[0]), tuple(ends[1]), 1.0, 1, cv2.LINE_AA, shift=4)
+    ends = [tuple(end) for end in np.round((n // 2 + np.array([-step, step])) * 16).astype(int)]
+    kernel = (1 - rest) * _strokes(n, [(ends[0], ends[1])])
+    if rest:
+        kernel = kernel + rest * _strokes(n, [(end, end) for end in ends])
+    return kernel.astype(np.float32)
+
+
+def _strokes(n: int, strokes: list[tuple[tuple[int, ...], tuple[int, ...]]]) -> Field:
+    """Returns thin lines, given by their ends in sixteenths of a pixel: float32 [n, n], sum 1."""
+    kernel = np.zeros((n, n), np.float32)
+    for one, other in strokes:
+        cv2.line(kernel, one, other, 1.0, 1, cv2.LINE_AA, shift=4)
     return (kernel / max(float(kernel.sum()), 1e-6)).astype(np.float32)
 
 
@@ -83,11 +131,10 @@ def draw_sign(sign: int | str, rng: np.random.Generator, size: float, gain: floa
     big = size * _OVERSAMPLING
     edge = (int(np.ceil(size * 1.4)) + 4) * _OVERSAMPLING
     level = 48 if big <= 56 else 96 if big <= 120 else TEMPLATE_SIZE
-    view = _view(_outline(sign), rng, big, edge)
+    template = _template(sign, random_style(rng), level)
+    view = _view(_outline(template), rng, big, edge)
     to_unit = np.array([[2 / level, 0, 1 / level - 1], [0, 2 / level, 1 / level - 1], [0, 0, 1]])
-    warped = cv2.warpPerspective(_template(sign, level), view @ to_unit, (edge, edge), flags=cv2.INTER_LINEAR).astype(
-        np.float32
-    )
+    warped = cv2.warpPerspective(template, view @ to_unit, (edge, edge), flags=cv2.INTER_LINEAR).astype(np.float32)
     colour, plate = warped[..., :3], warped[..., 3:]
     if gain is None:
         gain = float(np.clip(np.exp(rng.normal(-0.25, 0.6)), 0.1, 1.5))
@@ -147,12 +194,12 @@ def _view(
 def _weathered(colour: Field, plate: Field, rng: np.random.Generator) -> Field:
     """Adds fading, tint and dirt; colours are premultiplied."""
     grey = colour.mean(axis=2, keepdims=True)
-    fade = np.float32(rng.beta(1.3, 4) * 0.6)
-    pale = np.float32(rng.beta(1.2, 6) * 0.5)
+    fade = np.float32(rng.beta(1.3, 4) * 0.5)
+    pale = np.float32(rng.beta(1.2, 6) * 0.4)
     colour = colour + (grey - colour) * fade
-    colour = colour + (np.array([0.86, 0.8, 0.74], np.float32) * plate - colour) * pale
-    # In daylight black paint is not fully black, and white is rarely fully white.
-    floor = np.float32(rng.uniform(0.0, 0.14))
+    colour = colour + (np.array([0.84, 0.82, 0.78], np.float32) * plate - colour) * pale
+    # Black paint in daylight is never black, and white is seldom white.
+    floor = np.float32(rng.uniform(0.0, 0.1))
     colour = colour * (np.float32(rng.uniform(0.82, 1.0)) - floor) + floor * plate
     tint = np.clip(rng.normal(1, 0.05, 3), 0.85, 1.15).astype(np.float32)
     colour = colour * tint

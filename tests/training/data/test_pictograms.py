@@ -7,6 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from training.data.pictogram_frames import Style
+from training.data.pictogram_symbols import RED
 from training.data.pictograms import CLASS_COUNT, render, svg
 
 SIZE = 64
@@ -77,9 +79,60 @@ def test_size_below_one_pixel_is_refused() -> None:
         render(0, 0)
 
 
-def test_cached_picture_cannot_be_changed() -> None:
-    with pytest.raises(ValueError, match="read-only"):
-        render(14, SIZE)[:] = 0
+def _styled(class_id: int, style: Style) -> npt.NDArray[np.float64]:
+    pixels = render(class_id, SIZE, style).astype(np.float64)
+    return pixels[..., :3] * (pixels[..., 3:] / 255) + 128 * (1 - pixels[..., 3:] / 255)
+
+
+@pytest.mark.parametrize("class_id", [0, 8, 9, 10, 16, 19, 23, 25, 27, 28, 29, 33, 36, 38, 40, 41, 42])
+def test_several_designs_of_a_sign_differ_and_come_round(class_id: int) -> None:
+    pictures = {_styled(class_id, Style(design=number)).tobytes() for number in range(60)}
+
+    assert 2 <= len(pictures) <= 5
+    assert np.array_equal(_styled(class_id, Style(design=60)), _on_grey(class_id))
+
+
+@pytest.mark.parametrize("design", range(5))
+def test_designs_of_different_signs_are_not_mistaken(design: int) -> None:
+    pictures = [_styled(class_id, Style(design=design)) for class_id in range(CLASS_COUNT)]
+
+    for a, b in itertools.combinations(range(CLASS_COUNT), 2):
+        assert np.abs(pictures[a] - pictures[b]).mean() > CLEARLY_DIFFERENT, (a, b)
+
+
+@pytest.mark.parametrize("design", range(3))
+@pytest.mark.parametrize(("one", "other"), [(19, 20), (33, 34), (36, 37), (38, 39)])
+def test_every_design_of_a_pair_is_mirrored(one: int, other: int, design: int) -> None:
+    style = Style(design=design)
+
+    assert np.abs(_styled(one, style)[:, ::-1] - _styled(other, style)).mean() < 0.5
+
+
+def test_style_moves_stretches_and_repaints() -> None:
+    plain = _styled(16, Style())
+    dark = plain.sum(axis=2) < 150
+    small = _styled(16, Style(width=0.8, height=0.8)).sum(axis=2) < 150
+    right = _styled(16, Style(shift=(5, 0))).sum(axis=2) < 150
+
+    assert 0.55 < small.sum() / dark.sum() < 0.75
+    assert np.nonzero(right)[1].mean() - np.nonzero(dark)[1].mean() == pytest.approx(0.05 * SIZE, abs=0.5)
+    assert np.allclose(_styled(17, Style(paints={RED: "#0000FF"}))[SIZE // 4, SIZE // 2], (0, 0, 255))
+
+
+@pytest.mark.parametrize("class_id", [1, 13, 15, 18])
+def test_thicker_rims_leave_less_white(class_id: int) -> None:
+    white = [(_styled(class_id, Style(rim=rim)).min(axis=2) > 250).sum() for rim in (0.7, 1.0, 1.3)]
+
+    assert white[0] > white[1] > white[2]
+
+
+def test_edge_and_pen_have_their_thickness() -> None:
+    with_edge, without = (_styled(17, Style(edge=edge))[1, SIZE // 2] for edge in (2.0, 0.0))
+    thin, thick = ((_styled(2, Style(pen=pen)).sum(axis=2) < 150).sum() for pen in (0.7, 1.3))
+
+    assert with_edge.min() > 200
+    assert without[1] < 60
+    assert thick > 1.5 * thin
 
 
 def test_colours_are_straight_not_premultiplied() -> None:

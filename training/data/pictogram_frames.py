@@ -1,0 +1,137 @@
+"""The frames of signs, and the style in which a sign is drawn.
+
+Every frame takes the figure inside it and returns SVG elements in the 100 x 100 units of a whole sign.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from training.data.pictogram_symbols import BLACK, BLUE, RED, WHITE, box, disc, fill, moved, stroke
+
+# A triangle whose corners are the centres of the rounded corners; its centre of gravity is (50, 63).
+_TRIANGLE = "M50 11L95 88.9H5Z"
+TRIANGLE_CENTRE = 63.0  # of gravity, from the top
+
+
+@dataclass(frozen=True)
+class Style:
+    """What differs between signs of one class: years and makers. The defaults are today's design.
+
+    Attributes:
+        design: which of the sign's figures, counted round and round.
+        rim: thickness of the coloured rim, in units of today's.
+        edge: of the white edge around it, in units of today's.
+        pen: of the figure's strokes, in units of today's.
+        width: of the figure, in units of today's.
+        height: of the figure, in units of today's.
+        shift: of the figure to the right and downwards, in units of the sign's hundredth part.
+        slant: of the stripes of a sign that ends a restriction, in degrees.
+        cleared: whether such stripes are bordered by white where they cross the figure.
+        paints: which colour, as `#RRGGBB`, stands for which of `pictogram_symbols`.
+    """
+
+    design: int = 0
+    rim: float = 1.0
+    edge: float = 1.0
+    pen: float = 1.0
+    width: float = 1.0
+    height: float = 1.0
+    shift: tuple[float, float] = (0.0, 0.0)
+    slant: float = 48.0
+    cleared: bool = False
+    paints: Mapping[str, str] = field(default_factory=dict)
+
+
+TODAY = Style()
+
+
+class Drawing(NamedTuple):
+    """A sign: its frame, and its figure in one or more designs, today's first."""
+
+    frame: Callable[[str, Style], str]
+    figures: tuple[str, ...] = ("",)
+    centre: float = 50.0  # of the figure, from the top
+
+    def elements(self, style: Style) -> str:
+        """Returns the SVG elements of the sign in a style."""
+        figure = self.figures[style.design % len(self.figures)]
+        if figure and style != TODAY:
+            figure = _restyled(figure, style, self.centre)
+        # One pass, so that a paint may have the name of another one.
+        return re.sub("#[0-9A-F]{6}", lambda found: style.paints.get(found[0], found[0]), self.frame(figure, style))
+
+
+def _restyled(figure: str, style: Style, centre: float) -> str:
+    """Returns a figure drawn with another pen, stretched about its centre and shifted."""
+    pens = re.sub('stroke-width="([^"]+)"', lambda w: f'stroke-width="{float(w[1]) * style.pen:.3g}"', figure)
+    x, y = 50 * (1 - style.width) + style.shift[0], centre * (1 - style.height) + style.shift[1]
+    return f'<g transform="matrix({style.width:.4g} 0 0 {style.height:.4g} {x:.4g} {y:.4g})">{pens}</g>'
+
+
+def red_ring(figure: str, style: Style) -> str:
+    """Returns a prohibition sign: white field with a red ring."""
+    red = 49.6 - 1.4 * style.edge
+    return disc(50, 50, 49.6, WHITE) + disc(50, 50, red, RED) + disc(50, 50, 48.2 - 12.8 * style.rim, WHITE) + figure
+
+
+def red_triangle(figure: str, style: Style) -> str:
+    """Returns a danger sign: white triangle, point up, with a red border."""
+    # Distances from the centre of gravity to the field's sides and, double, to its corners.
+    reach = 30.05 - 9.2 * style.rim
+    white = f"M50 {63 - 2 * reach:.2f}L{50 + 1.735 * reach:.2f} {63 + reach:.2f}H{50 - 1.735 * reach:.2f}Z"
+    return (
+        stroke(_TRIANGLE, 9.8, WHITE, join="round")
+        + stroke(_TRIANGLE, max(9.8 - 1.8 * style.edge, 0), RED, join="round")
+        + fill(_TRIANGLE, RED)
+        + fill(white, WHITE)
+        + figure
+    )
+
+
+def blue_disc(figure: str, style: Style) -> str:
+    """Returns a mandatory sign: blue disc with a thin white edge."""
+    return disc(50, 50, 49.6, WHITE) + disc(50, 50, 49.6 - 1.8 * style.edge, BLUE) + figure
+
+
+def end_of(figure: str, style: Style) -> str:
+    """Returns a sign that ends a restriction: grey figure, struck out by five diagonal stripes."""
+    face = disc(50, 50, 49.6, WHITE) + disc(50, 50, 48.4, BLACK) + disc(50, 50, 48.4 - 2.8 * style.rim, WHITE)
+    stripes = box(-44, -10.2, 88, 20.4, WHITE) if style.cleared else ""
+    for offset in (-8.0, -4.0, 0.0, 4.0, 8.0):
+        half = (47.0**2 - offset**2) ** 0.5
+        stripes += box(-half, offset - style.pen, 2 * half, 2 * style.pen)
+    return face + figure + moved(stripes, 50, 50, turn=-style.slant)
+
+
+def give_way(figure: str, style: Style) -> str:
+    """Returns the danger frame standing on its point."""
+    return moved(red_triangle(figure, style), 100, 100, turn=180)
+
+
+def stop(word: str, style: Style) -> str:
+    """Returns the red octagon with a word on it."""
+    return fill(_octagon(49.8), WHITE) + fill(_octagon(49.8 - 2.6 * style.edge), RED) + word
+
+
+def _octagon(half_width: float) -> str:
+    """Returns path data of a regular octagon with level sides, centred on the sign."""
+    h, s = half_width, half_width * (2**0.5 - 1)
+    corners = [(-s, -h), (s, -h), (h, -s), (h, s), (s, h), (-s, h), (-h, s), (-h, -s)]
+    return "M" + "L".join(f"{50 + x:.2f} {50 + y:.2f}" for x, y in corners) + "Z"
+
+
+def priority_road(centre: str, style: Style) -> str:
+    """Returns the white square standing on its corner, with a black line around it."""
+    edge = fill("M50 2.4L97.6 50L50 97.6L2.4 50Z", WHITE)
+    rim = stroke("M50 3.4L96.6 50L50 96.6L3.4 50Z", 4.4, WHITE, join="round")
+    line = stroke("M50 3.4L96.6 50L50 96.6L3.4 50Z", 1.7 * style.rim, BLACK, join="round")
+    return rim + edge + line + centre
+
+
+def red_disc(bar: str, style: Style) -> str:
+    """Returns a red disc with a thin white edge."""
+    return disc(50, 50, 49.6, WHITE) + disc(50, 50, 49.6 - 1.4 * style.edge, RED) + bar

@@ -9,8 +9,9 @@ from torch import nn
 
 from training.errors import TrainingError
 from training.models import networks
+from training.recipe import Recipe
 
-DEFAULT = "small_resnet"
+DEFAULT = Recipe.architecture
 
 # Those of torchvision that take small images; all of them begin with random weights, as the published ones are
 # pickles and learned from photographs whose licences are not known.

@@ -5,7 +5,6 @@ choice is what it is, `export.explanation` says.
 """
 
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 from tritonclient.grpc import model_config_pb2 as pb
 
@@ -13,6 +12,7 @@ from export.errors import ExportError
 from export.repository.configuration import ONNX, TENSORRT
 from export.repository.manifest import GPU_FILE
 from export.repository.policy import WARM_UP, to_bytes
+from export.settings import TARGETS, Target
 from export.tensors import DETECTOR_OUTPUTS, INPUT_NAME, OUTPUT_NAME, SCENES
 
 LABELS_FILE = "labels.txt"
@@ -20,8 +20,6 @@ ENGINE = "tensorrt_plan"
 THREADS = "intra_op_thread_count"
 CUDA = "cuda"
 
-Target = Literal["auto", "cpu", "gpu"]
-TARGETS: tuple[Target, ...] = get_args(Target)
 KINDS = {
     # A file for CPUs must not land on a GPU: what is for both has a configuration of its own there.
     "auto": pb.ModelInstanceGroup.KIND_CPU,

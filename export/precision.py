@@ -40,20 +40,5 @@ TOLERANCES = {
 }
 
 
-@dataclass(frozen=True)
-class PrecisionRequest:
-    """In which precision a network is to be exported.
-
-    Attributes:
-        precision: one of PRECISIONS, or AUTO.
-        max_loss: largest loss of accuracy or mAP50 against fp32; that of MAX_LOSS for None.
-        int8_for: who int8 is for, one of `export.quantization.TARGETS`.
-    """
-
-    precision: str = FP32
-    max_loss: float | None = None
-    int8_for: str = "cpu"
-
-
 # Largest loss against fp32 that is published unless told otherwise: of accuracy, and of mAP50.
 MAX_LOSS = {classifier.MODEL_NAME: 0.002, detector.MODEL_NAME: 0.01}

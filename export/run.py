@@ -15,7 +15,7 @@ from export.conversion import IR_VERSION, OPSET, convert
 from export.errors import AccuracyError, ExportError, ParityError, RepositoryError
 from export.gpu_file import prove_gpu_file
 from export.parity import Images, probe_images
-from export.precision import AUTO, FP32, INT8, MAX_LOSS, PRECISIONS, PrecisionRequest
+from export.precision import AUTO, FP32, INT8, MAX_LOSS, PRECISIONS
 from export.precision_search import NO_LABELS, Candidate, fastest, make_all, make_candidate, timed
 from export.proof import Proof, begin_proof
 from export.quantization import TARGETS
@@ -24,7 +24,8 @@ from export.repository.manifest import GPU_FILE, MODEL_FILE
 from export.repository.policy import CONFIG
 from export.repository.signing import Signer
 from export.samples import Labels
-from export.serving_plan import ServingOverrides, choose_serving
+from export.serving_plan import choose_serving
+from export.settings import PrecisionRequest, ServingOverrides
 from export.warmup_images import draw_samples
 from traffic_signs.progress import ProgressCallback, silent
 from training.checkpoint import CheckpointInfo, load_checkpoint

@@ -9,7 +9,7 @@ from typing import Any
 from tritonclient.grpc import model_config_pb2 as pb
 
 from export import detection_parity, parity
-from export.config import Serving, Target, target_of
+from export.config import Serving, target_of
 from export.errors import RepositoryError
 from export.hardware_fit import LARGER, SMALLEST, cpu_name, share_out
 from export.repository import champion, load_manifest, versions
@@ -17,6 +17,7 @@ from export.repository.configuration import GPU, uses_tensorrt
 from export.repository.policy import CONFIG, config_path
 from export.repository.promotion import own_configs
 from export.repository.store import open_store
+from export.settings import ServingOverrides
 from export.tuning.plan import setting_in
 from training.models import classifier, detector
 
@@ -28,17 +29,6 @@ DEFAULTS = {
 # Sizes of the fixed batch besides the largest that is served. A batch of 64 crops takes a GPU hardly longer than one
 # crop; but four scenes take nearly three times as long as one, so a single scene has its own branch.
 SMALLER_BATCHES = {classifier.MODEL_NAME: (), detector.MODEL_NAME: (1,)}
-
-
-@dataclass(frozen=True)
-class ServingOverrides:
-    """What somebody asks for; None is as it was. The fields are those of `Serving`."""
-
-    target: Target | None = None
-    response_cache: bool | None = None
-    max_queue: int | None = None
-    queue_timeout_ms: int | None = None
-    tensorrt: bool | None = None
 
 
 @dataclass(frozen=True)

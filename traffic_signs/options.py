@@ -8,7 +8,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
-from traffic_signs.settings import BaseSettings, Described, describe
+from traffic_signs.settings import BaseSettings, Described, SettingError, describe
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -64,7 +64,10 @@ def _build(owner: Any, given: dict[str, Any]) -> Any:
     values = {field.name: given.get(field.name) for field in fields(owner)}
     values |= {name: _build(hints[name], given) for name in values if _is_settings(hints[name])}
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    return owner(**{name: value for name, value in values.items() if value not in (None, ())})
+    try:
+        return owner(**{name: value for name, value in values.items() if value not in (None, ())})
+    except SettingError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def _is_settings(hint: Any) -> bool:

@@ -80,7 +80,7 @@ class Described(NamedTuple):
         """Reads `1,2,4` or names: each once, numbers with the smallest first.
 
         Raises:
-            SettingError: one is not allowed, or there are only commas.
+            SettingError: one is not allowed or empty.
         """
         kind, items = get_args(self.kind)[0], []
         for word in map(str.strip, text.split(",") if text.strip() else ()):
@@ -89,6 +89,8 @@ class Described(NamedTuple):
             except ValueError as error:
                 kinds = "whole numbers" if kind is int else "numbers"
                 raise SettingError(f"{word!r}: give {kinds} with commas between them") from error
+            if not word:
+                raise SettingError("a name is empty: give names with commas between them")
             self.require(items[-1])
         return tuple(sorted(set(items)) if self.is_numeric else dict.fromkeys(items))
 

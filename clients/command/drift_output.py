@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from monitoring.drift.judging import Limits
+from monitoring.drift.limits import Limits
 from monitoring.drift.watch import Finding
 
 

@@ -12,11 +12,12 @@ from export.detection_parity import Answers as Found
 from export.detection_parity import compare_signs, onnxruntime_detector
 from export.evaluation.model_ref import CLASSIFIER, LoadedModel
 from export.evaluation.scenes import in_process
+from export.gate.config import Limits
 from export.gate.detection import judge_false_alarms, judge_precision
 from export.gate.rules import Answers, judge_classes, judge_overall, judge_parity
 from export.gate.side_by_side import Role, ServedVersion, Staged, UnusableError
 from export.gate.statistics import Ranked
-from export.gate.verdict import Finding, Limits
+from export.gate.verdict import Finding
 from export.parity import compare, onnxruntime_predictor
 from export.precision import FP32, TOLERANCES
 from traffic_sign_client.errors import ClientError

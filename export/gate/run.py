@@ -10,12 +10,13 @@ from rich.console import Console
 
 from export.evaluation.model_ref import CLASSIFIER
 from export.evaluation.run import leaks
+from export.gate.config import GateConfig, Limits
 from export.gate.evaluation_set import EvaluationSet, load_evaluation_set
 from export.gate.recording import record_verdict, require_recordable
 from export.gate.rules import judge_latency, judge_parity, judge_size
 from export.gate.side_by_side import Role, Staged, UnusableError, served, stage
 from export.gate.timing import time_requests
-from export.gate.verdict import Finding, Limits, Side, Verdict
+from export.gate.verdict import Finding, Side, Verdict
 from export.repository.manifest import Manifest, check_model_name
 from export.repository.promotion import champion, require_version
 from export.repository.signing import load_signer
@@ -28,47 +29,6 @@ from training.data.records import Split
 from training.registry import RegistryError, record_gate
 
 MIN_SCORE = {True: 0.9, False: 0.5}  # of a first champion: a classifier's accuracy, a detector's signs found and mAP50
-
-
-@dataclass(frozen=True)
-class GateConfig:
-    """What the gate is asked.
-
-    Attributes:
-        model: name of the model.
-        repository: folder or address of all models.
-        data: the evaluation set, as `training.data.load.load_data` takes it.
-        split: which part of it.
-        limits: what the rules allow.
-        min_score: instead of that in `limits`, which depends on the kind of model; None for its own.
-        challenger: the version to judge; the newest for None.
-        champion: the version to compare it with; the promoted one for None, before any promotion the one before.
-        fingerprint: how that of the evaluation set must begin.
-        score_threshold: the score from which on a detection counts.
-        requests: pairs of requests to time; None for as many as time allows.
-        home: where tritonserver is, or is to be installed.
-        runs: folder of all runs and of MLflow's database; the server's log goes there.
-        public_key: both versions must be signed with it.
-        private_key: to sign the challenger with, verdict included.
-        dry_run: judge and write nothing down.
-    """
-
-    model: str
-    repository: str
-    data: str
-    split: Split
-    limits: Limits
-    min_score: float | None = None
-    challenger: int | None = None
-    champion: int | None = None
-    fingerprint: str = ""
-    score_threshold: float = 0.3
-    requests: int | None = None
-    home: Path = Path(".tritonserver")
-    runs: Path = Path("runs")
-    public_key: Path | None = None
-    private_key: Path | None = None
-    dry_run: bool = False
 
 
 @dataclass(frozen=True)
@@ -173,7 +133,7 @@ def _judge(
     floor = MIN_SCORE[is_classifier] if config.min_score is None else config.min_score
     limits = replace(config.limits, min_score=floor)
     evaluation_set = load_evaluation_set(dataset, config.split, staged, config.score_threshold, progress)
-    if not evaluation_set.data["fingerprint"].startswith(config.fingerprint):
+    if not evaluation_set.data["fingerprint"].startswith(config.fingerprint.lower()):
         raise ClientError(
             f"{dataset.name} has the fingerprint {evaluation_set.data['fingerprint']} in its {config.split} split, not "
             f"{config.fingerprint}: it is not the evaluation set that was frozen"

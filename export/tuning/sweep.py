@@ -25,7 +25,8 @@ from export.repository.promotion import own_configs
 from export.repository.store import Store
 from export.serving_plan import fixed_batches
 from export.tensors import SCENES
-from export.tuning.load import Load, closed_loop
+from export.tuning.config import Load
+from export.tuning.load import closed_loop
 from export.tuning.plan import Outcome, Setting, in_rounds, measured, retuned, setting_of
 from export.warmup_images import draw_samples
 from serving.install import Installation

@@ -9,7 +9,8 @@ import pytest
 from export.config import Serving, classifier_config, to_text
 from export.errors import ExportError
 from export.repository import promote, publish
-from export.serving_plan import DEFAULTS, ServingOverrides, choose_serving
+from export.serving_plan import DEFAULTS, choose_serving
+from export.settings import ServingOverrides
 from export.tuning.plan import Setting, retuned, setting_in
 
 MODEL = "sign_classifier"

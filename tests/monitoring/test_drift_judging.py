@@ -5,7 +5,8 @@ import pytest
 
 from export.reference import Measurements
 from monitoring.drift.features import CLASSES, EMPTY, FEATURES, count_by_scene
-from monitoring.drift.judging import Limits, Score, judge, make_baselines
+from monitoring.drift.judging import Score, judge, make_baselines
+from monitoring.drift.limits import Limits
 from tests.monitoring.drift_samples import EDGES, NUM_CLASSES, draw
 
 REFERENCE = draw(300, seed=0)

@@ -89,9 +89,9 @@ class Described(NamedTuple):
             except ValueError as error:
                 kinds = "whole numbers" if kind is int else "numbers"
                 raise SettingError(f"{word!r}: give {kinds} with commas between them") from error
+            self.require(items[-1])
             if not word:
                 raise SettingError("a name is empty: give names with commas between them")
-            self.require(items[-1])
         return tuple(sorted(set(items)) if self.is_numeric else dict.fromkeys(items))
 
 
@@ -102,6 +102,8 @@ class BaseSettings:
         for name, hint in get_type_hints(type(self), include_extras=True).items():
             if described := describe(hint):
                 value = getattr(self, name)
+                if value == () and getattr(type(self), name, ()):
+                    raise SettingError(f"{name} is empty: give at least one")
                 try:
                     for each in value if isinstance(value, tuple) else (value,):
                         described.require(each)

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from clients.benchmark.peers.exchange import TOLERANCE, Exchange, difference
@@ -17,7 +16,7 @@ from serving.ending import describe_code
 from serving.lifetime import die_with_parent
 from traffic_sign_client.errors import ClientError
 
-PROGRAM = Path(__file__).with_name("load.py")
+PROGRAM = "clients.benchmark.peers.load"
 WARM_UP = 0.25  # of the time that is measured goes before, unmeasured
 TIMEOUT_S = 30.0  # for one answer
 KEPT = 100  # answers of each load, spread over its time, that are checked
@@ -80,7 +79,7 @@ def run_load(
 
 def _run(job: dict[str, Any], limit_s: float) -> dict[str, Any]:
     with subprocess.Popen(
-        [sys.executable, "-P", str(PROGRAM)],
+        [sys.executable, "-P", "-m", PROGRAM],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

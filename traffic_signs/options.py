@@ -60,10 +60,12 @@ def _information(described: Described, has_default: bool) -> Any:
 
 def _build(owner: Any, given: dict[str, Any]) -> Any:
     """Returns settings out of what typer read; None stands for the default of a field."""
-    hints = get_type_hints(owner, include_extras=True)
-    values = {field.name: given.get(field.name) for field in fields(owner)}
-    values |= {name: _build(hints[name], given) for name in values if _is_settings(hints[name])}
-    values = {name: (tuple(value) or None) if isinstance(value, list) else value for name, value in values.items()}
+    hints, values = get_type_hints(owner, include_extras=True), {}
+    for name in (field.name for field in fields(owner)):
+        if _is_settings(hints[name]):
+            values[name] = _build(hints[name], given)
+        elif described := describe(hints[name]):
+            values[name] = (tuple(given[name] or ()) or None) if described.setting.repeatable else given[name]
     try:
         return owner(**{name: value for name, value in values.items() if value is not None})
     except SettingError as error:

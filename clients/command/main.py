@@ -21,6 +21,7 @@ from clients.command.robustness import robustness
 from clients.command.roll_out import roll_out
 from clients.command.serve import serve
 from clients.command.tune import tune
+from clients.gateway.settings import ENVIRONMENT
 from export.errors import UndecidedError
 from traffic_sign_client.errors import ClientError
 from traffic_signs.direct import keep_loopback_direct
@@ -52,7 +53,7 @@ app.add_typer(monitoring_cli.app, name="monitor")
 app.command()(evaluate)
 app.command()(robustness)
 app.command()(serve)
-app.command()(gateway)
+app.command(context_settings={"auto_envvar_prefix": ENVIRONMENT})(gateway)
 app.command()(predict)
 app.command()(bench)
 app.command()(check_server)

@@ -60,7 +60,8 @@ def _information(described: Described, has_default: bool) -> Any:
 
 def _build(owner: Any, given: dict[str, Any]) -> Any:
     """Returns settings out of what typer read; None stands for the default of a field."""
-    hints, values = get_type_hints(owner, include_extras=True), {}
+    hints = get_type_hints(owner, include_extras=True)
+    values: dict[str, Any] = {}
     for name in (field.name for field in fields(owner)):
         if _is_settings(hints[name]):
             values[name] = _build(hints[name], given)

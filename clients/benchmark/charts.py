@@ -18,7 +18,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 INK, SOFT, RULE = "#1f2933", "#5b6875", "#d9dee4"
 LINES = ("#154889", "#c1121c", "#2e7d4f", "#b8860b", "#6b4c9a", "#1f7a8c")
 DASHES: dict[str, Any] = {"grpc": "-", "http": (0, (4, 2))}
-# From the client to the network in the order of a request; each beside ones it can be told from.
+# From the client to the network in the order of a request; each beside ones it is easily distinguished from.
 COLOURS = {
     "client": "#7b8794",
     "network": "#cbd2d9",

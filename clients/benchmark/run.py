@@ -105,7 +105,7 @@ def run_benchmark(
                     write_report(folder, report)
         if interrupted is not None:
             files = "report.json" if isinstance(interrupted, OSError) else "report.html and report.json"
-            _tell_of_the_rest(console, f"{files} in {folder}", report)
+            _print_interruption(console, f"{files} in {folder}", report)
             raise interrupted
     if not any("images_per_second" in each for each in report["points"]):
         problem = report["points"][0]["problem"]
@@ -289,7 +289,7 @@ def _report(bench: Bench, head: dict[str, Any], complete: bool) -> dict[str, Any
     }
 
 
-def _tell_of_the_rest(console: Console, files: str, report: dict[str, Any]) -> None:
+def _print_interruption(console: Console, files: str, report: dict[str, Any]) -> None:
     if report["runs"]:
         what = f"{files} hold the {report['runs']} of {report['planned_runs']} runs so far"
     else:

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clients.command.export_serving import config, engine
+from clients.command.gate import gate
+from clients.command.tune import tune
 from export.settings import PrecisionRequest, ServingOverrides
 from traffic_signs.options import with_options
 from traffic_signs.settings import Repository
+from training.data.records import Split
 
 if TYPE_CHECKING:
     from export.precision_search import Candidate
@@ -166,7 +169,7 @@ def recognizer_(
         str,
         typer.Option(help="gtsdb=PATH: measure its scenes, for `signs monitor drift` to compare.", show_default=False),
     ] = "",
-    split: Annotated[str, typer.Option(help="With --reference: test or train.")] = "test",
+    split: Annotated[Split, typer.Option(help="With --reference: test or train.")] = "test",
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
 ) -> None:
     """Publish the recognizer: photographs in, boxes and names of signs out.
@@ -187,15 +190,11 @@ def recognizer_(
     from traffic_signs.console import Console
     from traffic_signs.progress import progress_bars
     from training.data.load import load_data
-    from training.data.records import SPLITS
 
-    splits = {str(each): each for each in SPLITS}
-    if split not in splits:
-        raise typer.BadParameter(f"{split!r}: choose test or train", param_hint="--split")
     require_folder(repository, "export into a folder that has both models, then `signs repository publish` it there")
     scenes = load_data(reference) if reference else None
     with progress_bars(Console(stderr=True)) as progress:
-        manifest = export_recognizer(repository, score_threshold, scenes, splits[split], progress, unknown_threshold)
+        manifest = export_recognizer(repository, score_threshold, scenes, split, progress, unknown_threshold)
     if as_json:
         typer.echo(json.dumps(asdict(manifest)))
         return
@@ -208,3 +207,5 @@ def recognizer_(
 
 app.command()(config)
 app.command()(engine)
+app.command()(gate)
+app.command()(tune)

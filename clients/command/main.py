@@ -13,14 +13,10 @@ from clients.command.bench import bench
 from clients.command.check_server import check_server
 from clients.command.demo.command import demo
 from clients.command.evaluate import evaluate
-from clients.command.gate import gate
 from clients.command.gateway import gateway
 from clients.command.predict import predict
-from clients.command.push import push
 from clients.command.robustness import robustness
-from clients.command.roll_out import roll_out
 from clients.command.serve import serve
-from clients.command.tune import tune
 from clients.gateway.settings import ENVIRONMENT
 from export.errors import UndecidedError
 from traffic_sign_client.errors import ClientError
@@ -42,11 +38,6 @@ app = typer.Typer(
 app.command()(demo)
 app.add_typer(data_cli.app, name="data")
 app.add_typer(training_cli.app, name="train")
-# Here, because they start servers and ask them through the clients, which export knows nothing of.
-export_cli.app.command()(gate)
-export_cli.app.command()(tune)
-repository_cli.app.command()(push)
-repository_cli.app.command("roll-out")(roll_out)
 app.add_typer(export_cli.app, name="export")
 app.add_typer(repository_cli.app, name="repository")
 app.add_typer(monitoring_cli.app, name="monitor")

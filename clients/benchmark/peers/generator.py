@@ -41,7 +41,7 @@ def run_load(
         endpoint: where it listens.
         exchange: how it is asked.
         work: what it is asked.
-        seconds: to measure for; a closed loop goes on until there are as many answers as clients.
+        seconds: to measure for; a closed loop runs until there are as many answers as clients.
         clients: of a closed loop; 0 for an open one.
         rate: of an open loop; 0 for a closed one.
 

@@ -8,11 +8,6 @@ import typer
 app = typer.Typer(no_args_is_help=True, help="Fetch the benchmarks, and see what is in a copy of them.")
 
 
-@app.callback()
-def _data() -> None:
-    """Fetch the benchmarks, and see what is in a copy of them."""
-
-
 @app.command()
 def fetch(
     benchmark: Annotated[

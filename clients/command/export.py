@@ -20,11 +20,6 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Publish models in the repository that Triton serves.")
 
 
-@app.callback()
-def _export() -> None:
-    """Publish models in the repository that Triton serves."""
-
-
 @app.command("onnx")
 @with_options
 def onnx_(

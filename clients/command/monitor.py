@@ -11,11 +11,6 @@ from clients.command.repository_options import DEFAULT_REPOSITORY, Repository
 app = typer.Typer(no_args_is_help=True, help="Watch what is served.")
 
 
-@app.callback()
-def _monitor() -> None:
-    """Watch what is served."""
-
-
 app.command()(drift)
 app.command()(study)
 app.command()(watch)

@@ -18,16 +18,14 @@ from clients.command.repository_publish import publish, sign
 from clients.command.repository_transfer import pull, push
 from clients.command.roll_out import roll_out
 
-app = typer.Typer(no_args_is_help=True, help="Look after the versions that Triton serves: in a folder or a bucket.")
-
-
-@app.callback()
-def _repository() -> None:
-    """Look after the versions that Triton serves: in a folder or a bucket.
+app = typer.Typer(
+    no_args_is_help=True,
+    help="""Look after the versions that Triton serves: in a folder or a bucket.
 
     A bucket needs its extra (s3, gcs or azure) and takes credentials from where the store's own tools do, as
     AWS_ACCESS_KEY_ID and AWS_ENDPOINT_URL.
-    """
+    """,
+)
 
 
 @app.command("list")

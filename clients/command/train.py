@@ -24,11 +24,6 @@ ResumeOrSkip = Annotated[
 Json = Annotated[bool, Setting("Print the result as JSON.", flags=("--json",))]
 
 
-@app.callback()
-def _train() -> None:
-    """Train a model; every run is recorded in MLflow."""
-
-
 @app.command()
 @with_options
 def classifier(

@@ -103,7 +103,7 @@ def test_a_quiet_night_is_not_judged() -> None:
 
 
 def test_all_three_limits_must_be_passed() -> None:
-    window = draw(100, 1, brightness=110)
+    window = draw(100, 1, brightness=116)
     score = scores_of(window)["scene_brightness"]
     assert score.is_firing and score.psi is not None and score.p_value is not None
     assert not scores_of(window, psi=score.psi + 0.01)["scene_brightness"].is_firing

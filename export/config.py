@@ -7,7 +7,7 @@ choice is what it is, `export.explanation` says.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 from tritonclient.grpc import model_config_pb2 as pb
 
@@ -15,6 +15,7 @@ from export.errors import ExportError
 from export.repository.configuration import ONNX, TENSORRT
 from export.repository.manifest import GPU_FILE
 from export.repository.policy import WARM_UP, to_bytes
+from export.settings import TARGETS, Target
 
 if TYPE_CHECKING:
     from export.kinds import ModelKind, TensorSpec
@@ -24,8 +25,6 @@ ENGINE = "tensorrt_plan"
 THREADS = "intra_op_thread_count"
 CUDA = "cuda"
 
-Target = Literal["auto", "cpu", "gpu"]
-TARGETS: tuple[Target, ...] = get_args(Target)
 KINDS = {
     # A file for CPUs must not land on a GPU: what is for both has a configuration of its own there.
     "auto": pb.ModelInstanceGroup.KIND_CPU,

@@ -36,18 +36,3 @@ TOLERANCES = {
     FP16: Tolerance(difference=0.02, changed=0.005, pixels=2.0, floor=0.05),
     INT8: Tolerance(difference=0.5, changed=0.02, pixels=8.0, floor=0.3, invented=False),
 }
-
-
-@dataclass(frozen=True)
-class PrecisionRequest:
-    """In which precision a network is to be exported.
-
-    Attributes:
-        precision: one of PRECISIONS, or AUTO.
-        max_loss: largest loss of accuracy or mAP50 against fp32; that of its kind for None.
-        int8_for: who int8 is for, one of `export.quantization.TARGETS`.
-    """
-
-    precision: str = FP32
-    max_loss: float | None = None
-    int8_for: str = "cpu"

@@ -17,7 +17,7 @@ from export.errors import AccuracyError, ExportError, ParityError, RepositoryErr
 from export.gpu_file import prove_gpu_file
 from export.kinds import find_kind
 from export.parity import probe_images
-from export.precision import AUTO, FP32, INT8, PRECISIONS, PrecisionRequest
+from export.precision import AUTO, FP32, INT8, PRECISIONS
 from export.precision_search import NO_LABELS, Candidate, fastest, make_all, make_candidate, timed
 from export.predictor import TorchPredictor
 from export.proof import Proof
@@ -27,7 +27,8 @@ from export.repository.manifest import GPU_FILE, MODEL_FILE
 from export.repository.policy import CONFIG
 from export.repository.signing import Signer
 from export.samples import Labels
-from export.serving_plan import ServingOverrides, choose_serving
+from export.serving_plan import choose_serving
+from export.settings import PrecisionRequest, ServingOverrides
 from traffic_signs.progress import ProgressCallback, silent
 from training.checkpoint import CheckpointInfo, load_checkpoint
 

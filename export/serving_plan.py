@@ -7,7 +7,7 @@ from typing import Any
 
 from tritonclient.grpc import model_config_pb2 as pb
 
-from export.config import Serving, Target, network_config, target_of
+from export.config import Serving, network_config, target_of
 from export.errors import RepositoryError
 from export.hardware_fit import LARGER, SMALLEST, cpu_name, share_out
 from export.kinds import ModelKind, find_kind
@@ -16,19 +16,9 @@ from export.repository.configuration import GPU, uses_tensorrt
 from export.repository.policy import CONFIG, config_path
 from export.repository.promotion import own_configs
 from export.repository.store import open_store
+from export.settings import ServingOverrides
 from export.tuning.plan import setting_in
 from training.checkpoint import CheckpointInfo
-
-
-@dataclass(frozen=True)
-class ServingOverrides:
-    """What somebody asks for; None is as it was. The fields are those of `Serving`."""
-
-    target: Target | None = None
-    response_cache: bool | None = None
-    max_queue: int | None = None
-    queue_timeout_ms: int | None = None
-    tensorrt: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,9 @@
-"""The settings of a training run."""
+"""The settings of a training run. It imports no PyTorch: the command line makes its options of them at its start."""
 
 from dataclasses import dataclass, field, replace
+from typing import Annotated
 
-import numpy as np
-
-from training.device import pick_device
-from training.models.backbones import DEFAULT
+from traffic_signs.settings import BaseSettings, Setting
 
 # The default length of a training, in crops seen: of GTSRB with 20,000 drawings 40 passes, what 2 idle CPU cores do in
 # about an hour, and 80 passes on a GPU.
@@ -16,42 +14,45 @@ MIN_EPOCHS, MAX_EPOCHS = 10, 80
 BATCHES = ((5_000, 16, 2e-3), (20_000, 64, 2e-3))
 LARGE_BATCH = (256, 4e-3)
 
+Architecture = Annotated[
+    str, Setting("small_resnet, a file of training/models/networks, or with torchvision resnet18, ...")
+]
+Device = Annotated[str, Setting("cpu, cuda, cuda:1, or auto.")]
+Precision = Annotated[str, Setting("fp32, bf16, or auto: bf16 where the hardware has it.")]
+Workers = Annotated[int | None, Setting("Processes that prepare batches.", min=0, max=256, show_default="chosen")]
+WeightDecay = Annotated[float, Setting("Of AdamW: more keeps the weights smaller.", min=0, max=10)]
+
 
 @dataclass(frozen=True)
-class TrainingConfig:
-    """What a training run can be told.
+class TrainingConfig(BaseSettings):
+    """The settings of the training loop, with the classifier's defaults.
 
     Attributes:
-        epochs: passes over the training crops; 0 chooses by their number.
-        batch_size: crops a step, over all processes; 0 chooses by their number.
-        learning_rate: peak of the one-cycle schedule; 0 chooses by the number of crops, as for the batch size.
-        weight_decay: of AdamW. Held-out tracks of GTSRB liked 0.2 better than 0.02 in a short training (the model card
-            has the figures); longer passes want less (Wang and Aitchison, 2024, arXiv 2405.13698). The detector's
-            command gives its own.
         label_smoothing: share of each label's probability spread over all classes.
         averaging: window of the exponential moving average of the weights, as a share of all steps; the average
             is what is kept.
         balance: how far to even out the classes: 0 draws every crop equally often, 1 every class.
-        patience: epochs without a smaller validation loss after which training stops, and the best weights are
-            kept; 0 trains to the end and keeps the last.
-        seed: of weights, order and augmentation.
-        device: "auto" takes a GPU where there is one.
-        precision: of the forward pass: fp32, bf16, or "auto".
-        workers: processes that prepare batches; None chooses. Any number gives the same training.
     """
 
-    epochs: int = 0
-    batch_size: int = 0
-    learning_rate: float = 0.0
-    weight_decay: float = 0.1
+    epochs: Annotated[
+        int,
+        Setting("Passes over the training crops; 0: 10 to 80, for 2.4 million crops, 4.7 million on a GPU.", min=0),
+    ] = 0
+    batch_size: Annotated[int, Setting("Crops a step; 0: 256, fewer for fewer crops.", min=0)] = 0
+    learning_rate: Annotated[
+        float, Setting("Peak of the one-cycle schedule; 0: 0.004, or 0.002 for few crops.", min=0, max=10)
+    ] = 0.0
+    # Held-out tracks of GTSRB liked 0.2 better than 0.02 in a short training (the model card has the figures); longer
+    # passes want less (Wang and Aitchison, 2024, arXiv 2405.13698).
+    weight_decay: WeightDecay = 0.1
     label_smoothing: float = 0.05
     averaging: float = 0.02
     balance: float = 0.5
-    patience: int = 0
-    seed: int = 0
-    device: str = "auto"
-    precision: str = "auto"
-    workers: int | None = None
+    patience: Annotated[int, Setting("Stop after so many epochs without a smaller held-out loss; 0: never.", min=0)] = 0
+    seed: Annotated[int, Setting("Seed of weights, order and augmentation.", min=0, max=2**32 - 1)] = 0
+    device: Device = "auto"
+    precision: Precision = "auto"
+    workers: Workers = None  # any number of processes gives the same training
 
     def suited_to(self, crops: int) -> "TrainingConfig":
         """Returns the config with its open choices made for a number of training crops and the device.
@@ -59,8 +60,10 @@ class TrainingConfig:
         Raises:
             TrainingError: the device does not exist here.
         """
+        from training.device import pick_device  # which imports PyTorch
+
         seen = CROPS_SEEN_ON_CPU if pick_device(self.device).type == "cpu" else CROPS_SEEN_ON_GPU
-        epochs = self.epochs or int(np.clip(round(seen / crops), MIN_EPOCHS, MAX_EPOCHS))
+        epochs = self.epochs or min(max(round(seen / crops), MIN_EPOCHS), MAX_EPOCHS)
         sizes = ((size, rate) for limit, size, rate in BATCHES if crops < limit)
         batch_size, learning_rate = next(sizes, LARGE_BATCH)
         return replace(
@@ -72,22 +75,40 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What a training run does, besides its data.
+class DetectorConfig(TrainingConfig):
+    """The settings of the training loop, with the detector's defaults."""
 
-    Attributes:
-        config: of the training loop.
-        architecture: of the network.
-        folds: with 2 or more, cross-validate over the training crops first.
-        holdout: share of the tracks or images that is held out to watch the training and to calibrate on; 0 holds
-            none out.
-        refit: train once more on everything after the training with a hold-out, which takes twice the time.
-        keep_leaked: keep the tracks, scenes and entries of feedback that show test signs of another data set.
-    """
+    epochs: Annotated[int, Setting("Passes over the scenes, 8 crops of each a pass.", min=1)] = 32
+    batch_size: Annotated[int, Setting("Crops of 320x320 pixels a step.", min=1)] = 32
+    learning_rate: Annotated[float, Setting("Peak of the one-cycle schedule.", min=1e-7, max=10)] = 3e-3
+    weight_decay: WeightDecay = 0.02
+
+
+@dataclass(frozen=True)
+class Recipe(BaseSettings):
+    """What a training run does, besides its data; the defaults are the classifier's."""
 
     config: TrainingConfig = field(default_factory=TrainingConfig)
-    architecture: str = DEFAULT
-    folds: int = 0
-    holdout: float = 0.05
-    refit: bool = False
-    keep_leaked: bool = False
+    architecture: Architecture = "small_resnet"
+    folds: Annotated[int, Setting("Cross-validate first, with this many folds.", min=0)] = 0
+    holdout: Annotated[float, Setting("Share of the tracks held out to watch and to calibrate on.", min=0, max=0.5)] = (
+        0.05
+    )
+    refit: Annotated[bool, Setting("Train once more on everything, held-out crops included.")] = False
+    # Tracks, scenes and entries of feedback that show test signs of another data set.
+    keep_leaked: Annotated[
+        bool,
+        Setting("Keep training signs that another data set's test split shows, too.", flags=("--keep-leaked",)),
+    ] = False
+
+
+@dataclass(frozen=True)
+class DetectorRecipe(Recipe):
+    """What a training run of the detector does, besides its data."""
+
+    config: DetectorConfig = field(default_factory=DetectorConfig)
+    architecture: Annotated[str, Setting("centre_net_small, or centre_net: nearly twice the arithmetic.")] = (
+        "centre_net_small"
+    )
+    holdout: Annotated[float, Setting("Share of the scenes held out to watch.", min=0, max=0.5)] = 0.1
+    refit: Annotated[bool, Setting("Train once more on every scene, held-out ones included.")] = False

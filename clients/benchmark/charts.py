@@ -5,20 +5,18 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")  # no screen needed
-
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-INK, SOFT, RULE = "#1f2933", "#5b6875", "#d9dee4"
+from traffic_signs.plots import RULE
+
+SOFT = "#5b6875"
 LINES = ("#154889", "#c1121c", "#2e7d4f", "#b8860b", "#6b4c9a", "#1f7a8c")
 DASHES: dict[str, Any] = {"grpc": "-", "http": (0, (4, 2))}
-# From the client to the network in the order of a request; each beside ones it can be told from.
+# From the client to the network in the order of a request; each beside ones it is easily distinguished from.
 COLOURS = {
     "client": "#7b8794",
     "network": "#cbd2d9",
@@ -39,17 +37,7 @@ INSIDE = ("#4a7fc1", "#9dc3ec", "#c9def4")  # of the inference: the models that 
 ROOM = 1.25  # times the largest figure, for the numbers beside the dots
 QUANTILES = ("p50", "p95", "p99")
 DECADE, FEW, MANY = 10, (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7)  # ticks of an axis that is long, and of a short one
-STYLE: dict[Any, Any] = {
-    "font.size": 10,
-    "axes.edgecolor": RULE,
-    "axes.labelcolor": INK,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "svg.hashsalt": "signs bench",  # so that the same figures give the same file
-}
+STYLE: dict[Any, Any] = {"svg.hashsalt": "signs bench"}  # so that the same figures give the same file
 
 Points = Sequence[Mapping[str, Any]]
 

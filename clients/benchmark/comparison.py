@@ -72,7 +72,7 @@ def compare(old: Mapping[str, Any], new: Mapping[str, Any], name: str) -> dict[s
 def slower(comparison: Mapping[str, Any], most: float) -> list[dict[str, Any]]:
     """Returns the points that became slower than is allowed, and those that fail now.
 
-    A point whose rounds overlap with those of the earlier run is not among them: this machine cannot tell them apart.
+    A point whose rounds overlap with those of the earlier run is not among them: on this machine that may be noise.
 
     Args:
         comparison: as `compare` returns it.

@@ -21,7 +21,7 @@ class Found:
     Attributes:
         points: measurements of each point, in the order of the rounds, with the number of the round.
         problems: why a point cannot be measured.
-        ways: pictures per second of ONNX Runtime in process, likewise.
+        ways: pictures per second of ONNX Runtime in process, of each round.
         commands: of perf_analyzer, one for each point.
     """
 

@@ -29,7 +29,7 @@ def heeded() -> Iterator[Callable[[], None]]:
         if seen:
             note(seen[0], None)
 
-    if threading.current_thread() is not threading.main_thread():  # which alone is told of signals
+    if threading.current_thread() is not threading.main_thread():  # which alone receives signals
         yield again
         return
     for number, handler in before.items():

@@ -24,9 +24,9 @@ from traffic_sign_client.errors import ClientError
 PROGRAM = "perf_analyzer"
 WINDOWS = 3  # that it measures at the least, and joins
 # The largest of these may be so many percent above the smallest. Which is to say: it takes what it has seen in them
-# and does not go on until it likes them. Rounds show the spread, and each point is measured for the same time.
+# and does not run until they agree. Rounds show the spread, and each point is measured for the same time.
 SPREAD_PERCENT = 1_000_000
-MOST_WINDOWS = 10  # it goes on to these where one saw no answer
+MOST_WINDOWS = 10  # as many only where one saw no answer
 START_S = 120.0  # for reading the pictures, the first requests and the last, on a busy machine
 LAST_LINES = 3
 HOW_TO_GET_IT = (

@@ -2,9 +2,8 @@
 
 import contextlib
 import os
-import shlex
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy.typing as npt
 from rich.console import Console
 
 from clients.benchmark import perf_analyzer
+from clients.benchmark.config import BenchmarkConfig
 from clients.benchmark.environment import busy_notice, describe_machine
 from clients.benchmark.figures import SCHEMA, Found, describe_limit, describe_points
 from clients.benchmark.in_process import check_network, measure_in_process
@@ -37,69 +37,12 @@ OVERHEAD_S = 1.5  # of each run of perf_analyzer: its start, the warm-up, the la
 FAILURES = 3  # after so many points that fail, one after the other, the server is looked at
 
 
-@dataclass(frozen=True)
-class Request:
-    """What is to be measured, and how.
-
-    Attributes:
-        urls: host:port of a running server for each protocol; where there are none, one is started.
-        repository: folder of the models for that one.
-        home: where tritonserver is, or is to be installed.
-        models: names; empty takes what there is of classifier and recognizer.
-        protocols: to ask over.
-        batches: pictures in a request.
-        concurrencies: requests under way.
-        seconds: to measure each point for, a round.
-        rounds: each measures all points in a new order.
-        images: folder, zip or file of pictures; drawn ones where it is None.
-        limit: whether to run the classifier in ONNX Runtime in process too.
-        onnx: its file; the served one of the repository where it is None.
-        tool: path of perf_analyzer; the one on the PATH where it is None.
-        folder: takes the report.
-    """
-
-    urls: dict[Protocol, str]
-    repository: Path
-    home: Path
-    models: Sequence[str]
-    protocols: Sequence[Protocol]
-    batches: Sequence[int]
-    concurrencies: Sequence[int]
-    seconds: float
-    rounds: int
-    images: Path | None
-    limit: bool
-    onnx: Path | None
-    tool: Path | None
-    folder: Path
-
-    def command(self) -> str:
-        """Returns the command that measures the same again, into a folder of its own."""
-        words = ["signs", "bench"]
-        for protocol, url in self.urls.items():
-            words += ["--url", f"{protocol}://{url}"]
-        if not self.urls:
-            words += ["--repository", str(self.repository), "--protocols", ",".join(self.protocols)]
-        if self.models:
-            words += ["--models", ",".join(self.models)]
-        words += ["--batch-sizes", _joined(self.batches), "--concurrencies", _joined(self.concurrencies)]
-        words += ["--seconds", f"{self.seconds:g}", "--rounds", str(self.rounds)]
-        words += ["--images", str(self.images)] if self.images else []
-        words += ["--limit"] if self.limit else []
-        words += ["--onnx", str(self.onnx)] if self.onnx else []
-        words += ["--perf-analyzer", str(self.tool)] if self.tool else []
-        return shlex.join(words)
-
-    def arguments(self) -> dict[str, Any]:
-        """Returns all of it by name, as JSON holds it."""
-        return {name: _plain(value) for name, value in vars(self).items()}
-
-
 @dataclass
 class Bench:
     """A benchmark that runs: what is needed to measure, and what was found so far."""
 
-    request: Request
+    config: BenchmarkConfig
+    folder: Path
     tool: perf_analyzer.Tool
     target: Target
     pictures: Pictures
@@ -112,11 +55,14 @@ class Bench:
     found: Found = field(default_factory=Found)
 
 
-def run_benchmark(request: Request, console: Console, finish: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+def run_benchmark(
+    config: BenchmarkConfig, folder: Path, console: Console, finish: Callable[[dict[str, Any]], None]
+) -> dict[str, Any]:
     """Measures all points and writes the report, of what was measured so far also where it is stopped in the middle.
 
     Args:
-        request: what is to be measured.
+        config: what is to be measured.
+        folder: takes the report.
         console: shows progress.
         finish: is given the report before the pages are written, to add to it.
 
@@ -128,18 +74,18 @@ def run_benchmark(request: Request, console: Console, finish: Callable[[dict[str
         ServingError: the server does not start, or ends by itself.
         OSError: a file cannot be written.
     """
-    tool = perf_analyzer.find(request.tool)
-    prepare_folder(request.folder)
-    if request.images is None:
+    tool = perf_analyzer.find(config.perf_analyzer)
+    prepare_folder(folder)
+    if config.images is None:
         console.print("drawing street scenes ...", style="dim")
-    pictures = read_pictures(request.images) if request.images else draw_pictures()
+    pictures = read_pictures(config.images) if config.images else draw_pictures()
     started = datetime.now(UTC)
     with contextlib.ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="signs-bench-")))
         machine = describe_machine(tool.version)  # before the server starts, which keeps it busy
-        urls, server, installation = _serve(request, stack, console)
-        target = look_at({protocol: urls[protocol] for protocol in request.protocols}, request.models)
-        bench = _prepared(request, tool, target, pictures, scratch, server)
+        urls, server, installation = _serve(config, folder / "tritonserver.log", stack, console)
+        target = look_at({protocol: urls[protocol] for protocol in config.asked_protocols}, config.models)
+        bench = _prepared(config, folder, tool, target, pictures, scratch, server)
         head = _head(bench, machine, installation, started)
         _announce(console, bench, head)
         interrupted: BaseException | None = None
@@ -156,10 +102,10 @@ def run_benchmark(request: Request, console: Console, finish: Callable[[dict[str
                 try:
                     finish(report)
                 finally:  # also where it cannot be compared
-                    write_report(request.folder, report)
+                    write_report(folder, report)
         if interrupted is not None:
             files = "report.json" if isinstance(interrupted, OSError) else "report.html and report.json"
-            _tell_of_the_rest(console, f"{files} in {request.folder}", report)
+            _print_interruption(console, f"{files} in {folder}", report)
             raise interrupted
     if not any("images_per_second" in each for each in report["points"]):
         problem = report["points"][0]["problem"]
@@ -168,20 +114,20 @@ def run_benchmark(request: Request, console: Console, finish: Callable[[dict[str
 
 
 def _serve(
-    request: Request, stack: contextlib.ExitStack, console: Console
+    config: BenchmarkConfig, log: Path, stack: contextlib.ExitStack, console: Console
 ) -> tuple[dict[Protocol, str], RunningServer | None, Installation | None]:
     """Returns addresses of the server; where it is ours, the server, and what it is."""
-    if request.urls:
-        return request.urls, None, None
-    installation = find_or_install(request.home, lambda what: console.print(f"{what} ...", style="dim"))
-    log = request.folder / "tritonserver.log"
+    if config.urls:
+        return config.urls, None, None
+    installation = find_or_install(config.home, lambda what: console.print(f"{what} ...", style="dim"))
     fitting = fitting_arguments(installation)
-    server = stack.enter_context(running_server(installation, request.repository, log, extra_arguments=fitting))
+    server = stack.enter_context(running_server(installation, config.repository, log, extra_arguments=fitting))
     return {"grpc": server.grpc_url, "http": server.http_url}, server, installation
 
 
 def _prepared(
-    request: Request,
+    config: BenchmarkConfig,
+    folder: Path,
     tool: perf_analyzer.Tool,
     target: Target,
     pictures: Pictures,
@@ -190,19 +136,19 @@ def _prepared(
 ) -> Bench:
     """Returns the benchmark, all checked and its pictures written, before anything is measured."""
     largest = {model.name: model.largest_batch for model in target.models}
-    points = plan_points(largest, request.protocols, request.batches, request.concurrencies)
+    points = plan_points(largest, config.asked_protocols, config.batch_sizes, config.concurrencies)
     for model in target.models:
         if not any(point.model == model.name for point in points):
             raise ClientError(
                 f"{model.name} takes batches of {max(1, model.largest_batch)} at most: give smaller --batch-sizes"
             )
         write_input(scratch / f"{model.name}.json", model, pictures)
-    bench = Bench(request, tool, target, pictures, scratch, points, [], server=server)
-    if request.limit:
+    bench = Bench(config, folder, tool, target, pictures, scratch, points, [], server=server)
+    if config.limit:
         classifier = next((model for model in target.models if model.name == CLASSIFIER), None)
         if classifier is None:
             raise ClientError(f"--limit is of {CLASSIFIER}, which is not measured here: leave it out")
-        bench.onnx = request.onnx or _served_file(request.repository, classifier)
+        bench.onnx = config.onnx or _served_file(config.repository, classifier)
         check_network(bench.onnx, classifier.shape)
         bench.crops = tensors(classifier, pictures)
         # The server joins requests into batches up to the largest one: so may the limit.
@@ -233,13 +179,13 @@ def _head(
     for model in target.models:
         if model.is_cached:
             notices.append(f"{model.name} may answer out of Triton's cache, which is then measured and not the network")
-        if model.largest_batch and max(bench.request.batches) > model.largest_batch:
+        if model.largest_batch and max(bench.config.batch_sizes) > model.largest_batch:
             notices.append(f"{model.name} takes batches of {model.largest_batch} at most: larger ones were left out")
     return {
         "schema": SCHEMA,
         "created": started.isoformat(timespec="seconds"),
-        "command": bench.request.command(),
-        "arguments": bench.request.arguments(),
+        "command": bench.config.command(),
+        "arguments": bench.config.arguments() | {"folder": str(bench.folder)},
         "environment": machine,
         "server": {
             "description": installation.description if installation else target.description,
@@ -262,11 +208,11 @@ def _head(
 
 def _announce(console: Console, bench: Bench, head: dict[str, Any]) -> None:
     jobs = len(bench.points) + len(bench.ways)
-    request = bench.request
-    minutes = jobs * request.rounds * (request.seconds + OVERHEAD_S) / 60
+    config = bench.config
+    minutes = jobs * config.rounds * (config.seconds + OVERHEAD_S) / 60
     served = ", ".join(f"{model.name} {'/'.join(model.versions)}" for model in bench.target.models)
     console.print(
-        f"{served}: {jobs} points, {request.rounds} rounds of {request.seconds:g} s each, about {max(minutes, 1):.0f} "
+        f"{served}: {jobs} points, {config.rounds} rounds of {config.seconds:g} s each, about {max(minutes, 1):.0f} "
         f"min, on {head['server']['description']}",
         highlight=False,
         soft_wrap=True,
@@ -278,13 +224,13 @@ def _announce(console: Console, bench: Bench, head: dict[str, Any]) -> None:
 def _measured(bench: Bench, head: dict[str, Any]) -> Iterator[tuple[int, int]]:
     """Measures all jobs; yields how many are done and how many there are, and keeps report.json up to date."""
     jobs: list[Point | Way] = [*bench.points, *bench.ways]
-    raw = bench.request.folder / RAW
+    raw = bench.folder / RAW
     raw.mkdir(exist_ok=True)
-    total, in_a_row = len(jobs) * bench.request.rounds, 0
-    for done, (number, job) in enumerate(in_rounds(jobs, bench.request.rounds), start=1):
+    total, in_a_row = len(jobs) * bench.config.rounds, 0
+    for done, (number, job) in enumerate(in_rounds(jobs, bench.config.rounds), start=1):
         if isinstance(job, Way):
             assert bench.onnx is not None and bench.crops is not None
-            rate = measure_in_process(bench.onnx, bench.crops, job, bench.request.seconds)
+            rate = measure_in_process(bench.onnx, bench.crops, job, bench.config.seconds)
             bench.found.ways.setdefault(job, []).append((number, rate))
         elif job not in bench.found.problems:
             try:
@@ -296,7 +242,7 @@ def _measured(bench: Bench, head: dict[str, Any]) -> Iterator[tuple[int, int]]:
                     del bench.found.points[job]
                 in_a_row += 1
                 _check_alive(bench, in_a_row)
-        write_json(bench.request.folder, _report(bench, head, complete=False))
+        write_json(bench.folder, _report(bench, head, complete=False))
         yield done, total
 
 
@@ -305,7 +251,7 @@ def _measure(bench: Bench, point: Point, raw: Path, number: int) -> perf_analyze
     url = bench.target.urls[point.protocol]
     takes = {model.name: model.takes for model in bench.target.models}[point.model]
     called = bench.target.others if takes == "photographs" else ()
-    seconds, pictures = bench.request.seconds, bench.scratch / f"{point.model}.json"
+    seconds, pictures = bench.config.seconds, bench.scratch / f"{point.model}.json"
     arguments = perf_analyzer.command(bench.tool, point, url, pictures, f"{name}.csv", seconds)
     bench.found.commands[point] = arguments
     before = ask_statistics(point.protocol, url, [point.model, *called])
@@ -336,26 +282,16 @@ def _report(bench: Bench, head: dict[str, Any], complete: bool) -> dict[str, Any
     return head | {
         "complete": complete,
         "runs": runs,
-        "planned_runs": (len(bench.points) + len(bench.ways)) * bench.request.rounds,
+        "planned_runs": (len(bench.points) + len(bench.ways)) * bench.config.rounds,
         "limit": describe_limit(found.ways),
         "points": describe_points(bench.points, found),
         "comparison": None,
     }
 
 
-def _tell_of_the_rest(console: Console, files: str, report: dict[str, Any]) -> None:
+def _print_interruption(console: Console, files: str, report: dict[str, Any]) -> None:
     if report["runs"]:
         what = f"{files} hold the {report['runs']} of {report['planned_runs']} runs so far"
     else:
         what = "nothing was measured yet, so there is no report"
     console.print(f"stopped: {what}", highlight=False, soft_wrap=True)
-
-
-def _joined(numbers: Sequence[int]) -> str:
-    return ",".join(map(str, numbers))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Path):
-        return str(value)
-    return list(value) if isinstance(value, tuple) else value

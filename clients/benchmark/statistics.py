@@ -49,7 +49,7 @@ def ask_statistics(protocol: Protocol, url: str, models: Sequence[str]) -> dict[
         models: names.
 
     Raises:
-        UnavailableError: the server does not tell.
+        UnavailableError: the server does not answer.
     """
     return {name: read_statistics(_ask(protocol, url, name)) for name in models}
 
@@ -96,4 +96,4 @@ def _ask(protocol: Protocol, url: str, model: str) -> Any:
         with triton.InferenceServerClient(url, channel_args=channel_options(url)) as client:
             return client.get_inference_statistics(model, as_json=True, client_timeout=TIMEOUT_S)
     except Exception as error:  # of urllib, of JSON, of tritonclient, of gRPC
-        raise UnavailableError(f"{url} does not tell its statistics of {model} ({error})") from error
+        raise UnavailableError(f"{url} has no statistics of {model} ({error})") from error

@@ -1,7 +1,6 @@
 """The server that is measured: what it is, and what its models take."""
 
 import asyncio
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -67,24 +66,6 @@ class Target:
         """What it is, for a person."""
         backend = "ONNX Runtime stand-in backend" if self.has_standin else "Triton's own backends"
         return f"tritonserver {self.metadata.get('version', '')}, {backend}"
-
-
-def read_urls(given: Sequence[str]) -> dict[Protocol, str]:
-    """Reads addresses: `grpc://host:8001`, `http://host:8000`, or `host:8001` alone, which is gRPC.
-
-    Raises:
-        ValueError: one is no address, or two are of the same protocol.
-    """
-    urls: dict[Protocol, str] = {}
-    for each in given:
-        found = re.fullmatch(r"(?:(grpc|http)://)?([^\s/:]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5})/?", each)
-        if not found:
-            raise ValueError(f"{each!r}: give host:port, grpc://host:port or http://host:port")
-        protocol: Protocol = "http" if found[1] == "http" else "grpc"
-        if protocol in urls:
-            raise ValueError(f"{each!r}: there is one {protocol} address already; mark the other one http://")
-        urls[protocol] = found[2]
-    return urls
 
 
 def look_at(urls: Mapping[Protocol, str], wanted: Sequence[str]) -> Target:

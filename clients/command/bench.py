@@ -6,39 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
-MOST_BATCH, MOST_CLIENTS = 4096, 4096
+from clients.benchmark.config import BenchmarkConfig
+from traffic_signs.options import with_options
 
 
+@with_options
 def bench(
-    url: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="grpc://HOST:PORT or http://HOST:PORT of a running server; give both to measure both.",
-            show_default="a server of its own",
-        ),
-    ] = None,
-    repository: Annotated[
-        Path, typer.Option("--repository", "-r", help="Model repository for a server of its own.")
-    ] = Path("model_repository"),
-    models: Annotated[
-        str, typer.Option(help="Names with commas.", show_default="sign_classifier and sign_recognizer, where they are")
-    ] = "",
-    protocols: Annotated[
-        str, typer.Option(help="grpc, http or both with a comma.", show_default="both, or those of --url")
-    ] = "",
-    batch_sizes: Annotated[str, typer.Option(help="Pictures in a request.")] = "1,8",
-    concurrencies: Annotated[str, typer.Option(help="Requests under way at any time, which is clients.")] = "1,4,16",
-    seconds: Annotated[float, typer.Option(min=0.3, max=600, help="To measure each point for, a round.")] = 3,
-    rounds: Annotated[int, typer.Option(min=1, max=100, help="Each measures all points in a new order.")] = 3,
-    images: Annotated[
-        Path | None, typer.Option(help="Folder, zip or file of pictures to send.", show_default="drawn street scenes")
-    ] = None,
-    limit: Annotated[
-        bool, typer.Option("--limit", help="Also run the classifier in ONNX Runtime in process with all cores.")
-    ] = False,
-    onnx: Annotated[
-        Path | None, typer.Option(help="With --limit: its file.", show_default="the served one in --repository")
-    ] = None,
+    config: BenchmarkConfig,
     compare: Annotated[
         Path | None, typer.Option(help="report.json of an earlier run, or its folder.", show_default=False)
     ] = None,
@@ -49,10 +23,6 @@ def bench(
     report: Annotated[
         Path | None, typer.Option(help="Measure nothing: compare this report.json.", show_default=False)
     ] = None,
-    perf_analyzer: Annotated[
-        Path | None, typer.Option(help="Path of perf_analyzer.", show_default="the one on the PATH")
-    ] = None,
-    home: Annotated[Path, typer.Option(help="Where tritonserver is, or is to be installed.")] = Path(".tritonserver"),
     output: Annotated[Path | None, typer.Option(help="Folder of the report.", show_default="runs/bench-TIME")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print report.json.")] = False,
 ) -> None:
@@ -76,14 +46,14 @@ def bench(
 
     from clients.benchmark.comparison import compare as compared
     from clients.benchmark.comparison import load_report, slower
-    from clients.benchmark.run import Request, run_benchmark
+    from clients.benchmark.run import run_benchmark
     from clients.benchmark.table import print_comparison, print_points
     from traffic_sign_client.errors import ClientError
     from traffic_signs.console import Console
 
     if max_slowdown is not None and compare is None:
         raise typer.BadParameter("it needs an earlier run: give --compare too", param_hint="--max-slowdown")
-    if report is not None and (compare is None or url or output):
+    if report is not None and (compare is None or config.url or output):
         raise typer.BadParameter(
             "it is compared and nothing is measured: give --compare, and neither --url nor --output",
             param_hint="--report",
@@ -99,28 +69,10 @@ def bench(
         summary = load_report(report)
         finish(summary)
     else:
-        urls = _urls(url or [])
-        request = Request(
-            urls,
-            repository,
-            home,
-            _words(models),
-            _protocols(protocols, urls),
-            _numbers("--batch-sizes", batch_sizes, MOST_BATCH),
-            _numbers("--concurrencies", concurrencies, MOST_CLIENTS),
-            seconds,
-            rounds,
-            images,
-            limit,
-            onnx,
-            perf_analyzer,
-            output or Path(f"runs/bench-{datetime.now(UTC):%Y%m%d-%H%M%S}"),
-        )
-        if onnx is not None and not limit:
-            raise typer.BadParameter("it is the file that --limit runs: give --limit too", param_hint="--onnx")
-        summary = run_benchmark(request, console, finish)
+        folder = output or Path(f"runs/bench-{datetime.now(UTC):%Y%m%d-%H%M%S}")
+        summary = run_benchmark(config, folder, console, finish)
         print_points(console, summary)
-        console.print(f"look: {request.folder}/report.html", highlight=False, soft_wrap=True)
+        console.print(f"look: {folder}/report.html", highlight=False, soft_wrap=True)
     if summary["comparison"]:
         print_comparison(console, summary["comparison"])
     if as_json:
@@ -131,38 +83,3 @@ def bench(
     if max_slowdown is not None and (slow := slower(summary["comparison"], max_slowdown)):
         named = "; ".join("{model}, {protocol}, batch {batch}, {concurrency} at a time".format(**each) for each in slow)
         raise ClientError(f"more than {max_slowdown:g} times slower than {compare}: {named}")
-
-
-def _urls(given: list[str]) -> dict[Any, str]:
-    from clients.benchmark.target import read_urls
-
-    try:
-        return dict(read_urls(given))
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--url") from error
-
-
-def _protocols(text: str, urls: dict[Any, str]) -> list[Any]:
-    wanted = _words(text) or list(urls) or ["grpc", "http"]
-    for each in wanted:
-        if each not in ("grpc", "http"):
-            raise typer.BadParameter(f"{each!r}: choose grpc or http", param_hint="--protocols")
-        if urls and each not in urls:
-            raise typer.BadParameter(f"there is no address for {each}: give --url {each}://HOST:PORT too")
-    return wanted
-
-
-def _words(text: str) -> list[str]:
-    return list(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
-
-
-def _numbers(option: str, text: str, most: int) -> list[int]:
-    numbers = set()
-    for word in text.split(","):
-        number = word.strip()
-        if not (number.isascii() and number.isdecimal() and 1 <= int(number) <= most):
-            raise typer.BadParameter(
-                f"{number!r}: give whole numbers from 1 to {most} with commas between them", param_hint=option
-            )
-        numbers.add(int(number))
-    return sorted(numbers)

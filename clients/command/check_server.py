@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from traffic_sign_client.connection import Protocol
 from traffic_sign_client.errors import ClientError
 
 
@@ -31,7 +32,7 @@ class ServerCheck:
 
 def check_server(
     url: Annotated[str, typer.Option(help="host:port of the server.")] = "localhost:8001",
-    protocol: Annotated[str, typer.Option(help="grpc or http; each has its own port.")] = "grpc",
+    protocol: Annotated[Protocol, typer.Option(help="grpc or http; each has its own port.")] = "grpc",
     minimum: Annotated[
         str, typer.Option(help="Oldest version that passes.", show_default="the oldest without known holes")
     ] = "",
@@ -44,8 +45,6 @@ def check_server(
     signs check-server
     signs check-server --url triton.example:8000 --protocol http --minimum 2.73
     """
-    if protocol not in ("grpc", "http"):
-        raise typer.BadParameter(f"{protocol!r}: choose grpc or http", param_hint="--protocol")
     from serving.versions import MINIMUM, parse_version
 
     found = examine_server(url, protocol, parse_version(minimum) if minimum else MINIMUM, timeout)
@@ -62,7 +61,7 @@ def check_server(
         )
 
 
-def examine_server(url: str, protocol: str, oldest: tuple[int, int], timeout: float = 30.0) -> ServerCheck:
+def examine_server(url: str, protocol: Protocol, oldest: tuple[int, int], timeout: float = 30.0) -> ServerCheck:
     """Asks a server what it is.
 
     Args:
@@ -81,12 +80,12 @@ def examine_server(url: str, protocol: str, oldest: tuple[int, int], timeout: fl
     return ServerCheck(url, version, ".".join(map(str, oldest)), is_safe(version, oldest), models)
 
 
-async def _ask(url: str, protocol: str, timeout: float) -> tuple[dict[str, Any], dict[str, str]]:
+async def _ask(url: str, protocol: Protocol, timeout: float) -> tuple[dict[str, Any], dict[str, str]]:
     """Returns the metadata of a server, and the backend of each of the project's models that it has ready."""
     from clients.benchmark.target import CLASSIFIER, DETECTOR, RECOGNIZER, runs_on_stand_in
     from traffic_sign_client.connection import Connection
 
-    connection = Connection(url, "http" if protocol == "http" else "grpc", timeout=timeout)
+    connection = Connection(url, protocol, timeout=timeout)
     try:
         metadata = await connection.describe("metadata", "")
         models = {}

@@ -1,29 +1,18 @@
 """`signs data`: the command line of the data sets."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 app = typer.Typer(no_args_is_help=True, help="Fetch the benchmarks, and see what is in a copy of them.")
 
 
-class BenchmarkName(StrEnum):
-    """The benchmarks that can be fetched."""
-
-    GTSDB = "gtsdb"
-    GTSRB = "gtsrb"
-
-
-@app.callback()
-def _data() -> None:
-    """Fetch the benchmarks, and see what is in a copy of them."""
-
-
 @app.command()
 def fetch(
-    benchmark: Annotated[BenchmarkName, typer.Argument(help="Street scenes (gtsdb) or single signs (gtsrb).")],
+    benchmark: Annotated[
+        Literal["gtsdb", "gtsrb"], typer.Argument(help="Street scenes (gtsdb) or single signs (gtsrb).")
+    ],
     to: Annotated[Path | None, typer.Option(help="Folder for it.", show_default="data/BENCHMARK")] = None,
     mirror: Annotated[
         str, typer.Option("--from", metavar="URL", help="Folder on the web that holds the archives by their names.")
@@ -31,7 +20,7 @@ def fetch(
     keep_archives: Annotated[bool, typer.Option("--keep-archives", help="Keep the zips once unpacked.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Fetch a benchmark's official archives and check them; broken off, the same command goes on where it stopped.
+    """Fetch a benchmark's official archives and check them; interrupted, the same command resumes.
 
     GTSDB is one zip of about 1.6 GB and stays one; GTSRB is three zips of 365 MB, unpacked here.
 
@@ -50,16 +39,16 @@ def fetch(
     from traffic_signs.progress import progress_bars
     from training.data import fetch as fetching
 
-    chosen = fetching.BENCHMARKS[benchmark.value]
+    chosen = fetching.BENCHMARKS[benchmark]
     with progress_bars(Console(stderr=True)) as progress:
-        fetched = fetching.fetch(chosen, to or Path("data") / benchmark.value, mirror, keep_archives, progress)
+        fetched = fetching.fetch(chosen, to or Path("data") / benchmark, mirror, keep_archives, progress)
     if as_json:
         typer.echo(json.dumps(asdict(fetched) | {"path": str(fetched.path)}))
         return
     what = f"fetched {fetched.bytes / 1e6:.1f} MB in {fetched.seconds:.0f} s" if fetched.files else "there and whole"
     path = shlex.quote(str(fetched.path))
     typer.echo(f"{what}: {fetched.path}\n{chosen.credit}")
-    typer.echo(f"next: signs data check {path}\n      signs train classifier --data {benchmark.value}={path}")
+    typer.echo(f"next: signs data check {path}\n      signs train classifier --data {benchmark}={path}")
 
 
 @app.command()

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from monitoring.drift.judging import Limits
+from monitoring.drift.limits import Limits
 from monitoring.drift.watch import Finding
 
 
@@ -53,10 +53,10 @@ def _table(finding: Finding) -> Table:
         table.add_column(column)
     for column in ("samples", "PSI", "p"):
         table.add_column(column, justify="right")
-    table.add_column("what there is more of, or why not judged", style="dim")
+    table.add_column("what there is more of, or why there is no verdict", style="dim")
     for score in finding.scores:
-        judged = score.psi is not None and score.p_value is not None
-        mark = Text("drift", "red") if score.is_firing else Text("ok", "green") if judged else Text("-", "yellow")
-        numbers = (f"{score.psi:.3f}", f"{score.p_value:.2g}") if judged else ("", "")
+        has_verdict = score.psi is not None and score.p_value is not None
+        mark = Text("drift", "red") if score.is_firing else Text("ok", "green") if has_verdict else Text("-", "yellow")
+        numbers = (f"{score.psi:.3f}", f"{score.p_value:.2g}") if has_verdict else ("", "")
         table.add_row(mark, score.feature, f"{score.samples:.0f}", *numbers, score.note)
     return table

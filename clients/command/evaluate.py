@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from traffic_sign_client.connection import Protocol
 from traffic_sign_client.errors import ClientError
+from training.data.records import Split
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +24,7 @@ def evaluate(
         typer.Argument(help="A checkpoint (PyTorch), or a version's folder or .onnx file (ONNX Runtime)."),
     ] = None,
     url: Annotated[str, typer.Option(help="host:port of a running server, instead of MODEL.", show_default=False)] = "",
-    protocol: Annotated[str, typer.Option(help="grpc or http, with --url.")] = "grpc",
+    protocol: Annotated[Protocol, typer.Option(help="grpc or http, with --url.")] = "grpc",
     name: Annotated[
         str,
         typer.Option(
@@ -35,15 +37,17 @@ def evaluate(
         Path | None,
         typer.Option(help="Names what a detector MODEL finds: a checkpoint, a version's folder or an .onnx file."),
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, or cuda: run MODEL on the GPU, without TF32.")] = "cpu",
-    split: Annotated[str, typer.Option(help="test or train.")] = "test",
+    device: Annotated[
+        Literal["cpu", "cuda"], typer.Option(help="cpu, or cuda: run MODEL on the GPU, without TF32.")
+    ] = "cpu",
+    split: Annotated[Split, typer.Option(help="test or train.")] = "test",
     output: Annotated[
         Path | None,
         typer.Option(help="Folder for evaluation.json and pictures: confusion, recall, reliability, mistakes."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
-    """Judge a classifier on labelled signs, or a detector or recognizer on whole scenes.
+    """Evaluate a classifier on labelled signs, or a detector or recognizer on whole scenes.
 
     Of a classifier: accuracy, recall of each class, calibration, the worst mistakes. Of what finds signs in scenes:
     average precision by category, by size and, where somebody names the signs, of the 43 classes. The same images go
@@ -59,13 +63,8 @@ def evaluate(
     """
     if (model is None) == (not url):
         raise ClientError("give either a checkpoint, version or .onnx file, or --url of a running server")
-    if split not in ("train", "test"):
-        raise typer.BadParameter(f"{split!r}: choose train or test", param_hint="--split")
-    if protocol not in ("grpc", "http"):
-        raise typer.BadParameter(f"{protocol!r}: choose grpc or http", param_hint="--protocol")
-    if device not in ("cpu", "cuda") or (url and device != "cpu"):
-        problem = f"{device!r}: choose cpu or cuda; a server has its own"
-        raise typer.BadParameter(problem, param_hint="--device")
+    if url and device != "cpu":
+        raise typer.BadParameter("a server has its own device: leave out --url", param_hint="--device")
     from export.evaluation.run import evaluate_model
 
     figures = evaluate_model(model, data, split, output, url, protocol, name, version, classifier, device)
@@ -108,7 +107,7 @@ def _scene_rows(figures: dict[str, Any]) -> "Iterator[tuple[str, str]]":
     categories = figures["categories"]
     yield "scenes and signs", f"{categories['scenes']} and {categories['signs']}"
     yield "mAP50, the benchmark's three categories", _percent(categories["map50_benchmark"])
-    yield "mAP50-95, likewise", _percent(categories["map50_95_benchmark"])
+    yield "mAP50-95 of these", _percent(categories["map50_95_benchmark"])
     for position, label in enumerate(categories["labels"]):
         what = "" if position else "AP50 and AP60"
         yield what, f"{label['name']}: {_percent(label['ap50'])} and {_percent(label['ap60'])} of {label['signs']}"

@@ -6,17 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clients.command.export_serving import (
-    CacheOption,
-    QueueOption,
-    Repository,
-    TargetOption,
-    TensorRTOption,
-    TimeoutOption,
-    config,
-    engine,
-    read_overrides,
-)
+from clients.command.export_serving import config, engine
+from clients.command.gate import gate
+from clients.command.tune import tune
+from export.settings import PrecisionRequest, ServingOverrides
+from traffic_signs.options import with_options
+from traffic_signs.settings import Repository
+from training.data.records import Split
 
 if TYPE_CHECKING:
     from export.precision_search import Candidate
@@ -24,44 +20,24 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Publish models in the repository that Triton serves.")
 
 
-@app.callback()
-def _export() -> None:
-    """Publish models in the repository that Triton serves."""
-
-
 @app.command("onnx")
+@with_options
 def onnx_(
     checkpoint: Annotated[Path, typer.Argument(help="Folder of a checkpoint, as `signs train` printed it.")],
+    wanted: PrecisionRequest,
+    overrides: ServingOverrides,
     repository: Repository = "model_repository",
     data: Annotated[
         str,
         typer.Option(
             help="gtsdb=PATH or gtsrb=PATH: prove parity on its test images, too. Other precisions than fp32 are "
-            "judged on them, and int8 is calibrated on its training images.",
+            "evaluated on them, and int8 is calibrated on its training images.",
             show_default=False,
         ),
     ] = "",
-    precision: Annotated[
-        str, typer.Option(metavar="fp32|fp16|int8|auto", help="Of weights and activations; auto measures here.")
-    ] = "fp32",
-    max_accuracy_loss: Annotated[
-        float | None,
-        typer.Option(
-            help="Largest loss against fp32 that is published: of accuracy, of a detector's mAP50.",
-            show_default="0.002; of a detector 0.01",
-        ),
-    ] = None,
-    int8_for: Annotated[
-        str, typer.Option(metavar="cpu|tensorrt", help="Who int8 is for; what one calculates fast the other cannot.")
-    ] = "cpu",
     private_key: Annotated[
         Path | None, typer.Option(help="PEM file of a key: sign the version with it.", show_default=False)
     ] = None,
-    target: TargetOption = "",
-    response_cache: CacheOption = None,
-    max_queue: QueueOption = None,
-    queue_timeout_ms: TimeoutOption = None,
-    tensorrt: TensorRTOption = None,
     once: Annotated[
         bool,
         typer.Option("--once", help="Where these weights are published in this precision, name that: to be repeated."),
@@ -89,7 +65,7 @@ def onnx_(
     from dataclasses import asdict
 
     from clients.command.export_output import print_candidates, print_export
-    from export.precision import FP32, PrecisionRequest
+    from export.precision import FP32
     from export.repository.signing import load_signer
     from export.run import check_wanted, export_checkpoint, find_exported
     from export.samples import labelled_samples, real_samples
@@ -98,29 +74,27 @@ def onnx_(
     from traffic_signs.stage_metrics import recorded_stage
     from training.checkpoint import load_info
 
-    wanted = PrecisionRequest(precision, max_accuracy_loss, int8_for)
-    asked = read_overrides(target, response_cache, max_queue, queue_timeout_ms, tensorrt)
     check_wanted(wanted, bool(data))
     signer, info = load_signer(private_key), load_info(checkpoint)
-    there = find_exported(checkpoint, info.model, repository, precision) if once else None
+    there = find_exported(checkpoint, info.model, repository, wanted.precision) if once else None
     if there is not None:
         typer.echo(json.dumps(asdict(there)) if as_json else f"published already: {info.model} {there.version}")
         return
     compared: list[dict[str, object]] = []
 
-    def tell(candidates: "Sequence[Candidate]") -> None:
+    def show(candidates: "Sequence[Candidate]") -> None:
         compared.extend(each.as_dict() for each in candidates)
         if not as_json:
             print_candidates(candidates)
 
     with progress_bars(Console(stderr=True)) as progress:
-        if data and precision != FP32:
+        if data and wanted.precision != FP32:
             samples, labels = labelled_samples(info, data, progress)
         else:
             samples, labels = real_samples(info, data), None
         with recorded_stage("export", info.model, lambda notice: typer.echo(f"note: {notice}", err=True)) as result:
             manifest = export_checkpoint(
-                checkpoint, repository, samples, wanted, labels, signer, progress, tell, asked=asked
+                checkpoint, repository, samples, wanted, labels, signer, progress, show, asked=overrides
             )
             result.version, result.figures = manifest.version, manifest.parity
     if as_json:
@@ -190,7 +164,7 @@ def recognizer_(
         str,
         typer.Option(help="gtsdb=PATH: measure its scenes, for `signs monitor drift` to compare.", show_default=False),
     ] = "",
-    split: Annotated[str, typer.Option(help="With --reference: test or train.")] = "test",
+    split: Annotated[Split, typer.Option(help="With --reference: test or train.")] = "test",
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
 ) -> None:
     """Publish the recognizer: photographs in, boxes and names of signs out.
@@ -211,15 +185,11 @@ def recognizer_(
     from traffic_signs.console import Console
     from traffic_signs.progress import progress_bars
     from training.data.load import load_data
-    from training.data.records import SPLITS
 
-    splits = {str(each): each for each in SPLITS}
-    if split not in splits:
-        raise typer.BadParameter(f"{split!r}: choose test or train", param_hint="--split")
     require_folder(repository, "export into a folder that has both models, then `signs repository publish` it there")
     scenes = load_data(reference) if reference else None
     with progress_bars(Console(stderr=True)) as progress:
-        manifest = export_recognizer(repository, score_threshold, scenes, splits[split], progress, unknown_threshold)
+        manifest = export_recognizer(repository, score_threshold, scenes, split, progress, unknown_threshold)
     if as_json:
         typer.echo(json.dumps(asdict(manifest)))
         return
@@ -232,3 +202,5 @@ def recognizer_(
 
 app.command()(config)
 app.command()(engine)
+app.command()(gate)
+app.command()(tune)

@@ -74,7 +74,7 @@ def print_export(manifest: Manifest, repository: str | Path) -> None:
 
 
 def _next(manifest: Manifest, repository: str | Path) -> str:
-    """Returns the command that comes next: to serve the version, or where that would serve another, to judge it."""
+    """Returns the command that comes next: to serve the version, or to run the gate where that serves another."""
     if champion(open_store(repository), manifest.model) is not None:
         return f"signs export gate {manifest.model} --data DATA{repository_flag(repository)}"
     if "://" in str(repository):

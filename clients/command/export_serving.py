@@ -6,69 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from export.errors import ExportError
+from export.settings import ServingOverrides
+from traffic_signs.options import with_options
+from traffic_signs.settings import Repository
 
 if TYPE_CHECKING:
     from tritonclient.grpc import model_config_pb2 as pb
 
-    from export.serving_plan import ServingOverrides
 
-Repository = Annotated[str, typer.Option("--repository", "-r", help="Folder, or s3://, gs:// or az:// address.")]
-TargetOption = Annotated[
-    str,
-    typer.Option(
-        help="cpu, gpu or auto: a configuration for each.",
-        show_default="as the version served now; auto for a new model",
-    ),
-]
-TensorRTOption = Annotated[
-    bool | None,
-    typer.Option(
-        "--tensorrt/--no-tensorrt",
-        help="Hand the graph to TensorRT on a GPU; on several GPUs that needs a server from 25.06 on.",
-        show_default="as the version served now; off",
-    ),
-]
-ConfigurationOption = Annotated[
-    str,
-    typer.Option("--configuration", help="configs/NAME.pbtxt in place of config.pbtxt, as gpu.", show_default=False),
-]
-CacheOption = Annotated[
-    bool | None,
-    typer.Option("--response-cache/--no-response-cache", help="Remember answers.", show_default="likewise; off"),
-]
-QueueOption = Annotated[
-    int | None,
-    typer.Option(
-        min=0,
-        help="Requests that may wait; 0: any number. A Triton whose core lacks the fix of issue 8870 stalls with one.",
-        show_default="likewise; 0",
-    ),
-]
-TimeoutOption = Annotated[
-    int | None,
-    typer.Option(min=0, help="Milliseconds a request may wait; 0: any time. Likewise.", show_default="likewise; 0"),
-]
-
-
-def read_overrides(
-    target: str,
-    response_cache: bool | None,
-    max_queue: int | None,
-    queue_timeout_ms: int | None,
-    tensorrt: bool | None = None,
-) -> "ServingOverrides":
-    """Returns what the options ask for."""
-    from export.config import TARGETS
-    from export.serving_plan import ServingOverrides
-
-    if target and target not in TARGETS:
-        raise typer.BadParameter(f"{target!r}: choose {', '.join(TARGETS)}", param_hint="--target")
-    chosen = next((each for each in TARGETS if each == target), None)
-    if chosen == "cpu" and tensorrt:
-        raise typer.BadParameter("TensorRT needs a GPU: leave it away, or choose gpu or auto", param_hint="--target")
-    return ServingOverrides(chosen, response_cache, max_queue, queue_timeout_ms, tensorrt)
-
-
+@with_options
 def config(
     what: Annotated[
         str,
@@ -78,13 +24,14 @@ def config(
             show_default=False,
         ),
     ],
+    overrides: ServingOverrides,
     repository: Repository = "model_repository",
-    target: TargetOption = "",
-    response_cache: CacheOption = None,
-    max_queue: QueueOption = None,
-    queue_timeout_ms: TimeoutOption = None,
-    tensorrt: TensorRTOption = None,
-    configuration: ConfigurationOption = "",
+    configuration: Annotated[
+        str,
+        typer.Option(
+            "--configuration", help="configs/NAME.pbtxt in place of config.pbtxt, as gpu.", show_default=False
+        ),
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print configuration and reasons as JSON.")] = False,
 ) -> None:
     """Show how Triton serves a model, and why: its config.pbtxt with a line of reason for every choice.
@@ -103,14 +50,12 @@ def config(
 
     from export.config import to_text
     from export.explanation import explain
-    from export.serving_plan import ServingOverrides
 
-    asked = read_overrides(target, response_cache, max_queue, queue_timeout_ms, tensorrt)
     if (Path(what) / "model.json").is_file():
         where = f"what `signs export onnx {what}` would write"
-        found = _of_checkpoint(Path(what), repository, asked, configuration)
+        found = _of_checkpoint(Path(what), repository, overrides, configuration)
     else:
-        if asked != ServingOverrides():
+        if overrides != ServingOverrides():
             hint = "options are for a checkpoint: this is written already"
             raise typer.BadParameter(hint, param_hint="MODEL_OR_FOLDER")
         where, found = _there(what, repository, configuration)
@@ -127,7 +72,7 @@ def config(
 
 
 def _of_checkpoint(
-    checkpoint: Path, repository: str, asked: "ServingOverrides", configuration: str
+    checkpoint: Path, repository: str, overrides: ServingOverrides, configuration: str
 ) -> "pb.ModelConfig":
     from export.repository.configuration import require_name
     from export.repository.policy import config_path
@@ -135,7 +80,7 @@ def _of_checkpoint(
     from training.checkpoint import load_info
 
     info = load_info(checkpoint)
-    configs = choose_serving(repository, info.model, asked).configs(info)
+    configs = choose_serving(repository, info.model, overrides).configs(info)
     if configuration:
         require_name({info.model: configs}, configuration)
     return configs[config_path(configuration)]
@@ -167,6 +112,7 @@ def _there(what: str, repository: str, configuration: str) -> "tuple[str, pb.Mod
         raise ExportError(f"there is no {where}: {hint}") from error
 
 
+@with_options
 def engine(
     source: Annotated[
         str,

@@ -1,11 +1,6 @@
 """The `signs` command: a sub-command for each stage, imported only when it is called."""
 
-import io
-import signal
 import sys
-import traceback
-from types import FrameType
-from typing import NoReturn
 
 import typer
 
@@ -18,24 +13,19 @@ from clients.command.bench import bench
 from clients.command.check_server import check_server
 from clients.command.demo.command import demo
 from clients.command.evaluate import evaluate
-from clients.command.gate import gate
 from clients.command.gateway import gateway
 from clients.command.predict import predict
-from clients.command.push import push
 from clients.command.robustness import robustness
-from clients.command.roll_out import roll_out
 from clients.command.serve import serve
-from clients.command.tune import tune
+from clients.gateway.settings import ENVIRONMENT
 from export.errors import UndecidedError
 from traffic_sign_client.errors import ClientError
-from traffic_signs.console import visible
 from traffic_signs.direct import keep_loopback_direct
 from traffic_signs.environment import drop_foreign_variables
-from traffic_signs.errors import SignsError
 from traffic_signs.paths import expand_arguments, expand_variables
+from traffic_signs.program import end, run_program
 
-INTERRUPTED = 130  # what shells call a program that ended on SIGINT
-UNDECIDED = 2  # the gate could not judge: 1 is a challenger that is refused
+UNDECIDED = 2  # the gate came to no verdict: 1 is a challenger that is refused
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -48,18 +38,13 @@ app = typer.Typer(
 app.command()(demo)
 app.add_typer(data_cli.app, name="data")
 app.add_typer(training_cli.app, name="train")
-# Here, because they start servers and ask them through the clients, which export knows nothing of.
-export_cli.app.command()(gate)
-export_cli.app.command()(tune)
-repository_cli.app.command()(push)
-repository_cli.app.command("roll-out")(roll_out)
 app.add_typer(export_cli.app, name="export")
 app.add_typer(repository_cli.app, name="repository")
 app.add_typer(monitoring_cli.app, name="monitor")
 app.command()(evaluate)
 app.command()(robustness)
 app.command()(serve)
-app.command()(gateway)
+app.command(context_settings={"auto_envvar_prefix": ENVIRONMENT})(gateway)
 app.command()(predict)
 app.command()(bench)
 app.command()(check_server)
@@ -72,49 +57,14 @@ def _signs() -> None:
 
 def main() -> None:
     """Runs the command line; every expected problem is one line on standard error and exit code 1, of the gate 2."""
-    signal.signal(signal.SIGTERM, _terminate)
-    _let_all_be_printed()
+    run_program("signs", _run, ClientError)
+
+
+def _run() -> None:
     keep_loopback_direct()
     drop_foreign_variables()
     expand_variables()
     try:
         app(expand_arguments(sys.argv[1:]), prog_name="signs")
     except UndecidedError as error:
-        _end(error.__cause__ or error, UNDECIDED)
-    except Exception as error:
-        _end(error, 1)
-    except SystemExit as ended:
-        if ended.code == INTERRUPTED:  # typer ends so on Ctrl-C, and says nothing
-            _fail("stopped", INTERRUPTED)
-        raise
-
-
-def _let_all_be_printed() -> None:
-    """Has names of files printed that the locale's encoding lacks, with escapes, in place of an error half-way."""
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(errors="backslashreplace")
-
-
-def _end(error: BaseException, code: int) -> NoReturn:
-    """Tells of an expected problem in one line, of a fault of ours all that is known."""
-    if isinstance(error, SignsError | ClientError):
-        _fail(str(error), code)
-    if isinstance(error, OSError):  # a file in place of a folder, a full disk, a right that is missing
-        where = f"{error.filename}: " if error.filename else ""
-        _fail(f"{where}{error.strerror or error}: check the path, its rights and the free space", code)
-    if isinstance(error, ModuleNotFoundError):
-        extras = "train,export,client,gateway,monitoring"
-        _fail(f"{error.name} is not installed: pip install 'traffic-sign-mlops[{extras}]'", code)
-    traceback.print_exception(error)
-    sys.exit(code)
-
-
-def _fail(message: str, code: int) -> NoReturn:
-    print(f"signs: {visible(message)}", file=sys.stderr)
-    sys.exit(code)
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    """Makes a polite kill end like Ctrl-C: context managers stop servers and remove half-written files."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise SystemExit(128 + number)
+        end("signs", error.__cause__ or error, UNDECIDED, ClientError)

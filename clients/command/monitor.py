@@ -6,13 +6,9 @@ import typer
 
 from clients.command.monitor_drift import drift, study
 from clients.command.monitor_watch import alerts, watch
+from clients.command.repository_options import DEFAULT_REPOSITORY, Repository
 
 app = typer.Typer(no_args_is_help=True, help="Watch what is served.")
-
-
-@app.callback()
-def _monitor() -> None:
-    """Watch what is served."""
 
 
 app.command()(drift)
@@ -23,13 +19,11 @@ app.command()(alerts)
 
 @app.command()
 def repository(
-    repository: Annotated[
-        str, typer.Option("--repository", "-r", help="Folder, or s3://, gs:// or az:// address.")
-    ] = "model_repository",
+    repository: Repository = DEFAULT_REPOSITORY,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is all of them.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="For /metrics; 0 takes a free one.")] = 9107,
 ) -> None:
-    """Tell Prometheus which versions the repository holds, how old they are and which is the champion, until Ctrl-C.
+    """Show Prometheus which versions the repository holds, how old they are and which is the champion, until Ctrl-C.
 
     Each scrape reads the repository. While it cannot be read, scrapes fail, and Prometheus counts the exporter as down.
 

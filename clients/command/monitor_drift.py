@@ -5,34 +5,30 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clients.command.monitor_options import PROMETHEUS, PrometheusOption, check_duration
+from monitoring.drift.limits import Limits
+from traffic_signs.options import with_options
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from monitoring.drift.judging import Limits
     from monitoring.drift.watch import Finding, Watch
 
 # What --once ends with, as diff(1) does.
-NO_DRIFT, DRIFT, NOT_JUDGED = 0, 1, 2
+NO_DRIFT, DRIFT, UNCLEAR = 0, 1, 2
 
 
+@with_options
 def drift(
-    prometheus: Annotated[str, typer.Option(help="Address of Prometheus.")] = "http://localhost:9090",
+    limits: Limits,
+    prometheus: PrometheusOption = PROMETHEUS,
     repository: Annotated[
         str, typer.Option(help="Model repository that is served, with the references: a folder or s3://, gs://, az://.")
     ] = "model_repository",
-    window: Annotated[str, typer.Option(help="Time to look back: 30m, 1h, 2d.")] = "1h",
-    interval: Annotated[str, typer.Option(help="Time from one look to the next.")] = "60s",
+    window: Annotated[str, typer.Option(help="Time to look back: 30m, 1h, 2d.", callback=check_duration)] = "1h",
+    interval: Annotated[str, typer.Option(help="Time from one look to the next.", callback=check_duration)] = "60s",
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is all of them.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="For /metrics; 0 takes a free one.")] = 9105,
-    alpha: Annotated[
-        float, typer.Option(min=1e-12, max=0.5, help="Chance of a false alarm in a window, all features together.")
-    ] = 0.0001,
-    psi: Annotated[float, typer.Option(min=0, help="Least population stability index that counts.")] = 0.25,
-    min_samples: Annotated[int, typer.Option(min=50, help="Fewest scenes, or signs, to judge by.")] = 50,
-    repeats: Annotated[
-        float,
-        typer.Option(min=1, help="Successive photographs of one view, as frames of a film: so many count as one."),
-    ] = 1,
     selector: Annotated[
         str, typer.Option(help="More label matchers, such as 'namespace=\"production\"'.", show_default=False)
     ] = "",
@@ -44,7 +40,7 @@ def drift(
     The reference is what `signs export recognizer --reference` measured. A feature has drifted when all three hold:
     enough samples, a difference that chance does not explain, and one that is large.
 
-    With --once the exit code is 0 for no drift, 1 for drift and 2 where it could not be judged: Prometheus does not
+    With --once the exit code is 0 for no drift, 1 for drift and 2 where that cannot be decided: Prometheus does not
     answer, there is no reference, or there are too few scenes.
 
     \b
@@ -52,19 +48,11 @@ def drift(
     signs monitor drift --once
     signs monitor drift --once --json --window 1d --repository s3://models/signs
     """
-    from monitoring.drift.judging import Limits
     from monitoring.drift.prometheus import Prometheus, seconds
     from monitoring.drift.watch import Watch
-    from monitoring.errors import MonitoringError
 
     if as_json and not once:
-        raise typer.BadParameter("a watch that goes on prints no JSON: add --once", param_hint="--json")
-    for option, duration in (("--window", window), ("--interval", interval)):
-        try:
-            seconds(duration)
-        except MonitoringError as error:
-            raise typer.BadParameter(str(error), param_hint=option) from error
-    limits = Limits(alpha, psi, min_samples, repeats)
+        raise typer.BadParameter("a continuous watch prints no JSON: add --once", param_hint="--json")
 
     def open_watch() -> Watch:
         return Watch(Prometheus(prometheus, window, selector), repository, limits)
@@ -91,7 +79,7 @@ def _once(open_watch: "Callable[[], Watch]", window: str, limits: "Limits", as_j
         findings = open_watch().look()
     except Exception as error:  # whatever it is: the code of a crash would say drift
         typer.echo(f"signs: {error}", err=True)
-        return NOT_JUDGED
+        return UNCLEAR
     if as_json:
         typer.echo(json.dumps(as_dict(findings, window, limits)))
     else:
@@ -100,12 +88,12 @@ def _once(open_watch: "Callable[[], Watch]", window: str, limits: "Limits", as_j
 
 
 def exit_code(findings: "list[Finding]") -> int:
-    """Returns DRIFT where a version has drifted, and NO_DRIFT where one was judged and none with traffic was not."""
+    """Returns DRIFT for any version that has drifted, and UNCLEAR for one with traffic and no verdict, or for none."""
     verdicts = [finding.verdict for finding in findings]
     if "drift" in verdicts:
         return DRIFT
     overlooked = any(finding.busy and finding.verdict == "not judged" for finding in findings)
-    return NO_DRIFT if "no drift" in verdicts and not overlooked else NOT_JUDGED
+    return NO_DRIFT if "no drift" in verdicts and not overlooked else UNCLEAR
 
 
 def study(
@@ -128,14 +116,13 @@ def study(
     """Measure how often the drift watch alarms for nothing, and how soon it notices a change, on scenes of your own.
 
     The recognizer of the repository measures every scene, and some again darkened and blurred: up to a second each on
-    a CPU. Then thousands of windows are drawn from the measurements and judged as live traffic is.
+    a CPU. Then thousands of windows are drawn from the measurements and compared as live traffic is.
 
     \b
     signs monitor study --data gtsdb=FullIJCNN2013.zip
     signs monitor study --measured runs/drift --trials 10000
     """
     from monitoring.drift import study as studying
-    from monitoring.drift.judging import Limits
     from monitoring.drift.study_report import print_study, write_study
     from traffic_signs.console import Console
     from traffic_signs.progress import progress_bars

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-PrometheusOption = Annotated[str, typer.Option(help="Address of Prometheus.")]
-PROMETHEUS = "http://localhost:9090"
+from clients.command.monitor_options import PROMETHEUS, PrometheusOption, check_duration
+
 # What both end with, as `signs monitor drift --once`.
 FINE, WORSE, UNCLEAR = 0, 1, 2
 
@@ -15,7 +15,7 @@ def watch(
     old: Annotated[
         str, typer.Option(help="Label matchers of the old version, as 'track=\"stable\"'.", show_default="all series")
     ] = "",
-    new: Annotated[str, typer.Option(help="Likewise of the new version.", show_default="all series")] = "",
+    new: Annotated[str, typer.Option(help="Label matchers of the new version.", show_default="all series")] = "",
     since: Annotated[
         float | None,
         typer.Option(
@@ -23,17 +23,17 @@ def watch(
             show_default="both serve at once",
         ),
     ] = None,
-    window: Annotated[str, typer.Option(help="Time to look back: 5m, 1h.")] = "5m",
-    duration: Annotated[str, typer.Option("--for", help="How long to watch.")] = "10m",
-    interval: Annotated[str, typer.Option(help="Time from one look to the next.")] = "15s",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the judgement as JSON.")] = False,
+    window: Annotated[str, typer.Option(help="Time to look back: 5m, 1h.", callback=check_duration)] = "5m",
+    duration: Annotated[str, typer.Option("--for", help="How long to watch.", callback=check_duration)] = "10m",
+    interval: Annotated[str, typer.Option(help="Time from one look to the next.", callback=check_duration)] = "15s",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
 ) -> None:
     """Watch a new version: does it fail more, answer more slowly or less surely than the old one?
 
     The questions are those of the chart's canary. Two looks in a row that say worse end the watch at once.
 
-    Exit code 0: it does no worse; 1: it does worse, the reasons are printed; 2: that cannot be told, for want of
-    requests or of Prometheus.
+    Exit code 0: it does no worse; 1: it does worse, the reasons are printed; 2: that cannot be decided, for
+    want of requests or of Prometheus.
 
     \b
     signs monitor watch --since $(date +%s)                        # after `signs repository roll-out`
@@ -44,33 +44,25 @@ def watch(
 
     from monitoring import comparison
     from monitoring.drift.prometheus import Prometheus, seconds
-    from monitoring.errors import MonitoringError
 
     if since is None and old == new:
-        raise typer.BadParameter("old and new are the same series: tell them apart by --old and --new, or by --since")
-    lengths = {}
-    for option, length in (("--window", window), ("--for", duration), ("--interval", interval)):
-        try:
-            lengths[option] = seconds(length)
-        except MonitoringError as error:
-            raise typer.BadParameter(str(error), param_hint=option) from error
-    asked = comparison.Comparison(old, new, lengths["--window"], since)
+        raise typer.BadParameter("old and new are the same series: distinguish them by --old and --new, or by --since")
     try:
-        judged = comparison.watch(
+        verdict = comparison.watch(
             Prometheus(prometheus),
-            asked,
-            lengths["--for"],
-            lengths["--interval"],
+            comparison.Comparison(old, new, seconds(window), since),
+            seconds(duration),
+            seconds(interval),
             lambda sentence: typer.echo(f"note: {sentence}", err=True),
         )
     except Exception as error:  # whatever it is: the code of a crash would say worse
         typer.echo(f"signs: {error}", err=True)
         raise typer.Exit(UNCLEAR) from error
     if as_json:
-        typer.echo(json.dumps(asdict(judged)))
+        typer.echo(json.dumps(asdict(verdict)))
     else:
-        typer.echo("\n".join([judged.state, *(f"  {reason}" for reason in judged.reasons)]))
-    raise typer.Exit({"fine": FINE, "worse": WORSE, "unclear": UNCLEAR}[judged.state])
+        typer.echo("\n".join([verdict.state, *(f"  {reason}" for reason in verdict.reasons)]))
+    raise typer.Exit({"fine": FINE, "worse": WORSE, "unclear": UNCLEAR}[verdict.state])
 
 
 def alerts(

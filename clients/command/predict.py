@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from traffic_sign_client.connection import Protocol
 from traffic_sign_client.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def predict(
         int | None, typer.Option(min=1, help="Of the camera or of each video: no more frames.", show_default="all")
     ] = None,
     url: Annotated[str, typer.Option(help="host:port of the server.")] = "localhost:8001",
-    protocol: Annotated[str, typer.Option(help="grpc or http; each has its own port.")] = "grpc",
+    protocol: Annotated[Protocol, typer.Option(help="grpc or http; each has its own port.")] = "grpc",
     annotate: Annotated[
         Path | None,
         typer.Option(help="Folder for copies with the signs drawn in; the originals stay.", metavar="DIR"),
@@ -72,8 +73,6 @@ def predict(
     signs predict street.jpg --url triton.example:8000 --protocol http --threshold 0.5
     signs predict sign.png --crops
     """
-    if protocol not in ("grpc", "http"):
-        raise typer.BadParameter(f"{protocol!r}: choose grpc or http", param_hint="--protocol")
     if bool(images) == (camera is not None):
         raise typer.BadParameter("give photographs, folders or videos, or the number of a camera with --camera")
     if as_json and as_csv:
@@ -97,7 +96,7 @@ def predict(
         contextlib.nullcontext() if annotate is None else Copies(annotate) as copies,
         SignClient(
             url,
-            "http" if protocol == "http" else "grpc",
+            protocol,
             (crops and model) or "sign_classifier",
             (not crops and model) or "sign_recognizer",
             timeout=timeout,

@@ -19,7 +19,7 @@ def numbers(versions: Sequence[int]) -> str:
 
 
 def print_list(rows: Sequence[dict[str, Any]], repository: str) -> None:
-    """Prints a table of versions; without data and commit, which `show` tells too, where the terminal is narrow."""
+    """Prints a table of versions; without data and commit, which `show` prints too, where the terminal is narrow."""
     console = Console()
     if not rows:
         console.print(f"no version of any model in {repository}: publish one first", highlight=False, soft_wrap=True)
@@ -110,7 +110,7 @@ def print_differences(rows: Sequence[Difference], model: str, first: int, second
 
 
 def _gate_lines(gate: dict[str, Any]) -> dict[str, Any]:
-    """Returns of a verdict what a person wants to know: the sentence, what it was judged on, each rule in a line."""
+    """Returns what a person wants to know of a verdict: the sentence, the evaluation set, each rule in a line."""
     if not gate:
         return {}
     lines = {name: gate.get(name) for name in ("verdict", "time", "data")}
@@ -120,7 +120,7 @@ def _gate_lines(gate: dict[str, Any]) -> dict[str, Any]:
 
 
 def _short(value: Any) -> str:
-    """Returns the text of a value; of a sha256 or a commit enough to tell it from another."""
+    """Returns the text of a value; of a sha256 or a commit enough to recognise it."""
     return value[:12] if isinstance(value, str) and re.fullmatch("[0-9a-f]{40,64}", value) else _text(value)
 
 

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from training.data.records import Split
+
 
 def robustness(
     model: Annotated[
@@ -24,7 +26,7 @@ def robustness(
             min=0, max=1, help="Class score below which a sign is unknown.", show_default="that of the classifier"
         ),
     ] = None,
-    split: Annotated[str, typer.Option(help="test or train.")] = "test",
+    split: Annotated[Split, typer.Option(help="test or train.")] = "test",
     limit: Annotated[int, typer.Option(min=0, help="Pictures of each kind to take, evenly chosen; 0: all.")] = 0,
     output: Annotated[
         Path | None, typer.Option(help="Folder for robustness.json, robustness.md and robustness.png.")
@@ -45,14 +47,10 @@ def robustness(
     from export.evaluation.robustness import as_markdown, measure_robustness
     from traffic_signs.console import Console
     from traffic_signs.progress import progress_bars
-    from training.data.records import SPLITS
 
-    splits = {str(each): each for each in SPLITS}
-    if split not in splits:
-        raise typer.BadParameter(f"{split!r}: choose test or train", param_hint="--split")
     console = Console(stderr=True)
     with progress_bars(console) as progress:
-        figures = measure_robustness(model, data, background, unknown_threshold, splits[split], limit, progress, output)
+        figures = measure_robustness(model, data, background, unknown_threshold, split, limit, progress, output)
     typer.echo(json.dumps(figures) if as_json else as_markdown(figures), nl=as_json)
     if output is not None and not as_json:
         typer.echo(f"look: {output}")

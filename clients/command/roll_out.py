@@ -26,7 +26,7 @@ def roll_out(
     """Have a running server load the champion, and wait until it answers; requests meanwhile go to the old version.
 
     For a server of this machine, `signs serve --reloadable`; on Kubernetes a roll-out is `helm upgrade`. Where the
-    version cannot be loaded, the server goes on with the old one, and the code is 1.
+    version cannot be loaded, the server keeps serving the old one, and the code is 1.
 
     \b
     signs repository promote sign_classifier 3 && signs repository roll-out sign_classifier
@@ -55,7 +55,7 @@ def load(url: str, model: str, version: int, timeout: float) -> None:
 
     Raises:
         UnavailableError: the server does not answer, or the version is not ready in time.
-        ClientError: the server refuses, or cannot load it; it goes on with what it had.
+        ClientError: the server refuses, or cannot load it; it keeps serving what it had.
     """
     deadline = time.monotonic() + timeout
     _post(url, f"repository/models/{model}/load", timeout)

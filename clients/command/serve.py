@@ -7,15 +7,18 @@ from typing import Annotated
 import typer
 
 from serving.own_server import BACKENDS, PROGRAM
+from traffic_signs.options import with_options
+from traffic_signs.settings import Home
 
 
+@with_options
 def serve(
     repository: Annotated[Path, typer.Option(help="Triton model repository.")] = Path("model_repository"),
     http_port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
     grpc_port: Annotated[int, typer.Option(min=1, max=65535)] = 8001,
     metrics_port: Annotated[int, typer.Option(min=1, max=65535)] = 8002,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is all of them.")] = "127.0.0.1",
-    home: Annotated[Path, typer.Option(help="Where tritonserver is, or is to be installed.")] = Path(".tritonserver"),
+    home: Home = Path(".tritonserver"),
     tritonserver: Annotated[
         Path | None,
         typer.Option(
@@ -78,7 +81,7 @@ def serve(
     Models are served by their configuration for the machine: on a GPU with the file that is made for one, on CPUs with
     as many instances as there are cores.
 
-    A server answers with what was the champion at its start. With --reloadable it can be told to load another version,
+    A server answers with what was the champion at its start. With --reloadable it loads another version on request,
     which answers once it is whole, and no request is lost; whoever reaches the HTTP port can then load and unload, so
     this is for one machine.
 
@@ -132,7 +135,7 @@ def serve(
         loaded = served_versions(server)
         for model, version in loaded:
             console.print(f"  {model}, version {version}", highlight=False)
-        # Where there is no recognizer, the classifier alone can answer; a detector alone can be judged.
+        # Where there is no recognizer, the classifier alone can answer; a detector alone can be evaluated.
         served = {model for model, _ in loaded}
         command = f"signs predict {'PHOTO' if 'sign_recognizer' in served else '--crops IMAGE'}"
         if not served & {"sign_recognizer", "sign_classifier"}:

@@ -22,7 +22,7 @@ from clients.gateway.metrics import Metrics
 from clients.gateway.middleware import Requests
 from clients.gateway.problems import UNFITTING, ProblemError
 from clients.gateway.routes import Api
-from clients.gateway.settings import Settings
+from clients.gateway.settings import MEBIBYTE, Settings
 from clients.gateway.uploads import Uploads
 from clients.gateway.upstream import Upstream
 from traffic_sign_client.errors import ClientError
@@ -41,10 +41,10 @@ def make_app(settings: Settings, draining: Callable[[], bool] = lambda: False) -
     Raises:
         ClientError: the keys, the folder for feedback, the certificates or the address for traces cannot be used.
     """
-    limits = Limits(settings.concurrency, settings.queue, settings.max_held)
+    limits = Limits(settings.concurrency, settings.queue, settings.max_held * MEBIBYTE)
     metrics = Metrics(lambda: limits.in_flight)
     keys = Keys(settings.keys) if settings.keys else None
-    store = Store(settings.feedback, settings.feedback_reserve) if settings.feedback else None
+    store = Store(settings.feedback, settings.feedback_reserve * MEBIBYTE) if settings.feedback else None
     tracing = _tracing(settings.traces) if settings.traces else None
     upstream = Upstream(settings, limits, metrics, tracing)
 
@@ -80,10 +80,10 @@ def make_app(settings: Settings, draining: Callable[[], bool] = lambda: False) -
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
-    if settings.cors:
+    if settings.cors_origin:
         app.add_middleware(
             CORSMiddleware,
-            allow_origins=list(settings.cors),
+            allow_origins=list(settings.cors_origin),
             allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID", "traceparent", "tracestate"],
             expose_headers=["X-Request-ID", "Retry-After"],

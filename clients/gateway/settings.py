@@ -2,57 +2,89 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from traffic_signs.settings import BaseSettings, Setting, SettingError
 
 MEBIBYTE = 1 << 20
-MODELS = ("sign_recognizer", "sign_detector", "sign_classifier")
+ENVIRONMENT = "SIGNS_GATEWAY"  # what the variables begin with that set the fields
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What `signs gateway` is told; its `--help` explains each.
+class Settings(BaseSettings):
+    """What a gateway is run with. Sizes are in MiB, times in seconds."""
 
-    Attributes:
-        url: host:port of Triton's gRPC.
-        recognizer: model that is asked about photographs, or name/version.
-        classifier: model that is asked about pictures of one sign, or name/version.
-        need: models that Triton must have ready before the gateway is.
-        timeout: seconds for an answer from the moment the upload is there: the wait for a turn and Triton's work.
-        upload_timeout: seconds for an upload to arrive.
-        retries: how often Triton is asked again where it does not answer.
-        concurrency: requests that Triton is asked at once.
-        queue: requests that may wait beside those.
-        max_upload: bytes of one request's body.
-        max_held: bytes of all bodies that are in memory at one time.
-        max_images: pictures of one request.
-        keys: file of the hashes of API keys; None lets everybody in.
-        cors: origins whose pages may ask; none of them by default.
-        feedback: folder that takes what users correct; None takes nothing.
-        feedback_reserve: bytes that must stay free on its disk.
-        tls: whether Triton speaks TLS, or the certificate of the authority to trust (PEM).
-        client_certificate: the gateway's own certificate and key for Triton (PEM).
-        traces: address of the collector that takes its spans; empty makes none.
-        drain_delay: seconds after SIGTERM in which new requests are still answered and readiness is false.
-        drain_timeout: seconds after those for the requests in flight to finish.
-    """
+    url: Annotated[str, Setting("host:port of Triton's gRPC.", envvars=(f"{ENVIRONMENT}_TRITON_URL",))] = (
+        "localhost:8001"
+    )
+    recognizer: Annotated[str, Setting("Model for photographs, or name/version.")] = "sign_recognizer"
+    classifier: Annotated[str, Setting("Model for pictures of one sign, or name/version.")] = "sign_classifier"
+    need: Annotated[
+        tuple[str, ...],
+        Setting(
+            "Model that must be ready in Triton before the gateway is; more than once.",
+            show_default="sign_recognizer, sign_detector, sign_classifier",
+            repeatable=True,
+        ),
+    ] = ("sign_recognizer", "sign_detector", "sign_classifier")
+    # From the moment the upload is there: the wait for a turn and Triton's work.
+    timeout: Annotated[
+        float, Setting("Seconds for an answer once the upload is there; Triton learns of it.", min=0.001)
+    ] = 10.0
+    upload_timeout: Annotated[float, Setting("Seconds for an upload to arrive.", min=0.001)] = 30.0
+    retries: Annotated[int, Setting("How often Triton is asked again where it does not answer.", min=0, max=10)] = 1
+    concurrency: Annotated[int, Setting("Questions to Triton at once.", min=1)] = 16
+    queue: Annotated[int, Setting("Requests that may wait besides; more are answered 429.", min=0)] = 48
+    max_upload: Annotated[int, Setting("MiB of one request.", min=1, max=1024)] = 16
+    max_held: Annotated[int, Setting("MiB of uploads in memory at one time; more are answered 429.", min=1)] = 128
+    max_images: Annotated[int, Setting("Pictures in one request.", min=1, max=1000)] = 16
+    keys: Annotated[
+        Path | None,
+        Setting("File of the hashes of API keys; without it everybody may ask.", show_default=False),
+    ] = None
+    cors_origin: Annotated[
+        tuple[str, ...],
+        Setting(
+            "Origin whose pages may ask, such as https://maps.example; more than once.",
+            show_default="none",
+            repeatable=True,
+        ),
+    ] = ()
+    feedback: Annotated[
+        Path | None,
+        Setting("Folder that takes what users correct; without it nothing is taken.", show_default=False),
+    ] = None
+    feedback_reserve: Annotated[int, Setting("MiB that feedback leaves free on its disk.", min=0)] = 1024
+    tls: Annotated[
+        bool,
+        Setting("Triton speaks TLS, with a certificate that the usual authorities vouch for.", flags=("--tls",)),
+    ] = False
+    tls_authority: Annotated[
+        Path | None, Setting("Certificate of the authority to trust instead (PEM).", show_default=False)
+    ] = None
+    tls_certificate: Annotated[
+        Path | None, Setting("The gateway's own certificate for Triton (PEM).", show_default=False)
+    ] = None
+    tls_key: Annotated[Path | None, Setting("Its key (PEM).", show_default=False)] = None
+    traces: Annotated[
+        str,
+        Setting(
+            "Collector of traces (OTLP over HTTP), such as http://localhost:4318; extra: tracing.",
+            show_default=False,
+            envvars=(f"{ENVIRONMENT}_TRACES", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+        ),
+    ] = ""
+    drain_delay: Annotated[float, Setting("Seconds after SIGTERM in which new requests are still answered.", min=0)] = (
+        3.0
+    )
+    drain_timeout: Annotated[float, Setting("Seconds after those for requests in flight to finish.", min=1)] = 25.0
 
-    url: str = "localhost:8001"
-    recognizer: str = "sign_recognizer"
-    classifier: str = "sign_classifier"
-    need: tuple[str, ...] = MODELS
-    timeout: float = 10.0
-    upload_timeout: float = 30.0
-    retries: int = 1
-    concurrency: int = 16
-    queue: int = 48
-    max_upload: int = 16 * MEBIBYTE
-    max_held: int = 128 * MEBIBYTE
-    max_images: int = 16
-    keys: Path | None = None
-    cors: tuple[str, ...] = ()
-    feedback: Path | None = None
-    feedback_reserve: int = 1024 * MEBIBYTE
-    tls: bool | Path = False
-    client_certificate: tuple[Path, Path] | None = None
-    traces: str = ""
-    drain_delay: float = 3.0
-    drain_timeout: float = 25.0
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise SettingError("give --tls-certificate and --tls-key together")
+
+    @property
+    def client_certificate(self) -> tuple[Path, Path] | None:
+        """The gateway's own certificate and its key, where Triton asks for them."""
+        return (self.tls_certificate, self.tls_key) if self.tls_certificate and self.tls_key else None

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from clients.gateway.limits import Held
 from clients.gateway.metrics import Metrics
 from clients.gateway.problems import SLOW_UPLOAD, TOO_LARGE, UNREADABLE, WRONG_TYPE, ProblemError
-from clients.gateway.settings import Settings
+from clients.gateway.settings import MEBIBYTE, Settings
 
 IMAGE, FORM, BYTES = "image/", "multipart/form-data", "application/octet-stream"
 IMAGE_PART = "image"
@@ -37,6 +37,7 @@ class Uploads:
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._settings, self._metrics = settings, metrics
+        self._most = settings.max_upload * MEBIBYTE
 
     async def images(self, request: Request, held: Held) -> list[Upload]:
         """Reads one picture as it is, or the parts `image` of a form.
@@ -81,7 +82,7 @@ class Uploads:
             max_fields=MOST_FIELDS,
             max_part_size=FIELD_BYTES,
         )
-        parser.spool_max_size = self._settings.max_upload + 1  # memory alone: a disk may be full, or none there
+        parser.spool_max_size = self._most + 1  # memory alone: a disk may be full, or none there
         try:
             async with self._in_time():
                 parsed = await parser.parse()
@@ -105,7 +106,7 @@ class Uploads:
 
     async def _body(self, request: Request, held: Held) -> AsyncGenerator[bytes, None]:
         """Yields the body as it comes in."""
-        declared, most, received = request.headers.get("content-length", ""), self._settings.max_upload, 0
+        declared, most, received = request.headers.get("content-length", ""), self._most, 0
         if declared.isdecimal() and int(declared) > most:
             raise _too_large(most)
         try:

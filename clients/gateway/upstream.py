@@ -63,7 +63,7 @@ class Upstream:
             recognizer=settings.recognizer,
             timeout=settings.timeout,
             retries=settings.retries,
-            tls=settings.tls,
+            tls=settings.tls_authority or settings.tls,
             client_certificate=settings.client_certificate,
         )
         self._versions: dict[str, str] = {}

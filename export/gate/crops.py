@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from export.arrays import spread
+from export.gate.config import Limits
 from export.gate.evaluation_set import EvaluationSet
 from export.gate.rules import Answers, judge_classes, judge_overall
-from export.gate.verdict import Finding, Limits, Role
+from export.gate.verdict import Finding, Role
 from traffic_sign_client.errors import ClientError
 from traffic_signs.progress import ProgressCallback
 from training.data.crops import Crops, cut_crops

@@ -3,8 +3,9 @@
 import numpy as np
 import numpy.typing as npt
 
+from export.gate.config import Limits
 from export.gate.statistics import Ranked, chance_of_loss, mean_average_precision, precision_fall
-from export.gate.verdict import Finding, Limits
+from export.gate.verdict import Finding
 
 
 def judge_false_alarms(

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from export.arrays import Images
-from export.gate.verdict import Finding, Limits, Role
+from export.gate.config import Limits
+from export.gate.verdict import Finding, Role
 from traffic_signs.progress import ProgressCallback
 
 if TYPE_CHECKING:

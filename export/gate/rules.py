@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from export.gate.config import Limits
 from export.gate.statistics import Estimate, chance_of_loss, holm, quantile, quantile_ratio
-from export.gate.verdict import Finding, Limits
+from export.gate.verdict import Finding
 from export.precision import TOLERANCES
 
 FEWEST_LOST = 3  # images, of all or of a class, that must be lost on balance before that can refuse anything

@@ -9,12 +9,13 @@ from rich.console import Console
 
 from export.arrays import Images
 from export.evaluation.run import leaks
+from export.gate.config import GateConfig, Limits
 from export.gate.evaluation_set import EvaluationSet
 from export.gate.recording import record_verdict, require_recordable
 from export.gate.rules import judge_latency, judge_parity, judge_size
 from export.gate.side_by_side import ServedVersion, Staged, serve_side_by_side, stage
 from export.gate.timing import time_requests
-from export.gate.verdict import Finding, Limits, Role, Side, UnusableError, Verdict
+from export.gate.verdict import Finding, Role, Side, UnusableError, Verdict
 from export.precision import FP32, TOLERANCES
 from export.predictor import OnnxPredictor
 from export.repository.manifest import Manifest, check_model_name
@@ -27,47 +28,6 @@ from traffic_signs.progress import ProgressCallback, progress_bars
 from training.data.load import load_data
 from training.data.records import Split
 from training.registry import RegistryError, record_gate
-
-
-@dataclass(frozen=True)
-class GateConfig:
-    """What the gate is asked.
-
-    Attributes:
-        model: name of the model.
-        repository: folder or address of all models.
-        data: the evaluation set, as `training.data.load.load_data` takes it.
-        split: which part of it.
-        limits: what the rules allow.
-        min_score: instead of that in `limits`, which depends on the kind of model; None for its own.
-        challenger: the version to evaluate; the newest for None.
-        champion: the version to compare it with; the promoted one for None, before any promotion the one before.
-        fingerprint: how that of the evaluation set must begin.
-        score_threshold: the score from which on a detection counts.
-        requests: pairs of requests to time; None for as many as time allows.
-        home: where tritonserver is, or is to be installed.
-        runs: folder of all runs and of MLflow's database; the server's log goes there.
-        public_key: both versions must be signed with it.
-        private_key: to sign the challenger with, verdict included.
-        dry_run: record nothing.
-    """
-
-    model: str
-    repository: str
-    data: str
-    split: Split
-    limits: Limits
-    min_score: float | None = None
-    challenger: int | None = None
-    champion: int | None = None
-    fingerprint: str = ""
-    score_threshold: float = 0.3
-    requests: int | None = None
-    home: Path = Path(".tritonserver")
-    runs: Path = Path("runs")
-    public_key: Path | None = None
-    private_key: Path | None = None
-    dry_run: bool = False
 
 
 @dataclass(frozen=True)
@@ -168,7 +128,7 @@ def _evaluate(
         raise ClientError(f"{config.model} has versions of two kinds ({kind.name}, {names.pop()}): name another one")
     limits = replace(config.limits, min_score=kind.min_score if config.min_score is None else config.min_score)
     evaluation_set = kind.load_evaluation_set(dataset, config.split, staged, config.score_threshold, progress)
-    if not evaluation_set.data["fingerprint"].startswith(config.fingerprint):
+    if not evaluation_set.data["fingerprint"].startswith(config.fingerprint.lower()):
         raise ClientError(
             f"{dataset.name} has the fingerprint {evaluation_set.data['fingerprint']} in its {config.split} split, not "
             f"{config.fingerprint}: it is not the evaluation set that was frozen"

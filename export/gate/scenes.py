@@ -10,11 +10,12 @@ from PIL import Image
 
 from export.arrays import spread
 from export.evaluation.scenes import local_finder
+from export.gate.config import Limits
 from export.gate.detection import judge_false_alarms, judge_precision
 from export.gate.evaluation_set import EvaluationSet
 from export.gate.rules import Answers, judge_classes, judge_overall
 from export.gate.statistics import Ranked
-from export.gate.verdict import Finding, Limits, Role, UnusableError
+from export.gate.verdict import Finding, Role, UnusableError
 from traffic_sign_client.errors import ClientError
 from traffic_signs.preprocessing import fit_scene
 from traffic_signs.progress import ProgressCallback

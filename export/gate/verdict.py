@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from export.gate.config import Limits
 from traffic_sign_client.errors import ClientError
 
 Role = Literal["champion", "challenger"]
@@ -12,31 +13,6 @@ Role = Literal["champion", "challenger"]
 
 class UnusableError(ClientError):
     """Triton cannot load the challenger, or gets no answer out of it: it is refused."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What the rules allow.
-
-    Attributes:
-        significance: how often a challenger that is as good as the champion may be refused by chance, for each test.
-        max_loss: by how much the score may fall even where that may be chance: share of the images, or of mAP50.
-        class_floor: the recall below which a class has collapsed.
-        min_score: what a first champion must reach, there being nothing to compare it with.
-        max_latency_ratio: of the challenger's latency to the champion's, at the median and at p99.
-        max_p99_ms: in milliseconds; None is any.
-        max_size_ratio: of the challenger's files to the champion's.
-        max_size_mb: of the challenger's files, in 1,000,000 bytes; None is any.
-    """
-
-    significance: float = 0.05
-    max_loss: float = 0.005
-    class_floor: float = 0.5
-    min_score: float = 0.9
-    max_latency_ratio: float = 1.25
-    max_p99_ms: float | None = None
-    max_size_ratio: float = 2.0
-    max_size_mb: float | None = None
 
 
 @dataclass(frozen=True)

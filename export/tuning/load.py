@@ -14,29 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from export.tuning.config import Load
 from traffic_sign_client.connection import channel_options
 
 TIMEOUT_S = 120.0  # for one answer; a server that hangs must not hang this
 WARM_UP = 0.25  # of the time that is measured goes before, unmeasured: connections, threads, the first batches
-
-
-@dataclass(frozen=True)
-class Load:
-    """How a server is loaded.
-
-    Attributes:
-        concurrency: requests under way at any time.
-        seconds: of each round.
-        rounds: how many.
-        channels: connections that the requests are spread over.
-        grpc_threads: threads of the server that take them; 0: as many as it takes by itself.
-    """
-
-    concurrency: int
-    seconds: float
-    rounds: int
-    channels: int = 1
-    grpc_threads: int = 0
 
 
 @dataclass(frozen=True)

@@ -77,21 +77,6 @@ def measured(setting: Setting, rounds: Sequence[tuple[float, npt.NDArray[np.floa
     return Outcome(setting, rates, p50, p95, p99, len(latencies))
 
 
-def parse_numbers(text: str, least: int, most: int) -> list[int]:
-    """Reads `1,2,4`: whole numbers, each once, the smallest first.
-
-    Raises:
-        ValueError: one is no number or out of range.
-    """
-    numbers = set()
-    for part in text.split(","):
-        word = part.strip()
-        if not (word.isascii() and word.isdecimal() and least <= int(word) <= most):
-            raise ValueError(f"{word!r}: give whole numbers from {least} to {most} with commas between them")
-        numbers.add(int(word))
-    return sorted(numbers)
-
-
 def grid(
     instances: Sequence[int], threads: Sequence[int], delays: Sequence[int], batches: Sequence[int], present: Setting
 ) -> list[Setting]:

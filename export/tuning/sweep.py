@@ -24,7 +24,8 @@ from export.repository.manifest import GPU_FILE, MODEL_FILE
 from export.repository.policy import CONFIG, companions, config_path, to_bytes
 from export.repository.promotion import own_configs
 from export.repository.store import Store
-from export.tuning.load import Load, closed_loop
+from export.tuning.config import Load
+from export.tuning.load import closed_loop
 from export.tuning.plan import Outcome, Setting, in_rounds, measured, retuned, setting_of
 from serving.install import Installation
 from serving.server import RunningServer, grpc_thread_arguments, running_server

@@ -7,9 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from monitoring.drift.features import FEATURES, OF_SCENES, Edges, describe_group
+from monitoring.drift.limits import FLOOR, Limits
 from monitoring.drift.statistics import (
-    LEAST_EXPECTED,
-    SHARE,
     Counts,
     design_effect,
     group_buckets,
@@ -18,25 +17,6 @@ from monitoring.drift.statistics import (
     p_value,
     psi,
 )
-
-FLOOR = round(LEAST_EXPECTED / SHARE)  # so that chi-squared can be trusted in each group
-
-
-@dataclass(frozen=True)
-class Limits:
-    """From when on a difference is drift: all three must be passed.
-
-    Attributes:
-        alpha: chance of a false alarm in a window without drift, over all features of a version together.
-        psi: least population stability index that matters.
-        floor: fewest scenes, or signs, to judge by.
-        repeats: successive photographs that show the same view, as frames of a film do: so many count as one.
-    """
-
-    alpha: float = 0.0001
-    psi: float = 0.25
-    floor: int = FLOOR
-    repeats: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ import numpy.typing as npt
 from scipy.special import chdtrc  # the tail of chi-squared, without the overhead of scipy.stats
 from scipy.stats import fisher_exact
 
+from monitoring.drift.limits import LEAST_EXPECTED, SHARE
+
 Counts = npt.NDArray[np.float64]
 
-SHARE = 0.1  # of the reference in each group: the deciles that the customary thresholds of PSI are meant for
-LEAST_EXPECTED = 5  # counts: the customary rule for the chi-squared test, W. G. Cochran, Biometrics 10 (1954)
 PRIOR = 0.5  # is added to each count, so that an empty group has a logarithm; Krichevsky and Trofimov, 1981
 
 

@@ -16,7 +16,8 @@ from PIL import Image, ImageFilter
 
 from export.reference import Measurements, Reference, parse_reference
 from monitoring.drift.features import CLASSES, Edges, count_by_scene
-from monitoring.drift.judging import FLOOR, Baseline, Limits, Score, judge, make_baselines
+from monitoring.drift.judging import Baseline, Score, judge, make_baselines
+from monitoring.drift.limits import FLOOR, Limits
 from monitoring.drift.statistics import Counts
 from monitoring.errors import MonitoringError
 from serving.recognizer.buckets import BUCKETS

@@ -10,7 +10,8 @@ from export.reference import FILE, Reference, parse_reference
 from export.repository import load_manifest
 from export.repository.store import Store, open_store
 from monitoring.drift.features import FEATURES, count_by_scene
-from monitoring.drift.judging import Limits, Score, judge, make_baselines
+from monitoring.drift.judging import Score, judge, make_baselines
+from monitoring.drift.limits import Limits
 from monitoring.drift.prometheus import Prometheus, Window
 
 RECOGNIZER = "sign_recognizer"

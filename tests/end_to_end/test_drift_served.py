@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from export.repository import load_manifest, verify_files
-from monitoring.drift.judging import Limits
+from monitoring.drift.limits import Limits
 from monitoring.drift.prometheus import Prometheus
 from monitoring.drift.watch import Finding, Watch
 from serving.server import RunningServer

@@ -8,12 +8,13 @@ import pytest
 from tritonclient.grpc import model_config_pb2 as pb
 
 from export.config import to_text
-from export.precision import FP16, INT8, TOLERANCES, PrecisionRequest
+from export.precision import FP16, INT8, TOLERANCES
 from export.recheck_parity import compare_version
 from export.repository import Manifest
 from export.repository.policy import read_config
 from export.run import export_checkpoint
 from export.samples import Labels
+from export.settings import PrecisionRequest
 from serving.install import Installation
 from serving.server import RunningServer, running_server
 from traffic_signs.classes import NUM_CLASSES

@@ -8,7 +8,6 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from export.config import (
     Serving,
-    Target,
     network_config,
     profile,
     recognizer_config,
@@ -20,6 +19,7 @@ from export.errors import ExportError, RepositoryError
 from export.explanation import explain
 from export.kinds import DETECTOR
 from export.repository.policy import read_config
+from export.settings import Target
 from tests.network_configs import classifier_config
 
 TENSORRT = Serving(64, target="gpu", tensorrt=True, engine_cache="/var/cache/engines")

@@ -87,7 +87,7 @@ def test_the_command_measures_the_real_test_scenes(scenes: Path, models: Path) -
 
 def test_a_split_that_is_none_is_refused(models: Path) -> None:
     result = CliRunner().invoke(app, ["recognizer", "--repository", str(models), "--split", "all"])
-    assert result.exit_code == 2 and "choose test or train" in result.stderr
+    assert result.exit_code == 2 and "--split" in result.stderr
 
 
 def test_too_few_scenes_or_none_publish_nothing(models: Path) -> None:

@@ -10,7 +10,8 @@ from export.config import Serving, to_text
 from export.errors import ExportError
 from export.kinds import CLASSIFIER
 from export.repository import promote, publish
-from export.serving_plan import ServingOverrides, choose_serving, default_serving
+from export.serving_plan import choose_serving, default_serving
+from export.settings import ServingOverrides
 from export.tuning.plan import Setting, retuned, setting_in
 from tests.network_configs import classifier_config
 

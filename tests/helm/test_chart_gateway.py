@@ -9,7 +9,9 @@ import pytest
 import typer
 import yaml
 
-from clients.command.gateway import LEVELS, gateway
+from clients.command.gateway import gateway
+from clients.command.main import app
+from clients.gateway.settings import ENVIRONMENT
 from tests.helm.helm_chart import CHART, Object, find_helm, merged, named, render
 from tests.helm.value_cases import CASES, LEAST, THREE
 
@@ -21,15 +23,19 @@ def pod_of_gateway(values: dict[str, Any]) -> Object:
 
 def variable(parameter: Any) -> str | None:
     """Returns the environment variable of a parameter of the command; of several the project's own, the first."""
-    names = getattr(parameter, "envvar", None)
-    return names[0] if isinstance(names, list) else names
+    if names := getattr(parameter, "envvar", None):
+        return str(names[0])
+    return f"{ENVIRONMENT}_{parameter.name.upper()}" if getattr(parameter, "allow_from_autoenv", False) else None
+
+
+def real_command() -> Any:
+    commands: Any = typer.main.get_command(app)
+    return commands.commands["gateway"]
 
 
 def understood(spec: Object, patch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Returns what the real command takes the variables of a pod for, those that came from a default left out."""
-    app = typer.Typer()
-    app.command()(gateway)
-    command = typer.main.get_command(app)
+    command = real_command()
     (container,) = spec["containers"]
     assert container["command"] == ["signs", "gateway"] and "args" not in container
     names = [each["name"] for each in container["env"]]
@@ -78,10 +84,7 @@ def test_settings_are_understood_and_come_first(monkeypatch: pytest.MonkeyPatch)
 
 def test_the_schema_has_the_options_of_the_command() -> None:
     """All but those that the chart gives itself, so that a misspelt one is refused instead of doing nothing."""
-    app = typer.Typer()
-    app.command()(gateway)
-    parameters = typer.main.get_command(app).params
-    variables = {variable(each) for each in parameters if variable(each)}
+    variables = {variable(each) for each in real_command().params if each.name != "help" and variable(each)}
     schema = json.loads((CHART / "values.schema.json").read_text())
     settings = schema["properties"]["gateway"]["properties"]["settings"]["properties"]
     ours = {"TRITON_URL", "HOST", "PORT", "DRAIN_DELAY", "DRAIN_TIMEOUT"}
@@ -94,17 +97,18 @@ def test_the_schema_takes_what_the_command_takes() -> None:
     settings = schema["properties"]["gateway"]["properties"]["settings"]["properties"]
     kinds = {int: "integer", float: "number", bool: "boolean"}
     seen = set()
-    for annotation in get_type_hints(gateway, include_extras=True).values():
+    for parameter, annotation in get_type_hints(gateway, include_extras=True).items():
         for kind, option in [get_args(annotation)] if get_origin(annotation) is Annotated else []:
-            name = str(variable(option)).removeprefix("SIGNS_GATEWAY_")
+            name = parameter.upper()
             if name in settings:
                 setting = settings[name]
                 setting = schema["definitions"][setting["$ref"].rpartition("/")[2]] if "$ref" in setting else setting
                 assert setting["type"] == kinds.get(kind, "string"), name
                 assert (setting.get("minimum"), setting.get("maximum")) == (option.min, option.max), name
                 seen.add(name)
+            if name == "LOG_LEVEL":
+                assert tuple(settings[name]["enum"]) == get_args(kind)
     assert seen == set(settings)
-    assert tuple(settings["LOG_LEVEL"]["enum"]) == LEVELS
 
 
 def test_a_triton_elsewhere_and_a_collector_of_traces_can_be_reached() -> None:

@@ -5,7 +5,8 @@ import pytest
 
 from export.reference import Measurements
 from monitoring.drift.features import CLASSES, EMPTY, FEATURES, count_by_scene
-from monitoring.drift.judging import Limits, Score, judge, make_baselines
+from monitoring.drift.judging import Score, judge, make_baselines
+from monitoring.drift.limits import Limits
 from tests.monitoring.drift_samples import EDGES, NUM_CLASSES, draw
 
 REFERENCE = draw(300, seed=0)
@@ -102,7 +103,7 @@ def test_a_quiet_night_is_not_judged() -> None:
 
 
 def test_all_three_limits_must_be_passed() -> None:
-    window = draw(100, 1, brightness=110)
+    window = draw(100, 1, brightness=116)
     score = scores_of(window)["scene_brightness"]
     assert score.is_firing and score.psi is not None and score.p_value is not None
     assert not scores_of(window, psi=score.psi + 0.01)["scene_brightness"].is_firing

@@ -15,7 +15,7 @@ import pytest
 
 from export.reference import FILE, Measurements
 from monitoring.drift.features import CLASSES, EMPTY, FEATURES, count_by_scene
-from monitoring.drift.judging import Limits
+from monitoring.drift.limits import Limits
 from monitoring.drift.prometheus import Prometheus, seconds
 from monitoring.drift.watch import Finding, Watch
 from monitoring.errors import MonitoringError

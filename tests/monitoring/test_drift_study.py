@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from clients.command.monitor import app
 from export.drift_reference import open_recognizer
 from export.repository import Manifest
-from monitoring.drift.judging import Limits
+from monitoring.drift.limits import Limits
 from monitoring.drift.study import ALTERATIONS, Measured, choose, load_measured, measure, study
 from monitoring.drift.study_report import interval
 from monitoring.errors import MonitoringError

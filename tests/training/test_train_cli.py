@@ -174,7 +174,7 @@ def test_killed_run_is_resumed_to_the_same_weights(gtsdb: TinyGtsdb, runs: Path,
     _, said = cut.communicate(timeout=600)
     assert cut.returncode == (-signal.SIGKILL if number == signal.SIGKILL else 130)
     if number == signal.SIGINT:
-        assert said.endswith(f"signs: to go on with this run: signs train resume cut --runs {runs}\nsigns: stopped\n")
+        assert said.endswith(f"signs: to resume this run: signs train resume cut --runs {runs}\nsigns: stopped\n")
     assert (runs / "cut" / "run.json").is_file()
     assert not (runs / "cut" / "checkpoint").exists()
 

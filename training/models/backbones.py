@@ -9,8 +9,9 @@ from torch import nn
 
 from training.errors import TrainingError
 from training.models import networks
+from training.recipe import Recipe
 
-DEFAULT = "small_resnet"
+DEFAULT = Recipe.architecture
 
 # Backbones of torchvision that work on small images. Their weights are random: the published ones are pickles and were
 # trained on photographs with unknown licences.

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from training.models.classifier import PIXEL_MEAN, PIXEL_STD
 from training.models.networks.small_resnet import ResidualBlock
+from training.recipe import DetectorRecipe
 
 MODEL_NAME = "sign_detector"  # in the model registry and on the server
 # Arguments of `SignDetector` by architecture. For a scene of 800x1360 pixels the small one takes 10.1 billion
@@ -21,7 +22,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "centre_net_small": {"widths": (16, 32, 64, 128, 160), "neck": 48},
     "centre_net": {"widths": (32, 64, 96, 128, 128), "neck": 64},
 }
-DEFAULT = "centre_net_small"
+DEFAULT = DetectorRecipe.architecture
 
 STRIDE = 4  # pixels per cell of the maps
 DEEPEST = 32  # pixels per cell of the coarsest layer; scenes are padded to a multiple

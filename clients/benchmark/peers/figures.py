@@ -23,8 +23,8 @@ class Point:
         rate: requests a second that fell due in an open loop; 0 for a closed one.
         throughput: answers a second.
         p50_ms: latency in milliseconds that half of the requests had at most.
-        p95_ms: likewise 95 of 100.
-        p99_ms: likewise 99 of 100.
+        p95_ms: milliseconds for 95 of 100.
+        p99_ms: milliseconds for 99 of 100.
         requests: how many were measured.
         failures: how many were refused or cut off.
         unanswered: how many of an open loop still waited when it was given up.
@@ -48,7 +48,7 @@ class Point:
 
     @property
     def load(self) -> tuple[int, float]:
-        """What tells its load from others."""
+        """What distinguishes its load from others."""
         return self.clients, self.rate
 
 

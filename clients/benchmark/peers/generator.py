@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from clients.benchmark.peers.exchange import TOLERANCE, Exchange, difference
@@ -17,7 +16,7 @@ from serving.exit_reason import describe_code
 from serving.lifetime import die_with_parent
 from traffic_sign_client.errors import ClientError
 
-PROGRAM = Path(__file__).with_name("load.py")
+PROGRAM = "clients.benchmark.peers.load"
 WARM_UP = 0.25  # of the time that is measured goes before, unmeasured
 TIMEOUT_S = 30.0  # for one answer
 KEPT = 100  # answers of each load, spread over its time, that are checked
@@ -42,7 +41,7 @@ def run_load(
         endpoint: where it listens.
         exchange: how it is asked.
         work: what it is asked.
-        seconds: to measure for; a closed loop goes on until there are as many answers as clients.
+        seconds: to measure for; a closed loop runs until there are as many answers as clients.
         clients: of a closed loop; 0 for an open one.
         rate: of an open loop; 0 for a closed one.
 
@@ -80,7 +79,7 @@ def run_load(
 
 def _run(job: dict[str, Any], limit_s: float) -> dict[str, Any]:
     with subprocess.Popen(
-        [sys.executable, "-P", str(PROGRAM)],
+        [sys.executable, "-P", "-m", PROGRAM],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

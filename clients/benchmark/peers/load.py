@@ -3,9 +3,9 @@
 It is ours and neither perf_analyzer, which speaks to Triton, TorchServe and OpenAI's interface alone, nor an HTTP
 library: those cost 0.2 ms and more of processor time a request, on the cores that the server computes with. This one
 sends requests that were put together beforehand over raw sockets and one epoll, for some 0.03 ms, and reports its own
-share of a core. It runs as a file, without this project's packages, so that it is up at once.
+share of a core. It runs as `python -m`, with the standard library alone, so that it is up at once.
 
-A closed loop has a fixed number of clients, each of which asks again as soon as it was answered; it goes on past its
+A closed loop has a fixed number of clients, each of which asks again as soon as it was answered; it runs past its
 time until there are as many answers as clients, or the time for one answer is over. An open loop has requests fall due
 at random moments of a given rate (a Poisson process, the same moments for every server), whether the server keeps up or
 not; a latency counts from the moment the request fell due, also where it had to wait for a free connection, so that a
@@ -25,11 +25,12 @@ import math
 import random
 import resource
 import select
-import socket
 import sys
 import time
 from dataclasses import dataclass, field
 from typing import Any
+
+from clients.benchmark.peers.http_connection import Connection, split_response
 
 PAUSE_S = 0.01  # after a failure: a server that refuses at once must not be asked in a tight loop
 SWEEP_S = 0.25  # between looks for requests that have run out of time
@@ -62,93 +63,6 @@ class Outcome:
     answers: list[tuple[int, bytes, bytes]] = field(default_factory=list)
     cpu_share: float = 0.0
     late_us: int = 0
-
-
-class Connection:
-    """One connection, and the request that is under way on it."""
-
-    def __init__(self, address: tuple[str, int]) -> None:
-        self.address = address
-        self.fresh = True
-        self.connect()
-        self.busy = False
-        self.number = 0
-        self.due = 0.0  # when the request under way should have left
-        self.sent = 0.0
-        self.rest = memoryview(b"")
-
-    def connect(self) -> None:
-        """Opens the connection; raises OSError where nobody listens."""
-        self.socket = socket.create_connection(self.address, timeout=10)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.socket.setblocking(False)
-        self.received = bytearray()
-        self.fresh = True
-
-    def send(self, request: bytes, number: int, due: float, now: float) -> None:
-        """Sends a request, or as much of it as the socket takes now."""
-        self.busy, self.number, self.due, self.sent = True, number, due, now
-        self.received.clear()
-        self.rest = memoryview(request)
-        self.push()
-
-    def push(self) -> None:
-        """Sends more of the request."""
-        try:
-            while self.rest:
-                self.rest = self.rest[self.socket.send(self.rest) :]
-        except BlockingIOError:
-            pass
-
-    def read(self) -> bool:
-        """Takes what has arrived; returns whether the connection is still open."""
-        while True:
-            try:
-                data = self.socket.recv(262144)
-            except BlockingIOError:
-                return True
-            if not data:
-                return False
-            self.received += data
-            if len(data) < 262144:
-                return True
-
-
-def split_response(data: bytes | bytearray) -> tuple[bytes, bytes] | None:
-    """Returns head and body of an HTTP response, or None while more of it is to come.
-
-    Raises:
-        ValueError: it is no HTTP response, or does not say where it ends.
-    """
-    end = data.find(b"\r\n\r\n")
-    if end < 0:
-        if data and not bytes(data[:5]) == b"HTTP/"[: len(data)]:
-            raise ValueError(f"no HTTP: {bytes(data[:60])!r}")
-        return None
-    head = bytes(data[:end])
-    lower, start = head.lower(), end + 4
-    place = lower.find(b"\r\ncontent-length:")
-    if place >= 0:
-        length = int(lower[place + 17 :].split(b"\r\n", 1)[0])
-        return None if len(data) < start + length else (head, bytes(data[start : start + length]))
-    if b"\r\ntransfer-encoding: chunked" not in lower:
-        raise ValueError("the response has neither a length nor chunks")
-    return _join_chunks(head, data, start)
-
-
-def _join_chunks(head: bytes, data: bytes | bytearray, start: int) -> tuple[bytes, bytes] | None:
-    parts: list[bytes] = []
-    while True:
-        line = data.find(b"\r\n", start)
-        if line < 0:
-            return None
-        size = int(bytes(data[start:line]).split(b";")[0], 16)
-        if len(data) < line + 2 + size + 2:
-            return None
-        if size == 0:
-            return head, b"".join(parts)
-        parts.append(bytes(data[line + 2 : line + 2 + size]))
-        start = line + 2 + size + 2
 
 
 def arrivals(rate: float, seconds: float) -> list[float]:
@@ -225,7 +139,7 @@ class Load:
                 self._sweep(now)
                 sweep = now + SWEEP_S
             events = self.poll.poll(self._patience(now, sweep))
-            self._go_on(time.perf_counter())
+            self._extend(time.perf_counter())
             for number, event in events:
                 connection = self.connections.get(number)
                 if connection is None:
@@ -240,7 +154,7 @@ class Load:
         if self.is_open:
             self._give_up(stopped)
 
-    def _go_on(self, now: float) -> None:
+    def _extend(self, now: float) -> None:
         """Moves the end of a closed loop that has too few answers: of a slow server a short time would show none."""
         too_few = self.outcome.answered + self.outcome.failures < self.clients
         if not self.is_open and now >= self.end and too_few:

@@ -7,18 +7,18 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from clients.benchmark.peers import limit
-from clients.benchmark.peers.environments import digest
+from clients.benchmark.peers.environments import default_home, digest
 from clients.benchmark.peers.exchange import TASKS, Task
 from clients.benchmark.peers.figures import as_json, compare, over_rounds
 from clients.benchmark.peers.generator import Loaded, run_load
 from clients.benchmark.peers.models import Work, missing_models, prepare_work
+from clients.benchmark.peers.plan import Plan
 from clients.benchmark.peers.report import write_report
 from clients.benchmark.peers.running import Endpoint
 from clients.benchmark.peers.servers import LARGEST_BATCH, TRITON, usable_cores
@@ -34,46 +34,12 @@ MOST_SETTLE_S = 3.0
 Say = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What is to be compared, and how.
-
-    Attributes:
-        repository: folder of the Triton models.
-        names: who takes part, of `servers.NAMES`.
-        tasks: what they are asked.
-        clients: of the closed loops.
-        rates: of the open loops, in requests a second; empty for `shares`.
-        shares: of the open loops, of the throughput of the best of all others.
-        seconds: of each load.
-        rounds: each loads everybody once, in a new order.
-        try_settings: whether the settings of each are tried first, or the first one is taken.
-        pictures: that are asked about; drawn where it is None.
-        home: folder of the environments.
-        triton: where tritonserver is, or is to be installed.
-        output: folder of the report.
-    """
-
-    repository: Path
-    names: list[str]
-    tasks: list[Task]
-    clients: list[int]
-    rates: list[float]
-    shares: list[float]
-    seconds: float
-    rounds: int
-    try_settings: bool
-    pictures: Path | None
-    home: Path
-    triton: Path
-    output: Path
-
-
-def run_comparison(plan: Plan, say: Say) -> dict[str, Any]:
+def run_comparison(plan: Plan, output: Path, say: Say) -> dict[str, Any]:
     """Compares, and writes the report after each round, so that one that is stopped leaves what it has.
 
     Args:
         plan: what to compare.
+        output: folder of the report.
         say: receives what is happening.
 
     Returns:
@@ -98,20 +64,22 @@ def run_comparison(plan: Plan, say: Say) -> dict[str, Any]:
     if not tasks:
         raise ClientError("; ".join(skipped.values()))
     # Made now: a place that cannot be written must not show after minutes of measuring.
-    plan.output.mkdir(parents=True, exist_ok=True)
-    installation = find_or_install(plan.triton, say) if TRITON in plan.names else None
+    output.mkdir(parents=True, exist_ok=True)
+    installation = find_or_install(plan.home, say) if TRITON in plan.servers else None
     summary: dict[str, Any] = {"machine": _machine(), "plan": _plan(plan), "skipped": skipped, "tasks": {}}
     for task in tasks:
         work = prepare_work(plan.repository, task, plan.pictures)
-        everybody = gather(plan.names, work, plan.repository, installation, plan.home, say)
-        _run_task(plan, work, everybody, say, summary)
+        everybody = gather(plan.servers, work, plan.repository, installation, plan.environments or default_home(), say)
+        _run_task(plan, output, work, everybody, say, summary)
     return summary
 
 
-def _run_task(plan: Plan, work: Work, everybody: list[ServerUnderTest], say: Say, summary: dict[str, Any]) -> None:
+def _run_task(
+    plan: Plan, output: Path, work: Work, everybody: list[ServerUnderTest], say: Say, summary: dict[str, Any]
+) -> None:
     for each in everybody:
         if not each.problem:
-            _settle(plan, work, each, say)
+            _settle(plan, output, work, each, say)
         if each.problem:
             say(f"{each.title} is out: {each.problem}")
     rates = plan.rates or _rates(plan, everybody)
@@ -127,23 +95,23 @@ def _run_task(plan: Plan, work: Work, everybody: list[ServerUnderTest], say: Say
                 limits.append(limit.measure(work.task, work.models, work.images, way, plan.seconds))
                 continue
             say(f"{work.task}, round {number + 1} of {plan.rounds}: {contender.title}")
-            _load(plan, work, contender, rates)
+            _load(plan, output, work, contender, rates)
             if contender.problem:
                 say(f"{contender.title} is out: {contender.problem}")
         summary["tasks"][work.task] = _summarise(work, everybody, rates, way, limits, number + 1)
         summary["machine"]["load_after"] = list(os.getloadavg())
-        write_report(plan.output, summary)
+        write_report(output, summary)
     if all(each.problem for each in everybody):
-        raise ClientError(f"nobody could be measured: {plan.output}/report.html says why")
+        raise ClientError(f"nobody could be measured: {output}/report.html says why")
 
 
-def _settle(plan: Plan, work: Work, each: ServerUnderTest, say: Say) -> None:
+def _settle(plan: Plan, output: Path, work: Work, each: ServerUnderTest, say: Say) -> None:
     """Chooses the setting of the highest throughput, of those that work."""
     best = 0.0
-    for setting in each.settings if plan.try_settings else each.settings[:1]:
+    for setting in each.settings[:1] if plan.first_settings else each.settings:
         tried: dict[str, Any] = {"setting": described(setting)}
         try:
-            with _served(plan, work, each, setting) as endpoint:
+            with _served(output, work, each, setting) as endpoint:
                 seconds = min(plan.seconds, MOST_SETTLE_S)
                 loaded = _noted(each, run_load(endpoint, each.exchange, work, seconds, SETTLE_CLIENTS[work.task]))
             tried["throughput"] = loaded.point.throughput
@@ -158,11 +126,11 @@ def _settle(plan: Plan, work: Work, each: ServerUnderTest, say: Say) -> None:
         each.problem = next((tried["problem"] for tried in each.tried if "problem" in tried), "no request was answered")
 
 
-def _load(plan: Plan, work: Work, each: ServerUnderTest, rates: Sequence[float]) -> None:
+def _load(plan: Plan, output: Path, work: Work, each: ServerUnderTest, rates: Sequence[float]) -> None:
     """Loads one server for one round; what it cannot do is its problem."""
     loads = [(clients, 0.0) for clients in plan.clients] + [(0, rate) for rate in rates]
     try:
-        with _served(plan, work, each, each.setting) as endpoint:
+        with _served(output, work, each, each.setting) as endpoint:
             for clients, rate in loads:
                 loaded = _noted(each, run_load(endpoint, each.exchange, work, plan.seconds, clients, rate))
                 each.points.append(loaded.point)
@@ -177,14 +145,14 @@ def _noted(each: ServerUnderTest, loaded: Loaded) -> Loaded:
 
 
 @contextmanager
-def _served(plan: Plan, work: Work, each: ServerUnderTest, setting: Any) -> Iterator[Endpoint]:
+def _served(output: Path, work: Work, each: ServerUnderTest, setting: Any) -> Iterator[Endpoint]:
     """Runs a server in a folder of its own, whose log is kept."""
     with tempfile.TemporaryDirectory(prefix="signs-peer-") as folder:
         try:
             with each.serve(setting, Path(folder)) as endpoint:
                 yield endpoint
         except (ClientError, ServingError) as error:
-            kept = plan.output / f"{work.task}-{each.name}.log"
+            kept = output / f"{work.task}-{each.name}.log"
             if (Path(folder) / "server.log").is_file():
                 shutil.copy(Path(folder) / "server.log", kept)
             raise ClientError(str(error).replace(str(Path(folder) / "server.log"), str(kept))) from error
@@ -259,10 +227,10 @@ def _machine() -> dict[str, Any]:
 
 def _plan(plan: Plan) -> dict[str, Any]:
     return {
-        "servers": plan.names,
-        "clients": plan.clients,
-        "shares": plan.shares,
+        "servers": list(plan.servers),
+        "clients": list(plan.clients),
+        "shares": list(plan.shares),
         "seconds": plan.seconds,
         "rounds": plan.rounds,
-        "settings_tried": plan.try_settings,
+        "settings_tried": not plan.first_settings,
     }

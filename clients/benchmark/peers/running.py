@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from clients.benchmark.peers.load import split_response
+from clients.benchmark.peers.http_connection import split_response
 from serving.exit_reason import describe_code
 from serving.lifetime import die_with_parent
 from traffic_sign_client.errors import ClientError

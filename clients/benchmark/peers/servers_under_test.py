@@ -1,7 +1,7 @@
 """Everybody who takes part in one task, alike: settings to try, and a server for each of them."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ def described(setting: Any) -> str:
 
 
 def gather(
-    names: list[str], work: Work, repository: Path, installation: Installation | None, home: Path, say: Say
+    names: Sequence[str], work: Work, repository: Path, installation: Installation | None, home: Path, say: Say
 ) -> list[ServerUnderTest]:
     """Returns those who take part, with their environments made; who cannot be installed has a problem.
 

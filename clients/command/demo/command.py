@@ -6,18 +6,22 @@ from typing import Annotated
 
 import typer
 
+from traffic_signs.options import with_options
+from traffic_signs.settings import Home, Runs
 
+
+@with_options
 def demo(
     data: Annotated[
         Path | None,
         typer.Option(help="GTSDB folder or FullIJCNN2013.zip; drawn scenes without it.", show_default=False),
     ] = None,
     name: Annotated[str, typer.Option(help="Name of the run; its folder is RUNS/NAME.")] = "",
-    runs: Annotated[Path, typer.Option(help="Folder of all runs and of MLflow's database.")] = Path("runs"),
+    runs: Runs = Path("runs"),
     repository: Annotated[
         Path | None, typer.Option(help="Triton model repository of the demo.", show_default="RUNS/model_repository")
     ] = None,
-    home: Annotated[Path, typer.Option(help="Where tritonserver is, or is to be installed.")] = Path(".tritonserver"),
+    home: Home = Path(".tritonserver"),
     epochs: Annotated[int, typer.Option(min=0, help="Passes over the training crops; 0: by their number.")] = 0,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the drawn data and of the training.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print summary.json instead of the table.")] = False,

@@ -71,7 +71,7 @@ def run_demo(
         raise ClientError(f"{repository} is a file: give a folder with --repository")
     check_home(home)
     with _stage("data", console, seconds):
-        # First, so that a wrong path is told before the training and not after it.
+        # First, so that a wrong path is reported before the training and not after it.
         dataset = _load(data, runs, recipe.config.seed, console)
         console.print(f"  {_describe(dataset)}", highlight=False, soft_wrap=True)
     with _stage("server", console, seconds):

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+from clients.benchmark.config import BenchmarkConfig
 from clients.benchmark.interruption import heeded, held, undisturbed
-from clients.benchmark.run import Request
 from clients.command.main import app
 from serving.server import free_ports
 from tests.clients.benchmark.made_up import GRPC, found, made_up_report
@@ -135,29 +135,30 @@ def test_a_signal_that_python_loses_is_heeded_all_the_same(monkeypatch: pytest.M
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_the_command_to_repeat_it_names_all_that_counts(tmp_path: Path) -> None:
-    request = Request(
-        {"grpc": "a:1", "http": "b:2"},
-        Path("models"),
-        Path("home"),
-        ["sign_classifier"],
-        ["grpc", "http"],
-        [1, 8],
-        [4],
-        1.5,
-        2,
-        Path("my pictures"),
-        True,
-        Path("model.onnx"),
-        None,
-        tmp_path,
+def test_the_command_to_repeat_it_names_all_that_counts() -> None:
+    request = BenchmarkConfig(
+        url=("grpc://a:1", "http://b:2"),
+        models=("sign_classifier",),
+        batch_sizes=(1, 8),
+        concurrencies=(4,),
+        seconds=1.5,
+        rounds=2,
+        images=Path("my pictures"),
+        limit=True,
+        onnx=Path("model.onnx"),
     )
     assert request.command() == (
         "signs bench --url grpc://a:1 --url http://b:2 --models sign_classifier --batch-sizes 1,8 --concurrencies 4 "
         "--seconds 1.5 --rounds 2 --images 'my pictures' --limit --onnx model.onnx"
     )
     assert json.loads(json.dumps(request.arguments()))["images"] == "my pictures"
-    own = Request({}, Path("models"), Path("h"), [], ["http"], [1], [1], 3, 3, None, False, None, Path("pa"), tmp_path)
+    own = BenchmarkConfig(
+        repository=Path("models"),
+        protocols=("http",),
+        batch_sizes=(1,),
+        concurrencies=(1,),
+        perf_analyzer=Path("pa"),
+    )
     assert own.command() == (
         "signs bench --repository models --protocols http --batch-sizes 1 --concurrencies 1 --seconds 3 --rounds 3 "
         "--perf-analyzer pa"

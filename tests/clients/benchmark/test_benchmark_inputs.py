@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from clients.benchmark.config import BenchmarkConfig
 from clients.benchmark.inputs import PICTURES, draw_pictures, read_pictures, tensors, write_input
 from clients.benchmark.plan import Point, in_rounds, plan_points, plan_ways
 from clients.benchmark.statistics import Statistics, mean_batch, read_statistics, waited_inside
-from clients.benchmark.target import Model, Takes, read_urls
+from clients.benchmark.target import Model, Takes
 from traffic_sign_client.errors import ClientError
+from traffic_signs.settings import SettingError
 from training.errors import DataError
 
 ROOT = Path(__file__).parents[3]
@@ -117,12 +119,12 @@ def test_the_drawn_ones_are_always_the_same_and_need_no_pytorch() -> None:
 
 
 def test_addresses_say_their_protocol() -> None:
-    assert read_urls(["grpc://a:1", "http://b.c:2/"]) == {"grpc": "a:1", "http": "b.c:2"}
-    assert read_urls(["localhost:8001"]) == {"grpc": "localhost:8001"}
-    assert read_urls(["http://[::1]:8000"]) == {"http": "[::1]:8000"}
-    for wrong in (["a"], ["https://a:1"], ["a:1", "b:2"], ["http://a:1/path"], [""], ["a:b"]):
-        with pytest.raises(ValueError, match=r"give host:port|already"):
-            read_urls(wrong)
+    assert BenchmarkConfig(url=("grpc://a:1", "http://b.c:2/")).urls == {"grpc": "a:1", "http": "b.c:2"}
+    assert BenchmarkConfig(url=("localhost:8001",)).urls == {"grpc": "localhost:8001"}
+    assert BenchmarkConfig(url=("http://[::1]:8000",)).urls == {"http": "[::1]:8000"}
+    for wrong in (("a",), ("https://a:1",), ("a:1", "b:2"), ("http://a:1/path",), ("",), ("a:b",)):
+        with pytest.raises(SettingError, match=r"give host:port|already"):
+            BenchmarkConfig(url=wrong)
 
 
 def test_the_grid_holds_what_the_models_take() -> None:

@@ -27,7 +27,7 @@ def picture(kind: str = "PNG", width: int = 64, height: int = 48) -> bytes:
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     folder = tmp_path_factory.mktemp("feedback")
-    settings = Settings(NOBODY, retries=0, max_upload=MEBIBYTE, max_images=2, feedback=folder, feedback_reserve=0)
+    settings = Settings(NOBODY, retries=0, max_upload=1, max_images=2, feedback=folder, feedback_reserve=0)
     with TestClient(make_app(settings)) as made:
         yield made
 
@@ -154,7 +154,7 @@ def test_no_feedback_is_taken_without_a_folder_or_without_room(tmp_path: Path) -
     content, headers = form(("image", "a.png", picture()), ("feedback", None, SIGN))
     with TestClient(make_app(Settings(NOBODY))) as client:
         problem(client.post("/v1/feedback", content=content, headers=headers), 404, "--feedback")
-    with TestClient(make_app(Settings(NOBODY, feedback=tmp_path, feedback_reserve=1 << 60))) as client:
+    with TestClient(make_app(Settings(NOBODY, feedback=tmp_path, feedback_reserve=1 << 40))) as client:
         problem(client.post("/v1/feedback", content=content, headers=headers), 507, "room")
     assert list(tmp_path.iterdir()) == []
 
@@ -194,7 +194,7 @@ def test_other_sites_may_ask_only_where_they_are_let_in(client: TestClient) -> N
     ask = {"Origin": "https://maps.example", "Access-Control-Request-Method": "POST"}
     assert "access-control-allow-origin" not in client.options("/v1/recognize", headers=ask).headers
     assert "access-control-allow-origin" not in client.get("/v1/classes", headers=ask).headers
-    with TestClient(make_app(Settings(NOBODY, cors=("https://maps.example",)))) as open_:
+    with TestClient(make_app(Settings(NOBODY, cors_origin=("https://maps.example",)))) as open_:
         answer = open_.options("/v1/recognize", headers=ask)
         assert answer.status_code == 200 and answer.headers["access-control-allow-origin"] == "https://maps.example"
         assert open_.get("/v1/classes", headers=ask).headers["access-control-expose-headers"]
@@ -203,11 +203,11 @@ def test_other_sites_may_ask_only_where_they_are_let_in(client: TestClient) -> N
 
 
 def test_the_bytes_in_memory_are_bounded(tmp_path: Path) -> None:
-    settings = Settings(NOBODY, retries=0, max_held=1000, feedback=tmp_path, feedback_reserve=0)
+    settings = Settings(NOBODY, retries=0, max_held=1, feedback=tmp_path, feedback_reserve=0)
     with TestClient(make_app(settings)) as client:
         for _ in range(3):  # what was held is let go
-            problem(client.post("/v1/recognize", content=bytes(1001), headers=PNG), 429, "memory")
-            problem(client.post("/v1/recognize", content=picture()[:900], headers=PNG), 503)
+            problem(client.post("/v1/recognize", content=bytes(MEBIBYTE + 1), headers=PNG), 429, "memory")
+            problem(client.post("/v1/recognize", content=picture(), headers=PNG), 503)
 
 
 def test_variables_for_other_programs_change_nothing() -> None:

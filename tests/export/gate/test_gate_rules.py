@@ -6,10 +6,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from export.gate.config import Limits
 from export.gate.detection import judge_false_alarms, judge_precision
 from export.gate.rules import Answers, judge_classes, judge_latency, judge_overall, judge_parity, judge_size
 from export.gate.statistics import Ranked
-from export.gate.verdict import Finding, Limits, Side, Verdict
+from export.gate.verdict import Finding, Side, Verdict
 
 LIMITS = Limits()
 Right = npt.NDArray[np.bool_]

@@ -6,7 +6,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from export.config import Serving, recognizer_config
 from export.errors import ExportError
-from export.tuning.plan import Outcome, Setting, choose, grid, in_rounds, measured, parse_numbers, retuned, setting_of
+from export.tuning.plan import Outcome, Setting, choose, grid, in_rounds, measured, retuned, setting_of
 from tests.network_configs import classifier_config
 
 PRESENT = Setting(1, 0, 200, 64)
@@ -15,16 +15,6 @@ OTHER, THIRD = Setting(2, 1, 0, 8), Setting(2, 2, 0, 8)
 
 def outcome(setting: Setting, p99_ms: float, *rounds: float) -> Outcome:
     return Outcome(setting, rounds, p50_ms=p99_ms / 2, p95_ms=p99_ms, p99_ms=p99_ms, requests=100)
-
-
-def test_numbers_are_read_once_each_and_sorted() -> None:
-    assert parse_numbers("8, 1,8,2", 1, 8) == [1, 2, 8]
-
-
-@pytest.mark.parametrize("text", ["", "1,", "x", "1.5", "-1", "0", "9", "1;2", "²"])
-def test_numbers_that_are_none_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="whole numbers from 1 to 8"):
-        parse_numbers(text, 1, 8)
 
 
 def test_the_present_setting_is_always_measured_and_nothing_twice() -> None:

@@ -1,7 +1,7 @@
 """What all peers compute, whoever serves it: bytes of requests in, bytes of answers out, many at a time.
 
 Somebody who serves with one of these frameworks writes this once. It imports NumPy, Pillow and ONNX Runtime alone, and
-is told by the environment what to serve:
+reads from the environment what to serve:
 
 - TASK: `classify` (a crop, uint8 [height, width, 3] as it lies in memory, to float32 [classes]) or `recognize` (the
   bytes of an image file to JSON, {"signs": [{"box", "score", "category", "class_id", "class_score"}]}).

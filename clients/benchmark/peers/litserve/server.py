@@ -1,4 +1,4 @@
-"""LitServe with its own batching: raw bytes in and out, as many workers as told."""
+"""LitServe with its own batching: raw bytes in and out, as many workers as the environment says."""
 
 import os
 from typing import Annotated

@@ -1,7 +1,7 @@
 """MLServer with its adaptive batching: a custom runtime.
 
 Its REST endpoint reads JSON alone, so the bytes travel in base64, which costs it less than a list of numbers. The rest
-is told by MLServer's own variables, such as MLSERVER_PARALLEL_WORKERS and MLSERVER_MODEL_MAX_BATCH_SIZE.
+is set by MLServer's own variables, such as MLSERVER_PARALLEL_WORKERS and MLSERVER_MODEL_MAX_BATCH_SIZE.
 """
 
 from mlserver import MLModel

@@ -36,7 +36,7 @@ class Signs:
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory(prefix="signs-ray-") as folder:  # sockets: a long path cannot hold them
         ray.init(include_dashboard=False, num_cpus=REPLICAS + 1, _temp_dir=folder, logging_level="warning")
-        # Ray gives its proxy 60 s, which nothing sets; on a busy machine it takes longer, and goes on all the same.
+        # Ray gives its proxy 60 s, which nothing sets; on a busy machine it takes longer, and serves all the same.
         with contextlib.suppress(TimeoutError):
             serve.start(http_options={"host": "127.0.0.1", "port": int(os.environ["PORT"])})
         application = Signs.bind()  # type: ignore[attr-defined]  # of the decorator, which mypy does not follow

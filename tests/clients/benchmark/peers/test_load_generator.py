@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from clients.benchmark.peers.exchange import raw
-from clients.benchmark.peers.load import Load, Outcome, arrivals, split_response
+from clients.benchmark.peers.http_connection import split_response
+from clients.benchmark.peers.load import Load, Outcome, arrivals
 
 Answer = Callable[["SmallServer", int, bytes], bytes]
 

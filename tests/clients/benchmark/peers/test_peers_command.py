@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from clients.benchmark.peers import environments, run, servers_under_test
-from clients.benchmark.peers.run import Plan, run_comparison
+from clients.benchmark.peers.plan import Plan
+from clients.benchmark.peers.run import run_comparison
 from clients.benchmark.peers.running import Endpoint, ask
 from clients.benchmark.peers.servers import PEERS, Peer
 from export.repository import Manifest
@@ -33,13 +34,13 @@ def command(*arguments: str) -> "subprocess.CompletedProcess[str]":
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--servers", "apache"), "'apache': give some of fastapi_onnxruntime"),
-        (("--tasks", "train"), "'train': give some of classify, recognize"),
-        (("--tasks", ","), "give some of classify, recognize"),
-        (("--clients", "0"), "'0': give whole numbers from 1"),
+        (("--servers", "apache"), "'apache': choose fastapi_onnxruntime"),
+        (("--tasks", "train"), "'train': choose classify or recognize"),
+        (("--tasks", ","), "choose classify or recognize"),
+        (("--clients", "0"), "0: give at least 1"),
         (("--clients", "1.5"), "'1.5': give whole numbers"),
         (("--rates", "fast"), "'fast': give numbers"),
-        (("--shares", "nan"), "'nan': give numbers"),
+        (("--shares", "nan"), "nan: give at least 0.01"),
         (("--seconds", "0"), "Invalid value for '--seconds'"),
     ],
 )
@@ -67,9 +68,17 @@ def test_help_has_examples() -> None:
     assert "python -m clients.benchmark.peers --rates 200,400,800 --json" in result.stdout
 
 
-def plan(repository: Path, output: Path, names: list[str]) -> Plan:
+def plan(repository: Path, output: Path, *names: str) -> Plan:
     return Plan(
-        repository, names, ["classify", "recognize"], [1, 2], [20.0], [], 0.5, 1, False, None, output, output, output
+        names,
+        repository=repository,
+        clients=(1, 2),
+        rates=(20.0,),
+        seconds=0.5,
+        rounds=1,
+        first_settings=True,
+        environments=output,
+        home=output,
     )
 
 
@@ -77,7 +86,7 @@ def test_a_repository_without_models_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
     said: list[str] = []
     with pytest.raises(ClientError, match="has no sign_classifier: publish one"):
-        run_comparison(plan(tmp_path / "models", tmp_path / "out", ["litserve"]), said.append)
+        run_comparison(plan(tmp_path / "models", tmp_path / "out", "litserve"), tmp_path / "out", said.append)
     assert [line.split()[0] for line in said] == ["classify", "recognize"]
 
 
@@ -101,7 +110,7 @@ def test_two_servers_are_compared_and_one_that_cannot_be_installed_is_named(
     installed(tmp_path / "out", monkeypatch)
     names = ["fastapi_onnxruntime", "fastapi_pytorch", "litserve"]
     said: list[str] = []
-    summary = run_comparison(plan(repository, tmp_path / "out", names), said.append)
+    summary = run_comparison(plan(repository, tmp_path / "out", *names), tmp_path / "out", said.append)
 
     assert list(summary["skipped"]) == ["recognize"]
     task = summary["tasks"]["classify"]
@@ -130,7 +139,8 @@ def test_ctrl_c_stops_the_server_that_runs(
 
     monkeypatch.setattr(run, "run_load", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        run_comparison(plan(repository, tmp_path / "out", ["fastapi_onnxruntime"]), lambda text: None)
+        output = tmp_path / "out"
+        run_comparison(plan(repository, output, "fastapi_onnxruntime"), output, lambda text: None)
     with pytest.raises(OSError):
         ask(asked[0].host, asked[0].port, b"")
 
@@ -162,6 +172,5 @@ def test_rates_are_shares_of_the_best_other() -> None:
     ]
     for each, throughput in zip(others, (100.0, 200.0, 900.0), strict=True):
         each.tried.append({"throughput": throughput})
-    shares = plan(Path(), Path(), [])
-    rates = run._rates(Plan(**{**vars(shares), "shares": [0.5, 0.8]}), others)
+    rates = run._rates(Plan(shares=(0.5, 0.8)), others)
     assert rates == [100.0, 160.0]

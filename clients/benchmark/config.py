@@ -1,0 +1,108 @@
+"""The settings of a benchmark: what is measured, and how."""
+
+import re
+import shlex
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from traffic_sign_client.connection import Protocol
+from traffic_signs.settings import BaseSettings, Home, Setting, SettingError
+
+MOST_BATCH, MOST_CLIENTS = 4096, 4096
+ADDRESS = re.compile(r"(?:(grpc|http)://)?([^\s/:]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5})/?")
+
+
+@dataclass(frozen=True)
+class BenchmarkConfig(BaseSettings):
+    """What is measured, and how.
+
+    Raises:
+        SettingError: an address cannot be used, or two settings contradict each other.
+    """
+
+    url: Annotated[
+        tuple[str, ...],
+        Setting(
+            "grpc://HOST:PORT or http://HOST:PORT of a running server; give both to measure both.",
+            show_default="a server of its own",
+            repeatable=True,
+        ),
+    ] = ()
+    repository: Annotated[Path, Setting("Model repository for a server of its own.", flags=("--repository", "-r"))] = (
+        Path("model_repository")
+    )
+    models: Annotated[
+        tuple[str, ...],
+        Setting("Names with commas.", show_default="sign_classifier and sign_recognizer, where they are"),
+    ] = ()
+    protocols: Annotated[
+        tuple[Protocol, ...],
+        Setting("grpc, http or both with a comma.", show_default="both, or those of --url"),
+    ] = ()
+    batch_sizes: Annotated[tuple[int, ...], Setting("Pictures in a request.", min=1, max=MOST_BATCH)] = (1, 8)
+    concurrencies: Annotated[
+        tuple[int, ...], Setting("Requests under way at any time, which is clients.", min=1, max=MOST_CLIENTS)
+    ] = (1, 4, 16)
+    seconds: Annotated[float, Setting("To measure each point for, a round.", min=0.3, max=600)] = 3
+    rounds: Annotated[int, Setting("Each measures all points in a new order.", min=1, max=100)] = 3
+    images: Annotated[
+        Path | None, Setting("Folder, zip or file of pictures to send.", show_default="drawn street scenes")
+    ] = None
+    limit: Annotated[
+        bool,
+        Setting("Also run the classifier in ONNX Runtime in process with all cores.", flags=("--limit",)),
+    ] = False
+    onnx: Annotated[Path | None, Setting("With --limit: its file.", show_default="the served one in --repository")] = (
+        None
+    )
+    perf_analyzer: Annotated[Path | None, Setting("Path of perf_analyzer.", show_default="the one on the PATH")] = None
+    home: Home = Path(".tritonserver")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for protocol in self.asked_protocols:
+            if self.url and protocol not in self.urls:
+                raise SettingError(f"there is no address for {protocol}: give --url {protocol}://HOST:PORT too")
+        if self.onnx is not None and not self.limit:
+            raise SettingError("--onnx is the file that --limit runs: give --limit too")
+
+    @property
+    def urls(self) -> dict[Protocol, str]:
+        """The host:port of a running server for each protocol; empty for a server of its own."""
+        urls: dict[Protocol, str] = {}
+        for each in self.url:
+            found = ADDRESS.fullmatch(each)
+            if not found:
+                raise SettingError(f"{each!r}: give host:port, grpc://host:port or http://host:port")
+            protocol: Protocol = "http" if found[1] == "http" else "grpc"
+            if protocol in urls:
+                raise SettingError(f"{each!r}: there is one {protocol} address already; mark the other one http://")
+            urls[protocol] = found[2]
+        return urls
+
+    @property
+    def asked_protocols(self) -> tuple[Protocol, ...]:
+        """The protocols that the server is asked over."""
+        return self.protocols or tuple(self.urls) or ("grpc", "http")
+
+    def command(self) -> str:
+        """Returns the command that measures the same again, into a folder of its own."""
+        words = ["signs", "bench"]
+        for protocol, url in self.urls.items():
+            words += ["--url", f"{protocol}://{url}"]
+        if not self.url:
+            words += ["--repository", str(self.repository), "--protocols", ",".join(self.asked_protocols)]
+        words += ["--models", ",".join(self.models)] if self.models else []
+        words += ["--batch-sizes", ",".join(map(str, self.batch_sizes))]
+        words += ["--concurrencies", ",".join(map(str, self.concurrencies))]
+        words += ["--seconds", f"{self.seconds:g}", "--rounds", str(self.rounds)]
+        words += ["--images", str(self.images)] if self.images else []
+        words += ["--limit"] if self.limit else []
+        words += ["--onnx", str(self.onnx)] if self.onnx else []
+        words += ["--perf-analyzer", str(self.perf_analyzer)] if self.perf_analyzer else []
+        return shlex.join(words)
+
+    def arguments(self) -> dict[str, Any]:
+        """Returns all of it by name, as JSON holds it."""
+        return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}

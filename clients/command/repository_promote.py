@@ -1,0 +1,119 @@
+"""`signs repository promote` and `rollback`: which version is the champion."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clients.command.repository_options import (
+    DEFAULT_REPOSITORY,
+    Json,
+    Model,
+    Repository,
+    Version,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    from export.repository.promotion import Promotion
+
+if TYPE_CHECKING:
+    from export.repository.promotion import Promotion
+
+Reason = Annotated[str, typer.Option(help="Why; goes into the history.", show_default=False)]
+Runs = Annotated[Path, typer.Option(help="Folder of MLflow's database, whose alias champion follows.")]
+
+
+def promote(
+    model: Model,
+    version: Version,
+    repository: Repository = DEFAULT_REPOSITORY,
+    reason: Reason = "",
+    gated: Annotated[
+        bool, typer.Option("--gated", help="Only where it has passed the gate against the present champion.")
+    ] = False,
+    if_none: Annotated[
+        bool, typer.Option("--if-none", help="Only where nothing has been promoted yet, so that there is a way back.")
+    ] = False,
+    runs: Runs = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """Make a version the champion: config.pbtxt then serves it and no other.
+
+    Without --gated a version that has not passed the gate is promoted too, and a note says so; another note names a
+    recognizer that was exported with another version. Where MLflow is in use, its alias champion moves along.
+
+    \b
+    signs repository promote sign_classifier 3 --reason "fewer mistakes at night"
+    signs repository promote sign_classifier 3 --gated
+    """
+    from export.repository.followers import find_stale_dependents
+    from export.repository.promotion import champion, gate_failure_reason
+    from export.repository.promotion import promote as make_champion
+    from export.repository.store import open_store
+
+    best = champion(open_store(repository), model) if if_none else None
+    if best is not None:
+        _print(model, best, None, [], f"{model} {best} is the champion already", as_json)
+        return
+    lack = gate_failure_reason(repository, model, version)
+    entry = make_champion(repository, model, version, reason, gated)
+    notes = [lack] if lack and _can_be_gated(repository, model, version) else []
+    notes += find_stale_dependents(repository, model, version, runs)
+    _print(model, version, entry, notes, f"{model} {version} is the champion" + ("" if entry else " already"), as_json)
+
+
+def rollback(
+    model: Model,
+    repository: Repository = DEFAULT_REPOSITORY,
+    reason: Reason = "",
+    only: Annotated[
+        int | None,
+        typer.Option(
+            "--only", min=1, help="Only where this version is the champion, else nothing: for a step that is repeated."
+        ),
+    ] = None,
+    runs: Runs = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """Make the champion before the present one champion again; once more goes one further back.
+
+    \b
+    signs repository rollback sign_classifier --reason "wrong on lorry signs"
+    signs repository rollback sign_classifier --only 4
+    """
+    from export.repository.followers import find_stale_dependents
+    from export.repository.promotion import champion, rollback_from
+    from export.repository.promotion import rollback as roll_back
+    from export.repository.store import open_store
+
+    entry = roll_back(repository, model, reason) if only is None else rollback_from(repository, model, only, reason)
+    if entry is None:
+        best = champion(open_store(repository), model)
+        _print(model, best, None, [], f"{model} {only} is not the champion: {best} stays", as_json)
+        return
+    notes = find_stale_dependents(repository, model, entry.version, runs)
+    _print(model, entry.version, entry, notes, f"{model} {entry.version} is the champion again", as_json)
+
+
+def _print(
+    model: str, champion: int | None, entry: "Promotion | None", notes: list[str], sentence: str, as_json: bool
+) -> None:
+    """Prints which version is the champion now, and what there is to know of it."""
+    if as_json:
+        recorded = asdict(entry) if entry else None
+        print_json({"model": model, "champion": champion, "entry": recorded, "notes": notes})
+        return
+    typer.echo(sentence)
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
+
+
+def _can_be_gated(repository: str, model: str, version: int) -> bool:
+    """Says whether a version is a network; the gate takes nothing else."""
+    from export.repository.promotion import require_version
+    from export.repository.store import open_store
+
+    manifest = require_version(open_store(repository), model, version)
+    return manifest is not None and bool(manifest.model_sha256)

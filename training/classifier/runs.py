@@ -178,9 +178,7 @@ def _fit_all(
     """Returns the calibrated network, and the figures of cross-validation and hold-out."""
     crops, config = data.train, recipe.config
     metrics: dict[str, float] = {}
-    unseen: tuple[Tensor, npt.NDArray[np.int64]] | None = (
-        None  # logits and labels of crops not learned from
-    )
+    unseen: tuple[Tensor, npt.NDArray[np.int64]] | None = None  # logits and labels of crops not learned from
 
     def fit(stage: str, part: Crops, config: TrainingConfig, validation: Crops | None = None) -> Trained:
         return run.fit(stage, lambda: build_model(info), Classification(part, validation), config)

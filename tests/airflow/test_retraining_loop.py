@@ -267,7 +267,7 @@ def test_broken_data_stops_at_the_audit(world: World, first: Asker) -> None:
     assert states["audit"] == "failed" and states["train"] == "upstream_failed" and states["roll_back"] == "skipped"
     assert world.airflow.tries(DAG, "broken", "audit") == 1, "to look again would find the same"
     said = world.airflow.said(DAG, "broken", "audit")
-    assert "00003.jpg" in said and "do:  Look at the report" in said
+    assert "00003.jpg" in said and "do:  Read the report" in said
     assert world.content() == before and first.failures == []
 
 
@@ -290,7 +290,7 @@ def test_killed_while_publishing_it_publishes_once_and_slower_than_before_it_is_
     assert len(versions(world.repository, MODEL)) == 3, "it was published once"
     assert not any(check.problems for check in verify(world.repository))
     assert (states["watch"], states["confirm"]) == ("failed", "upstream_failed")
-    assert "the new version does worse: Slower" in world.airflow.said(DAG, "killed", "watch")
+    assert "the new version is worse: Slower" in world.airflow.said(DAG, "killed", "watch")
     assert states["roll_back"] == states["restore"] == "success", world.why("killed")
     assert champion(open_store(world.repository), MODEL) == 2 and served_versions(world.server) == [(MODEL, "2")]
     assert first.failures == [], "nobody was ever refused"

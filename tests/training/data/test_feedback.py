@@ -226,5 +226,5 @@ def test_missing_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_feedback_is_never_a_test(folder: Path) -> None:
-    with pytest.raises(DataError, match="feedback=feedback is all training data, and no test"):
+    with pytest.raises(DataError, match="feedback=feedback has only training data"):
         cut_crops(load_feedback(folder), "test", 24)

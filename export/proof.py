@@ -101,7 +101,8 @@ class Proof:
         self._compared = len(compared)
         # What parity is proved on comes first; of the other images only the labels are compared.
         self._images = [*compared, *(samples[self._real :] if labels is not None else ())]
-        self._reference = self._answers(network, "PyTorch", (network.max_batch,))
+        usual = batch_sizes(self.kind.max_batch, self.kind.few)
+        self._reference = self._answers(network, "PyTorch", usual)
 
     def check(self, path: Path, precision: str, device: str = "cpu", largest: int | None = None) -> Proven:
         """Compares an ONNX file, run in process, with the trained network.

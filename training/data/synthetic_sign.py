@@ -86,7 +86,7 @@ def _outline(template: Field) -> npt.NDArray[np.float64]:
     hull = cv2.convexHull(points).reshape(-1, 2).astype(np.float64)
     # Pixel centres lie half a pixel in; the hull must reach the pixels' outer edges.
     hull += 0.5
-    return (hull + 0.5 * np.sign(hull - size / 2)) / size * 2 - 1
+    return np.asarray((hull + 0.5 * np.sign(hull - size / 2)) / size * 2 - 1, np.float64)
 
 
 def motion_kernel(length: float, angle: float, rest: float = 0.0) -> Field:

@@ -66,8 +66,12 @@ def test_styles_repeat_and_reach_every_design() -> None:
 
 def test_signs_of_one_class_are_made_in_many_styles(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Style] = []
-    original = random_style
-    monkeypatch.setattr("training.data.synthetic_sign.random_style", lambda rng: made.append(original(rng)) or made[-1])
+
+    def noted(rng: np.random.Generator) -> Style:
+        made.append(random_style(rng))
+        return made[-1]
+
+    monkeypatch.setattr("training.data.synthetic_sign.random_style", noted)
     rng = np.random.default_rng(3)
     for _ in range(12):
         draw_sign(16, rng, 40)

@@ -83,11 +83,10 @@ def _outline(template: Field) -> npt.NDArray[np.float64]:
     """Returns the corners of the plate's convex hull, float64 [n, 2], x and y from -1 to 1."""
     size = template.shape[0]
     points = cv2.findNonZero((template[..., 3] > 0.5).astype(np.uint8))
-    hull: npt.NDArray[np.float64] = cv2.convexHull(points).reshape(-1, 2).astype(np.float64)
+    hull = cv2.convexHull(points).reshape(-1, 2).astype(np.float64)
     # Pixel centres lie half a pixel in; the hull must reach the pixels' outer edges.
     hull += 0.5
-    hull += 0.5 * np.sign(hull - size / 2)
-    return np.asarray(hull / size * 2 - 1, np.float64)
+    return np.asarray((hull + 0.5 * np.sign(hull - size / 2)) / size * 2 - 1, np.float64)
 
 
 def motion_kernel(length: float, angle: float, rest: float = 0.0) -> Field:

@@ -15,6 +15,7 @@ import typer
 from clients.benchmark.peers.environments import default_home
 from clients.benchmark.peers.exchange import TASKS, Task
 from clients.benchmark.peers.servers import NAMES
+from export.devices import DEVICES
 from export.errors import ExportError
 from serving.errors import ServingError
 from traffic_sign_client.errors import ClientError
@@ -38,6 +39,8 @@ def peers(
     repository: Annotated[Path, typer.Option("--repository", "-r", help="Folder of the models.")] = Path(
         "model_repository"
     ),
+    device: Annotated[str, typer.Option(help="cpu, or cuda: everybody computes on the GPU.")] = "cpu",
+    crops: Annotated[int, typer.Option(min=1, max=64, help="Crops in each request to classify.")] = 1,
     clients: Annotated[str, typer.Option(help="Clients of the closed loops.")] = "1,8,32,64",
     shares: Annotated[
         str, typer.Option(help="Rates of the open loops, as shares of what the best other answers.")
@@ -72,6 +75,7 @@ def peers(
     python -m clients.benchmark.peers --servers litserve,triton --seconds 2 --rounds 1
     python -m clients.benchmark.peers --tasks recognize --pictures photographs --clients 1,4,16
     python -m clients.benchmark.peers --rates 200,400,800 --json
+    python -m clients.benchmark.peers --device cuda --crops 32 --clients 1,8,32,128
     """
     from clients.benchmark.peers.run import Plan, run_comparison
     from clients.benchmark.peers.table import markdown
@@ -91,6 +95,8 @@ def peers(
         environments or default_home(),
         home,
         output or Path(f"runs/peers-{datetime.now(UTC):%Y%m%d-%H%M%S}"),
+        _words("--device", device, DEVICES)[:1] == ["cuda"],
+        crops,
     )
     console = Console(stderr=True)
     summary = run_comparison(plan, lambda text: console.print(text, highlight=False, markup=False, soft_wrap=True))

@@ -71,9 +71,14 @@ def classifier(
             help="Passes over the training crops; 0: 10 to 80, for 2.4 million crops, 4.7 million on a GPU.",
         ),
     ] = 0,
-    batch_size: Annotated[int, typer.Option(min=0, help="Crops a step; 0: 256, fewer for fewer crops.")] = 0,
+    batch_size: Annotated[
+        int, typer.Option(min=0, help="Crops a step; 0: 256, on a GPU 512; fewer for fewer crops.")
+    ] = 0,
     learning_rate: Annotated[
-        float, typer.Option(min=0, max=10, help="Peak of the one-cycle schedule; 0: 0.004, or 0.002 for few crops.")
+        float,
+        typer.Option(
+            min=0, max=10, help="Peak of the one-cycle schedule; 0: 0.004, 0.0056 on a GPU, 0.002 for few crops."
+        ),
     ] = 0,
     weight_decay: WeightDecayOption = 0.1,
     holdout: Annotated[

@@ -3,16 +3,18 @@
 Nothing here flips: a mirrored "keep right" is another sign.
 """
 
-from typing import Any
+import math
+import random
 
 import albumentations as A
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-# Crops in a row that share light, blur and noise. On crops this small nearly all of the cost is the choice of the
-# parameters, and over the epochs every crop meets all of them whether its neighbours do at the same time or not.
-GROUP = 4
+# Crops in a row share light, blur and noise: four at least, and more in a large batch, so that it has 64 of them. On
+# crops this small most of the cost is the choice of the parameters, and over the epochs every crop meets all of them
+# whether its neighbours do at the same time or not.
+GROUP, LIGHTS = 4, 64
 
 # How far the ranges of place, blur and cover reach, in units of those of the first networks of this project. Longer
 # trainings stand more: of 15,719 held-out photographs of GTSRB 45 passes got 41 wrong with 1.0, 31 with 1.3 and 38 with
@@ -20,21 +22,35 @@ GROUP = 4
 STRENGTH = 1.3
 
 
-class Warp(A.ImageOnlyTransform):  # type: ignore[misc]
+class Warp:
     """Scale, stretch, rotation, shear, shift and perspective in one interpolation.
 
     A fourth of the cost of albumentations' Affine and Perspective, which resample twice.
+
+    Args:
+        rng: all it does follows from it.
     """
 
-    def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+    def __init__(self, rng: random.Random) -> None:
+        self._uniform = rng.uniform
+
+    def __call__(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Warps one crop, uint8 [h, w, 3]; what comes in from outside is its mirror image."""
+        height, width = image.shape[:2]
+        matrix = self._draw(height, width)
+        warped = cv2.warpPerspective(
+            image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+        )
+        return np.asarray(warped, np.uint8)
+
+    def _draw(self, height: int, width: int) -> npt.NDArray[np.float64]:
         """Draws the 3x3 matrix that maps pixels of the crop to pixels of the result."""
-        height, width = params["shape"][:2]
 
         def draw(reach: float) -> float:
-            return float(self.py_random.uniform(-reach, reach)) * STRENGTH
+            return self._uniform(-reach, reach) * STRENGTH
 
-        angle, shear, scale, stretch = np.radians(draw(15)), draw(0.14), 1 + draw(0.2), 1 + draw(0.1)
-        cosine, sine = scale * np.cos(angle), scale * np.sin(angle)
+        angle, shear, scale, stretch = math.radians(draw(15)), draw(0.14), 1 + draw(0.2), 1 + draw(0.1)
+        cosine, sine = scale * math.cos(angle), scale * math.sin(angle)
         turned = np.array(
             [
                 [cosine, shear * cosine - stretch * sine, 0],
@@ -45,22 +61,22 @@ class Warp(A.ImageOnlyTransform):  # type: ignore[misc]
         x, y = (width - 1) / 2, (height - 1) / 2
         to_centre = np.array([[1, 0, -x], [0, 1, -y], [0, 0, 1]])
         back = np.array([[1, 0, x + draw(0.1) * width], [0, 1, y + draw(0.1) * height], [0, 0, 1]])
-        return {"matrix": back @ turned @ to_centre}
-
-    def apply(self, img: npt.NDArray[np.uint8], matrix: npt.NDArray[np.float64], **_: Any) -> npt.NDArray[np.uint8]:
-        """Warps one crop; what comes in from outside is its mirror image."""
-        size = (img.shape[1], img.shape[0])
-        warped = cv2.warpPerspective(img, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-        return np.asarray(warped, np.uint8)
+        return np.asarray(back @ turned @ to_centre, np.float64)
 
 
 class Augmentation:
-    """Alters batches of crops; all it does follows from the last `seed`."""
+    """Alters batches of crops; all it does follows from the last `seed`.
 
-    def __init__(self) -> None:
+    Args:
+        batch_size: crops of a batch, over all processes that share it.
+    """
+
+    def __init__(self, batch_size: int = 1) -> None:
+        self._group = max(GROUP, batch_size // LIGHTS)
         blur, cover = round(7 * STRENGTH), 0.3 * STRENGTH  # pixels; shares of the crop's sides
         smooth = {"downscale": cv2.INTER_AREA, "upscale": cv2.INTER_LINEAR}
-        self._warp = A.Compose([Warp(p=1)])
+        self._random = random.Random()
+        self._warp = Warp(self._random)
         # Classifiers of GTSRB fail where it is dark, small and blurred: the ranges reach far on that side.
         self._light = A.Compose(
             [
@@ -102,11 +118,11 @@ class Augmentation:
 
     def seed(self, seed: int) -> None:
         """Makes what follows repeat."""
-        self._warp.set_random_seed(seed)
+        self._random.seed(seed)
         self._light.set_random_seed(seed + 1)
 
     def __call__(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Returns altered crops: uint8 [n, h, w, 3] to the same shape."""
-        warped = np.stack([self._warp(image=image)["image"] for image in images])
-        groups = (warped[start : start + GROUP] for start in range(0, len(warped), GROUP))
+        warped = np.stack([self._warp(image) for image in images])
+        groups = (warped[start : start + self._group] for start in range(0, len(warped), self._group))
         return np.concatenate([self._light(images=group)["images"] for group in groups])

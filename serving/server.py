@@ -27,7 +27,7 @@ KEEP_GOING = ("--exit-on-error=false", "--strict-readiness=false")
 # Loads another version when it is told to. A version that failed to load says so to whoever asked for it; it must not
 # take the readiness of all the others away.
 RELOADABLE = ("--model-control-mode=explicit", "--load-model=*", "--strict-readiness=false")
-GRPC_THREADS = "--grpc-infer-thread-count"
+GRPC_THREADS, FEWEST, MOST = "--grpc-infer-thread-count", 2, 128  # and how many Triton takes
 STOP_TIMEOUT_S = 35.0  # tritonserver gives requests in flight 30 s
 ENVIRONMENT = {
     # No caches of Python beside the models: for servers whose stub heeds variables; ours has its own rule.
@@ -194,10 +194,12 @@ def grpc_thread_arguments(installation: Installation, threads: int) -> tuple[str
     """Returns the arguments for a server that takes gRPC requests with so many threads; none for 0.
 
     Raises:
-        ServingError: this tritonserver has no such option, as those before 2025 have not.
+        ServingError: this tritonserver has no such option, as those before 25.04 have not, or takes another number.
     """
     if not threads:
         return ()
+    if not FEWEST <= threads <= MOST:
+        raise ServingError(f"--grpc-threads is {threads}: give {FEWEST} to {MOST}, or 0 for the server's own number")
     environment = {**os.environ, **installation.environment}
     command = [str(installation.binary), "--help"]
     said = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=60)

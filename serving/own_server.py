@@ -125,12 +125,9 @@ def _ask_version(program: Path) -> str:
         finally:
             process.kill()
             process.wait()
-        printed = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-        if process.returncode < 0 and time.monotonic() < deadline:
-            printed = [describe_end(process.returncode, log)]
-        if process.returncode < 0 and time.monotonic() >= deadline:
-            printed = [f"it did not answer within {START_TIMEOUT_S:.0f} s"]
-        raise _no_tritonserver(program, printed[0] if printed else "it printed nothing")
+        is_late = time.monotonic() >= deadline
+        late = f"it did not answer within {START_TIMEOUT_S:.0f} s"
+        raise _no_tritonserver(program, late if is_late else describe_end(process.returncode, log))
 
 
 def _version_at(port: int) -> str:

@@ -87,8 +87,8 @@ def test_what_the_running_server_says_is_what_its_folder_promised(
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("echo unrecognized option; exit 1", r"no tritonserver that runs here \(unrecognized option\).*--tritonserver"),
-        ("exit 0", r"\(it printed nothing\)"),
+        ("echo unrecognized option; exit 1", r"that runs here \(exit code 1: unrecognized option\).*--tritonserver"),
+        ("exit 0", r"\(exit code 0: it printed nothing\)"),
     ],
 )
 def test_another_program_is_refused(text: str, reason: str, tmp_path: Path) -> None:

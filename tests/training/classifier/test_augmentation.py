@@ -108,13 +108,13 @@ def test_crops_of_a_batch_are_warped_each_in_its_own_way() -> None:
 def test_a_large_batch_has_64_lights(batch: int, lights: int) -> None:
     augmentation = Augmentation(batch)
     augmentation.seed(0)
-    # Crops of one colour show no warp; those that share light, noise and holes come out equal.
+    # Crops of one colour show no warp; those that share light and noise come out equal but for what fills their holes.
     altered = augmentation(np.full((batch, 48, 48, 3), 90, np.uint8))
 
-    neighbours = [one.tobytes() == other.tobytes() for one, other in pairwise(altered)]
     group = batch // lights
-    assert all(equal for place, equal in enumerate(neighbours, start=1) if place % group)
-    assert 0.8 * lights < len({crop.tobytes() for crop in altered}) <= lights
+    shares = [float((one == other).mean()) for one, other in pairwise(altered)]
+    assert min(share for place, share in enumerate(shares, start=1) if place % group) > 0.5
+    assert len({crop.tobytes() for crop in altered[::group]}) > 0.8 * lights
 
 
 def test_dark_crops_do_not_turn_black() -> None:

@@ -16,7 +16,7 @@ import onnx
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from export.errors import ExportError
-from export.repository.onnx_file import FIXED_BATCHES
+from export.repository.onnx_file import AT_BATCH, FIXED_BATCHES
 
 LEAST_SHARED = 1024  # bytes: what is smaller stays in the file, and each branch has its own
 CONVOLUTIONS = ("Conv", "ConvTranspose", "ConvInteger", "QLinearConv")
@@ -114,7 +114,7 @@ def _is_shared(tensor: TensorProto) -> bool:
 
 def _branch(graph: onnx.GraphProto, source: ValueInfoProto, size: int) -> _Branch:
     """Returns a network that is run at one size."""
-    before = f"batch_{size}_"
+    before = AT_BATCH.format(size)
     outside = {"", source.name, *(tensor.name for tensor in graph.initializer if _is_shared(tensor))}
     sizes = [dim.dim_value for dim in source.type.tensor_type.shape.dim[1:]]
     constants = [

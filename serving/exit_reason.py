@@ -17,7 +17,7 @@ HARMLESS = re.compile(r"CudaDriverHelper|Failed to initialize NVML")
 # Summary lines; the cause is in the lines before them.
 SUMMARIES = re.compile(r"creating server: |failed to load all models|Signal \(\d+\) received")
 GLOG = re.compile(r"(?P<severity>[IWEF])\d{4} \d\d:\d\d:\d\d\.\d+ \d+ [\w.+-]+:\d+\] ")
-NOISE = re.compile(r"[|+]|=+$| *\d+# ")  # tables, rules and backtraces
+NOISE = re.compile(r"[|+]|=+$| *\d+# |Try .*--help")  # tables, rules, backtraces, and where to read on
 
 
 def describe_code(code: int) -> str:

@@ -26,7 +26,7 @@ READY_TIMEOUT_S = 120.0
 KEEP_GOING = ("--exit-on-error=false", "--strict-readiness=false")
 # Load versions on request. A version that fails to load must not make the server unready for the others.
 RELOADABLE = ("--model-control-mode=explicit", "--load-model=*", "--strict-readiness=false")
-GRPC_THREADS = "--grpc-infer-thread-count"
+GRPC_THREADS, FEWEST, MOST = "--grpc-infer-thread-count", 2, 128  # and how many Triton takes
 STOP_TIMEOUT_S = 35.0  # tritonserver gives requests in flight 30 s
 ENVIRONMENT = {
     # No __pycache__ beside the models, for servers whose stub reads variables; our own installation uses a .pth file.
@@ -192,10 +192,12 @@ def grpc_thread_arguments(installation: Installation, threads: int) -> tuple[str
     """Returns the arguments for `threads` threads that handle gRPC requests; none for 0.
 
     Raises:
-        ServingError: this tritonserver has no such option; it exists since 2025.
+        ServingError: this tritonserver has no such option (those from 25.04 on have it), or the number is out of range.
     """
     if not threads:
         return ()
+    if not FEWEST <= threads <= MOST:
+        raise ServingError(f"--grpc-threads is {threads}: give {FEWEST} to {MOST}, or 0 for the server's own number")
     environment = {**os.environ, **installation.environment}
     command = [str(installation.binary), "--help"]
     said = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=60)

@@ -12,7 +12,7 @@ from export.repository import Manifest
 from export.repository.manifest import GPU_FILE
 from export.repository.promotion import champion
 from export.repository.store import open_store, repository_flag
-from export.tuning.plan import setting_in
+from export.tuning.plan import grpc_threads_in, setting_in
 from traffic_signs.console import Console
 
 
@@ -68,6 +68,8 @@ def print_export(manifest: Manifest, repository: str | Path) -> None:
         )
     if manifest.tuning:
         lines.append(f"served as was tuned on version {manifest.tuning['from_version']}: {setting_in(manifest.tuning)}")
+        if grpc_threads_in(manifest.tuning):
+            lines.append(f"start the server as it was tuned: {grpc_threads_in(manifest.tuning)}")
     lines.append(f"published: {repository}/{manifest.model}/{manifest.version}")
     lines.append(f"next: {_next(manifest, repository)}")
     Console().print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)

@@ -1,5 +1,6 @@
 """Would the serving image load this version? An ONNX file against its config.pbtxt and its names of classes."""
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from export.repository.policy import CONFIG, config_paths, read_config
 READS_IR, READS_OPSET = 13, 26
 BACKEND = "onnxruntime"
 FIXED_BATCHES = "fixed_batches"  # of its metadata: the batches that its convolutions have
+AT_BATCH = "batch_{}_"  # before the names of what is run at a fixed batch
 
 
 def check_onnx(folder: Path, where: str) -> None:
@@ -56,6 +58,8 @@ def _check(folder: Path, where: str, path: str, config: Any) -> None:
             "larger batches than that"
         )
     problems += _foreign_weights(folder, name, model)
+    if name != MODEL_FILE and (folder / MODEL_FILE).exists():
+        problems += _other_constants(model.graph, _load(folder / MODEL_FILE, f"{where}/{MODEL_FILE}").graph)
     if problems:
         raise RepositoryError(f"{where}/{name} would not be served: {'; '.join(problems)}. Export it again")
 
@@ -84,6 +88,31 @@ def _foreign_weights(folder: Path, name: str, model: Any) -> Iterator[str]:
         if found != others[other].get(tensor.name):
             yield f"{name} takes its weights out of {other}, and {tensor.name} is not there: they are of two networks"
             return
+
+
+def _other_constants(graph: Any, other: Any) -> Iterator[str]:
+    """Yields what differs between two files of one network: what both hold by itself must be the same in both.
+
+    A lower precision has other types, and is not compared.
+    """
+    known = {tensor.name: tensor for tensor in other.initializer}
+    for tensor in _constants(graph):
+        twin = known.get(re.sub(f"^{AT_BATCH.format('[0-9]+')}", "", tensor.name))
+        if twin is None or not (tensor.raw_data and twin.raw_data):
+            continue
+        is_alike = (tensor.data_type, tensor.dims) == (twin.data_type, twin.dims)
+        if is_alike and tensor.raw_data != twin.raw_data:
+            yield f"it is of another network than {MODEL_FILE}, whose {twin.name} is not the same"
+            return
+
+
+def _constants(graph: Any) -> Iterator[Any]:
+    """Yields the constants of a graph and of its branches."""
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from _constants(attribute.g)
 
 
 def _load(path: Path, where: str) -> Any:

@@ -265,8 +265,8 @@ def _check_hardware(store: Store, configuration: str, gpu: bool) -> None:
     waiting = [] if gpu else need_gpu(models, configuration)
     if waiting:
         raise RepositoryError(
-            f"{store.name}: {' and '.join(waiting)} need a GPU, and this server has none: serve where there is one, or "
-            "export again without --target gpu"
+            f"{store.name}: {' and '.join(waiting)} need{'s' if len(waiting) == 1 else ''} a GPU, and this server has "
+            "none: serve where there is one, or export again without --target gpu"
         )
 
 

@@ -144,6 +144,12 @@ def setting_in(tuning: Mapping[str, Any]) -> Setting:
     return Setting(*(int(tuning[name]) for name in ("instances", "threads", "queue_delay_us", "max_batch")))
 
 
+def grpc_threads_in(tuning: Mapping[str, Any]) -> str:
+    """Returns with how many gRPC threads the server is to be started that was tuned so; empty for its own number."""
+    threads = tuning.get("grpc_threads")
+    return f"--grpc-threads {threads}, triton.grpcThreads in the chart" if threads else ""
+
+
 def retuned(config: pb.ModelConfig, setting: Setting) -> pb.ModelConfig:
     """Returns a configuration with another setting; all else stays as it is."""
     new = pb.ModelConfig()

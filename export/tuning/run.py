@@ -14,7 +14,7 @@ from export.repository.manifest import check_model_name
 from export.repository.promotion import champion, own_configs
 from export.repository.store import Store, open_store
 from export.tuning.config import Load, TuningConfig
-from export.tuning.plan import Outcome, choose, grid
+from export.tuning.plan import Outcome, choose, grid, grpc_threads_in
 from export.tuning.report import draw_outcomes, print_outcomes, write_report
 from export.tuning.sweep import Candidate, check_batches, fetched, sweep
 from serving.install import Installation, find_or_install
@@ -77,6 +77,8 @@ def run_tuning(config: TuningConfig, folder: Path, may_publish: Callable[[], boo
             summary["published"] = candidate.publish(store, chosen.setting, tuning).version
             write_report(folder, summary)
             console.print(f"published: {store.name}/{config.model}/{summary['published']}", soft_wrap=True)
+            if grpc_threads_in(tuning):
+                console.print(f"start the server as it was tuned: {grpc_threads_in(tuning)}", soft_wrap=True)
             if best is not None:
                 console.print(f"next: signs repository promote {config.model} {summary['published']}", soft_wrap=True)
     return summary

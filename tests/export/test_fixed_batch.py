@@ -119,6 +119,21 @@ def test_files_of_two_networks_are_refused(
         check_onnx(folder, "here")
 
 
+def test_a_file_for_gpus_with_other_weights_of_its_own_is_refused(
+    repository: Path, manifest: Manifest, tmp_path: Path
+) -> None:
+    # The bias of the last layer is too small to be shared; and a file may hold all of its weights itself.
+    for name, part in ((MODEL_FILE, "head.bias"), (GPU_FILE, "weight")):
+        folder = copy_version(repository, tmp_path / name)
+        model = onnx.load(folder / name)
+        tensors = [each for each in model.graph.initializer if each.name.endswith(part)]
+        largest = max(tensors, key=lambda tensor: len(tensor.raw_data))
+        largest.raw_data = bytes(len(largest.raw_data))
+        onnx.save(model, folder / name)
+        with pytest.raises(RepositoryError, match=f"it is of another network than model.onnx, whose .*{part} is"):
+            check_onnx(folder, "here")
+
+
 def test_a_configuration_without_its_file_is_refused(repository: Path, manifest: Manifest, tmp_path: Path) -> None:
     folder = copy_version(repository, tmp_path / "version")
     (folder / GPU_FILE).unlink()

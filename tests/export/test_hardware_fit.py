@@ -71,6 +71,12 @@ def test_no_option_is_passed_where_none_is_asked_for() -> None:
     assert grpc_thread_arguments(NATIVE, 0) == ()
 
 
+@pytest.mark.parametrize("threads", [1, 129])
+def test_a_number_of_threads_that_ends_the_server_is_refused(threads: int) -> None:
+    with pytest.raises(ServingError, match=f"--grpc-threads is {threads}: give 2 to 128, or 0"):
+        grpc_thread_arguments(NATIVE, threads)
+
+
 def test_a_file_for_cpus_does_not_land_on_a_gpu(repository: Path, manifest: Manifest, tmp_path: Path) -> None:
     config = tmp_path / "models" / "sign_classifier" / "config.pbtxt"
     (config.parent / "1").mkdir(parents=True)
@@ -84,7 +90,7 @@ def test_a_file_for_cpus_does_not_land_on_a_gpu(repository: Path, manifest: Mani
     config.write_text(text)
     check_served(config.parents[1], None, "gpu", gpu=True)
     config.write_text(text.replace("kind: KIND_CPU", "kind: KIND_GPU"))
-    with pytest.raises(RepositoryError, match="sign_classifier need a GPU, and this server has none"):
+    with pytest.raises(RepositoryError, match="sign_classifier needs a GPU, and this server has none"):
         check_served(config.parents[1])
 
 

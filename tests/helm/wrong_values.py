@@ -118,6 +118,7 @@ SCHEMA = _each(
         ("triton.grpcConnectionAgeSeconds", 0),
         ("triton.grpcConnectionGraceSeconds", 0),
         ("triton.grpcThreads", -1),
+        ("triton.grpcThreads", 1),
         ("triton.configuration", "a name"),
         ("triton.logVerbose", True),
         ("triton.extraArgs", "--log-info=false"),

@@ -88,8 +88,8 @@ def test_what_the_running_server_says_is_what_its_folder_promised(
     ("text", "reason"),
     [
         (
-            "echo unrecognized option; exit 1",
-            r"not a tritonserver that runs here \(exit code 1: unrecognized option\).*--tritonserver",
+            "echo unrecognized option; echo Try ls --help; exit 1",
+            r"that runs here \(exit code 1: unrecognized option\).*--tritonserver",
         ),
         ("exit 0", r"\(exit code 0: it printed nothing\)"),
     ],

@@ -252,9 +252,14 @@ def test_open_choices_suit_the_number_of_crops(crops: int, epochs: int, batch_si
     assert chosen.suited_to(crops) == chosen
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_a_gpu_passes_twice_as_often_over_the_crops() -> None:
-    assert TrainingConfig(device="cuda").suited_to(59_209).epochs == 80
+def test_a_gpu_takes_as_many_steps_with_twice_the_crops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no GPU here: the device is only named."""
+    monkeypatch.setattr("training.recipe.pick_device", torch.device)
+    on_cpu, on_gpu = (TrainingConfig(device=device).suited_to(59_209) for device in ("cpu", "cuda"))
+
+    assert (on_gpu.epochs, on_gpu.batch_size) == (2 * on_cpu.epochs, 2 * on_cpu.batch_size) == (80, 512)
+    assert on_cpu.learning_rate < on_gpu.learning_rate < 2 * on_cpu.learning_rate
+    assert TrainingConfig(device="cuda").suited_to(850).batch_size == 16, "few crops need many steps everywhere"
 
 
 def test_loss_that_is_no_number_is_a_training_error(coloured_crops: Crops) -> None:

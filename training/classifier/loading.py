@@ -28,7 +28,7 @@ class AugmentedBatches(Dataset[tuple[Tensor, ...]]):
         counts = np.bincount(crops.class_ids)
         weights = counts[crops.class_ids] ** -float(balance)
         self._cumulated = np.cumsum(weights / weights.sum())
-        self._augment = Augmentation()
+        self._augment = Augmentation(batch_size)
 
     def __getitem__(self, step: int) -> tuple[Tensor, ...]:
         """Returns images, uint8 [n, size, size, 3], and class ids, int64 [n]."""

@@ -26,12 +26,18 @@ def default_home() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "traffic-sign-mlops" / "peers"
 
 
-def prepare(peer: Peer, home: Path, say: Say) -> Path:
+def folder_of(peer: Peer, home: Path, gpu: bool) -> Path:
+    """Returns the folder of a peer's environment; that for a GPU has another build of ONNX Runtime."""
+    return home / (f"{peer.name}-cuda" if gpu else peer.name)
+
+
+def prepare(peer: Peer, home: Path, gpu: bool, say: Say) -> Path:
     """Makes the environment of a peer where it is not there yet, or was made with other packages.
 
     Args:
         peer: whose environment.
         home: folder of all environments.
+        gpu: it is to compute on a GPU.
         say: receives what is happening.
 
     Returns:
@@ -40,7 +46,7 @@ def prepare(peer: Peer, home: Path, say: Say) -> Path:
     Raises:
         ClientError: it cannot be installed; the message holds pip's reason. What was there before is gone then.
     """
-    folder, wanted = home / peer.name, peer.requirements.read_text()
+    folder, wanted = folder_of(peer, home, gpu), peer.requirements(gpu)
     stamp = folder / STAMP
     if stamp.is_file() and stamp.read_text() == wanted and (folder / "bin" / "python").exists():
         return folder / "bin"
@@ -50,7 +56,9 @@ def prepare(peer: Peer, home: Path, say: Say) -> Path:
         home.mkdir(parents=True, exist_ok=True)
         _run([_interpreter(), "-m", "venv", str(folder)])
         pip = [str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-        _run([*pip, "--requirement", str(peer.requirements)])
+        packages = folder / "requirements.txt"
+        packages.write_text(wanted)
+        _run([*pip, "--requirement", str(packages)])
         with atomic_write(stamp) as staging:  # comes last: an installation that was cut off is made anew
             staging.write_text(wanted)
     except OSError as error:
@@ -78,9 +86,9 @@ def _run(command: list[str]) -> None:
         raise ClientError(errors[-1].strip() if errors else f"{command[0]} exited with {result.returncode}")
 
 
-def installed_version(peer: Peer, programs: Path) -> str:
+def installed_version(peer: Peer, programs: Path, gpu: bool) -> str:
     """Returns the versions of a peer's framework and of what computes, as its environment says; empty where unknown."""
-    names = (peer.package, "torch" if peer.name == "fastapi_pytorch" else "onnxruntime", "numpy")
+    names = (peer.package, peer.runtime_package(gpu), "numpy")
     code = (
         "import json, sys; from importlib.metadata import version\n"
         "print(json.dumps({name: version(name) for name in sys.argv[1:]}))"

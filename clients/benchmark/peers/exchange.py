@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -80,14 +81,21 @@ def mlserver() -> Exchange:
     )
 
 
-def triton(model: str) -> Exchange:
+def triton(model: str, name: str = "", shape: tuple[int, ...] = ()) -> Exchange:
     """Triton's raw binary request, which holds one tensor and nothing else, and its binary answer.
 
     Args:
         model: name of a model with one input.
+        name: of that input, where a shape is given.
+        shape: of the tensor of bytes, which goes before it as JSON; () for a batch of one, which Triton assumes.
     """
-    headers = (("Inference-Header-Content-Length", "0"),)
-    return Exchange(f"/v2/models/{model}/infer", headers=headers, unwrap=_unwrap_triton)
+    path, before = f"/v2/models/{model}/infer", b""
+    if shape:
+        size = {"binary_data_size": math.prod(shape)}
+        tensor = {"name": name, "datatype": "UINT8", "shape": shape, "parameters": size}
+        before = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
+    headers = (("Inference-Header-Content-Length", str(len(before))),)
+    return Exchange(path, headers=headers, wrap=lambda image: before + image, unwrap=_unwrap_triton)
 
 
 def _unwrap_triton(head: bytes, body: bytes) -> bytes:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from clients.benchmark.peers.exchange import Task
 from clients.benchmark.peers.servers import NAMES
@@ -25,6 +25,8 @@ class Plan(BaseSettings):
     repository: Annotated[Path, Setting("Folder of the models.", flags=("--repository", "-r"))] = Path(
         "model_repository"
     )
+    device: Annotated[Literal["cpu", "cuda"], Setting("cpu, or cuda: all servers compute on the GPU.")] = "cpu"
+    crops: Annotated[int, Setting("Crops in each request to classify.", min=1, max=64)] = 1
     clients: Annotated[tuple[int, ...], Setting("Clients of the closed loops.", min=1, max=MOST_CLIENTS)] = (
         1,
         8,
@@ -52,3 +54,8 @@ class Plan(BaseSettings):
         Path | None, Setting("Folder of the peers' environments.", show_default="in the user's cache")
     ] = None
     home: Home = Path(".tritonserver")
+
+    @property
+    def gpu(self) -> bool:
+        """Whether all servers compute on the GPU."""
+        return self.device == "cuda"

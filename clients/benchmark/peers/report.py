@@ -12,9 +12,10 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FormatStrFormatter
 
+from clients.benchmark.peers.exchange import TASKS
 from clients.benchmark.peers.figures import BUSY
 from clients.benchmark.peers.servers import TRITON
-from clients.benchmark.peers.table import TASK_TITLES, busy_note, markdown, ranked, sentences
+from clients.benchmark.peers.table import busy_note, hardware, markdown, ranked, sentences, task_title
 from traffic_signs.atomic_write import atomic_write
 from traffic_signs.plots import ACCENT, INK, RULE
 
@@ -35,7 +36,8 @@ def write_report(folder: Path, summary: Mapping[str, Any]) -> None:
     )
     page = environment.get_template("report.html.j2").render(
         summary=summary,
-        titles=TASK_TITLES,
+        titles={name: task_title(name, summary["plan"]) for name in TASKS},
+        hardware=hardware(summary["machine"]),
         note=busy_note(summary["machine"]).replace("**", ""),
         ranked={name: ranked(task) for name, task in summary["tasks"].items()},
         sentences={

@@ -21,10 +21,14 @@ from clients.benchmark.peers.models import Work, missing_models, prepare_work
 from clients.benchmark.peers.plan import Plan
 from clients.benchmark.peers.report import write_report
 from clients.benchmark.peers.running import Endpoint
-from clients.benchmark.peers.servers import LARGEST_BATCH, TRITON, usable_cores
+from clients.benchmark.peers.servers import TRITON, Hardware
 from clients.benchmark.peers.servers_under_test import ServerUnderTest, described, gather
+from export.devices import providers_for
+from export.hardware_fit import can_use_gpu
+from export.repository.hardware import gpus
 from serving.errors import ServingError
-from serving.install import find_or_install
+from serving.install import Installation, find_or_install
+from serving.recognizer.cores import usable_cores
 from traffic_sign_client.errors import ClientError
 
 SEED = 0
@@ -47,8 +51,8 @@ def run_comparison(plan: Plan, output: Path, say: Say) -> dict[str, Any]:
 
     Raises:
         ClientError: there is nothing to compare, or nobody could be measured.
-        export.errors.ExportError: a model cannot be served.
-        serving.errors.ServingError: there is no tritonserver.
+        export.errors.ExportError: a model cannot be served, or this process cannot use the GPU.
+        serving.errors.ServingError: there is no tritonserver, or none that uses the GPU.
     """
     if not plan.repository.is_dir():
         raise ClientError(f"there is no model repository {plan.repository}: give one with --repository")
@@ -63,15 +67,27 @@ def run_comparison(plan: Plan, output: Path, say: Say) -> dict[str, Any]:
         say(f"{task} is skipped: {reason}")
     if not tasks:
         raise ClientError("; ".join(skipped.values()))
+    if plan.gpu:
+        providers_for("cuda")  # for the limit, which is measured in this process
     # Made now: a place that cannot be written must not show after minutes of measuring.
     output.mkdir(parents=True, exist_ok=True)
-    installation = find_or_install(plan.home, say) if TRITON in plan.servers else None
-    summary: dict[str, Any] = {"machine": _machine(), "plan": _plan(plan), "skipped": skipped, "tasks": {}}
+    installation = _installation(plan, say) if TRITON in plan.servers else None
+    summary: dict[str, Any] = {"machine": _machine(plan), "plan": _plan(plan), "skipped": skipped, "tasks": {}}
     for task in tasks:
-        work = prepare_work(plan.repository, task, plan.pictures)
+        work = prepare_work(plan.repository, task, plan.pictures, Hardware(usable_cores(), plan.gpu), plan.crops)
         everybody = gather(plan.servers, work, plan.repository, installation, plan.environments or default_home(), say)
         _run_task(plan, output, work, everybody, say, summary)
     return summary
+
+
+def _installation(plan: Plan, say: Say) -> Installation:
+    installation = find_or_install(plan.home, say)
+    if plan.gpu and not can_use_gpu(installation):
+        raise ServingError(
+            f"--device cuda: {installation.description} computes on CPUs alone: name NVIDIA's with SIGNS_TRITONSERVER, "
+            f"or leave {TRITON} out of --servers"
+        )
+    return installation
 
 
 def _run_task(
@@ -92,7 +108,7 @@ def _run_task(
         rng.shuffle(order)
         for contender in order:
             if contender is None:
-                limits.append(limit.measure(work.task, work.models, work.images, way, plan.seconds))
+                limits.append(_limit(work, way, plan.seconds))
                 continue
             say(f"{work.task}, round {number + 1} of {plan.rounds}: {contender.title}")
             _load(plan, output, work, contender, rates)
@@ -166,14 +182,14 @@ def _rates(plan: Plan, everybody: Sequence[ServerUnderTest]) -> list[float]:
 
 
 def _best_way(plan: Plan, work: Work, say: Say) -> limit.Way:
-    batches = (1, LARGEST_BATCH[work.task])
     seconds = min(plan.seconds, MOST_SETTLE_S)
     say("ONNX Runtime in process")
-    tried = {
-        way: limit.measure(work.task, work.models, work.images, way, seconds)
-        for way in limit.ways(usable_cores(), batches)
-    }
+    tried = {way: _limit(work, way, seconds) for way in limit.ways(work.hardware, (1, work.largest_batch))}
     return max(tried, key=lambda way: tried[way])
+
+
+def _limit(work: Work, way: limit.Way, seconds: float) -> float:
+    return limit.measure(work.task, work.fitting, work.images, way, seconds, work.hardware.device)
 
 
 def _summarise(
@@ -213,12 +229,13 @@ def _summarise(
     }
 
 
-def _machine() -> dict[str, Any]:
+def _machine(plan: Plan) -> dict[str, Any]:
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return {
         "cores": usable_cores(),
         "processor": models[0] if models else platform.machine(),
+        "gpu": f"{gpus()[0].name}, driver {gpus()[0].driver}" if plan.gpu else "",
         "python": platform.python_version(),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "load_before": list(os.getloadavg()),
@@ -228,6 +245,7 @@ def _machine() -> dict[str, Any]:
 def _plan(plan: Plan) -> dict[str, Any]:
     return {
         "servers": list(plan.servers),
+        "crops": plan.crops,
         "clients": list(plan.clients),
         "shares": list(plan.shares),
         "seconds": plan.seconds,

@@ -6,21 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from clients.benchmark.peers import exchange, triton
-from clients.benchmark.peers.environments import installed_version, prepare
+from clients.benchmark.peers import triton
+from clients.benchmark.peers.environments import folder_of, installed_version, prepare
 from clients.benchmark.peers.exchange import Exchange
 from clients.benchmark.peers.figures import Point
 from clients.benchmark.peers.models import Work
 from clients.benchmark.peers.running import HOST, Endpoint, free_port, running
-from clients.benchmark.peers.servers import (
-    LARGEST_BATCH,
-    PEERS,
-    TRITON,
-    TRITON_TITLE,
-    Peer,
-    environment_of,
-    usable_cores,
-)
+from clients.benchmark.peers.servers import PEERS, TRITON, TRITON_TITLE, Peer, environment_of
 from serving.install import Installation
 from traffic_sign_client.errors import ClientError
 
@@ -81,23 +73,23 @@ def gather(
         home: folder of the environments.
         say: receives what is happening.
     """
-    cores = usable_cores()
-    found = [_peer(peer, work, cores, home, say) for peer in PEERS if peer.name in names]
+    found = [_peer(peer, work, home, say) for peer in PEERS if peer.name in names]
     if installation is not None:
-        found.append(_triton(installation, work, repository, cores))
+        found.append(_triton(installation, work, repository))
     return found
 
 
-def _peer(peer: Peer, work: Work, cores: int, home: Path, say: Say) -> ServerUnderTest:
+def _peer(peer: Peer, work: Work, home: Path, say: Say) -> ServerUnderTest:
     contender = ServerUnderTest(
         peer.name,
         peer.title,
         peer.exchange,
-        peer.settings(cores, LARGEST_BATCH[work.task]),
+        peer.settings(work.hardware, work.largest_batch),
         lambda setting, folder: _serve(peer, work, home, setting, folder),
     )
     try:
-        contender.versions = installed_version(peer, prepare(peer, home, say))
+        gpu = work.hardware.gpu
+        contender.versions = installed_version(peer, prepare(peer, home, gpu, say), gpu)
     except ClientError as error:
         contender.problem = f"it cannot be installed: {error}"
     return contender
@@ -106,20 +98,21 @@ def _peer(peer: Peer, work: Work, cores: int, home: Path, say: Say) -> ServerUnd
 @contextlib.contextmanager
 def _serve(peer: Peer, work: Work, home: Path, setting: Any, folder: Path) -> Iterator[Endpoint]:
     port = free_port()
-    command = peer.command(home.resolve() / peer.name / "bin", peer.folder, port)
-    environment = environment_of(peer, work.task, work.models, setting, port)
+    programs = folder_of(peer, home.resolve(), work.hardware.gpu) / "bin"
+    command = peer.command(programs, peer.folder, port)
+    environment = environment_of(peer, work.task, work.models, setting, port, work.hardware.device)
     environment["BENTOML_HOME"] = str(folder)  # it would make one in the home folder
     request = peer.exchange.request(work.images[0], HOST, port)
     with running(command, environment, port, request, folder / "server.log") as endpoint:
         yield endpoint
 
 
-def _triton(installation: Installation, work: Work, repository: Path, cores: int) -> ServerUnderTest:
+def _triton(installation: Installation, work: Work, repository: Path) -> ServerUnderTest:
     return ServerUnderTest(
         TRITON,
         TRITON_TITLE,
-        exchange.triton(triton.model_of(work)),
-        list(triton.settings(repository, work, cores)),
+        triton.exchange_for(work),
+        list(triton.settings(repository, work)),
         lambda setting, folder: triton.running_triton(installation, repository, work, setting, folder),
         installation.description,
     )

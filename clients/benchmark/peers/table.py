@@ -5,10 +5,13 @@ from typing import Any
 
 from clients.benchmark.peers.servers import TRITON
 
-TASK_TITLES = {
-    "classify": "The classifier, one crop a request",
-    "recognize": "Whole scenes, one photograph a request",
-}
+
+def task_title(task: str, plan: Mapping[str, Any]) -> str:
+    """Returns what is asked in a task, for people."""
+    if task == "recognize":
+        return "Whole scenes, one photograph a request"
+    crops = "one crop" if plan["crops"] == 1 else f"{plan['crops']} crops"
+    return f"The classifier, {crops} a request"
 
 
 def markdown(summary: Mapping[str, Any]) -> str:
@@ -20,13 +23,25 @@ def markdown(summary: Mapping[str, Any]) -> str:
     machine, plan = summary["machine"], summary["plan"]
     rounds = f"{plan['rounds']} round{'s' if plan['rounds'] > 1 else ''}"
     parts = [
-        f"{machine['cores']} cores ({machine['processor']}), {machine['time'][:10]}; {rounds} of {plan['seconds']:g} s "
+        f"{hardware(machine)}, {machine['time'][:10]}; {rounds} of {plan['seconds']:g} s "
         f"a load, medians over the rounds.{busy_note(machine)}"
     ]
     for name, task in summary["tasks"].items():
-        parts += [f"### {TASK_TITLES[name]}", _closed(task), _open(task), "\n".join(sentences(task)), _problems(task)]
+        parts += [
+            f"### {task_title(name, plan)}",
+            _closed(task),
+            _open(task),
+            "\n".join(sentences(task)),
+            _problems(task),
+        ]
     parts += [f"`{name}` was skipped: {reason}" for name, reason in summary["skipped"].items()]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def hardware(machine: Mapping[str, Any]) -> str:
+    """Returns what the servers computed on: the GPU, if any, and the cores."""
+    cores = f"{machine['cores']} cores ({machine['processor']})"
+    return f"{machine['gpu']}, {cores}" if machine["gpu"] else cores
 
 
 def busy_note(machine: Mapping[str, Any]) -> str:
@@ -115,7 +130,7 @@ def sentences(task: Mapping[str, Any]) -> list[str]:
         elif each["ratio"] is not None:
             found.append(f"- within a p99 of {budget} ms: {each['ratio']:.2f} times the best other")
     if comparison["at"] and comparison["of_limit"] is not None:
-        found.append(f"- {comparison['of_limit']:.2f} of ONNX Runtime in process with all cores")
+        found.append(f"- {comparison['of_limit']:.2f} of ONNX Runtime in process")
     alone = comparison["alone"]
     if alone["ours"] is not None and alone["theirs"] is not None:
         found.append(

@@ -6,7 +6,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from export.config import Serving, recognizer_config
 from export.errors import ExportError
-from export.tuning.plan import Outcome, Setting, choose, grid, in_rounds, measured, retuned, setting_of
+from export.tuning.plan import Outcome, Setting, choose, grid, grpc_threads_in, in_rounds, measured, retuned, setting_of
 from tests.network_configs import classifier_config
 
 PRESENT = Setting(1, 0, 200, 64)
@@ -86,6 +86,11 @@ def test_a_setting_goes_into_a_configuration_and_comes_back() -> None:
         assert retuned(new, PRESENT) == retuned(config, PRESENT), "nothing is lost on the way"
     assert config == before
     assert setting_of(config) == PRESENT
+
+
+def test_a_server_is_started_with_the_threads_it_was_tuned_with() -> None:
+    assert grpc_threads_in({"grpc_threads": 8}) == "--grpc-threads 8, triton.grpcThreads in the chart"
+    assert grpc_threads_in({"grpc_threads": 0}) == grpc_threads_in({}) == ""
 
 
 def test_the_queue_holds_a_full_batch() -> None:

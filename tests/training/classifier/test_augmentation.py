@@ -1,6 +1,7 @@
 """Tests of augmentation."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -101,6 +102,19 @@ def test_crops_of_a_batch_are_warped_each_in_its_own_way() -> None:
 
     assert len({image.tobytes() for image in altered}) == GROUP + 1
     assert augmentation(np.zeros((3 * GROUP - 1, 24, 24, 3), np.uint8)).shape == (3 * GROUP - 1, 24, 24, 3)
+
+
+@pytest.mark.parametrize(("batch", "lights"), [(8, 2), (256, 64), (512, 64)])
+def test_a_large_batch_has_64_lights(batch: int, lights: int) -> None:
+    augmentation = Augmentation(batch)
+    augmentation.seed(0)
+    # Crops of one colour show no warp; those that share light and noise come out equal but for what fills their holes.
+    altered = augmentation(np.full((batch, 48, 48, 3), 90, np.uint8))
+
+    group = batch // lights
+    shares = [float((one == other).mean()) for one, other in pairwise(altered)]
+    assert min(share for place, share in enumerate(shares, start=1) if place % group) > 0.5
+    assert len({crop.tobytes() for crop in altered[::group]}) > 0.8 * lights
 
 
 def test_dark_crops_do_not_turn_black() -> None:

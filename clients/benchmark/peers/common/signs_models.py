@@ -3,10 +3,12 @@
 Somebody who serves with one of these frameworks writes this once. It imports NumPy, Pillow and ONNX Runtime alone, and
 reads from the environment what to serve:
 
-- TASK: `classify` (a crop, uint8 [height, width, 3] as it lies in memory, to float32 [classes]) or `recognize` (the
-  bytes of an image file to JSON, {"signs": [{"box", "score", "category", "class_id", "class_score"}]}).
+- TASK: `classify` (crops, uint8 [n, height, width, 3] as they lie in memory, as many in every request, to float32
+  [n, classes]) or `recognize` (the bytes of an image file to JSON, {"signs": [{"box", "score", "category", "class_id",
+  "class_score"}]}).
 - CLASSIFIER and, to recognize, DETECTOR: paths of the ONNX files.
 - THREADS: of one run of a network; 0 for as many as cores.
+- DEVICE: `cpu`, the default, or `cuda`.
 """
 
 import io
@@ -27,6 +29,9 @@ SCENE_FILL = 127
 SCORE_THRESHOLD = 0.3
 SMALLEST_SIDE = 1.0
 FORMATS = ("JPEG", "PNG", "PPM", "WEBP", "BMP")
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+# TF32 is off, as in what the project serves: its answers would differ.
+PROVIDERS: dict[str, list[Any]] = {"cpu": [CPU], "cuda": [(CUDA, {"use_tf32": "0"})]}
 
 Pixels = npt.NDArray[np.uint8]
 Answer = Callable[[Sequence[bytes]], list[bytes]]
@@ -42,28 +47,45 @@ class Network(Protocol):
 
 
 class OnnxNetwork:
-    """A network in ONNX Runtime on the CPU.
+    """A network in ONNX Runtime.
 
     Args:
         path: of the ONNX file.
         threads: of one run; 0 for as many as cores.
+        device: `cpu` or `cuda`.
+
+    Attributes:
+        size: height and width of the input.
+        largest: images that one run takes at most, where the batch is fixed inside the file; 0 for any number.
+
+    Raises:
+        RuntimeError: there is no GPU that ONNX Runtime can use; it would take the CPU.
     """
 
-    def __init__(self, path: Path, threads: int) -> None:
+    def __init__(self, path: Path, threads: int, device: str = "cpu") -> None:
         import onnxruntime
 
+        if device == "cuda":
+            onnxruntime.preload_dlls()  # CUDA and cuDNN out of NVIDIA's wheels
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
-        self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self.session = onnxruntime.InferenceSession(path, options, providers=PROVIDERS[device])
+        if device == "cuda" and CUDA not in self.session.get_providers():
+            raise RuntimeError(f"ONNX Runtime {onnxruntime.__version__} cannot use a GPU here")
         (taken,) = self.session.get_inputs()
         self.name = taken.name
         self.size = (taken.shape[1], taken.shape[2])
+        sizes = self.session.get_modelmeta().custom_metadata_map.get("fixed_batches", "0")
+        self.largest = max(int(size) for size in sizes.split(","))
 
     def __call__(self, images: Pixels) -> list[npt.NDArray[Any]]:
         """Returns all outputs, each with n rows."""
-        outputs: list[npt.NDArray[Any]] = self.session.run(None, {self.name: images})
-        return outputs
+        step = self.largest or len(images)
+        parts = [
+            self.session.run(None, {self.name: images[start : start + step]}) for start in range(0, len(images), step)
+        ]
+        return parts[0] if len(parts) == 1 else [np.concatenate(each) for each in zip(*parts, strict=True)]
 
 
 class Classifier:
@@ -73,9 +95,9 @@ class Classifier:
         self.network = network
 
     def __call__(self, bodies: Sequence[bytes]) -> list[bytes]:
-        """Maps crops to the probabilities of all classes, with one run of the network."""
-        crops = np.frombuffer(b"".join(bodies), np.uint8).reshape(len(bodies), *self.network.size, 3)
-        return [row.tobytes() for row in self.network(crops)[0]]
+        """Maps bodies of as many crops each to the probabilities of all classes."""
+        crops = np.frombuffer(b"".join(bodies), np.uint8).reshape(-1, *self.network.size, 3)
+        return [row.tobytes() for row in self.network(crops)[0].reshape(len(bodies), -1)]
 
 
 class Recognizer:
@@ -113,17 +135,17 @@ class Recognizer:
         return photograph, scene, (inside[0] / photograph.width, inside[1] / photograph.height)
 
 
-def open_model(open_network: Callable[[Path, int], Network] = OnnxNetwork) -> Answer:
+def open_model(open_network: Callable[[Path, int, str], Network] = OnnxNetwork) -> Answer:
     """Returns what answers requests of the task that the environment names.
 
     Args:
-        open_network: reads an ONNX file, for the threads of one run.
+        open_network: reads an ONNX file, for the threads of one run and a device.
     """
-    threads = int(os.environ.get("THREADS", "0"))
-    classifier = open_network(Path(os.environ["CLASSIFIER"]), threads)
+    threads, device = int(os.environ.get("THREADS", "0")), os.environ.get("DEVICE", "cpu")
+    classifier = open_network(Path(os.environ["CLASSIFIER"]), threads, device)
     if os.environ["TASK"] == "classify":
         return Classifier(classifier)
-    return Recognizer(open_network(Path(os.environ["DETECTOR"]), threads), classifier)
+    return Recognizer(open_network(Path(os.environ["DETECTOR"]), threads, device), classifier)
 
 
 def _clip(

@@ -43,11 +43,12 @@ Operation = Callable[..., Any]
 
 
 class TorchNetwork:
-    """A network in PyTorch eager on the CPU.
+    """A network in PyTorch eager.
 
     Args:
         path: of the ONNX file, of one input uint8 [n, height, width, 3].
         threads: of one run; 0 for as many as cores.
+        device: `cpu` or `cuda`.
 
     Attributes:
         size: height and width of the input.
@@ -56,15 +57,17 @@ class TorchNetwork:
         ValueError: the file has an operation that is not known here.
     """
 
-    def __init__(self, path: Path, threads: int) -> None:
+    def __init__(self, path: Path, threads: int, device: str = "cpu") -> None:
         torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+        torch.backends.cudnn.allow_tf32 = False  # as everybody here has it
+        self.device = device
         graph = onnx.load(path).graph
         shape = [each.dim_value for each in graph.input[0].type.tensor_type.shape.dim]
         self.size = (shape[1], shape[2])
         self.taken = graph.input[0].name
         self.given = [each.name for each in graph.output]
         arrays = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
-        self.constants: dict[str, Any] = {name: _tensor(array) for name, array in arrays.items()}
+        self.constants: dict[str, Any] = {name: _tensor(array).to(device) for name, array in arrays.items()}
         self.steps: list[tuple[Operation, list[str], list[str]]] = []
         for node in graph.node:
             if node.op_type not in OPERATIONS:
@@ -82,14 +85,15 @@ class TorchNetwork:
     @torch.inference_mode()
     def __call__(self, images: npt.NDArray[np.uint8]) -> list[npt.NDArray[Any]]:
         """Returns all outputs, each with n rows."""
-        values = {**self.constants, self.taken: torch.from_numpy(np.require(images, requirements="W"))}
+        taken = torch.from_numpy(np.require(images, requirements="W")).to(self.device)
+        values = {**self.constants, self.taken: taken}
         for operation, inputs, outputs in self.steps:
             result = operation(*(values[name] for name in inputs))
             if len(outputs) == 1:
                 values[outputs[0]] = result
             else:
                 values.update(zip(outputs, result, strict=True))
-        return [values[name].numpy() for name in self.given]
+        return [values[name].cpu().numpy() for name in self.given]
 
 
 def _tensor(array: npt.NDArray[Any]) -> Tensor:

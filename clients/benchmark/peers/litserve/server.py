@@ -44,7 +44,7 @@ if __name__ == "__main__":
     )
     server = litserve.LitServer(
         api,
-        accelerator="cpu",
+        accelerator=os.environ.get("DEVICE", "cpu"),
         devices=1,
         workers_per_device=int(os.environ.get("WORKERS", "1")),
         fast_queue=os.environ.get("FAST_QUEUE", "0") == "1",

@@ -11,9 +11,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 REPLICAS = int(os.environ.get("WORKERS", "1"))
+GPUS = 1 if os.environ.get("DEVICE") == "cuda" else 0  # a replica that asks for none would see none
+
+OPTIONS = {"num_cpus": 0.5, "num_gpus": GPUS / REPLICAS}
 
 
-@serve.deployment(num_replicas=REPLICAS, max_ongoing_requests=256, ray_actor_options={"num_cpus": 0.5})
+@serve.deployment(num_replicas=REPLICAS, max_ongoing_requests=256, ray_actor_options=OPTIONS)
 class Signs:
     """Answers crops or photographs."""
 
@@ -35,7 +38,8 @@ class Signs:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory(prefix="signs-ray-") as folder:  # sockets: a long path cannot hold them
-        ray.init(include_dashboard=False, num_cpus=REPLICAS + 1, _temp_dir=folder, logging_level="warning")
+        cores = REPLICAS + 1
+        ray.init(include_dashboard=False, num_cpus=cores, num_gpus=GPUS, _temp_dir=folder, logging_level="warning")
         # Ray gives its proxy 60 s, which nothing sets; on a busy machine it takes longer, and serves all the same.
         with contextlib.suppress(TimeoutError):
             serve.start(http_options={"host": "127.0.0.1", "port": int(os.environ["PORT"])})

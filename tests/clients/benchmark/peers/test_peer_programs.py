@@ -4,6 +4,7 @@ import io
 import json
 import os
 import secrets
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
+import onnxruntime
 import pytest
+import torch
 from onnx import TensorProto, helper
 
 from clients.benchmark.peers.common.signs_models import Classifier, OnnxNetwork, Recognizer
@@ -22,7 +25,7 @@ from clients.benchmark.peers.fastapi_pytorch import torch_network
 from clients.benchmark.peers.generator import run_load
 from clients.benchmark.peers.models import Work, answer_in_process, missing_models, prepare_work
 from clients.benchmark.peers.running import HOST, Endpoint, ask, free_port, processes_marked, running
-from clients.benchmark.peers.servers import PEERS, Peer, environment_of
+from clients.benchmark.peers.servers import PEERS, Hardware, Peer, environment_of
 from export.arrays import Images
 from export.drift_reference import open_recognizer
 from export.repository import Manifest
@@ -221,15 +224,72 @@ def test_work_is_drawn_or_read(repository: Path, manifest: Manifest, tmp_path: P
     assert missing_models(repository, task) == []
 
 
+def test_work_fits_the_hardware(repository: Path, manifest: Manifest, tmp_path: Path) -> None:
+    single, several = (prepare_work(repository, "classify", None, Hardware(2, gpu=True), crops) for crops in (1, 32))
+    assert (single.largest_batch, several.largest_batch) == (64, 2)
+    assert several.shape == (32, 48, 48, 3)
+    assert several.images[0] == b"".join(single.images[:32])
+    assert several.expected[0] == b"".join(single.expected[:32])
+    assert several.images[-1].startswith(single.images[-1])
+    assert single.fitting["sign_classifier"].name == "model.gpu.onnx"
+    shutil.copytree(repository / "sign_classifier", tmp_path / "sign_classifier")
+    for path in tmp_path.rglob("*gpu*"):
+        path.unlink()
+    folder = tmp_path / "sign_classifier" / str(manifest.version)
+    (folder / "manifest.json").unlink()
+    with pytest.raises(ClientError, match="no file for GPUs: export sign_classifier again, or leave out --device"):
+        prepare_work(tmp_path, "classify", None, Hardware(2, gpu=True))
+
+
 def test_each_peer_has_its_program_and_exact_versions() -> None:
     for peer in PEERS:
         assert (peer.folder / "server.py").is_file()
-        lines = [line for line in peer.requirements.read_text().splitlines() if not line.startswith("#")]
+        lines = peer.requirements(gpu=False).splitlines()
         assert lines
         assert all("==" in line for line in lines), peer.name
         assert any(line.startswith(f"{peer.package}==") for line in lines)
-        for cores in (1, 2, 16):
-            settings: list[dict[str, Any]] = list(peer.settings(cores, 32))
+        for hardware in (Hardware(1), Hardware(2), Hardware(16), Hardware(16, gpu=True)):
+            settings: list[dict[str, Any]] = list(peer.settings(hardware, 32))
             assert settings
-            assert len({str(setting) for setting in settings}) == len(settings) or cores == 1
+            assert len({str(setting) for setting in settings}) == len(settings) or hardware.cores == 1
             assert all(isinstance(value, str) for setting in settings for value in setting.values())
+
+
+def test_on_a_gpu_each_peer_has_that_build_and_the_file_with_a_fixed_batch(tmp_path: Path) -> None:
+    """What is installed and started; there is no GPU here to compute on."""
+    models = {"sign_classifier": tmp_path / "model.onnx"}
+    for peer in PEERS:
+        builds = {line.partition("==")[0] for line in peer.requirements(gpu=True).splitlines()}
+        assert ("onnxruntime-gpu" in builds, "onnxruntime" in builds) == (peer.runtime == "onnxruntime", False)
+        assert peer.runtime_package(gpu=True) in builds
+        settings = peer.settings(Hardware(16, gpu=True), 64)
+        started = [environment_of(peer, "classify", models, setting, 1, "cuda") for setting in settings]
+        assert {each["DEVICE"] for each in started} == {"cuda"}
+        taken = {Path(each["CLASSIFIER"]).name for each in started}
+        assert ("model.gpu.onnx" in taken) == (peer.runtime == "onnxruntime"), "PyTorch has no search to be spared"
+
+
+def test_the_file_with_a_fixed_batch_answers_any_number_of_crops(classifier: Path) -> None:
+    crops = np.random.default_rng(3).integers(0, 256, (70, 48, 48, 3), np.uint8)
+    fixed, free = OnnxNetwork(classifier.with_name("model.gpu.onnx"), 1), OnnxNetwork(classifier, 1)
+    assert (fixed.largest, free.largest) == (64, 0)
+    assert np.abs(fixed(crops)[0] - free(crops)[0]).max() < 1e-5
+
+
+def test_no_gpu_is_no_silent_cpu(classifier: Path, classify: Work, tmp_path: Path) -> None:
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this build of ONNX Runtime knows GPUs")
+    peer, port = PEERS[0], free_port()
+    environment = environment_of(peer, "classify", classify.models, {"WORKERS": "1"}, port, "cuda")
+    command = peer.command(Path(sys.executable).parent, peer.folder, port)
+    with (
+        pytest.raises(ClientError, match="cannot use a GPU here"),
+        running(command, environment, port, b"", tmp_path / "server.log"),
+    ):
+        pass
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_pytorch_computes_on_a_gpu_as_on_a_cpu(classifier: Path, random_crops: npt.NDArray[np.uint8]) -> None:
+    on_gpu, reference = torch_network.TorchNetwork(classifier, 1, "cuda"), OnnxNetwork(classifier, 1)
+    assert np.abs(on_gpu(random_crops[:8])[0] - reference(random_crops[:8])[0]).max() < 1e-3

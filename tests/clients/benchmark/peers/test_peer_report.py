@@ -101,8 +101,14 @@ def summary() -> dict[str, Any]:
         },
         "comparison": compare(ours, {"fast": fast}, 4000),
     }
-    machine = {"cores": 2, "processor": "some", "time": "2030-01-01T00:00:00+00:00", "load_before": [0.1, 0.1, 0.1]}
-    plan = {"rounds": 3, "seconds": 5.0, "settings_tried": True}
+    machine = {
+        "cores": 2,
+        "processor": "some",
+        "gpu": "",
+        "time": "2030-01-01T00:00:00+00:00",
+        "load_before": [0.1, 0.1, 0.1],
+    }
+    plan = {"crops": 1, "rounds": 3, "seconds": 5.0, "settings_tried": True}
     return {
         "machine": machine,
         "plan": plan,

@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from clients.benchmark.peers import exchange, triton
@@ -10,8 +11,10 @@ from clients.benchmark.peers.exchange import TASKS, difference
 from clients.benchmark.peers.generator import run_load
 from clients.benchmark.peers.models import prepare_work
 from clients.benchmark.peers.running import ask
+from clients.benchmark.peers.servers import Hardware
 from export.repository import Manifest
 from export.repository.policy import read_config
+from export.tuning.plan import Setting
 from serving.install import Installation
 from tests.end_to_end.street import encode, street
 from tests.red_detector import publish_red_detector
@@ -38,11 +41,11 @@ def test_triton_answers_as_onnx_runtime(
     pictures.mkdir()
     for number in range(3):
         (pictures / f"{number}.png").write_bytes(encode(street(CELLS[:number], seed=number)))
-    work = prepare_work(both, task, pictures)
-    asked = exchange.triton(triton.model_of(work))
+    work = prepare_work(both, task, pictures, Hardware(2))
+    asked = triton.exchange_for(work)
     before = sorted(both.rglob("*"))
     (tmp_path / "served").mkdir()
-    setting = triton.settings(both, work, 2)[-1]
+    setting = triton.settings(both, work)[-1]
     with triton.running_triton(installation, both, work, setting, tmp_path / "served") as endpoint:
         for image, expected in zip(work.images, work.expected, strict=True):
             response = ask(endpoint.host, endpoint.port, asked.request(image, endpoint.host, endpoint.port))
@@ -56,8 +59,8 @@ def test_triton_answers_as_onnx_runtime(
 def test_the_copy_has_the_setting_and_no_cache(both: Path, tmp_path: Path) -> None:
     picture = tmp_path / "one.png"
     picture.write_bytes(encode(street(CELLS)))
-    work = prepare_work(both, "classify", picture)
-    present, *others = triton.settings(both, work, 2)
+    work = prepare_work(both, "classify", picture, Hardware(2))
+    present, *others = triton.settings(both, work)
     assert {(each.instances, each.threads, each.queue_delay_us) for each in (present, *others)} >= {
         (2, 1, 0),
         (2, 1, 200),
@@ -74,8 +77,8 @@ def test_the_copy_has_the_setting_and_no_cache(both: Path, tmp_path: Path) -> No
 def test_for_scenes_the_detector_has_the_setting_and_a_recognizer_for_each(both: Path, tmp_path: Path) -> None:
     picture = tmp_path / "one.png"
     picture.write_bytes(encode(street(CELLS)))
-    work = prepare_work(both, "recognize", picture)
-    setting = next(each for each in triton.settings(both, work, 3) if each.instances == 3)
+    work = prepare_work(both, "recognize", picture, Hardware(2))
+    setting = Setting(3, 1, 0, 4)
     triton.stage(both, work, setting, tmp_path / "served")
 
     def instances(model: str) -> int:
@@ -83,3 +86,33 @@ def test_for_scenes_the_detector_has_the_setting_and_a_recognizer_for_each(both:
         return int(read_config(path.read_bytes(), "").instance_group[0].count)
 
     assert [instances(f"sign_{name}") for name in ("classifier", "detector", "recognizer")] == [2, 3, 3]
+
+
+def test_a_request_may_have_several_crops(installation: Installation, both: Path, tmp_path: Path) -> None:
+    work = prepare_work(both, "classify", None, Hardware(2), crops=3)
+    asked, setting = triton.exchange_for(work), triton.settings(both, work)[0]
+    with triton.running_triton(installation, both, work, setting, tmp_path) as endpoint:
+        response = ask(endpoint.host, endpoint.port, asked.request(work.images[0], endpoint.host, endpoint.port))
+        answer = asked.unwrap(*response)
+        loaded = run_load(endpoint, asked, work, 0.5, clients=2)
+    assert len(answer) == len(work.expected[0]) == 3 * 43 * np.float32().nbytes
+    assert difference("classify", answer, work.expected[0]) < 1e-3
+    assert loaded.point.failures == 0
+
+
+def test_on_other_hardware_its_configuration_has_the_setting(
+    repository: Path, manifest: Manifest, tmp_path: Path
+) -> None:
+    """The configuration for GPUs is staged and not served: no GPU is here."""
+    for hardware, name, file in (
+        (Hardware(16, gpu=True), "configs/gpu.pbtxt", "model.gpu.onnx"),
+        (Hardware(8), "configs/cpu-8.pbtxt", "model.onnx"),
+    ):
+        work = prepare_work(repository, "classify", None, hardware)
+        present, *others = triton.settings(repository, work)
+        place = tmp_path / name.replace("/", "-")
+        triton.stage(repository, work, others[0], place)
+        config = read_config((place / "sign_classifier" / name).read_bytes(), "")
+        assert (config.default_model_filename or "model.onnx") == file
+        assert config.instance_group[0].count == others[0].instances != present.instances or hardware.cores == 8
+        assert config.max_batch_size == 64

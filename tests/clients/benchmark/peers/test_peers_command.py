@@ -42,6 +42,8 @@ def command(*arguments: str) -> "subprocess.CompletedProcess[str]":
         (("--rates", "fast"), "'fast': give numbers"),
         (("--shares", "nan"), "nan: give at least 0.01"),
         (("--seconds", "0"), "Invalid value for '--seconds'"),
+        (("--device", "tpu"), "'tpu': give some of cpu, cuda"),
+        (("--crops", "0"), "Invalid value for '--crops'"),
     ],
 )
 def test_wrong_usage_is_named(arguments: tuple[str, ...], message: str) -> None:
@@ -93,7 +95,7 @@ def test_a_repository_without_models_is_an_error(tmp_path: Path) -> None:
 def installed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Has the FastAPI peers find the project's packages in place of environments of their own, and LitServe none."""
 
-    def prepare(peer: Peer, home: Path, say: object) -> Path:
+    def prepare(peer: Peer, home: Path, gpu: bool, say: object) -> Path:
         if peer.name == "litserve":
             raise ClientError("no matching distribution")
         return home / peer.name / "bin"
@@ -150,7 +152,7 @@ def test_pip_tells_why_an_environment_cannot_be_made(tmp_path: Path, monkeypatch
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     with pytest.raises(ClientError, match="No matching distribution found"):
-        environments.prepare(PEERS[0], tmp_path / "home", print)
+        environments.prepare(PEERS[0], tmp_path / "home", False, print)
     assert not (tmp_path / "home" / PEERS[0].name / environments.STAMP).exists()
 
 
@@ -158,9 +160,9 @@ def test_an_environment_is_kept_while_its_requirements_are_the_same(tmp_path: Pa
     folder = tmp_path / PEERS[0].name
     (folder / "bin").mkdir(parents=True)
     (folder / "bin" / "python").touch()
-    (folder / environments.STAMP).write_text(PEERS[0].requirements.read_text())
+    (folder / environments.STAMP).write_text(PEERS[0].requirements(gpu=False))
     said: list[str] = []
-    assert environments.prepare(PEERS[0], tmp_path, said.append) == folder / "bin"
+    assert environments.prepare(PEERS[0], tmp_path, False, said.append) == folder / "bin"
     assert not said
 
 

@@ -4,6 +4,7 @@ The keys of ONNX Runtime and of its TensorRT provider are those of the README of
 choice is what it is, `export.explanation` says.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -14,6 +15,7 @@ from export.repository.configuration import ONNX, TENSORRT
 from export.repository.manifest import GPU_FILE
 from export.repository.policy import WARM_UP, to_bytes
 from export.tensors import DETECTOR_OUTPUTS, INPUT_NAME, OUTPUT_NAME, SCENES
+from traffic_sign_client.client import CATEGORIES
 
 LABELS_FILE = "labels.txt"
 ENGINE = "tensorrt_plan"
@@ -122,7 +124,11 @@ def detector_config(name: str, input_size: tuple[int, int], found: int, serving:
 
 
 def recognizer_config(
-    name: str, score_threshold: float, serving: Serving, unknown_threshold: float = 0.0
+    name: str,
+    score_threshold: float,
+    serving: Serving,
+    unknown_threshold: float = 0.0,
+    class_categories: Sequence[str] = (),
 ) -> pb.ModelConfig:
     """Describes the recognizer, a Python model that calls the detector and the classifier, to Triton.
 
@@ -133,6 +139,7 @@ def recognizer_config(
         score_threshold: lowest detection score that counts where a request names none.
         serving: how to run it.
         unknown_threshold: class score below which a sign is unknown where a request names none; 0 names every sign.
+        class_categories: name of the category of each class; clients read them here, the recognizer does not.
     """
     outputs = (
         ("boxes", pb.TYPE_FP32, [-1, 4]),
@@ -148,6 +155,8 @@ def recognizer_config(
         "detector_version": "latest",
         "classifier_version": "latest",
     }
+    if class_categories:
+        parameters[CATEGORIES] = "\n".join(class_categories)
     config = pb.ModelConfig(
         name=name,
         backend="python",

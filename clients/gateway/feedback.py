@@ -10,6 +10,7 @@ import os
 import secrets
 import shutil
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,10 +18,10 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from clients.gateway.problems import FULL, UNFITTING, WRONG_TYPE, ProblemError
-from clients.gateway.schema import Box, FoundSign
+from clients.gateway.schema import Box, FoundSign, Name
 from traffic_sign_client.errors import ClientError
 
-SCHEMA = 1
+SCHEMA = 2
 SUFFIXES = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "PPM": "ppm", "BMP": "bmp"}
 PARTIAL = ".partial-"
 ABANDONED_S = 3600.0  # after so long nobody writes at a part any more
@@ -32,7 +33,10 @@ class TrueSign(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     box: Box
-    class_id: Annotated[int, Field(ge=0, le=42, strict=True, description="Which of the 43 signs; see /v1/classes.")]
+    class_id: Annotated[int, Field(ge=0, strict=True, description="Which class; see /v1/classes.")]
+    name: Annotated[
+        Name, Field(description="Of that class, as /v1/classes has it: refused where another has its id by now.")
+    ] = ""
 
 
 class Feedback(BaseModel):
@@ -83,6 +87,35 @@ def parse(text: str, width: int, height: int) -> Feedback:
                 f"picture, with left < right <= {width} and top < bottom <= {height}",
             )
     return feedback
+
+
+def with_names(feedback: Feedback, names: Sequence[str]) -> Feedback:
+    """Returns feedback whose signs have the names of their classes: the ids are those of today's models alone.
+
+    Args:
+        feedback: as it was sent.
+        names: of the classes that are served, by id.
+
+    Raises:
+        ProblemError: there is no such class, or it has another name.
+    """
+    named = []
+    for number, sign in enumerate(feedback.signs):
+        if sign.class_id >= len(names):
+            raise ProblemError(
+                UNFITTING,
+                f"signs.{number}.class_id is {sign.class_id}: the models tell the classes 0 to {len(names) - 1} apart; "
+                "/v1/classes lists them",
+            )
+        name = names[sign.class_id]
+        if sign.name not in ("", name):
+            raise ProblemError(
+                UNFITTING,
+                f"signs.{number}: class {sign.class_id} is {name!r} and not {sign.name!r}: the models have changed; "
+                "get /v1/classes and the answer to the picture again",
+            )
+        named.append(sign.model_copy(update={"name": name}))
+    return feedback.model_copy(update={"signs": named})
 
 
 class Store:

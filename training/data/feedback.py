@@ -1,11 +1,15 @@
 """Reader of feedback: answers that people corrected through the gateway, and the pictures that they are about.
 
     FOLDER/<id>/image.<jpg|png|webp|ppm>     as it was uploaded
-    FOLDER/<id>/feedback.json                {"schema": 1, "signs": [{"box": [l, t, r, b], "class_id": n}], ...}
+    FOLDER/<id>/feedback.json                {"schema": 2, "signs": [{"box": [l, t, r, b], "name": "stop", ...}], ...}
 
 An id begins with the time of arrival, so that the newest comes last when sorted. `.partial-<id>` is an entry that is
 still being written. Boxes are in pixels of the picture turned upright as its EXIF says, right and bottom exclusive,
 and are rounded to whole pixels here. `"signs": []` says that there is no sign in the picture.
+
+What a sign is, its name says: its `class_id` is that of the models that were served then. Ids follow the classes of the
+data set that feedback is used with; used alone, those of the German signs or else the names that occur, sorted. Entries
+of schema 1 have no names, and their ids are those of the German signs.
 
 All of it is training data. Of pictures with the same bytes the newest entry counts. An entry that cannot be used is
 left out and told, where the readers of the benchmarks refuse the whole: a benchmark that is damaged is to be fetched
@@ -16,42 +20,61 @@ once on loading.
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from traffic_signs.classes import NUM_CLASSES
+from traffic_signs.classes import GERMAN_SIGNS, ClassSet
 from traffic_signs.preprocessing import ImageError, decode
 from training.data.records import FEEDBACK, Box, Dataset, Problem, Sample
 from training.data.source import Source, open_source
 from training.data.threads import map_in_threads
 from training.errors import DataError
 
-SCHEMA = 1
+SCHEMAS = (1, 2)
 LABELS = "feedback.json"
 IMAGE = "image."
 FARTHEST = 1e6  # pixels; no image is as wide, and all such numbers can be rounded
 
 
+Corners = tuple[int, int, int, int]
+
+
 @dataclass(frozen=True)
 class _Entry:
-    """One entry that can be used: its sample, and the sha256 of the image's bytes."""
+    """One entry that can be read: where it is, what it says, and size and sha256 of its image."""
 
-    sample: Sample
+    folder: str
+    image: str
+    signs: tuple[tuple[Corners, str], ...]
+    size: tuple[int, int]
     sha256: str
+
+    def sample(self, ids: Mapping[str, int], known_to: str) -> Sample:
+        """Returns the entry as a sample of classes by their names; raises _EntryError where it does not fit them."""
+        unknown = next((name for _, name in self.signs if name not in ids), None)
+        if unknown is not None:
+            raise _EntryError(f"a sign is {_shown(unknown)}, which is no class of {known_to}")
+        boxes = tuple(Box(*corners, ids[name]) for corners, name in self.signs)
+        for fault in (box.fault(*self.size) for box in boxes):
+            if fault is not None:
+                raise _EntryError(fault)
+        return Sample(self.image, "train", boxes)
 
 
 class _EntryError(Exception):
     """What is wrong with an entry, as a sentence without its end."""
 
 
-def load_feedback(path: Path) -> Dataset:
+def load_feedback(path: Path, classes: ClassSet | None = None, known_to: str = "the data") -> Dataset:
     """Reads a folder of feedback, or a zip of one; entries that cannot be used are in `left_out`.
 
     Args:
         path: the folder that holds the entries. New ones may arrive meanwhile.
+        classes: of the data that it is used with; None where it is used alone.
+        known_to: what to call that data in messages.
 
     Raises:
         DataError: there is nothing at `path`, or not one entry.
@@ -65,17 +88,25 @@ def load_feedback(path: Path) -> Dataset:
         )
     # By name, whatever folder of a zip they lie in: names begin with the time.
     ordered = sorted(folders.items(), key=lambda item: (PurePosixPath(item[0]).name, item[0]))
+    read = list(map_in_threads(partial(_read_entry, source), ordered))
+    classes = classes or _classes_of(entry for entry in read if isinstance(entry, _Entry))
+    ids = {name: number for number, name in enumerate(classes.names)}
     newest: dict[str, Sample] = {}
     left_out: list[Problem] = []
     superseded: list[str] = []
-    for found in map_in_threads(partial(_read_entry, source), ordered):
-        if isinstance(found, Problem):
-            left_out.append(found)
+    for entry in read:
+        if isinstance(entry, Problem):
+            left_out.append(entry)
             continue
-        older = newest.pop(found.sha256, None)
+        try:
+            sample = entry.sample(ids, known_to)
+        except _EntryError as error:
+            left_out.append(Problem(entry.folder, str(error)))
+            continue
+        older = newest.pop(entry.sha256, None)
         if older is not None:
             superseded.append(entry_of(older))
-        newest[found.sha256] = found.sample
+        newest[entry.sha256] = sample
     notices = []
     if superseded:
         notices.append(
@@ -89,6 +120,7 @@ def load_feedback(path: Path) -> Dataset:
         tuple(notices),
         tuple(left_out),
         tuple(superseded),
+        classes,
     )
 
 
@@ -116,15 +148,17 @@ def _read_entry(source: Source, entry: tuple[str, Sequence[str]]) -> _Entry | Pr
             raise _EntryError("it has no image" if not images else f"it has {len(images)} images: keep one")
         if len(images) == len(files):
             raise _EntryError(f"it has no {LABELS}")
-        boxes = _parse(source.read(f"{folder}/{LABELS}"))
+        signs = _parse(source.read(f"{folder}/{LABELS}"))
         data = source.read(images[0])
-        width, height = _size(data)
-        for fault in (box.fault(width, height) for box in boxes):
-            if fault is not None:
-                raise _EntryError(fault)
+        return _Entry(folder, images[0], signs, _size(data), hashlib.sha256(data).hexdigest())
     except (_EntryError, DataError) as error:
         return Problem(folder, str(error))
-    return _Entry(Sample(images[0], "train", boxes), hashlib.sha256(data).hexdigest())
+
+
+def _classes_of(entries: Iterable[_Entry]) -> ClassSet:
+    """Returns the classes of feedback that is used alone."""
+    names = {name for entry in entries for _, name in entry.signs}
+    return GERMAN_SIGNS if names <= set(GERMAN_SIGNS.names) else ClassSet.of(sorted(names))
 
 
 def _size(data: bytes) -> tuple[int, int]:
@@ -137,8 +171,8 @@ def _size(data: bytes) -> tuple[int, int]:
         raise _EntryError(f"its image is damaged ({type(error).__name__}: {error})") from error
 
 
-def _parse(data: bytes) -> tuple[Box, ...]:
-    """Returns the boxes that an entry's JSON tells."""
+def _parse(data: bytes) -> tuple[tuple[Corners, str], ...]:
+    """Returns the signs that an entry's JSON holds: left, top, right, bottom in whole pixels, and a name."""
     try:
         content = json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -146,24 +180,37 @@ def _parse(data: bytes) -> tuple[Box, ...]:
     if not isinstance(content, dict):
         raise _EntryError(f"{LABELS} holds no object")
     schema = content.get("schema")
-    if schema != SCHEMA or isinstance(schema, bool):
-        raise _EntryError(f"{LABELS} has schema {_shown(schema)}, and this program reads schema {SCHEMA}")
+    if schema not in SCHEMAS or isinstance(schema, bool):
+        known = " and ".join(map(str, SCHEMAS))
+        raise _EntryError(f"{LABELS} has schema {_shown(schema)}, and this program reads schema {known}")
     signs = content.get("signs")
     if not isinstance(signs, list):
         raise _EntryError(f"{LABELS} has no list of signs; without any sign it is []")
-    return tuple(_parse_sign(sign) for sign in signs)
+    return tuple(_parse_sign(sign, schema) for sign in signs)
 
 
-def _parse_sign(sign: object) -> Box:
+def _parse_sign(sign: object, schema: int) -> tuple[Corners, str]:
     if not isinstance(sign, dict):
-        raise _EntryError(f"a sign is {_shown(sign)}; expected its box and class_id")
-    corners, class_id = sign.get("box"), sign.get("class_id")
+        raise _EntryError(f"a sign is {_shown(sign)}; expected its box and name")
+    corners = sign.get("box")
     if not isinstance(corners, list) or len(corners) != 4 or not all(map(_is_pixel, corners)):
         raise _EntryError(f"a box is {_shown(corners)}; expected [left, top, right, bottom] in pixels")
-    if not isinstance(class_id, int) or isinstance(class_id, bool) or not 0 <= class_id < NUM_CLASSES:
-        raise _EntryError(f"a sign has class {_shown(class_id)}; ids are 0 to {NUM_CLASSES - 1}")
     left, top, right, bottom = map(round, corners)
-    return Box(left, top, right, bottom, class_id)
+    return (left, top, right, bottom), _name(sign) if schema > 1 else _german_name(sign)
+
+
+def _name(sign: Mapping[str, object]) -> str:
+    name = sign.get("name")
+    if not isinstance(name, str) or not name:
+        raise _EntryError(f"a sign has the name {_shown(name)}; expected that of its class")
+    return name
+
+
+def _german_name(sign: Mapping[str, object]) -> str:
+    class_id, last = sign.get("class_id"), len(GERMAN_SIGNS) - 1
+    if not isinstance(class_id, int) or isinstance(class_id, bool) or not 0 <= class_id <= last:
+        raise _EntryError(f"a sign has class {_shown(class_id)}; ids are 0 to {last}")
+    return GERMAN_SIGNS.names[class_id]
 
 
 def _is_pixel(value: Any) -> bool:

@@ -26,15 +26,19 @@ export function useApiKey(key) {
   else sessionStorage.removeItem(KEY);
 }
 
-/** Returns the 43 classes, [{class_id, name, category}]. */
+/** Returns the classes that the served models tell apart, [{class_id, name, category, drawing}]. */
 export async function classes() {
   return (await ask("v1/classes")).answer;
 }
 
 /** Returns {answer, milliseconds}: what is in the photo, and how long it took as seen from here. */
 export async function recognize(photo, signal) {
-  const type = photo.type.startsWith("image/") ? photo.type : "application/octet-stream";
-  return ask("v1/recognize", { method: "POST", body: photo, headers: { "Content-Type": type }, signal });
+  return ask("v1/recognize", upload(photo, signal));
+}
+
+/** Returns the same of a photo that one sign fills, with its most probable classes. */
+export async function classify(photo, signal) {
+  return ask("v1/classify?k=3", upload(photo, signal));
 }
 
 /** Stores a photo with its correct boxes; returns {id}. */
@@ -43,6 +47,11 @@ export async function sendFeedback(photo, name, feedback) {
   form.append("image", photo, name);
   form.append("feedback", JSON.stringify(feedback));
   return (await ask("v1/feedback", { method: "POST", body: form })).answer;
+}
+
+function upload(photo, signal) {
+  const type = photo.type.startsWith("image/") ? photo.type : "application/octet-stream";
+  return { method: "POST", body: photo, headers: { "Content-Type": type }, signal };
 }
 
 async function ask(address, options = {}) {

@@ -29,7 +29,7 @@ from training.plots import draw_robustness
 Pixels = npt.NDArray[np.uint8]
 
 SURE = 0.9  # a score that people act on
-OTHERS = 2000  # drawn signs of none of the 43 classes
+OTHERS = 2000  # drawn German signs that GTSRB has none of
 SEED = 0
 
 

@@ -1,7 +1,7 @@
 """Judges what finds signs in whole scenes: a detector, alone or with a classifier, or a server's recognizer.
 
 The counterpart of `clients.command.evaluate` for scenes. The figures are those of `training.detector.evaluate`, whoever
-answers: of the four categories as the benchmark has it, and end to end of the 43 classes where somebody names them.
+answers: of the four categories as the benchmark has it, and end to end of the classes where somebody names them.
 """
 
 from collections.abc import Callable

@@ -21,7 +21,7 @@ from serving.recognizer.buckets import PREFIX
 from traffic_signs.direct import open_url
 
 TIMEOUT_S = 15.0
-MOST_BYTES = 16_000_000  # a hundred times what 43 classes and five histograms of many versions need
+MOST_BYTES = 16_000_000  # a hundred times what dozens of classes and five histograms of many versions need
 # `increase` stretches each bucket to the whole window by itself: neighbours may differ by a little.
 SLACK = 0.01
 T = TypeVar("T")

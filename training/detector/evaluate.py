@@ -185,7 +185,7 @@ def evaluate_detections(
     Args:
         truth: the labelled signs of each scene; their scores are not looked at.
         found: the detections in the same scenes, in the same order.
-        label_names: what the labels mean: four categories, 43 classes (a box then counts only with the right class)
+        label_names: what the labels mean: categories, or classes (a box then counts only with the right class),
             or one name for all signs.
         score_threshold: the score from which on detections count in `chosen`, in the recall by size and in pictures.
             Choose it on other scenes. Without it, it is the one with the best F1 on these very scenes, which flatters.

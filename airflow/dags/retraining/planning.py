@@ -10,7 +10,7 @@ from typing import Any
 from retraining.facts import StepError
 from retraining.settings import Settings
 
-SCENES = ("gtsdb=", "feedback=")  # data of whole scenes, which a detector needs
+SCENES = ("gtsdb=", "coco=", "yolo=", "feedback=")  # data of whole scenes, which a detector needs
 ENTRY = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]+")  # a folder of feedback: its time, and chance
 
 
@@ -37,7 +37,7 @@ def make_plan(
     if unfit:
         raise StepError(
             f"a detector learns from whole scenes and is judged on them, which {', '.join(unfit)} has none of: give "
-            "gtsdb=PATH",
+            "gtsdb=PATH, coco=PATH or yolo=PATH",
             final=True,
         )
     mark = hashlib.sha256(run_id.encode()).hexdigest()[:8]

@@ -15,13 +15,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from clients.gateway.feedback import ABANDONED_S, Feedback, Store
+from clients.gateway.feedback import ABANDONED_S, Feedback, Store, with_names
 from clients.gateway.problems import ProblemError
 from traffic_sign_client.errors import ClientError
 
 ROOT = Path(__file__).parents[3]
 ENTRY = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
-TOLD = Feedback.model_validate({"signs": [{"box": [1, 2, 30.5, 40], "class_id": 14}], "comment": "ü"})
+SIGN = {"box": [1, 2, 30.5, 40], "class_id": 1, "name": "Große Eule"}
+TOLD = Feedback.model_validate({"signs": [SIGN], "comment": "ü"})
 WRITER = """
 import sys
 from pathlib import Path
@@ -60,14 +61,31 @@ def test_an_entry_has_the_picture_and_the_truth(tmp_path: Path) -> None:
         told = json.loads((entry / "feedback.json").read_text(encoding="utf-8"))
         assert told.pop("received")[:13].replace("-", "") == name[:11]
         assert told == {
-            "schema": 1,
+            "schema": 2,
             "id": name,
-            "signs": [{"box": [1.0, 2.0, 30.5, 40.0], "class_id": 14}],
+            "signs": [{"box": [1.0, 2.0, 30.5, 40.0], "class_id": 1, "name": "Große Eule"}],
             "request_id": "",
             "answered": [],
             "models": {},
             "comment": "ü",
         }
+
+
+def test_signs_get_the_names_of_their_classes() -> None:
+    """An id alone says nothing of a model that has other classes."""
+    unnamed = {key: value for key, value in SIGN.items() if key != "name"}
+    assert with_names(Feedback.model_validate({"signs": [unnamed]}), ["Fuchs", "Große Eule"]).signs == TOLD.signs
+    assert with_names(TOLD, ["Fuchs", "Große Eule"]) == TOLD
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [(["Fuchs"], "the models tell the classes 0 to 0 apart"), (["Große Eule", "Fuchs"], "is 'Fuchs' and not 'Große")],
+)
+def test_a_class_that_the_models_do_not_have_is_refused(names: list[str], words: str) -> None:
+    with pytest.raises(ProblemError, match=words) as raised:
+        with_names(TOLD, names)
+    assert raised.value.kind.status == 422
 
 
 def test_a_writer_that_is_killed_leaves_no_half_entry(tmp_path: Path) -> None:

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 from tests.training.data.corrections import encoded, entry_id, sign, write_entry
+from tests.training.data.own_data import NAMES, write_image_folders
 from tests.training.data.textured import texture
 from tests.training.tiny_gtsdb import zip_folder
+from traffic_signs.classes import GERMAN_SIGNS, ClassSet
 from training.data.crops import cut_crops
 from training.data.feedback import load_feedback
-from training.data.load import load_data
+from training.data.load import load_data, load_together
 from training.data.records import MOST_TOLD, Box
 from training.errors import DataError
 
@@ -132,7 +134,9 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "no text": (lambda entry: (entry / "feedback.json").write_bytes(b"\xff\xfe\xfd"), "feedback.json is no JSON"),
     "deep JSON": (lambda entry: (entry / "feedback.json").write_text("[" * 10**6), "feedback.json is no JSON"),
     "no object": (lambda entry: (entry / "feedback.json").write_text("[1]"), "feedback.json holds no object"),
-    "other schema": (_labels(schema=2), "has schema 2, and this program reads schema 1"),
+    "other schema": (_labels(schema=3), "has schema 3, and this program reads schema 1 and 2"),
+    "no name": (_labels(schema=2), "a sign has the name None"),
+    "name is a number": (_labels(schema=2, signs=[GOOD[0] | {"name": 14}]), "a sign has the name 14"),
     "no schema": (_labels(schema=None), "has schema None"),
     "true schema": (_labels(schema=True), "has schema True"),
     "no signs": (_labels(signs=None), "has no list of signs"),
@@ -226,3 +230,35 @@ def test_missing_folder_is_refused(tmp_path: Path) -> None:
 def test_feedback_is_never_a_test(folder: Path) -> None:
     with pytest.raises(DataError, match="feedback=feedback is all training data, and no test"):
         cut_crops(load_feedback(folder), "test", 24)
+
+
+def _own(folder: Path, *entries: tuple[int, list[tuple[int, str]]]) -> Path:
+    for number, named in entries:
+        entry = write_entry(folder, number, encoded(texture(number)), [])
+        signs = [sign(4, 4, 36, 36, class_id) | {"name": name} for class_id, name in named]
+        (entry / "feedback.json").write_text(json.dumps({"schema": 2, "signs": signs}))
+    return folder
+
+
+def test_signs_are_known_by_their_names_and_ids_are_those_of_the_data(tmp_path: Path) -> None:
+    """The models that were corrected had other ids: the folder of a class was added since."""
+    folder = _own(tmp_path / "feedback", (1, [(0, "red disc"), (1, "red square")]), (2, [(2, "owl")]))
+    mine, found = load_together([f"images={write_image_folders(tmp_path / 'mine', 4)}", f"feedback={folder}"])
+
+    assert found.classes == mine.classes
+    assert [box.class_id for box in found.samples[0].boxes] == [NAMES.index("red disc"), NAMES.index("red square")]
+    (problem,) = found.left_out
+    assert (problem.image, problem.what) == (entry_id(2), "a sign is 'owl', which is no class of images=mine")
+
+
+def test_feedback_alone_has_the_classes_that_occur(tmp_path: Path) -> None:
+    found = load_feedback(_own(tmp_path, (1, [(7, "Große Eule")]), (2, [(3, "Fuchs"), (7, "Große Eule")])))
+
+    assert found.classes == ClassSet.of(["Fuchs", "Große Eule"])
+    assert [[box.class_id for box in sample.boxes] for sample in found.samples] == [[1], [0, 1]]
+
+
+def test_names_of_german_signs_are_german_signs(tmp_path: Path) -> None:
+    found = load_feedback(_own(tmp_path, (1, [(0, "stop")])))
+
+    assert found.classes == GERMAN_SIGNS and found.samples[0].boxes[0].class_id == 14

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from clients.gateway.problems import FULL, UNFITTING, WRONG_TYPE, ProblemError
 from clients.gateway.schema import Box, FoundSign, Name
+from traffic_sign_client import SignClass
 from traffic_sign_client.errors import ClientError
 
 SCHEMA = 2
@@ -89,25 +90,25 @@ def parse(text: str, width: int, height: int) -> Feedback:
     return feedback
 
 
-def with_names(feedback: Feedback, names: Sequence[str]) -> Feedback:
+def with_names(feedback: Feedback, classes: Sequence[SignClass]) -> Feedback:
     """Returns feedback whose signs have the names of their classes: the ids are those of today's models alone.
 
     Args:
         feedback: as it was sent.
-        names: of the classes that are served, by id.
+        classes: that are served, by id.
 
     Raises:
         ProblemError: there is no such class, or it has another name.
     """
     named = []
     for number, sign in enumerate(feedback.signs):
-        if sign.class_id >= len(names):
+        if sign.class_id >= len(classes):
             raise ProblemError(
                 UNFITTING,
-                f"signs.{number}.class_id is {sign.class_id}: the models tell the classes 0 to {len(names) - 1} apart; "
-                "/v1/classes lists them",
+                f"signs.{number}.class_id is {sign.class_id}: the models tell the classes 0 to {len(classes) - 1} "
+                "apart; /v1/classes lists them",
             )
-        name = names[sign.class_id]
+        name = classes[sign.class_id].name
         if sign.name not in ("", name):
             raise ProblemError(
                 UNFITTING,
@@ -142,13 +143,14 @@ class Store:
                 f"{folder} takes no feedback ({error.strerror}): give --feedback a folder that can be written"
             ) from error
 
-    def add(self, image: bytes, form: str, feedback: Feedback) -> str:
+    def add(self, image: bytes, form: str, feedback: Feedback, classes: Sequence[SignClass] = ()) -> str:
         """Stores an entry and returns its id; when this returns, it is on the disk.
 
         Args:
             image: the file as it was uploaded.
             form: its format, as Pillow calls it.
-            feedback: what is in it.
+            feedback: what is in it, with the names of its signs.
+            classes: that were served, by id; none where it has no signs.
 
         Raises:
             ProblemError: the disk has too little room.
@@ -162,6 +164,7 @@ class Store:
             "id": name,
             "received": now.isoformat(timespec="milliseconds"),
             **feedback.model_dump(mode="json"),
+            "classes": [{"name": each.name, "category": each.category} for each in classes],
         }
         text = json.dumps(entry, ensure_ascii=False, indent=1).encode()
         partial = self._folder / f"{PARTIAL}{name}"

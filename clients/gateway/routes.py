@@ -175,9 +175,9 @@ class Api:
             image, text = _parts(files, fields)
             form, (width, height) = await pictures.check(image)
             feedback = parse(text, width, height)
-            if feedback.signs:
-                feedback = with_names(feedback, [each.name for each in await self._classes(request)])
-            return JSONResponse({"id": await run_in_threadpool(self._store.add, image, form, feedback)}, 201)
+            classes = await self._classes(request) if feedback.signs else []
+            feedback = with_names(feedback, classes)
+            return JSONResponse({"id": await run_in_threadpool(self._store.add, image, form, feedback, classes)}, 201)
 
     async def classes(self, request: Request) -> Response:
         """Lists the classes by their ids, as the models that are served now have them."""

@@ -1,15 +1,16 @@
 """Reader of feedback: answers that people corrected through the gateway, and the pictures that they are about.
 
     FOLDER/<id>/image.<jpg|png|webp|ppm>     as it was uploaded
-    FOLDER/<id>/feedback.json                {"schema": 2, "signs": [{"box": [l, t, r, b], "name": "stop", ...}], ...}
+    FOLDER/<id>/feedback.json                {"schema": 2, "signs": [{"box": [l, t, r, b], "name": "stop", ...}],
+                                              "classes": [{"name": "stop", "category": "other"}, ...], ...}
 
 An id begins with the time of arrival, so that the newest comes last when sorted. `.partial-<id>` is an entry that is
 still being written. Boxes are in pixels of the picture turned upright as its EXIF says, right and bottom exclusive,
 and are rounded to whole pixels here. `"signs": []` says that there is no sign in the picture.
 
-What a sign is, its name says: its `class_id` is that of the models that were served then. Ids follow the classes of the
-data set that feedback is used with; used alone, those of the German signs or else the names that occur, sorted. Entries
-of schema 1 have no names, and their ids are those of the German signs.
+What a sign is, its name says: its `class_id` is that of the models that were served then, whose classes the entry lists
+where it has signs. Feedback has the classes of the data set that it is used with; alone, those of its newest entry.
+Entries of schema 1 have no names, and their ids are those of the German signs.
 
 All of it is training data. Of pictures with the same bytes the newest entry counts. An entry that cannot be used is
 left out and told, where the readers of the benchmarks refuse the whole: a benchmark that is damaged is to be fetched
@@ -49,6 +50,7 @@ class _Entry:
     folder: str
     image: str
     signs: tuple[tuple[Corners, str], ...]
+    classes: ClassSet | None
     size: tuple[int, int]
     sha256: str
 
@@ -89,7 +91,7 @@ def load_feedback(path: Path, classes: ClassSet | None = None, known_to: str = "
     # By name, whatever folder of a zip they lie in: names begin with the time.
     ordered = sorted(folders.items(), key=lambda item: (PurePosixPath(item[0]).name, item[0]))
     read = list(map_in_threads(partial(_read_entry, source), ordered))
-    classes = classes or _classes_of(entry for entry in read if isinstance(entry, _Entry))
+    classes = classes or _newest_classes(entry for entry in read if isinstance(entry, _Entry))
     ids = {name: number for number, name in enumerate(classes.names)}
     newest: dict[str, Sample] = {}
     left_out: list[Problem] = []
@@ -148,17 +150,16 @@ def _read_entry(source: Source, entry: tuple[str, Sequence[str]]) -> _Entry | Pr
             raise _EntryError("it has no image" if not images else f"it has {len(images)} images: keep one")
         if len(images) == len(files):
             raise _EntryError(f"it has no {LABELS}")
-        signs = _parse(source.read(f"{folder}/{LABELS}"))
+        signs, classes = _parse(source.read(f"{folder}/{LABELS}"))
         data = source.read(images[0])
-        return _Entry(folder, images[0], signs, _size(data), hashlib.sha256(data).hexdigest())
+        return _Entry(folder, images[0], signs, classes, _size(data), hashlib.sha256(data).hexdigest())
     except (_EntryError, DataError) as error:
         return Problem(folder, str(error))
 
 
-def _classes_of(entries: Iterable[_Entry]) -> ClassSet:
-    """Returns the classes of feedback that is used alone."""
-    names = {name for entry in entries for _, name in entry.signs}
-    return GERMAN_SIGNS if names <= set(GERMAN_SIGNS.names) else ClassSet.of(sorted(names))
+def _newest_classes(entries: Iterable[_Entry]) -> ClassSet:
+    listed = [entry.classes for entry in entries if entry.classes is not None]
+    return listed[-1] if listed else GERMAN_SIGNS
 
 
 def _size(data: bytes) -> tuple[int, int]:
@@ -171,8 +172,8 @@ def _size(data: bytes) -> tuple[int, int]:
         raise _EntryError(f"its image is damaged ({type(error).__name__}: {error})") from error
 
 
-def _parse(data: bytes) -> tuple[tuple[Corners, str], ...]:
-    """Returns the signs that an entry's JSON holds: left, top, right, bottom in whole pixels, and a name."""
+def _parse(data: bytes) -> tuple[tuple[tuple[Corners, str], ...], ClassSet | None]:
+    """Returns the signs of an entry, corners in whole pixels and a name each, and the classes that it lists."""
     try:
         content = json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -186,17 +187,32 @@ def _parse(data: bytes) -> tuple[tuple[Corners, str], ...]:
     signs = content.get("signs")
     if not isinstance(signs, list):
         raise _EntryError(f"{LABELS} has no list of signs; without any sign it is []")
-    return tuple(_parse_sign(sign, schema) for sign in signs)
+    if schema == 1:
+        return tuple((_corners(sign), _german_name(sign)) for sign in signs), GERMAN_SIGNS if signs else None
+    return tuple((_corners(sign), _name(sign)) for sign in signs), _parse_classes(content.get("classes"))
 
 
-def _parse_sign(sign: object, schema: int) -> tuple[Corners, str]:
+def _parse_classes(listed: object) -> ClassSet | None:
+    if not listed:
+        return None
+    if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
+        raise _EntryError(f"its classes are {_shown(listed)}; expected a list of names and categories")
+    names, categories = ([each.get(part) for each in listed] for part in ("name", "category"))
+    if not all(isinstance(each, str) for each in (*names, *categories)) or len(set(names)) < len(names):
+        raise _EntryError(f"its classes are {_shown(listed)}; expected a list of names and categories, each name once")
+    if tuple(names) == GERMAN_SIGNS.names:
+        return GERMAN_SIGNS
+    return ClassSet.of(names, categories if all(categories) else ())
+
+
+def _corners(sign: Any) -> Corners:
     if not isinstance(sign, dict):
         raise _EntryError(f"a sign is {_shown(sign)}; expected its box and name")
     corners = sign.get("box")
     if not isinstance(corners, list) or len(corners) != 4 or not all(map(_is_pixel, corners)):
         raise _EntryError(f"a box is {_shown(corners)}; expected [left, top, right, bottom] in pixels")
     left, top, right, bottom = map(round, corners)
-    return (left, top, right, bottom), _name(sign) if schema > 1 else _german_name(sign)
+    return left, top, right, bottom
 
 
 def _name(sign: Mapping[str, object]) -> str:

@@ -37,12 +37,14 @@ class Window:
         counts: of each feature that could be read, [buckets].
         edges: of each histogram that could be read.
         problems: why the others could not, by feature.
+        class_names: by id.
     """
 
     scenes: float
     counts: dict[str, Counts] = field(default_factory=dict)
     edges: dict[str, Edges] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
+    class_names: dict[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -70,9 +72,10 @@ class Prometheus:
         found = {name: self._increase(f"{name}_bucket", "le", now)[0] for name in HISTOGRAMS}
         found[EMPTY], _ = self._increase("empty_scenes_total", at=now)
         found[CLASSES], _ = self._increase("signs_total", "class_id", now)
+        names = self._class_names(now)
         windows = {}
         for version, series in scenes.items():
-            window = windows[version] = Window(series[""])
+            window = windows[version] = Window(series[""], class_names=names.get(version, {}))
             for feature, by_version in found.items():
                 try:
                     window.counts[feature], edges = _read(feature, by_version.get(version, {}), window.scenes)
@@ -96,13 +99,24 @@ class Prometheus:
         Returns:
             The growth by version, and by the value of the label; and the moment, None where nothing was found.
         """
-        matchers = f"{{{self.selector}}}" if self.selector else ""
         labels = f"version, {label}" if label else "version"
-        result = self.ask(f"sum by ({labels}) (increase({PREFIX}{metric}{matchers}[{self.window}]))", at)
+        result = self.ask(f"sum by ({labels}) (increase({PREFIX}{metric}{self._matchers}[{self.window}]))", at)
         series: dict[str, dict[str, float]] = {}
         for found, _, value in result:
             series.setdefault(found.get("version", ""), {})[found.get(label, "")] = value
         return series, result[0][1] if result else at
+
+    def _class_names(self, at: float | None) -> dict[str, dict[int, str]]:
+        """Returns the names of the classes by version and class id, those that a series says."""
+        names: dict[str, dict[int, str]] = {}
+        for labels, _, _ in self.ask(f"count by (version, class_id, name) ({PREFIX}signs_total{self._matchers})", at):
+            if labels.get("name") and labels.get("class_id", "").isdecimal():
+                names.setdefault(labels.get("version", ""), {})[int(labels["class_id"])] = labels["name"]
+        return names
+
+    @property
+    def _matchers(self) -> str:
+        return f"{{{self.selector}}}" if self.selector else ""
 
     def alerts(self) -> list[dict[str, Any]]:
         """Returns all alerts, pending ones too: `labels`, `annotations`, `state`, `activeAt` and `value` of each.

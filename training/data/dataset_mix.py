@@ -159,7 +159,7 @@ def _check_copies(sources: Sequence[Dataset | Drawings]) -> None:
 def _check_feedback(trains: Sequence[tuple[str, Crops]]) -> None:
     """Raises DataError where feedback alone shows one class, from which there is nothing to learn."""
     if len(set(np.concatenate([crops.class_ids for _, crops in trains]).tolist())) == 1:
-        raise DataError("all signs of the feedback are of one class: give a benchmark as well, such as gtsrb=PATH")
+        raise DataError("all signs of the feedback are of one class: give other data as well, such as images=PATH")
 
 
 def _unlearned_classes(trains: Sequence[tuple[str, Crops]], count: int) -> list[str]:

@@ -215,6 +215,20 @@ def test_a_picture_that_one_sign_fills_is_named_and_corrected(
     assert [each["box"] for each in stored["signs"]] == [[0, 0, 90, 70]]
 
 
+def test_with_a_classifier_alone_the_picture_is_taken_as_one_sign(browser: Browser, server: RunningServer) -> None:
+    options = ("--recognizer", "no_recognizer", "--need", "sign_classifier", "--timeout", "90")
+    with (
+        running_gateway(server.grpc_url, *options) as gateway,
+        opened(browser, gateway.url, provoked=True) as page,
+    ):
+        assert gateway.ask("/readyz").json["models"] == {"sign_classifier": True}
+        choose(page, encode(Image.new("RGB", (90, 70), (60, 220, 90))), "pfeil.png")
+        expect(page.locator("#signs > li")).to_have_count(1)
+        expect(page.get_by_label("One sign fills the picture")).to_be_checked()
+        expect(page.locator("#status")).to_contain_text("taken as one sign")
+        expect(page.locator("#models")).to_contain_text("sign_classifier 1")
+
+
 def test_what_is_no_class_of_the_served_models_is_refused(gateway: RunningGateway) -> None:
     picture = encode(Image.new("RGB", (60, 50)))
     for sign, words in (

@@ -16,6 +16,7 @@ let known = []; // the classes
 let asking = null; // the AbortController of the request under way
 let again = null; // what "Try again" does
 let countdown = 0;
+let finds = true; // whether anything is served that finds signs, as far as is known
 
 const stage = new Stage((sign) => list.focus(signs, sign));
 const picker = new Picker();
@@ -97,6 +98,11 @@ async function recognize(file, others = 0) {
   } catch (error) {
     if (asking !== request) return; // a newer photo has come
     if (error.name === "AbortError") say("Cancelled.");
+    else if (error.kind === "not-served" && !element("whole").checked) {
+      finds = false; // a classifier alone is served: it is asked instead, and the person sees that it is
+      element("whole").checked = true;
+      recognize(file, others);
+    }
     else complain(error, () => recognize(file, others));
   } finally {
     if (asking === request) {
@@ -123,8 +129,9 @@ function show(told, milliseconds, visible, others) {
   element("models").textContent = [...models, `request ${told.request_id}`].join(" · ");
   element("json").textContent = JSON.stringify(told, null, 2);
   const rest = others ? ` Of several photos the first was taken; ${others} more can follow one by one.` : "";
+  const whole = finds || told.signs ? "" : " Nothing is served that finds signs in photos: the picture is taken as one sign.";
   const found = signs.length ? `${count(signs.length, "sign", "signs")} found` : "No sign found";
-  say(`${found} in ${(milliseconds / 1000).toFixed(2)} s.${rest}`);
+  say(`${found} in ${(milliseconds / 1000).toFixed(2)} s.${rest}${whole}`);
 }
 
 /** The signs of an answer: of a photo that one sign fills it is in a box around all of it. */

@@ -4,9 +4,9 @@ const KEY = "signs-api-key";
 
 /** What went wrong, in the words of the gateway's problem documents (RFC 9457) or, where it did not answer, in ours. */
 export class Problem extends Error {
-  constructor({ title, detail = "", status = 0, requestId = null, retryAfter = null }) {
+  constructor({ title, kind = "", detail = "", status = 0, requestId = null, retryAfter = null }) {
     super(title);
-    Object.assign(this, { title, detail, status, requestId, retryAfter });
+    Object.assign(this, { title, kind, detail, status, requestId, retryAfter });
   }
 
   /** Whether the same request may go well another time. */
@@ -95,6 +95,7 @@ function problemOf(response, text) {
   const seconds = wait === null ? NaN : /^\d+$/.test(wait) ? Number(wait) : (Date.parse(wait) - Date.now()) / 1000;
   return new Problem({
     title: told.title || `The service answered ${response.status} ${response.statusText}`.trim(),
+    kind: String(told.type ?? "").split("#").at(-1),
     detail: typeof told.detail === "string" ? told.detail : "",
     status: response.status,
     requestId: told.request_id ?? response.headers.get("X-Request-ID"),

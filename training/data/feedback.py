@@ -39,7 +39,6 @@ LABELS = "feedback.json"
 IMAGE = "image."
 FARTHEST = 1e6  # pixels; no image is as wide, and all such numbers can be rounded
 
-
 Corners = tuple[int, int, int, int]
 
 

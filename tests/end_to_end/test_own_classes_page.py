@@ -31,7 +31,7 @@ from tests.running_prometheus import ask, running_prometheus, wait_until
 from traffic_sign_client import SignClass
 
 # The first test waits for a training, a Triton, a gateway and a browser.
-pytestmark = [pytest.mark.end_to_end, pytest.mark.long, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.long, pytest.mark.timeout(900)]
 
 # Names as people have them: umlauts, spaces, a colon, quotes; "stop" is a German sign, too, with another id.
 CLASSES = {

@@ -204,7 +204,7 @@ def test_a_picture_that_one_sign_fills_is_named_and_corrected(
     page: Page, feedback: Path, gateway: RunningGateway
 ) -> None:
     before = set(feedback.iterdir())
-    page.get_by_label("One sign fills the picture").check()
+    page.get_by_label("One sign, close up").check()
     choose(page, encode(Image.new("RGB", (90, 70), (60, 220, 90))), "pfeil.png")
     row = page.locator("#signs > li")
     expect(row).to_have_count(1)
@@ -226,7 +226,7 @@ def test_with_a_classifier_alone_the_picture_is_taken_as_one_sign(browser: Brows
         assert gateway.ask("/readyz").json["models"] == {"sign_classifier": True}
         choose(page, encode(Image.new("RGB", (90, 70), (60, 220, 90))), "pfeil.png")
         expect(page.locator("#signs > li")).to_have_count(1)
-        expect(page.get_by_label("One sign fills the picture")).to_be_checked()
+        expect(page.get_by_label("One sign, close up")).to_be_checked()
         expect(page.locator("#status")).to_contain_text("taken as one sign")
         expect(page.locator("#models")).to_contain_text("sign_classifier 1")
 

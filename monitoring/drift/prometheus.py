@@ -71,8 +71,7 @@ class Prometheus:
         # All of one moment, by Prometheus' own clock.
         found = {name: self._increase(f"{name}_bucket", "le", now)[0] for name in HISTOGRAMS}
         found[EMPTY], _ = self._increase("empty_scenes_total", at=now)
-        found[CLASSES], _ = self._increase("signs_total", "class_id", now)
-        names = self._class_names(now)
+        found[CLASSES], names = self._classes(now)
         windows = {}
         for version, series in scenes.items():
             window = windows[version] = Window(series[""], class_names=names.get(version, {}))
@@ -100,23 +99,26 @@ class Prometheus:
             The growth by version, and by the value of the label; and the moment, None where nothing was found.
         """
         labels = f"version, {label}" if label else "version"
-        result = self.ask(f"sum by ({labels}) (increase({PREFIX}{metric}{self._matchers}[{self.window}]))", at)
+        result = self._grown(metric, labels, at)
         series: dict[str, dict[str, float]] = {}
         for found, _, value in result:
             series.setdefault(found.get("version", ""), {})[found.get(label, "")] = value
         return series, result[0][1] if result else at
 
-    def _class_names(self, at: float | None) -> dict[str, dict[int, str]]:
-        """Returns the names of the classes by version and class id, those that a series says."""
+    def _classes(self, at: float | None) -> tuple[dict[str, dict[str, float]], dict[str, dict[int, str]]]:
+        """Returns the growth of the signs of each class by version and class id, and the names of those classes."""
+        series: dict[str, dict[str, float]] = {}
         names: dict[str, dict[int, str]] = {}
-        for labels, _, _ in self.ask(f"count by (version, class_id, name) ({PREFIX}signs_total{self._matchers})", at):
-            if labels.get("name") and labels.get("class_id", "").isdecimal():
-                names.setdefault(labels.get("version", ""), {})[int(labels["class_id"])] = labels["name"]
-        return names
+        for labels, _, value in self._grown("signs_total", "version, class_id, name", at):
+            version, class_id = labels.get("version", ""), labels.get("class_id", "")
+            series.setdefault(version, {})[class_id] = value
+            if class_id.isdecimal() and labels.get("name"):
+                names.setdefault(version, {})[int(class_id)] = labels["name"]
+        return series, names
 
-    @property
-    def _matchers(self) -> str:
-        return f"{{{self.selector}}}" if self.selector else ""
+    def _grown(self, metric: str, labels: str, at: float | None) -> list[tuple[dict[str, str], float, float]]:
+        matchers = f"{{{self.selector}}}" if self.selector else ""
+        return self.ask(f"sum by ({labels}) (increase({PREFIX}{metric}{matchers}[{self.window}]))", at)
 
     def alerts(self) -> list[dict[str, Any]]:
         """Returns all alerts, pending ones too: `labels`, `annotations`, `state`, `activeAt` and `value` of each.

@@ -116,8 +116,12 @@ def _scene_rows(figures: dict[str, Any]) -> "Iterator[tuple[str, str]]":
     for position, label in enumerate(categories["labels"]):
         what = "" if position else "AP50 and AP60"
         yield what, f"{label['name']}: {_percent(label['ap50'])} and {_percent(label['ap60'])} of {label['signs']}"
-    found = f"{categories['hits']:.0f} found, {categories['misses']:.0f} missed, {categories['false_alarms']:.0f} wrong"
-    yield f"at a score of {categories['threshold']:.2f}", found
+    if categories["threshold"] is None:  # no detection is right, at whatever score
+        yield "at any score", f"0 of {categories['signs']} found"
+    else:
+        found, missed, wrong = (categories[name] for name in ("hits", "misses", "false_alarms"))
+        counts = f"{found:.0f} found, {missed:.0f} missed, {wrong:.0f} wrong"
+        yield f"at a score of {categories['threshold']:.2f}", counts
     if "classes" in figures:
         yield "mAP50 of the classes, end to end", _percent(figures["classes"]["map50"])
 

@@ -6,6 +6,7 @@ choice is what it is, `export.explanation` says.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from export.repository.configuration import ONNX, TENSORRT
 from export.repository.manifest import GPU_FILE
 from export.repository.policy import WARM_UP, to_bytes
 from export.settings import TARGETS, Target
+from traffic_sign_client.client import CATEGORIES
 
 if TYPE_CHECKING:
     from export.kinds import ModelKind, TensorSpec
@@ -143,7 +145,11 @@ def _datatype(tensor: TensorSpec) -> Any:
 
 
 def recognizer_config(
-    name: str, score_threshold: float, serving: Serving, unknown_threshold: float = 0.0
+    name: str,
+    score_threshold: float,
+    serving: Serving,
+    unknown_threshold: float = 0.0,
+    class_categories: Sequence[str] = (),
 ) -> pb.ModelConfig:
     """Describes the recognizer, a Python model that calls the detector and the classifier, to Triton.
 
@@ -152,6 +158,7 @@ def recognizer_config(
     Args:
         score_threshold: lowest detection score that counts where a request names none.
         unknown_threshold: class score below which a sign is unknown where a request names none; 0 names every sign.
+        class_categories: name of the category of each class; clients read them here, the recognizer does not.
     """
     outputs = (
         ("boxes", pb.TYPE_FP32, [-1, 4]),
@@ -167,6 +174,8 @@ def recognizer_config(
         "detector_version": "latest",
         "classifier_version": "latest",
     }
+    if class_categories:
+        parameters[CATEGORIES] = "\n".join(class_categories)
     config = pb.ModelConfig(
         name=name,
         backend="python",

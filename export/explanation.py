@@ -8,6 +8,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 from export.config import CUDA, ENGINE, THREADS
 from export.repository.configuration import ONNX, TENSORRT
 from export.repository.manifest import GPU_FILE
+from traffic_sign_client.client import CATEGORIES
 
 
 class Choice(NamedTuple):
@@ -36,6 +37,7 @@ _PARAMETERS = {
     "unknown_threshold": "class score below which a sign is answered as unknown where a request names none",
     "detector_version": "which version of the detector is asked; latest is the one that is served",
     "classifier_version": "which version of the classifier is asked; latest is the one that is served",
+    CATEGORIES: "category of each class, by its id, for clients that list the classes",
 }
 _ACCELERATORS = {
     TENSORRT: "ONNX Runtime hands the graph to TensorRT; the precision stands in the graph, as TensorRT 11 wants it",

@@ -91,8 +91,9 @@ def export_recognizer(
     servings = {"": SERVING, GPU: BESIDE_GPU} | {
         cpu_name(cores): replace(SERVING, max_batch=2, instances=share_out(cores)[0]) for cores in LARGER
     }
+    categories = [classes.category_names[category] for category in classes.categories]
     configs = {
-        config_path(name): recognizer_config(RECOGNIZER, score_threshold, serving, unknown_threshold)
+        config_path(name): recognizer_config(RECOGNIZER, score_threshold, serving, unknown_threshold, categories)
         for name, serving in servings.items()
     }
     config = configs[CONFIG]

@@ -91,11 +91,16 @@ def detector_config(height: int, width: int, max_batch: int) -> pb.ModelConfig:
     )
 
 
-def publish_red_detector(repository: Path, height: int = 400, width: int = 680, max_batch: int = 3) -> Manifest:
-    """Publishes such a detector; the small batch makes the recognizer divide a larger one."""
+def publish_red_detector(
+    repository: Path, height: int = 400, width: int = 680, max_batch: int = 3, data: dict[str, str] | None = None
+) -> Manifest:
+    """Publishes such a detector; the small batch makes the recognizer divide a larger one.
+
+    `data` is what its manifest is to say of the data that it learned from.
+    """
     facts = {
         "source": {},
-        "data": {},
+        "data": data or {},
         "opset": 20,
         "ir_version": 10,
         "precision": "fp32",

@@ -83,9 +83,9 @@ def check(
     from traffic_signs.progress import progress_bars
     from training.data.audit import audit
     from training.data.audit_report import print_audit, write_audit
-    from training.data.load import load_data
+    from training.data.load import load_together
 
-    data_sets = [load_data(path) for path in paths]
+    data_sets = load_together(paths)
     output.mkdir(parents=True, exist_ok=True)  # where it cannot be made, say so before the minutes of reading
     with progress_bars(Console(stderr=True)) as progress:
         found = audit(data_sets, progress)

@@ -50,7 +50,7 @@ def evaluate(
     """Evaluate a classifier on labelled signs, or a detector or recognizer on whole scenes.
 
     Of a classifier: accuracy, recall of each class, calibration, the worst mistakes. Of what finds signs in scenes:
-    average precision by category, by size and, where somebody names the signs, of the 43 classes. The same images go
+    average precision by category, by size and, where somebody names the signs, by class. The same images go
     through PyTorch, ONNX Runtime or Triton, so the figures can be compared.
 
     \b
@@ -106,15 +106,23 @@ def _crop_rows(figures: dict[str, Any]) -> "Iterator[tuple[str, str]]":
 def _scene_rows(figures: dict[str, Any]) -> "Iterator[tuple[str, str]]":
     categories = figures["categories"]
     yield "scenes and signs", f"{categories['scenes']} and {categories['signs']}"
-    yield "mAP50, the benchmark's three categories", _percent(categories["map50_benchmark"])
-    yield "mAP50-95 of these", _percent(categories["map50_95_benchmark"])
+    if "map50_benchmark" in categories:
+        yield "mAP50, the benchmark's three categories", _percent(categories["map50_benchmark"])
+        yield "mAP50-95 of these", _percent(categories["map50_95_benchmark"])
+    else:
+        yield "mAP50", _percent(categories["map50"])
+        yield "mAP50-95", _percent(categories["map50_95"])
     for position, label in enumerate(categories["labels"]):
         what = "" if position else "AP50 and AP60"
         yield what, f"{label['name']}: {_percent(label['ap50'])} and {_percent(label['ap60'])} of {label['signs']}"
-    found = f"{categories['hits']:.0f} found, {categories['misses']:.0f} missed, {categories['false_alarms']:.0f} wrong"
-    yield f"at a score of {categories['threshold']:.2f}", found
+    if categories["threshold"] is None:  # no detection is right, at whatever score
+        yield "at any score", f"0 of {categories['signs']} found"
+    else:
+        found, missed, wrong = (categories[name] for name in ("hits", "misses", "false_alarms"))
+        counts = f"{found:.0f} found, {missed:.0f} missed, {wrong:.0f} wrong"
+        yield f"at a score of {categories['threshold']:.2f}", counts
     if "classes" in figures:
-        yield "mAP50 of the 43 classes, end to end", _percent(figures["classes"]["map50"])
+        yield "mAP50 of the classes, end to end", _percent(figures["classes"]["map50"])
 
 
 def _percent(value: float | None) -> str:

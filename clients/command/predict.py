@@ -49,7 +49,7 @@ def predict(
     crops: Annotated[
         bool, typer.Option("--crops", help="Each picture shows one sign: ask the classifier about the whole of it.")
     ] = False,
-    top: Annotated[int, typer.Option(min=1, max=43, help="With --crops: how many classes to show of each.")] = 3,
+    top: Annotated[int, typer.Option(min=1, help="With --crops: how many classes to show of each.")] = 3,
     model: Annotated[
         str,
         typer.Option(help="Name of the model.", show_default="sign_recognizer; sign_classifier with --crops"),

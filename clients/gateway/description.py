@@ -8,7 +8,7 @@ from fastapi.openapi.utils import get_openapi
 from clients.gateway import schema
 from clients.gateway.problems import KINDS, MEDIA_TYPE, ProblemError, body
 
-SUMMARY = "Finds and names German traffic signs."
+SUMMARY = "Finds and names traffic signs."
 ABOUT = """Send a photograph, get its signs:
 
     curl --data-binary @street.jpg -H 'Content-Type: image/jpeg' HOST/v1/recognize

@@ -10,6 +10,7 @@ import os
 import secrets
 import shutil
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,10 +18,11 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from clients.gateway.problems import FULL, UNFITTING, WRONG_TYPE, ProblemError
-from clients.gateway.schema import Box, FoundSign
+from clients.gateway.schema import Box, FoundSign, Name
+from traffic_sign_client import SignClass
 from traffic_sign_client.errors import ClientError
 
-SCHEMA = 1
+SCHEMA = 2
 SUFFIXES = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "PPM": "ppm", "BMP": "bmp"}
 PARTIAL = ".partial-"
 ABANDONED_S = 3600.0  # after so long nobody writes at a part any more
@@ -32,7 +34,10 @@ class TrueSign(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     box: Box
-    class_id: Annotated[int, Field(ge=0, le=42, strict=True, description="Which of the 43 signs; see /v1/classes.")]
+    class_id: Annotated[int, Field(ge=0, strict=True, description="Which class; see /v1/classes.")]
+    name: Annotated[
+        Name, Field(description="Of that class, as /v1/classes has it: refused where another has its id by now.")
+    ] = ""
 
 
 class Feedback(BaseModel):
@@ -85,6 +90,35 @@ def parse(text: str, width: int, height: int) -> Feedback:
     return feedback
 
 
+def with_names(feedback: Feedback, classes: Sequence[SignClass]) -> Feedback:
+    """Returns feedback whose signs have the names of their classes: the ids are those of today's models alone.
+
+    Args:
+        feedback: as it was sent.
+        classes: that are served, by id.
+
+    Raises:
+        ProblemError: there is no such class, or it has another name.
+    """
+    named = []
+    for number, sign in enumerate(feedback.signs):
+        if sign.class_id >= len(classes):
+            raise ProblemError(
+                UNFITTING,
+                f"signs.{number}.class_id is {sign.class_id}: the models tell the classes 0 to {len(classes) - 1} "
+                "apart; /v1/classes lists them",
+            )
+        name = classes[sign.class_id].name
+        if sign.name not in ("", name):
+            raise ProblemError(
+                UNFITTING,
+                f"signs.{number}: class {sign.class_id} is {name!r} and not {sign.name!r}: the models have changed; "
+                "get /v1/classes and the answer to the picture again",
+            )
+        named.append(sign.model_copy(update={"name": name}))
+    return feedback.model_copy(update={"signs": named})
+
+
 class Store:
     """A folder of feedback; any number of gateways may share it.
 
@@ -109,13 +143,14 @@ class Store:
                 f"{folder} takes no feedback ({error.strerror}): give --feedback a folder that can be written"
             ) from error
 
-    def add(self, image: bytes, form: str, feedback: Feedback) -> str:
+    def add(self, image: bytes, form: str, feedback: Feedback, classes: Sequence[SignClass] = ()) -> str:
         """Stores an entry and returns its id; when this returns, it is on the disk.
 
         Args:
             image: the file as it was uploaded.
             form: its format, as Pillow calls it.
-            feedback: what is in it.
+            feedback: what is in it, with the names of its signs.
+            classes: that were served, by id; none where it has no signs.
 
         Raises:
             ProblemError: the disk has too little room.
@@ -129,6 +164,7 @@ class Store:
             "id": name,
             "received": now.isoformat(timespec="milliseconds"),
             **feedback.model_dump(mode="json"),
+            "classes": [{"name": each.name, "category": each.category} for each in classes],
         }
         text = json.dumps(entry, ensure_ascii=False, indent=1).encode()
         partial = self._folder / f"{PARTIAL}{name}"

@@ -38,6 +38,7 @@ UNFITTING = Kind("unfitting", 422, "A value does not fit")
 OVERLOADED = Kind("overloaded", 429, "Too many requests at once", retry_after=1)
 INTERNAL = Kind("internal", 500, "The gateway made a mistake")
 UPSTREAM = Kind("upstream", 502, "The model server answered with an error", retry_after=5)
+NOT_SERVED = Kind("not-served", 503, "A model is not served", retry_after=5)
 UNAVAILABLE = Kind("unavailable", 503, "The model server cannot answer now", retry_after=5)
 TIMEOUT = Kind("timeout", 504, "There was no answer in time", retry_after=5)
 FULL = Kind("full", 507, "There is no room for feedback", retry_after=300)
@@ -56,6 +57,7 @@ KINDS = (
     INTERNAL,
     UPSTREAM,
     UNAVAILABLE,
+    NOT_SERVED,
     TIMEOUT,
     FULL,
 )

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Coroutine, Sequence
+from dataclasses import asdict
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
@@ -14,23 +15,18 @@ from starlette.responses import JSONResponse, Response
 from clients.gateway import pictures, problems, schema
 from clients.gateway.auth import Keys
 from clients.gateway.description import FEEDBACK, IMAGES, answers
-from clients.gateway.feedback import Store, parse
+from clients.gateway.feedback import Store, parse, with_names
 from clients.gateway.limits import Limits
 from clients.gateway.problems import NO_FEEDBACK, UNREADABLE, ProblemError
 from clients.gateway.settings import Settings
 from clients.gateway.uploads import Upload, Uploads
 from clients.gateway.upstream import Upstream, milliseconds
-from traffic_signs.classes import CATEGORIES, CLASS_NAMES
+from traffic_sign_client import SignClass
+from traffic_signs.classes import GERMAN_SIGNS
 
 T = TypeVar("T")
-CLASSES = [
-    {
-        "class_id": class_id,
-        "name": name,
-        "category": next(category for category, members in CATEGORIES.items() if class_id in members),
-    }
-    for class_id, name in enumerate(CLASS_NAMES)
-]
+# We have drawings of the German signs; a class of that name has one, whatever its id.
+DRAWINGS = {name: f"static/pictograms/{number}.svg" for number, name in enumerate(GERMAN_SIGNS.names)}
 
 
 class Api:
@@ -88,14 +84,14 @@ class Api:
             status_code=201,
             summary="Say what is really in a photograph",
             openapi_extra=FEEDBACK,
-            responses=answers(schema.Stored, 400, 404, 408, 413, 415, 422, 429, 507, status=201),
+            responses=answers(schema.Stored, 400, 404, 408, 413, 415, 422, 429, 502, 503, 504, 507, status=201),
         )
         add(
             "/classes",
             self.classes,
             methods=["GET"],
-            summary="The 43 signs",
-            responses=answers(list[schema.SignClass]),
+            summary="The classes that the served models tell apart",
+            responses=answers(list[schema.SignClass], 429, 502, 503, 504),
         )
 
     async def recognize(
@@ -136,7 +132,7 @@ class Api:
     async def classify(
         self,
         request: Request,
-        k: Annotated[int, Query(ge=1, le=len(CLASS_NAMES), description="How many classes of each picture.")] = 5,
+        k: Annotated[int, Query(ge=1, description="How many classes of each picture; all, where there are fewer.")] = 5,
     ) -> Response:
         """Answers one picture of one sign with its most probable classes, many with a result for each."""
         started = time.perf_counter()
@@ -179,11 +175,18 @@ class Api:
             image, text = _parts(files, fields)
             form, (width, height) = await pictures.check(image)
             feedback = parse(text, width, height)
-            return JSONResponse({"id": await run_in_threadpool(self._store.add, image, form, feedback)}, 201)
+            classes = await self._classes(request) if feedback.signs else []
+            feedback = with_names(feedback, classes)
+            return JSONResponse({"id": await run_in_threadpool(self._store.add, image, form, feedback, classes)}, 201)
 
-    async def classes(self) -> Response:
-        """Lists the signs by their class ids."""
-        return JSONResponse(CLASSES)
+    async def classes(self, request: Request) -> Response:
+        """Lists the classes by their ids, as the models that are served now have them."""
+        found = [asdict(each) | {"drawing": DRAWINGS.get(each.name)} for each in await self._classes(request)]
+        return JSONResponse(found)
+
+    async def _classes(self, request: Request) -> list[SignClass]:
+        deadline = asyncio.get_running_loop().time() + self._settings.timeout
+        return await self._upstream.classes(request.state.request_id, deadline)
 
     async def _with_versions(self, work: Coroutine[Any, Any, T]) -> tuple[T, dict[str, str]]:
         """Returns what work returns, and the versions that Triton serves, asked for at the same time."""

@@ -9,7 +9,9 @@ Box = Annotated[
     Field(description="Left, top, right, bottom in pixels of the upright picture, exclusive on the right and bottom."),
 ]
 Score = Annotated[float, Field(ge=0, le=1)]
-ClassId = Annotated[int, Field(ge=0, le=42)]
+ClassId = Annotated[int, Field(ge=0, description="Which class; see /v1/classes.")]
+# Names come from people's data: so long are a folder's at most.
+Name = Annotated[str, Field(max_length=255)]
 SIGN: dict[str, JsonValue] = {
     "box": [102.5, 80.0, 134.0, 111.5],
     "score": 0.93,
@@ -40,12 +42,10 @@ class FoundSign(BaseModel):
 
     box: Box
     score: Annotated[Score, Field(description="How sure the detector is that there is a sign.")]
-    category: Annotated[str, Field(max_length=64, description="prohibitory, mandatory, danger or other.")]
-    class_id: Annotated[
-        int, Field(ge=-1, le=42, description="Which of the 43 signs; see /v1/classes. -1: none that is sure enough.")
-    ]
+    category: Annotated[Name, Field(description="What the detector takes it for.")]
+    class_id: Annotated[int, Field(ge=-1, description="Which class; see /v1/classes. -1: none that is sure enough.")]
     class_score: Annotated[Score, Field(description="How sure the classifier is of the most probable class.")]
-    name: Annotated[str, Field(max_length=128, description="Of that class, or `unknown`.")]
+    name: Annotated[Name, Field(description="Of that class, or `unknown`.")]
 
 
 class Timings(BaseModel):
@@ -142,11 +142,14 @@ class Classifications(BaseModel):
 
 
 class SignClass(BaseModel):
-    """One of the 43 signs."""
+    """A class that the served models tell apart."""
 
     class_id: ClassId
     name: str
-    category: str
+    category: Annotated[str, Field(description="What the detector takes such a sign for; empty where it is unknown.")]
+    drawing: Annotated[
+        str | None, Field(description="Address of a drawing of the sign, below the page's own; null: there is none.")
+    ]
 
 
 class Stored(BaseModel):

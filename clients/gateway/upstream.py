@@ -13,9 +13,18 @@ import numpy.typing as npt
 
 from clients.gateway.limits import LATER, Limits
 from clients.gateway.metrics import Metrics
-from clients.gateway.problems import OVERLOADED, TIMEOUT, TOO_LARGE, UNAVAILABLE, UNREADABLE, UPSTREAM, ProblemError
+from clients.gateway.problems import (
+    NOT_SERVED,
+    OVERLOADED,
+    TIMEOUT,
+    TOO_LARGE,
+    UNAVAILABLE,
+    UNREADABLE,
+    UPSTREAM,
+    ProblemError,
+)
 from clients.gateway.settings import Settings
-from traffic_sign_client import AsyncSignClient
+from traffic_sign_client import AsyncSignClient, SignClass
 from traffic_sign_client.connection import Asking
 from traffic_sign_client.errors import (
     ClientError,
@@ -68,6 +77,8 @@ class Upstream:
         )
         self._versions: dict[str, str] = {}
         self._crop_size, self._asked = 0, -FRESH_S
+        self._classes: list[SignClass] = []
+        self._classes_of: dict[str, str] | None = None  # the versions that were served when the classes were asked for
 
     async def close(self) -> None:
         """Ends the connection."""
@@ -131,6 +142,18 @@ class Upstream:
                 self._crop_size = await self._client.input_size()
         return self._crop_size
 
+    async def classes(self, request_id: str, deadline: float) -> list[SignClass]:
+        """Returns the classes that the served models tell apart, by id; raises ProblemError.
+
+        Triton is asked once for each version: without it, those that are known count on.
+        """
+        versions = await self.versions()
+        if versions != self._classes_of:
+            async with self._asking("describe", self._settings.classifier, request_id, deadline):
+                self._classes = await self._client.classes(**self._how(request_id, deadline))
+            self._classes_of = dict(versions)
+        return self._classes
+
     async def versions(self) -> dict[str, str]:
         """Returns the newest version of each needed model that Triton serves, as it was in the last seconds."""
         now = time.monotonic()
@@ -149,7 +172,10 @@ class Upstream:
         name, _, version = model.partition("/")
         if version:
             return name, version
-        numbers = (await self._client.metadata(name)).get("versions", [])
+        try:
+            numbers = (await self._client.metadata(name)).get("versions", [])
+        except UnknownModelError:  # where only the classifier is served, its version is known all the same
+            return name, ""
         return name, str(max(map(int, numbers))) if numbers else ""
 
     @asynccontextmanager
@@ -190,7 +216,11 @@ class Upstream:
         if isinstance(error, OverloadedError):
             return ProblemError(OVERLOADED, f"the models have as many requests waiting as they take: {LATER}")
         if isinstance(error, UnknownModelError):
-            return ProblemError(UNAVAILABLE, "the model that answers this is not served: have it published, ask later")
+            return ProblemError(
+                NOT_SERVED,
+                "the model that answers this is not served: have it published and ask later; for a picture that one "
+                "sign fills the classifier is enough",
+            )
         if isinstance(error, UnavailableError):
             return ProblemError(UNAVAILABLE, "the model server does not answer: ask again after the seconds given")
         return ProblemError(UPSTREAM, "the model server answered with an error: its log and the gateway's have it")

@@ -23,7 +23,7 @@ from training.data.synthetic_crops import draw_others
 from training.plots import draw_robustness
 
 SURE = 0.9  # a score that people act on
-OTHERS = 2000  # drawn signs of none of the 43 classes
+OTHERS = 2000  # drawn German signs that GTSRB has none of
 SEED = 0
 
 

@@ -16,6 +16,7 @@ from PIL import Image
 from export.local_recognizer import LocalRecognizer
 from traffic_sign_client.client import SignClient
 from traffic_sign_client.connection import Protocol
+from traffic_sign_client.errors import ClientError
 from traffic_signs.classes import ClassSet
 from training.data.records import Dataset, Split
 from training.detector.detections import Detections
@@ -102,7 +103,7 @@ def served_recognizer(url: str, protocol: Protocol, name: str, version: str, cla
     """Returns a finder that sends the encoded scenes to a server's recognizer of these classes.
 
     Raises:
-        ClientError: the server cannot be reached, or does not serve the model.
+        ClientError: the server cannot be reached, does not serve the model, or serves one of other classes.
     """
     client = SignClient(url, protocol, recognizer=f"{name}/{version}", timeout=60.0)
 
@@ -110,12 +111,23 @@ def served_recognizer(url: str, protocol: Protocol, name: str, version: str, cla
         found = client.recognize(data, score_threshold=FLOOR, unknown_threshold=0)  # the ranking needs every name
         boxes = np.array([sign.box for sign in found], np.float32).reshape(-1, 4)
         scores = np.array([sign.score for sign in found], np.float32)
-        categories = np.array([classes.category_names.index(sign.category) for sign in found], np.int64)
-        class_ids = np.array([sign.class_id for sign in found], np.int64)
+        categories = _ids(classes.category_names, [sign.category for sign in found])
+        class_ids = _ids(classes.names, [sign.name for sign in found])
         class_scores = np.array([sign.class_score for sign in found], np.float32)
         return SceneAnswer(Detections(boxes, scores, categories), _named(boxes, scores, class_ids, class_scores))
 
     return find
+
+
+def _ids(known: tuple[str, ...], names: list[str]) -> npt.NDArray[np.int64]:
+    """Returns the ids of names, int64 [n]; raises ClientError where the data have no such class."""
+    unknown = next((name for name in names if name not in known), None)
+    if unknown is not None:
+        raise ClientError(
+            f"the recognizer answers {unknown!r}, and the data have {', '.join(known)}: evaluate it on data of its own "
+            "classes"
+        )
+    return np.array([known.index(name) for name in names], np.int64)
 
 
 def _named(

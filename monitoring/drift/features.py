@@ -1,6 +1,7 @@
 """What is watched: seven distributions, counted alike from a server's metrics and from measurements."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ FEATURES = (*SCENE_MEASURES, EMPTY, *SIGN_MEASURES, CLASSES)
 OF_SCENES = (*SCENE_MEASURES, EMPTY)  # the others count signs
 
 Edges = tuple[float, ...]
+NO_NAMES: Mapping[int, str] = MappingProxyType({})
 
 
 def count_by_scene(measurements: Measurements, edges: Mapping[str, Edges], classes: int) -> dict[str, Counts]:
@@ -41,13 +43,16 @@ def count_by_scene(measurements: Measurements, edges: Mapping[str, Edges], class
     return {name: _table(len(measurements), *each) for name, each in buckets.items()}
 
 
-def describe_group(feature: str, edges: Edges | None, members: npt.NDArray[np.int64]) -> str:
+def describe_group(
+    feature: str, edges: Edges | None, members: npt.NDArray[np.int64], class_names: Mapping[int, str] = NO_NAMES
+) -> str:
     """Names a group of buckets, as "96 to 104".
 
     Args:
         feature: whose it is.
         edges: of its histogram; None where it is none.
         members: the group's buckets, ascending.
+        class_names: by id, as far as they are known.
     """
     first, last = int(members[0]), int(members[-1])
     if feature == EMPTY:
@@ -55,7 +60,7 @@ def describe_group(feature: str, edges: Edges | None, members: npt.NDArray[np.in
     if len(members) != last - first + 1:
         return "all others"
     if edges is None:
-        return f"class {first}" if first == last else f"classes {first} to {last}"
+        return class_names.get(first, f"class {first}") if first == last else f"classes {first} to {last}"
     if first == 0:
         return f"up to {edges[last]:g}"
     return f"over {edges[first - 1]:g}" if last == len(edges) else f"{edges[first - 1]:g} to {edges[last]:g}"

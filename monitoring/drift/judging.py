@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from monitoring.drift.features import FEATURES, OF_SCENES, Edges, describe_group
+from monitoring.drift.features import FEATURES, NO_NAMES, OF_SCENES, Edges, describe_group
 from monitoring.drift.limits import FLOOR, Limits
 from monitoring.drift.statistics import (
     Counts,
@@ -70,7 +70,11 @@ def make_baselines(clusters: Mapping[str, Counts]) -> dict[str, Baseline]:
 
 
 def judge(
-    baselines: Mapping[str, Baseline], window: Mapping[str, Counts], edges: Mapping[str, Edges], limits: Limits
+    baselines: Mapping[str, Baseline],
+    window: Mapping[str, Counts],
+    edges: Mapping[str, Edges],
+    limits: Limits,
+    class_names: Mapping[int, str] = NO_NAMES,
 ) -> list[Score]:
     """Compares a window with a reference, feature by feature.
 
@@ -79,6 +83,7 @@ def judge(
         window: counts of each feature that could be read, [buckets], in the buckets of the baselines.
         edges: of the histograms, to name what grew.
         limits: from when on a difference is drift.
+        class_names: by id, to name what grew.
 
     Returns:
         A score for each feature of the window, in the order of FEATURES.
@@ -96,7 +101,7 @@ def judge(
             scores.append(Score(feature, samples, note=reasons[feature]))
             continue
         is_firing = chances[feature] < limits.alpha and indices[feature] >= limits.psi
-        grown = _most_grown(feature, baselines[feature], counts[feature], edges.get(feature))
+        grown = _most_grown(feature, baselines[feature], counts[feature], edges.get(feature), class_names)
         scores.append(Score(feature, samples, indices[feature], chances[feature], is_firing, grown))
     return scores
 
@@ -116,8 +121,10 @@ def _chance(baseline: Baseline, window: Counts, repeats: float) -> float:
     return p_value(baseline.counts / baseline.effect, window / (baseline.effect * repeats))
 
 
-def _most_grown(feature: str, baseline: Baseline, window: Counts, edges: Edges | None) -> str:
+def _most_grown(
+    feature: str, baseline: Baseline, window: Counts, edges: Edges | None, class_names: Mapping[int, str]
+) -> str:
     before, after = baseline.counts / baseline.counts.sum(), window / window.sum()
     group = int(np.argmax(after - before))
     members = np.flatnonzero(baseline.groups == group)
-    return f"{describe_group(feature, edges, members)}: {before[group]:.0%} before, {after[group]:.0%} now"
+    return f"{describe_group(feature, edges, members, class_names)}: {before[group]:.0%} before, {after[group]:.0%} now"

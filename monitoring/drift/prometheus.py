@@ -21,7 +21,7 @@ from serving.recognizer.buckets import PREFIX
 from traffic_signs.direct import open_url
 
 TIMEOUT_S = 15.0
-MOST_BYTES = 16_000_000  # a hundred times what 43 classes and five histograms of many versions need
+MOST_BYTES = 16_000_000  # a hundred times what dozens of classes and five histograms of many versions need
 # `increase` stretches each bucket to the whole window by itself: neighbours may differ by a little.
 SLACK = 0.01
 T = TypeVar("T")
@@ -37,12 +37,14 @@ class Window:
         counts: of each feature that could be read, [buckets].
         edges: of each histogram that could be read.
         problems: why the others could not, by feature.
+        class_names: by id.
     """
 
     scenes: float
     counts: dict[str, Counts] = field(default_factory=dict)
     edges: dict[str, Edges] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
+    class_names: dict[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -69,10 +71,10 @@ class Prometheus:
         # All of one moment, by Prometheus' own clock.
         found = {name: self._increase(f"{name}_bucket", "le", now)[0] for name in HISTOGRAMS}
         found[EMPTY], _ = self._increase("empty_scenes_total", at=now)
-        found[CLASSES], _ = self._increase("signs_total", "class_id", now)
+        found[CLASSES], names = self._classes(now)
         windows = {}
         for version, series in scenes.items():
-            window = windows[version] = Window(series[""])
+            window = windows[version] = Window(series[""], class_names=names.get(version, {}))
             for feature, by_version in found.items():
                 try:
                     window.counts[feature], edges = _read(feature, by_version.get(version, {}), window.scenes)
@@ -96,13 +98,27 @@ class Prometheus:
         Returns:
             The growth by version, and by the value of the label; and the moment, None where nothing was found.
         """
-        matchers = f"{{{self.selector}}}" if self.selector else ""
         labels = f"version, {label}" if label else "version"
-        result = self.ask(f"sum by ({labels}) (increase({PREFIX}{metric}{matchers}[{self.window}]))", at)
+        result = self._grown(metric, labels, at)
         series: dict[str, dict[str, float]] = {}
         for found, _, value in result:
             series.setdefault(found.get("version", ""), {})[found.get(label, "")] = value
         return series, result[0][1] if result else at
+
+    def _classes(self, at: float | None) -> tuple[dict[str, dict[str, float]], dict[str, dict[int, str]]]:
+        """Returns the growth of the signs of each class by version and class id, and the names of those classes."""
+        series: dict[str, dict[str, float]] = {}
+        names: dict[str, dict[int, str]] = {}
+        for labels, _, value in self._grown("signs_total", "version, class_id, name", at):
+            version, class_id = labels.get("version", ""), labels.get("class_id", "")
+            series.setdefault(version, {})[class_id] = value
+            if class_id.isdecimal() and labels.get("name"):
+                names.setdefault(version, {})[int(class_id)] = labels["name"]
+        return series, names
+
+    def _grown(self, metric: str, labels: str, at: float | None) -> list[tuple[dict[str, str], float, float]]:
+        matchers = f"{{{self.selector}}}" if self.selector else ""
+        return self.ask(f"sum by ({labels}) (increase({PREFIX}{metric}{matchers}[{self.window}]))", at)
 
     def alerts(self) -> list[dict[str, Any]]:
         """Returns all alerts, pending ones too: `labels`, `annotations`, `state`, `activeAt` and `value` of each.

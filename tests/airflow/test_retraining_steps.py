@@ -134,6 +134,22 @@ def test_a_detector_gets_no_data_without_scenes(change: dict[str, Any]) -> None:
     assert raised.value.final
 
 
+def test_own_classes_are_learned_from_and_evaluated_on() -> None:
+    own = load_settings({"SIGNS_DATA": "coco=scenes 'yolo=more scenes'", "SIGNS_EVALUATION": "coco=scenes"})
+    assert own.data == ("coco=scenes", "yolo=more scenes")
+    scenes = {"model": "sign_detector", "data": list(own.data), "feedback": "", "evaluation": own.evaluation}
+    assert facts(**scenes)["plan"]["data"] == list(own.data)
+    figures = {"signs": 6, "map50": 0.9, "map50_95": 0.7, "labels": []}
+    assert read.evaluated(0, {"data": "coco=scenes", "categories": figures}, {}) == {
+        "data": "coco=scenes",
+        "signs": 6,
+        "map50": 0.9,
+        "map50_95": 0.7,
+    }
+    with pytest.raises(StepError, match="images=pictures has none of"):
+        facts(**scenes | {"data": ["images=pictures"]})
+
+
 def test_a_version_that_was_taken_back_is_not_rolled_out_and_confirmed_by_who_clears_a_step() -> None:
     back = read.taken_back(0, {"champion": 3, "notes": []}, facts())
     for step in (steps.RELOAD, steps.WATCH):

@@ -172,8 +172,9 @@ def test_a_correction_is_stored(page: Page, stored: Callable[[], tuple[dict[str,
     entry, image = stored()
     assert image == STREET
     first, third, drawn = entry["signs"]
-    assert first == {"box": answer["signs"][0]["box"], "class_id": CLASS_NAMES.index("end of speed limit 80")}
-    assert third == {"box": answer["signs"][2]["box"], "class_id": answer["signs"][2]["class_id"]}
+    name = "end of speed limit 80"
+    assert first == {"box": answer["signs"][0]["box"], "class_id": CLASS_NAMES.index(name), "name": name}
+    assert third == {key: answer["signs"][2][key] for key in ("box", "class_id", "name")}
     assert drawn["class_id"] == CLASS_NAMES.index("roundabout")
     assert drawn["box"] == pytest.approx([700, 100, 760, 150], abs=3)
     assert (entry["answered"], entry["request_id"]) == (answer["signs"], answer["request_id"])
@@ -185,7 +186,7 @@ def test_that_all_is_right_is_stored_too(page: Page, stored: Callable[[], tuple[
     page.get_by_role("button", name="All is right: send").click()
     expect(page.locator("#changes")).to_contain_text("Stored as")
     entry, _ = stored()
-    assert entry["signs"] == [{"box": sign["box"], "class_id": sign["class_id"]} for sign in entry["answered"]]
+    assert entry["signs"] == [{key: sign[key] for key in ("box", "class_id", "name")} for sign in entry["answered"]]
 
 
 def test_an_unknown_sign_is_named_or_removed_before_anything_is_sent(

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -123,7 +124,7 @@ def test_it_is_alive_and_ready(gateway: RunningGateway) -> None:
 def test_feedback_is_stored(gateway: RunningGateway, feedback: Path) -> None:
     data = encode(street(CELLS), "JPEG", quality=90)
     answered = gateway.ask("/v1/recognize", data, {"Content-Type": "image/jpeg"}).json
-    told = {
+    told: dict[str, Any] = {
         "signs": [{"box": answered["signs"][0]["box"], "class_id": 14}],
         "request_id": answered["request_id"],
         "answered": answered["signs"],
@@ -138,13 +139,19 @@ def test_feedback_is_stored(gateway: RunningGateway, feedback: Path) -> None:
     assert (entry / "image.jpg").read_bytes() == data
     stored = json.loads((entry / "feedback.json").read_text())
     assert stored.pop("received").endswith("+00:00")
-    assert stored == {"schema": 1, "id": entry.name, **told}
+    assert [each["name"] for each in stored.pop("classes")] == list(CLASS_NAMES)
+    told["signs"][0]["name"] = "stop"
+    assert stored == {"schema": 2, "id": entry.name, **told}
+    (box,) = next(each for each in load_feedback(feedback).samples if entry.name in each.image).boxes
+    assert box.class_id == 14
 
 
 def test_the_signs_are_listed(gateway: RunningGateway) -> None:
     classes = gateway.ask("/v1/classes").json
     assert [each["name"] for each in classes] == list(CLASS_NAMES)
-    assert classes[14] == {"class_id": 14, "name": "stop", "category": "other"}
+    stop = {"class_id": 14, "name": "stop", "category": "other", "drawing": "static/pictograms/14.svg"}
+    assert classes[14] == stop
+    assert all(each["drawing"] for each in classes)
 
 
 def test_head_is_answered_as_get_without_the_body(gateway: RunningGateway) -> None:

@@ -33,6 +33,7 @@ def test_scenes_with_own_classes_become_a_recognizer(signs: Signs, tmp_path: Pat
         ok(signs, "export", "onnx", runs / kind / "checkpoint", "--data", data, "--repository", models)
     figures = json.loads(ok(signs, "evaluate", models / "sign_classifier" / "1", "--data", data, "--json"))
     assert [each["name"] for each in figures["classes"]] == list(NAMES) and figures["samples"] == 8
+    ok(signs, "evaluate", models / "sign_detector" / "1", "--data", data)  # for people: there is no benchmark's mean
     ok(signs, "export", "recognizer", "--repository", models)
 
     settings = json.loads((models / "sign_recognizer" / "1" / "settings.json").read_text())

@@ -51,3 +51,4 @@ def test_own_classes_are_served(tmp_path: Path, installation: Installation) -> N
     home = ROOT / ".tritonserver"
     out = run(ROOT / "examples/own-classes.ipynb", tmp_path, EPOCHS="2", SIGNS_HOME=str(home))
     assert "('disc', 'square', 'triangle')" in out and out.count(", named ") == 5
+    assert "served: ['disc', 'square', 'triangle']" in out

@@ -96,6 +96,9 @@ def test_the_settings_are_those_of_the_models_that_are_there(models: Path) -> No
     assert settings.category_names == list(CATEGORIES)
     for class_id, category in enumerate(settings.class_categories):
         assert class_id in CATEGORIES[settings.category_names[category]]
+    config = read_config((models / "sign_recognizer" / "config.pbtxt").read_bytes(), "")
+    categories = config.parameters["class_categories"].string_value.split("\n")  # for clients, who see no settings
+    assert categories == [settings.category_names[category] for category in settings.class_categories]
 
 
 def test_each_call_publishes_the_next_version(models: Path) -> None:

@@ -111,7 +111,7 @@ def test_shipped_classifier_is_as_good_as_its_manifest_says(archive: Path) -> No
 
     probabilities = predict(crops.images)["probabilities"]
 
-    evaluation = evaluate(probabilities, crops.class_ids)
+    evaluation = evaluate(probabilities, crops.class_ids, CLASS_NAMES)
     metrics = load_manifest(REPOSITORY, "sign_classifier", 1).metrics
     if len(crops) == 3000:  # those that the manifest's figures are of
         assert evaluation.accuracy == pytest.approx(metrics["gtsrb_test_accuracy"], abs=1e-9)

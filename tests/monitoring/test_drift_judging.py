@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from export.reference import Measurements
-from monitoring.drift.features import CLASSES, EMPTY, FEATURES, count_by_scene
+from monitoring.drift.features import CLASSES, EMPTY, FEATURES, count_by_scene, describe_group
 from monitoring.drift.judging import Score, judge, make_baselines
 from monitoring.drift.limits import Limits
 from tests.monitoring.drift_samples import EDGES, NUM_CLASSES, draw
@@ -137,3 +137,9 @@ def test_what_there_is_more_of_is_named() -> None:
     notes = {name: score.note for name, score in scores_of(draw(100, 1, brightness=90, classes=(39, 43))).items()}
     assert notes["scene_brightness"].startswith("up to ")
     assert notes[CLASSES].startswith("classes ") and "to 42: " in notes[CLASSES]
+
+
+def test_a_class_is_called_by_its_name_where_it_is_known() -> None:
+    assert describe_group(CLASSES, None, np.array([14]), {14: "Große Eule"}) == "Große Eule"
+    assert describe_group(CLASSES, None, np.array([14])) == "class 14"
+    assert describe_group(CLASSES, None, np.array([3, 4]), {3: "a", 4: "b"}) == "classes 3 to 4"

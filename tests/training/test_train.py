@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from traffic_signs.classes import CLASS_NAMES
 from training.classifier.evaluate import evaluate
 from training.classifier.task import Classification
 from training.data.crops import Crops
@@ -79,7 +80,7 @@ def test_colours_are_learned(coloured_crops: Crops, precision: str) -> None:
     model = _trained(coloured_crops, replace(CONFIG, epochs=20, precision=precision), reports)
 
     probabilities = predict_probabilities(model, torch.from_numpy(coloured_crops.images)).numpy()
-    assert evaluate(probabilities, coloured_crops.class_ids).accuracy == 1.0
+    assert evaluate(probabilities, coloured_crops.class_ids, CLASS_NAMES).accuracy == 1.0
     assert reports[-1].loss < reports[0].loss / 2
     assert reports[-1].score > 0.5 > reports[0].score
 
@@ -119,7 +120,7 @@ def test_validation_is_of_the_averaged_weights(coloured_crops: Crops) -> None:
 
     probabilities = predict_probabilities(trained.model, torch.from_numpy(coloured_crops.images)).numpy()
     report = trained.curve[-1]
-    assert report.validation_score == evaluate(probabilities, coloured_crops.class_ids).accuracy
+    assert report.validation_score == evaluate(probabilities, coloured_crops.class_ids, CLASS_NAMES).accuracy
     truth = probabilities[np.arange(len(coloured_crops)), coloured_crops.class_ids]
     assert report.validation_loss == pytest.approx(float(-np.log(truth).mean()), rel=1e-4)
 
@@ -308,7 +309,7 @@ def test_two_processes_train_one_network(coloured_crops: Crops, tmp_path: Path, 
     model = SignClassifier(43, widths=WIDTHS)
     model.load_state_dict(first)
     probabilities = predict_probabilities(model, torch.from_numpy(coloured_crops.images)).numpy()
-    assert evaluate(probabilities, coloured_crops.class_ids).accuracy == 1.0
+    assert evaluate(probabilities, coloured_crops.class_ids, CLASS_NAMES).accuracy == 1.0
     assert (tmp_path / "0.txt").read_text().startswith("2 20 ")
 
 
@@ -324,4 +325,4 @@ def test_colours_are_learned_on_a_gpu(coloured_crops: Crops, precision: str) -> 
     model = _trained(coloured_crops, config)
 
     probabilities = predict_probabilities(model, torch.from_numpy(coloured_crops.images)).numpy()
-    assert evaluate(probabilities, coloured_crops.class_ids).accuracy == 1.0
+    assert evaluate(probabilities, coloured_crops.class_ids, CLASS_NAMES).accuracy == 1.0

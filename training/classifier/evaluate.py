@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from traffic_signs.classes import CLASS_NAMES
 from training.classifier.calibration import Reliability, reliability
 
 
@@ -28,7 +27,7 @@ class Evaluation:
     confusion: npt.NDArray[np.int64]
     mistakes: npt.NDArray[np.int64]
     reliability: Reliability
-    class_names: tuple[str, ...] = CLASS_NAMES
+    class_names: tuple[str, ...]
 
     def metrics(self) -> dict[str, float]:
         """Returns the scalar figures by name; `ece` is the expected calibration error."""
@@ -61,7 +60,7 @@ class Evaluation:
 def evaluate(
     probabilities: npt.NDArray[np.float32],
     class_ids: npt.NDArray[np.int64],
-    class_names: tuple[str, ...] = CLASS_NAMES,
+    class_names: tuple[str, ...],
 ) -> Evaluation:
     """Compares predictions with labels.
 

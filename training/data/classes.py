@@ -1,6 +1,7 @@
 """Checks that data sets have the same classes, and describes classes for checkpoints."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 from traffic_signs.classes import GERMAN_SIGNS, ClassSet
@@ -19,6 +20,27 @@ class Labelled(Protocol):
     @property
     def classes(self) -> ClassSet:
         """The classes."""
+
+
+def class_set(data: Path, names: Sequence[str], categories: Sequence[str] = ()) -> ClassSet:
+    """Returns the classes that a data set names.
+
+    Args:
+        data: where it is, for messages.
+        names: of the classes, by id.
+        categories: name of the category of each class; without any, each class is a category of its own.
+
+    Raises:
+        DataError: two classes have one name, by which feedback knows them, or a name is no line of text, which it
+            becomes in the labels of a served version.
+    """
+    doubled = next((name for number, name in enumerate(names) if name in names[:number]), None)
+    if doubled is not None:
+        raise DataError(f"{data} has two classes called {doubled!r}: give each a name of its own")
+    broken = next((name for name in (*names, *categories) if name.splitlines() != [name] or not name.strip()), None)
+    if broken is not None:
+        raise DataError(f"{data} has a class called {broken!r}: give it a name of one line")
+    return ClassSet.of(names, categories)
 
 
 def common_classes(sources: Sequence[Labelled]) -> ClassSet:

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from traffic_signs.classes import ClassSet
+from training.data.classes import class_set
 from training.data.records import Box, Dataset, Problem, Sample
 from training.data.source import Source, open_source
 from training.data.splits import settle_splits, split_named
@@ -47,7 +48,7 @@ def load_coco(path: Path) -> Dataset:
     if not samples:
         raise DataError(f"{path} holds labels, but none of their images: put the images beside {next(iter(files))}")
     settled, notices = settle_splits([each for each, _ in samples.values()], [split for _, split in samples.values()])
-    classes = _class_set(list(categories.values()))
+    classes = _class_set(source, list(categories.values()))
     read = lambda sample: source.read(sample.image)  # noqa: E731
     return Dataset(f"coco={source.name}", settled, read, notices, tuple(left_out), classes=classes)
 
@@ -103,10 +104,10 @@ def _categories(source: Source, files: Mapping[str, dict[str, Any]]) -> dict[int
     return {number: found[number] for number in sorted(used)}
 
 
-def _class_set(categories: list[tuple[str, str]]) -> ClassSet:
+def _class_set(source: Source, categories: list[tuple[str, str]]) -> ClassSet:
     names, groups = [name for name, _ in categories], [group for _, group in categories]
     is_grouped = all(groups) and len(set(groups)) > 1
-    return ClassSet.of(names, groups if is_grouped else ())
+    return class_set(source.path, names, groups if is_grouped else ())
 
 
 def _samples(

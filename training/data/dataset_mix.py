@@ -13,7 +13,7 @@ from traffic_signs.progress import ProgressCallback
 from training.data.classes import class_facts, common_classes
 from training.data.crops import Crops, cut_crops
 from training.data.leakage import leaked_tracks
-from training.data.load import load_data
+from training.data.load import load_together
 from training.data.records import FEEDBACK, MOST_LISTED, SPLITS, Dataset
 from training.data.repeats import without_repeats
 from training.data.synthetic_crops import MOST_CROPS, draw_crops
@@ -76,18 +76,18 @@ def open_sources(specs: Sequence[str]) -> list[Dataset | Drawings]:
     doubled = {spec for spec in specs if specs.count(spec) > 1}
     if doubled:
         raise DataError(f"{doubled.pop()} is given twice: name each data set once")
-    sources: list[Dataset | Drawings] = []
-    for spec in specs:
-        kind, _, count = spec.partition("=")
-        if kind != DRAWN:
-            sources.append(load_data(spec))
-        elif any(isinstance(each, Drawings) for each in sources):  # both would begin with the same crops
-            raise DataError(f"{DRAWN}=N is given twice: give the number of all drawn signs once")
-        elif count.isascii() and count.isdigit() and 0 < int(count) <= MOST_CROPS:
-            sources.append(Drawings(int(count)))
-        else:
-            raise DataError(f"{spec!r}: give the number of signs to draw, 1 to {MOST_CROPS:,}, such as {DRAWN}=20000")
-    return sources
+    drawn = {spec: _drawings(spec) for spec in specs if spec.partition("=")[0] == DRAWN}
+    if len(drawn) > 1:  # the first of both would be the same crops
+        raise DataError(f"{DRAWN}=N is given twice: give the number of all drawn signs once")
+    others = iter(load_together([spec for spec in specs if spec not in drawn], GERMAN_SIGNS if drawn else None))
+    return [drawn[spec] if spec in drawn else next(others) for spec in specs]
+
+
+def _drawings(spec: str) -> Drawings:
+    _, _, count = spec.partition("=")
+    if not (count.isascii() and count.isdigit() and 0 < int(count) <= MOST_CROPS):
+        raise DataError(f"{spec!r}: give the number of signs to draw, 1 to {MOST_CROPS:,}, such as {DRAWN}=20000")
+    return Drawings(int(count))
 
 
 def gather_crops(
@@ -159,7 +159,7 @@ def _check_copies(sources: Sequence[Dataset | Drawings]) -> None:
 def _check_feedback(trains: Sequence[tuple[str, Crops]]) -> None:
     """Raises DataError if all signs of the feedback have the same class, so that there is nothing to learn."""
     if len(set(np.concatenate([crops.class_ids for _, crops in trains]).tolist())) == 1:
-        raise DataError("all signs of the feedback are of one class: give a benchmark as well, such as gtsrb=PATH")
+        raise DataError("all signs of the feedback are of one class: give other data as well, such as images=PATH")
 
 
 def _unlearned_classes(trains: Sequence[tuple[str, Crops]], count: int) -> list[str]:

@@ -1,11 +1,16 @@
 """Reader of feedback: pictures with the corrections that users sent through the gateway.
 
     FOLDER/<id>/image.<jpg|png|webp|ppm>     as uploaded
-    FOLDER/<id>/feedback.json                {"schema": 1, "signs": [{"box": [l, t, r, b], "class_id": n}], ...}
+    FOLDER/<id>/feedback.json                {"schema": 2, "signs": [{"box": [l, t, r, b], "name": "stop", ...}],
+                                              "classes": [{"name": "stop", "category": "other"}, ...], ...}
 
 An id begins with the time of arrival, so the newest entry sorts last. `.partial-<id>` is an entry that is still being
 written. Boxes are in pixels of the upright picture (after EXIF orientation), right and bottom exclusive, and are
 rounded to whole pixels here. `"signs": []` means that the picture shows no sign.
+
+A sign is identified by its name: its `class_id` is that of the models that were served then, whose classes the entry
+lists if it has signs. Feedback has the classes of the data set that it is used with; alone, those of its newest entry.
+Entries of schema 1 have no names, and their ids are those of the German signs.
 
 All entries are training data. If several have the same picture, the newest counts. Unusable entries are left out and
 reported, while the readers of the benchmarks refuse the whole data set: one bad picture of a user must not stop an
@@ -15,42 +20,61 @@ automatic retraining. Therefore every image is decoded once on loading.
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from traffic_signs.classes import NUM_CLASSES
+from traffic_signs.classes import GERMAN_SIGNS, ClassSet
 from traffic_signs.preprocessing import ImageError, decode
 from training.data.records import FEEDBACK, Box, Dataset, Problem, Sample
 from training.data.source import Source, open_source
 from training.data.threads import map_in_threads
 from training.errors import DataError
 
-SCHEMA = 1
+SCHEMAS = (1, 2)
 LABELS = "feedback.json"
 IMAGE = "image."
 FARTHEST = 1e6  # pixels; larger than any image, and small enough to round
 
+Corners = tuple[int, int, int, int]
+
 
 @dataclass(frozen=True)
 class _Entry:
-    """A usable entry: its sample and the sha256 of the image's bytes."""
+    """A readable entry: its place, signs and classes, and size and sha256 of its image."""
 
-    sample: Sample
+    folder: str
+    image: str
+    signs: tuple[tuple[Corners, str], ...]
+    classes: ClassSet | None
+    size: tuple[int, int]
     sha256: str
+
+    def sample(self, ids: Mapping[str, int], known_to: str) -> Sample:
+        """Returns the entry as a sample of classes by their names; raises _EntryError where it does not fit them."""
+        unknown = next((name for _, name in self.signs if name not in ids), None)
+        if unknown is not None:
+            raise _EntryError(f"a sign is {_shown(unknown)}, which is no class of {known_to}")
+        boxes = tuple(Box(*corners, ids[name]) for corners, name in self.signs)
+        for fault in (box.fault(*self.size) for box in boxes):
+            if fault is not None:
+                raise _EntryError(fault)
+        return Sample(self.image, "train", boxes)
 
 
 class _EntryError(Exception):
     """The problem of an entry, as a sentence without its full stop."""
 
 
-def load_feedback(path: Path) -> Dataset:
+def load_feedback(path: Path, classes: ClassSet | None = None, known_to: str = "the data") -> Dataset:
     """Reads a folder or zip of feedback; unusable entries are in `left_out`.
 
     Args:
         path: the folder of the entries; the gateway may add entries during the call.
+        classes: of the data that it is used with; None where it is used alone.
+        known_to: what to call that data in messages.
 
     Raises:
         DataError: `path` does not exist or has no entry.
@@ -64,17 +88,25 @@ def load_feedback(path: Path) -> Dataset:
         )
     # By name, in any folder of a zip: names begin with the time.
     ordered = sorted(folders.items(), key=lambda item: (PurePosixPath(item[0]).name, item[0]))
+    read = list(map_in_threads(partial(_read_entry, source), ordered))
+    classes = classes or _newest_classes(entry for entry in read if isinstance(entry, _Entry))
+    ids = {name: number for number, name in enumerate(classes.names)}
     newest: dict[str, Sample] = {}
     left_out: list[Problem] = []
     superseded: list[str] = []
-    for found in map_in_threads(partial(_read_entry, source), ordered):
-        if isinstance(found, Problem):
-            left_out.append(found)
+    for entry in read:
+        if isinstance(entry, Problem):
+            left_out.append(entry)
             continue
-        older = newest.pop(found.sha256, None)
+        try:
+            sample = entry.sample(ids, known_to)
+        except _EntryError as error:
+            left_out.append(Problem(entry.folder, str(error)))
+            continue
+        older = newest.pop(entry.sha256, None)
         if older is not None:
             superseded.append(entry_of(older))
-        newest[found.sha256] = found.sample
+        newest[entry.sha256] = sample
     notices = []
     if superseded:
         notices.append(
@@ -88,6 +120,7 @@ def load_feedback(path: Path) -> Dataset:
         tuple(notices),
         tuple(left_out),
         tuple(superseded),
+        classes,
     )
 
 
@@ -115,15 +148,16 @@ def _read_entry(source: Source, entry: tuple[str, Sequence[str]]) -> _Entry | Pr
             raise _EntryError("it has no image" if not images else f"it has {len(images)} images: keep one")
         if len(images) == len(files):
             raise _EntryError(f"it has no {LABELS}")
-        boxes = _parse(source.read(f"{folder}/{LABELS}"))
+        signs, classes = _parse(source.read(f"{folder}/{LABELS}"))
         data = source.read(images[0])
-        width, height = _size(data)
-        for fault in (box.fault(width, height) for box in boxes):
-            if fault is not None:
-                raise _EntryError(fault)
+        return _Entry(folder, images[0], signs, classes, _size(data), hashlib.sha256(data).hexdigest())
     except (_EntryError, DataError) as error:
         return Problem(folder, str(error))
-    return _Entry(Sample(images[0], "train", boxes), hashlib.sha256(data).hexdigest())
+
+
+def _newest_classes(entries: Iterable[_Entry]) -> ClassSet:
+    listed = [entry.classes for entry in entries if entry.classes is not None]
+    return listed[-1] if listed else GERMAN_SIGNS
 
 
 def _size(data: bytes) -> tuple[int, int]:
@@ -136,8 +170,8 @@ def _size(data: bytes) -> tuple[int, int]:
         raise _EntryError(f"its image is damaged ({type(error).__name__}: {error})") from error
 
 
-def _parse(data: bytes) -> tuple[Box, ...]:
-    """Returns the boxes in an entry's JSON."""
+def _parse(data: bytes) -> tuple[tuple[tuple[Corners, str], ...], ClassSet | None]:
+    """Returns the signs of an entry, corners in whole pixels and a name each, and the classes that it lists."""
     try:
         content = json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -145,24 +179,52 @@ def _parse(data: bytes) -> tuple[Box, ...]:
     if not isinstance(content, dict):
         raise _EntryError(f"{LABELS} holds no object")
     schema = content.get("schema")
-    if schema != SCHEMA or isinstance(schema, bool):
-        raise _EntryError(f"{LABELS} has schema {_shown(schema)}, and this program reads schema {SCHEMA}")
+    if schema not in SCHEMAS or isinstance(schema, bool):
+        known = " and ".join(map(str, SCHEMAS))
+        raise _EntryError(f"{LABELS} has schema {_shown(schema)}, and this program reads schema {known}")
     signs = content.get("signs")
     if not isinstance(signs, list):
         raise _EntryError(f"{LABELS} has no list of signs; without any sign it is []")
-    return tuple(_parse_sign(sign) for sign in signs)
+    if schema == 1:
+        return tuple((_corners(sign), _german_name(sign)) for sign in signs), GERMAN_SIGNS if signs else None
+    return tuple((_corners(sign), _name(sign)) for sign in signs), _parse_classes(content.get("classes"))
 
 
-def _parse_sign(sign: object) -> Box:
+def _parse_classes(listed: object) -> ClassSet | None:
+    if not listed:
+        return None
+    if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
+        raise _EntryError(f"its classes are {_shown(listed)}; expected a list of names and categories")
+    names, categories = ([each.get(part) for each in listed] for part in ("name", "category"))
+    if not all(isinstance(each, str) for each in (*names, *categories)) or len(set(names)) < len(names):
+        raise _EntryError(f"its classes are {_shown(listed)}; expected a list of names and categories, each name once")
+    if tuple(names) == GERMAN_SIGNS.names:
+        return GERMAN_SIGNS
+    return ClassSet.of(names, categories if all(categories) else ())
+
+
+def _corners(sign: Any) -> Corners:
     if not isinstance(sign, dict):
-        raise _EntryError(f"a sign is {_shown(sign)}; expected its box and class_id")
-    corners, class_id = sign.get("box"), sign.get("class_id")
+        raise _EntryError(f"a sign is {_shown(sign)}; expected its box and name")
+    corners = sign.get("box")
     if not isinstance(corners, list) or len(corners) != 4 or not all(map(_is_pixel, corners)):
         raise _EntryError(f"a box is {_shown(corners)}; expected [left, top, right, bottom] in pixels")
-    if not isinstance(class_id, int) or isinstance(class_id, bool) or not 0 <= class_id < NUM_CLASSES:
-        raise _EntryError(f"a sign has class {_shown(class_id)}; ids are 0 to {NUM_CLASSES - 1}")
     left, top, right, bottom = map(round, corners)
-    return Box(left, top, right, bottom, class_id)
+    return left, top, right, bottom
+
+
+def _name(sign: Mapping[str, object]) -> str:
+    name = sign.get("name")
+    if not isinstance(name, str) or not name:
+        raise _EntryError(f"a sign has the name {_shown(name)}; expected that of its class")
+    return name
+
+
+def _german_name(sign: Mapping[str, object]) -> str:
+    class_id, last = sign.get("class_id"), len(GERMAN_SIGNS) - 1
+    if not isinstance(class_id, int) or isinstance(class_id, bool) or not 0 <= class_id <= last:
+        raise _EntryError(f"a sign has class {_shown(class_id)}; ids are 0 to {last}")
+    return GERMAN_SIGNS.names[class_id]
 
 
 def _is_pixel(value: Any) -> bool:

@@ -7,8 +7,8 @@ one object that fills it. The classes are the sorted names of the folders. Pictu
 import re
 from pathlib import Path, PurePosixPath
 
-from traffic_signs.classes import ClassSet
 from traffic_signs.pictures import SUFFIXES
+from training.data.classes import class_set
 from training.data.images import upright_size
 from training.data.records import Box, Dataset, Sample
 from training.data.source import open_source
@@ -47,7 +47,7 @@ def load_image_folders(path: Path) -> Dataset:
 
     samples = list(map_in_threads(read, placed))
     settled, notices = settle_splits(samples, [split for _, split, _ in placed])
-    classes = ClassSet.of(names)
+    classes = class_set(path, names)
     return Dataset(f"images={source.name}", settled, lambda sample: source.read(sample.image), notices, classes=classes)
 
 

@@ -1,9 +1,10 @@
 """Loads data sets by their command-line form: `KIND=PATH`, such as `gtsdb=PATH` or `images=PATH`, or a path."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from traffic_signs.classes import ClassSet
 from training.data.coco import load_coco
 from training.data.detect import detect_kind
 from training.data.feedback import load_feedback
@@ -33,15 +34,45 @@ def load_data(spec: str) -> Dataset:
     Raises:
         DataError: the form is invalid, or the data set cannot be read.
     """
-    for kind, load in LOADERS.items():
+    kind, path = _parse(spec)
+    return LOADERS[kind](path)
+
+
+def load_together(specs: Sequence[str], classes: ClassSet | None = None) -> list[Dataset]:
+    """Reads data sets that are used together: feedback gets its class ids from the others.
+
+    Args:
+        specs: as for `load_data`.
+        classes: of what else they are used with; None for nothing.
+
+    Returns:
+        The data sets in the same order.
+
+    Raises:
+        DataError: as `load_data` does.
+    """
+    parsed = [_parse(spec) for spec in specs]
+    loaded = {number: LOADERS[kind](path) for number, (kind, path) in enumerate(parsed) if kind != FEEDBACK}
+    first = next(iter(loaded.values()), None)
+    known_to = first.name if first is not None else "the data"
+    classes = first.classes if first is not None else classes
+    feedback = {
+        number: load_feedback(path, classes, known_to) for number, (kind, path) in enumerate(parsed) if kind == FEEDBACK
+    }
+    return [dataset for _, dataset in sorted((loaded | feedback).items())]
+
+
+def _parse(spec: str) -> tuple[str, Path]:
+    """Returns the kind of data set that is meant, and its path."""
+    for kind in LOADERS:
         path = spec.removeprefix(f"{kind}=")
         # A file may be called gtsdb=something; it is meant unless the rest is a path, too.
         if path not in ("", spec) and (_exists(path) or not _exists(spec)):
-            return load(Path(path))
+            return kind, Path(path)
     if not _exists(spec):
         forms = " or ".join(f"{kind}=PATH" for kind in LOADERS)
         raise DataError(f"{spec!r} names no data set: give {forms}, or a path that exists; a folder or a zip")
-    return LOADERS[detect_kind(Path(spec))](Path(spec))
+    return detect_kind(Path(spec)), Path(spec)
 
 
 def _exists(path: str) -> bool:

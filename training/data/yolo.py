@@ -14,6 +14,7 @@ import yaml
 
 from traffic_signs.classes import ClassSet
 from traffic_signs.pictures import SUFFIXES
+from training.data.classes import class_set
 from training.data.images import upright_size
 from training.data.records import Box, Dataset, Sample
 from training.data.source import Source, open_source
@@ -83,7 +84,7 @@ def _classes(source: Source, names: list[str]) -> ClassSet:
             raise DataError(f"{source.path}: {file} has no `names` of classes ({error!r}): add them") from error
     if not found:
         raise DataError(f"{source.path}: {file} names no class: add the names, in the order of the ids")
-    return ClassSet.of(found)
+    return class_set(source.path, found)
 
 
 def _label_file(image: str) -> str:

@@ -185,7 +185,7 @@ def evaluate_detections(
     Args:
         truth: the labelled signs of each scene; their scores are ignored.
         found: the detections in the same scenes, in the same order.
-        label_names: names of the labels: four categories, 43 classes (a box then counts only with the right class)
+        label_names: what the labels mean: categories, or classes (a box then counts only with the right class),
             or one name for all signs.
         score_threshold: threshold of `chosen`, of the recall by size and of the pictures; choose it on other scenes.
             None takes the one with the best F1 on these scenes, which is optimistic.

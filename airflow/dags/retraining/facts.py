@@ -58,7 +58,9 @@ def trained(code: int, answer: Any, facts: Facts) -> dict[str, Any]:
 def evaluated(code: int, answer: Any, facts: Facts) -> dict[str, Any]:
     """Returns the figures on the evaluation set: a classifier's accuracy, or a detector's average precision."""
     flat = {**answer, **answer.get("categories", {})}
-    wanted = ("samples", "accuracy", "balanced_accuracy", "ece", "signs", "map50_benchmark", "map50_95_benchmark")
+    wanted = ("samples", "accuracy", "balanced_accuracy", "ece", "signs")
+    ending = "_benchmark" if "map50_benchmark" in flat else ""  # of own classes there is the mean of all
+    wanted += (f"map50{ending}", f"map50_95{ending}")
     return {name: flat[name] for name in wanted if _is_number(flat.get(name))} | {"data": answer["data"]}
 
 

@@ -22,7 +22,8 @@ def parameters(settings: Settings) -> dict[str, Param]:
             minItems=1,
             uniqueItems=True,
             title="Training data",
-            description="gtsrb=PATH, gtsdb=PATH (folder or zip) or synthetic=N; for the detector one gtsdb=PATH.",
+            description="gtsrb=, gtsdb=, images=, coco= or yolo=PATH (folder or zip), or synthetic=N; "
+            "for the detector whole scenes: gtsdb=, coco= or yolo=PATH.",
         ),
         "feedback": Param(
             settings.feedback or None,

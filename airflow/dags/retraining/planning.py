@@ -10,7 +10,7 @@ from typing import Any
 from retraining.facts import StepError
 from retraining.settings import Settings
 
-SCENES = ("gtsdb=", "feedback=")  # data sets of whole scenes, which a detector needs
+SCENES = ("gtsdb=", "coco=", "yolo=", "feedback=")  # data sets of whole scenes, which a detector needs
 ENTRY = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]+")  # an entry of feedback: its time and a random part
 
 
@@ -36,7 +36,7 @@ def make_plan(
     unfit = [spec for spec in specs if kind == "detector" and not spec.startswith(SCENES)]
     if unfit:
         raise StepError(
-            f"a detector needs whole scenes, and {', '.join(unfit)} has none: give gtsdb=PATH",
+            f"a detector needs whole scenes, and {', '.join(unfit)} has none: give gtsdb=PATH, coco=PATH or yolo=PATH",
             final=True,
         )
     mark = hashlib.sha256(run_id.encode()).hexdigest()[:8]

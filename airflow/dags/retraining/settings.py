@@ -16,8 +16,8 @@ PROJECT = Path(__file__).parents[3]
 PLACES = ("local", "kubernetes")
 ROLL_OUTS = ("server", "helm")
 # Forms of the evaluation set and of the training data; the trigger form checks them, too.
-SPEC = r"^(gtsdb|gtsrb)=\S.*$"
-TRAINED = r"^((gtsdb|gtsrb|feedback)=\S.*|synthetic=[1-9][0-9]{0,6})$"
+SPEC = r"^(gtsdb|gtsrb|images|coco|yolo)=\S.*$"
+TRAINED = r"^((gtsdb|gtsrb|images|coco|yolo|feedback)=\S.*|synthetic=[1-9][0-9]{0,6})$"
 MOST_EPOCHS = 10000
 LENGTH = re.compile(r"([0-9]+[smhdw])+")  # a duration in Prometheus' format
 ADDRESS = re.compile(r"([^\s/:@]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}")
@@ -136,8 +136,8 @@ class Settings:
             raise SettingsError(f"SIGNS_EPOCHS={self.epochs}: give {MOST_EPOCHS} at most")
         for name, pattern, specs in (("DATA", TRAINED, self.data), ("EVALUATION", SPEC, (self.evaluation,))):
             if not all(re.search(pattern, spec) for spec in specs):
-                also = ", gtsdb=PATH or synthetic=N" if name == "DATA" else " or gtsdb=PATH"
-                raise SettingsError(f"SIGNS_{name}={shlex.join(specs)}: write gtsrb=PATH{also}")
+                forms = "gtsrb=, gtsdb=, images=, coco= or yolo=PATH" + (" or synthetic=N" if name == "DATA" else "")
+                raise SettingsError(f"SIGNS_{name}={shlex.join(specs)}: write {forms}")
         if self.roll_out == "server" and not ADDRESS.fullmatch(self.server):
             raise SettingsError(f"SIGNS_SERVER={self.server}: write host:port of the server's HTTP, without http://")
         for name in ("prometheus", "notify_url"):

@@ -19,6 +19,7 @@ from export.repository.verification import check_folder
 from traffic_sign_client.errors import ClientError
 from traffic_signs.pictures import find
 from traffic_signs.preprocessing import ImageError, decode, resize
+from training.data.pictograms import CLASS_COUNT
 from training.data.synthetic import draw_scene
 from training.models.classifier import MODEL_NAME as CLASSIFIER
 from training.models.detector import MODEL_NAME as DETECTOR
@@ -145,7 +146,10 @@ def _drawn(task: Task, side: int) -> list[bytes]:
     if task == "classify":
         return [crop.tobytes() for crop in find_kind(CLASSIFIER).draw_samples((side, side), CROPS)]
     rng = np.random.default_rng(0)
-    scenes = (draw_scene([number * 7 % 43, number * 11 % 43], rng, *SCENE_SIZE)[0] for number in range(SCENES))
+    scenes = (
+        draw_scene([number * 7 % CLASS_COUNT, number * 11 % CLASS_COUNT], rng, *SCENE_SIZE)[0]
+        for number in range(SCENES)
+    )
     return [_jpeg(scene) for scene in scenes]
 
 

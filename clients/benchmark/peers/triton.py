@@ -96,7 +96,7 @@ def stage(repository: Path, work: Work, setting: Setting, folder: Path) -> None:
         config.ClearField("response_cache")
         config.version_policy.latest.num_versions = 1
         path.write_text(to_text(config))
-    if DETECTOR in work.versions:
+    if DETECTOR.name in work.versions:
         export_recognizer(folder)
         path = _config(folder / RECOGNIZER, work)
         config = read_config(path.read_bytes(), str(path))

@@ -1,7 +1,7 @@
 // The page: a photo goes to the gateway, its signs are shown, and what a person corrects goes back.
 
 import { Draft } from "./draft.js";
-import { count, element } from "./elements.js";
+import { count, element, useDrawings } from "./elements.js";
 import * as gateway from "./gateway.js";
 import { Picker } from "./picker.js";
 import { SignList } from "./signlist.js";
@@ -16,6 +16,7 @@ let known = []; // the classes
 let asking = null; // the AbortController of the request under way
 let again = null; // what "Try again" does
 let countdown = 0;
+let finds = true; // whether anything is served that finds signs, as far as is known
 
 const stage = new Stage((sign) => list.focus(signs, sign));
 const picker = new Picker();
@@ -36,7 +37,10 @@ listen(
   (title, detail) => complain(new gateway.Problem({ title, detail }), null),
 );
 element("cancel").addEventListener("click", () => asking?.abort());
-element("retry").addEventListener("click", () => again?.());
+element("retry").addEventListener("click", () => {
+  calmDown();
+  again?.();
+});
 element("dismiss").addEventListener("click", () => {
   calmDown();
   element("file").focus();
@@ -60,6 +64,9 @@ loadClasses();
 async function loadClasses() {
   try {
     known = await gateway.classes();
+    useDrawings(known);
+    document.body.classList.toggle("own-classes", !known.some(({ drawing }) => drawing));
+    if (answer) redraw();
   } catch (error) {
     complain(error, loadClasses);
   }
@@ -84,11 +91,18 @@ async function recognize(file, others = 0) {
       if (asking === request) element("result").hidden = !visible; // the photo at once, its signs later
       return visible;
     });
-    const [visible, told] = await Promise.all([loaded, gateway.recognize(file, request.signal)]);
+    const ask = element("whole").checked ? gateway.classify : gateway.recognize;
+    const [visible, told] = await Promise.all([loaded, ask(file, request.signal)]);
+    if (!signsOf(told.answer).every(isListed)) await loadClasses(); // they change with the models
     if (asking === request) show(told.answer, told.milliseconds, visible, others);
   } catch (error) {
     if (asking !== request) return; // a newer photo has come
     if (error.name === "AbortError") say("Cancelled.");
+    else if (error.kind === "not-served" && !element("whole").checked) {
+      finds = false; // a classifier alone is served: it is asked instead, and the person sees that it is
+      element("whole").checked = true;
+      recognize(file, others);
+    }
     else complain(error, () => recognize(file, others));
   } finally {
     if (asking === request) {
@@ -101,7 +115,7 @@ async function recognize(file, others = 0) {
 
 function show(told, milliseconds, visible, others) {
   answer = told;
-  signs = told.signs.map((sign) => ({ ...sign, origin: "answered", answered: sign, removed: false }));
+  signs = signsOf(told).map((sign) => ({ ...sign, origin: "answered", answered: sign, removed: false }));
   document.body.classList.add("has-result");
   element("result").hidden = false;
   element("result").classList.remove("unanswered");
@@ -115,8 +129,21 @@ function show(told, milliseconds, visible, others) {
   element("models").textContent = [...models, `request ${told.request_id}`].join(" · ");
   element("json").textContent = JSON.stringify(told, null, 2);
   const rest = others ? ` Of several photos the first was taken; ${others} more can follow one by one.` : "";
+  const whole = finds || told.signs ? "" : " Nothing is served that finds signs in photos: the picture is taken as one sign.";
   const found = signs.length ? `${count(signs.length, "sign", "signs")} found` : "No sign found";
-  say(`${found} in ${(milliseconds / 1000).toFixed(2)} s.${rest}`);
+  say(`${found} in ${(milliseconds / 1000).toFixed(2)} s.${rest}${whole}`);
+}
+
+/** The signs of an answer: of a photo that one sign fills it is in a box around all of it. */
+function signsOf(told) {
+  if (told.signs) return told.signs;
+  const [{ class_id, name, score }, ...others] = told.classes;
+  return [{ box: [0, 0, told.width, told.height], class_id, name, class_score: score, category: "", others }];
+}
+
+/** Whether a sign's class is among those that are known. */
+function isListed({ class_id, name }) {
+  return class_id < 0 || known[class_id]?.name === name;
 }
 
 function redraw() {
@@ -182,7 +209,7 @@ async function choose(title, current) {
   return known.length ? picker.choose(known, title, current) : null;
 }
 
-/** Whether a sign has one of the 43 names; of the others a person has to say which it is, or that it is none. */
+/** Whether a sign has the name of a class; of the others a person has to say which it is, or that it is none. */
 function isKnown(sign) {
   return sign.class_id >= 0;
 }
@@ -197,9 +224,9 @@ async function send() {
   }
   const button = element("send");
   const feedback = {
-    signs: signs.filter((sign) => !sign.removed).map(({ box, class_id }) => ({ box, class_id })),
+    signs: signs.filter((sign) => !sign.removed).map(({ box, class_id, name }) => ({ box, class_id, name })),
     request_id: answer.request_id,
-    answered: answer.signs,
+    answered: answer.signs ?? [],
     models: answer.models,
   };
   const comment = element("comment").value.trim();

@@ -18,11 +18,23 @@ export function make(tag, properties = {}, ...children) {
   return made;
 }
 
-/** Our own drawing of a sign; its name always stands beside it. */
-export function pictogram(classId, size) {
-  const image = make("img", { alt: "", width: size, height: size, decoding: "async" });
-  image.src = `static/pictograms/${classId}.svg`;
-  return image;
+const drawings = new Map(); // addresses by the names of signs
+
+/** Takes the classes that are served, of which some have a drawing. */
+export function useDrawings(classes) {
+  drawings.clear();
+  for (const { name, drawing } of classes) if (drawing) drawings.set(name, drawing);
+}
+
+/** Our own drawing of a sign, or null where there is none; its name always stands beside it. */
+export function pictogram({ class_id: classId, name }, size) {
+  const address = classId < 0 ? `static/pictograms/${classId}.svg` : drawings.get(name);
+  return address ? make("img", { alt: "", width: size, height: size, decoding: "async", src: address }) : null;
+}
+
+/** The category of a sign, or an empty string where it says no more than the name. */
+export function categoryOf({ name, category }) {
+  return category === name ? "" : category;
 }
 
 /** A share as people read it; only what is certain is 100 %. */

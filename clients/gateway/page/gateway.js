@@ -4,9 +4,9 @@ const KEY = "signs-api-key";
 
 /** What went wrong, in the words of the gateway's problem documents (RFC 9457) or, where it did not answer, in ours. */
 export class Problem extends Error {
-  constructor({ title, detail = "", status = 0, requestId = null, retryAfter = null }) {
+  constructor({ title, kind = "", detail = "", status = 0, requestId = null, retryAfter = null }) {
     super(title);
-    Object.assign(this, { title, detail, status, requestId, retryAfter });
+    Object.assign(this, { title, kind, detail, status, requestId, retryAfter });
   }
 
   /** Whether the same request may go well another time. */
@@ -26,15 +26,19 @@ export function useApiKey(key) {
   else sessionStorage.removeItem(KEY);
 }
 
-/** Returns the 43 classes, [{class_id, name, category}]. */
+/** Returns the classes that the served models tell apart, [{class_id, name, category, drawing}]. */
 export async function classes() {
   return (await ask("v1/classes")).answer;
 }
 
 /** Returns {answer, milliseconds}: what is in the photo, and how long it took as seen from here. */
 export async function recognize(photo, signal) {
-  const type = photo.type.startsWith("image/") ? photo.type : "application/octet-stream";
-  return ask("v1/recognize", { method: "POST", body: photo, headers: { "Content-Type": type }, signal });
+  return ask("v1/recognize", upload(photo, signal));
+}
+
+/** Returns the same of a photo that one sign fills, with its most probable classes. */
+export async function classify(photo, signal) {
+  return ask("v1/classify?k=3", upload(photo, signal));
 }
 
 /** Stores a photo with its correct boxes; returns {id}. */
@@ -43,6 +47,11 @@ export async function sendFeedback(photo, name, feedback) {
   form.append("image", photo, name);
   form.append("feedback", JSON.stringify(feedback));
   return (await ask("v1/feedback", { method: "POST", body: form })).answer;
+}
+
+function upload(photo, signal) {
+  const type = photo.type.startsWith("image/") ? photo.type : "application/octet-stream";
+  return { method: "POST", body: photo, headers: { "Content-Type": type }, signal };
 }
 
 async function ask(address, options = {}) {
@@ -86,6 +95,7 @@ function problemOf(response, text) {
   const seconds = wait === null ? NaN : /^\d+$/.test(wait) ? Number(wait) : (Date.parse(wait) - Date.now()) / 1000;
   return new Problem({
     title: told.title || `The service answered ${response.status} ${response.statusText}`.trim(),
+    kind: String(told.type ?? "").split("#").at(-1),
     detail: typeof told.detail === "string" ? told.detail : "",
     status: response.status,
     requestId: told.request_id ?? response.headers.get("X-Request-ID"),

@@ -1,6 +1,6 @@
 // The searchable list of classes: a combobox with a list box, in a dialog.
 
-import { count, element, make, pictogram } from "./elements.js";
+import { categoryOf, count, element, make, pictogram } from "./elements.js";
 
 /** Lets a person choose one of the classes. */
 export class Picker {
@@ -42,12 +42,14 @@ export class Picker {
 
   #fill(current) {
     this.#list.replaceChildren(
-      ...this.#classes.map(({ class_id: classId, name, category }) => {
+      ...this.#classes.map((known) => {
+        const { class_id: classId, name } = known;
+        const category = categoryOf(known);
         const marks = classId === current ? make("span", { className: "badge" }, "now") : null;
-        const text = make("span", { className: "class-name" }, name, make("small", {}, category));
-        const option = make("li", { role: "option", id: `class-${classId}` }, pictogram(classId, 40), text, marks);
+        const text = make("span", { className: "class-name" }, name, category ? make("small", {}, category) : null);
+        const option = make("li", { role: "option", id: `class-${classId}` }, pictogram(known, 40), text, marks);
         option.dataset.classId = classId;
-        option.dataset.words = `${name} ${category} ${classId}`.toLowerCase();
+        option.dataset.words = searchable(`${name} ${category} ${classId}`);
         return option;
       }),
     );
@@ -58,7 +60,7 @@ export class Picker {
   }
 
   #filter(current = null) {
-    const words = this.#search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const words = searchable(this.#search.value).split(/\s+/).filter(Boolean);
     for (const option of this.#list.children) {
       option.hidden = !words.every((word) => option.dataset.words.includes(word));
     }
@@ -107,4 +109,9 @@ export class Picker {
     if (this.#dialog.open) this.#dialog.close();
     resolve?.(classId === null ? null : this.#classes.find((known) => known.class_id === classId));
   }
+}
+
+/** Text as it is compared: an ü is one letter, also where a folder's name has it as a u with two dots. */
+function searchable(text) {
+  return text.normalize("NFC").toLowerCase();
 }

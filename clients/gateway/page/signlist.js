@@ -1,6 +1,6 @@
 // The list of signs beside the picture.
 
-import { element, make, percent, pictogram } from "./elements.js";
+import { categoryOf, element, make, percent, pictogram } from "./elements.js";
 
 const CUT_OUT = 152; // pixels of the canvas; it is shown at half of that, sharp on fine screens
 
@@ -50,7 +50,7 @@ export class SignList {
       "li",
       { className: `sign ${sign.removed ? "removed" : sign.origin}` },
       reveal,
-      pictogram(sign.class_id, 44),
+      pictogram(sign, 44),
       make("div", { className: "words" }, ...words(sign)),
       make("div", { className: "row actions" }, ...this.#buttons(sign, number)),
     );
@@ -79,7 +79,7 @@ export class SignList {
 
 function words(sign) {
   const [left, top, right, bottom] = sign.box.map(Math.round);
-  const facts = [sign.category, `${right - left}\u00a0×\u00a0${bottom - top} pixels`];
+  const facts = [categoryOf(sign), `${right - left}\u00a0×\u00a0${bottom - top} pixels`].filter(Boolean);
   const lines = [make("strong", {}, sign.name)];
   if (sign.removed) {
     lines.push(make("span", { className: "badge" }, "removed"));
@@ -88,8 +88,12 @@ function words(sign) {
   } else if (sign.class_score === undefined) {
     lines.push(make("span", { className: "badge" }, `was: ${sign.answered.name}`));
   } else {
-    const scores = `${percent(sign.class_score)} sure · found with ${percent(sign.score)}`;
-    lines.push(make("span", { className: "scores" }, scores));
+    const found = sign.score === undefined ? "" : ` · found with ${percent(sign.score)}`;
+    lines.push(make("span", { className: "scores" }, `${percent(sign.class_score)} sure${found}`));
+    if (sign.others?.length) {
+      const others = sign.others.map((other) => `${other.name} ${percent(other.score)}`);
+      lines.push(make("small", {}, `else ${others.join(", ")}`));
+    }
   }
   lines.push(make("small", {}, facts.join(" · ")));
   return lines;

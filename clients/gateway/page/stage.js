@@ -150,7 +150,7 @@ export function calm() {
 function labelOf(sign) {
   const score = sign.class_score === undefined ? null : make("span", { className: "score" }, percent(sign.class_score));
   const name = make("span", { className: "name" }, sign.name);
-  return make("div", { className: `label ${sign.origin}` }, pictogram(sign.class_id, 20), name, score);
+  return make("div", { className: `label ${sign.origin}` }, pictogram(sign, 20), name, score);
 }
 
 function shown([left, top, right, bottom], size, width, height) {

@@ -37,6 +37,21 @@ class Prediction:
 
 
 @dataclass(frozen=True)
+class SignClass:
+    """A class that the served models tell apart.
+
+    Attributes:
+        class_id: its place among the classifier's probabilities, from 0 on.
+        name: as the classifier's labels have it.
+        category: what the detector takes such a sign for; empty where no served recognizer says it.
+    """
+
+    class_id: int
+    name: str
+    category: str = ""
+
+
+@dataclass(frozen=True)
 class Sign:
     """One sign of a photograph.
 
@@ -44,8 +59,8 @@ class Sign:
         box: left, top, right, bottom in pixels of the photograph as people see it (turned as its EXIF says),
             exclusive on the right and bottom.
         score: how sure the detector is, 0 to 1.
-        category: what kind of sign the detector sees: prohibitory, mandatory, danger or other.
-        class_id: which of the 43 signs the classifier sees; -1 where it is not sure enough of any.
+        category: what kind of sign the detector sees: of the bundled one prohibitory, mandatory, danger or other.
+        class_id: which of its classes the classifier sees; -1 where it is not sure enough of any.
         class_score: how sure it is of the most probable one, 0 to 1.
         name: of that class, or "unknown".
     """

@@ -18,11 +18,13 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 import numpy as np
 import numpy.typing as npt
 
-from traffic_sign_client.answers import RECOGNIZER_OUTPUTS, Photograph, Prediction, Sign, encoded
+from traffic_sign_client.answers import RECOGNIZER_OUTPUTS, Photograph, Prediction, Sign, SignClass, encoded
 from traffic_sign_client.connection import Asking, Connection, Options
 from traffic_sign_client.errors import ClientError, RefusedError, UnknownModelError
 
 CROPS, PROBABILITIES, PHOTOGRAPH = "images", "probabilities", "image"
+MOST_CLASSES = 2**31 - 1  # what Triton can be asked for; it answers with as many as there are
+CATEGORIES = "class_categories"  # parameter of the recognizer: a line for each class
 CONCURRENCY = 8  # requests at once: enough for the server to fill batches
 
 Crops = npt.NDArray[np.uint8]
@@ -77,6 +79,36 @@ class AsyncSignClient(Options):
         self._side, self._batch = int(config["input"][0]["dims"][0]), max(1, int(config.get("max_batch_size", 0)))
         return self._side
 
+    async def classes(self, **asking: Unpack[Asking]) -> list[SignClass]:
+        """Asks for the classes that the served models tell apart, in the order of their ids.
+
+        Triton gives the classifier's labels with answers alone: one black crop is classified. Categories are a
+        parameter of the recognizer's configuration; without a recognizer they are empty.
+
+        Args:
+            asking: as for `probabilities`.
+
+        Raises:
+            ClientError: there is no answer; its subclass says why.
+        """
+        side = await self.input_size()
+        (best,) = await self.classify(np.zeros((1, side, side, 3), np.uint8), MOST_CLASSES, **asking)
+        categories = await self._categories()
+        if len(categories) != len(best):  # a recognizer of other classes, or one that does not say
+            categories = [""] * len(best)
+        ordered = sorted(best, key=lambda each: each.class_id)
+        return [
+            SignClass(each.class_id, each.name, category) for each, category in zip(ordered, categories, strict=True)
+        ]
+
+    async def _categories(self) -> list[str]:
+        try:
+            config = await self._server.describe("config", self.recognizer)
+        except UnknownModelError:
+            return []
+        parameter: str = config.get("parameters", {}).get(CATEGORIES, {}).get("string_value", "")
+        return parameter.split("\n")
+
     async def probabilities(self, images: Crops, **asking: Unpack[Asking]) -> npt.NDArray[np.float32]:
         """Classifies crops and returns every class's probability.
 
@@ -97,11 +129,11 @@ class AsyncSignClient(Options):
     async def classify(self, images: Crops, top: int = 3, **asking: Unpack[Asking]) -> list[list[Prediction]]:
         """Classifies crops and returns the `top` most probable classes of each, best first, with the server's names.
 
-        Arguments and errors are those of `probabilities`.
+        Where the classifier tells fewer apart, all of them. Arguments and errors are those of `probabilities`.
         """
         if top < 1:
             raise RefusedError(f"top is {top}: give 1 or more")
-        answer = await self._classified(images, top, **asking)
+        answer = await self._classified(images, min(top, MOST_CLASSES), **asking)
         return [[Prediction.read(entry) for entry in row] for row in answer]
 
     async def recognize(
@@ -256,6 +288,7 @@ class SignClient(Options):
     ready = _waiting(AsyncSignClient.ready)
     metadata = _waiting(AsyncSignClient.metadata)
     input_size = _waiting(AsyncSignClient.input_size)
+    classes = _waiting(AsyncSignClient.classes)
     probabilities = _waiting(AsyncSignClient.probabilities)
     classify = _waiting(AsyncSignClient.classify)
     recognize = _waiting(AsyncSignClient.recognize)

@@ -15,6 +15,7 @@ from tests.running_gateway import form, running_gateway
 
 PNG = {"Content-Type": "image/png"}
 SIGN = b'{"signs": [{"box": [0, 0, 10, 10], "class_id": 4}]}'
+NO_SIGN = b'{"signs": []}'
 NOBODY = "127.0.0.1:9"  # the port of discard, on which nothing listens
 
 
@@ -80,7 +81,7 @@ def test_where_there_is_nothing_and_what_is_not_done(client: TestClient) -> None
 
 
 @pytest.mark.parametrize(
-    "query", ["recognize?threshold=2", "recognize?threshold=nan", "classify?k=0", "classify?k=44", "classify?k=many"]
+    "query", ["recognize?threshold=2", "recognize?threshold=nan", "classify?k=0", "classify?k=many"]
 )
 def test_a_query_that_does_not_fit(client: TestClient, query: str) -> None:
     problem(client.post(f"/v1/{query}", content=picture(), headers=PNG), 422, "query.")
@@ -92,6 +93,9 @@ def test_nobody_behind_it(client: TestClient) -> None:
         answer = client.post(path, content=picture(), headers=PNG)
         problem(answer, 503, "ask again")
         assert NOBODY not in answer.text
+    problem(client.get("/v1/classes"), 503, "the model server does not answer")
+    content, headers = form(("image", "a.png", picture()), ("feedback", None, SIGN))
+    problem(client.post("/v1/feedback", content=content, headers=headers), 503, "ask again")
     problem(client.get("/readyz"), 503, "sign_recognizer")
     assert client.get("/healthz").status_code == 200
 
@@ -103,10 +107,10 @@ def test_nobody_behind_it(client: TestClient) -> None:
         (b"{", "feedback"),
         (b"[]", "feedback"),
         (b"{}", "signs"),
-        (b'{"signs": [{"box": [0, 0, 10, 10], "class_id": 43}]}', "class_id"),
         (b'{"signs": [{"box": [0, 0, 10, 10], "class_id": -1}]}', "class_id"),
         (b'{"signs": [{"box": [0, 0, 10, 10], "class_id": "4"}]}', "class_id"),
         (b'{"signs": [{"box": [0, 0, 10, 10], "class_id": 4.5}]}', "class_id"),
+        (b'{"signs": [{"box": [0, 0, 10, 10], "class_id": 4, "name": 4}]}', "name"),
         (b'{"signs": [{"box": [0, 0, 10], "class_id": 4}]}', "box"),
         (b'{"signs": [{"box": [0, 0, NaN, 10], "class_id": 4}]}', "box"),
         (b'{"signs": [{"box": [0, 0, 1e999, 10], "class_id": 4}]}', "box"),
@@ -151,7 +155,7 @@ def test_feedback_that_is_no_form(client: TestClient, headers: dict[str, str]) -
 
 
 def test_no_feedback_is_taken_without_a_folder_or_without_room(tmp_path: Path) -> None:
-    content, headers = form(("image", "a.png", picture()), ("feedback", None, SIGN))
+    content, headers = form(("image", "a.png", picture()), ("feedback", None, NO_SIGN))
     with TestClient(make_app(Settings(NOBODY))) as client:
         problem(client.post("/v1/feedback", content=content, headers=headers), 404, "--feedback")
     with TestClient(make_app(Settings(NOBODY, feedback=tmp_path, feedback_reserve=1 << 40))) as client:
@@ -169,7 +173,7 @@ def test_pictures_that_claim_to_be_huge_are_not_decoded(client: TestClient) -> N
 def test_a_mistake_of_ours_is_told_as_a_problem(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """The mistake is put in: nothing is known that makes one."""
     monkeypatch.setattr("clients.gateway.feedback.SCHEMA", object())
-    content, headers = form(("image", "a.png", picture()), ("feedback", None, SIGN))
+    content, headers = form(("image", "a.png", picture()), ("feedback", None, NO_SIGN))
     answer = client.post("/v1/feedback", content=content, headers=headers)
     problem(answer, 500, "log")
     assert "object" not in answer.text

@@ -15,13 +15,16 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from clients.gateway.feedback import ABANDONED_S, Feedback, Store
+from clients.gateway.feedback import ABANDONED_S, Feedback, Store, with_names
 from clients.gateway.problems import ProblemError
+from traffic_sign_client import SignClass
 from traffic_sign_client.errors import ClientError
 
 ROOT = Path(__file__).parents[3]
 ENTRY = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
-TOLD = Feedback.model_validate({"signs": [{"box": [1, 2, 30.5, 40], "class_id": 14}], "comment": "ü"})
+SIGN = {"box": [1, 2, 30.5, 40], "class_id": 1, "name": "Große Eule"}
+CLASSES = [SignClass(0, "Fuchs", "Tier"), SignClass(1, "Große Eule")]
+TOLD = Feedback.model_validate({"signs": [SIGN], "comment": "ü"})
 WRITER = """
 import sys
 from pathlib import Path
@@ -54,20 +57,41 @@ def start_writer(folder: Path) -> "subprocess.Popen[str]":
 def test_an_entry_has_the_picture_and_the_truth(tmp_path: Path) -> None:
     store = Store(tmp_path / "new" / "feedback", 0)
     for form, suffix in (("JPEG", "jpg"), ("PNG", "png"), ("WEBP", "webp"), ("PPM", "ppm"), ("BMP", "bmp")):
-        name = store.add(b"the file", form, TOLD)
+        name = store.add(b"the file", form, TOLD, CLASSES)
         entry = tmp_path / "new" / "feedback" / name
         assert (entry / f"image.{suffix}").read_bytes() == b"the file"
         told = json.loads((entry / "feedback.json").read_text(encoding="utf-8"))
         assert told.pop("received")[:13].replace("-", "") == name[:11]
         assert told == {
-            "schema": 1,
+            "schema": 2,
             "id": name,
-            "signs": [{"box": [1.0, 2.0, 30.5, 40.0], "class_id": 14}],
+            "signs": [{"box": [1.0, 2.0, 30.5, 40.0], "class_id": 1, "name": "Große Eule"}],
             "request_id": "",
             "answered": [],
             "models": {},
             "comment": "ü",
+            "classes": [{"name": "Fuchs", "category": "Tier"}, {"name": "Große Eule", "category": ""}],
         }
+
+
+def test_signs_get_the_names_of_their_classes() -> None:
+    """An id alone says nothing of a model that has other classes."""
+    unnamed = {key: value for key, value in SIGN.items() if key != "name"}
+    assert with_names(Feedback.model_validate({"signs": [unnamed]}), CLASSES).signs == TOLD.signs
+    assert with_names(TOLD, CLASSES) == TOLD
+
+
+@pytest.mark.parametrize(
+    ("classes", "words"),
+    [
+        (CLASSES[:1], "the models tell the classes 0 to 0 apart"),
+        ([CLASSES[1], CLASSES[0]], "is 'Fuchs' and not 'Große Eule'"),
+    ],
+)
+def test_a_class_that_the_models_do_not_have_is_refused(classes: list[SignClass], words: str) -> None:
+    with pytest.raises(ProblemError, match=words) as raised:
+        with_names(TOLD, classes)
+    assert raised.value.kind.status == 422
 
 
 def test_a_writer_that_is_killed_leaves_no_half_entry(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ PROTOCOLS: tuple[Protocol, ...] = ("grpc", "http")
 
 
 def test_the_public_names_are_these() -> None:
-    assert traffic_sign_client.__all__ == ["AsyncSignClient", "Prediction", "Sign", "SignClient"]
+    assert traffic_sign_client.__all__ == ["AsyncSignClient", "Prediction", "Sign", "SignClass", "SignClient"]
 
 
 def test_both_clients_have_the_same_methods() -> None:

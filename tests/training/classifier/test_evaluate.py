@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from traffic_signs.classes import NUM_CLASSES
+from traffic_signs.classes import CLASS_NAMES, NUM_CLASSES
 from training.classifier.evaluate import Evaluation, evaluate
 
 
@@ -24,7 +24,7 @@ def evaluation() -> Evaluation:
         ],
         dtype=np.float32,
     )
-    return evaluate(probabilities, np.array([0, 0, 1, 1, 1, 3, 3]))
+    return evaluate(probabilities, np.array([0, 0, 1, 1, 1, 3, 3]), CLASS_NAMES)
 
 
 def test_accuracy_is_the_share_of_right_crops(evaluation: Evaluation) -> None:
@@ -52,14 +52,16 @@ def test_balanced_accuracy_leaves_out_classes_without_crops(evaluation: Evaluati
 
 
 def test_flawless_predictions_have_no_mistakes() -> None:
-    flawless = evaluate(np.eye(5, dtype=np.float32), np.arange(5))
+    flawless = evaluate(np.eye(5, dtype=np.float32), np.arange(5), CLASS_NAMES)
 
     assert flawless.mistakes.tolist() == []
     assert flawless.metrics() == {"accuracy": 1.0, "balanced_accuracy": 1.0, "ece": 0.0}
 
 
 def test_all_figures_are_json_with_none_for_a_class_without_crops() -> None:
-    figures = json.loads(json.dumps(evaluate(np.eye(NUM_CLASSES, dtype=np.float32)[:3], np.array([0, 1, 1])).as_dict()))
+    figures = json.loads(
+        json.dumps(evaluate(np.eye(NUM_CLASSES, dtype=np.float32)[:3], np.array([0, 1, 1]), CLASS_NAMES).as_dict())
+    )
 
     assert (figures["samples"], figures["wrong"]) == (3, 1)
     assert [each["recall"] for each in figures["classes"][:3]] == [1.0, 0.5, None]

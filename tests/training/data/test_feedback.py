@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 from tests.training.data.corrections import encoded, entry_id, sign, write_entry
+from tests.training.data.own_data import NAMES, write_image_folders
 from tests.training.data.textured import texture
 from tests.training.tiny_gtsdb import zip_folder
+from traffic_signs.classes import CLASS_NAMES, GERMAN_SIGNS, ClassSet
 from training.data.crops import cut_crops
 from training.data.feedback import load_feedback
-from training.data.load import load_data
+from training.data.load import load_data, load_together
 from training.data.records import MOST_LISTED, Box
 from training.errors import DataError
 
@@ -132,7 +134,12 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "no text": (lambda entry: (entry / "feedback.json").write_bytes(b"\xff\xfe\xfd"), "feedback.json is no JSON"),
     "deep JSON": (lambda entry: (entry / "feedback.json").write_text("[" * 10**6), "feedback.json is no JSON"),
     "no object": (lambda entry: (entry / "feedback.json").write_text("[1]"), "feedback.json holds no object"),
-    "other schema": (_labels(schema=2), "has schema 2, and this program reads schema 1"),
+    "other schema": (_labels(schema=3), "has schema 3, and this program reads schema 1 and 2"),
+    "classes are text": (_labels(schema=2, signs=[], classes="stop"), "its classes are 'stop'; expected a list"),
+    "a class is a number": (_labels(schema=2, signs=[], classes=[1]), "expected a list of names and categories"),
+    "a class has no category": (_labels(schema=2, signs=[], classes=[{"name": "a"}]), "names and categories"),
+    "no name": (_labels(schema=2), "a sign has the name None"),
+    "name is a number": (_labels(schema=2, signs=[GOOD[0] | {"name": 14}]), "a sign has the name 14"),
     "no schema": (_labels(schema=None), "has schema None"),
     "true schema": (_labels(schema=True), "has schema True"),
     "no signs": (_labels(signs=None), "has no list of signs"),
@@ -228,3 +235,43 @@ def test_missing_folder_is_refused(tmp_path: Path) -> None:
 def test_feedback_is_never_a_test(folder: Path) -> None:
     with pytest.raises(DataError, match="feedback=feedback has only training data"):
         cut_crops(load_feedback(folder), "test", 24)
+
+
+def _own(folder: Path, number: int, names: list[str], signs: list[tuple[int, str]]) -> None:
+    """Writes an entry about models of other classes; a category is what a name begins with."""
+    entry = write_entry(folder, number, encoded(texture(number)), [])
+    content = {
+        "schema": 2,
+        "signs": [sign(4, 4, 36, 36, class_id) | {"name": name} for class_id, name in signs],
+        "classes": [{"name": name, "category": name[0]} for name in names],
+    }
+    (entry / "feedback.json").write_text(json.dumps(content))
+
+
+def test_signs_are_known_by_their_names_and_ids_are_those_of_the_data(tmp_path: Path) -> None:
+    """The models that were corrected had other ids: the folder of a class was added since."""
+    folder, names = tmp_path / "feedback", ["owl", "red disc", "red square"]
+    _own(folder, 1, names, [(1, "red disc"), (2, "red square")])
+    _own(folder, 2, names, [(0, "owl")])
+    mine, found = load_together([f"images={write_image_folders(tmp_path / 'mine', 4)}", f"feedback={folder}"])
+
+    assert found.classes == mine.classes
+    assert [box.class_id for box in found.samples[0].boxes] == [NAMES.index("red disc"), NAMES.index("red square")]
+    (problem,) = found.left_out
+    assert (problem.image, problem.what) == (entry_id(2), "a sign is 'owl', which is no class of images=mine")
+
+
+def test_feedback_alone_has_the_classes_of_its_newest_entry(tmp_path: Path) -> None:
+    _own(tmp_path, 1, ["Fuchs", "Uhu"], [(1, "Uhu")])
+    _own(tmp_path, 2, ["Bär", "Fuchs", "Fisch", "Uhu"], [(1, "Fuchs"), (3, "Uhu")])
+    write_entry(tmp_path, 3, encoded(texture(3)), [])
+    found = load_feedback(tmp_path)
+
+    assert found.classes == ClassSet(("Bär", "Fuchs", "Fisch", "Uhu"), ("B", "F", "U"), (0, 1, 1, 2))
+    assert [[box.class_id for box in sample.boxes] for sample in found.samples] == [[3], [1, 3], []]
+
+
+def test_german_signs_are_german_signs_whatever_the_order_of_the_categories(tmp_path: Path) -> None:
+    _own(tmp_path, 1, list(CLASS_NAMES), [(14, "stop")])
+
+    assert load_feedback(tmp_path).classes == GERMAN_SIGNS

@@ -164,3 +164,23 @@ def test_a_box_at_the_edge_stays_inside(tmp_path: Path) -> None:
     (folder / "labels" / "train" / "0000.txt").write_text("1 0.99 0.5 0.1 0.4\n")
     (box,) = boxes_of(load_data(f"yolo={folder}"))["0000"]
     assert box.right == SCENE[0] and box.class_id == 1
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["red", "blue", "red"], "two classes called 'red'"),
+        (["a", "b\nc", "d"], "one line"),
+        (["a", " ", "d"], "one line"),
+    ],
+)
+def test_classes_have_a_name_each_that_fits_in_a_line(tmp_path: Path, names: list[str], said: str) -> None:
+    yolo, coco = write_yolo(tmp_path / "yolo", {"train": 2}), write_coco(tmp_path / "coco", {"train": 3})
+    (yolo / "data.yaml").write_text(f"names: {json.dumps(names)}\n")
+    file = coco / "train" / "_annotations.coco.json"
+    content = json.loads(file.read_text())
+    content["categories"] = [{"id": 1 + number, "name": name} for number, name in enumerate(names)]
+    file.write_text(json.dumps(content))
+    for spec in (f"yolo={yolo}", f"coco={coco}"):
+        with pytest.raises(DataError, match=said):
+            load_data(spec)

@@ -123,7 +123,7 @@ def test_classifier_learns_from_benchmark_feedback_and_drawings(scenes: Path, fo
 
 
 def test_feedback_alone_reports_what_it_does_not_show_and_one_class_is_refused(folder: Path) -> None:
-    with pytest.raises(DataError, match="all signs of the feedback are of one class: give a benchmark as well"):
+    with pytest.raises(DataError, match="all signs of the feedback are of one class: give other data as well"):
         gather_crops([load_feedback(folder)], 24, 0, False, silent)
     write_entry(folder, 2, encoded(texture(2)), [sign(0, 0, 40, 40, 4)])
 

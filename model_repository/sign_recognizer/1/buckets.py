@@ -1,10 +1,10 @@
-"""The names of the recognizer's metrics and the edges of its histograms, for those who publish and who read them."""
+"""Names of the recognizer's metrics and edges of its histograms, for the recognizer and for the drift exporter."""
 
 PREFIX = "sign_recognizer_"
-# The scenes of GTSDB set the middle of the edges: 90 of 100 have a brightness of 101 to 156, a sharpness of 170 to 2160
-# and signs of 16 to 128 pixels. A change of light, of the camera or of the distance moves counts between buckets.
+# The edges are centred on GTSDB, where 90% of the scenes have a brightness of 101 to 156, a sharpness of 170 to 2160
+# and signs of 16 to 128 pixels. A change of light, camera or distance moves counts between buckets.
 BUCKETS = {
-    # Near 0 and 1, where a good network's answers lie, a tenth is too coarse to see them move.
+    # Finer near 0 and 1, where the scores of a good network lie.
     "detection_score": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98),
     "class_score": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999),
     "scene_brightness": (16, 32, 48, 64, 80, 96, 104, 112, 120, 128, 136, 144, 152, 160, 176, 192, 208, 224, 240),

@@ -1,4 +1,4 @@
-"""How many cores this process may use: those it may run on, and no more than its container's limit."""
+"""Counts the cores that this process may use: its CPU affinity and the CPU limit of its container."""
 
 import math
 import os
@@ -11,8 +11,8 @@ OWN = Path("/proc/self/cgroup")
 def usable_cores() -> int:
     """Returns how many cores this process may use at a time, at least 1.
 
-    A CPU limit of a container counts as so many cores, a part of one as a whole one. Linux only; elsewhere it is the
-    number of cores of the machine.
+    A container's CPU limit is rounded up to whole cores. On other systems than Linux it is the number of cores of the
+    machine.
     """
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
@@ -20,14 +20,14 @@ def usable_cores() -> int:
 
 
 def cpu_limit(root: Path = CGROUPS, own: Path = OWN) -> float:
-    """Returns the CPU limit of this process's control groups in cores; infinite where there is none.
+    """Returns the CPU limit of this process's control groups in cores; infinite if there is none.
 
-    The limits of all groups above count too. In a container the group that the kernel names may lie outside of what
-    can be seen: the root that is mounted is then the container's own.
+    The limits of all parent groups count too. In a container the group that the kernel names may not be visible; the
+    mounted root is then the container's own group.
 
     Args:
-        root: where the control groups are mounted, of version 2 or 1.
-        own: file in which the kernel says which groups this process is in.
+        root: mount point of the control groups, version 2 or 1.
+        own: the kernel's file with the groups of this process.
     """
     limit = math.inf
     for controllers, path in _groups(own):
@@ -42,7 +42,7 @@ def cpu_limit(root: Path = CGROUPS, own: Path = OWN) -> float:
 
 
 def _groups(own: Path) -> list[tuple[str, str]]:
-    """Returns controllers and path of each group that can limit the CPU; no controllers is version 2."""
+    """Returns the controllers and the path of each group that can limit the CPU; version 2 has no controllers."""
     try:
         lines = [line.split(":", 2) for line in own.read_text().splitlines()]
     except OSError:

@@ -1,4 +1,4 @@
-"""What the recognizer tells Prometheus, through Triton's own endpoint; README.md beside this file explains each."""
+"""The recognizer's Prometheus metrics, published at Triton's own endpoint; README.md beside this file explains each."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from .recognition import Signs
 from .scene import Scene
 from .settings import Settings
 
-# Why a request had no answer: the image, the request itself, one of the two models, or a mistake of ours.
+# Why a request failed: the image, the request, one of the two models, or a bug of the recognizer.
 REASONS = (
     "unknown_format",
     "damaged",
@@ -39,17 +39,17 @@ HELP = {
 class Metrics:
     """The metrics of one version.
 
-    Every series exists from the start, so that rates count from the first event on.
+    Every series exists from the start, so that `rate()` counts the first event.
 
     Args:
-        version: of the model, for the label.
-        settings: of the version, for the classes.
+        version: version of the model, for the label.
+        settings: the version's settings, which name the classes.
     """
 
     def __init__(self, version: str, settings: Settings) -> None:
         self._categories = settings.class_categories
         label = {"version": version}
-        # A family lives as long as it is referred to.
+        # Triton deletes a family when nothing refers to it.
         self._families: list[Any] = []
         self._scenes = self._counter("scenes_total").Metric(labels=label)
         self._empty = self._counter("empty_scenes_total").Metric(labels=label)
@@ -67,10 +67,10 @@ class Metrics:
         }
 
     def answered(self, scene: Scene, signs: Signs, known: npt.NDArray[np.bool_]) -> None:
-        """Records a photograph and what was found in it; `known`, bool [n], says which signs have a name.
+        """Records a photograph and its signs; `known`, bool [n], marks the signs that are not answered as unknown.
 
-        Unknown signs count under their most probable class, too: the shares of the classes, which drift is computed
-        from, must not depend on a threshold.
+        Unknown signs also count under their most probable class: drift is computed from the shares of the classes,
+        which must not depend on a threshold.
         """
         self._scenes.increment(1)
         if not len(signs.boxes):
@@ -88,7 +88,7 @@ class Metrics:
                 self._mismatches.increment(1)
 
     def failed(self, reason: str) -> None:
-        """Records a request without an answer; `reason` is one of REASONS."""
+        """Records a failed request; `reason` is one of REASONS."""
         self._failures[reason].increment(1)
 
     def _observe(self, name: str, values: npt.ArrayLike) -> None:

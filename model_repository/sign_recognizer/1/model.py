@@ -1,15 +1,15 @@
 """sign_recognizer: an encoded photograph in, the signs it shows out (Triton Python backend).
 
-Decodes, asks sign_detector where the signs are and sign_classifier what they are, and counts what it sees. Waiting
-requests are decoded beside each other and share one call of each model; whatever is wrong with one of them, the
-others are answered.
+It decodes the photograph, calls sign_detector for the boxes and sign_classifier for the classes, and updates the
+metrics. Waiting requests are decoded in parallel and share one call of each model; a bad request does not affect the
+others.
 
-Runs in the server's environment and imports nothing of this project but what is published beside it. One request is
-one photograph: the number of signs differs between photographs, so their answers could not stand in one tensor.
+It runs in the server's environment and imports only the files that are published beside it. A request holds one
+photograph: the number of signs differs between photographs, so their answers do not fit into one tensor.
 
 Model parameters: `score_threshold`, the lowest detection score that counts, and `unknown_threshold`, the class score
 below which a sign is answered as unknown; a request may override both with parameters of the same names.
-`detector_version` and `classifier_version`, a number or "latest".
+`detector_version` and `classifier_version` are a number or "latest".
 """
 
 import json
@@ -34,19 +34,19 @@ MOST_THREADS = 8
 
 
 class RequestError(ValueError):
-    """A request that asks for what cannot be had; the message says what to send instead."""
+    """An invalid request; the message names the fix."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A request that is to be answered.
+    """A request to answer.
 
     Attributes:
-        place: in the batch.
+        place: position in the batch.
         data: the encoded image.
         threshold: lowest detection score that counts.
         unknown_threshold: class score below which a sign is unknown.
-        trace: Triton's.
+        trace: Triton's trace of the request.
     """
 
     place: int
@@ -61,14 +61,14 @@ class TritonPythonModel:
 
     @staticmethod
     def auto_complete_config(auto_complete_model_config: Any) -> Any:
-        """Leaves the configuration as written: config.pbtxt says everything."""
+        """Leaves the configuration unchanged: config.pbtxt is complete."""
         return auto_complete_model_config
 
     def initialize(self, args: dict[str, str]) -> None:
         """Reads the settings and opens the metrics.
 
         Raises:
-            TritonModelException: the settings or a parameter make no sense; Triton refuses the version.
+            TritonModelException: the settings or a parameter are invalid; Triton then refuses the version.
         """
         config = json.loads(args["model_config"])
         parameters = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
@@ -95,13 +95,13 @@ class TritonPythonModel:
         except ValueError as error:
             raise pb_utils.TritonModelException(str(error)) from error
         self.metrics = open_metrics(args["model_version"], self.settings)
-        # The instances share the cores: each is a process of its own, with threads of its own.
+        # The instances share the cores: each is a process with its own threads.
         instances = sum(group.get("count", 1) for group in config.get("instance_group", [])) or 1
         threads = max(1, min(MOST_THREADS, usable_cores() // instances))
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="recognizer")
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        """Answers waiting requests, each with its signs or with what is wrong."""
+        """Answers waiting requests, each with its signs or an error."""
         answers: list[Any] = [None] * len(requests)
         jobs = []
         for place, request in enumerate(requests):
@@ -115,7 +115,7 @@ class TritonPythonModel:
         return answers
 
     def finalize(self) -> None:
-        """Ends the threads."""
+        """Stops the threads."""
         self.pool.shutdown()
 
     def _job(self, place: int, request: Any) -> Job:
@@ -133,13 +133,13 @@ class TritonPythonModel:
         return Job(place, images.item(), detected, known, request.trace())
 
     def _answer(self, jobs: list[Job]) -> list[Any]:
-        """Answers requests whose images are in memory together."""
+        """Answers requests whose decoded images fit in memory together."""
         results: list[Any] = list(self.pool.map(self._read, jobs))
         good = [index for index, result in enumerate(results) if isinstance(result, Scene)]
         scenes = [results[index] for index in good]
         thresholds = [jobs[index].threshold for index in good]
         try:
-            # One call is for all of them, and can stand in one trace: the first that there is.
+            # One call serves all requests but can have only one trace: the first one.
             traces = [jobs[index].trace for index in good]
             trace = next((each for each in traces if each.get_context()), traces[0]) if traces else None
             detect, classify = partial(self._detect, trace=trace), partial(self._classify, trace=trace)
@@ -176,7 +176,7 @@ class TritonPythonModel:
             "class_scores": signs.class_scores,
             "names": np.array([each.encode() for each in names], dtype=np.object_),
         }
-        # [None]: the batch of one that Triton expects.
+        # [None] adds the batch dimension that Triton expects.
         response = pb_utils.InferenceResponse([pb_utils.Tensor(name, each[None]) for name, each in outputs.items()])
         if self.metrics:
             self.metrics.answered(scene, signs, known)
@@ -199,10 +199,10 @@ class TritonPythonModel:
 
 
 def parse_threshold(name: str, value: object) -> float:
-    """Reads the score that a parameter holds.
+    """Reads a threshold from a parameter.
 
     Raises:
-        RequestError: it is not a number from 0 to 1.
+        RequestError: `value` is not a number from 0 to 1.
     """
     try:
         threshold = float(str(value))
@@ -214,7 +214,7 @@ def parse_threshold(name: str, value: object) -> float:
 
 
 def open_metrics(version: str, settings: Any) -> Metrics | None:
-    """Returns the metrics, or None on a server that has them switched off."""
+    """Returns the metrics, or None if the server has metrics switched off."""
     try:
         return Metrics(version, settings)
     except pb_utils.TritonModelException as error:

@@ -1,8 +1,8 @@
-"""The one definition of what the networks see: how bytes become an image, a photograph a scene and a sign a crop.
+"""Preprocessing: decodes images, fits photographs to the detector's input and crops signs for the classifier.
 
-Training, export, clients and the served recognizer all call these functions. The recognizer carries a copy of this
-file: it imports NumPy and Pillow alone and stays within Python 3.10. Scaling to floats and normalisation are not
-here: they are part of the network (`training.models.classifier`) and so travel inside the exported graph.
+This is the only definition: training, export, clients and the served recognizer call these functions. A copy of this
+file is published with the recognizer, so it imports only NumPy and Pillow and runs on Python 3.10. Conversion to
+floats and normalisation are part of the networks (`training.models`) and therefore of the exported graphs.
 """
 
 import io
@@ -13,17 +13,17 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-# What cameras, browsers and the benchmarks produce; each further decoder is one more way in for damaged bytes.
+# The formats of cameras, browsers and the benchmarks. Each further decoder is another attack surface.
 FORMATS = ("JPEG", "PNG", "PPM", "WEBP", "BMP")
 
-SCENE_FILL = 127  # mid-grey, so that the edge of a photograph is a weak one
+SCENE_FILL = 127  # mid-grey gives a weak edge at the border of the photograph
 
-CROP_MARGIN = 0.1  # GTSRB's images carry a border of about 10% of the sign; crops from scenes get the same
+CROP_MARGIN = 0.1  # GTSRB's images have a border of about 10% of the sign; crops from scenes get the same
 
 MAX_PIXELS = 100_000_000  # photographs are smaller; a few kilobytes can claim far more (decompression bombs)
-Image.MAX_IMAGE_PIXELS = None  # Pillow's own check prints a warning of two lines; ours comes at the same moment
+Image.MAX_IMAGE_PIXELS = None  # replaced by our own check, which does not print a warning
 
-# What makes an image upright again, by the orientation in its EXIF (Exif 2.32, tag 0x0112).
+# The operation that turns an image upright, by its EXIF orientation (Exif 2.32, tag 0x0112).
 TURNS: dict[object, Image.Transpose] = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -36,11 +36,11 @@ TURNS: dict[object, Image.Transpose] = {
 
 
 class ImageError(ValueError):
-    """An image, or a part of one, that this project cannot read.
+    """An image that cannot be decoded or cropped.
 
     Args:
-        message: what is wrong, as the end of a sentence that names the image.
-        reason: the same in one word, for those who count: unknown_format, damaged, too_large or outside.
+        message: the problem, as the end of a sentence that names the image.
+        reason: a short code for metrics: unknown_format, damaged, too_large or outside.
     """
 
     def __init__(self, message: str, reason: str) -> None:
@@ -50,12 +50,12 @@ class ImageError(ValueError):
 
 @dataclass(frozen=True)
 class FittedScene:
-    """A photograph in the form that the detector takes.
+    """A photograph as input of the detector.
 
     Attributes:
-        pixels: uint8 [height, width, 3], RGB: the photograph at the top left, SCENE_FILL around it.
-        content: width and height in pixels of the photograph in there.
-        scale: what a box (left, top, right, bottom) in the photograph is multiplied with to be one in the scene.
+        pixels: uint8 [height, width, 3], RGB: the photograph at the top left, padded with SCENE_FILL.
+        content: width and height of the photograph within `pixels`.
+        scale: factors that map a box (left, top, right, bottom) from the photograph to the scene.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -64,7 +64,7 @@ class FittedScene:
 
 
 def decode(data: bytes) -> Image.Image:
-    """Decodes a JPEG, PNG, PPM, WebP or BMP into RGB, turned as its EXIF says and people see it.
+    """Decodes a JPEG, PNG, PPM, WebP or BMP to RGB and applies its EXIF orientation.
 
     Raises:
         ImageError: the bytes are empty, truncated, not an image or too large.
@@ -73,11 +73,11 @@ def decode(data: bytes) -> Image.Image:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ImageError(f"it is too large ({image.width}x{image.height} pixels)", "too_large")
-            image.load()  # first: looking for the EXIF of a PNG loads it too, and would hide why that failed
+            image.load()  # before reading the EXIF, which also loads a PNG and hides the reason of a failure
             upright = _upright(image)
-            if upright.mode.startswith("I"):  # 16-bit grey, which Pillow would clip instead of scaling
+            if upright.mode.startswith("I"):  # 16-bit grey: Pillow clips it instead of scaling
                 return Image.fromarray((np.asarray(upright) // 256).astype(np.uint8)).convert("RGB")
-            if upright.mode == "P":  # a palette may hold transparency, which has no way straight to RGB
+            if upright.mode == "P":  # a palette with transparency cannot be converted to RGB directly
                 upright = upright.convert("RGBA")
             return upright.convert("RGB")
     except (ImageError, MemoryError):
@@ -87,14 +87,14 @@ def decode(data: bytes) -> Image.Image:
         raise ImageError(message, "unknown_format") from error
     except (OSError, SyntaxError, ValueError) as error:
         raise ImageError(f"it is damaged ({error})", "damaged") from error
-    except Exception as error:  # a decoder meets bytes that its authors did not think of
+    except Exception as error:  # decoders raise any error for damaged bytes
         raise ImageError(f"it is damaged ({type(error).__name__}: {error})", "damaged") from error
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Returns an image as people see it; EXIF that cannot be read says nothing.
+    """Applies the EXIF orientation; unreadable EXIF is ignored.
 
-    Pillow's own `exif_transpose` also writes the EXIF anew, and fails where one of its values is odd.
+    Pillow's own `exif_transpose` also rewrites the EXIF data and fails at invalid values.
     """
     try:
         turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
@@ -104,15 +104,15 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def fit_scene(image: Image.Image, height: int, width: int) -> FittedScene:
-    """Shrinks a photograph to fit into the detector's input and fills the rest; a smaller one keeps its size.
+    """Shrinks a photograph to fit the detector's input and pads the rest; a smaller photograph keeps its size.
 
-    Signs keep their shape, and a sign of a small photograph is not blown up: the detector learned from signs as
-    the camera saw them.
+    The aspect ratio is kept. Small photographs are not enlarged, because the detector learned from signs at the
+    camera's resolution.
 
     Args:
         image: RGB.
-        height: of the detector's input in pixels.
-        width: likewise.
+        height: height of the detector's input in pixels.
+        width: width of the detector's input in pixels.
     """
     factor = min(1.0, width / image.width, height / image.height)
     content = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
@@ -120,7 +120,7 @@ def fit_scene(image: Image.Image, height: int, width: int) -> FittedScene:
     small = image if content == image.size else image.resize(content, Image.Resampling.BILINEAR)
     pixels = np.full((height, width, 3), SCENE_FILL, dtype=np.uint8)
     pixels[: content[1], : content[0]] = np.asarray(small)
-    # Not `factor`: whole pixels round each side a little otherwise.
+    # Not `factor`: rounding to whole pixels gives each side a slightly different scale.
     across, down = content[0] / image.width, content[1] / image.height
     return FittedScene(pixels, content, (across, down, across, down))
 
@@ -128,13 +128,13 @@ def fit_scene(image: Image.Image, height: int, width: int) -> FittedScene:
 def crop(
     image: Image.Image, box: tuple[float, float, float, float], size: int, margin: float = CROP_MARGIN
 ) -> npt.NDArray[np.uint8]:
-    """Cuts one sign out of an image and scales it to the network's input.
+    """Crops one sign from an image and scales it to the network's input.
 
     Args:
         image: RGB.
         box: left, top, right, bottom in pixels, exclusive on the right and bottom.
         size: side of the result in pixels.
-        margin: how much of the box's size to add on each side; cut off at the edge of the image.
+        margin: share of the box's size to add on each side; clipped at the edge of the image.
 
     Returns:
         uint8 [size, size, 3], RGB.

@@ -1,4 +1,4 @@
-"""From scenes to signs: detect, cut out of the photograph, classify. Knows nothing of Triton."""
+"""From scenes to signs: detect, crop, classify. Independent of Triton."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
@@ -16,20 +16,20 @@ Ids = npt.NDArray[np.int32]
 Detect = Callable[[Pixels], tuple[Floats, Floats, Ids]]
 Classify = Callable[[Pixels], Floats]
 
-UNKNOWN_ID, UNKNOWN = -1, "unknown"  # answered for a sign that the classifier is not sure enough of
-SMALLEST_SIDE = 1.0  # pixel of the photograph: less shows nothing, and cannot be cut out
+UNKNOWN_ID, UNKNOWN = -1, "unknown"  # the answer for a sign with a low class score
+SMALLEST_SIDE = 1.0  # pixels of the photograph; a smaller box cannot be cropped
 
 
 @dataclass(frozen=True)
 class Signs:
-    """The signs of one scene, the surest detection first.
+    """The signs of one scene, by descending detection score.
 
     Attributes:
         boxes: float32 [n, 4], left, top, right, bottom in pixels of the photograph.
         sizes: float32 [n], square root of each box's area in pixels of the detector's input.
         detection_scores: float32 [n].
-        categories: int32 [n], as the detector says.
-        class_ids: int32 [n], the most probable class of each, however probable.
+        categories: int32 [n], category ids of the detector.
+        class_ids: int32 [n], the most probable class of each, also if its probability is low.
         class_scores: float32 [n], the probability of that class.
     """
 
@@ -41,7 +41,7 @@ class Signs:
     class_scores: Floats
 
     def known(self, threshold: float) -> npt.NDArray[np.bool_]:
-        """Returns, bool [n], which signs have a class score of at least `threshold`."""
+        """Returns bool [n]: which signs have a class score of at least `threshold`."""
         return self.class_scores >= threshold
 
 
@@ -53,16 +53,16 @@ def recognize(
     crop_size: int,
     pool: Executor,
 ) -> list[Signs]:
-    """Finds and names the signs of scenes, with one call of each model for all of them.
+    """Finds and classifies the signs of scenes, with one call of each model for all of them.
 
     Args:
-        scenes: any number; the models are not called for none.
-        thresholds: lowest detection score that counts, for each scene.
+        scenes: any number of scenes; without any, no model is called.
+        thresholds: for each scene, the lowest detection score that counts.
         detect: maps uint8 [n, height, width, 3] to boxes [n, k, 4] in pixels of the input, scores [n, k]
             descending and categories [n, k].
         classify: maps uint8 [n, crop_size, crop_size, 3] to probabilities [n, classes].
         crop_size: side of the classifier's input in pixels.
-        pool: cuts the crops; Pillow lets threads run beside each other.
+        pool: threads that cut the crops; Pillow releases the GIL.
 
     Returns:
         The signs of each scene.
@@ -88,11 +88,11 @@ def recognize(
 def _clip(
     scene: Scene, threshold: float, boxes: Floats, scores: Floats, categories: Ids
 ) -> tuple[Floats, Floats, Floats, Ids]:
-    """Returns boxes in the photograph, sizes, scores and categories of what counts as a sign."""
+    """Returns the boxes in the photograph, sizes, scores and categories of the detections that count."""
     width, height = scene.photograph.size
     inside = (boxes / np.array(scene.fitted.scale)).clip(0, [width, height, width, height])
     sides = np.stack([inside[:, 2] - inside[:, 0], inside[:, 3] - inside[:, 1]], axis=1)
-    # A comparison with NaN is false, so that whatever a network may answer, only boxes get through.
+    # A comparison with NaN is false, so this keeps only valid boxes.
     kept = (scores >= threshold) & (sides >= SMALLEST_SIDE).all(axis=1)
     sizes = np.sqrt((sides[kept] * scene.fitted.scale[:2]).prod(axis=1))
     return inside[kept].astype(np.float32), sizes.astype(np.float32), scores[kept], categories[kept]

@@ -1,4 +1,4 @@
-"""A photograph as the recognizer sees it: decoded, fitted to the detector, its light and sharpness measured."""
+"""Reads a photograph for the recognizer: decodes it, fits it to the detector, measures brightness and sharpness."""
 
 import io
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +11,8 @@ from PIL import Image
 
 from .preprocessing import FORMATS, MAX_PIXELS, FittedScene, decode, fit_scene
 
-# Pixels on the long side. Larger shows a blur of one pixel better; smaller depends less on the camera's resolution.
+# Pixels on the long side. A larger value shows a blur of one pixel better, a smaller one depends less on the camera's
+# resolution.
 SHARPNESS_SIDE = 480
 
 Job = TypeVar("Job")
@@ -22,8 +23,8 @@ class Scene:
     """One photograph, ready for the detector.
 
     Attributes:
-        photograph: RGB, in full resolution and upright: crops are cut from it.
-        fitted: what the detector takes.
+        photograph: RGB, full resolution, upright; crops are cut from it.
+        fitted: the detector's input.
         brightness: mean luma, 0 to 255.
         sharpness: variance of the Laplacian, see `measure_sharpness`.
     """
@@ -38,7 +39,7 @@ def read_scene(data: bytes, height: int, width: int) -> Scene:
     """Decodes a photograph and fits it into a detector's input of `height` and `width` pixels.
 
     Raises:
-        ImageError: it cannot be decoded.
+        ImageError: the bytes cannot be decoded.
     """
     return see_scene(decode(data), height, width)
 
@@ -53,11 +54,11 @@ def see_scene(photograph: Image.Image, height: int, width: int) -> Scene:
 
 
 def measure_sharpness(luma: Image.Image) -> float:
-    """Returns the variance of the Laplacian: large for a crisp picture, small for a blurred or foggy one.
+    """Returns the variance of the Laplacian: large for a sharp picture, small for a blurred or foggy one.
 
-    The focus measure of Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy: a comparative study",
-    ICPR 2000, with the kernel of four neighbours. Every picture is first scaled to SHARPNESS_SIDE pixels on its long
-    side, so that a camera of more pixels does not count as a blurred one.
+    This is the focus measure of Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy: a comparative
+    study", ICPR 2000, with the kernel of four neighbours. The picture is first scaled to SHARPNESS_SIDE pixels on its
+    long side, so that a camera with more pixels does not look blurred.
 
     Args:
         luma: mode "L".
@@ -66,7 +67,7 @@ def measure_sharpness(luma: Image.Image) -> float:
     size = (max(1, round(luma.width * factor)), max(1, round(luma.height * factor)))
     values = np.asarray(luma.resize(size, Image.Resampling.BILINEAR), dtype=np.int16)
     if min(values.shape) < 3:
-        return 0.0  # a strip without an inner pixel has no Laplacian
+        return 0.0  # without inner pixels there is no Laplacian
     inner = 4 * values[1:-1, 1:-1]
     laplacian: npt.NDArray[np.int16] = (
         inner - values[:-2, 1:-1] - values[2:, 1:-1] - values[1:-1, :-2] - values[1:-1, 2:]
@@ -75,18 +76,18 @@ def measure_sharpness(luma: Image.Image) -> float:
 
 
 def claimed_pixels(data: bytes) -> int:
-    """Returns how many pixels an image says it has, without decoding it; 0 where it says nothing sensible."""
+    """Returns the number of pixels in an image's header, without decoding it; 0 if the header is unreadable."""
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             return image.width * image.height
-    except Exception:  # `decode` tells what is wrong
+    except Exception:  # `decode` reports the problem
         return 0
 
 
 def in_groups(jobs: Sequence[Job], pixels: Callable[[Job], int], most: int = MAX_PIXELS) -> Iterator[list[Job]]:
-    """Divides jobs into groups of at most `most` pixels, in order, so that a batch of huge images fits in memory.
+    """Divides jobs, in order, into groups of at most `most` pixels, so that a batch of huge images fits in memory.
 
-    Ordinary photographs all end up in one group; one that is larger than `most` stands alone.
+    Ordinary photographs form one group; one with more than `most` pixels forms its own.
     """
     group: list[Job] = []
     total = 0

@@ -1,4 +1,4 @@
-"""What a version of the recognizer was published for: the forms of the two models it calls, and the names."""
+"""Settings of a published recognizer: the inputs of the two models it calls, and the class names."""
 
 import json
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ class Settings:
     """The content of settings.json, which `signs export recognizer` writes beside the model.
 
     Attributes:
-        scene_height: of the detector's input in pixels.
-        scene_width: likewise.
-        detector_max_batch: most scenes that the detector takes at once.
+        scene_height: height of the detector's input in pixels.
+        scene_width: width of the detector's input in pixels.
+        detector_max_batch: largest batch of the detector.
         crop_size: side of the classifier's input in pixels.
-        classifier_max_batch: most crops that the classifier takes at once.
-        class_names: by class id.
+        classifier_max_batch: largest batch of the classifier.
+        class_names: name of each class, by class id.
         class_categories: category id of each class, by class id.
-        category_names: by the category id that the detector answers.
+        category_names: name of each category of the detector, by category id.
     """
 
     scene_height: int
@@ -36,7 +36,7 @@ def load_settings(folder: Path) -> Settings:
     """Reads the settings of the version in `folder`.
 
     Raises:
-        ValueError: they are missing or damaged; the message says which file.
+        ValueError: the file is missing or damaged; the message names it.
     """
     path = folder / FILE
     try:

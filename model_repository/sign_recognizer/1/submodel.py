@@ -10,11 +10,11 @@ LATEST = "latest"
 
 
 class SubModelError(Exception):
-    """Another model of the server did not answer, or answered something else than it should.
+    """A call of another model failed, or its answer has an unexpected shape.
 
     Args:
-        model: its name.
-        message: what happened.
+        model: name of the model.
+        message: the reason.
     """
 
     def __init__(self, model: str, message: str) -> None:
@@ -24,17 +24,17 @@ class SubModelError(Exception):
 
 
 class SubModel:
-    """One input, some outputs, called with any number of rows.
+    """A model with one input, called with any number of rows.
 
     Args:
-        name: of the model.
-        version: its number, or "latest" for the server's choice.
-        max_batch: most rows it takes at once.
-        input_name: of its input.
-        outputs: for each output its name and its shape without the batch.
+        name: name of the model.
+        version: version number, or "latest" for the server's choice.
+        max_batch: largest batch of the model.
+        input_name: name of its input.
+        outputs: the shape of each output without the batch, by name; -1 is any size.
 
     Raises:
-        ValueError: the version is neither.
+        ValueError: `version` is neither a number nor "latest".
     """
 
     def __init__(
@@ -49,11 +49,11 @@ class SubModel:
         """Returns the outputs for all rows.
 
         Args:
-            rows: for the input, the batch first.
-            trace: of the request that this is for; its spans take those of the call.
+            rows: the input, batch first.
+            trace: trace of the request; the spans of this call are added to it.
 
         Raises:
-            SubModelError: the model is missing, not ready, failed, or is not the one that was expected.
+            SubModelError: the model is missing, not ready or failed, or its outputs have other shapes.
         """
         starts = range(0, len(rows), self.max_batch)
         parts = [self._run(rows[start : start + self.max_batch], trace) for start in starts]
@@ -66,7 +66,7 @@ class SubModel:
             requested_output_names=list(self.outputs),
             inputs=[pb_utils.Tensor(self.input_name, np.ascontiguousarray(rows))],
             trace=trace,
-            # A model on the GPU would otherwise leave its answer there, out of NumPy's reach.
+            # Otherwise a model on the GPU leaves its outputs there, where NumPy cannot read them.
             preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU),
         )
         try:
@@ -77,7 +77,7 @@ class SubModel:
             raise SubModelError(self.name, response.error().message())
         results = []
         for name, shape in self.outputs.items():
-            # A copy: the tensor's memory goes with the response.
+            # A copy: the tensor's memory is freed with the response.
             result = np.array(pb_utils.get_output_tensor_by_name(response, name).as_numpy())
             if result.shape[:1] != (len(rows),) or not _fits(result.shape[1:], shape):
                 raise SubModelError(self.name, f"{name} has the shape {list(result.shape)}")

@@ -21,7 +21,6 @@ from traffic_signs.classes import ClassSet
 from training.data.records import Dataset, Split
 from training.detector.detections import Detections
 from training.detector.evaluate import DetectionEvaluation, evaluate_detections
-from training.detector.report import write_detection_evaluation
 from training.detector.scenes import Scenes, load_scenes
 from training.detector.task import labelled
 
@@ -152,6 +151,8 @@ def _evaluate(
 ) -> dict[str, Any]:
     evaluation: DetectionEvaluation = evaluate_detections(truth, found, names)
     if output is not None:
+        from training.detector.report import write_detection_evaluation  # it draws, and Matplotlib keeps a cache
+
         write_detection_evaluation(
             output, evaluation, truth, found, lambda index: Image.fromarray(scenes.images[index]), scenes.names
         )

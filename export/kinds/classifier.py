@@ -19,7 +19,6 @@ from traffic_sign_client.errors import ClientError
 from traffic_signs.preprocessing import crop
 from traffic_signs.progress import ProgressCallback
 from training.classifier.evaluate import evaluate
-from training.classifier.report import all_figures, write_evaluation
 from training.data.crops import cut_crops
 from training.data.records import Dataset, Split
 from training.data.synthetic import draw_scene
@@ -66,6 +65,8 @@ def _evaluate(
     classifier: Predictor | None,
     progress: ProgressCallback,
 ) -> dict[str, Any]:
+    from training.classifier.report import all_figures, write_evaluation  # it draws, and Matplotlib keeps a cache
+
     height, width = network.size
     if height != width:
         raise ClientError(f"the classifier takes {width}x{height} pixels: sign crops are square")

@@ -43,7 +43,7 @@ def end(name: str, error: BaseException, code: int, *expected: type[Exception]) 
         _fail(name, f"{where}{error.strerror or error}: check the path, its rights and the free space", code)
     if isinstance(error, ModuleNotFoundError):
         extras = "train,export,client,gateway,monitoring"
-        _fail(name, f"{error.name} is not installed: pip install 'traffic-sign-mlops[{extras}]'", code)
+        _fail(name, f"{error.name} is not installed: pip install '.[{extras}]'", code)
     traceback.print_exception(error)
     sys.exit(code)
 

@@ -125,7 +125,5 @@ def _opencv() -> "ModuleType":
     try:
         import cv2
     except ImportError as error:
-        raise PictureError(
-            f"videos and cameras need OpenCV: pip install 'traffic-sign-mlops[video]' ({error})"
-        ) from error
+        raise PictureError(f"videos and cameras need OpenCV: pip install '.[video]' ({error})") from error
     return cv2

@@ -58,7 +58,7 @@ def _mark(runs: Path, model: str, run_id: str, alias: str, tags: Mapping[str, st
 
         import mlflow  # isort: skip
     except ImportError as error:
-        raise RegistryError(f"{error.name} is not installed: pip install 'traffic-sign-mlops[train]'") from error
+        raise RegistryError(f"{error.name} is not installed: pip install '.[train]'") from error
     uri = default_tracking_uri(runs)
     shown = without_password(uri)
     try:

@@ -81,7 +81,7 @@ def draw_pictures() -> Pictures:
     except ModuleNotFoundError as error:
         raise ClientError(
             f"{error.name} is not installed, which draws the signs: give pictures with --images, or "
-            "pip install 'traffic-sign-mlops[benchmark]'"
+            "pip install '.[benchmark]'"
         ) from error
     rng = np.random.default_rng(SEED)
     photographs, scenes, boxes = [], [], []

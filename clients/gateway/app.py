@@ -98,7 +98,7 @@ def _tracing(url: str) -> "Tracing":
         from clients.gateway.tracing import Tracing
     except ModuleNotFoundError as error:
         raise ClientError(
-            f"traces need {error.name}, which is not installed: pip install 'traffic-sign-mlops[gateway,tracing]'"
+            f"traces need {error.name}, which is not installed: pip install '.[gateway,tracing]'"
         ) from error
     return Tracing(url)
 

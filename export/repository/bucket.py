@@ -36,9 +36,7 @@ class BucketStore:
 
             self._files, root = fsspec.core.url_to_fs(url, use_listings_cache=False, skip_instance_cache=True)
         except ImportError as error:
-            raise RepositoryError(
-                f"the library for {url} is not installed: pip install 'traffic-sign-mlops[{extra}]'"
-            ) from error
+            raise RepositoryError(f"the library for {url} is not installed: pip install '.[{extra}]'") from error
         except Exception as error:  # the libraries of the stores have no common base for their errors
             raise RepositoryError(f"cannot open {url} ({error}): check the address and your credentials") from error
         self._root: str = root.rstrip("/")

@@ -82,9 +82,7 @@ class Registry:
             import oras.logger
             import oras.provider
         except ImportError as error:
-            raise RepositoryError(
-                f"the library for {SCHEME} is not installed: pip install 'traffic-sign-mlops[oci]'"
-            ) from error
+            raise RepositoryError(f"the library for {SCHEME} is not installed: pip install '.[oci]'") from error
         oras.logger.logger.set_level(logging.CRITICAL)  # whatever happens is raised; its log has answers of registries
         self.name = f"{SCHEME}{address.host}/{address.name}"
         self._host = address.host

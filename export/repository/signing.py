@@ -107,6 +107,6 @@ def _library() -> Any:
         import model_signing
     except ImportError as error:
         raise RepositoryError(
-            f"signatures need model-signing, and {error.name} is missing: pip install 'traffic-sign-mlops[sign]'"
+            f"signatures need model-signing, and {error.name} is missing: pip install '.[sign]'"
         ) from error
     return model_signing

@@ -167,7 +167,7 @@ def test_a_gateway_that_ends_sends_what_is_left_and_one_without_a_collector_answ
     ("command", "said"),
     [
         ("", "give the address of a collector, such as http://localhost:4318"),
-        (WITHOUT, "pip install 'traffic-sign-mlops[gateway,tracing]'"),
+        (WITHOUT, "pip install '.[gateway,tracing]'"),
     ],
 )
 def test_traces_that_cannot_be_say_what_to_do(command: str, said: str) -> None:

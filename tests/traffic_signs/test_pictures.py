@@ -225,7 +225,7 @@ def test_a_video_that_cannot_be_written_says_where(tmp_path: Path) -> None:
 def test_without_opencv_the_extra_is_named(folder: Path) -> None:
     result = predict(folder / "drive.mp4", before="import sys; sys.modules['cv2'] = None")
     assert result.returncode == 1 and result.stderr.count("\n") == 1
-    assert "pip install 'traffic-sign-mlops[video]'" in result.stderr
+    assert "pip install '.[video]'" in result.stderr
 
 
 def predict(*arguments: object, before: str = "") -> "subprocess.CompletedProcess[str]":

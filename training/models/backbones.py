@@ -64,7 +64,7 @@ def _torchvision_builder(architecture: str) -> Callable[..., nn.Module]:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise TrainingError(
             f"{architecture} needs torchvision, which cannot be imported ({reason}): install the build that belongs "
-            f"to your PyTorch (pip install 'traffic-sign-mlops[vision]'), or train with --architecture {DEFAULT}"
+            f"to your PyTorch (pip install '.[vision]'), or train with --architecture {DEFAULT}"
         ) from error
     builder: Callable[..., nn.Module] = getattr(models, architecture)
     return builder

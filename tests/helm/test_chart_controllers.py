@@ -64,13 +64,30 @@ def promtool() -> str:
     return path
 
 
+# What is wrong with a challenger that too few have asked, or that answers nobody.
+FEW = {
+    "nv_inference_request_success": 0.006,
+    "nv_inference_request_failure": 0.0017,
+    "nv_inference_request_duration_us": 600,
+    **dict.fromkeys(("sign_recognizer_failures_total", "sign_recognizer_empty_scenes_total"), 0.5),
+}
+FAILS_ALWAYS = {
+    **dict.fromkeys(("nv_inference_request_success", "nv_inference_request_duration_us"), 0.0),
+    "nv_inference_request_failure": 1.0,
+}
+
+
 def series_of(
-    controller: str, wrong: str, tracks: tuple[str, ...] = ("champion", "challenger"), full: str = FULL
+    controller: str,
+    wrong: str | dict[str, float],
+    tracks: tuple[str, ...] = ("champion", "challenger"),
+    full: str = FULL,
 ) -> list[dict[str, str]]:
     """Series of both versions' pods over an hour, with one thing wrong with the challenger."""
     series = []
     for name, rates in GOOD.items():
-        champion, challenger = rates[0], WORSE[wrong].get(name, rates[1])
+        worse = WORSE[wrong] if isinstance(wrong, str) else wrong
+        champion, challenger = rates[0], worse.get(name, rates[1])
         for track, pod, rate in zip(
             ("champion", "challenger"), pods_of(controller, full), (champion, challenger), strict=True
         ):
@@ -112,10 +129,11 @@ def test_one_where_it_does_worse_and_else_nought(
         ("nothing", ("champion",)),
         ("nothing", ("challenger",)),
         ("TooFewRequests", ("champion", "challenger")),
+        (FEW, ("champion", "challenger")),
     ],
 )
 def test_nothing_where_there_is_too_little_to_compare(
-    wrong: str,
+    wrong: str | dict[str, float],
     tracks: tuple[str, ...],
     controller: str,
     promtool: str,
@@ -125,6 +143,16 @@ def test_nothing_where_there_is_too_little_to_compare(
     found = queries(rendered[CASE], controller)
     expected = {name: (query, None) for name, query in found.items()}
     check(promtool, tmp_path, series_of(controller, wrong, tracks), expected)
+
+
+@pytest.mark.parametrize("controller", CONTROLLERS)
+def test_failures_alone_are_enough_to_fail(
+    controller: str, promtool: str, rendered: dict[str, list[Object]], tmp_path: Path
+) -> None:
+    """A challenger that answers nobody would otherwise have answered too few for ever."""
+    found = queries(rendered[CASE], controller)
+    expected = {name: (query, 1 if name == "FailsMore" else None) for name, query in found.items()}
+    check(promtool, tmp_path, series_of(controller, FAILS_ALWAYS), expected)
 
 
 @pytest.mark.parametrize("controller", CONTROLLERS)

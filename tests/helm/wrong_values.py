@@ -246,6 +246,8 @@ TOGETHER = [
     Wrong("gateway.settings.TIMEOUT", {"gateway.settings": {"TIMEOUT": 60}}),
     Wrong("triton.disruptionBudget.maxUnavailable", {"triton.disruptionBudget.maxUnavailable": "100%"}),
     Wrong("gateway.disruptionBudget.maxUnavailable", {"gateway.disruptionBudget.maxUnavailable": "100%"}),
+    Wrong("triton.disruptionBudget.maxUnavailable", {"triton.disruptionBudget.maxUnavailable": 0}),
+    Wrong("gateway.disruptionBudget.maxUnavailable", {"gateway.disruptionBudget.maxUnavailable": "0%"}),
     Wrong("models.source.oci.repository", {"models.source.type": "oci"}),
     Wrong("models.source.oci.digests", {"models.source.type": "oci"}),
     Wrong("models.versions.sign_classifier", {"models.source.type": "oci", "models.versions.sign_classifier": [1, 2]}),

@@ -158,6 +158,9 @@
 {{- /* Their ports stand in NetworkPolicies, too. */ -}}
 {{- $ports := dict "gateway.tritonUrl" (splitList ":" .Values.gateway.tritonUrl | last) -}}
 {{- $urls := dict "gateway.settings.TRACES" .Values.gateway.settings.TRACES "triton.tracing.url" .Values.triton.tracing.url "canary.analysis.prometheusUrl" .Values.canary.analysis.prometheusUrl "autoscaling.keda.prometheusUrl" .Values.autoscaling.keda.prometheusUrl -}}
+{{- if and (eq $source.type "oci") $source.oci.repository -}}
+{{- $_ := set $urls "models.source.oci.repository" (printf "https://%s" $source.oci.repository) -}}
+{{- end -}}
 {{- range $key, $url := $urls }}{{ if $url }}{{ $_ := set $ports $key (include "traffic-signs.urlPort" $url) }}{{ end }}{{ end -}}
 {{- range $key, $port := $ports -}}
 {{- if and $port (or (lt (int $port) 1) (gt (int $port) 65535)) -}}

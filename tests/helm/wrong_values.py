@@ -121,6 +121,8 @@ SCHEMA = _each(
         ("triton.tracing.attributes.a", 1),
         ("triton.grpcConnectionAgeSeconds", 0),
         ("triton.grpcConnectionGraceSeconds", 0),
+        ("triton.grpcConnectionAgeSeconds", 301),
+        ("triton.grpcConnectionGraceSeconds", 266),
         ("triton.grpcThreads", -1),
         ("triton.grpcThreads", 1),
         ("triton.configuration", "a name"),

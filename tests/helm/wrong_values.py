@@ -322,6 +322,10 @@ TOGETHER = [
     Wrong("canary.versions", {"canary.state": "promoted"}),
     Wrong(
         "canary.state",
+        {"models.source.type": "image", "canary.state": "running", "canary.versions": {"sign_classifier": 2}},
+    ),
+    Wrong(
+        "canary.state",
         {
             "canary.state": "promoted",
             "canary.versions": {"sign_classifier": 2},

@@ -44,6 +44,9 @@
 {{- $problems = append $problems (printf "models.source.type: an image can be mounted from Kubernetes 1.31 on, this is %s; choose pvc, bucket or oci" .Capabilities.KubeVersion.Version) -}}
 {{- end -}}
 {{- end -}}
+{{- if and (eq $source.type "image") (eq .Values.canary.state "running") -}}
+{{- $problems = append $problems "canary.state: with models.source.type image champion and challenger would get one image; choose pvc, bucket or oci, or set models.versions and another tag of models.source.image without a canary" -}}
+{{- end -}}
 {{- if and .Values.models.publicKey .Values.models.publicKeyConfigMap -}}
 {{- $problems = append $problems "models.publicKeyConfigMap: models.publicKey is given too; leave one of them out" -}}
 {{- end -}}

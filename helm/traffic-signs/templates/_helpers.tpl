@@ -5,10 +5,11 @@
 {{- end -}}
 
 {{- /* The beginning of all names: short enough that the longest ending fits into 63 letters. A longer one ends with a
-hash of the whole, so that two releases whose names begin alike do not get the same objects. */ -}}
+hash of the whole, so that two releases whose names begin alike do not get the same objects. A release that is called as
+the chart is has no name twice; one whose name merely holds the chart's has both, since another alias may be in it, too. */ -}}
 {{- define "traffic-signs.fullname" -}}
 {{- $name := include "traffic-signs.name" . -}}
-{{- $full := contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) -}}
+{{- $full := eq $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) -}}
 {{- $full = default $full .Values.fullnameOverride | replace "." "-" -}}
 {{- if gt (len $full) 40 -}}
 {{- printf "%s-%s" (trunc 31 $full | trimSuffix "-") (sha256sum $full | trunc 8) -}}

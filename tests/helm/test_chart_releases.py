@@ -199,6 +199,18 @@ def test_versions_from_a_registry_are_pulled_by_their_digests(rendered: dict[str
     assert {"port": 443, "protocol": "TCP"} in [port for rule in egress for port in rule["ports"]]
 
 
+def test_models_whose_names_are_alike_are_pulled_by_two_containers() -> None:
+    alike = ("a_b", "a.b", "a-b", "A_b", "a_b_", "m" * 70, "m" * 71)
+    oci = {"repository": "registry:5000/models", "digests": {name: {1: "sha256:" + "1" * 64} for name in alike}}
+    values = merged(LEAST, {"models": {"source": {"type": "oci", "oci": oci}}})
+    values["models"]["versions"] = dict.fromkeys(alike, 1)
+    pod = named(render(find_helm("helm"), values), "Deployment", "-triton")["spec"]["template"]
+    names = [each["name"] for each in pod["spec"]["initContainers"]]
+    assert len(names) == len(set(names)) == len(alike)
+    assert "pull-a-b" in names
+    assert all(re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name) for name in names)
+
+
 def test_a_registry_in_the_cluster_may_have_no_tls_and_a_port_of_its_own(rendered: dict[str, list[Object]]) -> None:
     pull = container(named(rendered["openshift"], "Deployment", "-triton")["spec"]["template"], "pull-sign-classifier")
     assert "--plain-http" in pull["args"]

@@ -143,7 +143,7 @@ SCHEMA = _each(
         ("triton.service.type", "Loadbalancer"),
         ("canary.state", True),
         ("canary.state", "paused"),
-        ("canary.weight", 0),
+        ("canary.weight", -1),
         ("canary.weight", 51),
         ("canary.weight", "10%"),
         ("canary.versions", 4),
@@ -335,6 +335,15 @@ TOGETHER = [
     Wrong("canary.versions", {"canary.state": "running", "canary.versions": {"sign_classifier": 1}}),
     Wrong(
         "canary.split", {"canary.state": "running", "canary.versions": {"sign_classifier": 2}, "canary.split": "route"}
+    ),
+    Wrong(
+        "canary.weight",
+        {
+            "canary.state": "running",
+            "canary.versions": {"sign_classifier": 2},
+            "canary.split": "replicas",
+            "canary.weight": 0,
+        },
     ),
     Wrong("autoscaling.maxReplicas", {"autoscaling.type": "hpa", "autoscaling.minReplicas": 7}),
     Wrong("autoscaling.keda.prometheusUrl", {"autoscaling.type": "keda"}),

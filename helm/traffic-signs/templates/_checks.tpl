@@ -115,6 +115,9 @@
 {{- $problems = append $problems (printf "canary.analysis.prometheusUrl: canary.analysis.%s asks Prometheus; say where it is, as http://prometheus-operated.monitoring:9090" .) -}}
 {{- end -}}
 {{- end -}}
+{{- if and (eq .Values.canary.state "running") (eq .Values.canary.split "replicas") (eq (int .Values.canary.weight) 0) -}}
+{{- $problems = append $problems "canary.weight: a challenger's pods get requests with any weight; give 1 or more, or choose canary.split route" -}}
+{{- end -}}
 {{- if include "traffic-signs.weighed" . -}}
 {{- if not (and .Values.route.enabled (or .Values.route.grpcHost (not .Values.gateway.enabled))) -}}
 {{- $problems = append $problems "canary.split: a route weighs only what it leads to Triton; enable route and give route.grpcHost, or choose replicas" -}}

@@ -120,18 +120,19 @@ capabilities: {drop: [ALL]}
 {{- eq .Values.autoscaling.type "none" | ternary .Values.triton.replicas .Values.autoscaling.minReplicas | int -}}
 {{- end -}}
 
-{{- /* Pods of the challenger: as many beside the champion's as its weight asks for, at least one. */ -}}
+{{- /* Pods of the challenger: as many beside the champion's as its weight asks for, at least one; behind a route, which
+does not lead to the champion when the challenger has no pod, two. */ -}}
 {{- define "traffic-signs.challengerReplicas" -}}
 {{- $champion := include "traffic-signs.championReplicas" . | float64 -}}
 {{- $weight := float64 .Values.canary.weight -}}
 {{- if .Values.canary.replicas -}}
 {{- int .Values.canary.replicas -}}
 {{- else -}}
-{{- max 1 (divf (mulf $champion $weight) (subf 100 $weight) | ceil | int) -}}
+{{- max (eq .Values.canary.split "route" | ternary 2 1) (divf (mulf $champion $weight) (subf 100 $weight) | ceil | int) -}}
 {{- end -}}
 {{- end -}}
 
-{{- /* "true" where the challenger has a Service of its own, so that a route can weigh it. */ -}}
+{{- /* "true" where a route weighs the challenger by a Service of its own. */ -}}
 {{- define "traffic-signs.weighed" -}}
 {{- if and (eq .Values.canary.state "running") (eq .Values.canary.split "route") }}true{{ end -}}
 {{- end -}}

@@ -19,18 +19,32 @@ from tests.helm.test_chart_monitoring import GOOD, WORSE
 from tests.helm.value_cases import CASES, LEAST
 
 CASE = "canary by a controller"
-PODS = {"argo": ("signs-{hash}-x1", "7d4f", "9c8b"), "flagger": ("signs{hash}-7d4f-x1", "-primary", "")}
+FULL = "demo-traffic-signs"
+# Hashes of the templates of the champion's and the challenger's pods, as long as they get.
+HASHES = ("7d4f9c8b6f", "55c7d9f8bb")
+CONTROLLERS = ("argo", "flagger")
 CHECKS = {name for name in WORSE if name not in ("nothing", "TooFewRequests")}
 
 
-def queries(objects: list[Object], controller: str) -> dict[str, str]:
+def pod_of(replica_set: str) -> str:
+    """Name of a pod, as Kubernetes makes it of that of its ReplicaSet."""
+    return f"{replica_set}-"[:58] + "x7k2m"
+
+
+def pods_of(controller: str, full: str) -> tuple[str, str]:
+    """Names of a pod of the champion and one of the challenger."""
+    champion = f"{full}-triton-primary" if controller == "flagger" else f"{full}-triton"
+    return pod_of(f"{champion}-{HASHES[0]}"), pod_of(f"{full}-triton-{HASHES[1]}")
+
+
+def queries(objects: list[Object], controller: str, full: str = FULL) -> dict[str, str]:
     """The queries by name of the check, as the controller would send them."""
     if controller == "flagger":
-        fill = {"{{ namespace }}": "signs", "{{ target }}": "signs"}
+        fill = {"{{ namespace }}": "signs", "{{ target }}": f"{full}-triton"}
         templates = of_kind(objects, "MetricTemplate")
-        found = {each["metadata"]["name"].split("-signs-")[1]: each["spec"]["query"] for each in templates}
+        found = {each["metadata"]["name"].removeprefix(f"{full}-"): each["spec"]["query"] for each in templates}
     else:
-        fill = {"{{args.stable-hash}}": "7d4f", "{{args.canary-hash}}": "9c8b"}
+        fill = {"{{args.stable-hash}}": HASHES[0], "{{args.canary-hash}}": HASHES[1]}
         metrics = named(objects, "AnalysisTemplate")["spec"]["metrics"]
         found = {each["name"]: each["provider"]["prometheus"]["query"] for each in metrics}
     filled = {}
@@ -50,16 +64,34 @@ def promtool() -> str:
     return path
 
 
+# What is wrong with a challenger that too few have asked, or that answers nobody.
+FEW = {
+    "nv_inference_request_success": 0.006,
+    "nv_inference_request_failure": 0.0017,
+    "nv_inference_request_duration_us": 600,
+    **dict.fromkeys(("sign_recognizer_failures_total", "sign_recognizer_empty_scenes_total"), 0.5),
+}
+FAILS_ALWAYS = {
+    **dict.fromkeys(("nv_inference_request_success", "nv_inference_request_duration_us"), 0.0),
+    "nv_inference_request_failure": 1.0,
+}
+
+
 def series_of(
-    controller: str, wrong: str, tracks: tuple[str, ...] = ("champion", "challenger")
+    controller: str,
+    wrong: str | dict[str, float],
+    tracks: tuple[str, ...] = ("champion", "challenger"),
+    full: str = FULL,
 ) -> list[dict[str, str]]:
     """Series of both versions' pods over an hour, with one thing wrong with the challenger."""
-    pod, *hashes = PODS[controller]
     series = []
     for name, rates in GOOD.items():
-        champion, challenger = rates[0], WORSE[wrong].get(name, rates[1])
-        for track, hash_, rate in zip(("champion", "challenger"), hashes, (champion, challenger), strict=True):
-            labels = f'namespace="signs",release="demo-traffic-signs",pod="{pod.format(hash=hash_)}"'
+        worse = WORSE[wrong] if isinstance(wrong, str) else wrong
+        champion, challenger = rates[0], worse.get(name, rates[1])
+        for track, pod, rate in zip(
+            ("champion", "challenger"), pods_of(controller, full), (champion, challenger), strict=True
+        ):
+            labels = f'namespace="signs",release="{full}",pod="{pod}"'
             if track in tracks:
                 series.append({"series": f"{name}{{{labels}}}", "values": f"0+{rate * 60:g}x60"})
     return series
@@ -78,7 +110,7 @@ def check(promtool: str, folder: Path, series: list[Any], expected: Mapping[str,
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("controller", PODS)
+@pytest.mark.parametrize("controller", CONTROLLERS)
 @pytest.mark.parametrize("wrong", [*sorted(CHECKS), "nothing"])
 def test_one_where_it_does_worse_and_else_nought(
     wrong: str, controller: str, promtool: str, rendered: dict[str, list[Object]], tmp_path: Path
@@ -89,7 +121,7 @@ def test_one_where_it_does_worse_and_else_nought(
     check(promtool, tmp_path, series_of(controller, wrong), expected)
 
 
-@pytest.mark.parametrize("controller", PODS)
+@pytest.mark.parametrize("controller", CONTROLLERS)
 @pytest.mark.parametrize(
     ("wrong", "tracks"),
     [
@@ -97,10 +129,11 @@ def test_one_where_it_does_worse_and_else_nought(
         ("nothing", ("champion",)),
         ("nothing", ("challenger",)),
         ("TooFewRequests", ("champion", "challenger")),
+        (FEW, ("champion", "challenger")),
     ],
 )
 def test_nothing_where_there_is_too_little_to_compare(
-    wrong: str,
+    wrong: str | dict[str, float],
     tracks: tuple[str, ...],
     controller: str,
     promtool: str,
@@ -110,6 +143,35 @@ def test_nothing_where_there_is_too_little_to_compare(
     found = queries(rendered[CASE], controller)
     expected = {name: (query, None) for name, query in found.items()}
     check(promtool, tmp_path, series_of(controller, wrong, tracks), expected)
+
+
+@pytest.mark.parametrize("controller", CONTROLLERS)
+def test_failures_alone_are_enough_to_fail(
+    controller: str, promtool: str, rendered: dict[str, list[Object]], tmp_path: Path
+) -> None:
+    """A challenger that answers nobody would otherwise have answered too few for ever."""
+    found = queries(rendered[CASE], controller)
+    expected = {name: (query, 1 if name == "FailsMore" else None) for name, query in found.items()}
+    check(promtool, tmp_path, series_of(controller, FAILS_ALWAYS), expected)
+
+
+@pytest.mark.parametrize("controller", CONTROLLERS)
+@pytest.mark.parametrize("length", [24, 31, 32, 36, 39, 40])
+def test_pods_are_found_by_names_that_kubernetes_has_cut(
+    length: int, controller: str, promtool: str, tmp_path: Path
+) -> None:
+    """Those of another Deployment, whose name only begins like the target's, count for neither."""
+    full = "s" * length
+    values = merged(CASES[CASE], {"fullnameOverride": full})
+    found = queries(render(find_helm("helm"), values), controller, full)
+    pods = pods_of(controller, full)
+    assert all(len(pod) <= 63 for pod in pods)
+    other = pod_of(f"{full}-triton-canary-{HASHES[0][::-1]}")
+    labels = f'namespace="signs",release="{full}",pod="{other}"'
+    others = [{"series": f"nv_inference_request_failure{{{labels}}}", "values": "0+6000x60"}]
+
+    expected = {name: (query, int(name == "Slower")) for name, query in found.items()}
+    check(promtool, tmp_path, series_of(controller, "Slower", full=full) + others, expected)
 
 
 def phase(metric: dict[str, Any], result: list[int]) -> str:
@@ -134,7 +196,7 @@ def test_they_are_off_by_default(rendered: dict[str, list[Object]]) -> None:
     assert not of_kind(rendered["canary by replicas"], "AnalysisTemplate", "MetricTemplate")
 
 
-@pytest.mark.parametrize("controller", PODS)
+@pytest.mark.parametrize("controller", CONTROLLERS)
 def test_a_release_without_recognizer_is_not_asked_for_it(controller: str) -> None:
     """Its checks would stay inconclusive for ever."""
     objects = render(find_helm("helm"), merged(LEAST, {"canary": CASES[CASE]["canary"]}))

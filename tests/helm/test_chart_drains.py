@@ -4,6 +4,7 @@ What a server with these very arguments does to its clients is tested in test_ch
 """
 
 import inspect
+import json
 import math
 import re
 from typing import Any
@@ -95,6 +96,21 @@ def test_a_gateway_that_waits_longer_for_uploads_needs_a_longer_drain() -> None:
     assert "gateway.drain.timeoutSeconds: 40 is less than a request may take: 120 s" in done.stderr
     assert "+ 2.5 s (settings.TIMEOUT) = 123;" in done.stderr
     render(find_helm("helm"), merged(values, {"gateway": {"drain": {"timeoutSeconds": 123}}}))
+
+
+def test_the_longest_times_of_connections_have_a_drain_that_fits() -> None:
+    """Each setting at the most that the schema takes: none of them asks for a drain that another forbids."""
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    of_triton = schema["properties"]["triton"]["properties"]
+    age, grace = (of_triton[f"grpcConnection{name}Seconds"]["maximum"] for name in ("Age", "Grace"))
+    delay = schema["definitions"]["drain"]["properties"]["delaySeconds"]["maximum"]
+    triton = {
+        "grpcConnectionAgeSeconds": age,
+        "grpcConnectionGraceSeconds": grace,
+        "drain": {"delaySeconds": delay},
+    }
+    times = triton_times(named(render(find_helm("helm"), merged(LEAST, {"triton": triton})), "Deployment", "-triton"))
+    assert (times["age"], times["grace"], times["delay"]) == (age, grace, delay)
 
 
 def test_a_gateway_leaves_no_sooner_than_proxies_notice() -> None:

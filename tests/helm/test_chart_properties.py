@@ -13,16 +13,13 @@ from tests.helm.helm_chart import (
     Object,
     container,
     containers,
-    find_helm,
     labels_match,
-    merged,
     named,
     of_kind,
     pods,
-    render,
     without,
 )
-from tests.helm.value_cases import CASES, LEAST
+from tests.helm.value_cases import CASES
 
 Rendered = dict[str, list[Object]]
 
@@ -345,41 +342,6 @@ def test_building_engines_is_no_failed_update(rendered: Rendered) -> None:
     plain, built = (named(rendered[case], "Deployment", "-triton")["spec"] for case in ("least", "engines"))
     script = container(built["template"], "build-engines")["command"]
     assert built["progressDeadlineSeconds"] - plain["progressDeadlineSeconds"] == int(script[-2]) == 1800
-
-
-@pytest.mark.parametrize(
-    ("replicas", "weight", "pods_wanted"), [(2, 10, 1), (9, 10, 1), (10, 10, 2), (4, 20, 1), (3, 50, 3)]
-)
-def test_the_challengers_pods_make_its_share(replicas: int, weight: int, pods_wanted: int) -> None:
-    canary = {"state": "running", "versions": {"sign_classifier": 2}, "weight": weight}
-    values = merged(LEAST, {"triton": {"replicas": replicas}, "canary": canary})
-    assert named(render(find_helm("helm"), values), "Deployment", "-canary")["spec"]["replicas"] == pods_wanted
-
-
-def test_a_route_weighs_exactly(rendered: Rendered) -> None:
-    objects = rendered["canary by route"]
-    for kind in ("HTTPRoute", "GRPCRoute"):
-        backends = named(objects, kind)["spec"]["rules"][0]["backendRefs"]
-        assert {each["name"]: each["weight"] for each in backends} == {
-            "demo-traffic-signs-triton": 90,
-            "demo-traffic-signs-triton-canary": 10,
-        }
-    labels = {name: pod["metadata"]["labels"] for name, pod in pods(objects)}
-    tracks = {
-        each["metadata"]["name"]: {
-            found["track"]
-            for found in labels.values()
-            if labels_match({"matchLabels": each["spec"]["selector"]}, found)
-        }
-        for each in of_kind(objects, "Service")
-    }
-    assert tracks == {
-        "demo-traffic-signs-triton": {"stable"},
-        "demo-traffic-signs-triton-headless": {"stable"},
-        "demo-traffic-signs-triton-canary": {"canary"},
-    }
-    shared = named(rendered["canary by replicas"], "Service", "-triton")["spec"]["selector"]
-    assert "track" not in shared
 
 
 def test_the_headless_service_has_no_address(rendered: Rendered) -> None:

@@ -31,6 +31,9 @@ def helm(request: pytest.FixtureRequest) -> str:
     return find_helm(request.param)
 
 
+ALIASES = ("north", "south")
+
+
 @pytest.fixture(scope="module")
 def umbrella(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A chart that has this one twice, by an alias and a condition each, as a package would hold it."""
@@ -39,7 +42,7 @@ def umbrella(tmp_path_factory: pytest.TempPathFactory) -> Path:
     version = yaml.safe_load((CHART / "Chart.yaml").read_text())["version"]
     dependencies = [
         {"name": "traffic-signs", "version": version, "alias": alias, "condition": f"{alias}.enabled"}
-        for alias in ("north", "south")
+        for alias in ALIASES
     ]
     about = {"apiVersion": "v2", "name": "city", "version": "1.0.0", "dependencies": dependencies}
     (folder / "Chart.yaml").write_text(yaml.safe_dump(about))
@@ -56,6 +59,18 @@ def test_below_another_chart_by_a_condition(helm: str, umbrella: Path, enabled: 
     assert not [problem for each in objects for problem in problems(each, "1.35")]
     # The files of the chart are read from where it lies.
     assert named(objects, "ConfigMap", "demo-north-test-picture")["binaryData"]["sign.png"]
+
+
+@pytest.mark.parametrize("release", ["northsouth", "north-south", "south", "a-north"])
+def test_a_release_may_be_called_as_its_parts_are(release: str, umbrella: Path) -> None:
+    objects = render(find_helm("helm"), dict.fromkeys(ALIASES, LEAST), chart=umbrella, release=release)
+    names = [(each["kind"], each["metadata"]["name"]) for each in objects]
+    assert len(names) == len(set(names))
+
+
+def test_a_release_that_is_called_as_the_chart_is_has_no_name_twice() -> None:
+    objects = render(find_helm("helm"), LEAST, release="traffic-signs")
+    assert named(objects, "Deployment", "-triton")["metadata"]["name"] == "traffic-signs-triton"
 
 
 def rendered_as(release: str, namespace: str, values: dict[str, Any]) -> list[Object]:
@@ -182,6 +197,18 @@ def test_versions_from_a_registry_are_pulled_by_their_digests(rendered: dict[str
         assert login == {"secretName": "registry", "items": [{"key": ".dockerconfigjson", "path": "config.json"}]}
     egress = named(rendered["registry"], "NetworkPolicy", "-triton")["spec"]["egress"]
     assert {"port": 443, "protocol": "TCP"} in [port for rule in egress for port in rule["ports"]]
+
+
+def test_models_whose_names_are_alike_are_pulled_by_two_containers() -> None:
+    alike = ("a_b", "a.b", "a-b", "A_b", "a_b_", "m" * 70, "m" * 71)
+    oci = {"repository": "registry:5000/models", "digests": {name: {1: "sha256:" + "1" * 64} for name in alike}}
+    values = merged(LEAST, {"models": {"source": {"type": "oci", "oci": oci}}})
+    values["models"]["versions"] = dict.fromkeys(alike, 1)
+    pod = named(render(find_helm("helm"), values), "Deployment", "-triton")["spec"]["template"]
+    names = [each["name"] for each in pod["spec"]["initContainers"]]
+    assert len(names) == len(set(names)) == len(alike)
+    assert "pull-a-b" in names
+    assert all(re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name) for name in names)
 
 
 def test_a_registry_in_the_cluster_may_have_no_tls_and_a_port_of_its_own(rendered: dict[str, list[Object]]) -> None:

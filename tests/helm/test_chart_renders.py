@@ -150,6 +150,13 @@ def test_the_notes_name_the_next_commands() -> None:
     assert "networkPolicy.clientsFrom" in notes
 
 
+def test_a_challenger_without_weight_is_brought_up_first() -> None:
+    values = merged(CASES["canary by route"], {"canary": {"weight": 0}})
+    assert "--set canary.weight=10" in notes_to(values)
+    assert "rollout status deployment/demo-traffic-signs-triton-canary" in notes_to(values)
+    assert "--set canary.weight" not in notes_to(CASES["canary by route"])
+
+
 def test_the_command_after_a_promotion_rolls_nothing_out(tmp_path: Path) -> None:
     """It is run as it is printed, over the values of the release; a dot in a model's name is no key of its own."""
     versions = {"sign_classifier": 2, "other.model": [4, 5]}

@@ -44,6 +44,9 @@
 {{- $problems = append $problems (printf "models.source.type: an image can be mounted from Kubernetes 1.31 on, this is %s; choose pvc, bucket or oci" .Capabilities.KubeVersion.Version) -}}
 {{- end -}}
 {{- end -}}
+{{- if and (eq $source.type "image") (eq .Values.canary.state "running") -}}
+{{- $problems = append $problems "canary.state: with models.source.type image champion and challenger would get one image; choose pvc, bucket or oci, or set models.versions and another tag of models.source.image without a canary" -}}
+{{- end -}}
 {{- if and .Values.models.publicKey .Values.models.publicKeyConfigMap -}}
 {{- $problems = append $problems "models.publicKeyConfigMap: models.publicKey is given too; leave one of them out" -}}
 {{- end -}}
@@ -112,6 +115,9 @@
 {{- $problems = append $problems (printf "canary.analysis.prometheusUrl: canary.analysis.%s asks Prometheus; say where it is, as http://prometheus-operated.monitoring:9090" .) -}}
 {{- end -}}
 {{- end -}}
+{{- if and (eq .Values.canary.state "running") (eq .Values.canary.split "replicas") (eq (int .Values.canary.weight) 0) -}}
+{{- $problems = append $problems "canary.weight: a challenger's pods get requests with any weight; give 1 or more, or choose canary.split route" -}}
+{{- end -}}
 {{- if include "traffic-signs.weighed" . -}}
 {{- if not (and .Values.route.enabled (or .Values.route.grpcHost (not .Values.gateway.enabled))) -}}
 {{- $problems = append $problems "canary.split: a route weighs only what it leads to Triton; enable route and give route.grpcHost, or choose replicas" -}}
@@ -158,6 +164,9 @@
 {{- /* Their ports stand in NetworkPolicies, too. */ -}}
 {{- $ports := dict "gateway.tritonUrl" (splitList ":" .Values.gateway.tritonUrl | last) -}}
 {{- $urls := dict "gateway.settings.TRACES" .Values.gateway.settings.TRACES "triton.tracing.url" .Values.triton.tracing.url "canary.analysis.prometheusUrl" .Values.canary.analysis.prometheusUrl "autoscaling.keda.prometheusUrl" .Values.autoscaling.keda.prometheusUrl -}}
+{{- if and (eq $source.type "oci") $source.oci.repository -}}
+{{- $_ := set $urls "models.source.oci.repository" (printf "https://%s" $source.oci.repository) -}}
+{{- end -}}
 {{- range $key, $url := $urls }}{{ if $url }}{{ $_ := set $ports $key (include "traffic-signs.urlPort" $url) }}{{ end }}{{ end -}}
 {{- range $key, $port := $ports -}}
 {{- if and $port (or (lt (int $port) 1) (gt (int $port) 65535)) -}}

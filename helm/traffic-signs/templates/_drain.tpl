@@ -54,6 +54,9 @@ spreads its requests over the headless Service opens it anew until it looks the 
 {{- $count := float64 $text -}}
 {{- if hasSuffix "%" $text }}{{ $count = divf (mulf (trimSuffix "%" $text | float64) .pods) 100 }}{{ end -}}
 {{- $count = .up | ternary (ceil $count) (floor $count) | int -}}
+{{- if and .up (eq $count 0) -}}
+{{- $problems = append $problems (printf "%s: %s lets no pod be evicted, so no node could be emptied; give at least 1, or %s: false for no budget" .key $text (.key | replace "maxUnavailable" "enabled")) -}}
+{{- end -}}
 {{- if and (gt .pods 1) (ge $count .pods) -}}
 {{- $problems = append $problems (printf "%s: %s may take all %d pods at once; give less, so that one serves" .key $text .pods) -}}
 {{- end -}}

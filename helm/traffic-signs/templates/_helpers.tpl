@@ -5,10 +5,11 @@
 {{- end -}}
 
 {{- /* The beginning of all names: short enough that the longest ending fits into 63 letters. A longer one ends with a
-hash of the whole, so that two releases whose names begin alike do not get the same objects. */ -}}
+hash of the whole, so that two releases whose names begin alike do not get the same objects. A release that is called as
+the chart is has no name twice; one whose name merely holds the chart's has both, since another alias may be in it, too. */ -}}
 {{- define "traffic-signs.fullname" -}}
 {{- $name := include "traffic-signs.name" . -}}
-{{- $full := contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) -}}
+{{- $full := eq $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) -}}
 {{- $full = default $full .Values.fullnameOverride | replace "." "-" -}}
 {{- if gt (len $full) 40 -}}
 {{- printf "%s-%s" (trunc 31 $full | trimSuffix "-") (sha256sum $full | trunc 8) -}}
@@ -119,18 +120,19 @@ capabilities: {drop: [ALL]}
 {{- eq .Values.autoscaling.type "none" | ternary .Values.triton.replicas .Values.autoscaling.minReplicas | int -}}
 {{- end -}}
 
-{{- /* Pods of the challenger: as many beside the champion's as its weight asks for, at least one. */ -}}
+{{- /* Pods of the challenger: as many beside the champion's as its weight asks for, at least one; behind a route, which
+does not lead to the champion when the challenger has no pod, two. */ -}}
 {{- define "traffic-signs.challengerReplicas" -}}
 {{- $champion := include "traffic-signs.championReplicas" . | float64 -}}
 {{- $weight := float64 .Values.canary.weight -}}
 {{- if .Values.canary.replicas -}}
 {{- int .Values.canary.replicas -}}
 {{- else -}}
-{{- max 1 (divf (mulf $champion $weight) (subf 100 $weight) | ceil | int) -}}
+{{- max (eq .Values.canary.split "route" | ternary 2 1) (divf (mulf $champion $weight) (subf 100 $weight) | ceil | int) -}}
 {{- end -}}
 {{- end -}}
 
-{{- /* "true" where the challenger has a Service of its own, so that a route can weigh it. */ -}}
+{{- /* "true" where a route weighs the challenger by a Service of its own. */ -}}
 {{- define "traffic-signs.weighed" -}}
 {{- if and (eq .Values.canary.state "running") (eq .Values.canary.split "route") }}true{{ end -}}
 {{- end -}}

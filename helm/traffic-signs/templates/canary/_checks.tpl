@@ -16,7 +16,8 @@ champion and challenger (the labels of their series) and window. */ -}}
 {{- end -}}
 
 {{- /* The same for a controller that reads a number: of each check but the one for too few requests a query that gives 1
-where the challenger does worse, 0 where it does not, and nothing where there is too little to compare. Checks of the
+where the challenger does worse, 0 where it does not, and nothing where there is too little to compare. A failed request
+is an answer to the check that compares failures: a challenger that fails every request has failed enough of them. Checks of the
 recognizer are left out where the release has none. Takes what traffic-signs.filledChecks takes. */ -}}
 {{- define "traffic-signs.numberedChecks" -}}
 {{- $filled := include "traffic-signs.filledChecks" . | fromJsonArray -}}
@@ -26,7 +27,11 @@ recognizer are left out where the release has none. Takes what traffic-signs.fil
 {{- range $filled -}}
 {{- if and .counts (or (not (hasPrefix "sign_recognizer_" .counts)) (hasKey $.root.Values.models.versions "sign_recognizer")) -}}
 {{- $moved := printf "sum(increase(%s{%s}[%s])) > 0 and sum(increase(%s{%s}[%s])) > 0" .counts $.challenger $.window .counts $.champion $.window -}}
-{{- $query := printf "1 + 0 * count(%s)\nor 0 * count(%s)\n  unless (%s)" .query $moved $few -}}
+{{- $tooFew := $few -}}
+{{- if contains "nv_inference_request_failure" .query -}}
+{{- $tooFew = printf "(sum(increase(nv_inference_request_failure{%s}[%s])) or vector(0)) + %s" $.challenger $.window $few -}}
+{{- end -}}
+{{- $query := printf "(1 + 0 * count(%s)\nor 0 * count(%s))\nunless (%s)" .query $moved $tooFew -}}
 {{- $checks = append $checks (dict "name" .name "summary" .summary "query" $query) -}}
 {{- end -}}
 {{- end -}}

@@ -6,12 +6,22 @@ artifact of its own there. Takes what traffic-signs.tritonPod takes. */ -}}
 {{- range $model, $number := .versions }}
 {{- $digest := dig $model (include "traffic-signs.numbers" $number) "" $source.oci.digests }}
 {{- $from := printf "oci://%s@%s" $source.oci.repository $digest }}
-{{- $name := printf "pull-%s" (lower $model | replace "_" "-" | replace "." "-") | trunc 63 | trimSuffix "-" }}
-{{ include "traffic-signs.pullContainer" (dict "root" $.root "name" $name "from" $from "versions" (dict $model $number)) }}
+{{ include "traffic-signs.pullContainer" (dict "root" $.root "name" (include "traffic-signs.pullName" $model) "from" $from "versions" (dict $model $number)) }}
 {{- end }}
 {{- else -}}
 {{- $from := index (dict "pvc" (printf "/source/%s" $source.pvc.path) "bucket" (trim $source.bucket.url) "image" (printf "/source/%s" $source.image.path)) $source.type -}}
 {{ include "traffic-signs.pullContainer" (dict "root" .root "name" "pull-models" "from" $from "versions" .versions) }}
+{{- end -}}
+{{- end -}}
+
+{{- /* Name of the container that pulls a model. One that a container's name can not keep apart from all others ends with
+its hash: a.b, a-b and A_b beside a_b. */ -}}
+{{- define "traffic-signs.pullName" -}}
+{{- $name := printf "pull-%s" (lower . | replace "_" "-" | replace "." "-") -}}
+{{- if and (regexMatch "^[a-z0-9]+(_[a-z0-9]+)*$" .) (le (len $name) 63) -}}
+{{- $name -}}
+{{- else -}}
+{{- printf "%s-%s" (trunc 54 $name | trimSuffix "-") (sha256sum . | trunc 8) -}}
 {{- end -}}
 {{- end -}}
 

@@ -146,7 +146,7 @@ def test_own_classes_are_learned_from_and_evaluated_on() -> None:
         "map50": 0.9,
         "map50_95": 0.7,
     }
-    with pytest.raises(StepError, match="images=pictures has none of"):
+    with pytest.raises(StepError, match="images=pictures has none: give gtsdb="):
         facts(**scenes | {"data": ["images=pictures"]})
 
 

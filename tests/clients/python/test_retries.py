@@ -238,7 +238,7 @@ def test_it_asks_until_the_time_is_up_however_long_a_pause_would_be(
         begun = time.monotonic()
         with pytest.raises((NotServedError, UnavailableError)):
             client.metadata("m")
-    assert len(script.asked) == 4
+    assert len(script.asked) >= 3, "it waits for the last attempt; a busy machine may have no time for one between"
     assert time.monotonic() - begun > 0.4
 
 

@@ -327,10 +327,10 @@ def test_setting_that_cannot_be_is_reported_before_the_data_is_read(runs: Path, 
 
 @pytest.mark.parametrize("specs", [[], ["given"]])
 def test_diverging_run_is_a_training_error_and_ends_failed_without_a_trace(
-    gtsdb: TinyGtsdb, runs: Path, specs: list[str]
+    gtsdb: TinyGtsdb, runs: Path, specs: list[str], diverging: None
 ) -> None:
     with pytest.raises(TrainingError, match="lower the learning rate"):
-        train_classifier(_sources(gtsdb), _with(learning_rate=1e30), "first", runs, specs=specs)
+        train_classifier(_sources(gtsdb), RECIPE, "first", runs, specs=specs)
 
     assert _statuses(runs) == ["FAILED"]
     assert not (runs / "first").exists()

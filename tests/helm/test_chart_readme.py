@@ -31,6 +31,7 @@ from tests.helm.helm_chart import (
     run_helm,
 )
 from tests.helm.kubernetes_schemas import problems
+from tests.running_proxies import CONFIG
 from tests.running_s3 import running_s3
 
 ROOT = CHART.parents[1]
@@ -38,8 +39,8 @@ README = (CHART / "README.md").read_text()
 TOOLS = ("helm", "kubectl", "docker", "make", "curl", "signs")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -223,3 +224,16 @@ def test_the_least_drain_of_the_readme_is_the_charts() -> None:
     render(find_helm("helm"), merged(first, at_path("triton.drain.delaySeconds", least)))
     less = merged(first, at_path("triton.drain.delaySeconds", least - 1))
     assert run_helm(find_helm("helm"), "template", "demo", str(CHART), values=less).returncode
+
+
+@pytest.mark.parametrize(
+    "text", [README, (ROOT / "clients" / "python" / "README.md").read_text()], ids=["chart", "client"]
+)
+def test_the_proxy_of_the_readmes_is_the_one_under_which_servers_are_killed(text: str) -> None:
+    """The lines that repeat requests in tests/end_to_end/test_rolls.py are in both, and all of theirs are there."""
+    (block,) = blocks("haproxy", text)
+    named_lines = {line.partition("#")[0].strip() for line in block.splitlines()}
+    lines = {line.strip() for line in CONFIG.splitlines()}
+    assert named_lines <= lines
+    decisive = ("tune.", "retries", "retry-on", "option redispatch", "option http-buffer")
+    assert {line for line in lines if line.startswith(decisive)} <= named_lines

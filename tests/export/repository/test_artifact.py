@@ -255,8 +255,11 @@ def test_what_is_not_there_is_named(signs: Signs, registry: RunningRegistry, tmp
     code, out, _ = signs("pull", registry.address, "served", "--version", "m", "--missing-ok")
     assert code == 0 and "nothing was pulled" in out
     push("model_repository", registry.address, {})
-    code, _, err = signs("pull", registry.address, "served", "--version", "m=2")
-    assert code == 1 and "m" in err and not Path("served").exists()
+    for number in ("2", "1,2"):
+        for leave_out in ((), ("--missing-ok",)):
+            code, _, err = signs("pull", registry.address, "served", "--version", f"m={number}", *leave_out)
+            assert code == 1 and not Path("served").exists()
+            assert err == f"signs: there is no version 2 of m in {registry.address}: it has 1\n"
 
 
 def test_something_else_in_a_registry_is_no_version(registry: RunningRegistry, tmp_path: Path) -> None:

@@ -204,6 +204,33 @@ def test_a_login_may_be_what_a_cluster_takes(signs: Signs, tmp_path: Path) -> No
         assert signs("pull", registry.address, "served")[0] == 0
 
 
+@pytest.mark.parametrize("login", ["https://index.docker.io/v1/", "index.docker.io", "docker.io"])
+def test_docker_hub_is_asked_where_it_answers_with_the_login_that_docker_keeps(
+    signs: Signs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, login: str
+) -> None:
+    """A registry of this machine stands in for Docker Hub's, which cannot be written to from here."""
+    publish_once("model_repository")
+    with running_registry(tmp_path / "registry", login=True) as registry:
+        monkeypatch.setattr("export.repository.registry.HUB_REGISTRY", registry.host)
+        code, _, err = signs("push", "oci://docker.io/team/models", "--plain-http")
+        assert code == 1 and "`docker login docker.io`" in err
+        log_in(tmp_path / "docker", registry, PASSWORD)
+        config = tmp_path / "docker" / "config.json"
+        (known,) = json.loads(config.read_text())["auths"].values()
+        config.write_text(json.dumps({"auths": {login: known}}))
+        code, out, err = signs("push", "oci://docker.io/team/models", "--plain-http", "--json")
+        assert code == 0, err
+        address = json.loads(out)[0]["address"]
+        assert address.startswith("oci://docker.io/team/models@")
+        assert signs("pull", address, "served", "--plain-http")[0] == 0
+
+
+def test_docker_hubs_registry_has_another_name() -> None:
+    assert _container(Address.parse("oci://docker.io/a/b")).manifest_url("1") == (
+        "registry-1.docker.io/v2/a/b/manifests/1"
+    )
+
+
 def test_tls_is_spoken_and_checked(signs: Signs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     publish_once("model_repository")
     certificates = make_certificates(tmp_path)

@@ -60,9 +60,9 @@ class Result:
         return {"answered": self.answered, "failed": len(self.failures), "failures": self.failures[:20]}
 
 
-def crops() -> np.ndarray:
-    """Returns one crop of noise, uint8 [1, SIZE, SIZE, 3]."""
-    return np.random.default_rng().integers(0, 256, (1, SIZE, SIZE, 3), dtype=np.uint8)
+def crops(count: int = 1) -> np.ndarray:
+    """Returns crops of noise, uint8 [count, SIZE, SIZE, 3]."""
+    return np.random.default_rng().integers(0, 256, (count, SIZE, SIZE, 3), dtype=np.uint8)
 
 
 def photograph() -> bytes:
@@ -72,10 +72,10 @@ def photograph() -> bytes:
     return file.getvalue()
 
 
-async def ask_triton(module: Any, client: Any, **options: Any) -> str:
-    """Sends one crop with a client of tritonclient's; returns the version that answered."""
-    tensor = module.InferInput("images", [1, SIZE, SIZE, 3], "UINT8")
-    tensor.set_data_from_numpy(crops())
+async def ask_triton(module: Any, client: Any, count: int, **options: Any) -> str:
+    """Sends crops with a client of tritonclient's; returns the version that answered."""
+    tensor = module.InferInput("images", [count, SIZE, SIZE, 3], "UINT8")
+    tensor.set_data_from_numpy(crops(count))
     answer = await client.infer(CLASSIFIER, [tensor], **options)
     check(answer.as_numpy("probabilities"))
     said = answer.get_response()
@@ -83,9 +83,10 @@ async def ask_triton(module: Any, client: Any, **options: Any) -> str:
 
 
 def check(probabilities: np.ndarray) -> None:
-    """Raises ValueError where they are none."""
-    if not 0.99 < probabilities.sum() < 1.01:
-        raise ValueError(f"the probabilities add up to {probabilities.sum()}")
+    """Raises ValueError where a row has none."""
+    for total in probabilities.sum(axis=1):
+        if not 0.99 < total < 1.01:
+            raise ValueError(f"the probabilities add up to {total}")
 
 
 @asynccontextmanager
@@ -94,7 +95,7 @@ async def http_new(targets: argparse.Namespace) -> AsyncIterator[Ask]:
 
     async def ask() -> str:
         async with http.InferenceServerClient(targets.triton_http, conn_timeout=TIMEOUT_S) as client:
-            return await ask_triton(http, client)
+            return await ask_triton(http, client, targets.crops)
 
     yield ask
 
@@ -115,7 +116,7 @@ async def http_kept(targets: argparse.Namespace) -> AsyncIterator[Ask]:
 async def grpc_one(targets: argparse.Namespace) -> AsyncIterator[Ask]:
     """Keeps one connection."""
     async with grpc.InferenceServerClient(targets.triton_grpc) as client:
-        yield lambda: ask_triton(grpc, client, client_timeout=TIMEOUT_S)
+        yield lambda: ask_triton(grpc, client, targets.crops, client_timeout=TIMEOUT_S)
 
 
 @asynccontextmanager
@@ -125,7 +126,7 @@ async def grpc_round_robin(targets: argparse.Namespace) -> AsyncIterator[Ask]:
     async with grpc.InferenceServerClient(
         targets.triton_grpc_all or targets.triton_grpc, channel_args=arguments
     ) as client:
-        yield lambda: ask_triton(grpc, client, client_timeout=TIMEOUT_S)
+        yield lambda: ask_triton(grpc, client, targets.crops, client_timeout=TIMEOUT_S)
 
 
 @asynccontextmanager
@@ -227,6 +228,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--want", metavar="VERSION", nargs="+", default=[], help="of the classifier, that must answer")
     parser.add_argument("--kinds", metavar="KIND,...", help=f"of clients; all of {', '.join(KINDS)}")
     parser.add_argument("--clients", metavar="N", type=int, default=1, help="of each kind; 1")
+    parser.add_argument("--crops", metavar="N", type=int, default=1, help="in a request of a plain client; 1")
     parser.add_argument("--pause", metavar="SECONDS", type=float, default=0.02, help="of each after an answer; 0.02")
     targets = parser.parse_args()
     default = [kind for kind in KINDS if kind != "gateway" or targets.gateway]
@@ -235,8 +237,8 @@ def parse() -> argparse.Namespace:
         parser.error(f"--kinds: there is no {', '.join(map(repr, sorted(unknown)))}; there are {', '.join(KINDS)}")
     if "gateway" in targets.kinds and not targets.gateway:
         parser.error("--kinds names the gateway: give its address with --gateway")
-    if targets.clients < 1 or not 0 <= targets.pause < math.inf:
-        parser.error("--clients takes 1 or more, --pause 0 or more seconds")
+    if min(targets.clients, targets.crops) < 1 or not 0 <= targets.pause < math.inf:
+        parser.error("--clients takes 1 or more, as does --crops, --pause 0 or more seconds")
     return targets
 
 

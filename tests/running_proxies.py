@@ -16,11 +16,12 @@ from serving.server import Ports
 
 START_S = 20.0
 # As a Service does, `http` and `grpc` pass connections on and know nothing of requests. `retrying` reads requests and
-# sends one whose server went away without an answer to the other. Three checks that fail make a server unready, as with
-# the chart's readiness probe; a slow answer is none of them.
+# sends one whose server went away without an answer to the other, with the lines that the READMEs name. Three checks
+# that fail make a server unready, as with the chart's readiness probe; a slow answer is none of them.
 CONFIG = """
 global
   stats socket {socket} mode 600 level admin
+  tune.bufsize 1048576
 defaults
   timeout connect 2s
   timeout client 10m

@@ -134,18 +134,19 @@ def opened(
 
     Args:
         source: folder or address of all models; oci://HOST[:PORT]/NAME, with @sha256:DIGEST exactly that version.
-        wanted: numbers by model, as `pull` takes them; what a registry lacks of them, the store lacks too.
+        wanted: numbers by model, as `pull` takes them; models that a registry lacks, the store lacks too.
         plain_http: see `Registry`.
 
     Raises:
-        RepositoryError: the registry cannot be read, or sends something else than the digest names.
+        RepositoryError: the registry cannot be read, has other versions of a model than those wanted, or sends
+            something else than the digest names.
     """
     if not source.startswith(SCHEME):
         yield open_store(source)
         return
     address = Address.parse(source)
     registry = Registry(address, plain_http)
-    references = [address.digest] if address.digest else _tags(registry.tags(), wanted)
+    references = [address.digest] if address.digest else _tags(registry, wanted)
     with tempfile.TemporaryDirectory(prefix="signs-pull-") as scratch, clear_errors(f"pull from {source}"):
         store = LocalStore(Path(scratch) / "versions")
         store.root.mkdir()
@@ -158,20 +159,28 @@ def opened(
         yield store
 
 
-def _tags(tags: Sequence[str], wanted: Mapping[str, Sequence[int]]) -> list[str]:
-    """Returns the tags of the versions wanted that are there: all numbers asked for, or the newest of a model."""
+def _tags(registry: Registry, wanted: Mapping[str, Sequence[int]]) -> list[str]:
+    """Returns the tags of the versions wanted: all numbers asked for, or the newest; none of a model that is not there.
+
+    Raises:
+        RepositoryError: a model is there, but not in a version that is wanted.
+    """
     present: dict[str, list[int]] = {}
-    for tag in tags:
+    for tag in registry.tags():
         model, _, text = tag.rpartition("-")
         number = version_number(text)
         if model and number is not None:
             present.setdefault(model, []).append(number)
     chosen = []
     for model in wanted or present:
-        there = present.get(model, [])
-        numbers = [number for number in wanted.get(model, ()) if number in there] or (
-            [max(there)] if there and not wanted.get(model) else []
-        )
+        there = sorted(present.get(model, []))
+        if not there:
+            continue
+        numbers = wanted.get(model) or there[-1:]
+        if lacking := set(numbers).difference(there):
+            raise RepositoryError(
+                f"there is no version {min(lacking)} of {model} in {registry.name}: it has {', '.join(map(str, there))}"
+            )
         chosen += [f"{model}-{number}" for number in numbers]
     return chosen
 

@@ -27,6 +27,10 @@ TIMEOUT_S = (10.0, 60.0)  # to connect, and for the next bytes
 ATTEMPTS, PAUSE_S = 3, 0.5  # where a registry is busy; doubled each time
 DENIED = ("authentication", "Unauthorized", "Forbidden")  # of these oras' messages speak where a registry refuses
 MOST_MANIFEST_BYTES = 4 << 20  # as registries allow
+# Docker Hub: the names it goes by, where its registry answers, and under which of its names docker keeps a login.
+HUB = ("docker.io", "index.docker.io")
+HUB_REGISTRY = "registry-1.docker.io"
+HUB_LOGINS = ("https://index.docker.io/v1/", *HUB, HUB_REGISTRY)
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,11 @@ class Address:
                 "@sha256:DIGEST one version of it"
             )
         return cls(found[1], found[2], found[3] or "")
+
+    @property
+    def server(self) -> str:
+        """The host that answers for the registry, and a port where there is one."""
+        return HUB_REGISTRY if self.host in HUB else self.host
 
     @property
     def is_loopback(self) -> bool:
@@ -89,13 +98,15 @@ class Registry:
         self._container = _container(address)
         insecure = address.is_loopback if plain_http is None else plain_http
         self._client = _client(insecure, "token")
-        self._base = f"{self._client.prefix}://{address.host}/v2/"
+        self._base = f"{self._client.prefix}://{address.server}/v2/"
         with self._clear_errors("reach"):
             challenge = self._client.session.get(self._base).headers.get("Www-Authenticate", "")
             if challenge.lower().startswith("basic"):
                 self._client = _client(insecure, "basic")
             self._client.auth._auth_config = _docker_config()
-            self._client.auth.load_configs(self._container)
+            for host in HUB_LOGINS if address.server == HUB_REGISTRY else (address.host,):
+                if not hasattr(self._client.auth, "_basic_auth"):
+                    self._client.auth.load_configs(_container(address, host))
             if challenge.lower().startswith("basic") and not hasattr(self._client.auth, "_basic_auth"):
                 raise RepositoryError(f"{self.name} wants credentials, and there are none: `docker login {self._host}`")
 
@@ -211,12 +222,17 @@ class Registry:
             ) from error
 
 
-def _container(address: Address) -> Any:
-    """Returns what oras calls a repository, whose own reading of names sends oci://localhost/a to Docker's registry."""
+def _container(address: Address, host: str = "") -> Any:
+    """Returns what oras calls a repository, whose own reading of names sends oci://localhost/a to Docker's registry.
+
+    Args:
+        address: its digest does not count.
+        host: the registry's; where it is empty, the one that answers.
+    """
     import oras.container
 
     container = oras.container.Container(address.name)
-    container.registry = address.host
+    container.registry = host or address.server
     container.namespace, _, container.repository = address.name.rpartition("/")
     return container
 

@@ -79,7 +79,8 @@ def kubectl(arguments: list[str]) -> int:
         return keep(sys.stdin.read() if rest == ["-f", "-"] else Path(rest[-1]).read_text())
     if command == "cp":
         pod, _, target = rest[1].partition(":")
-        shutil.copytree(rest[0], inside(target))
+        source, folder = Path(rest[0]), Path(inside(target))
+        shutil.copytree(source, folder / source.name if folder.is_dir() else folder, dirs_exist_ok=True)
         return 0 if is_there("pod", pod) else fail(f"there is no pod {pod}")
     if command == "exec":
         place = rest.index("--")
@@ -105,7 +106,8 @@ def inside(path: str) -> str:
 
 
 def signs(arguments: list[str]) -> int:
-    """Runs the real command; of one that asks a server only the options are read."""
+    """Runs the real command, on the registry of this machine; of one that asks a server only the options are read."""
+    arguments = [each.replace("registry.example.com", os.environ["REGISTRY"]) for each in arguments]
     more = [] if arguments[0] == "repository" or "--new-key" in arguments else ["--help"]
     done = subprocess.run([*SIGNS, *arguments, *more], stdout=subprocess.DEVNULL if more else None)
     return done.returncode

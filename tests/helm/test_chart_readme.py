@@ -10,13 +10,17 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from export.repository.artifact import opened
+from export.repository.pull import pull
 from tests.helm.helm_chart import (
     CHART,
     Object,
@@ -31,6 +35,8 @@ from tests.helm.helm_chart import (
     run_helm,
 )
 from tests.helm.kubernetes_schemas import problems
+from tests.running_proxies import CONFIG
+from tests.running_registry import RunningRegistry, running_registry
 from tests.running_s3 import running_s3
 
 ROOT = CHART.parents[1]
@@ -38,16 +44,18 @@ README = (CHART / "README.md").read_text()
 TOOLS = ("helm", "kubectl", "docker", "make", "curl", "signs")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Followed:
-    """What the commands did: their calls, and the objects they made, in order."""
+    """What the commands did: their calls, and the objects they made, in order; and the folders that they left."""
 
     calls: list[list[str]]
     objects: list[Object]
+    checkout: Path
+    claim: Path
 
     def called(self, *words: str) -> list[list[str]]:
         """The calls that have all of these words."""
@@ -62,7 +70,13 @@ def bucket() -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def followed(bucket: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Followed:
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRegistry]:
+    with running_registry(tmp_path_factory.mktemp("registry")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def followed(bucket: dict[str, str], registry: RunningRegistry, tmp_path_factory: pytest.TempPathFactory) -> Followed:
     """Runs all blocks of commands in one shell, in a copy of the checkout as far as they need it."""
     kubectl = shutil.which("kubectl")
     if kubectl is None:
@@ -86,6 +100,8 @@ def followed(bucket: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -
         "CALLS": str(folder / "calls"),
         "OBJECTS": str(folder / "objects"),
         "CLAIM": str(folder / "claim"),
+        "REGISTRY": registry.host,
+        "DOCKER_CONFIG": str(folder / "docker"),
         "REGISTRY_USER": "me",
         "REGISTRY_PASSWORD": "secret",
         "PYTHONPATH": str(ROOT),
@@ -98,7 +114,8 @@ def followed(bucket: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     made = [each for each in yaml.safe_load_all((folder / "objects").read_text()) if each]
-    return Followed([json.loads(line) for line in (folder / "calls").read_text().splitlines()], made)
+    calls = [json.loads(line) for line in (folder / "calls").read_text().splitlines()]
+    return Followed(calls, made, checkout, folder / "claim")
 
 
 def test_every_command_can_be_followed(followed: Followed) -> None:
@@ -131,6 +148,41 @@ def test_what_pods_name_has_been_made(followed: Followed) -> None:
         assert set(references) <= made, f"{name}: {set(references) - made}"
         seen |= set(references)
     assert {"models-bucket", "release-key", "model-repository", "registry"} <= {name for _, name in seen}
+
+
+def test_every_pod_with_an_image_of_the_registry_has_a_login_for_it(followed: Followed) -> None:
+    """And so has whoever pushes there."""
+    with_images = [
+        (name, pod)
+        for name, pod in pods(followed.objects)
+        if any(each["image"].startswith("registry.example.com/") for each in containers(pod))
+    ]
+    assert "Pod repository" in {name for name, _ in with_images} and len(with_images) > 5
+    for name, pod in with_images:
+        assert pod["spec"].get("imagePullSecrets") == [{"name": "registry"}], name
+    words = [call[1] for call in followed.calls if call[0] == "docker"]
+    assert words.index("login") < words.index("push")
+
+
+def test_what_is_served_with_the_public_key_is_signed(
+    followed: Followed, registry: RunningRegistry, tmp_path: Path
+) -> None:
+    """On the claim; and in the registry, by the digests with which the chart pulls."""
+    key = followed.checkout / "release.pub"
+    wanted = {model: [1] for model in yaml.safe_load(blocks("yaml")[0])["models"]["versions"]}
+    assert len(pull(followed.claim, tmp_path / "of_claim", wanted, key)) == len(wanted) == 3
+    (call,) = [call for call in followed.called("helm", "upgrade") if "models.source.type=oci" in call]
+    digests = re.findall(r"oci\.digests\.(\w+)\.1=(sha256:[0-9a-f]{64})", " ".join(call))
+    assert {model for model, _ in digests} == set(wanted)
+    for model, digest in digests:
+        with opened(f"oci://{registry.host}/team/models@{digest}", {}) as store:
+            assert [each.model for each in pull(store, tmp_path / model, {model: [1]}, key)] == [model]
+
+
+def test_the_extras_of_the_command_are_there() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    (named_extras,) = re.findall(r"pip install '\.\[([\w,]+)\]'", README)
+    assert set(named_extras.split(",")) <= set(extras)
 
 
 def test_images_of_pods_have_been_pushed(followed: Followed) -> None:
@@ -203,10 +255,9 @@ def test_every_snippet_of_values_is_taken() -> None:
     first = yaml.safe_load(blocks("yaml")[0])
     rest = [yaml.safe_load(block) for block in blocks("yaml")[1:]]
     values = [each for each in rest if isinstance(each, dict)]
-    assert len(values) == 2
+    assert values
     for each in values:
-        base = {**first, "models": {}} if "models" in each else first
-        render(find_helm("helm"), merged(base, each), release="signs")
+        render(find_helm("helm"), merged(first, each), release="signs")
 
 
 def test_the_least_drain_of_the_readme_is_the_charts() -> None:
@@ -223,3 +274,16 @@ def test_the_least_drain_of_the_readme_is_the_charts() -> None:
     render(find_helm("helm"), merged(first, at_path("triton.drain.delaySeconds", least)))
     less = merged(first, at_path("triton.drain.delaySeconds", least - 1))
     assert run_helm(find_helm("helm"), "template", "demo", str(CHART), values=less).returncode
+
+
+@pytest.mark.parametrize(
+    "text", [README, (ROOT / "clients" / "python" / "README.md").read_text()], ids=["chart", "client"]
+)
+def test_the_proxy_of_the_readmes_is_the_one_under_which_servers_are_killed(text: str) -> None:
+    """The lines that repeat requests in tests/end_to_end/test_rolls.py are in both, and all of theirs are there."""
+    (block,) = blocks("haproxy", text)
+    named_lines = {line.partition("#")[0].strip() for line in block.splitlines()}
+    lines = {line.strip() for line in CONFIG.splitlines()}
+    assert named_lines <= lines
+    decisive = ("tune.", "retries", "retry-on", "option redispatch", "option http-buffer")
+    assert {line for line in lines if line.startswith(decisive)} <= named_lines

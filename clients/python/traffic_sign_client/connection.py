@@ -113,7 +113,7 @@ class Connection(Options):
         self._regions = Regions(self._call) if self.shared_memory else None
         self._client: Any = None
         self._calls: Counter[Any] = Counter()  # in flight, by tritonclient's client
-        self._answered: set[str] = set()  # models that have
+        self._answered: set[str] = set()  # models that have, or were ready
         self._closed = False
 
     async def close(self) -> None:
@@ -128,9 +128,12 @@ class Connection(Options):
         """Returns whether a model, or the server where it is empty, takes requests; False too if nobody answers."""
         try:
             question = ("is_model_ready", *_split(model)) if model else ("is_server_ready",)
-            return bool(await self._retried(lambda seconds: self._call(seconds, *question), "", self.timeout, 0))
+            ready = bool(await self._retried(lambda seconds: self._call(seconds, *question), "", self.timeout, 0))
         except ClientError:
             return False
+        if ready and model:
+            self._answered.add(model)
+        return ready
 
     async def describe(self, what: str, model: str) -> dict[str, Any]:
         """Returns the `config` or the `metadata` of a model, or of the server where it is empty."""

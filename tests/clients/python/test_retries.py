@@ -197,6 +197,22 @@ def test_a_model_that_has_answered_is_asked_for_until_another_server_has_it(scri
     assert len(set(script.ports)) >= 7, "a kept connection leads to the server that is leaving"
 
 
+def test_a_model_that_was_ready_is_asked_for_as_one_that_has_answered(script: Script) -> None:
+    """And one that was not ready, or another that was, is not."""
+    script.answers = [(200, ""), *[UNLOADED] * 4, GOOD]
+    with SignClient(script.url, "http", retries=1) as client:
+        assert client.ready("m")
+        assert client.metadata("m")["name"] == "triton"
+    assert len(script.asked) == 6
+    for answer, ready in (((400, ""), "m"), ((200, ""), ""), ((200, ""), "other")):
+        script.asked, script.answers = [], [answer, UNLOADED]
+        with SignClient(script.url, "http", retries=1) as client:
+            assert client.ready(ready) == (answer[0] == 200)
+            with pytest.raises(NotServedError):
+                client.metadata("m")
+        assert len(script.asked) == 2
+
+
 def test_a_model_that_has_answered_and_is_really_gone_is_named_and_not_waited_for_twice(
     script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -204,6 +204,33 @@ def test_a_login_may_be_what_a_cluster_takes(signs: Signs, tmp_path: Path) -> No
         assert signs("pull", registry.address, "served")[0] == 0
 
 
+@pytest.mark.parametrize("login", ["https://index.docker.io/v1/", "index.docker.io", "docker.io"])
+def test_docker_hub_is_asked_where_it_answers_with_the_login_that_docker_keeps(
+    signs: Signs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, login: str
+) -> None:
+    """A registry of this machine stands in for Docker Hub's, which cannot be written to from here."""
+    publish_once("model_repository")
+    with running_registry(tmp_path / "registry", login=True) as registry:
+        monkeypatch.setattr("export.repository.registry.HUB_REGISTRY", registry.host)
+        code, _, err = signs("push", "oci://docker.io/team/models", "--plain-http")
+        assert code == 1 and "`docker login docker.io`" in err
+        log_in(tmp_path / "docker", registry, PASSWORD)
+        config = tmp_path / "docker" / "config.json"
+        (known,) = json.loads(config.read_text())["auths"].values()
+        config.write_text(json.dumps({"auths": {login: known}}))
+        code, out, err = signs("push", "oci://docker.io/team/models", "--plain-http", "--json")
+        assert code == 0, err
+        address = json.loads(out)[0]["address"]
+        assert address.startswith("oci://docker.io/team/models@")
+        assert signs("pull", address, "served", "--plain-http")[0] == 0
+
+
+def test_docker_hubs_registry_has_another_name() -> None:
+    assert _container(Address.parse("oci://docker.io/a/b")).manifest_url("1") == (
+        "registry-1.docker.io/v2/a/b/manifests/1"
+    )
+
+
 def test_tls_is_spoken_and_checked(signs: Signs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     publish_once("model_repository")
     certificates = make_certificates(tmp_path)
@@ -255,8 +282,11 @@ def test_what_is_not_there_is_named(signs: Signs, registry: RunningRegistry, tmp
     code, out, _ = signs("pull", registry.address, "served", "--version", "m", "--missing-ok")
     assert code == 0 and "nothing was pulled" in out
     push("model_repository", registry.address, {})
-    code, _, err = signs("pull", registry.address, "served", "--version", "m=2")
-    assert code == 1 and "m" in err and not Path("served").exists()
+    for number in ("2", "1,2"):
+        for leave_out in ((), ("--missing-ok",)):
+            code, _, err = signs("pull", registry.address, "served", "--version", f"m={number}", *leave_out)
+            assert code == 1 and not Path("served").exists()
+            assert err == f"signs: there is no version 2 of m in {registry.address}: it has 1\n"
 
 
 def test_something_else_in_a_registry_is_no_version(registry: RunningRegistry, tmp_path: Path) -> None:

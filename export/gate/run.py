@@ -207,7 +207,7 @@ def _notices(
     """Returns what makes the comparison less than it seems."""
     notices = []
     if "champion" not in staged:
-        notices.append("there is no version to compare with that was not refused: only the floors are looked at")
+        notices.append("there is no other version to compare with that was not refused: only the floors are looked at")
     elif staged["champion"].manifest.version != promoted:
         state = "nothing is promoted yet" if promoted is None else f"version {promoted} is the champion"
         notices.append(f"it is compared with version {staged['champion'].manifest.version}, but {state}")

@@ -117,7 +117,7 @@ def make_reference(
     if len(samples) < FEWEST:
         raise ExportError(
             f"{dataset.name} has {len(samples)} {split} scenes: a reference needs {FEWEST}, and more show smaller "
-            "changes. Give the whole benchmark, or another split"
+            "changes. Give the whole benchmark or another split, or leave out --reference"
         )
     measurements, fingerprint = measure_scenes(recognizer, dataset, samples, progress)
     models, threshold = recognizer.models, recognizer.score_threshold

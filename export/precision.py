@@ -15,8 +15,9 @@ class Tolerance:
         difference: of a probability or a score.
         changed: share of the real images whose class may change, or of the signs that only one of the two may find.
         pixels: of an edge of a box.
-        floor: score of the faintest signs that are compared. Below 0.05 no one looks: which of the faintest peaks are
-            among a detector's 100 is a toss. Integers toss much of what is below 0.3, the score that counts.
+        floor: score of the faintest signs that are compared. Ranking below a score of 0.05 is noise: it
+            decides which of the faintest peaks are among a detector's 100. Int8 does the same to much of what is below
+            0.3, the score that counts.
         invented: whether random and extreme images count, too. Int8 has ranges of what it was calibrated on, and
             nobody promises anything of noise.
     """

@@ -21,6 +21,7 @@ from export.precision import AUTO, FP32, INT8, PRECISIONS
 from export.precision_search import NO_LABELS, Candidate, fastest, make_all, make_candidate, timed
 from export.predictor import TorchPredictor
 from export.proof import Proof
+from export.published_classes import require_same_names
 from export.quantization import TARGETS
 from export.repository import Manifest, load_manifest, publish, versions
 from export.repository.manifest import GPU_FILE, MODEL_FILE
@@ -46,6 +47,7 @@ def export_checkpoint(
     chosen_among: Callable[[Sequence[Candidate]], None] = lambda candidates: None,
     *,
     asked: ServingOverrides | None = None,
+    other_classes: bool = False,
 ) -> Manifest:
     """Exports a network, proves that it answers as in PyTorch, and publishes it as a new version.
 
@@ -58,6 +60,7 @@ def export_checkpoint(
         labels: of the samples; int8 needs them.
         chosen_among: receives all candidates where the fastest precision is wanted.
         asked: how Triton is to serve it; as the version that is served now where it is None.
+        other_classes: publish it also where the champion, or else the newest version, has other class names.
 
     Raises:
         ExportError: the model cannot be exported, differs from PyTorch, or cannot be published. Nothing is.
@@ -70,6 +73,8 @@ def export_checkpoint(
         raise ExportError(f"samples are {samples.shape[1:]}, the model takes {info.input_size} pixels")
     # Before the work: a repository that is not there, or options that contradict each other, are reported at once.
     kind, chosen = find_kind(info.model), choose_serving(repository, info.model, asked)
+    if not other_classes:
+        require_same_names(repository, info)
     configs = chosen.configs(info)
     with tempfile.TemporaryDirectory(prefix="signs-export-") as scratch:
         path = Path(scratch) / MODEL_FILE

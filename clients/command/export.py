@@ -42,6 +42,10 @@ def onnx_(
         bool,
         typer.Option("--once", help="Where these weights are published in this precision, name that: to be repeated."),
     ] = False,
+    other_classes: Annotated[
+        bool,
+        typer.Option("--other-classes", help="Publish it also where the classes in the repository have other names."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
 ) -> None:
     """Export a network to ONNX, compare it with PyTorch and publish it as a new version.
@@ -94,7 +98,9 @@ def onnx_(
             samples, labels = real_samples(info, data), None
         with recorded_stage("export", info.model, lambda notice: typer.echo(f"note: {notice}", err=True)) as result:
             manifest = export_checkpoint(
-                checkpoint, repository, samples, wanted, labels, signer, progress, show, asked=overrides
+                *(checkpoint, repository, samples, wanted, labels, signer, progress, show),
+                asked=overrides,
+                other_classes=other_classes,
             )
             result.version, result.figures = manifest.version, manifest.parity
     if as_json:

@@ -36,8 +36,9 @@ def robustness(
     """Measure a classifier or a detector on corrupted pictures: nine corruptions, five strengths of each.
 
     Of a classifier the figure is the accuracy, of a detector the mAP50 of the benchmark's three categories. A
-    classifier is also shown drawings of German signs that it does not know, and with --background crops of scenes
-    without a sign: how often it names them with a score above 0.9, and how often the unknown threshold catches them.
+    classifier of the German signs is also shown drawings of others that it does not know, and with --background every
+    classifier crops of scenes without a sign: how often it names them with a score above 0.9, and how often the
+    unknown threshold catches them.
 
     \b
     signs robustness model_repository/sign_classifier/1 --data gtsrb=GTSRB --output runs/robustness

@@ -129,6 +129,9 @@ def _recorded(model: str, reporter: RunReporter, is_main: bool) -> AbstractConte
 
 
 def _print(run: FinishedRun, specs: Sequence[str], as_json: bool) -> None:
+    from traffic_signs.classes import GERMAN_SIGNS
+    from training.checkpoint import load_info
+
     if as_json:
         typer.echo(json.dumps({"checkpoint": str(run.checkpoint), "run_id": run.run_id, "metrics": run.metrics}))
         return
@@ -138,7 +141,9 @@ def _print(run: FinishedRun, specs: Sequence[str], as_json: bool) -> None:
     tested = next((spec for spec in specs if not spec.startswith(("synthetic=", "feedback="))), "")
     data = f" --data {shlex.quote(tested)}" if tested else ""
     typer.echo(f"plots: {run.folder / 'plots'}\ncheckpoint: {run.checkpoint}")
-    typer.echo(f"next: signs export onnx {shlex.quote(str(run.checkpoint))}{data}")
+    own = tuple(load_info(run.checkpoint).class_names) not in (GERMAN_SIGNS.names, GERMAN_SIGNS.category_names)
+    place = " --repository NAME" if own else ""  # the default one may have the German signs
+    typer.echo(f"next: signs export onnx {shlex.quote(str(run.checkpoint))}{data}{place}")
 
 
 def _absolute(spec: str) -> str:

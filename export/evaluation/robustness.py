@@ -1,7 +1,7 @@
 """A model on corrupted pictures, and a classifier on what is no sign that it knows: figures, tables and a picture."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,17 @@ from export.kinds import find_kind
 from export.predictor import Predictor
 from traffic_sign_client.errors import ClientError
 from traffic_signs.atomic_write import atomic_write
+from traffic_signs.classes import GERMAN_SIGNS
 from traffic_signs.progress import ProgressCallback
 from training.corruptions import CORRUPTIONS, STRENGTHS, Corruption
 from training.data.background import cut_background
 from training.data.load import load_data
-from training.data.records import Dataset, Split
+from training.data.records import Split
 from training.data.synthetic_crops import draw_others
 from training.plots import draw_robustness
 
 SURE = 0.9  # a score that people act on
-OTHERS = 2000  # drawn German signs that GTSRB has none of
+OTHERS = 2000  # drawn German signs that GTSRB has none of; own classes may have them
 SEED = 0
 
 
@@ -45,7 +46,7 @@ def measure_robustness(
         background: of another data set, of scenes; empty for none.
         unknown_threshold: class score below which a sign is unknown; None takes what the model's training calibrated.
         split: of the data.
-        limit: how many pictures of each kind to take; 0 takes all, and 2,000 drawings.
+        limit: how many pictures of each kind to take; 0 takes all, and 2,000 drawings, which are for German classes.
         output: folder for the figures, a table and a picture, or None.
 
     Returns:
@@ -73,7 +74,14 @@ def measure_robustness(
     if not kind.takes_scenes:
         if unknown_threshold is None:
             unknown_threshold = metrics_of(model).get("unknown_threshold")
-        figures["unknown"] = _measure_unknown(network, images, limit, scenes, split, unknown_threshold, progress)
+        pictures = {"known signs": images}
+        if dataset.classes == GERMAN_SIGNS:
+            drawn = draw_others(limit or OTHERS, images.shape[1], SEED, partial(progress, "drawing other signs"))
+            pictures["drawn other signs"] = drawn
+        if scenes is not None:
+            cut = cut_background(scenes, split, images.shape[1], SEED, partial(progress, "reading background"))
+            pictures["background"] = cut[spread(len(cut), limit)]
+        figures["unknown"] = _measure_unknown(network, pictures, unknown_threshold)
     if output is not None:
         _write(output, figures)
     return figures
@@ -94,27 +102,13 @@ def _over_corruptions(images: Images, rate: Callable[[Images], float], progress:
     return {"clean": clean, "mean": mean, "corruptions": corrupted}
 
 
-def _measure_unknown(
-    network: Predictor,
-    known: Images,
-    limit: int,
-    background: Dataset | None,
-    split: Split,
-    threshold: float | None,
-    progress: ProgressCallback,
-) -> dict[str, Any]:
-    """Shows a classifier pictures of several kinds.
+def _measure_unknown(network: Predictor, pictures: Mapping[str, Images], threshold: float | None) -> dict[str, Any]:
+    """Shows a classifier pictures of several kinds, of the size that it takes.
 
     Returns:
         `threshold`, and by kind of picture `samples`, `named_surely`, the share with a score above SURE, and `unknown`,
         the share with one below `threshold`.
     """
-    side = known.shape[1]
-    drawn = draw_others(limit or OTHERS, side, SEED, partial(progress, "drawing other signs"))
-    pictures = {"known signs": known, "drawn other signs": drawn}
-    if background is not None:
-        cut = cut_background(background, split, side, SEED, partial(progress, "reading background"))
-        pictures["background"] = cut[spread(len(cut), limit)]
     kinds = {}
     for name, images in pictures.items():
         scores = network(images)["probabilities"].max(axis=1)

@@ -45,7 +45,11 @@ class GateConfig(BaseSettings):
     challenger: Annotated[int | None, Setting("Version to evaluate.", min=1, show_default="the newest")] = None
     champion: Annotated[
         int | None,
-        Setting("Version to compare it with.", min=1, show_default="the champion; before any promotion the one before"),
+        Setting(
+            "Version to compare it with.",
+            min=1,
+            show_default="the champion; before any promotion the newest earlier one that is not refused",
+        ),
     ] = None
     split: Annotated[Split, Setting("test or train.")] = "test"
     fingerprint: Annotated[

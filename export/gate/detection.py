@@ -29,7 +29,7 @@ def judge_false_alarms(
     chance = chance_of_loss(more, fewer)
     passed = chance >= limits.significance
     text += f", champion {int(champion.sum())}: more in {more} scenes, fewer in {fewer}"
-    text += f" (p {chance:.2g})" if passed else f" (by chance so in {chance:.2g} of cases only)"
+    text += f" (p {chance:.2g})" if passed else f" (significantly worse, p = {chance:.2g})"
     figures = {
         "challenger": total,
         "champion": int(champion.sum()),

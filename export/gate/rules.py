@@ -60,7 +60,7 @@ def judge_overall(rule: str, answers: Answers, limits: Limits) -> Finding:
     text = f"{score:.2%} of {count:,} right, champion {before:.2%}: {won} won, {lost} lost"
     broken = []
     if chance < limits.significance:
-        broken.append(f"by chance so many are lost in {chance:.2g} of cases only")
+        broken.append(f"significantly worse (p = {chance:.2g})")
     if lost - won > margin:
         broken.append(f"{lost - won} fewer, where {margin} are allowed")
     text += f" ({'; '.join(broken)})" if broken else f" (p {chance:.2g})"
@@ -100,12 +100,16 @@ def judge_classes(rule: str, answers: Answers, limits: Limits) -> Finding:
         sank = fall["challenger"] < limits.class_floor <= (1.0 if fall["champion"] is None else fall["champion"])
         fall["p"] = chance
         fall["collapsed"] = chance < limits.significance or (sank and fall["lost"] - fall["won"] >= FEWEST_LOST)
-    falls.sort(key=lambda fall: (not fall["collapsed"], fall["won"] - fall["lost"]))
+    if answers.champion is None:
+        falls.sort(key=lambda fall: (not fall["collapsed"], fall["challenger"]))
+    else:
+        falls.sort(key=lambda fall: (not fall["collapsed"], fall["won"] - fall["lost"]))
     collapsed = [fall for fall in falls if fall["collapsed"]]
     worst = [fall for fall in falls if fall["lost"] > fall["won"]]
     text = f"{len(collapsed)} of {len(falls)} collapsed: {_named(collapsed)}"
     if not collapsed:
-        text = f"none of {len(falls)} collapsed" + (f"; the largest falls: {_named(worst)}" if worst else "")
+        what = "the lowest" if answers.champion is None else "the largest falls"
+        text = f"none of {len(falls)} collapsed" + (f"; {what}: {_named(worst)}" if worst else "")
     return Finding(rule, not collapsed, text, {"classes": worst, "collapsed": [fall["name"] for fall in collapsed]})
 
 

@@ -2,12 +2,14 @@
 
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 
 from export.arrays import Images
+from export.errors import RepositoryError
 from export.evaluation.run import leaks
 from export.gate.config import GateConfig, Limits
 from export.gate.evaluation_set import EvaluationSet
@@ -18,6 +20,7 @@ from export.gate.timing import time_requests
 from export.gate.verdict import Finding, Role, Side, UnusableError, Verdict
 from export.precision import FP32, TOLERANCES
 from export.predictor import OnnxPredictor
+from export.repository import load_manifest
 from export.repository.manifest import Manifest, check_model_name
 from export.repository.promotion import champion, require_version
 from export.repository.signing import load_signer
@@ -80,8 +83,8 @@ def choose_versions(store: Store, model: str, challenger: int | None, best: int 
     Args:
         store: repository they are in.
         challenger: the one to evaluate; the newest for None.
-        best: the one to compare it with; for None the promoted one, before any promotion the one before the challenger,
-            and where there is none before, none.
+        best: the one to compare it with; for None the promoted one, before any promotion the newest one before the
+            challenger that the gate has not refused, and where there is none, none.
 
     Raises:
         RepositoryError: there is no such model or version.
@@ -92,7 +95,10 @@ def choose_versions(store: Store, model: str, challenger: int | None, best: int 
         require_version(store, model, challenger or 1)  # says that there is none
     evaluated = challenger or present[-1]
     promoted = champion(store, model)
-    other = best or promoted or max((each for each in present if each < evaluated), default=None)
+    other = best or promoted
+    if other is None:
+        earlier = (each for each in reversed(present) if each < evaluated)
+        other = next((each for each in earlier if not _is_refused(store, model, each)), None)
     require_version(store, model, evaluated)
     if evaluated == other:
         raise ClientError(
@@ -104,6 +110,13 @@ def choose_versions(store: Store, model: str, challenger: int | None, best: int 
     if other is not None:
         require_version(store, model, other)
     return evaluated, other
+
+
+def _is_refused(store: Store, model: str, version: int) -> bool:
+    """Says whether the last verdict on a version refused it: whoever is no worse than that may still be bad."""
+    with suppress(RepositoryError):  # made by hand, or damaged: there is no verdict
+        return load_manifest(store, model, version).gate.get("passed") is False
+    return False
 
 
 def _evaluate(
@@ -194,7 +207,7 @@ def _notices(
     """Returns what makes the comparison less than it seems."""
     notices = []
     if "champion" not in staged:
-        notices.append("there is no other version to compare with: only the floors are looked at")
+        notices.append("there is no other version to compare with that was not refused: only the floors are looked at")
     elif staged["champion"].manifest.version != promoted:
         state = "nothing is promoted yet" if promoted is None else f"version {promoted} is the champion"
         notices.append(f"it is compared with version {staged['champion'].manifest.version}, but {state}")

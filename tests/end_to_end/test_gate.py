@@ -163,6 +163,13 @@ def test_a_first_champion_keeps_to_the_floors(gate: Gate, tmp_path: Path, colour
     assert "75.00% of 100 right; a first champion needs 90.00%" in failed(verdict)["accuracy"]
     assert any("there is no other version" in notice for notice in verdict["notices"])
 
+    publish_colours(tmp_path / "model_repository", colour_classifier(wrong=(14,)))
+    code, out, _ = gate(MODEL, colours, "--json", "--max-p99-ms", "10000")
+    verdict = json.loads(out)
+    assert code == 1 and verdict["challenger"]["version"] == 2
+    assert verdict["champion"] is None, "to be no worse than what was refused is not enough"
+    assert failed(verdict).keys() == {"accuracy", "classes"}
+
 
 def test_a_classifier_of_fewer_classes_cannot_be_judged(gate: Gate, place: Path, colours: str) -> None:
     publish_colours(place, colour_classifier(classes=40), classes=40)

@@ -12,6 +12,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
+from tests.training.data.own_data import write_image_folders
 from tests.training.signs_command import Signs
 from tests.training.tiny_gtsdb import TinyGtsdb
 from training.checkpoint import load_checkpoint
@@ -150,7 +151,20 @@ def test_trained_classifier_is_printed_with_the_next_command(
     checkpoint = lines[4].removeprefix("checkpoint: ")
     assert Path(checkpoint).parent.name.startswith("classifier-")
     assert lines[5].startswith(f"next: signs export onnx {checkpoint} --data gtsdb=")
+    assert "--repository" not in lines[5], "these are the German signs"
     assert load_checkpoint(Path(checkpoint))
+
+
+def test_own_classes_are_exported_into_a_repository_of_their_own(
+    signs: Signs, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = f"images={write_image_folders(tmp_path / 'mine', 6)}"
+    arguments = ["--data", data, "--runs", runs, "--name", "mine", "--epochs", 1, "--device", "cpu", "--workers", 0]
+
+    assert signs("train", "classifier", *arguments) == 0
+
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == f"next: signs export onnx {runs / 'mine' / 'checkpoint'} --data {data} --repository NAME"
 
 
 def _start(runs: Path, *arguments: object) -> subprocess.Popen[str]:

@@ -4,15 +4,19 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from export.evaluation.robustness import as_markdown, measure_robustness
 from export.evaluation.run import evaluate_model
 from export.repository import Manifest
 from tests.clients.command.test_main import one_line, signs
+from tests.training.data.own_data import NAMES, write_coco
 from tests.training.tiny_gtsdb import write_tiny_gtsdb
 from traffic_sign_client.errors import ClientError
 from traffic_signs.progress import silent
+from training.checkpoint import CheckpointInfo, save_checkpoint
 from training.corruptions import CORRUPTIONS, STRENGTHS
+from training.models.classifier import SignClassifier
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +54,18 @@ def test_without_a_threshold_nothing_is_unknown(checkpoint: Path, data: str) -> 
     assert figures["unknown"]["threshold"] is None
     assert figures["unknown"]["kinds"].keys() == {"known signs", "drawn other signs"}
     assert "no threshold" in as_markdown(figures)
+
+
+def test_a_classifier_of_own_classes_is_not_shown_german_signs_as_others(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    info = CheckpointInfo("sign_classifier", "small_resnet", {}, list(NAMES), [48, 48], {})
+    save_checkpoint(tmp_path / "checkpoint", SignClassifier(len(NAMES)), info)
+    own = f"coco={write_coco(tmp_path / 'mine', {'train': 4, 'test': 4})}"
+
+    figures = measure_robustness(tmp_path / "checkpoint", own, own, 0.5, "test", 4, silent)
+
+    assert figures["unknown"]["kinds"].keys() == {"known signs", "background"}
+    assert "drawn" not in as_markdown(figures)
 
 
 def test_a_detector_is_measured_on_scenes(detector_checkpoint: Path, data: str) -> None:

@@ -95,6 +95,15 @@ def test_a_class_that_was_below_the_floor_before_may_stay_there() -> None:
     assert not judge_classes("classes", answers(challenger, None, labels), LIMITS).passed, "a first champion may not"
 
 
+def test_without_a_champion_nothing_falls_and_the_lowest_classes_are_named() -> None:
+    labels = np.repeat(np.arange(3), [100, 10, 10])
+    first = judge_classes("classes", answers(right(120, [0, 1, 2, 3, 100, 101]), None, labels), LIMITS)
+    assert first.passed and "falls" not in first.text
+    assert first.text.endswith("the lowest: give way 80.0% of 10, stop 96.0% of 100")
+    second = judge_classes("classes", answers(right(120, [100, 101]), right(120, []), labels), LIMITS)
+    assert second.passed and "the largest falls: give way 80.0% after 100.0% of 10" in second.text
+
+
 PARITY = {"samples": 100, "max_difference": 2e-6, "mean_difference": 1e-7, "disagreements": 0}
 
 

@@ -1,0 +1,51 @@
+"""The classes that a repository has: a network with others does not replace them without being asked to."""
+
+from pathlib import Path
+
+from export.config import LABELS_FILE
+from export.errors import ExportError
+from export.kinds import find_kind
+from export.repository import champion
+from export.repository.store import Store, open_store
+from training.checkpoint import CheckpointInfo
+
+
+def require_same_names(repository: str | Path, info: CheckpointInfo) -> None:
+    """Refuses a network whose class names are others than those of the version that counts.
+
+    That is the champion, before any promotion the newest version. A kind of network whose outputs have no labels.txt,
+    such as a detector, and a version that has none are not checked.
+
+    Args:
+        repository: folder or address of all models.
+        info: of the checkpoint to be published.
+
+    Raises:
+        ExportError: the names differ, or the repository cannot be read.
+    """
+    if not any(output.labelled for output in find_kind(info.model).outputs):
+        return
+    store = open_store(repository)
+    present = store.versions(info.model)
+    if not present:
+        return
+    number = champion(store, info.model) or present[-1]
+    there = _class_names(store, info.model, number)
+    if there is not None and there != info.class_names:
+        raise ExportError(
+            f"{info.model} {number} in {store.name} has {len(there)} classes, and the checkpoint has "
+            f"{len(info.class_names)} with other names: give a separate --repository, or replace them with "
+            "--other-classes"
+        )
+
+
+def _class_names(store: Store, model: str, number: int) -> list[str] | None:
+    """Returns the names in a version's labels.txt, of a hand-made one in the model's; None where there is neither."""
+    for folder in (f"{model}/{number}", model):
+        try:
+            return store.read(f"{folder}/{LABELS_FILE}").decode().splitlines()
+        except FileNotFoundError:
+            continue
+        except (OSError, UnicodeDecodeError) as error:
+            raise ExportError(f"{store.name}/{folder}/{LABELS_FILE} cannot be read: {error}") from error
+    return None

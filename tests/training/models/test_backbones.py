@@ -17,7 +17,7 @@ def test_unknown_architecture_names_the_known() -> None:
 def test_backbone_without_torchvision_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torchvision", None)
 
-    with pytest.raises(TrainingError, match=r"resnet18 needs torchvision, .*traffic-sign-mlops\[vision\]"):
+    with pytest.raises(TrainingError, match=r"resnet18 needs torchvision, .*'\.\[vision\]"):
         build_backbone("resnet18", 43)
 
 

@@ -40,12 +40,12 @@ class SmallServer:
         self.started.set()
         await self.stopping.wait()
         server.close()
-        await asyncio.sleep(0.1)  # what was accepted before has its writer by then
         # A connection that outlives its loop is complained of by the garbage collector in some later test: none may,
-        # not even one whose handler was never started.
-        for handler in self.handlers:
-            handler.cancel()
-        await asyncio.gather(*self.handlers, return_exceptions=True)
+        # not even one whose handler was never started. One that is just being accepted is a task of the loop, too.
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            for handler in self.handlers:
+                handler.cancel()
+            await asyncio.wait(others)
         for writer in self.writers:
             writer.transport.abort()
         await asyncio.gather(*(writer.wait_closed() for writer in self.writers), return_exceptions=True)

@@ -18,9 +18,6 @@ from clients.command.repository_options import (
 if TYPE_CHECKING:
     from export.repository.promotion import Promotion
 
-if TYPE_CHECKING:
-    from export.repository.promotion import Promotion
-
 Reason = Annotated[str, typer.Option(help="Why; goes into the history.", show_default=False)]
 Runs = Annotated[Path, typer.Option(help="Folder of MLflow's database, whose alias champion follows.")]
 

@@ -63,9 +63,10 @@ def chance_of_loss(lost: int, won: int) -> float:
 
 
 def holm(chances: Sequence[float]) -> list[float]:
-    """Adjusts the p-values of several tests so that together they err no more often than one.
+    """Adjusts the p-values of several tests so that together they err no more often than one, dependent or not.
 
-    S. Holm, Scandinavian Journal of Statistics 6 (1979), pages 65 to 70.
+    S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6 (1979),
+    pages 65 to 70.
     """
     adjusted, highest = [1.0] * len(chances), 0.0
     for rank, position in enumerate(sorted(range(len(chances)), key=lambda each: chances[each])):

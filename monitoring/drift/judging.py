@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from export.gate.statistics import holm
 from monitoring.drift.features import FEATURES, NO_NAMES, OF_SCENES, Edges, describe_group
 from monitoring.drift.limits import FLOOR, Limits
 from monitoring.drift.statistics import (
@@ -13,7 +14,6 @@ from monitoring.drift.statistics import (
     design_effect,
     group_buckets,
     grouped,
-    holm,
     p_value,
     psi,
 )
@@ -93,7 +93,8 @@ def judge(
     fit = [feature for feature in features if not reasons[feature]]
     counts = {feature: grouped(window[feature], baselines[feature].groups) for feature in fit}
     indices = {feature: psi(baselines[feature].counts, counts[feature]) for feature in fit}
-    chances = holm({feature: _chance(baselines[feature], counts[feature], limits.repeats) for feature in fit})
+    adjusted = holm([_chance(baselines[feature], counts[feature], limits.repeats) for feature in fit])
+    chances = dict(zip(fit, adjusted, strict=True))
     scores = []
     for feature in features:
         samples = float(window[feature].sum())

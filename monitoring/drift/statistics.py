@@ -1,7 +1,5 @@
 """How far apart two samples of shares are, and whether chance can explain it. Knows nothing of signs."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import numpy.typing as npt
 from scipy.special import chdtrc  # the tail of chi-squared, without the overhead of scipy.stats
@@ -100,17 +98,3 @@ def p_value(reference: Counts, window: Counts) -> float:
     if len(reference) == 2 and expected.min() < LEAST_EXPECTED:
         return float(fisher_exact(np.rint(table).astype(np.int64)).pvalue)
     return float(chdtrc(table.shape[1] - 1, ((table - expected) ** 2 / expected).sum()))
-
-
-def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Returns p-values that may each be compared with the level meant for all of them together.
-
-    S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6 (1979); it
-    holds however the features depend on each other.
-    """
-    adjusted: dict[str, float] = {}
-    highest = 0.0
-    for rank, name in enumerate(sorted(p_values, key=p_values.__getitem__)):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[name]))
-        adjusted[name] = highest
-    return {name: adjusted[name] for name in p_values}

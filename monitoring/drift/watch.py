@@ -78,8 +78,8 @@ class Watch:
         measured = self._references[version].measurements
         classes = len(window.counts.get("sign_class", ())) or 1
         baselines = make_baselines(count_by_scene(measured, window.edges, classes))
-        judged = judge(baselines, window.counts, window.edges, self._limits, window.class_names)
-        scores = {score.feature: score for score in judged}
+        found = judge(baselines, window.counts, window.edges, self._limits, window.class_names)
+        scores = {score.feature: score for score in found}
         scores |= {name: Score(name, 0.0, note=problem) for name, problem in window.problems.items()}
         return Finding(version, window.scenes, [scores[name] for name in FEATURES], busy=busy)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2_contingency, fisher_exact
 
-from monitoring.drift.statistics import PRIOR, design_effect, group_buckets, grouped, holm, p_value, psi
+from monitoring.drift.statistics import PRIOR, design_effect, group_buckets, grouped, p_value, psi
 
 
 def counts(*values: float) -> "np.ndarray[tuple[int, ...], np.dtype[np.float64]]":
@@ -48,14 +48,6 @@ def test_groups_that_nobody_is_in_say_nothing() -> None:
     assert p_value(counts(10, 0, 10), counts(10, 0, 10)) == 1
     assert p_value(counts(10, 0), counts(20, 0)) == 1
     assert p_value(counts(10, 10), counts(0, 0)) == 1
-
-
-def test_holm_by_hand() -> None:
-    # Sorted 0.005, 0.01, 0.03, 0.04: times 4, 3, 2, 1, and never less than the one before.
-    adjusted = holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.005})
-    assert adjusted == pytest.approx({"a": 0.03, "b": 0.06, "c": 0.06, "d": 0.02})
-    assert holm({"a": 0.9, "b": 0.8}) == {"a": 1.0, "b": 1.0}
-    assert holm({}) == {}
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ class AsyncSignClient(Options):
     async def classify(self, images: Crops, top: int = 3, **asking: Unpack[Asking]) -> list[list[Prediction]]:
         """Classifies crops and returns the `top` most probable classes of each, best first, with the server's names.
 
-        Where the classifier tells fewer apart, all of them. Arguments and errors are those of `probabilities`.
+        If the classifier has fewer classes, all of them. Arguments and errors are those of `probabilities`.
         """
         if top < 1:
             raise RefusedError(f"top is {top}: give 1 or more")

@@ -40,7 +40,9 @@ def test_the_test_refuses_an_equal_challenger_no_more_often_than_it_says() -> No
 
 def test_holm_multiplies_by_the_tests_that_are_left_and_never_falls() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([0.5, 0.9]) == [1.0, 1.0]
+    # Sorted 0.005, 0.01, 0.03, 0.04: times 4, 3, 2, 1, and never less than the one before.
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.5, 0.9]) == holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([]) == []
 
 

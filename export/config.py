@@ -14,7 +14,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from export.errors import ExportError
 from export.repository.configuration import ONNX, TENSORRT
-from export.repository.manifest import GPU_FILE
+from export.repository.manifest import GPU_FILE, LABELS_FILE
 from export.repository.policy import WARM_UP, to_bytes
 from export.settings import TARGETS, Target
 from traffic_sign_client.client import CATEGORIES
@@ -22,7 +22,6 @@ from traffic_sign_client.client import CATEGORIES
 if TYPE_CHECKING:
     from export.kinds import ModelKind, TensorSpec
 
-LABELS_FILE = "labels.txt"
 ENGINE = "tensorrt_plan"
 THREADS = "intra_op_thread_count"
 CUDA = "cuda"

@@ -13,6 +13,7 @@ from torch import nn
 
 from export.errors import ExportError
 from export.kinds import find_kind
+from export.repository.class_names import CLASS_NAMES
 from export.simplify import Slimming, simplify
 from training.checkpoint import CheckpointInfo
 
@@ -62,7 +63,7 @@ def convert(model: nn.Module, info: CheckpointInfo, path: Path) -> Slimming:
         raise ExportError(f"PyTorch cannot export this network to ONNX: {error}") from error
     metadata = {
         "architecture": info.architecture,
-        "class_names": "\n".join(info.class_names),
+        CLASS_NAMES: "\n".join(info.class_names),
         "data_fingerprint": info.data.get("fingerprint", ""),
         "run_id": info.run_id,
         "git_commit": info.git_commit,

@@ -7,11 +7,15 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+import numpy as np
 from torch import nn
 
 from export.arrays import Images, Outputs, join
 from export.errors import ExportError
 from export.kinds import ModelKind, find_kind, kind_of_inputs
+from export.repository.class_names import onnx_class_names
+from traffic_sign_client.answers import Prediction
+from traffic_sign_client.client import MOST_CLASSES
 from traffic_sign_client.connection import Connection, Protocol
 from training.checkpoint import CheckpointInfo
 
@@ -53,6 +57,10 @@ class Predictor(ABC):
             progress(min(start + self.max_batch, len(images)), len(images))
         return join(parts)
 
+    def class_names(self) -> list[str] | None:
+        """Returns the names of its classes, of a detector its categories, by id; None if they are not known."""
+        return None
+
     @abstractmethod
     def _run(self, images: Images) -> Outputs:
         """Returns the outputs for at most `max_batch` images."""
@@ -86,6 +94,11 @@ class TorchPredictor(Predictor):
         torch.backends.cudnn.allow_tf32 = False  # as the exported files run there: without TF32
         self._device = pick_device(device)
         self._network = self.kind.wrap(network.eval()).to(self._device)
+        self._class_names = info.class_names
+
+    def class_names(self) -> list[str]:
+        """Returns those of the checkpoint."""
+        return self._class_names
 
     def _run(self, images: Images) -> Outputs:
         import torch
@@ -126,6 +139,11 @@ class OnnxPredictor(Predictor):
         manifest = path.with_name(MANIFEST)
         self.trained_on = parse_manifest(manifest.read_bytes(), str(manifest)).data if manifest.is_file() else {}
         self._session = open_session(path, device)
+        self._path = path
+
+    def class_names(self) -> list[str] | None:
+        """Returns those in the metadata of the file."""
+        return onnx_class_names(self._path.read_bytes())
 
     def _run(self, images: Images) -> Outputs:
         names = [output.name for output in self.kind.outputs]
@@ -163,6 +181,17 @@ class TritonPredictor(Predictor):
         kind = kind_of_inputs(self.inputs)
         if kind is not None:  # what else a server has can be looked at, and not asked
             self.kind, self.size = kind, _size(config["input"][0]["dims"])
+
+    def class_names(self) -> list[str] | None:
+        """Returns the labels of the model on the server, which Triton sends only with an answer."""
+        labelled = [output.name for output in self.kind.outputs if output.labelled]
+        if not labelled:
+            return None
+        image = np.zeros((1, *self.size, 3), np.uint8)
+        (answer,) = self._wait(self._server.infer(self._model, self.kind.input.name, image, labelled, MOST_CLASSES))
+        classes = sorted(map(Prediction.read, answer.ravel().tolist()), key=lambda each: each.class_id)
+        names = [each.name for each in classes]
+        return names if names != [str(number) for number in range(len(names))] else None  # a number: without a label
 
     def close(self) -> None:
         """Ends the connection."""

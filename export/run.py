@@ -11,7 +11,7 @@ import onnx
 from tritonclient.grpc import model_config_pb2 as pb
 
 from export.arrays import Images
-from export.config import LABELS_FILE, to_text, warm_up_path
+from export.config import to_text, warm_up_path
 from export.conversion import IR_VERSION, OPSET, convert
 from export.errors import AccuracyError, ExportError, ParityError, RepositoryError
 from export.gpu_file import prove_gpu_file
@@ -21,12 +21,13 @@ from export.precision import AUTO, FP32, INT8, PRECISIONS
 from export.precision_search import NO_LABELS, Candidate, fastest, make_all, make_candidate, timed
 from export.predictor import TorchPredictor
 from export.proof import Proof
-from export.published_classes import require_same_names
 from export.quantization import TARGETS
-from export.repository import Manifest, load_manifest, publish, versions
-from export.repository.manifest import GPU_FILE, MODEL_FILE
+from export.repository import Manifest, champion, load_manifest, publish, versions
+from export.repository.class_names import require_same_classes
+from export.repository.manifest import GPU_FILE, LABELS_FILE, MODEL_FILE
 from export.repository.policy import CONFIG
 from export.repository.signing import Signer
+from export.repository.store import open_store
 from export.samples import Labels
 from export.serving_plan import choose_serving
 from export.settings import PrecisionRequest, ServingOverrides
@@ -74,7 +75,8 @@ def export_checkpoint(
     # Before the work: a repository that is not there, or options that contradict each other, are reported at once.
     kind, chosen = find_kind(info.model), choose_serving(repository, info.model, asked)
     if not other_classes:
-        require_same_names(repository, info)
+        store = open_store(repository)
+        require_same_classes(store, info.model, info.class_names, champion(store, info.model))
     configs = chosen.configs(info)
     with tempfile.TemporaryDirectory(prefix="signs-export-") as scratch:
         path = Path(scratch) / MODEL_FILE
@@ -122,6 +124,7 @@ def export_checkpoint(
             "tuning": chosen.tuning,
         },
         signer=signer,
+        other_classes=other_classes,
     )
 
 

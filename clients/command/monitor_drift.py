@@ -92,7 +92,7 @@ def exit_code(findings: "list[Finding]") -> int:
     verdicts = [finding.verdict for finding in findings]
     if "drift" in verdicts:
         return DRIFT
-    overlooked = any(finding.busy and finding.verdict == "not judged" for finding in findings)
+    overlooked = any(finding.busy and finding.verdict == "not evaluated" for finding in findings)
     return NO_DRIFT if "no drift" in verdicts and not overlooked else UNCLEAR
 
 

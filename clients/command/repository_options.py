@@ -22,6 +22,9 @@ PlainHttp = Annotated[
         show_default="on this machine alone",
     ),
 ]
+OtherClasses = Annotated[
+    bool, typer.Option("--other-classes", help="Also if the classes in the repository have other names.")
+]
 DEFAULT_REPOSITORY = "model_repository"
 
 

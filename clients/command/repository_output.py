@@ -37,8 +37,11 @@ def print_list(rows: Sequence[dict[str, Any]], repository: str) -> None:
         table.add_column("commit", no_wrap=True)
     for row in rows:
         state = [word for word in ("champion", "served", "signed") if row[word]]
-        if row["gate"]:
-            state.append("gate passed" if row["gate"].get("passed") is True else "gate refused")
+        verdict = row["gate"] and ("gate passed" if row["gate"].get("passed") is True else "gate refused")
+        if verdict == "gate refused" and row["served"]:
+            state[state.index("served")] = f"served ({verdict})"
+        elif verdict:
+            state.append(verdict)
         state += [] if row["manifest"] else ["damaged" if row["problem"] else "made by hand"]
         table.add_row(
             row["model"],

@@ -10,6 +10,7 @@ from clients.command.repository_options import (
     DEFAULT_REPOSITORY,
     Json,
     Model,
+    OtherClasses,
     Repository,
     Version,
     print_json,
@@ -33,6 +34,7 @@ def promote(
     if_none: Annotated[
         bool, typer.Option("--if-none", help="Only where nothing has been promoted yet, so that there is a way back.")
     ] = False,
+    other_classes: OtherClasses = False,
     runs: Runs = Path("runs"),
     as_json: Json = False,
 ) -> None:
@@ -55,7 +57,7 @@ def promote(
         _print(model, best, None, [], f"{model} {best} is the champion already", as_json)
         return
     lack = gate_failure_reason(repository, model, version)
-    entry = make_champion(repository, model, version, reason, gated)
+    entry = make_champion(repository, model, version, reason, gated, other_classes=other_classes)
     notes = [lack] if lack and _can_be_gated(repository, model, version) else []
     notes += find_stale_dependents(repository, model, version, runs)
     _print(model, version, entry, notes, f"{model} {version} is the champion" + ("" if entry else " already"), as_json)

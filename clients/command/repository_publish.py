@@ -9,6 +9,7 @@ from clients.command.repository_options import (
     DEFAULT_REPOSITORY,
     Json,
     Model,
+    OtherClasses,
     PrivateKey,
     PublicKey,
     Repository,
@@ -30,6 +31,7 @@ def publish(
             "--once", help="If a version with the same files is there, name that one: for a step that is repeated."
         ),
     ] = False,
+    other_classes: OtherClasses = False,
     private_key: PrivateKey = None,
     public_key: PublicKey = None,
     as_json: Json = False,
@@ -55,7 +57,9 @@ def publish(
         raise typer.BadParameter("--again asks for another copy and --once for no other: give one of them")
     signer = load_signer(private_key)
     with progress_bars(Console(stderr=True)) as progress:
-        manifest = publish_copy(source, repository, number, again, signer, public_key, progress, once=once)
+        manifest = publish_copy(
+            *(source, repository, number, again, signer, public_key, progress), once=once, other_classes=other_classes
+        )
     if as_json:
         print_json(asdict(manifest))
         return

@@ -10,6 +10,7 @@ import numpy as np
 
 from export.arrays import Images, spread
 from export.evaluation.model_ref import ModelRef, metrics_of
+from export.evaluation.run import require_classes
 from export.kinds import find_kind
 from export.predictor import Predictor
 from traffic_sign_client.errors import ClientError
@@ -68,6 +69,7 @@ def measure_robustness(
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
     network = reference.open()
+    require_classes(network, dataset)
     images, measure, rate = kind.rated_images(network, dataset, split, limit, progress)
     figures: dict[str, Any] = {"model": name, "data": dataset.name, "split": split, "backend": network.backend}
     figures |= {"samples": len(images), "measure": measure, **_over_corruptions(images, rate, progress)}

@@ -7,6 +7,8 @@ from typing import Any
 from export.evaluation.model_ref import RECOGNIZER, ModelRef, usual_model
 from export.evaluation.scenes import evaluate_scenes, served_recognizer
 from export.kinds import CLASSIFIER, find_kind
+from export.predictor import Predictor
+from export.repository.class_names import class_difference
 from traffic_sign_client.errors import ClientError
 from traffic_signs.console import Console
 from traffic_signs.progress import ProgressCallback, progress_bars
@@ -90,8 +92,19 @@ def _answered(
         find = served_recognizer(model.url, model.protocol, model.name, model.version, dataset.classes)
         return f"triton_{model.protocol}", [], evaluate_scenes(find, dataset, split, output, progress)
     with model.open() as network, classifier.open() if classifier else nullcontext() as names:
+        for each in filter(None, (network, names)):
+            require_classes(each, dataset)
         figures = network.kind.evaluate(network, dataset, split, output, names, progress)
         return network.backend, [each.trained_on for each in (network, names) if each is not None], figures
+
+
+def require_classes(network: Predictor, dataset: Dataset) -> None:
+    """Raises ClientError if a network names other classes than a data set has, or in another order."""
+    if difference := class_difference(network.class_names(), network.kind.label_names(dataset.classes)):
+        raise ClientError(
+            f"the {network.kind.name} has other classes than {dataset.name} ({difference}): evaluate it on data of its "
+            "own classes"
+        )
 
 
 def leaks(kind: str, split: str, trained_on: list[dict[str, str]]) -> list[str]:

@@ -74,4 +74,8 @@ class GateConfig(BaseSettings):
     private_key: Annotated[
         Path | None, Setting("PEM file: sign the challenger, verdict included.", show_default=False)
     ] = None
+    other_classes: Annotated[
+        bool,
+        Setting("Apply only the floors if the champion has other classes.", flags=("--other-classes",)),
+    ] = False
     dry_run: Annotated[bool, Setting("Compare them, and record nothing.", flags=("--dry-run",))] = False

@@ -21,6 +21,7 @@ from export.gate.verdict import Finding, Role, Side, UnusableError, Verdict
 from export.precision import FP32, TOLERANCES
 from export.predictor import OnnxPredictor
 from export.repository import load_manifest
+from export.repository.class_names import version_difference
 from export.repository.manifest import Manifest, check_model_name
 from export.repository.promotion import champion, require_version
 from export.repository.signing import load_signer
@@ -62,6 +63,13 @@ def run_gate(config: GateConfig, console: Console) -> Outcome:
     """
     store = open_store(config.repository)
     challenger, best = choose_versions(store, config.model, config.challenger, config.champion)
+    if best is not None and (difference := version_difference(store, config.model, challenger, best)):
+        if not config.other_classes:
+            raise ClientError(
+                f"{config.model} {challenger} has other classes than {best} ({difference}): compare versions of the "
+                "same classes, or apply only the floors with --other-classes"
+            )
+        best = None
     signer = load_signer(config.private_key)
     if not config.dry_run:
         require_recordable(store, config.model, challenger, signer)
@@ -139,6 +147,11 @@ def _evaluate(
     kind = staged["challenger"].kind
     if names := {one.kind.name for one in staged.values()} - {kind.name}:
         raise ClientError(f"{config.model} has versions of two kinds ({kind.name}, {names.pop()}): name another one")
+    for one in staged.values():
+        if difference := one.class_difference(kind.label_names(dataset.classes)):
+            raise ClientError(
+                f"{one.name} has other classes than {dataset.name} ({difference}): give data of its own classes"
+            )
     limits = replace(config.limits, min_score=kind.min_score if config.min_score is None else config.min_score)
     evaluation_set = kind.load_evaluation_set(dataset, config.split, staged, config.score_threshold, progress)
     if not evaluation_set.data["fingerprint"].startswith(config.fingerprint.lower()):
@@ -207,7 +220,10 @@ def _notices(
     """Returns what makes the comparison less than it seems."""
     notices = []
     if "champion" not in staged:
-        notices.append("there is no other version to compare with that was not refused: only the floors are looked at")
+        lacking = "of the same classes " if promoted is not None else ""
+        notices.append(
+            f"there is no other version {lacking}to compare with that was not refused: only the floors are looked at"
+        )
     elif staged["champion"].manifest.version != promoted:
         state = "nothing is promoted yet" if promoted is None else f"version {promoted} is the champion"
         notices.append(f"it is compared with version {staged['champion'].manifest.version}, but {state}")

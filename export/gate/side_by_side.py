@@ -5,7 +5,7 @@ two that are compared may differ in input size and batching. And where the chall
 there all the same.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from export.arrays import Images, Outputs
 from export.gate.verdict import Role, UnusableError
 from export.kinds import ModelKind, kind_of_inputs
 from export.predictor import TritonPredictor
+from export.repository.class_names import class_difference, read_class_names
 from export.repository.local import write
 from export.repository.manifest import MANIFEST, MODEL_FILE, Manifest, parse_manifest
 from export.repository.policy import CONFIG, read_config, to_bytes
@@ -53,6 +54,11 @@ class Staged:
     def model_file(self) -> Path:
         """The ONNX file."""
         return self.folder / MODEL_FILE
+
+    def class_difference(self, expected: Sequence[str]) -> str:
+        """Describes how its class names differ from the expected ones; empty if they do not, or it has no names."""
+        names = read_class_names(lambda file: (self.folder / file).read_bytes(), self.name)
+        return class_difference(names, expected)
 
 
 class ServedVersion(TritonPredictor):

@@ -60,7 +60,10 @@ def publish_derived(
         came_from = original.as_origin(store.name, describe(folder / MANIFEST)["sha256"])
         inherited = {name: value for name, value in asdict(original).items() if name not in (*OWN, *forget)}
         shared = {path: to_bytes(config).decode() for path, config in configs.items()}
-        return publish(store, original.model, files, shared, inherited | {"origin": came_from} | facts)
+        return publish(
+            *(store, original.model, files, shared, inherited | {"origin": came_from} | facts),
+            other_classes=True,  # those of a version that is here already
+        )
 
 
 def _beside(store: Store, model: str, name: str) -> bytes:

@@ -18,6 +18,7 @@ MODEL_FILE = "model.onnx"
 GPU_FILE = (
     "model.gpu.onnx"  # the same network for GPUs, with a batch that is fixed inside; its weights are MODEL_FILE's
 )
+LABELS_FILE = "labels.txt"  # class names, one per line
 SIGNATURE = "model.sig"  # the name that OpenSSF model signing gives it
 
 

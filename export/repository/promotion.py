@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from export.errors import RepositoryError
+from export.repository.class_names import require_same_classes, version_class_names, version_difference
 from export.repository.manifest import (
     MANIFEST,
     Manifest,
@@ -97,7 +98,13 @@ def champion(store: Store, model: str) -> int | None:
 
 
 def promote(
-    repository: str | Path | Store, model: str, version: int, reason: str, gated: bool = False
+    repository: str | Path | Store,
+    model: str,
+    version: int,
+    reason: str,
+    gated: bool = False,
+    *,
+    other_classes: bool = False,
 ) -> Promotion | None:
     """Makes a version the champion and has config.pbtxt serve it and no other.
 
@@ -105,13 +112,14 @@ def promote(
         repository: folder or address of all models.
         reason: goes into the history.
         gated: only where it has passed the gate against the present champion.
+        other_classes: promote it also if the champion has other class names.
 
     Returns:
         The new entry of the history; None where the version was the champion already.
 
     Raises:
-        RepositoryError: there is no such version, it is damaged or has not passed the gate, or the repository cannot
-            be written.
+        RepositoryError: there is no such version, it is damaged, has not passed the gate or has other classes than the
+            champion, or the repository cannot be written.
     """
     store = open_store(repository)
     with clear_errors(f"promote {model} {version} in {store.name}"):
@@ -121,7 +129,10 @@ def promote(
             lack = gate_failure_reason(store, model, version) if gated else ""
             if lack:
                 raise RepositoryError(f"{lack}: it is not promoted")
-            if champion(store, model) != version:
+            best = champion(store, model)
+            if best is not None and not other_classes:
+                require_same_classes(store, model, version_class_names(store, model, version), best)
+            if best != version:
                 return _record(store, model, version, "promote", reason)
             follow(store, model)
             return None
@@ -195,6 +206,8 @@ def gate_failure_reason(repository: str | Path | Store, model: str, version: int
         return f"{name} has the verdict of another version ({again})"
     if best is not None:
         present = require_version(store, model, best)
+        if gate.get("champion") is None and version_difference(store, model, version, best):
+            return ""  # there is nothing that both could be compared on
         if present is None or _sha256(gate, "champion") != present.model_sha256:
             return f"{name} has not been compared with version {best}, the present champion ({again})"
     return ""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from export.errors import RepositoryError
+from export.repository.class_names import read_class_names, require_same_classes
 from export.repository.fatal_values import check_folder_values
 from export.repository.fetching import fetch_version
 from export.repository.local import write
@@ -60,6 +61,8 @@ def publish(
     shared: Mapping[str, str],
     facts: Mapping[str, Any],
     signer: Signer | None = None,
+    *,
+    other_classes: bool = False,
 ) -> Manifest:
     """Adds a version to the repository.
 
@@ -74,19 +77,25 @@ def publish(
         shared: content of the files that Triton reads beside the versions (config.pbtxt, configs/gpu.pbtxt,
             labels.txt), by path.
         facts: the other fields of the manifest.
+        other_classes: publish it also if the champion, or else the newest version, has other class names.
 
     Returns:
         The manifest of the new version.
 
     Raises:
-        RepositoryError: the repository cannot be written, or the configuration would end the server; it is as it was.
+        RepositoryError: the repository cannot be written, the configuration would end the server, or the class names
+            differ; it is as it was.
     """
     contents = {**files, **{name: text.encode() for name, text in shared.items()}}
     store = open_store(repository)
     with clear_errors(f"publish to {store.name}/{check_model_name(model)}"), store.staging(model) as staged:
         for name, content in contents.items():
             write(staged / name, content)
-        return _add(store, model, staged, lambda number, described: Manifest(model, number, described, **facts), signer)
+
+        def describe_new(number: int, described: dict[str, dict[str, Any]]) -> Manifest:
+            return Manifest(model, number, described, **facts)
+
+        return _add(store, model, staged, describe_new, signer, other_classes=other_classes)
 
 
 def publish_copy(
@@ -99,6 +108,7 @@ def publish_copy(
     progress: ProgressCallback = silent,
     *,
     once: bool = False,
+    other_classes: bool = False,
 ) -> Manifest:
     """Adds a copy of a version of another repository, under the next number of this one; its provenance stays.
 
@@ -112,13 +122,15 @@ def publish_copy(
         signer: signs the copy, whose manifest is another than the original's.
         public_key: the original must be signed with it.
         once: where a version with the same files is there already, return that one in place of raising.
+        other_classes: copy also if the champion, or else the newest version, has other class names.
 
     Returns:
         The manifest of the copy.
 
     Raises:
         RepositoryError: the source is damaged, not signed so, here already, or an ONNX file that the serving image
-            cannot load; its configuration would end the server; or the repository cannot be written. It is as it was.
+            cannot load; its configuration would end the server; its class names differ; or the repository cannot be
+            written. It is as it was.
     """
     place, model, version = split_address(str(source))
     origin = open_store(place)
@@ -149,7 +161,7 @@ def publish_copy(
                 fresh = Manifest(model, number, described)
                 return replace(original, version=number, files=described, created=fresh.created, origin=came_from)
 
-            return _add(store, model, staged, describe_copy, signer, number, progress)
+            return _add(store, model, staged, describe_copy, signer, number, progress, other_classes=other_classes)
 
 
 def sign_version(repository: str | Path | Store, model: str, version: int, signer: Signer) -> None:
@@ -188,6 +200,8 @@ def _add(
     signer: Signer | None,
     number: int | None = None,
     progress: ProgressCallback = silent,
+    *,
+    other_classes: bool,
 ) -> Manifest:
     check_folder_values(staged, model)
     described = {name: describe(staged / name) for name in files_in(staged)}
@@ -196,6 +210,9 @@ def _add(
     names = [*paths, *(name for name in companions(*configs.values()) if name in described)] if paths else []
     shared = {name: (staged / name).read_bytes() for name in names}
     with store.locked():
+        if not other_classes:
+            class_names = read_class_names(lambda name: (staged / name).read_bytes(), f"the new version of {model}")
+            require_same_classes(store, model, class_names, champion(store, model))
         version = store.claim(model, number)
         manifest = manifest_of(version, described)
         write(staged / MANIFEST, manifest.to_bytes())

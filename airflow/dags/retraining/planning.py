@@ -96,6 +96,29 @@ def recipe(plan: Mapping[str, Any], params: Mapping[str, Any], fingerprint: str,
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()
 
 
+def require_same_classes(last: Mapping[str, Any], classes: Sequence[str], others_allowed: bool) -> None:
+    """Checks, before anything is trained, that the data have the classes of the published version.
+
+    Args:
+        last: what the last run that published a version has recorded about it.
+        classes: class names of the data.
+        others_allowed: the parameter `other_classes`.
+
+    Raises:
+        StepError: they differ.
+    """
+    before = last.get("classes", classes)
+    if before == classes or others_allowed:
+        return
+    changed = [f"new: {name}" for name in classes if name not in before]
+    changed += [f"missing: {name}" for name in before if name not in classes]
+    raise StepError(
+        f"the data have other classes than version {last['version']} ({'; '.join(changed[:5]) or 'another order'}): "
+        "start a new run with the parameter other_classes, and see 'Other classes' in airflow/README.md",
+        final=True,
+    )
+
+
 def cooling(last: datetime | None, now: datetime, hours: float) -> timedelta | None:
     """Returns the rest of the cool-down between two retrainings for drift; None if it is over."""
     if last is None:

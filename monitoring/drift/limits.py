@@ -20,6 +20,5 @@ class Limits(BaseSettings):
     psi: Annotated[float, Setting("Least population stability index that counts.", min=0)] = 0.25
     floor: Annotated[int, Setting("Fewest scenes or signs for a result.", min=FLOOR, flags=("--min-samples",))] = FLOOR
     repeats: Annotated[
-        float,
-        Setting("Successive photographs of one view, as frames of a film: so many count as one.", min=1),
+        float, Setting("Successive photographs of one view, as frames of a film: so many count as one.", min=1)
     ] = 1.0

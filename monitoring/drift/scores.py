@@ -9,14 +9,7 @@ import numpy.typing as npt
 from export.gate.statistics import holm
 from monitoring.drift.features import FEATURES, NO_NAMES, OF_SCENES, Edges, describe_group
 from monitoring.drift.limits import FLOOR, Limits
-from monitoring.drift.statistics import (
-    Counts,
-    design_effect,
-    group_buckets,
-    grouped,
-    p_value,
-    psi,
-)
+from monitoring.drift.statistics import Counts, design_effect, group_buckets, grouped, p_value, psi
 
 
 @dataclass(frozen=True)

@@ -89,8 +89,7 @@ def digest(step: Step, code: int, answer: Any, facts: Mapping[str, Any]) -> dict
         passed_on = step.digest(code, answer, facts)
     except (LookupError, TypeError, AttributeError) as error:
         raise StepError(
-            f"unexpected output of `signs` ({error!r}): use the project and the DAGs of the same release",
-            final=True,
+            f"unexpected output of `signs` ({error!r}): use the project and the DAGs of the same release", final=True
         ) from error
     for name, value in passed_on.items():
         log.info("%s: %s", name, value)

@@ -51,7 +51,7 @@ def onnx_class_names(content: bytes) -> list[str] | None:
     with suppress(DecodeError):
         for entry in onnx.load_model_from_string(content).metadata_props:
             if entry.key == CLASS_NAMES:
-                return entry.value.split("\n")
+                return str(entry.value).split("\n")
     return None
 
 

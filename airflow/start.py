@@ -68,12 +68,7 @@ def main() -> None:
 
 
 def run(port: int, home: Path, dags: Path) -> None:
-    """Starts Airflow, prints its address and login, and stops it on request.
-
-    Args:
-        port: port of the web interface, 1 to 65535.
-        home: folder of the database, logs and settings; created if missing.
-        dags: folder with the DAGs.
+    """Starts Airflow with its state in `home`, prints its address and login, and stops it on request.
 
     Raises:
         StartError: Airflow cannot start, or has ended by itself.

@@ -46,11 +46,7 @@ def graph(
     """Returns a panel of lines over time.
 
     Args:
-        title: title of the panel.
-        about: description of the panel.
         unit: Grafana's name of the unit, such as `s` or `percentunit` (0 to 1).
-        queries: the queries.
-        span: width in columns.
         limit: threshold of an alert, drawn as a dashed line.
         maximum: end of the axis.
         stacked: stack the series.
@@ -101,11 +97,6 @@ def number(
     """Returns a panel with the last value of each series in large print.
 
     Args:
-        title: title of the panel.
-        about: description of the panel.
-        unit: Grafana's name of the unit.
-        query: the query.
-        span: width in columns.
         colours: colour from each value on; green below the first.
         words: text and colour instead of a value.
         decimals: number of decimals; None leaves it to Grafana.
@@ -138,11 +129,7 @@ def table(title: str, about: str, labels: Mapping[str, str], columns: Sequence[C
     """Returns a panel with a row for each set of labels.
 
     Args:
-        title: title of the panel.
-        about: description of the panel.
         labels: the labels of a row, with the titles of their columns; the queries must have exactly these labels.
-        columns: the columns of values.
-        span: width in columns.
     """
     lettered = list(zip("ABCDEFGHIJ", columns, strict=False))
     renamed = {**labels, **{f"Value #{letter}": column.name for letter, column in lettered}}

@@ -53,13 +53,8 @@ class Published(Collector):
 def export(watch: Watch, interval_s: float, host: str, port: int, notify: Callable[[str], None]) -> None:
     """Checks for drift at intervals and answers scrapes, until it is interrupted.
 
-    Args:
-        watch: checks for drift.
-        interval_s: seconds between two checks.
-        host: address to listen on.
-        port: port to listen on; 0 takes a free one.
-        notify: receives a sentence at the start or end of each problem: drift of a feature, a missing reference, a
-            Prometheus that does not answer.
+    `notify` receives a sentence at the start or end of each problem: drift of a feature, a missing reference, a
+    Prometheus that does not answer. Port 0 is a free one.
 
     Raises:
         MonitoringError: the port cannot be opened.

@@ -68,11 +68,8 @@ def score_features(
     """Compares a window with a reference, feature by feature.
 
     Args:
-        baselines: the reference.
         window: counts [buckets] of each feature that could be read, in the buckets of the baselines.
-        edges: edges of the histograms, for the notes.
-        limits: the limits of drift.
-        class_names: class names by id, for the notes.
+        edges: edges of the histograms, for the notes, like the class names.
 
     Returns:
         A score for each feature of the window, in the order of FEATURES.

@@ -66,14 +66,7 @@ def measure(
     output: Path,
     progress: ProgressCallback = silent,
 ) -> Measured:
-    """Measures every scene of a data set, and some also after each alteration; writes the measurements to files.
-
-    Args:
-        recognizer: measures the scenes.
-        dataset: scenes; all splits are used.
-        most_altered: number of scenes to alter.
-        output: folder for the measurements.
-        progress: receives the progress.
+    """Measures every scene of a data set, and `most_altered` also after each alteration; writes them to `output`.
 
     Raises:
         MonitoringError: there are too few scenes.
@@ -135,11 +128,7 @@ def study(
     """Runs all trials.
 
     Args:
-        measured: the measurements.
         trials: number of windows for each rate of false alarms; the delays use a tenth.
-        limits: the limits of drift.
-        seed: seed of all draws.
-        progress: receives the progress.
 
     Returns:
         `data`, `models`, `scenes`, `signs`, `reference` (scenes in each), `window` (scenes, for the delays), `limits`,
@@ -234,15 +223,10 @@ def _delays(
     because repeated scenes are not independent.
 
     Args:
-        real: tables of all scenes.
         changed: tables of the scenes at `of`, or of all scenes.
         of: indices of the scenes after the change, ascending.
         size: number of scenes in the reference.
         window: number of scenes in the window.
-        trials: number of streams.
-        limits: the limits of drift.
-        rng: source of the draws.
-        report: receives the progress.
 
     Returns:
         `streams`, `delays` of the streams with an alarm, and `features`: the number of first alarms of each feature.

@@ -46,13 +46,7 @@ class Finding:
 
 
 class Watch:
-    """Checks all versions that Prometheus knows for drift.
-
-    Args:
-        prometheus: the Prometheus with their metrics.
-        repository: folder or address of the served model repository.
-        limits: the limits of drift.
-    """
+    """Checks all versions that Prometheus knows for drift, by the references in the served model repository."""
 
     def __init__(self, prometheus: Prometheus, repository: str | Path, limits: Limits) -> None:
         self._prometheus, self._limits = prometheus, limits

@@ -21,13 +21,6 @@ def make_plan(
 
     The name depends only on the DAG run, so that a repeated step finds its earlier results.
 
-    Args:
-        settings: the settings.
-        params: parameters of the run.
-        run_id: Airflow's id of the run.
-        time: scheduled start of the run.
-        reason: reason of the run, for the history of promotions.
-
     Raises:
         StepError: the model cannot be trained or evaluated on this data, which the form does not check.
     """
@@ -84,28 +77,16 @@ def _may_have_entries(settings: Settings, feedback: str) -> bool:
 
 
 def recipe(plan: Mapping[str, Any], params: Mapping[str, Any], fingerprint: str, options: Sequence[str]) -> str:
-    """Returns a hash of everything that determines the trained network, except the version of the code.
-
-    Args:
-        plan: plan of the run.
-        params: parameters of the run.
-        fingerprint: fingerprint of the data.
-        options: additional options of `signs train`.
-    """
+    """Returns a hash of everything that determines the trained network, except the version of the code."""
     facts = [plan["model"], fingerprint, str(params["epochs"]), params["precision"], *options]
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()
 
 
 def require_same_classes(last: Mapping[str, Any], classes: Sequence[str], others_allowed: bool) -> None:
-    """Checks, before anything is trained, that the data have the classes of the published version.
-
-    Args:
-        last: what the last run that published a version has recorded about it.
-        classes: class names of the data.
-        others_allowed: the parameter `other_classes`.
+    """Checks, before anything is trained, that the data have the classes of the last version that a run published.
 
     Raises:
-        StepError: they differ.
+        StepError: they differ, and the parameter `other_classes` does not allow it.
     """
     before = last.get("classes", classes)
     if before == classes or others_allowed:

@@ -154,10 +154,7 @@ def _expanded(word: str) -> str:
 
 
 def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
-    """Reads the settings.
-
-    Args:
-        environment: environment variables by name.
+    """Reads the settings from environment variables.
 
     Raises:
         SettingsError: a setting is invalid.

@@ -35,13 +35,7 @@ def defaults(settings: Settings) -> dict[str, Any]:
 
 
 def step_task(step: Step, settings: Settings, **options: Any) -> Any:
-    """Returns the Airflow task of a step.
-
-    Args:
-        step: the step.
-        settings: the settings.
-        options: additional options of the task, such as a trigger rule.
-    """
+    """Returns the Airflow task of a step, with additional options such as a trigger rule."""
     common = {
         "task_id": step.name,
         "doc_md": f"{step.about}\n\n**If it fails:** {step.advice}",

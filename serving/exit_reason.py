@@ -51,7 +51,7 @@ def describe_end(code: int, log: Path, was_ready: bool = False) -> str:
 
 
 def last_error(log: Path, was_ready: bool = False) -> str:
-    """Returns the last error in a tritonserver log, empty without one; after it was ready, failed loads do not count."""
+    """Returns the last error in a tritonserver log, or nothing; after it was ready, failed loads do not count."""
     logged, printed = "", ""
     for line in log.read_text(errors="replace").splitlines():
         if HARMLESS.search(line) or SUMMARIES.search(line) or not line.strip():

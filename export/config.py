@@ -4,23 +4,19 @@ The keys of ONNX Runtime and of its TensorRT provider are those of the README of
 choice is what it is, `export.explanation` says.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tritonclient.grpc import model_config_pb2 as pb
 
 from export.errors import ExportError
+from export.model_kind import ModelKind, TensorSpec
 from export.repository.configuration import ONNX, TENSORRT
 from export.repository.manifest import GPU_FILE
 from export.repository.policy import WARM_UP, to_bytes
 from export.settings import TARGETS, Target
 from traffic_sign_client.client import CATEGORIES
-
-if TYPE_CHECKING:
-    from export.kinds import ModelKind, TensorSpec
 
 LABELS_FILE = "labels.txt"
 ENGINE = "tensorrt_plan"

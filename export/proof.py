@@ -13,9 +13,10 @@ import numpy as np
 
 from export.arrays import Images, Outputs, select
 from export.errors import AccuracyError
+from export.model_kind import Predictor
 from export.parity import Parity, batch_sizes, noises_for, predict_in_batches, probe_images
 from export.precision import TOLERANCES
-from export.predictor import OnnxPredictor, Predictor
+from export.predictor import OnnxPredictor
 from export.samples import Labels
 from traffic_signs.progress import ProgressCallback, silent
 

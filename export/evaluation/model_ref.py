@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from export.kinds import CLASSIFIER, KINDS, kind_of_inputs
-from export.predictor import OnnxPredictor, Predictor, TorchPredictor, TritonPredictor, read_inputs
+from export.model_kind import Predictor
+from export.predictor import OnnxPredictor, TorchPredictor, TritonPredictor, read_inputs
+from export.repository import MANIFEST, parse_manifest
 from traffic_sign_client.client import PHOTOGRAPH
 from traffic_sign_client.connection import Protocol
 from traffic_sign_client.errors import ClientError, UnknownModelError
@@ -91,8 +93,6 @@ def metrics_of(path: Path) -> dict[str, float]:
     """Returns the figures that a checkpoint or a version says of itself; none of an ONNX file alone."""
     if _is_checkpoint(path):
         return load_info(path).metrics
-    from export.repository import MANIFEST, parse_manifest
-
     manifest = _onnx_file(path).with_name(MANIFEST)
     return parse_manifest(manifest.read_bytes(), str(manifest)).metrics if manifest.is_file() else {}
 

@@ -11,7 +11,7 @@ import numpy as np
 from export.arrays import Images, spread
 from export.evaluation.model_ref import ModelRef, metrics_of
 from export.kinds import find_kind
-from export.predictor import Predictor
+from export.model_kind import Predictor
 from traffic_sign_client.errors import ClientError
 from traffic_signs.atomic_write import atomic_write
 from traffic_signs.classes import GERMAN_SIGNS

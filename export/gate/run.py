@@ -12,12 +12,12 @@ from export.arrays import Images
 from export.errors import RepositoryError
 from export.evaluation.run import leaks
 from export.gate.config import GateConfig, Limits
-from export.gate.evaluation_set import EvaluationSet
 from export.gate.recording import record_verdict, require_recordable
 from export.gate.rules import judge_latency, judge_parity, judge_size
 from export.gate.side_by_side import ServedVersion, Staged, serve_side_by_side, stage
 from export.gate.timing import time_requests
 from export.gate.verdict import Finding, Role, Side, UnusableError, Verdict
+from export.model_kind import EvaluationSet
 from export.precision import FP32, TOLERANCES
 from export.predictor import OnnxPredictor
 from export.repository import load_manifest
@@ -140,7 +140,8 @@ def _evaluate(
     if names := {one.kind.name for one in staged.values()} - {kind.name}:
         raise ClientError(f"{config.model} has versions of two kinds ({kind.name}, {names.pop()}): name another one")
     limits = replace(config.limits, min_score=kind.min_score if config.min_score is None else config.min_score)
-    evaluation_set = kind.load_evaluation_set(dataset, config.split, staged, config.score_threshold, progress)
+    sizes = {role: one.size for role, one in staged.items()}
+    evaluation_set = kind.load_evaluation_set(dataset, config.split, sizes, config.score_threshold, progress)
     if not evaluation_set.data["fingerprint"].startswith(config.fingerprint.lower()):
         raise ClientError(
             f"{dataset.name} has the fingerprint {evaluation_set.data['fingerprint']} in its {config.split} split, not "

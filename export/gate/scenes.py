@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +11,10 @@ from export.arrays import spread
 from export.evaluation.scenes import local_finder
 from export.gate.config import Limits
 from export.gate.detection import judge_false_alarms, judge_precision
-from export.gate.evaluation_set import EvaluationSet
 from export.gate.rules import Answers, judge_classes, judge_overall
 from export.gate.statistics import Ranked
 from export.gate.verdict import Finding, Role, UnusableError
+from export.model_kind import EvaluationSet, Predictor, Size
 from traffic_sign_client.errors import ClientError
 from traffic_signs.preprocessing import fit_scene
 from traffic_signs.progress import ProgressCallback
@@ -24,9 +23,6 @@ from training.detector.detections import Detections
 from training.detector.evaluate import DetectionEvaluation, evaluate_detections
 from training.detector.scenes import load_scenes
 from training.detector.task import labelled
-
-if TYPE_CHECKING:
-    from export.gate.side_by_side import ServedVersion, Staged
 
 SAMPLED = 8  # scenes to compare what is served with what the file itself answers
 
@@ -47,7 +43,7 @@ class SceneEvaluationSet(EvaluationSet):
         self,
         dataset: Dataset,
         split: Split,
-        staged: Mapping[Role, "Staged"],
+        sizes: Mapping[Role, Size],
         score_threshold: float,
         progress: ProgressCallback,
     ) -> None:
@@ -58,15 +54,13 @@ class SceneEvaluationSet(EvaluationSet):
         self._names = dataset.classes.category_names
         chosen = [Image.fromarray(self._scenes.images[number]) for number in spread(len(self._scenes), SAMPLED)]
         self.images = {
-            role: np.stack([fit_scene(scene, *one.size).pixels for scene in chosen]) for role, one in staged.items()
+            role: np.stack([fit_scene(scene, *size).pixels for scene in chosen]) for role, size in sizes.items()
         }
         signs = sum(len(scene.labels) for scene in self._truth)
         fingerprint = self._scenes.fingerprint
         self.data = {"name": dataset.name, "split": split, "fingerprint": fingerprint, "signs": signs}
 
-    def evaluate(
-        self, versions: Mapping[Role, "ServedVersion"], limits: Limits, progress: ProgressCallback
-    ) -> list[Finding]:
+    def evaluate(self, versions: Mapping[Role, Predictor], limits: Limits, progress: ProgressCallback) -> list[Finding]:
         """See `EvaluationSet.evaluate`."""
         found = {role: self._find(role, version, progress) for role, version in versions.items()}
         evaluations = {role: self._evaluate(role, each) for role, each in found.items()}
@@ -84,7 +78,7 @@ class SceneEvaluationSet(EvaluationSet):
             judge_precision(ranked["challenger"], ranked.get("champion"), signs, limits),
         ]
 
-    def _find(self, role: Role, version: "ServedVersion", progress: ProgressCallback) -> list[Detections]:
+    def _find(self, role: Role, version: Predictor, progress: ProgressCallback) -> list[Detections]:
         find, found = local_finder(version, None), []
         for image in self._scenes.images:
             found.append(find(Image.fromarray(image), b"").signs)

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from export.errors import RepositoryError
+from export.repository.counting import Advance, counting
 from export.repository.local import sync
 from export.repository.manifest import MANIFEST, SIGNATURE, describe, parse_manifest, stays_inside, version_number
 from export.repository.policy import CONFIGS
-from export.repository.store import Advance, counting
 from traffic_signs.progress import ProgressCallback, silent
 
 ATTEMPTS = 5

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from export.errors import RepositoryError
+from export.repository.counting import Advance
 from export.repository.manifest import version_number
 from export.repository.policy import CONFIG, CONFIGS
-from export.repository.store import Advance
 from traffic_signs.progress import ProgressCallback, silent
 
 LAST_VERSION = ".last-version"  # the highest number ever given out

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from export.errors import RepositoryError
+from export.repository.counting import counting
 from export.repository.fatal_values import check_folder_values
 from export.repository.fetching import fetch_version
 from export.repository.local import write
@@ -27,7 +28,7 @@ from export.repository.onnx_file import check_onnx
 from export.repository.policy import CONFIG, companions, config_paths, read_config
 from export.repository.promotion import champion, follow, followed, hold, require_version
 from export.repository.signing import Signer
-from export.repository.store import Store, counting, open_store
+from export.repository.store import Store, open_store
 from traffic_signs.progress import ProgressCallback, silent
 
 # Makes the manifest of a version out of its number and the description of its files.

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from export.errors import RepositoryError
-from export.repository.store import Advance
+from export.repository.counting import Advance
 
 SCHEME = "oci://"
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"

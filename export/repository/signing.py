@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from export.errors import RepositoryError, SignatureError
+from export.repository.local import sync
 from export.repository.manifest import SIGNATURE
 
 PASSWORD = "SIGNS_KEY_PASSWORD"  # the environment variable with the password of an encrypted key
@@ -31,8 +32,6 @@ class Signer:
         Raises:
             RepositoryError: the key cannot be used.
         """
-        from export.repository.local import sync
-
         config = self._config()
         try:
             config.set_hashing_config(_hashing()).sign(folder, folder / SIGNATURE)

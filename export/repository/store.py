@@ -1,15 +1,16 @@
 """Where a repository lies: a folder, or a bucket of an object store. Both do the same things in their own way."""
 
 import shlex
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
 from export.errors import RepositoryError
+from export.repository.bucket import BucketStore
+from export.repository.counting import Advance
+from export.repository.local import LocalStore
 from traffic_signs.progress import ProgressCallback, silent
 
-Advance = Callable[[int], None]  # called with the bytes of each piece
 BUCKETS = {"s3": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure"}
 DEFAULT_REPOSITORY = "model_repository"  # the repository where a command names no other
 
@@ -114,23 +115,6 @@ def repository_flag(where: "str | Path", option: str = "-r") -> str:
     return "" if str(where) == DEFAULT_REPOSITORY else f" {option} {shlex.quote(str(where))}"
 
 
-def counting(progress: ProgressCallback, what: str, total: int) -> Advance:
-    """Returns what adds up pieces and shows them, in units of 1000 bytes.
-
-    Args:
-        what: is being done.
-        total: in bytes.
-    """
-    done = 0
-
-    def advance(piece: int) -> None:
-        nonlocal done
-        done += piece
-        progress(f"{what} (kB)", done // 1000, max(total // 1000, 1))
-
-    return advance
-
-
 def open_store(where: "str | Path | Store") -> Store:
     """Opens a repository; nothing is read or made yet.
 
@@ -142,9 +126,6 @@ def open_store(where: "str | Path | Store") -> Store:
     """
     if not isinstance(where, str | Path):
         return where
-    from export.repository.bucket import BucketStore
-    from export.repository.local import LocalStore
-
     scheme, separator, rest = str(where).partition("://")
     if not separator:
         return LocalStore(Path(where))

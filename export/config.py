@@ -97,9 +97,7 @@ def network_config(kind: ModelKind, input_size: tuple[int, int], class_count: in
     """Describes an exported network to Triton.
 
     Args:
-        kind: of the network.
         input_size: height and width of its images in pixels.
-        class_count: how many classes or categories it has.
     """
     size = [*input_size, 3]
     config = pb.ModelConfig(name=kind.name, platform=ONNX)

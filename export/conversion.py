@@ -30,10 +30,6 @@ def convert(model: nn.Module, info: CheckpointInfo, path: Path) -> Slimming:
     The graph takes bytes, uint8 [batch, height, width, 3], and normalises them itself; its tensors have the names of
     its kind (`export.kinds`). Where the model comes from stands in its metadata.
 
-    Args:
-        model: what a checkpoint holds.
-        info: of the checkpoint the model was loaded from.
-
     Returns:
         What slimming saved.
 

@@ -52,8 +52,6 @@ class Builder:
         """Returns the command that compiles.
 
         Args:
-            onnx: file to read.
-            plan: file to write.
             shapes: of the optimisation profile, by `min`, `opt` and `max`.
             timing_cache: file in which TensorRT keeps what it measured of kernels; made where it is missing.
         """
@@ -104,11 +102,8 @@ def build_engine(
     The engine's answers are not compared here; evaluate it on a server before it is promoted.
 
     Args:
-        repository: folder or address of all models.
-        version: number of a version in ONNX.
         trtexec: TensorRT's tool; found where it is None.
         timing_cache: file of TensorRT's timing cache; one below `runs` by GPU and TensorRT where it is None.
-        say: receives what is happening.
 
     Returns:
         The manifest of the new version.

@@ -18,10 +18,8 @@ class LocalRecognizer:
     """Finds and names signs in photographs.
 
     Args:
-        detector: finds the signs.
         classifier: names them; None gives all of them class 0 with a score of 1.
         score_threshold: lowest detection score that counts as a sign.
-        models: version of each model, where they come from a repository.
     """
 
     def __init__(

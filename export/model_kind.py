@@ -30,7 +30,6 @@ class TensorSpec(NamedTuple):
     """A tensor of a network.
 
     Attributes:
-        name: of the tensor.
         datatype: as Triton's protocol names it.
         shape: without the batch; None is a size that differs between networks.
         labelled: whether the lines of labels.txt name its values.
@@ -46,7 +45,6 @@ class Predictor(ABC):
     """A network that is ready to answer, wherever it runs, until its block ends.
 
     Attributes:
-        kind: of the network.
         backend: who answers: pytorch or onnxruntime, with _cuda on a GPU, triton_grpc or triton_http.
         size: height and width of the input in pixels.
         max_batch: most images at once; more are answered in parts.

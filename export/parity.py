@@ -17,9 +17,7 @@ class Parity:
     """How far two implementations of one network are apart.
 
     Attributes:
-        samples: how many images were compared.
         max_difference: largest absolute difference of a probability or score.
-        mean_difference: mean absolute difference.
         disagreements: images that get another class, or signs that only one of the two finds.
     """
 
@@ -78,9 +76,7 @@ def predict_in_batches(
     """Runs a network with batches of these sizes in turn, so that each is exercised.
 
     Args:
-        predict: the network.
         images: uint8 [height, width, 3] each, one at least.
-        sizes: of the batches.
         progress: called with (images done, images in all).
     """
     parts: list[Outputs] = []

@@ -28,8 +28,6 @@ class TorchPredictor(Predictor):
     """A checkpoint's network in PyTorch.
 
     Args:
-        network: of the checkpoint.
-        info: of the checkpoint.
         device: cpu or cuda, where it runs.
     """
 
@@ -51,7 +49,6 @@ class OnnxPredictor(Predictor):
     """An ONNX file in ONNX Runtime.
 
     Args:
-        path: of the file.
         device: cpu or cuda, where it must run.
         max_batch: most images at once; as many as are served by default for 0.
 
@@ -87,8 +84,6 @@ class TritonPredictor(Predictor):
         inputs: names of its inputs.
 
     Args:
-        url: host:port of the server.
-        protocol: "grpc" or "http".
         model: its name, or name/version.
         retries: how often to ask again where nobody answers.
 

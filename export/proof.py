@@ -29,9 +29,6 @@ class Accuracy:
         measure: what is measured: accuracy, or map50 of a detector.
         fp32: of the trained network, in PyTorch.
         exported: of the exported one, in ONNX Runtime.
-        data: name of the data set.
-        split: of it.
-        samples: how many images.
     """
 
     measure: str
@@ -56,7 +53,6 @@ class Proven:
     """What was found of an exported network.
 
     Attributes:
-        parity: how far it is from the trained one.
         real: how many of the samples compared were real images.
         accuracy: how well it does; None where there were no labels.
     """
@@ -76,7 +72,6 @@ class Proof:
     Args:
         network: the trained one.
         samples: uint8 [n, height, width, 3], real images; n may be 0.
-        labels: of these; None where they are not known.
         max_loss: largest loss of accuracy or mAP50.
         largest: batch that is served, which is among those that are compared; the default of its kind for None.
 
@@ -109,9 +104,7 @@ class Proof:
         """Compares an ONNX file, run in process, with the trained network.
 
         Args:
-            path: of the file.
             precision: of the file; it decides what is tolerated.
-            device: cpu or cuda, where the file runs.
             largest: batch that the file takes, where that is not any.
 
         Raises:

@@ -16,10 +16,6 @@ def require_same_names(repository: str | Path, info: CheckpointInfo) -> None:
     That is the champion, before any promotion the newest version. A kind of network whose outputs have no labels.txt,
     such as a detector, and a version that has none are not checked.
 
-    Args:
-        repository: folder or address of all models.
-        info: of the checkpoint to be published.
-
     Raises:
         ExportError: the names differ, or the repository cannot be read.
     """

@@ -52,8 +52,6 @@ def export_checkpoint(
     """Exports a network, proves that it answers as in PyTorch, and publishes it as a new version.
 
     Args:
-        checkpoint: folder of the checkpoint, of a classifier or a detector.
-        repository: folder or address of all models.
         samples: uint8 [n, height, width, 3], real images of the network's input size to prove parity on besides
             random and extreme ones; n may be 0.
         wanted: in which precision; fp32 where it is not said.
@@ -128,10 +126,6 @@ def export_checkpoint(
 def check_wanted(wanted: PrecisionRequest, labelled: bool) -> None:
     """Refuses what cannot be, before any work is done.
 
-    Args:
-        wanted: the precision.
-        labelled: whether there are labelled images.
-
     Raises:
         ExportError: there is no such precision or target, the largest loss is no share, data are missing, or it asks
             for what would not be looked at.
@@ -154,9 +148,6 @@ def find_exported(checkpoint: Path, model: str, repository: str | Path, precisio
     """Returns the manifest of the newest version that was made of a checkpoint, None where there is none.
 
     Args:
-        checkpoint: its folder.
-        model: that it is of.
-        repository: folder or address of all models.
         precision: that the version must have; AUTO takes any.
 
     Raises:

@@ -8,14 +8,7 @@ import torch
 
 @dataclass(frozen=True)
 class Slimming:
-    """What slimming saved.
-
-    Attributes:
-        traced_nodes: operators of the graph as it was traced.
-        slim_nodes: operators that are left.
-        traced_bytes: size of the graph as it was traced.
-        slim_bytes: size of what is left.
-    """
+    """What slimming saved."""
 
     traced_nodes: int
     slim_nodes: int

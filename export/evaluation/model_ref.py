@@ -22,9 +22,6 @@ class ModelRef:
 
     Attributes:
         path: a checkpoint, a version's folder or an ONNX file; None for a server's model.
-        url: host:port of the server.
-        protocol: "grpc" or "http".
-        name: of the server's model.
         version: of the server's model; the server's choice where it is empty.
         device: cpu or cuda, where a checkpoint or file runs in this process.
     """

@@ -42,10 +42,8 @@ def measure_robustness(
 
     Args:
         model: checkpoint, version folder or ONNX file, of a classifier or a detector.
-        data: of one data set, as `training.data.load.load_data` takes it.
         background: of another data set, of scenes; empty for none.
         unknown_threshold: class score below which a sign is unknown; None takes what the model's training calibrated.
-        split: of the data.
         limit: how many pictures of each kind to take; 0 takes all, and 2,000 drawings, which are for German classes.
         output: folder for the figures, a table and a picture, or None.
 

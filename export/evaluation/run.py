@@ -30,13 +30,8 @@ def evaluate_model(
 
     Args:
         model: checkpoint, version folder or ONNX file; None for a server.
-        data: of one data set, as `training.data.load.load_data` takes it.
-        split: "train" or "test".
         output: folder for the figures and pictures, or None.
-        url: of the server.
-        protocol: "grpc" or "http".
         name: of the server's model; what fits the data where it is empty.
-        version: of the server's model.
         classifier: what names the signs that a detector finds, like `model`.
         device: cpu or cuda, where a checkpoint or file runs.
 
@@ -98,8 +93,6 @@ def leaks(kind: str, split: str, trained_on: list[dict[str, str]]) -> list[str]:
     """Returns a warning where a model may have learned from the very signs it is evaluated on.
 
     Args:
-        kind: of the data set that it is evaluated on.
-        split: of that.
         trained_on: what is known of the training data, of each network that takes part.
     """
     learned = [{name.partition("=")[0] for name in data.get("name", "").split(", ")} for data in trained_on]

@@ -52,7 +52,6 @@ def evaluate_scenes(
 
     Args:
         find: called with each decoded scene and its encoded bytes.
-        dataset: of scenes.
         output: folder for the figures and pictures, or None.
 
     Returns:

@@ -22,7 +22,6 @@ class CropEvaluationSet(EvaluationSet):
     """Signs cut out for classifiers, for each in its own size.
 
     Args:
-        dataset: where they are.
         score_threshold: unused, as a classifier names every crop.
 
     Raises:

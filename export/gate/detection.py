@@ -19,7 +19,6 @@ def judge_false_alarms(
     Args:
         challenger: int64 [scenes], how many it raises in each.
         champion: the same of the champion; None where there is none, and then nothing is refused.
-        limits: `significance`.
     """
     total = int(challenger.sum())
     text = f"{total} in {len(challenger):,} scenes"
@@ -46,10 +45,7 @@ def judge_precision(
     """Refuses a challenger whose mAP50 falls by more than the margin, where that is no chance of the scenes.
 
     Args:
-        challenger: what it found, at any score.
-        champion: what the champion found; None where there is none.
         signs: int64 [scenes, categories], how many there are to find.
-        limits: `max_loss` and `significance`; `min_score` where there is no champion.
     """
     value = mean_average_precision(challenger, signs)
     if champion is None:

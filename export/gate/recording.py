@@ -51,12 +51,6 @@ def record_verdict(
 
     A signed version is without a valid signature for the moment between the two: whoever checks it then refuses it.
 
-    Args:
-        repository: folder or address of all models.
-        evaluated: manifest of the version, as it was evaluated.
-        verdict: what `export.gate.verdict.Verdict.as_dict` gives.
-        signer: signs the version; needed where it is signed.
-
     Raises:
         RepositoryError: the version is gone, has become another, or cannot be written. It is as it was.
     """

@@ -42,11 +42,6 @@ def judge_overall(rule: str, answers: Answers, limits: Limits) -> Finding:
     """Refuses a challenger that is significantly worse, or worse by more than the margin.
 
     The margin is never below two items: on a small set a single image would else decide.
-
-    Args:
-        rule: what to call it.
-        answers: of both.
-        limits: `significance` and `max_loss`; `min_score` where there is no champion.
     """
     count = len(answers.labels)
     score = float(answers.challenger.mean())
@@ -74,11 +69,6 @@ def judge_classes(rule: str, answers: Answers, limits: Limits) -> Finding:
     That is one whose recall falls significantly, by the same test as overall and adjusted for the number of classes
     (Holm), which finds classes with many items; or one that falls below the floor, which finds rare ones. The
     second takes three items at least that are lost on balance. Without a champion only the floor counts.
-
-    Args:
-        rule: what to call it.
-        answers: of both.
-        limits: `significance` and `class_floor`.
     """
     champion = np.ones_like(answers.challenger) if answers.champion is None else answers.champion
     falls, chances = [], []
@@ -119,10 +109,7 @@ def judge_parity(
     """Refuses a model that does not answer as what it was made of.
 
     Args:
-        rule: what to call it.
-        precision: of the weights; it says how large a difference may be.
         figures: what `export.parity.Parity.as_dict` gives; empty where nobody measured.
-        against: what the model was compared with.
         compared: how many real images, or signs of scenes, the disagreements are to be counted against; they do not
             count for None: those in a manifest are of noise, too.
     """
@@ -159,7 +146,6 @@ def judge_latency(
     Args:
         challenger: float64 [n], milliseconds of single requests.
         champion: float64 [n], measured in turn with them; None where there is none.
-        limits: `max_latency_ratio`, `max_p99_ms` and, for how sure one must be, `significance`.
     """
     sure = 1 - limits.significance
     p50, p99 = (float(np.quantile(challenger, each)) for each in (0.5, 0.99))

@@ -38,8 +38,6 @@ class Outcome:
     """The verdict, and where it stands.
 
     Attributes:
-        verdict: what was found.
-        in_manifest: whether the challenger's manifest has it.
         in_mlflow: number of the version in MLflow's registry that has it; empty where none has.
         unrecorded: why it is not in MLflow; empty where it is, or was not to be.
     """
@@ -52,9 +50,6 @@ class Outcome:
 
 def run_gate(config: GateConfig, console: Console) -> Outcome:
     """Evaluates a challenger, and writes the verdict into its manifest and MLflow's registry.
-
-    Args:
-        config: what to evaluate, on what, and by which limits.
 
     Raises:
         ClientError, export.errors.ExportError, serving.errors.ServingError, training.errors.TrainingError: it could
@@ -81,7 +76,6 @@ def choose_versions(store: Store, model: str, challenger: int | None, best: int 
     """Returns the number of the version to evaluate and of the one to compare it with.
 
     Args:
-        store: repository they are in.
         challenger: the one to evaluate; the newest for None.
         best: the one to compare it with; for None the promoted one, before any promotion the newest one before the
             challenger that the gate has not refused, and where there is none, none.

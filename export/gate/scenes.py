@@ -30,10 +30,6 @@ SAMPLED = 8  # scenes to compare what is served with what the file itself answer
 class SceneEvaluationSet(EvaluationSet):
     """Whole scenes for detectors.
 
-    Args:
-        dataset: where they are.
-        score_threshold: the score from which on a detection counts.
-
     Raises:
         training.errors.DataError: the split has no signs, or an image cannot be used.
         ClientError: the data set has no scenes.

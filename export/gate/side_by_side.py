@@ -32,10 +32,7 @@ class Staged:
 
     Attributes:
         role: the name of its model there.
-        manifest: what it is.
-        kind: of its network.
         size: height and width of the input in pixels.
-        folder: of the version.
     """
 
     role: Role
@@ -57,10 +54,6 @@ class Staged:
 
 class ServedVersion(TritonPredictor):
     """A version on the server.
-
-    Args:
-        staged: which.
-        url: host:port of the server's gRPC.
 
     Raises:
         ClientError: the server cannot be reached.
@@ -91,11 +84,6 @@ def stage(
     progress: ProgressCallback,
 ) -> Staged:
     """Brings a version into `scratch/models`, checked, under the name of its role.
-
-    Args:
-        role: what it is here.
-        scratch: folder of the gate.
-        public_key: it must be signed with it.
 
     Raises:
         RepositoryError: it is not there, has no manifest, is damaged or not signed so.
@@ -131,8 +119,6 @@ def serve_side_by_side(
 
     Args:
         staged: the versions by role, all in one folder.
-        log: file that takes what the server prints.
-        store: repository they come from, for messages.
 
     Raises:
         UnusableError: Triton cannot load the challenger; the message is its reason.

@@ -107,7 +107,6 @@ def mean_average_precision(
     """Returns the mean over the labels of the exact area below precision over recall.
 
     Args:
-        found: the detections.
         signs: int64 [scenes, labels], how many there are to find.
         weights: int64 [scenes], how often each scene counts; once without them.
 
@@ -134,8 +133,6 @@ def precision_fall(champion: Ranked, challenger: Ranked, signs: npt.NDArray[np.i
     The bounds come from scenes drawn again, the same ones for both.
 
     Args:
-        champion: what it found.
-        challenger: what it found.
         signs: int64 [scenes, labels], how many there are to find.
         confidence: of each bound, 0.5 to 1.
     """

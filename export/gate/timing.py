@@ -23,7 +23,6 @@ def time_requests(
     Who comes first changes from pair to pair.
 
     Args:
-        versions: by role.
         images: what to send to each, uint8 [n, height, width, 3].
         pairs: how many to time; as many as BUDGET_S allows for None.
 

@@ -20,7 +20,6 @@ class Finding:
     """What one rule says.
 
     Attributes:
-        rule: its name.
         passed: whether the challenger keeps to it.
         text: why, with the figures, for a person.
         figures: the same for a program.
@@ -45,13 +44,8 @@ class Verdict:
     """The decision about a challenger, with its reasons.
 
     Attributes:
-        model: name of the model.
-        challenger: the version that was evaluated.
         champion: the version it was compared with; None where there was none.
         data: `name`, `split`, `fingerprint` and number of `signs` of the evaluation set.
-        server: who answered.
-        findings: of each rule that was looked at.
-        limits: what the rules allowed.
         notices: what a person should know, a sentence each.
         time: ISO 8601, UTC.
     """

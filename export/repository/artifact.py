@@ -61,11 +61,8 @@ def push(
     Every version is checked first, as by a pull; what the registry has already is not sent again.
 
     Args:
-        repository: folder or address of all models.
         target: oci://HOST[:PORT]/NAME.
         wanted: numbers by model; an empty list is the champion, or the newest before any; all models where it is empty.
-        public_key: every version must be signed with it.
-        plain_http: see `Registry`.
 
     Raises:
         RepositoryError: a version is not there, damaged or not signed so, the registry has another one of that number,
@@ -136,7 +133,6 @@ def opened(
     Args:
         source: folder or address of all models; oci://HOST[:PORT]/NAME, with @sha256:DIGEST exactly that version.
         wanted: numbers by model, as `pull` takes them; models that a registry lacks, the store lacks too.
-        plain_http: see `Registry`.
 
     Raises:
         RepositoryError: the registry cannot be read, has other versions of a model than those wanted, or sends

@@ -36,8 +36,6 @@ def changed_calls(store: Store, caller: str, called: str = "") -> Iterator[str]:
     repositories; a copy whose manifest knows numbers only is passed over, as is a manifest that is damaged.
 
     Args:
-        store: repository that both models are in.
-        caller: name of the model that calls others.
         called: only calls of this model count; empty for those of all.
     """
     for version in served_versions(store, caller):

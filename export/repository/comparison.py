@@ -25,11 +25,6 @@ class Difference:
 def compare_versions(repository: str | Path | Store, model: str, first: int, second: int) -> list[Difference]:
     """Returns the facts of two versions side by side: all figures, and of the rest what differs.
 
-    Args:
-        repository: folder or address of all models.
-        first: number of a version.
-        second: number of another.
-
     Raises:
         RepositoryError: one is not there, or has no manifest.
     """

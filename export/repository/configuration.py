@@ -29,10 +29,6 @@ def effective(configs: "Configs", name: str) -> "pb.ModelConfig | None":
 def require_name(models: "Mapping[str, Configs]", name: str) -> None:
     """Checks that a name of a configuration is one of some model.
 
-    Args:
-        models: configurations of each model.
-        name: that was asked for.
-
     Raises:
         RepositoryError: no model has such a configuration.
     """

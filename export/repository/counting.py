@@ -11,7 +11,6 @@ def counting(progress: ProgressCallback, what: str, total: int) -> Advance:
     """Returns what adds up pieces and shows them, in units of 1000 bytes.
 
     Args:
-        what: is being done.
         total: in bytes.
     """
     done = 0

@@ -34,14 +34,11 @@ def publish_derived(
     served as before where it was promoted.
 
     Args:
-        repository: folder or address of all models, in which the other version is.
-        original: manifest of the other version.
         folder: with its files, which were checked.
         configs: configurations of the new version, by path; it has none of the other version's.
         instead: content of files that are new, by name.
         leave_out: names of files that do not come along.
         forget: fields of the manifest that do not hold of the new version.
-        facts: fields of the manifest that differ.
 
     Returns:
         The manifest of the new version.

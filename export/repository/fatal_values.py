@@ -35,10 +35,6 @@ SHRINKAGE = "memory.enable_memory_arena_shrinkage"
 def check_values(config: "pb.ModelConfig", where: str) -> None:
     """Refuses a configuration that would end the server; any other passes, also one that would not be loaded.
 
-    Args:
-        config: of a model.
-        where: it lies, for messages.
-
     Raises:
         RepositoryError: a value would end the server. The message names all of them.
     """

@@ -16,10 +16,6 @@ def fetch_version(
 ) -> Manifest:
     """Copies what the manifest of a version names, the manifest and the signature; nothing else comes along.
 
-    Args:
-        target: folder to make.
-        public_key: the version must be signed with it.
-
     Returns:
         The manifest.
 

@@ -11,11 +11,6 @@ from training.registry import RegistryError, is_in_use, record_champion
 def find_stale_dependents(repository: str | Path | Store, model: str, version: int, runs: Path) -> list[str]:
     """Moves the alias `champion` in MLflow's registry, where one is in use, and looks who calls the model.
 
-    Args:
-        repository: folder or address of all models.
-        version: the champion now.
-        runs: folder of MLflow's database.
-
     Returns:
         What a person should know, a sentence each: why the alias stays where it is, and which recognizer now calls
         another version than it was exported with.

@@ -22,7 +22,6 @@ def check_onnx(folder: Path, where: str) -> None:
 
     Args:
         folder: of the version, with its configurations and labels in it where it has them.
-        where: it comes from, for messages.
 
     Raises:
         RepositoryError: a file is missing, damaged or newer than the serving image reads, or config.pbtxt, a

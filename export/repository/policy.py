@@ -22,10 +22,6 @@ WARM_UP = "warmup"  # the folder beside the versions in which Triton looks for t
 def read_config(content: bytes, where: str) -> "pb.ModelConfig":
     """Reads the content of a config.pbtxt.
 
-    Args:
-        content: of the file.
-        where: it lies, for messages.
-
     Raises:
         RepositoryError: it is not a model configuration.
     """
@@ -91,9 +87,6 @@ def served(config: "pb.ModelConfig", present: Sequence[int]) -> list[int]:
 
 def companions(*configs: "pb.ModelConfig") -> list[str]:
     """Returns the paths of the files that Triton reads beside a configuration: names of classes, data of the warm-up.
-
-    Args:
-        configs: of one model.
 
     Raises:
         RepositoryError: one would lie outside the folder of the model.

@@ -47,10 +47,7 @@ class Promotion:
     """One entry of the history.
 
     Attributes:
-        model: name of the model.
-        version: the champion from then on.
         action: `promote`, or `rollback` to an earlier champion.
-        reason: why, in the words of whoever did it.
         time: ISO 8601, UTC.
     """
 
@@ -102,8 +99,6 @@ def promote(
     """Makes a version the champion and has config.pbtxt serve it and no other.
 
     Args:
-        repository: folder or address of all models.
-        reason: goes into the history.
         gated: only where it has passed the gate against the present champion.
 
     Returns:
@@ -129,10 +124,6 @@ def promote(
 
 def rollback(repository: str | Path | Store, model: str, reason: str) -> Promotion:
     """Makes the champion before the present one champion again.
-
-    Args:
-        repository: folder or address of all models.
-        reason: goes into the history.
 
     Raises:
         RepositoryError: there is none before, it is no longer there, or the repository cannot be written.

@@ -16,8 +16,6 @@ class Pruned:
     """What prune did, or with `dry_run` would do.
 
     Attributes:
-        kept: numbers of the versions that stay, oldest first.
-        removed: numbers of those that go.
         swept: leftovers of broken-off work that went.
     """
 
@@ -38,9 +36,7 @@ def prune(
     The others are first the champions a rollback goes back to, the last one first, and then the newest versions.
 
     Args:
-        repository: folder or address of all models.
         keep: how many others to keep.
-        dry_run: only say what would go.
         leftover_age_s: remove staging folders and unfinished uploads that nobody has touched for so many seconds.
 
     Raises:

@@ -74,7 +74,6 @@ def publish(
         files: content of each file of the version, by name.
         shared: content of the files that Triton reads beside the versions (config.pbtxt, configs/gpu.pbtxt,
             labels.txt), by path.
-        facts: the other fields of the manifest.
 
     Returns:
         The manifest of the new version.
@@ -107,11 +106,9 @@ def publish_copy(
 
     Args:
         source: folder or address of the version: REPOSITORY/MODEL/N.
-        repository: folder or address of all models.
         number: for the copy, higher than any before; the next one for None.
         again: copy also where a version with the same files is there already.
         signer: signs the copy, whose manifest is another than the original's.
-        public_key: the original must be signed with it.
         once: where a version with the same files is there already, return that one in place of raising.
 
     Returns:

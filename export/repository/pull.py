@@ -94,11 +94,8 @@ def pull(
     no longer served.
 
     Args:
-        source: folder or address of all models.
-        destination: folder for them.
         wanted: numbers by model; an empty list is the champion, or the newest before any promotion; all models of
             the source where the mapping is empty.
-        public_key: every version must be signed with it.
         any_gpu: also an engine that this machine cannot run, for another one to serve.
         configuration: name of the one that the server is to take where a model has it; `gpu` is for a GPU.
 

@@ -71,10 +71,6 @@ def load_signer(private_key: Path | None) -> Signer | None:
 def check_signature(folder: Path, public_key: Path) -> None:
     """Checks that a version was signed with the private half of a key, and that every file is as it was then.
 
-    Args:
-        folder: of the version.
-        public_key: PEM file.
-
     Raises:
         SignatureError: it is not signed, by another key, or a file was altered, added or removed.
         RepositoryError: the key cannot be used, or the library is missing.

@@ -69,9 +69,6 @@ class Store(Protocol):
     def claim(self, model: str, number: int | None) -> int:
         """Takes a number for a new version and spends it.
 
-        Args:
-            number: the one to take; the next free one for None.
-
         Raises:
             RepositoryError: that number has been given out before.
         """
@@ -83,7 +80,6 @@ class Store(Protocol):
 
         Args:
             staged: folder with all files, the manifest among them.
-            version: the claimed number.
             shared: files for beside the versions, in case the model is new.
         """
 

@@ -44,10 +44,7 @@ class Check:
     """What was found in one version, or, with version None, beside the versions of a model.
 
     Attributes:
-        model: name of the model.
-        version: its number.
         problems: a sentence each; none is good.
-        notices: worth knowing, no fault.
         extra: files of the version that were not published.
         signature: `none`; `unchecked` where no key was given; `valid` or `invalid` where one was.
         misfit: why this machine cannot run it, as an engine that was built for another GPU; empty where it can.
@@ -106,12 +103,6 @@ def verify(
     """Checks versions: every file against the manifest, files too many, and the signature where a key is given.
 
     Of whole models also what lies beside the versions: the history, and whether config.pbtxt follows it.
-
-    Args:
-        repository: folder or address of all models.
-        model: the one to check; all for None.
-        version: the one to check; all for None.
-        public_key: every version must be signed with it.
 
     Raises:
         RepositoryError: the repository cannot be read, or has no such model or version.
@@ -209,8 +200,6 @@ def check_served(
     """Checks the versions that a server on this folder would load.
 
     Args:
-        repository: folder of the models.
-        public_key: every version must be signed with it.
         configuration: name of the one that the server is to take where a model has it.
         gpu: the server has a GPU; where it is None, if this machine has.
 

@@ -34,12 +34,7 @@ class Outcome:
     """What was measured of a setting.
 
     Attributes:
-        setting: that was measured.
         images_per_second: of each round; empty where the setting does not work.
-        p50_ms: milliseconds in which half of all requests were answered.
-        p95_ms: in which 95 of 100 were.
-        p99_ms: in which 99 of 100 were.
-        requests: how many were measured.
         problem: why the setting cannot be used; empty for one that can.
     """
 
@@ -66,7 +61,6 @@ def measured(setting: Setting, rounds: Sequence[tuple[float, npt.NDArray[np.floa
     """Returns the outcome of a setting that worked.
 
     Args:
-        setting: that was measured.
         rounds: of each, how many seconds it took and the latencies in milliseconds of the requests answered in it.
     """
     latencies = np.concatenate([each for _, each in rounds])

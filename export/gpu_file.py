@@ -1,6 +1,6 @@
 """Makes the file for GPUs beside a version's file for CPUs, and proves it as that one was proven."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +108,7 @@ def compare_with_cpu_file(
     real, tried = len(samples), batch_sizes(sizes[-1], kind.few)
     images = probe_images(samples, noises_for(tried, real, fewest=2))
     answers = [predict_in_batches(each, images, tried) for each in (cpu, gpu)]
-    figures = kind.require_parity(answers[0], answers[1], real, tolerance).as_dict()
+    figures = asdict(kind.require_parity(answers[0], answers[1], real, tolerance))
     return {
         "file": GPU_FILE,
         "fixed_batches": list(sizes),

@@ -49,7 +49,7 @@ class Candidate:
             "precision": self.precision,
             "nodes": self.nodes,
             "size": self.size,
-            "parity": proven.parity.as_dict() if proven else None,
+            "parity": asdict(proven.parity) if proven else None,
             "accuracy": proven.accuracy.as_dict() if proven and proven.accuracy else None,
             "speed": asdict(self.speed) if self.speed else None,
             "problem": self.problem,

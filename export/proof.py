@@ -63,7 +63,7 @@ class Proven:
 
     def parity_figures(self, precision: str) -> dict[str, float]:
         """Returns those of `parity`, how many samples were `real_samples`, and the `tolerance` of its precision."""
-        return self.parity.as_dict() | {"real_samples": self.real, "tolerance": TOLERANCES[precision].difference}
+        return asdict(self.parity) | {"real_samples": self.real, "tolerance": TOLERANCES[precision].difference}
 
 
 class Proof:

@@ -4,6 +4,7 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def export_checkpoint(
     configs = chosen.configs(info)
     with tempfile.TemporaryDirectory(prefix="signs-export-") as scratch:
         path = Path(scratch) / MODEL_FILE
-        slimming = convert(model, info, path)
+        simplification = convert(model, info, path)
         max_loss = kind.max_loss if wanted.max_loss is None else wanted.max_loss
         network = TorchPredictor(model, info)
         proof = Proof(network, samples, labels, max_loss, chosen.max_batch, progress)
@@ -109,7 +110,7 @@ def export_checkpoint(
             "opset": OPSET,
             "ir_version": IR_VERSION,
             "precision": candidate.precision,
-            "graph": slimming.as_dict() | {"nodes": candidate.nodes},
+            "graph": asdict(simplification) | {"nodes": candidate.nodes},
             "calibration": _calibration(candidate.precision, wanted, labels),
             "inputs": [_describe(value) for value in graph.input],
             "outputs": [_describe(value) for value in graph.output],

@@ -109,7 +109,7 @@ def judge_parity(
     """Refuses a model that does not answer as what it was made of.
 
     Args:
-        figures: what `export.parity.Parity.as_dict` gives; empty where nobody measured.
+        figures: those of `export.parity.Parity`; empty where nobody measured.
         compared: how many real images, or signs of scenes, the disagreements are to be counted against; they do not
             count for None: those in a manifest are of noise, too.
     """

@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -172,7 +172,7 @@ def _served_answers(challenger: ServedVersion, images: Images) -> Finding:
     kind, precision = challenger.kind, challenger.staged.manifest.precision
     tolerance = TOLERANCES.get(precision, TOLERANCES[FP32])
     reference = OnnxPredictor(challenger.staged.model_file)(images)
-    figures = kind.compare(reference, challenger(images), tolerance).as_dict()
+    figures = asdict(kind.compare(reference, challenger(images), tolerance))
     compared = kind.count_compared(reference, tolerance)
     return judge_parity("served answers", precision, figures, "ONNX Runtime in process", compared)
 

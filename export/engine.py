@@ -25,7 +25,7 @@ from export.repository.hardware import Gpu, find_trtexec, gpus, version_of_trtex
 from export.repository.manifest import GPU_FILE
 from export.repository.policy import CONFIG
 from export.repository.promotion import own_configs
-from export.repository.store import Store, open_store
+from export.repository.store import RepositoryLike, open_store
 from serving.exit_reason import describe_code
 from traffic_signs.progress import silent
 
@@ -88,7 +88,7 @@ def find_builder(trtexec: Path | None) -> Builder:
 
 
 def build_engine(
-    repository: str | Path | Store,
+    repository: RepositoryLike,
     model: str,
     version: int,
     trtexec: Path | None = None,

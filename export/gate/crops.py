@@ -1,4 +1,4 @@
-"""The evaluation set of classifiers: signs cut out, and which of them get their class."""
+"""The evaluation set of classifiers: crops of signs."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -7,7 +7,7 @@ import numpy as np
 
 from export.arrays import spread
 from export.gate.config import Limits
-from export.gate.rules import Answers, judge_classes, judge_overall
+from export.gate.rules import Answers, check_classes, check_overall
 from export.gate.verdict import Finding, Role
 from export.model_kind import EvaluationSet, Predictor, Size
 from traffic_sign_client.errors import ClientError
@@ -15,14 +15,11 @@ from traffic_signs.progress import ProgressCallback
 from training.data.crops import Crops, cut_crops
 from training.data.records import Dataset, Split
 
-SAMPLED = 256  # crops to compare what is served with what the file itself answers
+SAMPLED = 256  # crops on which the server is compared with the file
 
 
 class CropEvaluationSet(EvaluationSet):
-    """Signs cut out for classifiers, for each in its own size.
-
-    Args:
-        score_threshold: unused, as a classifier names every crop.
+    """Crops of signs, for each version in its own size; `score_threshold` is for detectors.
 
     Raises:
         training.errors.DataError: the split has no signs, or an image cannot be used.
@@ -60,7 +57,7 @@ class CropEvaluationSet(EvaluationSet):
                     f"the {role} has {classes} classes, the data have {len(self._names)}: give data of its own classes"
                 )
             probabilities = version(self._crops[role], partial(progress, f"asking the {role}"))["probabilities"]
-            # What is no number is no answer, whichever class NumPy makes of it.
+            # An answer with NaN is wrong, whichever class NumPy makes of it.
             right[role] = (probabilities.argmax(axis=1) == self._class_ids) & np.isfinite(probabilities).all(axis=1)
         answers = Answers(self._names, self._class_ids, right["challenger"], right.get("champion"))
-        return [judge_overall("accuracy", answers, limits), judge_classes("classes", answers, limits)]
+        return [check_overall("accuracy", answers, limits), check_classes("classes", answers, limits)]

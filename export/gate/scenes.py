@@ -1,4 +1,4 @@
-"""The evaluation set of detectors: whole scenes, which signs of them are found, and what is found besides."""
+"""The evaluation set of detectors: whole scenes, their signs and the false alarms."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -10,8 +10,8 @@ from PIL import Image
 from export.arrays import spread
 from export.evaluation.scenes import local_finder
 from export.gate.config import Limits
-from export.gate.detection import judge_false_alarms, judge_precision
-from export.gate.rules import Answers, judge_classes, judge_overall
+from export.gate.detection import check_false_alarms, check_precision
+from export.gate.rules import Answers, check_classes, check_overall
 from export.gate.statistics import Ranked
 from export.gate.verdict import Finding, Role, UnusableError
 from export.model_kind import EvaluationSet, Predictor, Size
@@ -24,7 +24,7 @@ from training.detector.evaluate import DetectionEvaluation, evaluate_detections
 from training.detector.scenes import load_scenes
 from training.detector.task import labelled
 
-SAMPLED = 8  # scenes to compare what is served with what the file itself answers
+SAMPLED = 8  # scenes on which the server is compared with the file
 
 
 class SceneEvaluationSet(EvaluationSet):
@@ -68,10 +68,10 @@ class SceneEvaluationSet(EvaluationSet):
         count = len(self._names)
         signs = np.stack([np.bincount(scene.labels, minlength=count) for scene in self._truth])
         return [
-            judge_overall("signs found", answers, limits),
-            judge_classes("categories", answers, limits),
-            judge_false_alarms(alarms["challenger"], alarms.get("champion"), limits),
-            judge_precision(ranked["challenger"], ranked.get("champion"), signs, limits),
+            check_overall("signs found", answers, limits),
+            check_classes("categories", answers, limits),
+            check_false_alarms(alarms["challenger"], alarms.get("champion"), limits),
+            check_precision(ranked["challenger"], ranked.get("champion"), signs, limits),
         ]
 
     def _find(self, role: Role, version: Predictor, progress: ProgressCallback) -> list[Detections]:
@@ -89,7 +89,7 @@ class SceneEvaluationSet(EvaluationSet):
             raise kind(f"the {role}'s answers cannot be right: {error}") from error
 
     def _found_signs(self, found: list[Detections], evaluation: DetectionEvaluation) -> npt.NDArray[np.bool_]:
-        """Returns of all labelled signs together whether each is found: bool [signs]."""
+        """Returns whether each labelled sign is found: bool [signs]."""
         parts = []
         for signs, detections, matches in zip(self._truth, found, evaluation.matches, strict=True):
             is_found = np.zeros(len(signs.labels), np.bool_)
@@ -98,7 +98,7 @@ class SceneEvaluationSet(EvaluationSet):
         return np.concatenate(parts)
 
     def _false_alarms(self, found: list[Detections], evaluation: DetectionEvaluation) -> npt.NDArray[np.int64]:
-        """Returns how many detections of each scene are no sign: int64 [scenes]."""
+        """Returns the number of false alarms in each scene: int64 [scenes]."""
         pairs = zip(found, evaluation.matches, strict=True)
         return np.array([((matches < 0) & (each.scores >= self._threshold)).sum() for each, matches in pairs], np.int64)
 

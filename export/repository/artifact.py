@@ -27,7 +27,7 @@ from export.repository.manifest import (
 )
 from export.repository.pull import choose_versions, pull
 from export.repository.registry import MANIFEST_TYPE, SCHEME, Address, Registry
-from export.repository.store import Store, open_store
+from export.repository.store import RepositoryLike, Store, open_store
 from traffic_signs.progress import ProgressCallback, silent
 
 ARTIFACT_TYPE = "application/vnd.traffic-signs.model-version.v1"
@@ -49,7 +49,7 @@ class Pushed:
 
 
 def push(
-    repository: str | Path | Store,
+    repository: RepositoryLike,
     target: str,
     wanted: Mapping[str, Sequence[int]],
     public_key: Path | None = None,

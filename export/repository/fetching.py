@@ -1,4 +1,4 @@
-"""Brings one version to this machine and believes nothing before it is checked."""
+"""Fetches one version and checks all of it."""
 
 from pathlib import Path
 
@@ -14,10 +14,7 @@ from traffic_signs.progress import ProgressCallback
 def fetch_version(
     store: Store, model: str, version: int, target: Path, public_key: Path | None, progress: ProgressCallback
 ) -> Manifest:
-    """Copies what the manifest of a version names, the manifest and the signature; nothing else comes along.
-
-    Returns:
-        The manifest.
+    """Copies the files that the manifest of a version names, the manifest and the signature; returns the manifest.
 
     Raises:
         RepositoryError: the version is not there, has no manifest, is damaged or not signed so.

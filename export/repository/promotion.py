@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from export.errors import RepositoryError
@@ -33,7 +32,7 @@ from export.repository.policy import (
     to_bytes,
     without_policy,
 )
-from export.repository.store import Store, open_store, repository_flag
+from export.repository.store import RepositoryLike, Store, open_store, repository_flag
 
 if TYPE_CHECKING:
     from tritonclient.grpc import model_config_pb2 as pb
@@ -93,9 +92,7 @@ def champion(store: Store, model: str) -> int | None:
     return next(reversed(champions(history(store, model))), None)
 
 
-def promote(
-    repository: str | Path | Store, model: str, version: int, reason: str, gated: bool = False
-) -> Promotion | None:
+def promote(repository: RepositoryLike, model: str, version: int, reason: str, gated: bool = False) -> Promotion | None:
     """Makes a version the champion and has config.pbtxt serve it and no other.
 
     Args:
@@ -122,7 +119,7 @@ def promote(
             return None
 
 
-def rollback(repository: str | Path | Store, model: str, reason: str) -> Promotion:
+def rollback(repository: RepositoryLike, model: str, reason: str) -> Promotion:
     """Makes the champion before the present one champion again.
 
     Raises:
@@ -135,7 +132,7 @@ def rollback(repository: str | Path | Store, model: str, reason: str) -> Promoti
             return _go_back(store, model, reason)
 
 
-def rollback_from(repository: str | Path | Store, model: str, version: int, reason: str) -> Promotion | None:
+def rollback_from(repository: RepositoryLike, model: str, version: int, reason: str) -> Promotion | None:
     """Does `rollback` where a version is the champion, else nothing: twice is as good as once.
 
     Returns:
@@ -164,7 +161,7 @@ def _go_back(store: Store, model: str, reason: str) -> Promotion:
     return _record(store, model, line[-2], "rollback", reason)
 
 
-def gate_failure_reason(repository: str | Path | Store, model: str, version: int) -> str:
+def gate_failure_reason(repository: RepositoryLike, model: str, version: int) -> str:
     """Says what a version lacks of having passed the gate against the present champion; empty where nothing.
 
     The champion itself lacks nothing. Versions are compared by their model files: numbers differ between repositories.

@@ -26,7 +26,7 @@ from export.repository.policy import (
     without_policy,
 )
 from export.repository.promotion import champion, present_configs, require_version
-from export.repository.store import Store, open_store
+from export.repository.store import RepositoryLike, Store, open_store
 from export.repository.verification import check_folder
 from traffic_signs.progress import ProgressCallback, silent
 
@@ -78,7 +78,7 @@ def parse_wanted(options: Sequence[str], file: Path | None = None) -> dict[str, 
 
 
 def pull(
-    source: str | Path | Store,
+    source: RepositoryLike,
     destination: Path,
     wanted: Mapping[str, Sequence[int]],
     public_key: Path | None = None,

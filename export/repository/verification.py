@@ -30,7 +30,7 @@ from export.repository.policy import (
 )
 from export.repository.promotion import champion, own_configs, present_configs, require_version, wanted_configs
 from export.repository.signing import check_signature
-from export.repository.store import Store, open_store
+from export.repository.store import RepositoryLike, Store, open_store
 from traffic_signs.progress import ProgressCallback, silent
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def check_folder(folder: Path, model: str, version: int, public_key: Path | None
 
 
 def verify(
-    repository: str | Path | Store,
+    repository: RepositoryLike,
     model: str | None = None,
     version: int | None = None,
     public_key: Path | None = None,

@@ -2,93 +2,40 @@
 
 import asyncio
 import weakref
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from torch import nn
 
-from export.arrays import Images, Outputs, join
+from export.arrays import Images, Outputs
+from export.devices import open_session
 from export.errors import ExportError
-from export.kinds import ModelKind, find_kind, kind_of_inputs
+from export.kinds import find_kind, kind_of_inputs
+from export.model_kind import Predictor
+from export.repository import MANIFEST, parse_manifest
 from export.repository.class_names import onnx_class_names
 from traffic_sign_client.answers import Prediction
 from traffic_sign_client.client import MOST_CLASSES
 from traffic_sign_client.connection import Connection, Protocol
 from training.checkpoint import CheckpointInfo
+from training.device import pick_device
 
 TIMEOUT_S = 60.0  # for a server's answer
 
 T = TypeVar("T")
 
 
-class Predictor(ABC):
-    """A network that is ready to answer, until its block ends.
-
-    Attributes:
-        kind: of the network.
-        backend: who answers: pytorch or onnxruntime, with _cuda on a GPU, triton_grpc or triton_http.
-        size: height and width of the input in pixels.
-        max_batch: most images at once; more are answered in parts.
-        trained_on: what is known of its training data.
-    """
-
-    kind: ModelKind
-    backend: str
-    size: tuple[int, int]
-    max_batch: int
-    trained_on: dict[str, str]
-
-    def __call__(self, images: Images, progress: Callable[[int, int], None] = lambda done, total: None) -> Outputs:
-        """Returns the outputs of the network by name, each [n, ...].
-
-        Args:
-            images: uint8 [n, height, width, 3].
-            progress: called with (images done, images in all).
-
-        Raises:
-            ClientError: a server gives no answer; its subclass says why.
-        """
-        parts = []
-        for start in range(0, max(len(images), 1), self.max_batch):
-            parts.append(self._run(images[start : start + self.max_batch]))
-            progress(min(start + self.max_batch, len(images)), len(images))
-        return join(parts)
-
-    def class_names(self) -> list[str] | None:
-        """Returns the names of its classes, of a detector its categories, by id; None if they are not known."""
-        return None
-
-    @abstractmethod
-    def _run(self, images: Images) -> Outputs:
-        """Returns the outputs for at most `max_batch` images."""
-
-    def close(self) -> None:  # noqa: B027  # most have nothing to end
-        """Ends the connection, where there is one."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-
 class TorchPredictor(Predictor):
     """A checkpoint's network in PyTorch.
 
     Args:
-        network: of the checkpoint.
-        info: of the checkpoint.
         device: cpu or cuda, where it runs.
     """
 
     def __init__(self, network: nn.Module, info: CheckpointInfo, device: str = "cpu") -> None:
-        import torch
-
-        from training.device import pick_device
-
         self.kind, self.backend = find_kind(info.model), f"pytorch{_suffix(device)}"
         self.size, self.max_batch, self.trained_on = _size(info.input_size), self.kind.max_batch, info.data
         torch.backends.cudnn.allow_tf32 = False  # as the exported files run there: without TF32
@@ -101,8 +48,6 @@ class TorchPredictor(Predictor):
         return self._class_names
 
     def _run(self, images: Images) -> Outputs:
-        import torch
-
         with torch.inference_mode():
             answer = self._network(torch.from_numpy(images).to(self._device))
         values = answer if isinstance(answer, tuple) else (answer,)
@@ -113,7 +58,6 @@ class OnnxPredictor(Predictor):
     """An ONNX file in ONNX Runtime.
 
     Args:
-        path: of the file.
         device: cpu or cuda, where it must run.
         max_batch: most images at once; as many as are served by default for 0.
 
@@ -122,10 +66,7 @@ class OnnxPredictor(Predictor):
     """
 
     def __init__(self, path: Path, device: str = "cpu", max_batch: int = 0) -> None:
-        from onnx import TensorProto
-
-        from export.devices import open_session
-        from export.repository import MANIFEST, parse_manifest
+        from onnx import TensorProto  # heavy, as ONNX Runtime: a checkpoint and a server need neither
 
         inputs = read_inputs(path)  # first: it says more clearly than ONNX Runtime what a wrong file is
         kind = kind_of_inputs([each.name for each in inputs])
@@ -157,8 +98,6 @@ class TritonPredictor(Predictor):
         inputs: names of its inputs.
 
     Args:
-        url: host:port of the server.
-        protocol: "grpc" or "http".
         model: its name, or name/version.
         retries: how often to ask again where nobody answers.
 

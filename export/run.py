@@ -4,6 +4,7 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,6 @@ def export_checkpoint(
     """Exports a network, proves that it answers as in PyTorch, and publishes it as a new version.
 
     Args:
-        checkpoint: folder of the checkpoint, of a classifier or a detector.
-        repository: folder or address of all models.
         samples: uint8 [n, height, width, 3], real images of the network's input size to prove parity on besides
             random and extreme ones; n may be 0.
         wanted: in which precision; fp32 where it is not said.
@@ -80,7 +79,7 @@ def export_checkpoint(
     configs = chosen.configs(info)
     with tempfile.TemporaryDirectory(prefix="signs-export-") as scratch:
         path = Path(scratch) / MODEL_FILE
-        slimming = convert(model, info, path)
+        simplification = convert(model, info, path)
         max_loss = kind.max_loss if wanted.max_loss is None else wanted.max_loss
         network = TorchPredictor(model, info)
         proof = Proof(network, samples, labels, max_loss, chosen.max_batch, progress)
@@ -113,7 +112,7 @@ def export_checkpoint(
             "opset": OPSET,
             "ir_version": IR_VERSION,
             "precision": candidate.precision,
-            "graph": slimming.as_dict() | {"nodes": candidate.nodes},
+            "graph": asdict(simplification) | {"nodes": candidate.nodes},
             "calibration": _calibration(candidate.precision, wanted, labels),
             "inputs": [_describe(value) for value in graph.input],
             "outputs": [_describe(value) for value in graph.output],
@@ -130,10 +129,6 @@ def export_checkpoint(
 
 def check_wanted(wanted: PrecisionRequest, labelled: bool) -> None:
     """Refuses what cannot be, before any work is done.
-
-    Args:
-        wanted: the precision.
-        labelled: whether there are labelled images.
 
     Raises:
         ExportError: there is no such precision or target, the largest loss is no share, data are missing, or it asks
@@ -157,9 +152,6 @@ def find_exported(checkpoint: Path, model: str, repository: str | Path, precisio
     """Returns the manifest of the newest version that was made of a checkpoint, None where there is none.
 
     Args:
-        checkpoint: its folder.
-        model: that it is of.
-        repository: folder or address of all models.
         precision: that the version must have; AUTO takes any.
 
     Raises:

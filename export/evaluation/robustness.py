@@ -12,7 +12,7 @@ from export.arrays import Images, spread
 from export.evaluation.model_ref import ModelRef, metrics_of
 from export.evaluation.run import require_classes
 from export.kinds import find_kind
-from export.predictor import Predictor
+from export.model_kind import Predictor
 from traffic_sign_client.errors import ClientError
 from traffic_signs.atomic_write import atomic_write
 from traffic_signs.classes import GERMAN_SIGNS
@@ -43,10 +43,8 @@ def measure_robustness(
 
     Args:
         model: checkpoint, version folder or ONNX file, of a classifier or a detector.
-        data: of one data set, as `training.data.load.load_data` takes it.
         background: of another data set, of scenes; empty for none.
         unknown_threshold: class score below which a sign is unknown; None takes what the model's training calibrated.
-        split: of the data.
         limit: how many pictures of each kind to take; 0 takes all, and 2,000 drawings, which are for German classes.
         output: folder for the figures, a table and a picture, or None.
 

@@ -1,4 +1,4 @@
-"""Lets a model answer on a labelled split and compares the answers with the labels."""
+"""Evaluates a model on a labelled split."""
 
 from contextlib import nullcontext
 from pathlib import Path
@@ -7,11 +7,11 @@ from typing import Any
 from export.evaluation.model_ref import RECOGNIZER, ModelRef, usual_model
 from export.evaluation.scenes import evaluate_scenes, served_recognizer
 from export.kinds import CLASSIFIER, find_kind
-from export.predictor import Predictor
+from export.model_kind import Predictor
 from export.repository.class_names import class_difference
 from traffic_sign_client.errors import ClientError
 from traffic_signs.console import Console
-from traffic_signs.progress import ProgressCallback, progress_bars
+from traffic_signs.progress import progress_bars
 from training.data.load import load_data
 from training.data.records import Dataset
 
@@ -28,23 +28,18 @@ def evaluate_model(
     classifier: Path | None = None,
     device: str = "cpu",
 ) -> dict[str, Any]:
-    """Lets a model answer on a split, and compares the answers with the labels.
+    """Compares the answers of a model on a split with the labels.
 
     Args:
         model: checkpoint, version folder or ONNX file; None for a server.
-        data: of one data set, as `training.data.load.load_data` takes it.
-        split: "train" or "test".
         output: folder for the figures and pictures, or None.
-        url: of the server.
-        protocol: "grpc" or "http".
-        name: of the server's model; what fits the data where it is empty.
-        version: of the server's model.
-        classifier: what names the signs that a detector finds, like `model`.
+        name: of the server's model; empty chooses one that fits the data.
+        classifier: names the signs that a detector finds; given like `model`.
         device: cpu or cuda, where a checkpoint or file runs.
 
     Returns:
-        `model`, `backend`, `data`, `split`, `notices`; and of a classifier what
-        `training.classifier.report.all_figures` gives, of all else what `evaluate_scenes` does.
+        `model`, `backend`, `data`, `split`, `notices`; and the figures of
+        `training.classifier.report.all_figures` for a classifier, of `evaluate_scenes` for others.
 
     Raises:
         ClientError: there is no such model, the server does not answer, or the data does not fit the model.
@@ -64,38 +59,20 @@ def evaluate_model(
     if takes_scenes and not dataset.has_scenes:
         raise ClientError(f"{dataset.name} has no street scenes: evaluate a {kind} on gtsdb=PATH")
     if output is not None:
-        output.mkdir(parents=True, exist_ok=True)  # where it cannot be made, say so before the minutes of reading
+        output.mkdir(parents=True, exist_ok=True)  # an error here comes before minutes of reading
     with progress_bars(Console(stderr=True)) as progress:
-        backend, trained_on, figures = _answered(reference, kind, names, dataset, split, output, progress)
-    notices = [*dataset.all_notices(), *leaks(dataset.kind, split, trained_on)]
-    return {
-        "model": kind,
-        "backend": backend,
-        "data": dataset.name,
-        "split": split,
-        "notices": notices,
-        **figures,
-    }
-
-
-def _answered(
-    model: ModelRef,
-    kind: str,
-    classifier: ModelRef | None,
-    dataset: Dataset,
-    split: Any,
-    output: Path | None,
-    progress: ProgressCallback,
-) -> tuple[str, list[dict[str, str]], dict[str, Any]]:
-    """Has a model answer; returns who did, what is known of the training data of each network, and the figures."""
-    if kind == RECOGNIZER:
-        find = served_recognizer(model.url, model.protocol, model.name, model.version, dataset.classes)
-        return f"triton_{model.protocol}", [], evaluate_scenes(find, dataset, split, output, progress)
-    with model.open() as network, classifier.open() if classifier else nullcontext() as names:
-        for each in filter(None, (network, names)):
-            require_classes(each, dataset)
-        figures = network.kind.evaluate(network, dataset, split, output, names, progress)
-        return network.backend, [each.trained_on for each in (network, names) if each is not None], figures
+        if kind == RECOGNIZER:
+            find = served_recognizer(url, protocol, name, version, dataset.classes)
+            backend, networks = f"triton_{protocol}", []
+            figures = evaluate_scenes(find, dataset, split, output, progress)
+        else:
+            with reference.open() as network, names.open() if names else nullcontext() as namer:
+                backend, networks = network.backend, [network, *([namer] if namer else [])]
+                for each in networks:
+                    require_classes(each, dataset)
+                figures = network.kind.evaluate(network, dataset, split, output, namer, progress)
+    notices = [*dataset.all_notices(), *leaks(dataset.kind, split, [each.trained_on for each in networks])]
+    return {"model": kind, "backend": backend, "data": dataset.name, "split": split, "notices": notices} | figures
 
 
 def require_classes(network: Predictor, dataset: Dataset) -> None:
@@ -108,12 +85,10 @@ def require_classes(network: Predictor, dataset: Dataset) -> None:
 
 
 def leaks(kind: str, split: str, trained_on: list[dict[str, str]]) -> list[str]:
-    """Returns a warning where a model may have learned from the very signs it is evaluated on.
+    """Returns a warning if a model may have learned from the signs that it is evaluated on.
 
     Args:
-        kind: of the data set that it is evaluated on.
-        split: of that.
-        trained_on: what is known of the training data, of each network that takes part.
+        trained_on: data sets that each network learned from, as in its checkpoint.
     """
     learned = [{name.partition("=")[0] for name in data.get("name", "").split(", ")} for data in trained_on]
     if kind == "feedback" and learned and not any(names & {"", kind} for names in learned):

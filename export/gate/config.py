@@ -1,4 +1,4 @@
-"""The settings of the gate: what it is asked, and the limits of its rules."""
+"""The settings of the gate, and the limits of its rules."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,11 +10,7 @@ from training.data.records import Split
 
 @dataclass(frozen=True)
 class Limits(BaseSettings):
-    """What the rules allow.
-
-    Attributes:
-        min_score: what a first champion must reach, there being nothing to compare it with.
-    """
+    """The limits of the rules; `min_score` is for a first champion, which has nothing to be compared with."""
 
     significance: Annotated[
         float, Setting("How often each test may refuse an equal challenger by chance.", min=1e-6, max=0.5)
@@ -37,7 +33,7 @@ class Limits(BaseSettings):
 
 @dataclass(frozen=True)
 class GateConfig(BaseSettings):
-    """What the gate is asked."""
+    """What the gate compares, on which data, and how."""
 
     model: Annotated[str, Setting("sign_classifier, sign_detector.", argument=True)]
     data: Annotated[str, Setting("The evaluation set, gtsdb=PATH, gtsrb=PATH or feedback=PATH: a folder or zip.")]

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from export.errors import RepositoryError
@@ -34,7 +33,7 @@ from export.repository.policy import (
     to_bytes,
     without_policy,
 )
-from export.repository.store import Store, open_store, repository_flag
+from export.repository.store import RepositoryLike, Store, open_store, repository_flag
 
 if TYPE_CHECKING:
     from tritonclient.grpc import model_config_pb2 as pb
@@ -48,10 +47,7 @@ class Promotion:
     """One entry of the history.
 
     Attributes:
-        model: name of the model.
-        version: the champion from then on.
         action: `promote`, or `rollback` to an earlier champion.
-        reason: why, in the words of whoever did it.
         time: ISO 8601, UTC.
     """
 
@@ -98,7 +94,7 @@ def champion(store: Store, model: str) -> int | None:
 
 
 def promote(
-    repository: str | Path | Store,
+    repository: RepositoryLike,
     model: str,
     version: int,
     reason: str,
@@ -109,8 +105,6 @@ def promote(
     """Makes a version the champion and has config.pbtxt serve it and no other.
 
     Args:
-        repository: folder or address of all models.
-        reason: goes into the history.
         gated: only where it has passed the gate against the present champion.
         other_classes: promote it also if the champion has other class names.
 
@@ -138,12 +132,8 @@ def promote(
             return None
 
 
-def rollback(repository: str | Path | Store, model: str, reason: str) -> Promotion:
+def rollback(repository: RepositoryLike, model: str, reason: str) -> Promotion:
     """Makes the champion before the present one champion again.
-
-    Args:
-        repository: folder or address of all models.
-        reason: goes into the history.
 
     Raises:
         RepositoryError: there is none before, it is no longer there, or the repository cannot be written.
@@ -155,7 +145,7 @@ def rollback(repository: str | Path | Store, model: str, reason: str) -> Promoti
             return _go_back(store, model, reason)
 
 
-def rollback_from(repository: str | Path | Store, model: str, version: int, reason: str) -> Promotion | None:
+def rollback_from(repository: RepositoryLike, model: str, version: int, reason: str) -> Promotion | None:
     """Does `rollback` where a version is the champion, else nothing: twice is as good as once.
 
     Returns:
@@ -184,7 +174,7 @@ def _go_back(store: Store, model: str, reason: str) -> Promotion:
     return _record(store, model, line[-2], "rollback", reason)
 
 
-def gate_failure_reason(repository: str | Path | Store, model: str, version: int) -> str:
+def gate_failure_reason(repository: RepositoryLike, model: str, version: int) -> str:
     """Says what a version lacks of having passed the gate against the present champion; empty where nothing.
 
     The champion itself lacks nothing. Versions are compared by their model files: numbers differ between repositories.

@@ -15,7 +15,8 @@ from export.arrays import Images, Outputs, spread
 from export.errors import ExportError
 from export.evaluation.run import evaluate_model
 from export.kinds import CLASSIFIER, DETECTOR, TensorSpec, find_kind, kind_of_inputs
-from export.predictor import OnnxPredictor, Predictor
+from export.model_kind import Predictor
+from export.predictor import OnnxPredictor
 from export.run import export_checkpoint
 from training.checkpoint import NETWORKS
 

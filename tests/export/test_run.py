@@ -11,7 +11,7 @@ import torch
 from export import proof as module
 from export.arrays import Outputs
 from export.errors import ExportError, ParityError
-from export.predictor import Predictor
+from export.model_kind import Predictor
 from export.repository import Manifest, load_manifest, promote, verify_files, versions
 from export.repository.policy import read_config
 from export.run import export_checkpoint

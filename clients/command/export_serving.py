@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clients.command.output import print_json
 from export.errors import ExportError
 from export.settings import ServingOverrides
 from traffic_signs.options import with_options
-from traffic_signs.settings import Repository
+from traffic_signs.settings import DEFAULT_REPOSITORY, Configuration, Json, Repository, Setting
 
 if TYPE_CHECKING:
     from tritonclient.grpc import model_config_pb2 as pb
@@ -18,25 +19,21 @@ if TYPE_CHECKING:
 def config(
     what: Annotated[
         str,
-        typer.Argument(
+        Setting(
+            "A model of the repository, the folder of a version, or a checkpoint.",
             metavar="MODEL_OR_FOLDER",
-            help="A model of the repository, the folder of a version, or a checkpoint.",
-            show_default=False,
+            argument=True,
         ),
     ],
     overrides: ServingOverrides,
-    repository: Repository = "model_repository",
-    configuration: Annotated[
-        str,
-        typer.Option(
-            "--configuration", help="configs/NAME.pbtxt in place of config.pbtxt, as gpu.", show_default=False
-        ),
-    ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print configuration and reasons as JSON.")] = False,
+    repository: Repository = DEFAULT_REPOSITORY,
+    configuration: Configuration = "",
+    as_json: Json = False,
 ) -> None:
-    """Show how Triton serves a model, and why: its config.pbtxt with a line of reason for every choice.
+    """Show how Triton serves a model, and why: its config.pbtxt, with a reason for every choice.
 
-    Of a checkpoint it shows what `signs export onnx` would write, and writes nothing.
+    For a checkpoint it shows what `signs export onnx` would write, and writes nothing. Without --configuration it shows
+    config.pbtxt itself.
 
     \b
     signs export config sign_classifier
@@ -44,8 +41,6 @@ def config(
     signs export config sign_classifier --configuration gpu
     signs export config runs/gtsrb/checkpoint --target gpu
     """
-    import json
-
     from google.protobuf import json_format
 
     from export.config import to_text
@@ -63,7 +58,7 @@ def config(
     if as_json:
         values = json_format.MessageToDict(found, preserving_proto_field_name=True)
         reasons = [choice._asdict() for choice in choices]
-        typer.echo(json.dumps({"where": where, "config": values, "choices": reasons}))
+        print_json({"where": where, "config": values, "choices": reasons})
         return
     typer.echo(f"# {where}\n{to_text(found)}")
     width = max(len(f"{choice.name} = {choice.value}") for choice in choices if len(choice.value) < 40)
@@ -116,35 +111,30 @@ def _there(what: str, repository: str, configuration: str) -> "tuple[str, pb.Mod
 def engine(
     source: Annotated[
         str,
-        typer.Argument(
-            metavar="MODEL|FOLDER", help="A model and its VERSION, or REPOSITORY/MODEL/N.", show_default=False
-        ),
+        Setting("A model, followed by its VERSION; or REPOSITORY/MODEL/N.", metavar="MODEL|FOLDER", argument=True),
     ],
-    version: Annotated[int | None, typer.Argument(min=1, help="Number of a version in ONNX.")] = None,
-    repository: Repository = "model_repository",
+    version: Annotated[int | None, Setting("Number of a version in ONNX.", min=1, argument=True)] = None,
+    repository: Repository = DEFAULT_REPOSITORY,
     trtexec: Annotated[
-        Path | None, typer.Option(help="TensorRT's trtexec.", show_default="on the PATH, or of the image")
+        Path | None,
+        Setting("Path of TensorRT's trtexec.", show_default="the one on the PATH or of the image"),
     ] = None,
     timing_cache: Annotated[
         Path | None,
-        typer.Option(
-            help="File in which TensorRT keeps what it measured.", show_default="runs/tensorrt/GPU-VERSION.cache"
-        ),
+        Setting("File for TensorRT's timing cache.", show_default="runs/tensorrt/GPU-VERSION.cache"),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Compile a version for the GPU of this machine, and publish the engine as the next version of the model.
 
-    An engine runs on the GPU and TensorRT it was built with, with the same driver or a newer one: its manifest names
-    them, and on another machine `signs serve` and `signs repository pull` refuse it. Run this in the image that serves.
+    An engine runs only on the GPU model and the TensorRT that it was built with, with the same driver or a newer one.
+    Its manifest names them; on another machine `signs serve` and `signs repository pull` refuse it. Run this in the
+    image that serves.
 
     \b
     signs export engine sign_classifier 3
     signs export engine model_repository/sign_classifier/3 --trtexec /usr/src/tensorrt/bin/trtexec
     """
-    import json
-    from dataclasses import asdict
-
     from export.engine import build_engine
     from export.repository.manifest import version_number
     from export.repository.publishing import split_address
@@ -158,7 +148,7 @@ def engine(
         repository, source, version, trtexec, timing_cache, lambda what: typer.echo(what, err=as_json)
     )
     if as_json:
-        typer.echo(json.dumps(asdict(manifest)))
+        print_json(manifest)
         return
     typer.echo(
         f"published: {repository}/{manifest.model}/{manifest.version}\n"

@@ -1,11 +1,11 @@
 """Lets a model answer on a labelled split and compares the answers with the labels."""
 
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 from export.evaluation.model_ref import RECOGNIZER, ModelRef, usual_model
 from export.evaluation.scenes import evaluate_scenes, served_recognizer
+from export.evaluation.settings import EvaluationRequest
 from export.kinds import CLASSIFIER, find_kind
 from traffic_sign_client.errors import ClientError
 from traffic_signs.console import Console
@@ -14,31 +14,8 @@ from training.data.load import load_data
 from training.data.records import Dataset
 
 
-def evaluate_model(
-    model: Path | None,
-    data: str,
-    split: Any,
-    output: Path | None,
-    url: str = "",
-    protocol: Any = "grpc",
-    name: str = "",
-    version: str = "",
-    classifier: Path | None = None,
-    device: str = "cpu",
-) -> dict[str, Any]:
+def evaluate_model(request: EvaluationRequest) -> dict[str, Any]:
     """Lets a model answer on a split, and compares the answers with the labels.
-
-    Args:
-        model: checkpoint, version folder or ONNX file; None for a server.
-        data: of one data set, as `training.data.load.load_data` takes it.
-        split: "train" or "test".
-        output: folder for the figures and pictures, or None.
-        url: of the server.
-        protocol: "grpc" or "http".
-        name: of the server's model; what fits the data where it is empty.
-        version: of the server's model.
-        classifier: what names the signs that a detector finds, like `model`.
-        device: cpu or cuda, where a checkpoint or file runs.
 
     Returns:
         `model`, `backend`, `data`, `split`, `notices`; and of a classifier what
@@ -48,15 +25,15 @@ def evaluate_model(
         ClientError: there is no such model, the server does not answer, or the data does not fit the model.
         training.errors.DataError: the data cannot be used.
     """
-    dataset = load_data(data)
-    if model is None:
-        name = name or usual_model(url, protocol, dataset.kind)
-    reference = ModelRef(model, url, protocol, name, version, device)
+    dataset, name, classifier, output = load_data(request.data), request.name, request.classifier, request.output
+    if request.model is None:
+        name = name or usual_model(request.url, request.protocol, dataset.kind)
+    reference = ModelRef(request.model, request.url, request.protocol, name, request.version, request.device)
     kind = reference.kind()
     takes_scenes = kind == RECOGNIZER or find_kind(kind).takes_scenes
     if classifier is not None and (kind == RECOGNIZER or not takes_scenes):
         raise ClientError(f"--classifier names what a detector finds, and this is a {kind}: leave it out")
-    names = None if classifier is None else ModelRef(classifier, device=device)
+    names = None if classifier is None else ModelRef(classifier, device=request.device)
     if names is not None and (other := names.kind()) != CLASSIFIER.name:
         raise ClientError(f"--classifier {classifier} is of a {other}: give one of a {CLASSIFIER.name}")
     if takes_scenes and not dataset.has_scenes:
@@ -64,13 +41,13 @@ def evaluate_model(
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)  # where it cannot be made, say so before the minutes of reading
     with progress_bars(Console(stderr=True)) as progress:
-        backend, trained_on, figures = _answered(reference, kind, names, dataset, split, output, progress)
-    notices = [*dataset.all_notices(), *leaks(dataset.kind, split, trained_on)]
+        backend, trained_on, figures = _answered(reference, kind, names, dataset, request, progress)
+    notices = [*dataset.all_notices(), *leaks(dataset.kind, request.split, trained_on)]
     return {
         "model": kind,
         "backend": backend,
         "data": dataset.name,
-        "split": split,
+        "split": request.split,
         "notices": notices,
         **figures,
     }
@@ -81,11 +58,11 @@ def _answered(
     kind: str,
     classifier: ModelRef | None,
     dataset: Dataset,
-    split: Any,
-    output: Path | None,
+    request: EvaluationRequest,
     progress: ProgressCallback,
 ) -> tuple[str, list[dict[str, str]], dict[str, Any]]:
     """Has a model answer; returns who did, what is known of the training data of each network, and the figures."""
+    split, output = request.split, request.output
     if kind == RECOGNIZER:
         find = served_recognizer(model.url, model.protocol, model.name, model.version, dataset.classes)
         return f"triton_{model.protocol}", [], evaluate_scenes(find, dataset, split, output, progress)

@@ -3,7 +3,6 @@
 import http.client
 import json
 import math
-import re
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -25,7 +24,6 @@ MOST_BYTES = 16_000_000  # a hundred times what dozens of classes and five histo
 # `increase` stretches each bucket to the whole window by itself: neighbours may differ by a little.
 SLACK = 0.01
 T = TypeVar("T")
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 @dataclass(frozen=True)
@@ -165,19 +163,6 @@ class Prometheus:
         except (ValueError, LookupError, TypeError) as error:
             raise MonitoringError(f"what answers at {self.url} is no Prometheus: check --prometheus") from error
         raise MonitoringError(f"Prometheus at {self.url} refuses {query or what}: {answer.get('error', answer)}")
-
-
-def seconds(duration: str) -> float:
-    """Returns a length of time that is written as Prometheus writes it: 60s, 90m, 1h30m.
-
-    Raises:
-        MonitoringError: it is not, or not longer than nothing.
-    """
-    parts = re.findall(r"(\d+)([smhdw])", duration)
-    total = sum(int(number) * UNITS[unit] for number, unit in parts)
-    if "".join(number + unit for number, unit in parts) != duration or not 0 < total <= 100 * UNITS["w"]:
-        raise MonitoringError(f"{duration!r} is no length of time: write 60s, 90m, 1h30m or 2d")
-    return float(total)
 
 
 @contextmanager

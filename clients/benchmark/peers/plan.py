@@ -39,7 +39,7 @@ class Plan(BaseSettings):
     ] = (0.5, 0.8)
     rates: Annotated[
         tuple[float, ...],
-        Setting("Rates of the open loops a second, in place of shares.", min=0.1, max=1e6, show_default=False),
+        Setting("Rates of the open loops a second, in place of shares.", min=0.1, max=1e6),
     ] = ()
     seconds: Annotated[float, Setting("To measure each load for, a round.", min=0.1, max=600)] = 5
     rounds: Annotated[int, Setting("Each loads everybody once, in a new order.", min=1, max=100)] = 3

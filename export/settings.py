@@ -49,7 +49,7 @@ class ServingOverrides(BaseSettings):
     max_queue: Annotated[
         int | None,
         Setting(
-            "Largest number of waiting requests; 0: no limit. Triton without the fix of its issue 8870 stalls with one.",
+            "Largest number of waiting requests; 0: no limit. Triton without the fix of issue 8870 stalls with one.",
             min=0,
             show_default="that of the served version, else 0",
         ),

@@ -163,7 +163,7 @@ Data = Annotated[str, Setting(f"Data set: {DATA_SET}")]
 SCENES = "gtsdb=PATH, feedback=PATH, or your own: coco=PATH, yolo=PATH."
 Split = Annotated[Literal["train", "test"], Setting("Split of the data: test or train.")]
 Seed = Annotated[int, Setting("Seed of all random choices.", min=0, max=2**32 - 1)]
-Device = Annotated[Literal["cpu", "cuda"], Setting("Where ONNX Runtime runs: cpu, or cuda, without TF32.")]
+Device = Annotated[Literal["cpu", "cuda"], Setting("Device that runs the model: cpu, or cuda without TF32.")]
 ScoreThreshold = Annotated[float, Setting("Lowest score of a detection that counts.", min=0, max=1)]
 UNKNOWN_THRESHOLD = "Class score below which a sign is unknown; 0: never."
 UnknownThreshold = Annotated[

@@ -36,25 +36,17 @@ class ServerSettings(BaseSettings):
     backends: Annotated[
         Path | None, Setting("Folder of its backends, if they are not beside it.", envvars=(BACKENDS,))
     ] = None
-    allow_client_shm: Annotated[
-        bool,
-        Setting("Allow clients to pass inputs in shared memory of this machine.", flags=("--allow-client-shm",)),
-    ] = False
+    allow_client_shm: Annotated[bool, Setting("Allow clients to pass inputs in shared memory of this machine.")] = False
     unsafe_old_server: Annotated[
-        bool,
-        Setting(
-            "Listen on a network with a server that has known security holes (SECURITY.md).",
-            flags=("--unsafe-old-server",),
-        ),
+        bool, Setting("Listen on a network with a server that has known security holes (SECURITY.md).")
     ] = False
     public_key: PublicKey = None
-    no_verify: Annotated[bool, Setting("Start without checking the checksums.", flags=("--no-verify",))] = False
+    no_verify: Annotated[bool, Setting("Start without checking the checksums.")] = False
     cache: Annotated[
         int, Setting("Memory for the answers of models with a response cache; 0: none.", min=0, metavar="MB")
     ] = 0
     reloadable: Annotated[
-        bool,
-        Setting("Allow `signs repository roll-out` to load other versions while it serves.", flags=("--reloadable",)),
+        bool, Setting("Allow `signs repository roll-out` to load other versions while it serves.")
     ] = False
     traces: Annotated[str, TRACES] = ""
     configuration: FittingConfiguration = ""

@@ -47,11 +47,11 @@ def _parameters(name: str, hint: Any, default: Any) -> Iterator[Parameter]:
             kind, default = (kind, default) if default is Parameter.empty else (kind | None, None)
         elif get_origin(kind) is tuple:
             kind, default = str, ",".join(map(str, default))
-        hint = Annotated[kind, _information(described, default)]
+        hint = Annotated[kind, _information(name, described, default)]
     yield Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=hint)
 
 
-def _information(described: Described, default: Any) -> Any:
+def _information(name: str, described: Described, default: Any) -> Any:
     kind, setting = described
     words = "" if default is Parameter.empty else setting.show_default
     facts: dict[str, Any] = {"help": setting.help, "metavar": setting.metavar or None}
@@ -61,7 +61,8 @@ def _information(described: Described, default: Any) -> Any:
         facts |= {"min": setting.min, "max": setting.max}
     elif not setting.repeatable:
         facts |= {"metavar": "N,..." if described.is_numeric else "NAME,...", "parser": described.parse_list}
-    return typer.Argument(**facts) if setting.argument else typer.Option(*setting.flags, **facts)
+    flags = setting.flags or ((f"--{name.replace('_', '-')}",) if kind is bool else ())
+    return typer.Argument(**facts) if setting.argument else typer.Option(*flags, **facts)
 
 
 def _value(hint: Any, name: str, given: dict[str, Any]) -> Any:

@@ -25,7 +25,7 @@ class Setting:
         min: smallest value; of a tuple, that of each item.
         max: largest value.
         show_default: words for a default that is chosen later; an empty one is not shown.
-        flags: on the command line, where that is not the field's name alone.
+        flags: on the command line, where that is not the field's name alone. A bool has no `--no-` form by itself.
         metavar: what stands for the value in the help; empty for the type.
         argument: on the command line it has a place, and no flag.
         repeatable: the items of a tuple are given one by one, not with commas.
@@ -188,12 +188,9 @@ GrpcThreads = Annotated[
 TRACES = Setting("OpenTelemetry collector (OTLP over HTTP) that receives traces, such as http://localhost:4318.")
 
 # What a command prints and does.
-Json = Annotated[bool, Setting("Print the result as JSON.", flags=("--json",))]
-DryRun = Annotated[bool, Setting("Only print the result: change nothing.", flags=("--dry-run",))]
-Once = Annotated[
-    bool,
-    Setting("If the same version is published already, print it and publish nothing.", flags=("--once",)),
-]
+Json = Annotated[bool, Setting("Print the result as JSON.")]
+DryRun = Annotated[bool, Setting("Only print the result: change nothing.")]
+Once = Annotated[bool, Setting("If the same version is published already, print it and publish nothing.")]
 
 
 @dataclass(frozen=True)

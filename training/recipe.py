@@ -113,11 +113,12 @@ class Recipe(BaseSettings):
     holdout: Annotated[
         float, Setting("Share of the tracks held out for validation and calibration.", min=0, max=0.5)
     ] = 0.05
-    refit: Annotated[bool, Setting("At the end, train again on all crops, also the held-out ones.")] = False
+    refit: Annotated[
+        bool, Setting("At the end, train again on all crops, also the held-out ones.", flags=("--refit/--no-refit",))
+    ] = False
     # Tracks, scenes and entries of feedback that show test signs of another data set.
     keep_leaked: Annotated[
-        bool,
-        Setting("Keep training signs that also occur in the test split of another data set.", flags=("--keep-leaked",)),
+        bool, Setting("Keep training signs that also occur in the test split of another data set.")
     ] = False
 
 
@@ -130,4 +131,6 @@ class DetectorRecipe(Recipe):
         str, Setting("Network: centre_net_small, or centre_net with nearly twice the arithmetic.")
     ] = "centre_net_small"
     holdout: Annotated[float, Setting("Share of the scenes held out for validation.", min=0, max=0.5)] = 0.1
-    refit: Annotated[bool, Setting("At the end, train again on all scenes, also the held-out ones.")] = False
+    refit: Annotated[
+        bool, Setting("At the end, train again on all scenes, also the held-out ones.", flags=("--refit/--no-refit",))
+    ] = False

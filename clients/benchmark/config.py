@@ -45,8 +45,7 @@ class BenchmarkConfig(BaseSettings):
         ),
     ] = ()
     protocols: Annotated[
-        tuple[Protocol, ...],
-        Setting("grpc, http or grpc,http.", show_default="both, or those of --url"),
+        tuple[Protocol, ...], Setting("grpc, http or grpc,http.", show_default="both, or those of --url")
     ] = ()
     batch_sizes: Annotated[tuple[int, ...], Setting("Numbers of pictures in a request.", min=1, max=MOST_BATCH)] = (
         1,
@@ -61,11 +60,7 @@ class BenchmarkConfig(BaseSettings):
         Path | None, Setting("Folder, zip or file of pictures to send.", show_default="drawn street scenes")
     ] = None
     limit: Annotated[
-        bool,
-        Setting(
-            "Also measure ONNX Runtime without a server, on all cores: the upper limit for the classifier.",
-            flags=("--limit",),
-        ),
+        bool, Setting("Also measure ONNX Runtime without a server, on all cores: the upper limit for the classifier.")
     ] = False
     onnx: Annotated[Path | None, Setting("ONNX file for --limit.", show_default="the served one in --repository")] = (
         None

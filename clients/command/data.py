@@ -29,7 +29,7 @@ def fetch(
             show_default="the official one",
         ),
     ] = "",
-    keep_archives: Annotated[bool, Setting("Keep the zips after unpacking them.", flags=("--keep-archives",))] = False,
+    keep_archives: Annotated[bool, Setting("Keep the zips after unpacking them.")] = False,
     as_json: Json = False,
 ) -> None:
     """Download a benchmark's official archives and check them; repeat the command to resume an interrupted download.
@@ -62,8 +62,7 @@ def fetch(
 @with_options
 def check(
     paths: Annotated[
-        tuple[str, ...],
-        Setting(f"A folder or zip; or {DATA_SET}", argument=True, metavar="PATH", repeatable=True),
+        tuple[str, ...], Setting(f"A folder or zip; or {DATA_SET}", argument=True, metavar="PATH", repeatable=True)
     ],
     output: Annotated[Path, OUTPUT] = Path("runs/data-check"),
     as_json: Json = False,

@@ -45,10 +45,7 @@ def onnx_(
     data: Data = "",
     private_key: PrivateKey = None,
     once: Once = False,
-    other_classes: Annotated[
-        bool,
-        Setting("Also publish if the classes in the repository have other names.", flags=("--other-classes",)),
-    ] = False,
+    other_classes: Annotated[bool, Setting("Also publish if the classes in the repository have other names.")] = False,
     as_json: Json = False,
 ) -> None:
     """Export a network to ONNX, compare it with PyTorch and publish it as a new version.

@@ -1,18 +1,14 @@
 """`signs export config` and `signs export engine`: how a model is served, and its engine for a GPU."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from clients.command.output import print_json
-from export.errors import ExportError
 from export.settings import ServingOverrides
 from traffic_signs.options import with_options
 from traffic_signs.settings import DEFAULT_REPOSITORY, Configuration, Json, Repository, Setting
-
-if TYPE_CHECKING:
-    from tritonclient.grpc import model_config_pb2 as pb
 
 
 @with_options
@@ -44,16 +40,17 @@ def config(
     from google.protobuf import json_format
 
     from export.config import to_text
+    from export.config_lookup import config_of_checkpoint, find_config
     from export.explanation import explain
 
     if (Path(what) / "model.json").is_file():
         where = f"what `signs export onnx {what}` would write"
-        found = _of_checkpoint(Path(what), repository, overrides, configuration)
+        found = config_of_checkpoint(Path(what), repository, overrides, configuration)
     else:
         if overrides != ServingOverrides():
             hint = "options are for a checkpoint: this is written already"
             raise typer.BadParameter(hint, param_hint="MODEL_OR_FOLDER")
-        where, found = _there(what, repository, configuration)
+        where, found = find_config(what, repository, configuration)
     choices = explain(found)
     if as_json:
         values = json_format.MessageToDict(found, preserving_proto_field_name=True)
@@ -66,62 +63,18 @@ def config(
         typer.echo(f"{f'{choice.name} = {choice.value}':<{width}}  # {choice.why}")
 
 
-def _of_checkpoint(
-    checkpoint: Path, repository: str, overrides: ServingOverrides, configuration: str
-) -> "pb.ModelConfig":
-    from export.repository.configuration import require_name
-    from export.repository.policy import config_path
-    from export.serving_plan import choose_serving
-    from training.checkpoint import load_info
-
-    info = load_info(checkpoint)
-    configs = choose_serving(repository, info.model, overrides).configs(info)
-    if configuration:
-        require_name({info.model: configs}, configuration)
-    return configs[config_path(configuration)]
-
-
-def _there(what: str, repository: str, configuration: str) -> "tuple[str, pb.ModelConfig]":
-    """Returns the configuration of a version's folder, a model's folder, or a model of the repository."""
-    from export.repository.manifest import check_model_name, version_number
-    from export.repository.policy import CONFIG, config_path, read_config
-    from export.repository.store import open_store
-
-    name = config_path(configuration)
-    # Beside it, where a version was published without its own.
-    for path in (Path(what) / name, *([Path(what).parent / name] if version_number(Path(what).name) else [])):
-        if path.is_file():
-            return str(path), read_config(path.read_bytes(), str(path))
-    if "/" in what:
-        raise ExportError(
-            f"{what} has no {name} and is no checkpoint: give a model, with --repository where it is, the folder of "
-            "a version, or a checkpoint"
-        )
-    store = open_store(repository)
-    where = f"{store.name}/{what}/{name}"
-    try:
-        return where, read_config(store.read(f"{check_model_name(what)}/{name}"), where)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        known = [path for path in store.shared_files(what) if path != CONFIG and path.endswith(".pbtxt")]
-        hint = f"it has {', '.join(known)}" if known else f"`signs repository list -r {repository}` names the models"
-        raise ExportError(f"there is no {where}: {hint}") from error
-
-
 @with_options
 def engine(
     source: Annotated[
-        str,
-        Setting("A model, followed by its VERSION; or REPOSITORY/MODEL/N.", metavar="MODEL|FOLDER", argument=True),
+        str, Setting("A model, followed by its VERSION; or REPOSITORY/MODEL/N.", metavar="MODEL|FOLDER", argument=True)
     ],
     version: Annotated[int | None, Setting("Number of a version in ONNX.", min=1, argument=True)] = None,
     repository: Repository = DEFAULT_REPOSITORY,
     trtexec: Annotated[
-        Path | None,
-        Setting("Path of TensorRT's trtexec.", show_default="the one on the PATH or of the image"),
+        Path | None, Setting("Path of TensorRT's trtexec.", show_default="the one on the PATH or of the image")
     ] = None,
     timing_cache: Annotated[
-        Path | None,
-        Setting("File for TensorRT's timing cache.", show_default="runs/tensorrt/GPU-VERSION.cache"),
+        Path | None, Setting("File for TensorRT's timing cache.", show_default="runs/tensorrt/GPU-VERSION.cache")
     ] = None,
     as_json: Json = False,
 ) -> None:

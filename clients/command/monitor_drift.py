@@ -21,7 +21,7 @@ NO_DRIFT, DRIFT, UNCLEAR = 0, 1, 2
 @with_options
 def drift(
     config: DriftConfig,
-    once: Annotated[bool, Setting("Look once, print a table, and end.", flags=("--once",))] = False,
+    once: Annotated[bool, Setting("Look once, print a table, and end.")] = False,
     as_json: Json = False,
 ) -> None:
     """Compare what the recognizer sees with its reference, and publish scores for alerts, until Ctrl-C.

@@ -22,11 +22,9 @@ def promote(
     version: Version,
     repository: Repository = DEFAULT_REPOSITORY,
     reason: Reason = "",
-    gated: Annotated[
-        bool, Setting("Only if it has passed the gate against the present champion.", flags=("--gated",))
-    ] = False,
+    gated: Annotated[bool, Setting("Only if it has passed the gate against the present champion.")] = False,
     if_none: Annotated[
-        bool, Setting("Only if the model has no champion yet, so that a rollback has a target.", flags=("--if-none",))
+        bool, Setting("Only if the model has no champion yet, so that a rollback has a target.")
     ] = False,
     runs: Runs = Path("runs"),
     as_json: Json = False,

@@ -28,7 +28,7 @@ def publish(
     number: Annotated[
         int | None, Setting("Number of the copy, higher than any before.", min=1, show_default="the next")
     ] = None,
-    again: Annotated[bool, Setting("Also if a version with the same files is there.", flags=("--again",))] = False,
+    again: Annotated[bool, Setting("Also if a version with the same files is there.")] = False,
     once: Once = False,
     private_key: PrivateKey = None,
     public_key: PublicKey = None,

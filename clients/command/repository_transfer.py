@@ -35,10 +35,8 @@ def pull(
         Path | None, Setting('JSON file in place of --version: {"MODEL": N or [N, M] or null}.')
     ] = None,
     public_key: PublicKey = None,
-    any_gpu: Annotated[bool, Setting("Also engines that were built for another GPU.", flags=("--any-gpu",))] = False,
-    missing_ok: Annotated[
-        bool, Setting("Skip models that have no version in the source yet.", flags=("--missing-ok",))
-    ] = False,
+    any_gpu: Annotated[bool, Setting("Also engines that were built for another GPU.")] = False,
+    missing_ok: Annotated[bool, Setting("Skip models that have no version in the source yet.")] = False,
     plain_http: PlainHttp = None,
     configuration: Configuration = "",
     as_json: Json = False,

@@ -28,11 +28,7 @@ class RunSettings(BaseSettings):
     ] = ""
     runs: Runs = Path("runs")
     resume_or_skip: Annotated[
-        bool,
-        Setting(
-            "Resume the run NAME if it was interrupted; if it is finished, only print its result.",
-            flags=("--resume-or-skip",),
-        ),
+        bool, Setting("Resume the run NAME if it was interrupted; if it is finished, only print its result.")
     ] = False
     as_json: Json = False
 
@@ -43,11 +39,7 @@ class RunSettings(BaseSettings):
 
 
 def train(
-    train_model: "Callable[..., FinishedRun]",
-    kind: str,
-    recipe: "Recipe",
-    data: Sequence[str],
-    settings: RunSettings,
+    train_model: "Callable[..., FinishedRun]", kind: str, recipe: "Recipe", data: Sequence[str], settings: RunSettings
 ) -> None:
     """Trains a classifier or a detector by a recipe on data sets, and prints the result."""
     from training.data.dataset_mix import open_sources

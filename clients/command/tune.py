@@ -19,7 +19,7 @@ def tune(
     config: TuningConfig,
     output: Annotated[Path | None, replace(OUTPUT, show_default="runs/tune-MODEL-TIME")] = None,
     dry_run: DryRun = False,
-    yes: Annotated[bool, Setting("Publish without asking.", flags=("--yes",))] = False,
+    yes: Annotated[bool, Setting("Publish without asking.")] = False,
     as_json: Json = False,
 ) -> None:
     """Find the serving settings with the highest throughput within a latency budget, on this machine.

@@ -36,10 +36,7 @@ class Settings(BaseSettings):
         128
     )
     max_images: Annotated[int, Setting("Largest number of pictures in a request.", min=1, max=1000)] = 16
-    keys: Annotated[
-        Path | None,
-        Setting("File of the hashes of API keys; without it no key is needed."),
-    ] = None
+    keys: Annotated[Path | None, Setting("File of the hashes of API keys; without it no key is needed.")] = None
     cors_origin: Annotated[
         tuple[str, ...],
         Setting(
@@ -49,23 +46,16 @@ class Settings(BaseSettings):
         ),
     ] = ()
     feedback: Annotated[
-        Path | None,
-        Setting("Folder for the corrections of users; without it the gateway accepts none."),
+        Path | None, Setting("Folder for the corrections of users; without it the gateway accepts none.")
     ] = None
     feedback_reserve: Annotated[int, Setting("MiB that stay free on the disk of --feedback.", min=0)] = 1024
-    tls: Annotated[
-        bool,
-        Setting("Use TLS for Triton, whose certificate a public authority must have signed.", flags=("--tls",)),
-    ] = False
+    tls: Annotated[bool, Setting("Use TLS for Triton, whose certificate a public authority must have signed.")] = False
     tls_authority: Annotated[
         Path | None, Setting("Certificate of the authority to trust in place of the public ones (PEM).")
     ] = None
     tls_certificate: Annotated[Path | None, Setting("The gateway's own certificate for Triton (PEM).")] = None
     tls_key: Annotated[Path | None, Setting("Key of --tls-certificate (PEM).")] = None
-    traces: Annotated[
-        str,
-        replace(TRACES, envvars=(f"{ENVIRONMENT}_TRACES", "OTEL_EXPORTER_OTLP_ENDPOINT")),
-    ] = ""
+    traces: Annotated[str, replace(TRACES, envvars=(f"{ENVIRONMENT}_TRACES", "OTEL_EXPORTER_OTLP_ENDPOINT"))] = ""
     drain_delay: Annotated[float, Setting("Seconds after SIGTERM in which new requests are still answered.", min=0)] = (
         3.0
     )

@@ -4,14 +4,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
-from traffic_signs.settings import (
-    SERVED_MODEL,
-    BaseSettings,
-    Concurrency,
-    ServerAddress,
-    Setting,
-    SettingError,
-)
+from traffic_signs.settings import SERVED_MODEL, BaseSettings, Concurrency, ServerAddress, Setting, SettingError
 
 
 @dataclass(frozen=True)
@@ -37,9 +30,7 @@ class PredictionRequest(BaseSettings):
     threshold: Annotated[
         float | None, Setting("Lowest score of a detection that counts.", min=0, max=1, show_default="the server's")
     ] = None
-    crops: Annotated[
-        bool, Setting("Each picture shows one sign: only classify it, without a search.", flags=("--crops",))
-    ] = False
+    crops: Annotated[bool, Setting("Each picture shows one sign: only classify it, without a search.")] = False
     top: Annotated[int, Setting("With --crops: number of classes to show for each picture.", min=1)] = 3
     model: Annotated[str, replace(SERVED_MODEL, show_default="sign_recognizer; sign_classifier with --crops")] = ""
     concurrency: Concurrency = 8

@@ -45,7 +45,7 @@ class Plan(BaseSettings):
     rounds: Annotated[int, Setting("Each loads everybody once, in a new order.", min=1, max=100)] = 3
     first_settings: Annotated[
         bool,
-        Setting("Take the first setting of each instead of trying all.", flags=("--first-settings",)),
+        Setting("Take the first setting of each instead of trying all."),
     ] = False
     pictures: Annotated[Path | None, Setting("Folder or file of pictures to ask about.", show_default="drawn ones")] = (
         None

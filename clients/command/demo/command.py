@@ -8,7 +8,7 @@ from traffic_signs.settings import Json
 
 @with_options
 def demo(settings: DemoSettings, as_json: Json = False) -> None:
-    """Run the whole loop: data, training, export, parity, a version, a real tritonserver, clients, a report.
+    """Run the complete loop: data, training, export, parity, a version, a real tritonserver, clients, a report.
 
     It publishes into a model repository of its own, so the shipped models do not change.
 

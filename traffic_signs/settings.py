@@ -188,7 +188,7 @@ GrpcThreads = Annotated[
 TRACES = Setting("OpenTelemetry collector (OTLP over HTTP) that receives traces, such as http://localhost:4318.")
 
 # What a command prints and does.
-Json = Annotated[bool, Setting("Print the result as JSON.")]
+Json = Annotated[bool, Setting("Print the result as JSON.", flags=("--json",))]
 DryRun = Annotated[bool, Setting("Only print the result: change nothing.")]
 Once = Annotated[bool, Setting("If the same version is published already, print it and publish nothing.")]
 

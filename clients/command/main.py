@@ -52,7 +52,7 @@ app.command()(check_server)
 
 @app.callback()
 def _signs() -> None:
-    """Learn German traffic signs, export them with proof, serve them from Triton."""
+    """Train networks that find and name traffic signs, publish them as checked versions, and serve them with Triton."""
 
 
 def main() -> None:

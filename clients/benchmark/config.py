@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from traffic_sign_client.connection import Protocol
 from traffic_signs.settings import (
     DEFAULT_REPOSITORY,
     BaseSettings,
     Home,
+    Protocol,
     RepositoryFolder,
     Rounds,
     Setting,

@@ -7,10 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from clients.command.output import print_json
-from traffic_sign_client.connection import Protocol
-from traffic_sign_client.errors import ClientError
 from traffic_signs.options import with_options
-from traffic_signs.settings import Json, ServerAddress, Setting
+from traffic_signs.settings import Json, Protocol, ServerAddress, Setting
 
 
 @dataclass(frozen=True)
@@ -49,6 +47,7 @@ def check_server(
     signs check-server --url triton.example:8000 --protocol http --minimum 2.73
     """
     from serving.versions import MINIMUM, parse_version
+    from traffic_sign_client.errors import ClientError
 
     oldest = parse_version(minimum) if minimum else MINIMUM
     found = examine_server(server.url, server.protocol, oldest, server.timeout)

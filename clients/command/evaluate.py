@@ -5,7 +5,6 @@ from typing import Any
 
 from clients.command.output import plain_table, print_json, print_lines
 from export.evaluation.settings import EvaluationRequest
-from traffic_sign_client.errors import ClientError
 from traffic_signs.options import with_options
 from traffic_signs.settings import Json
 
@@ -27,6 +26,8 @@ def evaluate(request: EvaluationRequest, as_json: Json = False) -> None:
     signs evaluate runs/gtsrb/checkpoint --data feedback=feedback --split train
     signs evaluate model_repository/sign_classifier/1 --data gtsrb=GTSRB --device cuda
     """
+    from traffic_sign_client.errors import ClientError
+
     if (request.model is None) == (not request.url):
         raise ClientError("give either a checkpoint, version or .onnx file, or --url of a running server")
     from export.evaluation.run import evaluate_model

@@ -3,7 +3,6 @@
 import typer
 
 from clients.command.output import print_json
-from traffic_sign_client.errors import ClientError
 from traffic_signs.options import with_options
 from traffic_signs.settings import DEFAULT_REPOSITORY, Json, Model, Repository, Timeout, Url
 
@@ -28,6 +27,7 @@ def roll_out(
     from export.repository.promotion import champion
     from export.repository.store import open_store
     from serving.loading import load
+    from traffic_sign_client.errors import ClientError
 
     best = champion(open_store(repository), model)
     if best is None:

@@ -9,7 +9,6 @@ import typer
 
 from clients.command.output import print_json
 from export.tuning.config import TuningConfig
-from traffic_sign_client.errors import ClientError
 from traffic_signs.options import with_options
 from traffic_signs.settings import OUTPUT, DryRun, Json, Setting
 
@@ -38,6 +37,7 @@ def tune(
     import sys
 
     from export.tuning.run import run_tuning
+    from traffic_sign_client.errors import ClientError
     from traffic_signs.console import Console
 
     if not (yes or dry_run or sys.stdin.isatty()):

@@ -19,9 +19,10 @@ FLOORS: dict[str, set[str]] = {
     "monitoring": {"traffic_signs", "training", "serving", "export"},
     "clients/gateway": {"traffic_signs", "traffic_sign_client", "training", "serving"},
     "clients/benchmark": {"traffic_signs", "traffic_sign_client", "training", "serving", "export"},
+    "clients/prediction": {"traffic_signs", "traffic_sign_client"},
     "clients/command": {
         *("traffic_signs", "traffic_sign_client", "training", "serving", "export", "monitoring"),
-        *("clients.gateway", "clients.benchmark"),
+        *("clients.gateway", "clients.benchmark", "clients.prediction"),
     },
 }
 # The floors of `export`, the lowest first: a module may import its own floor and those below. Of a module and its

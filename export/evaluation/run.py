@@ -1,11 +1,11 @@
 """Evaluates a model on a labelled split."""
 
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 from export.evaluation.model_ref import RECOGNIZER, ModelRef, usual_model
 from export.evaluation.scenes import evaluate_scenes, served_recognizer
+from export.evaluation.settings import EvaluationRequest
 from export.kinds import CLASSIFIER, find_kind
 from export.model_kind import Predictor
 from export.repository.class_names import class_difference
@@ -16,26 +16,8 @@ from training.data.load import load_data
 from training.data.records import Dataset
 
 
-def evaluate_model(
-    model: Path | None,
-    data: str,
-    split: Any,
-    output: Path | None,
-    url: str = "",
-    protocol: Any = "grpc",
-    name: str = "",
-    version: str = "",
-    classifier: Path | None = None,
-    device: str = "cpu",
-) -> dict[str, Any]:
+def evaluate_model(request: EvaluationRequest) -> dict[str, Any]:
     """Compares the answers of a model on a split with the labels.
-
-    Args:
-        model: checkpoint, version folder or ONNX file; None for a server.
-        output: folder for the figures and pictures, or None.
-        name: of the server's model; empty chooses one that fits the data.
-        classifier: names the signs that a detector finds; given like `model`.
-        device: cpu or cuda, where a checkpoint or file runs.
 
     Returns:
         `model`, `backend`, `data`, `split`, `notices`; and the figures of
@@ -45,15 +27,16 @@ def evaluate_model(
         ClientError: there is no such model, the server does not answer, or the data does not fit the model.
         training.errors.DataError: the data cannot be used.
     """
-    dataset = load_data(data)
-    if model is None:
-        name = name or usual_model(url, protocol, dataset.kind)
-    reference = ModelRef(model, url, protocol, name, version, device)
+    dataset, name, classifier = load_data(request.data), request.name, request.classifier
+    split, output = request.split, request.output
+    if request.model is None:
+        name = name or usual_model(request.url, request.protocol, dataset.kind)
+    reference = ModelRef(request.model, request.url, request.protocol, name, request.version, request.device)
     kind = reference.kind()
     takes_scenes = kind == RECOGNIZER or find_kind(kind).takes_scenes
     if classifier is not None and (kind == RECOGNIZER or not takes_scenes):
         raise ClientError(f"--classifier names what a detector finds, and this is a {kind}: leave it out")
-    names = None if classifier is None else ModelRef(classifier, device=device)
+    names = None if classifier is None else ModelRef(classifier, device=request.device)
     if names is not None and (other := names.kind()) != CLASSIFIER.name:
         raise ClientError(f"--classifier {classifier} is of a {other}: give one of a {CLASSIFIER.name}")
     if takes_scenes and not dataset.has_scenes:
@@ -62,8 +45,10 @@ def evaluate_model(
         output.mkdir(parents=True, exist_ok=True)  # an error here comes before minutes of reading
     with progress_bars(Console(stderr=True)) as progress:
         if kind == RECOGNIZER:
-            find = served_recognizer(url, protocol, name, version, dataset.classes)
-            backend, networks = f"triton_{protocol}", []
+            find = served_recognizer(
+                reference.url, reference.protocol, reference.name, reference.version, dataset.classes
+            )
+            backend, networks = f"triton_{reference.protocol}", []
             figures = evaluate_scenes(find, dataset, split, output, progress)
         else:
             with reference.open() as network, names.open() if names else nullcontext() as namer:

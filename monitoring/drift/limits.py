@@ -15,10 +15,13 @@ class Limits(BaseSettings):
     """The limits of drift: a feature has drifted if it passes all of them."""
 
     alpha: Annotated[
-        float, Setting("Chance of a false alarm in a window, all features together.", min=1e-12, max=0.5)
+        float, Setting("Chance of a false alarm in a window, for all features together.", min=1e-12, max=0.5)
     ] = 0.0001
-    psi: Annotated[float, Setting("Least population stability index that counts.", min=0)] = 0.25
-    floor: Annotated[int, Setting("Fewest scenes or signs for a result.", min=FLOOR, flags=("--min-samples",))] = FLOOR
+    psi: Annotated[float, Setting("Least population stability index (PSI) that counts as drift.", min=0)] = 0.25
+    floor: Annotated[
+        int, Setting("Least number of scenes, or signs, for a verdict.", min=FLOOR, flags=("--min-samples",))
+    ] = FLOOR
     repeats: Annotated[
-        float, Setting("Successive photographs of one view, as frames of a film: so many count as one.", min=1)
+        float,
+        Setting("Number of successive photographs of one view that count as one, such as frames of a film.", min=1),
     ] = 1.0

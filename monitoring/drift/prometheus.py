@@ -3,7 +3,6 @@
 import http.client
 import json
 import math
-import re
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -25,7 +24,6 @@ MOST_BYTES = 16_000_000  # of an answer, a hundred times the usual size
 # `increase` extrapolates each bucket separately, so neighbours may differ a little.
 SLACK = 0.01
 T = TypeVar("T")
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 @dataclass(frozen=True)
@@ -165,19 +163,6 @@ class Prometheus:
         except (ValueError, LookupError, TypeError) as error:
             raise MonitoringError(f"what answers at {self.url} is no Prometheus: check --prometheus") from error
         raise MonitoringError(f"Prometheus at {self.url} refuses {query or what}: {answer.get('error', answer)}")
-
-
-def seconds(duration: str) -> float:
-    """Returns the seconds of a duration in Prometheus' format: 60s, 90m, 1h30m.
-
-    Raises:
-        MonitoringError: it has another format, or is not above 0.
-    """
-    parts = re.findall(r"(\d+)([smhdw])", duration)
-    total = sum(int(number) * UNITS[unit] for number, unit in parts)
-    if "".join(number + unit for number, unit in parts) != duration or not 0 < total <= 100 * UNITS["w"]:
-        raise MonitoringError(f"{duration!r} is not a duration: write 60s, 90m, 1h30m or 2d")
-    return float(total)
 
 
 @contextmanager

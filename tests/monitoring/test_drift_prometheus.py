@@ -16,9 +16,10 @@ import pytest
 from export.reference import FILE, Measurements
 from monitoring.drift.features import CLASSES, EMPTY, FEATURES, count_by_scene
 from monitoring.drift.limits import Limits
-from monitoring.drift.prometheus import Prometheus, seconds
+from monitoring.drift.prometheus import Prometheus
 from monitoring.drift.watch import Finding, Watch
 from monitoring.errors import MonitoringError
+from monitoring.settings import seconds
 from tests.monitoring.drift_samples import (
     EDGES,
     NUM_CLASSES,

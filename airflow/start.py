@@ -28,8 +28,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent
+ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS = 600  # twenty seconds on an idle machine, minutes on a busy one
 GRACE_SECONDS = 20  # for Airflow to stop its processes; then they get SIGTERM, and later SIGKILL
 TERM_SECONDS = 10
@@ -54,7 +53,9 @@ def main() -> None:
     )
     parser.add_argument("--port", type=int, default=8088, help="of the interface, on 127.0.0.1 (8088)")
     parser.add_argument("--home", type=Path, default=ROOT / "runs" / "airflow", help="for its state (runs/airflow)")
-    parser.add_argument("--dags", type=Path, default=HERE / "dags", help="folder with the DAGs (airflow/dags)")
+    parser.add_argument(
+        "--dags", type=Path, default=ROOT / "airflow" / "dags", help="folder with the DAGs (airflow/dags)"
+    )
     arguments = parser.parse_args()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
@@ -67,12 +68,7 @@ def main() -> None:
 
 
 def run(port: int, home: Path, dags: Path) -> None:
-    """Starts Airflow, prints its address and login, and stops it on request.
-
-    Args:
-        port: port of the web interface, 1 to 65535.
-        home: folder of the database, logs and settings; created if missing.
-        dags: folder with the DAGs.
+    """Starts Airflow with its state in `home`, prints its address and login, and stops it on request.
 
     Raises:
         StartError: Airflow cannot start, or has ended by itself.
@@ -151,18 +147,12 @@ def check_port(port: int) -> None:
             raise StartError(f"cannot listen on port {port} ({error.strerror}): make airflow PORT=8089") from None
 
 
-def free_ports(count: int) -> list[int]:
-    """Returns ports that are free now."""
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-
-
 def settings(port: int, home: Path, dags: Path) -> dict[str, str]:
     """Returns the environment that Airflow runs in."""
-    worker_logs, trigger_logs = free_ports(2)
+    with socket.socket() as first, socket.socket() as second:
+        for probe in (first, second):
+            probe.bind(("", 0))
+        worker_logs, trigger_logs = (probe.getsockname()[1] for probe in (first, second))
     airflow = {
         "AIRFLOW_HOME": str(home),
         MARK: str(home),

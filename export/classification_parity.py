@@ -24,10 +24,7 @@ def require_same_classes(
     """Compares two implementations and refuses a difference that matters.
 
     Args:
-        trained: what the trained network answers.
-        exported: what the exported network answers.
         real: how many of the images, from the first on, are real; of these few classes or none may differ.
-        tolerance: how far they may be apart.
 
     Raises:
         ParityError: a probability is not a number or differs by more than the tolerance, or too many real images are

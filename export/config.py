@@ -1,65 +1,57 @@
-"""config.pbtxt: how Triton is to serve a model, typed, and built and read through Triton's own protobuf messages.
+"""config.pbtxt: how Triton serves a model, typed, and built through Triton's own protobuf messages.
 
-The keys of ONNX Runtime and of its TensorRT provider are those of the README of Triton's onnxruntime_backend. Why each
-choice is what it is, `export.explanation` says.
+The keys of ONNX Runtime and of its TensorRT provider are those of the README of Triton's onnxruntime_backend.
+`export.explanation` has the reason of each choice.
 """
-
-from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tritonclient.grpc import model_config_pb2 as pb
 
 from export.errors import ExportError
+from export.model_kind import ModelKind, TensorSpec
 from export.repository.configuration import ONNX, TENSORRT
-from export.repository.manifest import GPU_FILE
+from export.repository.manifest import GPU_FILE, LABELS_FILE
 from export.repository.policy import WARM_UP, to_bytes
 from export.settings import TARGETS, Target
 from traffic_sign_client.client import CATEGORIES
 
-if TYPE_CHECKING:
-    from export.kinds import ModelKind, TensorSpec
-
-LABELS_FILE = "labels.txt"
 ENGINE = "tensorrt_plan"
 THREADS = "intra_op_thread_count"
 CUDA = "cuda"
 
 KINDS = {
-    # A file for CPUs must not land on a GPU: what is for both has a configuration of its own there.
+    # A file for CPUs must not run on a GPU; `auto` has another configuration there.
     "auto": pb.ModelInstanceGroup.KIND_CPU,
     "cpu": pb.ModelInstanceGroup.KIND_CPU,
     "gpu": pb.ModelInstanceGroup.KIND_GPU,
 }
 WORKSPACE_BYTES = 1 << 30
+ENGINE_CACHE = "/tmp/tensorrt"  # of the server
 MOST = 2**31 - 1  # what every number of Triton's configuration can hold
 
 
 @dataclass(frozen=True)
 class Serving:
-    """How Triton is to run a model: what is a choice, and not a fact of the network.
+    """How Triton runs a model, as far as it is a choice.
 
     Attributes:
         max_batch: largest batch that Triton may form out of waiting requests.
-        queue_delay_us: how long in microseconds a request may wait for others to join its batch.
-        queue_timeout_ms: how long in milliseconds a request may wait at all before it is refused; 0: for ever.
-        max_queue: how many requests may wait; one more is refused at once. 0: any number. Either of the two needs a
-            server whose batching does not stall with it: see `_limit_queue`.
+        queue_delay_us: microseconds that a request may wait for others to join its batch.
+        queue_timeout_ms: milliseconds that a request may wait before it is refused; 0: without end.
+        max_queue: requests that may wait before more are refused; 0: any number. Some servers stall with either limit:
+            see `_limit_queue`.
         instances: copies of the model that run at the same time, on the CPU or on each GPU.
         target: `cpu`, `gpu`, or `auto` for both, each with a configuration of its own.
         threads: that ONNX Runtime may use within one operator of one instance; 0: as many as there are cores.
-        newest: how many versions are served before any is promoted, the newest first.
-        response_cache: an input that was seen before is answered from memory, where the server has a cache.
-        fixed_batches: batches that the convolutions of the file for GPUs have, smallest first; () is the file for CPUs,
-            whose batch is free.
-        tensorrt: ONNX Runtime hands the graph to TensorRT; only on a GPU. The file is then the one with a free batch,
-            since TensorRT has its own way with several sizes.
-        engine_cache: folder of the server in which TensorRT keeps the engines it built.
+        response_cache: whether a known input is answered from memory, if the server has a cache.
+        fixed_batches: of the file for GPUs, smallest first; () for the file for CPUs, whose batch is free.
+        tensorrt: ONNX Runtime passes the graph to TensorRT, on a GPU, with the file whose batch is free.
 
     Raises:
-        ExportError: a value makes no sense.
+        ExportError: a value is out of range.
     """
 
     max_batch: int
@@ -69,41 +61,34 @@ class Serving:
     instances: int = 1
     target: Target = "auto"
     threads: int = 0
-    newest: int = 1
     response_cache: bool = False
     fixed_batches: tuple[int, ...] = ()
     tensorrt: bool = False
-    engine_cache: str = "/tmp/tensorrt"
 
     def __post_init__(self) -> None:
-        least = {"max_batch": 1, "instances": 1, "newest": 1}
-        for name in ("max_batch", "queue_delay_us", "queue_timeout_ms", "max_queue", "instances", "threads", "newest"):
-            if getattr(self, name) < least.get(name, 0):
-                raise ExportError(f"{name} is {getattr(self, name)}: give {least.get(name, 0)} or more")
-            if getattr(self, name) > MOST:
-                raise ExportError(f"{name} is {getattr(self, name)}: give {MOST} or less")
+        for name in ("max_batch", "queue_delay_us", "queue_timeout_ms", "max_queue", "instances", "threads"):
+            value, least = getattr(self, name), 1 if name in ("max_batch", "instances") else 0
+            if not least <= value <= MOST:
+                fix = f"{least} or more" if value < least else f"{MOST} or less"
+                raise ExportError(f"{name} is {value}: give {fix}")
         if 0 < self.max_queue < self.max_batch:
             raise ExportError(
-                f"max_queue is {self.max_queue}, so a batch of {self.max_batch} would never fill: give as much at least"
+                f"max_queue is {self.max_queue}, so a batch of {self.max_batch} would never fill: give at least that"
             )
         if self.fixed_batches and self.max_batch > self.fixed_batches[-1]:
             raise ExportError(
                 f"max_batch is {self.max_batch}, and the batch of the file for GPUs is fixed at "
-                f"{self.fixed_batches[-1]}: serve no larger batches, or fix a larger one"
+                f"{self.fixed_batches[-1]}: give {self.fixed_batches[-1]} or less"
             )
         if self.target not in TARGETS:
             raise ExportError(f"there is no target {self.target!r}: choose {', '.join(TARGETS)}")
-        if not self.engine_cache.startswith("/"):
-            raise ExportError(f"{self.engine_cache!r} is no folder of a server: give a path that begins with /")
 
 
 def network_config(kind: ModelKind, input_size: tuple[int, int], class_count: int, serving: Serving) -> pb.ModelConfig:
     """Describes an exported network to Triton.
 
     Args:
-        kind: of the network.
         input_size: height and width of its images in pixels.
-        class_count: how many classes or categories it has.
     """
     size = [*input_size, 3]
     config = pb.ModelConfig(name=kind.name, platform=ONNX)
@@ -123,9 +108,9 @@ def network_config(kind: ModelKind, input_size: tuple[int, int], class_count: in
         parameters = {
             "max_workspace_size_bytes": str(WORKSPACE_BYTES),
             "trt_engine_cache_enable": "1",
-            "trt_engine_cache_path": serving.engine_cache,
+            "trt_engine_cache_path": ENGINE_CACHE,
             "trt_timing_cache_enable": "1",
-            "trt_timing_cache_path": serving.engine_cache,
+            "trt_timing_cache_path": ENGINE_CACHE,
             **{f"trt_profile_{which}_shapes": shape for which, shape in profile(config).items()},
         }
         accelerators.add(name=TENSORRT).parameters.update(parameters)
@@ -153,12 +138,12 @@ def recognizer_config(
 ) -> pb.ModelConfig:
     """Describes the recognizer, a Python model that calls the detector and the classifier, to Triton.
 
-    It has no warm-up: Triton may load it before the models it calls, and a warm-up that fails keeps a model away.
+    It has no warm-up: Triton may load it before the models that it calls, and a failed warm-up prevents loading.
 
     Args:
-        score_threshold: lowest detection score that counts where a request names none.
-        unknown_threshold: class score below which a sign is unknown where a request names none; 0 names every sign.
-        class_categories: name of the category of each class; clients read them here, the recognizer does not.
+        score_threshold: lowest detection score that counts, if the request has none.
+        unknown_threshold: class score below which a sign is unknown, if the request has none; 0 names every sign.
+        class_categories: name of the category of each class, for clients; the recognizer does not read them.
     """
     outputs = (
         ("boxes", pb.TYPE_FP32, [-1, 4]),
@@ -188,9 +173,8 @@ def recognizer_config(
 
 
 def _schedule(config: pb.ModelConfig, serving: Serving) -> None:
-    """Writes versions, instances, batches and the queue, which every model has."""
     config.max_batch_size = serving.max_batch
-    config.version_policy.latest.num_versions = serving.newest
+    config.version_policy.latest.num_versions = 1  # before any promotion the newest is served
     config.instance_group.add(kind=KINDS[serving.target], count=serving.instances)
     config.dynamic_batching.max_queue_delay_microseconds = serving.queue_delay_us
     if serving.queue_timeout_ms or serving.max_queue:
@@ -200,13 +184,12 @@ def _schedule(config: pb.ModelConfig, serving: Serving) -> None:
 
 
 def _limit_queue(config: pb.ModelConfig, serving: Serving) -> None:
-    """Writes how long and how many requests may wait.
+    """Writes how long and how many requests may wait; by default there is no limit.
 
-    Not by default. With any queue policy Triton's core, whatever backend computes, forms batches in another way, in
-    which the thread that forms them can miss that it is needed and then sleeps for half a second: issue 8870 of its
-    server, of July 2026, and pull request 509 of its core, which mends one cause. On tritonserver 2.51, with 4 requests
-    at a time, that cost half of all answers: p99 was 20 ms without a policy and 511 ms with one, whichever of its
-    fields was set; its own ONNX Runtime backend stalls as the stand-in does.
+    With any queue policy Triton's core forms batches in another way, whatever the backend, and the thread that forms
+    them can miss its wake-up and sleep for half a second: issue 8870 of its server, of July 2026; pull request 509 of
+    its core fixes one cause. On tritonserver 2.51 with 4 concurrent requests throughput fell by half, and p99 rose from
+    20 ms to 511 ms, whichever field of the policy was set; Triton's own ONNX Runtime backend stalls, too.
     """
     config.dynamic_batching.default_queue_policy.CopyFrom(
         pb.ModelQueuePolicy(
@@ -219,7 +202,7 @@ def _limit_queue(config: pb.ModelConfig, serving: Serving) -> None:
 
 
 def set_threads(config: pb.ModelConfig, threads: int) -> None:
-    """Writes how many threads ONNX Runtime may use within an operator; 0 leaves it to ONNX Runtime."""
+    """Writes the number of threads of ONNX Runtime within an operator; 0 leaves it to ONNX Runtime."""
     config.parameters.pop(THREADS, None)
     if threads:
         config.parameters[THREADS].string_value = str(threads)
@@ -228,7 +211,7 @@ def set_threads(config: pb.ModelConfig, threads: int) -> None:
 def profile(config: pb.ModelConfig) -> dict[str, str]:
     """Returns the shapes of a TensorRT optimisation profile, by `min`, `opt` and `max`: `images:64x48x48x3`.
 
-    TensorRT chooses its kernels for the middle one: full batches, since those are what comes when it matters.
+    TensorRT chooses its kernels for `opt`: full batches, which come under load.
     """
     batches = {"min": 1, "opt": max(config.max_batch_size, 1), "max": max(config.max_batch_size, 1)}
     return {
@@ -238,20 +221,17 @@ def profile(config: pb.ModelConfig) -> dict[str, str]:
 
 
 def warm_up_file(input_name: str, size: list[int]) -> str:
-    """Returns the name of the file with the image of the warm-up.
-
-    The size is part of it: versions with inputs of different sizes take turns beside each other.
-    """
+    """Returns the name of the warm-up's file; it contains the size, which can differ between versions."""
     return f"{input_name}-{'x'.join(map(str, size))}.bin"
 
 
 def warm_up_path(config: pb.ModelConfig) -> str:
-    """Returns the path of that file in the folder of a version, for a configuration made here."""
+    """Returns the path of the warm-up's file in the folder of a version."""
     return f"{WARM_UP}/{warm_up_file(config.input[0].name, list(config.input[0].dims))}"
 
 
 def target_of(config: pb.ModelConfig) -> Target:
-    """Returns what a configuration was made for; `auto` where it does not say, and runs on whatever there is."""
+    """Returns the target of a configuration; `auto` where it runs on any hardware."""
     kinds = {group.kind for group in config.instance_group}
     return "cpu" if kinds == {KINDS["cpu"]} else "gpu" if kinds == {KINDS["gpu"]} else "auto"
 

@@ -13,7 +13,8 @@ from torch import nn
 
 from export.errors import ExportError
 from export.kinds import find_kind
-from export.simplify import Slimming, simplify
+from export.repository.class_names import CLASS_NAMES
+from export.simplify import Simplification, simplify
 from training.checkpoint import CheckpointInfo
 
 # The serving image (tritonserver 26.09) carries ONNX Runtime 1.30; the oldest server that may be on a network, 26.07,
@@ -24,27 +25,20 @@ IR_VERSION = 10
 PRECISION = "precision"  # in the metadata
 
 
-def convert(model: nn.Module, info: CheckpointInfo, path: Path) -> Slimming:
-    """Writes a network as ONNX, slimmed, and checks the file.
+def convert(model: nn.Module, info: CheckpointInfo, path: Path) -> Simplification:
+    """Writes a network as simplified ONNX and checks the file.
 
     The graph takes bytes, uint8 [batch, height, width, 3], and normalises them itself; its tensors have the names of
-    its kind (`export.kinds`). Where the model comes from stands in its metadata.
-
-    Args:
-        model: what a checkpoint holds.
-        info: of the checkpoint the model was loaded from.
-
-    Returns:
-        What slimming saved.
+    its kind (`export.kinds`). Its metadata name the source of the model.
 
     Raises:
-        ExportError: the exporter failed, or its result is not what was asked for.
+        ExportError: the exporter failed, or its result has another opset, IR or batch.
     """
     example = torch.zeros((2, *info.input_size, 3), dtype=torch.uint8)
     kind = find_kind(info.model)
     batch = torch.export.Dim("batch", min=1, max=4096)
     try:
-        with _quiet():
+        with quiet("torch.onnx"):
             program = torch.onnx.export(
                 kind.wrap(model.eval()),
                 (example,),
@@ -57,18 +51,18 @@ def convert(model: nn.Module, info: CheckpointInfo, path: Path) -> Slimming:
                 optimize=False,  # `simplify` does it, and counts
             )
             assert program is not None
-            proto, slimming = simplify(program)
-    except Exception as error:  # the exporter raises whatever its many passes raise
+            proto, simplification = simplify(program)
+    except Exception as error:  # its passes have no common base for their errors
         raise ExportError(f"PyTorch cannot export this network to ONNX: {error}") from error
     metadata = {
         "architecture": info.architecture,
-        "class_names": "\n".join(info.class_names),
+        CLASS_NAMES: "\n".join(info.class_names),
         "data_fingerprint": info.data.get("fingerprint", ""),
         "run_id": info.run_id,
         "git_commit": info.git_commit,
     }
     write_model(proto, path, metadata | {PRECISION: "fp32"})
-    return slimming
+    return simplification
 
 
 def write_model(proto: onnx.ModelProto, path: Path, metadata: Mapping[str, str]) -> None:
@@ -85,21 +79,21 @@ def write_model(proto: onnx.ModelProto, path: Path, metadata: Mapping[str, str])
 
 
 def check_model(proto: onnx.ModelProto) -> None:
-    """Checks that a model is whole, of our opset and IR, and takes any batch.
+    """Checks that a model is valid, has our opset and IR, and takes any batch.
 
     Raises:
-        ExportError: it is not; the message says what was found.
+        ExportError: it does not; the message has the values found.
     """
     try:
         onnx.checker.check_model(proto, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportError(f"the ONNX file is not valid: {error}") from error
     opsets = {entry.domain or "ai.onnx": entry.version for entry in proto.opset_import}
-    # The exporter lowers an opset with a log line at most, and may keep the newer one: never trust, always look.
+    # The exporter logs at most a line where it changes the opset, and may keep a newer one.
     if opsets != {"ai.onnx": OPSET} or proto.ir_version > IR_VERSION:
         raise ExportError(
             f"the ONNX file has opset {opsets} and IR {proto.ir_version}; "
-            f"the serving image wants opset {OPSET} and IR {IR_VERSION} at most"
+            f"the serving image needs opset {OPSET} and IR {IR_VERSION} at most"
         )
     for value in (*proto.graph.input, *proto.graph.output):
         if not value.type.tensor_type.shape.dim[0].dim_param:
@@ -107,9 +101,9 @@ def check_model(proto: onnx.ModelProto) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps the exporter's own progress lines and its libraries' warnings away from the terminal."""
-    logger = logging.getLogger("torch.onnx")
+def quiet(name: str = "") -> Iterator[None]:
+    """Keeps what a library prints, warns and logs, below errors of the logger `name`, away from the terminal."""
+    logger = logging.getLogger(name)
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:

@@ -41,10 +41,7 @@ def require_same_signs(
     """Compares what two implementations find in the same scenes, and refuses a difference that matters.
 
     Args:
-        reference: what the trained network answers.
-        candidate: what the exported network answers.
         real: how many of the scenes, from the first on, are real.
-        tolerance: how far they may be apart.
 
     Raises:
         ParityError: a score or a box differs by more than the tolerance, or one finds too many signs that the other

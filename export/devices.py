@@ -2,16 +2,17 @@
 
 On a GPU without TF32. That rounds the inputs of multiplications to 10 bits: a probability then differs from the CPU's
 by up to 7e-4, which is more than the 1e-4 that an fp32 file may differ from its network; without it, by 3e-7.
+
+ONNX Runtime is imported where it is used: PyTorch alone is enough to evaluate a checkpoint.
 """
 
 import contextlib
 import io
+import re
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, get_args
-
-import onnxruntime
 
 from export.errors import ExportError, RepositoryError
 from export.repository.hardware import gpus
@@ -35,19 +36,22 @@ def providers_for(device: str) -> Providers:
         return [CPU]
     if device != "cuda":
         raise ExportError(f"there is no device {device!r}: choose {' or '.join(DEVICES)}")
+    import onnxruntime
+
     if CUDA not in onnxruntime.get_available_providers():
         raise ExportError(f"{_installed()}, which has no GPUs: {INSTALL}")
-    missing = _load_libraries()
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        onnxruntime.preload_dlls()  # CUDA and cuDNN out of NVIDIA's wheels; it prints what it cannot load
+    missing = re.findall(r"^Failed to load ([^:\n]*)", printed.getvalue(), re.MULTILINE)
     if missing:
         _require_gpu()
-        raise ExportError(f"onnxruntime-gpu finds no {missing}: {INSTALL}")
-    onnxruntime.set_default_logger_severity(4)  # what keeps it off the GPU is said in one line below
+        raise ExportError(f"onnxruntime-gpu finds no {', '.join(missing)}: {INSTALL}")
+    onnxruntime.set_default_logger_severity(4)  # why it is not on the GPU is said in one line below
     return [(CUDA, CUDA_OPTIONS)]
 
 
-def open_session(
-    model: Path | bytes, device: str = "cpu", providers: Providers | None = None
-) -> onnxruntime.InferenceSession:
+def open_session(model: Path | bytes, device: str = "cpu", providers: Providers | None = None) -> Any:
     """Loads an ONNX file into ONNX Runtime.
 
     Args:
@@ -58,6 +62,8 @@ def open_session(
     Raises:
         ExportError: ONNX Runtime cannot load the file, or cannot run it on the device.
     """
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     chosen = providers_for(device) if providers is None else providers
@@ -71,12 +77,12 @@ def open_session(
 
 
 def require_device(session: Any, device: str) -> None:
-    """Raises ExportError where a session does not run on the device: ONNX Runtime takes the CPU without a word."""
+    """Raises ExportError where a session does not run on the device: ONNX Runtime falls back to the CPU silently."""
     if device == "cuda" and CUDA not in session.get_providers():
         _require_gpu()
         raise ExportError(
-            f"onnxruntime-gpu {onnxruntime.__version__} does not run this file on the GPU: the driver may be older "
-            "than the CUDA it is built with; take a newer driver, or leave out --device cuda"
+            f"{_installed()}, which does not run this file on the GPU: the driver may be older than its CUDA; take a "
+            "newer driver, or leave out --device cuda"
         )
 
 
@@ -88,19 +94,9 @@ def _require_gpu() -> None:
 
 
 def _installed() -> str:
-    """Says which build of ONNX Runtime is there; both share one folder, and the one installed last has written it."""
-    both = []
+    """Says which builds of ONNX Runtime are installed; both share one folder, and the last one installed wins."""
+    found = []
     for name in ("onnxruntime", "onnxruntime-gpu"):
         with contextlib.suppress(metadata.PackageNotFoundError):
-            both.append(f"{name} {metadata.version(name)}")
-    found = both or [f"ONNX Runtime {onnxruntime.__version__}"]
-    return f"installed here {'are' if len(found) > 1 else 'is'} {' and '.join(found)}"
-
-
-def _load_libraries() -> str:
-    """Loads CUDA and cuDNN out of NVIDIA's wheels; returns the libraries that are missing, empty where none is."""
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        onnxruntime.preload_dlls()  # it prints what it cannot load
-    lines = (line for line in printed.getvalue().splitlines() if line.startswith("Failed to load "))
-    return ", ".join(line.removeprefix("Failed to load ").partition(":")[0] for line in lines)
+            found.append(f"{name} {metadata.version(name)}")
+    return f"installed here {'are' if len(found) > 1 else 'is'} {' and '.join(found) or 'an unknown ONNX Runtime'}"

@@ -30,8 +30,6 @@ def open_recognizer(
     """Opens a recognizer on the files of a repository.
 
     Args:
-        repository: folder of the Triton models.
-        score_threshold: lowest detection score that counts as a sign.
         models: version of the detector and of the classifier, by name; those that are served for None.
 
     Raises:
@@ -68,9 +66,6 @@ def measure_scenes(
     """Runs the recognizer over scenes; labels are not looked at.
 
     Args:
-        recognizer: on the models to ask.
-        dataset: where the scenes are.
-        samples: which of them.
         alter: changes each photograph before it is looked at.
 
     Returns:

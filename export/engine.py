@@ -1,7 +1,7 @@
-"""Compiles a version for the GPU of this machine: model.onnx becomes model.plan, which runs on such a machine alone.
+"""Compiles a version for the GPU of this machine: model.onnx becomes model.plan, which runs on such machines only.
 
-The options are those of trtexec of TensorRT 10 and 11. In TensorRT 11 every network is strongly typed and the flags of
-precision are gone; in 10 it is asked for, so that both take the precision from the graph.
+The options are those of trtexec of TensorRT 10 and 11. TensorRT 11 types every network strongly and has no flags for
+precision; 10 gets a flag for it, so that both take the precision from the graph.
 """
 
 import importlib.util
@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,14 +25,14 @@ from export.repository.hardware import Gpu, find_trtexec, gpus, version_of_trtex
 from export.repository.manifest import GPU_FILE
 from export.repository.policy import CONFIG
 from export.repository.promotion import own_configs
-from export.repository.store import Store, open_store
+from export.repository.store import RepositoryLike, open_store
 from serving.exit_reason import describe_code
 from traffic_signs.progress import silent
 
 MODEL, PLAN = "model.onnx", "model.plan"
-OLDEST = 10  # of TensorRT: before, --skipInference and strong typing were other
+OLDEST = 10  # version of TensorRT: earlier ones have no --skipInference and type differently
 LOG_LINES = 12
-# They say nothing about the kernels that TensorRT has chosen, nor about how these are best served.
+# They do not describe the kernels that TensorRT has chosen, nor the best settings for them.
 FACTS_OF_ONNX = ("opset", "ir_version", "graph", "parity", "accuracy", "tuning", "gpu")
 WHERE = (
     "run it on the machine that is to serve, in an image with TensorRT: nvcr.io/nvidia/tritonserver or "
@@ -43,17 +44,15 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Builder:
-    """What compiles: TensorRT's trtexec, or for None its Python package; and the version of TensorRT, `10.13.3`."""
+    """TensorRT's trtexec, None for its Python package, and the version of TensorRT, such as `10.13.3`."""
 
     trtexec: Path | None
     version: str
 
     def command(self, onnx: Path, plan: Path, shapes: dict[str, str], timing_cache: Path) -> list[str]:
-        """Returns the command that compiles.
+        """Returns the command that compiles `onnx` into `plan`.
 
         Args:
-            onnx: file to read.
-            plan: file to write.
             shapes: of the optimisation profile, by `min`, `opt` and `max`.
             timing_cache: file in which TensorRT keeps what it measured of kernels; made where it is missing.
         """
@@ -89,7 +88,7 @@ def find_builder(trtexec: Path | None) -> Builder:
 
 
 def build_engine(
-    repository: str | Path | Store,
+    repository: RepositoryLike,
     model: str,
     version: int,
     trtexec: Path | None = None,
@@ -98,17 +97,13 @@ def build_engine(
 ) -> Manifest:
     """Compiles a version and publishes the engine as the next version of the same model.
 
-    The same model, because callers then need not know: promoting the engine or going back to ONNX changes which version
-    answers, and nothing else. Each version carries its own configuration, so the platform changes with it.
-
-    The engine's answers are not compared here; evaluate it on a server before it is promoted.
+    Promoting the engine, or rolling back to ONNX, then changes only which version answers. Each version has its own
+    configuration, and so its own platform. The engine's answers are not compared here: evaluate it on a server before
+    its promotion.
 
     Args:
-        repository: folder or address of all models.
-        version: number of a version in ONNX.
         trtexec: TensorRT's tool; found where it is None.
         timing_cache: file of TensorRT's timing cache; one below `runs` by GPU and TensorRT where it is None.
-        say: receives what is happening.
 
     Returns:
         The manifest of the new version.
@@ -131,13 +126,13 @@ def build_engine(
         cache.parent.mkdir(parents=True, exist_ok=True)
         plan = Path(scratch) / PLAN
         command = builder.command(folder / MODEL, plan, profile(config), cache.resolve())
-        say(f"TensorRT {builder.version} compiles {model} {version} for {gpu.name}; this may take minutes")
+        say(f"TensorRT {builder.version} compiles {model} {version} for {gpu.name}; this can take minutes")
         _run(command, Path(scratch) / "log", plan)
         return publish_derived(
             store,
             original,
             folder,
-            {CONFIG: engine_config(config)},  # on every hardware: what has no other configuration takes that
+            {CONFIG: engine_config(config)},  # for every name, since it has no other configuration
             instead={PLAN: plan.read_bytes()},
             leave_out=[MODEL, GPU_FILE],
             forget=FACTS_OF_ONNX,
@@ -151,9 +146,8 @@ def build_engine(
 
 
 def engine_config(config: pb.ModelConfig) -> pb.ModelConfig:
-    """Returns the configuration of a version in ONNX as it is to be for its engine."""
-    new = pb.ModelConfig()
-    new.CopyFrom(config)
+    """Returns the configuration for the engine of a version in ONNX."""
+    new = deepcopy(config)
     new.platform = ENGINE
     new.ClearField("parameters")  # those of ONNX Runtime
     new.ClearField("default_model_filename")

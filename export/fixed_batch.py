@@ -1,14 +1,15 @@
 """The file for GPUs: the same network with a batch that is fixed inside the graph and free outside.
 
 ONNX Runtime's CUDA provider searches an algorithm for every convolution again whenever the size of the batch changes,
-and keeps nothing of what it found before. A graph whose convolutions have one batch each searches once. So the images
-are filled up with black ones to the next of a few sizes, and the answers for these are cut off again; inputs and
-outputs, and with them callers and config.pbtxt, stay as they are. A CPU would calculate the black images for nothing.
+and keeps no earlier result. A graph whose convolutions have one batch each searches once. So black images pad a request
+to the next of a few sizes, and their answers are cut off. Inputs and outputs, and so callers and config.pbtxt, do not
+change. A CPU would compute the black images in vain.
 
 Several sizes are branches of `If` that share the weights.
 """
 
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from typing import NamedTuple
 
 import numpy as np
@@ -18,12 +19,12 @@ from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 from export.errors import ExportError
 from export.repository.onnx_file import AT_BATCH, FIXED_BATCHES
 
-LEAST_SHARED = 1024  # bytes: what is smaller stays in the file, and each branch has its own
+LEAST_SHARED = 1024  # bytes: smaller tensors stay in the file, and each branch has its own
 CONVOLUTIONS = ("Conv", "ConvTranspose", "ConvInteger", "QLinearConv")
 
 
 class _Branch(NamedTuple):
-    """A network at one size or at several: its operators, its own small constants, and the names of its answers."""
+    """A network at one size or at several: its operators, small constants and names of its outputs."""
 
     nodes: list[NodeProto]
     constants: list[TensorProto]
@@ -35,8 +36,8 @@ def fix_batch(model: onnx.ModelProto, sizes: Sequence[int]) -> onnx.ModelProto:
 
     Args:
         model: network with one input [batch, ...] and any number of outputs [batch, ...].
-        sizes: of the batches, smallest first; a request is run in the first that it fits in. More images than the
-            last are an error when it runs.
+        sizes: of the batches, smallest first; a request runs in the first that it fits in, and fails if it is larger
+            than the last.
 
     Raises:
         ExportError: a convolution still has a batch that is not one of these.
@@ -82,13 +83,12 @@ def require_fixed(model: onnx.ModelProto, sizes: Sequence[int]) -> None:
 
 
 def share_weights(model: onnx.ModelProto, other: bytes, name: str) -> None:
-    """Has a network take its weights out of another file beside it, as far as they are in there.
+    """Replaces the weights of a network that another file has by references into that file.
 
-    ONNX's external data may be a stretch of any file, so the other one stays whole by itself and nothing is stored
-    twice. What the other file lacks stays where it is.
+    ONNX's external data can be a part of any file, so the other file works alone and no weight is stored twice.
 
     Args:
-        model: is altered.
+        model: is modified.
         other: content of the other file, an ONNX file.
         name: of the other file, in the folder that this network is to lie in.
     """
@@ -96,7 +96,7 @@ def share_weights(model: onnx.ModelProto, other: bytes, name: str) -> None:
     for tensor in model.graph.initializer:
         if len(tensor.raw_data) < LEAST_SHARED:
             continue
-        # Both have their weights in the same order, so the search goes on where the last one was found.
+        # Both have their weights in the same order, so the search starts after the last hit.
         place = other.find(tensor.raw_data, start)
         place = other.find(tensor.raw_data) if place < 0 else place
         if place < 0:
@@ -113,7 +113,7 @@ def _is_shared(tensor: TensorProto) -> bool:
 
 
 def _branch(graph: onnx.GraphProto, source: ValueInfoProto, size: int) -> _Branch:
-    """Returns a network that is run at one size."""
+    """Returns the network at one size."""
     before = AT_BATCH.format(size)
     outside = {"", source.name, *(tensor.name for tensor in graph.initializer if _is_shared(tensor))}
     sizes = [dim.dim_value for dim in source.type.tensor_type.shape.dim[1:]]
@@ -128,8 +128,7 @@ def _branch(graph: onnx.GraphProto, source: ValueInfoProto, size: int) -> _Branc
     ]
     for tensor in graph.initializer:
         if not _is_shared(tensor):  # shape inference sees no constant from outside a branch
-            constants.append(TensorProto())
-            constants[-1].CopyFrom(tensor)
+            constants.append(deepcopy(tensor))
             constants[-1].name = before + tensor.name
 
     def inside(name: str) -> str:
@@ -152,8 +151,7 @@ def _branch(graph: onnx.GraphProto, source: ValueInfoProto, size: int) -> _Branc
     ]
     outside.discard(source.name)  # from here on it is the full batch
     for original in graph.node:
-        copy = NodeProto()
-        copy.CopyFrom(original)
+        copy = deepcopy(original)
         copy.name = before + original.name
         copy.input[:] = [inside(name) for name in original.input]
         copy.output[:] = [inside(name) for name in original.output]
@@ -166,14 +164,13 @@ def _branch(graph: onnx.GraphProto, source: ValueInfoProto, size: int) -> _Branc
 
 
 def _choose(graph: onnx.GraphProto, source: ValueInfoProto, size: int, then: _Branch, otherwise: _Branch) -> _Branch:
-    """Returns a network that takes one branch for so many images at most and the other for more."""
+    """Returns a network that takes the branch `then` for up to `size` images and `otherwise` for more."""
     before = f"upto_{size}_"
 
     def body(branch: _Branch, name: str) -> onnx.GraphProto:
         outputs = []
         for answer, output in zip(branch.answers, graph.output, strict=True):
-            value = ValueInfoProto()
-            value.CopyFrom(output)
+            value = deepcopy(output)
             value.name = answer
             outputs.append(value)
         return helper.make_graph(branch.nodes, before + name, [], outputs, branch.constants)
@@ -197,7 +194,7 @@ def _choose(graph: onnx.GraphProto, source: ValueInfoProto, size: int, then: _Br
 
 
 def _convolution_batches(graph: onnx.GraphProto, outer: dict[str, int]) -> Iterator[tuple[str, int]]:
-    """Yields name and batch of what each convolution takes and gives, 0 for one that is not fixed."""
+    """Yields name and batch of input and output of each convolution, 0 for a batch that is not fixed."""
     batches = dict(outer)
     for value in (*graph.input, *graph.value_info, *graph.output):
         dims = value.type.tensor_type.shape.dim

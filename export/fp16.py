@@ -68,7 +68,6 @@ def require_range(model: onnx.ModelProto, images: Images) -> None:
     answers there would not show what a GPU makes of it.
 
     Args:
-        model: fp32.
         images: uint8 [n, height, width, 3], to run it on.
 
     Raises:

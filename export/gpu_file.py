@@ -1,6 +1,6 @@
 """Makes the file for GPUs beside a version's file for CPUs, and proves it as that one was proven."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,6 @@ class GpuFile:
 
     Attributes:
         path: of it, beside the file for CPUs, without which it lacks its weights.
-        precision: of it.
         proven: what was found of it, on a CPU.
     """
 
@@ -48,7 +47,6 @@ def prove_gpu_file(proof: Proof, fp32: Path, candidate: Candidate, sizes: tuple[
     faster without TensorRT, it is fp32, with weights of its own.
 
     Args:
-        proof: of the trained network.
         fp32: the network as it was converted.
         candidate: the network as it is published for CPUs.
         sizes: fixed batches, smallest first.
@@ -71,10 +69,8 @@ def write_gpu_file(source: Path, folder: Path, sizes: tuple[int, ...], precision
     """Writes the file for GPUs of a network.
 
     Args:
-        source: ONNX file of the network, in the precision that is wanted.
         folder: to write it to, in which the file for CPUs is.
         sizes: fixed batches, smallest first.
-        precision: of the network.
 
     Returns:
         The path of the file.
@@ -97,9 +93,7 @@ def compare_with_cpu_file(
     """Compares the file for GPUs with the one for CPUs, which was proven, where the trained network is not at hand.
 
     Args:
-        folder: with both files.
         manifest: of the version that the file for CPUs is of.
-        sizes: fixed batches of the file for GPUs.
         samples: uint8 [n, height, width, 3], real images besides random and extreme ones; a drawn one where None.
 
     Returns:
@@ -114,7 +108,7 @@ def compare_with_cpu_file(
     real, tried = len(samples), batch_sizes(sizes[-1], kind.few)
     images = probe_images(samples, noises_for(tried, real, fewest=2))
     answers = [predict_in_batches(each, images, tried) for each in (cpu, gpu)]
-    figures = kind.require_parity(answers[0], answers[1], real, tolerance).as_dict()
+    figures = asdict(kind.require_parity(answers[0], answers[1], real, tolerance))
     return {
         "file": GPU_FILE,
         "fixed_batches": list(sizes),

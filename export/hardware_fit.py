@@ -31,7 +31,6 @@ class Fit:
     """The configuration for a machine.
 
     Attributes:
-        name: of it.
         reason: what of the machine it was chosen for.
         gpu: the server can use a GPU, whatever was chosen.
     """
@@ -66,11 +65,7 @@ def share_out(cores: int) -> tuple[int, int]:
 
 
 def find_fit(gpu: bool) -> Fit:
-    """Returns what fits this machine.
-
-    Args:
-        gpu: the server can use a GPU.
-    """
+    """Returns what fits this machine."""
     if gpu:
         return Fit(GPU, "the server has a GPU", gpu)
     cores = usable_cores()
@@ -90,10 +85,6 @@ def fitting_arguments(installation: Installation) -> tuple[str, ...]:
 def choose_configuration(repository: Path, installation: Installation, asked: str) -> Fit:
     """Returns the configuration that a server on this machine is to take.
 
-    Args:
-        repository: folder of the models.
-        asked: name that somebody asks for; empty for what fits.
-
     Raises:
         ServingError: it is for a GPU, and the server has none.
         export.errors.RepositoryError: no model has a configuration of that name.
@@ -112,11 +103,6 @@ def choose_configuration(repository: Path, installation: Installation, asked: st
 
 def check_tensorrt(repository: Path, fit: Fit, version: str) -> None:
     """Checks that a server puts TensorRT on the GPU of each instance.
-
-    Args:
-        repository: folder of the models.
-        fit: the configuration that it takes.
-        version: of the server, such as `2.59.0`.
 
     Raises:
         ServingError: its ONNX Runtime backend gives TensorRT no number of the device, and there are several GPUs.

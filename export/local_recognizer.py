@@ -1,32 +1,25 @@
 """The recognizer's own code on two networks, without its server."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from export.arrays import Images
+from export.model_kind import Predictor
 from serving.recognizer.recognition import Signs, recognize
 from serving.recognizer.scene import Scene, see_scene
-
-if TYPE_CHECKING:
-    from export.predictor import Predictor
 
 
 class LocalRecognizer:
     """Finds and names signs in photographs.
 
     Args:
-        detector: finds the signs.
         classifier: names them; None gives all of them class 0 with a score of 1.
         score_threshold: lowest detection score that counts as a sign.
-        models: version of each model, where they come from a repository.
     """
 
     def __init__(

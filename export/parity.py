@@ -1,7 +1,7 @@
-"""Does an exported network answer as the trained one does? What both are asked, and how: kinds compare the answers."""
+"""Parity of the exported with the trained network: the images for both, and the batches; kinds compare the answers."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,9 +17,7 @@ class Parity:
     """How far two implementations of one network are apart.
 
     Attributes:
-        samples: how many images were compared.
         max_difference: largest absolute difference of a probability or score.
-        mean_difference: mean absolute difference.
         disagreements: images that get another class, or signs that only one of the two finds.
     """
 
@@ -28,16 +26,9 @@ class Parity:
     mean_difference: float
     disagreements: int
 
-    def as_dict(self) -> dict[str, float]:
-        """Returns the figures by name."""
-        return asdict(self)
-
 
 def probe_images(real: Images, noises: int = 16) -> Images:
-    """Returns the real images, [n, h, w, 3], followed by random and extreme ones.
-
-    These are noise, and then EXTREMES; `probe_names` says which is which.
-    """
+    """Returns the real images, [n, h, w, 3], then noise, then EXTREMES; `probe_names` names them."""
     height, width = real.shape[1:3]
     size = (height, width, 3)
     noise = np.random.default_rng(0).integers(0, 256, (noises, *size), dtype=np.uint8)
@@ -54,18 +45,18 @@ def probe_images(real: Images, noises: int = 16) -> Images:
 
 
 def probe_names(real: int, count: int) -> list[str]:
-    """Returns what each of so many images of `probe_images` shows: `real image 3`, `noise 0`, `black`."""
+    """Returns a name for each image of `probe_images`: `real image 3`, `noise 0`, `black`."""
     noises = range(count - real - len(EXTREMES))
     return [*(f"real image {each}" for each in range(real)), *(f"noise {each}" for each in noises), *EXTREMES][:count]
 
 
 def batch_sizes(largest: int, few: int) -> tuple[int, ...]:
-    """Returns the batches that parity is proved in, smallest first: of one image, of a few, as many as are served."""
+    """Returns the batches that parity is checked in, smallest first: one image, a few, the largest that is served."""
     return tuple(sorted({1, min(few, largest), largest}))
 
 
 def noises_for(sizes: Sequence[int], real: int, fewest: int) -> int:
-    """Returns how many images of noise it takes beside so many real ones to fill a batch of each size."""
+    """Returns how many images of noise fill, with the real ones, a batch of each size."""
     return max(fewest, sum(sizes) - real - len(EXTREMES))
 
 
@@ -75,12 +66,10 @@ def predict_in_batches(
     sizes: Sequence[int],
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Outputs:
-    """Runs a network with batches of these sizes in turn, so that each is exercised.
+    """Runs a network with batches of these sizes in turn.
 
     Args:
-        predict: the network.
         images: uint8 [height, width, 3] each, one at least.
-        sizes: of the batches.
         progress: called with (images done, images in all).
     """
     parts: list[Outputs] = []

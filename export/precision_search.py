@@ -28,9 +28,6 @@ class Candidate:
     """A network in one precision.
 
     Attributes:
-        precision: of it.
-        path: of its ONNX file.
-        nodes: operators of its graph.
         size: of the file in bytes.
         proven: what was found of it; None where something is wrong.
         problem: what is wrong with it; empty where it may be published.
@@ -52,7 +49,7 @@ class Candidate:
             "precision": self.precision,
             "nodes": self.nodes,
             "size": self.size,
-            "parity": proven.parity.as_dict() if proven else None,
+            "parity": asdict(proven.parity) if proven else None,
             "accuracy": proven.accuracy.as_dict() if proven and proven.accuracy else None,
             "speed": asdict(self.speed) if self.speed else None,
             "problem": self.problem,
@@ -66,8 +63,6 @@ def make_candidate(
 
     Args:
         fp32: the network as it was converted; the candidate comes to lie beside it.
-        precision: one of PRECISIONS.
-        proof: of the trained network.
         images: uint8 [n, height, width, 3], among which half precision must not overflow.
         labels: with the images to calibrate int8 with; other precisions need none.
         int8_for: who int8 is for, one of `export.quantization.TARGETS`.
@@ -97,7 +92,6 @@ def make_all(make: Callable[[str], Candidate], fp32: Path) -> list[Candidate]:
 
     Args:
         make: returns the candidate of a precision, or raises ExportError.
-        fp32: path of the network as it was converted.
 
     Raises:
         ExportError: already in fp32 something is wrong with it.

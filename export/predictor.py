@@ -2,94 +2,52 @@
 
 import asyncio
 import weakref
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
+import numpy as np
+import torch
 from torch import nn
 
-from export.arrays import Images, Outputs, join
+from export.arrays import Images, Outputs
+from export.devices import open_session
 from export.errors import ExportError
-from export.kinds import ModelKind, find_kind, kind_of_inputs
+from export.kinds import find_kind, kind_of_inputs
+from export.model_kind import Predictor
+from export.repository import MANIFEST, parse_manifest
+from export.repository.class_names import onnx_class_names
+from traffic_sign_client.answers import Prediction
+from traffic_sign_client.client import MOST_CLASSES
 from traffic_sign_client.connection import Connection, Protocol
 from training.checkpoint import CheckpointInfo
+from training.device import pick_device
 
 TIMEOUT_S = 60.0  # for a server's answer
 
 T = TypeVar("T")
 
 
-class Predictor(ABC):
-    """A network that is ready to answer, until its block ends.
-
-    Attributes:
-        kind: of the network.
-        backend: who answers: pytorch or onnxruntime, with _cuda on a GPU, triton_grpc or triton_http.
-        size: height and width of the input in pixels.
-        max_batch: most images at once; more are answered in parts.
-        trained_on: what is known of its training data.
-    """
-
-    kind: ModelKind
-    backend: str
-    size: tuple[int, int]
-    max_batch: int
-    trained_on: dict[str, str]
-
-    def __call__(self, images: Images, progress: Callable[[int, int], None] = lambda done, total: None) -> Outputs:
-        """Returns the outputs of the network by name, each [n, ...].
-
-        Args:
-            images: uint8 [n, height, width, 3].
-            progress: called with (images done, images in all).
-
-        Raises:
-            ClientError: a server gives no answer; its subclass says why.
-        """
-        parts = []
-        for start in range(0, max(len(images), 1), self.max_batch):
-            parts.append(self._run(images[start : start + self.max_batch]))
-            progress(min(start + self.max_batch, len(images)), len(images))
-        return join(parts)
-
-    @abstractmethod
-    def _run(self, images: Images) -> Outputs:
-        """Returns the outputs for at most `max_batch` images."""
-
-    def close(self) -> None:  # noqa: B027  # most have nothing to end
-        """Ends the connection, where there is one."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-
 class TorchPredictor(Predictor):
     """A checkpoint's network in PyTorch.
 
     Args:
-        network: of the checkpoint.
-        info: of the checkpoint.
         device: cpu or cuda, where it runs.
     """
 
     def __init__(self, network: nn.Module, info: CheckpointInfo, device: str = "cpu") -> None:
-        import torch
-
-        from training.device import pick_device
-
         self.kind, self.backend = find_kind(info.model), f"pytorch{_suffix(device)}"
         self.size, self.max_batch, self.trained_on = _size(info.input_size), self.kind.max_batch, info.data
         torch.backends.cudnn.allow_tf32 = False  # as the exported files run there: without TF32
         self._device = pick_device(device)
         self._network = self.kind.wrap(network.eval()).to(self._device)
+        self._class_names = info.class_names
+
+    def class_names(self) -> list[str]:
+        """Returns those of the checkpoint."""
+        return self._class_names
 
     def _run(self, images: Images) -> Outputs:
-        import torch
-
         with torch.inference_mode():
             answer = self._network(torch.from_numpy(images).to(self._device))
         values = answer if isinstance(answer, tuple) else (answer,)
@@ -100,7 +58,6 @@ class OnnxPredictor(Predictor):
     """An ONNX file in ONNX Runtime.
 
     Args:
-        path: of the file.
         device: cpu or cuda, where it must run.
         max_batch: most images at once; as many as are served by default for 0.
 
@@ -109,10 +66,7 @@ class OnnxPredictor(Predictor):
     """
 
     def __init__(self, path: Path, device: str = "cpu", max_batch: int = 0) -> None:
-        from onnx import TensorProto
-
-        from export.devices import open_session
-        from export.repository import MANIFEST, parse_manifest
+        from onnx import TensorProto  # heavy, as ONNX Runtime: a checkpoint and a server need neither
 
         inputs = read_inputs(path)  # first: it says more clearly than ONNX Runtime what a wrong file is
         kind = kind_of_inputs([each.name for each in inputs])
@@ -126,6 +80,11 @@ class OnnxPredictor(Predictor):
         manifest = path.with_name(MANIFEST)
         self.trained_on = parse_manifest(manifest.read_bytes(), str(manifest)).data if manifest.is_file() else {}
         self._session = open_session(path, device)
+        self._path = path
+
+    def class_names(self) -> list[str] | None:
+        """Returns those in the metadata of the file."""
+        return onnx_class_names(self._path.read_bytes())
 
     def _run(self, images: Images) -> Outputs:
         names = [output.name for output in self.kind.outputs]
@@ -139,8 +98,6 @@ class TritonPredictor(Predictor):
         inputs: names of its inputs.
 
     Args:
-        url: host:port of the server.
-        protocol: "grpc" or "http".
         model: its name, or name/version.
         retries: how often to ask again where nobody answers.
 
@@ -163,6 +120,17 @@ class TritonPredictor(Predictor):
         kind = kind_of_inputs(self.inputs)
         if kind is not None:  # what else a server has can be looked at, and not asked
             self.kind, self.size = kind, _size(config["input"][0]["dims"])
+
+    def class_names(self) -> list[str] | None:
+        """Returns the labels of the model on the server, which Triton sends only with an answer."""
+        labelled = [output.name for output in self.kind.outputs if output.labelled]
+        if not labelled:
+            return None
+        image = np.zeros((1, *self.size, 3), np.uint8)
+        (answer,) = self._wait(self._server.infer(self._model, self.kind.input.name, image, labelled, MOST_CLASSES))
+        classes = sorted(map(Prediction.read, answer.ravel().tolist()), key=lambda each: each.class_id)
+        names = [each.name for each in classes]
+        return names if names != [str(number) for number in range(len(names))] else None  # a number: without a label
 
     def close(self) -> None:
         """Ends the connection."""

@@ -13,9 +13,10 @@ import numpy as np
 
 from export.arrays import Images, Outputs, select
 from export.errors import AccuracyError
+from export.model_kind import Predictor
 from export.parity import Parity, batch_sizes, noises_for, predict_in_batches, probe_images
 from export.precision import TOLERANCES
-from export.predictor import OnnxPredictor, Predictor
+from export.predictor import OnnxPredictor
 from export.samples import Labels
 from traffic_signs.progress import ProgressCallback, silent
 
@@ -28,9 +29,6 @@ class Accuracy:
         measure: what is measured: accuracy, or map50 of a detector.
         fp32: of the trained network, in PyTorch.
         exported: of the exported one, in ONNX Runtime.
-        data: name of the data set.
-        split: of it.
-        samples: how many images.
     """
 
     measure: str
@@ -55,7 +53,6 @@ class Proven:
     """What was found of an exported network.
 
     Attributes:
-        parity: how far it is from the trained one.
         real: how many of the samples compared were real images.
         accuracy: how well it does; None where there were no labels.
     """
@@ -66,7 +63,7 @@ class Proven:
 
     def parity_figures(self, precision: str) -> dict[str, float]:
         """Returns those of `parity`, how many samples were `real_samples`, and the `tolerance` of its precision."""
-        return self.parity.as_dict() | {"real_samples": self.real, "tolerance": TOLERANCES[precision].difference}
+        return asdict(self.parity) | {"real_samples": self.real, "tolerance": TOLERANCES[precision].difference}
 
 
 class Proof:
@@ -75,7 +72,6 @@ class Proof:
     Args:
         network: the trained one.
         samples: uint8 [n, height, width, 3], real images; n may be 0.
-        labels: of these; None where they are not known.
         max_loss: largest loss of accuracy or mAP50.
         largest: batch that is served, which is among those that are compared; the default of its kind for None.
 
@@ -108,9 +104,7 @@ class Proof:
         """Compares an ONNX file, run in process, with the trained network.
 
         Args:
-            path: of the file.
             precision: of the file; it decides what is tolerated.
-            device: cpu or cuda, where the file runs.
             largest: batch that the file takes, where that is not any.
 
         Raises:

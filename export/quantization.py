@@ -1,9 +1,6 @@
 """int8: static quantisation, written into the graph as pairs of QuantizeLinear and DequantizeLinear (QDQ)."""
 
-import logging
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +9,17 @@ import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from export.arrays import Images
+from export.conversion import quiet
 from export.errors import ExportError
 from export.kinds import kind_of_inputs
 from export.quantizable_nodes import inner_layers
 
-# What activations become for whom. Weights are int8, symmetric, with a scale for each channel, for both.
-# ONNX Runtime fuses uint8 with a zero point of its own into integer convolutions, ReLU included: 3.0 times the speed of
-# fp32 on 1 core with VNNI. Of symmetric int8 it fuses only what no ReLU follows: 0.9 times. TensorRT takes that alone,
-# and biases that are not quantised.
-# CPUs without VNNI add two products of 8 bits in a number of 16, which saturates: weights of 7 bits fit, and every CPU
-# gives the same answers.
+# The type of the activations by target. Weights are symmetric int8, with a scale for each channel, for both.
+# ONNX Runtime fuses uint8 with a zero point into integer convolutions, ReLU included: 3.0 times the speed of fp32 on 1
+# core with VNNI. It fuses symmetric int8 only where no ReLU follows: 0.9 times. TensorRT accepts symmetric int8 only,
+# with biases that are not quantised.
+# CPUs without VNNI add two 8-bit products in 16 bits, which saturates: 7-bit weights fit, and give the same answers on
+# every CPU.
 TARGETS: dict[str, dict[str, Any]] = {
     "cpu": {"activations": QuantType.QUInt8, "seven_bits": True, "options": {"ActivationSymmetric": False}},
     "tensorrt": {
@@ -33,12 +31,12 @@ TARGETS: dict[str, dict[str, Any]] = {
 
 
 def quantize(model: onnx.ModelProto, calibration: Images, target: str = "cpu") -> onnx.ModelProto:
-    """Returns a network whose inner layers (`export.quantizable_nodes`) calculate with integers.
+    """Returns a network whose inner layers (`export.quantizable_nodes`) compute with integers.
 
-    Each activation gets the range that it takes on the calibration images.
+    The range of each activation is the one that it has on the calibration images.
 
     Args:
-        model: fp32, whose operators have names of their own.
+        model: fp32, each operator with a unique name.
         calibration: uint8 [n, height, width, 3], training images.
         target: one of TARGETS.
 
@@ -46,9 +44,9 @@ def quantize(model: onnx.ModelProto, calibration: Images, target: str = "cpu") -
         ExportError: there is no image, or the network cannot be quantised.
     """
     if not len(calibration):
-        raise ExportError("int8 is calibrated on training images, and there is none: give --data with a training split")
+        raise ExportError("int8 is calibrated on training images, and there are none: give them with --data")
     wanted = TARGETS[target]
-    with tempfile.TemporaryDirectory(prefix="signs-int8-") as scratch, _quiet():
+    with tempfile.TemporaryDirectory(prefix="signs-int8-") as scratch, quiet():
         path = Path(scratch) / "int8.onnx"
         try:
             quantize_static(
@@ -74,7 +72,7 @@ def quantize(model: onnx.ModelProto, calibration: Images, target: str = "cpu") -
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
-    """Hands batches of images to the calibration."""
+    """Batches of images for the calibration."""
 
     def __init__(self, name: str, images: Images) -> None:
         kind = kind_of_inputs([name])
@@ -83,15 +81,3 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has n
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         return next(self._batches, None)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps the quantiser's advice to preprocess the model away from the terminal: the exporter has done that."""
-    logger = logging.getLogger()
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

@@ -22,8 +22,6 @@ def compare_version(
     """Compares a version with the network it was exported from.
 
     Args:
-        version: folder of the version, with its manifest.
-        checkpoint: folder of the checkpoint.
         samples: uint8 [n, height, width, 3], real images to compare on besides random and extreme ones; n may be 0.
         url: host:port of the gRPC port of a server that serves this version; empty compares the file.
         device: cpu or cuda, where the file runs; a server has chosen its own.

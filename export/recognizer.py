@@ -8,7 +8,7 @@ from typing import Any
 
 from tritonclient.grpc import model_config_pb2 as pb
 
-from export.config import LABELS_FILE, Serving, recognizer_config, to_text
+from export.config import Serving, recognizer_config, to_text
 from export.drift_reference import make_reference, open_recognizer, served_version
 from export.errors import ExportError
 from export.hardware_fit import LARGER, cpu_name, share_out
@@ -17,6 +17,7 @@ from export.reference import FILE as REFERENCE
 from export.repository import Manifest, load_manifest, publish, versions
 from export.repository.calls import describe_call
 from export.repository.configuration import GPU
+from export.repository.manifest import LABELS_FILE
 from export.repository.policy import CONFIG, config_path, read_config
 from export.repository.promotion import present_configs, require_version
 from export.repository.store import open_store

@@ -61,12 +61,9 @@ class Reference:
     """The measurements of one version, and what they were taken on.
 
     Attributes:
-        data: name of the data set.
-        split: which part of it.
         fingerprint: sha256 over names and image bytes of the scenes.
         models: version of the detector and of the classifier that were asked, by model.
         score_threshold: lowest detection score that counted as a sign.
-        measurements: of all scenes.
     """
 
     data: str
@@ -94,10 +91,6 @@ class Reference:
 
 def parse_reference(content: bytes, where: str) -> Reference:
     """Reads the content of a reference.json.
-
-    Args:
-        content: of the file.
-        where: it lies, for messages.
 
     Raises:
         RepositoryError: it is damaged or of another form.

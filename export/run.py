@@ -4,6 +4,7 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import onnx
 from tritonclient.grpc import model_config_pb2 as pb
 
 from export.arrays import Images
-from export.config import LABELS_FILE, to_text, warm_up_path
+from export.config import to_text, warm_up_path
 from export.conversion import IR_VERSION, OPSET, convert
 from export.errors import AccuracyError, ExportError, ParityError, RepositoryError
 from export.gpu_file import prove_gpu_file
@@ -21,12 +22,13 @@ from export.precision import AUTO, FP32, INT8, PRECISIONS
 from export.precision_search import NO_LABELS, Candidate, fastest, make_all, make_candidate, timed
 from export.predictor import TorchPredictor
 from export.proof import Proof
-from export.published_classes import require_same_names
 from export.quantization import TARGETS
-from export.repository import Manifest, load_manifest, publish, versions
-from export.repository.manifest import GPU_FILE, MODEL_FILE
+from export.repository import Manifest, champion, load_manifest, publish, versions
+from export.repository.class_names import require_same_classes
+from export.repository.manifest import GPU_FILE, LABELS_FILE, MODEL_FILE
 from export.repository.policy import CONFIG
 from export.repository.signing import Signer
+from export.repository.store import open_store
 from export.samples import Labels
 from export.serving_plan import choose_serving
 from export.settings import PrecisionRequest, ServingOverrides
@@ -52,8 +54,6 @@ def export_checkpoint(
     """Exports a network, proves that it answers as in PyTorch, and publishes it as a new version.
 
     Args:
-        checkpoint: folder of the checkpoint, of a classifier or a detector.
-        repository: folder or address of all models.
         samples: uint8 [n, height, width, 3], real images of the network's input size to prove parity on besides
             random and extreme ones; n may be 0.
         wanted: in which precision; fp32 where it is not said.
@@ -74,11 +74,12 @@ def export_checkpoint(
     # Before the work: a repository that is not there, or options that contradict each other, are reported at once.
     kind, chosen = find_kind(info.model), choose_serving(repository, info.model, asked)
     if not other_classes:
-        require_same_names(repository, info)
+        store = open_store(repository)
+        require_same_classes(store, info.model, info.class_names, champion(store, info.model))
     configs = chosen.configs(info)
     with tempfile.TemporaryDirectory(prefix="signs-export-") as scratch:
         path = Path(scratch) / MODEL_FILE
-        slimming = convert(model, info, path)
+        simplification = convert(model, info, path)
         max_loss = kind.max_loss if wanted.max_loss is None else wanted.max_loss
         network = TorchPredictor(model, info)
         proof = Proof(network, samples, labels, max_loss, chosen.max_batch, progress)
@@ -111,7 +112,7 @@ def export_checkpoint(
             "opset": OPSET,
             "ir_version": IR_VERSION,
             "precision": candidate.precision,
-            "graph": slimming.as_dict() | {"nodes": candidate.nodes},
+            "graph": asdict(simplification) | {"nodes": candidate.nodes},
             "calibration": _calibration(candidate.precision, wanted, labels),
             "inputs": [_describe(value) for value in graph.input],
             "outputs": [_describe(value) for value in graph.output],
@@ -122,15 +123,12 @@ def export_checkpoint(
             "tuning": chosen.tuning,
         },
         signer=signer,
+        other_classes=other_classes,
     )
 
 
 def check_wanted(wanted: PrecisionRequest, labelled: bool) -> None:
     """Refuses what cannot be, before any work is done.
-
-    Args:
-        wanted: the precision.
-        labelled: whether there are labelled images.
 
     Raises:
         ExportError: there is no such precision or target, the largest loss is no share, data are missing, or it asks
@@ -154,9 +152,6 @@ def find_exported(checkpoint: Path, model: str, repository: str | Path, precisio
     """Returns the manifest of the newest version that was made of a checkpoint, None where there is none.
 
     Args:
-        checkpoint: its folder.
-        model: that it is of.
-        repository: folder or address of all models.
         precision: that the version must have; AUTO takes any.
 
     Raises:

@@ -23,8 +23,6 @@ class Labels:
     Attributes:
         truth: of the test images that parity is proved on, as `export.kinds.ModelKind.score` takes it.
         calibration: uint8 [m, height, width, 3], training images.
-        data: name of the data set.
-        names: of the labels, by id.
     """
 
     truth: Any
@@ -37,7 +35,6 @@ def real_samples(info: CheckpointInfo, data: str) -> Images:
     """Returns test images of a data set: all sign crops for a classifier, the first scenes for a detector.
 
     Args:
-        info: of the checkpoint whose input they fit.
         data: of one data set, as `training.data.load.load_data` takes it; empty for none.
 
     Returns:
@@ -55,10 +52,6 @@ def real_samples(info: CheckpointInfo, data: str) -> Images:
 
 def labelled_samples(info: CheckpointInfo, data: str, progress: ProgressCallback = silent) -> tuple[Images, Labels]:
     """Returns all labelled test images of a data set, their labels, and training images to calibrate with.
-
-    Args:
-        info: of the checkpoint whose input they fit.
-        data: of one data set, as `training.data.load.load_data` takes it.
 
     Returns:
         uint8 [n, height, width, 3], and what is known of them.

@@ -63,11 +63,6 @@ def choose_serving(repository: str | Path, model: str, asked: ServingOverrides |
     What is not asked for is as in the version that is served now, the champion or else the newest: target, response
     cache and limits of the queue; and, for the same hardware, what was tuned. All else is the default of this release.
 
-    Args:
-        repository: folder or address of all models.
-        model: name of the network.
-        asked: what is asked for.
-
     Raises:
         ExportError: the repository cannot be read, or what is asked for makes no sense.
     """

@@ -14,18 +14,21 @@ class PrecisionRequest(BaseSettings):
     """In which precision a network is to be exported; `export.run.check_wanted` checks it."""
 
     precision: Annotated[
-        str, Setting("Of weights and activations; auto measures here.", metavar="fp32|fp16|int8|auto")
+        str, Setting("Precision of weights and activations; auto measures all.", metavar="fp32|fp16|int8|auto")
     ] = "fp32"
     max_loss: Annotated[
         float | None,
         Setting(
-            "Largest loss against fp32 that is published: of accuracy, of a detector's mAP50.",
-            show_default="0.002; of a detector 0.01",
+            "Largest loss of accuracy (of a detector: mAP50) against fp32 that is published.",
+            show_default="0.002; for a detector 0.01",
             flags=("--max-accuracy-loss",),
         ),
     ] = None
     int8_for: Annotated[
-        str, Setting("Who int8 is for; what one calculates fast the other cannot.", metavar="cpu|tensorrt")
+        str,
+        Setting(
+            "Hardware that int8 is for: CPUs, or GPUs with TensorRT; each needs another graph.", metavar="cpu|tensorrt"
+        ),
     ] = "cpu"
 
 
@@ -36,38 +39,38 @@ class ServingOverrides(BaseSettings):
     target: Annotated[
         Target | None,
         Setting(
-            "cpu, gpu or auto: a configuration for each.",
-            show_default="as the version served now; auto for a new model",
+            "Hardware to write serving configurations for: cpu, gpu, or auto for both.",
+            show_default="that of the served version, else auto",
         ),
     ] = None
     response_cache: Annotated[
-        bool | None, Setting("Remember answers.", show_default="as the version served now; off")
+        bool | None, Setting("Use Triton's response cache.", show_default="that of the served version, else off")
     ] = None
     max_queue: Annotated[
         int | None,
         Setting(
-            "Requests that may wait; 0: any number. A Triton whose core lacks the fix of issue 8870 stalls with one.",
+            "Largest number of waiting requests; 0: no limit. Triton without the fix of issue 8870 stalls with one.",
             min=0,
-            show_default="as the version served now; 0",
+            show_default="that of the served version, else 0",
         ),
     ] = None
     queue_timeout_ms: Annotated[
         int | None,
         Setting(
-            "Milliseconds a request may wait; 0: any time. Such a Triton stalls with one, too.",
+            "Milliseconds that a request may wait; 0: no limit. Such a Triton stalls with one, too.",
             min=0,
-            show_default="as the version served now; 0",
+            show_default="that of the served version, else 0",
         ),
     ] = None
     tensorrt: Annotated[
         bool | None,
         Setting(
-            "Hand the graph to TensorRT on a GPU; on several GPUs that needs a server from 25.06 on.",
-            show_default="as the version served now; off",
+            "Run the graph with TensorRT on a GPU; several GPUs need Triton 25.06 or newer.",
+            show_default="that of the served version, else off",
         ),
     ] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.target == "cpu" and self.tensorrt:
-            raise SettingError("TensorRT needs a GPU: leave it away, or choose the target gpu or auto")
+            raise SettingError("TensorRT needs a GPU: leave out --tensorrt, or choose the target gpu or auto")

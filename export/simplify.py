@@ -1,45 +1,30 @@
-"""What the graph of a network can do without: most of what the tracer writes down, and where it found it."""
+"""Removes from a traced graph the operators that it does not need, and the stack traces of the exporter."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import onnx
 import torch
 
 
 @dataclass(frozen=True)
-class Slimming:
-    """What slimming saved.
-
-    Attributes:
-        traced_nodes: operators of the graph as it was traced.
-        slim_nodes: operators that are left.
-        traced_bytes: size of the graph as it was traced.
-        slim_bytes: size of what is left.
-    """
+class Simplification:
+    """Operators and bytes of a graph before and after its simplification."""
 
     traced_nodes: int
     slim_nodes: int
     traced_bytes: int
     slim_bytes: int
 
-    def as_dict(self) -> dict[str, int]:
-        """Returns the figures by name."""
-        return asdict(self)
 
+def simplify(program: torch.onnx.ONNXProgram) -> tuple[onnx.ModelProto, Simplification]:
+    """Simplifies a traced graph.
 
-def simplify(program: torch.onnx.ONNXProgram) -> tuple[onnx.ModelProto, Slimming]:
-    """Folds and clears a traced graph.
-
-    The exporter's own optimizer folds constants, shapes and batch normalisation into what uses them. onnxslim 0.1 was
-    tried on its results and found nothing more in the classifier, and of the detector's 99 operators it folded 2 into
-    0.4 MB of constants. Then goes what the exporter notes of every operator: its stack trace, with the paths of the
-    machine that traced it.
+    The exporter's own optimizer folds constants, shapes and batch normalisation into the operators that use them.
+    onnxslim 0.1 finds nothing more in the classifier afterwards, and folds 2 of the detector's 99 operators into 0.4 MB
+    of constants. The stack trace that the exporter stores with every operator, with paths of this machine, is removed.
 
     Args:
-        program: exported with `optimize=False`; it is altered.
-
-    Returns:
-        The slim graph, and what was saved.
+        program: exported with `optimize=False`; it is modified.
     """
     traced = program.model_proto
     program.optimize()
@@ -48,4 +33,4 @@ def simplify(program: torch.onnx.ONNXProgram) -> tuple[onnx.ModelProto, Slimming
     for message in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
         message.ClearField("metadata_props")
         message.ClearField("doc_string")
-    return model, Slimming(len(traced.graph.node), len(graph.node), traced.ByteSize(), model.ByteSize())
+    return model, Simplification(len(traced.graph.node), len(graph.node), traced.ByteSize(), model.ByteSize())

@@ -24,7 +24,6 @@ class Speed:
         images_per_second: median over the rounds.
         ratio: to the first network, median over the rounds, in each of which they ran one after the other.
         worst_ratio: of the round in which it did worst.
-        batch: images at once.
         provider: of ONNX Runtime, what they ran on.
     """
 
@@ -43,7 +42,6 @@ def measure_speeds(
     Args:
         paths: of the ONNX files, by name; the others are compared with the first one.
         batch: uint8 [n, height, width, 3].
-        rounds: how often each is measured.
 
     Raises:
         ExportError: ONNX Runtime cannot load a file.

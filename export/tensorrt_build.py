@@ -1,4 +1,4 @@
-"""Compiles an ONNX file with TensorRT's Python package, where there is no trtexec; run as a program of its own.
+"""Compiles an ONNX file with TensorRT's Python package where trtexec is missing; a program of its own.
 
     python tensorrt_build.py --onnx=model.onnx --saveEngine=model.plan --minShapes=images:1x48x48x3 \
         --optShapes=images:64x48x48x3 --maxShapes=images:64x48x48x3 --timingCacheFile=timing.cache
@@ -14,14 +14,14 @@ import tensorrt as trt
 
 
 def main() -> None:
-    """Compiles; ends with a message and code 1 where TensorRT cannot."""
+    """Compiles, or ends with a message and code 1."""
     parser = argparse.ArgumentParser(allow_abbrev=False)
     for name in ("onnx", "saveEngine", "minShapes", "optShapes", "maxShapes", "timingCacheFile"):
         parser.add_argument(f"--{name}", required=True)
     options = parser.parse_args()
     logger = trt.Logger(trt.Logger.INFO)
     builder = trt.Builder(logger)
-    # In TensorRT 11 all networks are strongly typed and the flag is heeded no more; in 10 it is needed.
+    # TensorRT 10 needs the flag; 11 ignores it, because it types all networks strongly.
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     reader = trt.OnnxParser(network, logger)
     if not reader.parse_from_file(options.onnx):

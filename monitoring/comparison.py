@@ -122,16 +122,7 @@ def watch(
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Verdict:
-    """Repeats all checks for a time; ends early after IN_A_ROW bad looks.
-
-    Args:
-        prometheus: the Prometheus to query.
-        comparison: the series to compare.
-        duration_s: duration of the watch in seconds.
-        interval_s: seconds between two looks.
-        notify: receives a sentence whenever the verdict changes.
-        clock: returns the time in seconds since 1970.
-        sleep: waits for a number of seconds.
+    """Repeats all checks for a time; ends early after IN_A_ROW bad looks; `notify` receives each change of the verdict.
 
     Returns:
         The last verdict: `unclear` after too few requests, or if Prometheus did not answer at the last look.

@@ -47,13 +47,9 @@ def render(repository: str) -> bytes:
 
 
 def export(repository: str, host: str, port: int, notify: Callable[[str], None]) -> None:
-    """Answers scrapes until it is interrupted.
+    """Answers scrapes until it is interrupted; port 0 is a free one.
 
-    Args:
-        repository: folder or address of the model repository.
-        host: address to listen on.
-        port: port to listen on; 0 takes a free one.
-        notify: receives a sentence with the address, and whenever the repository becomes unreadable or readable.
+    `notify` receives a sentence with the address, and whenever the repository becomes unreadable or readable.
 
     Raises:
         MonitoringError: the port cannot be opened.

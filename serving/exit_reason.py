@@ -41,10 +41,7 @@ def describe_code(code: int) -> str:
 def describe_end(code: int, log: Path, was_ready: bool = False) -> str:
     """Describes in one line how a tritonserver ended: the code or signal, and the matching error in its log.
 
-    Args:
-        code: exit code, as subprocess returns it.
-        log: the server's log file.
-        was_ready: the server was ready before, so a model that failed to load is not the cause.
+    If it was ready before, a model that failed to load is not the cause.
     """
     what = describe_code(code)
     if what.startswith("signal") and "ABRT" not in what:
@@ -54,12 +51,7 @@ def describe_end(code: int, log: Path, was_ready: bool = False) -> str:
 
 
 def last_error(log: Path, was_ready: bool = False) -> str:
-    """Returns the last error in a tritonserver log; empty if there is none.
-
-    Args:
-        log: the server's log file.
-        was_ready: skip errors of models that failed to load.
-    """
+    """Returns the last error in a tritonserver log, or nothing; after it was ready, failed loads do not count."""
     logged, printed = "", ""
     for line in log.read_text(errors="replace").splitlines():
         if HARMLESS.search(line) or SUMMARIES.search(line) or not line.strip():

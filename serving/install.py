@@ -100,15 +100,24 @@ def find_or_install(
     """
     program = find_program(tritonserver)
     if program is not None:
-        own = examine(program, backends)
-        return Installation(
-            program, {}, own.arguments, own.description, version=own.version, has_standin=own.has_standin
-        )
+        return _describe_other(program, *examine(program, backends))
     if backends is not None:
         raise ServingError("--backends needs a server of your own: give its program with --tritonserver")
     if not is_installed(home):
         install(home, say)
     return _describe(home.resolve(), lambda path: path)
+
+
+def _describe_other(program: Path, version: str, backends: Path) -> Installation:
+    """Describes a tritonserver that the machine already has."""
+    onnxruntime, caches = backends / "onnxruntime", program.resolve().parents[1] / "caches"
+    is_native = (onnxruntime / "libtriton_onnxruntime.so").exists()
+    has_standin = not is_native and (onnxruntime / "model.py").exists()  # Triton prefers a library to a model.py
+    backend = "ONNX Runtime backend" if is_native else f"no ONNX Runtime backend in {backends}"
+    backend = "ONNX Runtime stand-in backend" if has_standin else backend
+    arguments = [f"--backend-directory={backends}", *([f"--cache-directory={caches}"] if caches.is_dir() else [])]
+    description = f"tritonserver {version} ({program}, {backend})"
+    return Installation(program, {}, arguments, description, version=version, has_standin=has_standin)
 
 
 def located(installation: Installation, paths: SafePaths) -> Installation:

@@ -13,9 +13,6 @@ def die_with_parent(parent: int) -> Callable[[], None]:
 
     It works also if the parent is killed by SIGKILL. On other systems than Linux it does nothing. The kernel watches
     the thread that started the child: start it from a thread that lives as long as the child.
-
-    Args:
-        parent: process id of the parent.
     """
     libc = ctypes.CDLL(None, use_errno=True)
 

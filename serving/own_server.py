@@ -4,60 +4,20 @@ import http.client
 import json
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from serving.errors import ServingError
 from serving.exit_reason import describe_end
 from serving.lifetime import die_with_parent
 from traffic_signs.direct import open_url
+from traffic_signs.ports import free_ports
 
 PROGRAM, BACKENDS = "SIGNS_TRITONSERVER", "SIGNS_TRITON_BACKENDS"  # environment variables
 OFFICIAL = Path("/opt/tritonserver")  # in the official image; every server's default for its backends
 START_TIMEOUT_S = 60.0  # on a machine with many GPUs the first start takes a while
-
-
-@dataclass(frozen=True)
-class OwnServer:
-    """A tritonserver that the machine already has.
-
-    Attributes:
-        program: path of the executable.
-        backends: folder of its backends.
-        version: version that it reports, such as 2.73.0.
-    """
-
-    program: Path
-    backends: Path
-    version: str
-
-    @property
-    def has_standin(self) -> bool:
-        """Whether its ONNX Runtime backend is the stand-in; Triton prefers a library to a model.py."""
-        return not self._has_native and (self.backends / "onnxruntime" / "model.py").exists()
-
-    @property
-    def description(self) -> str:
-        """One line for users."""
-        backend = f"no ONNX Runtime backend in {self.backends}"
-        if self._has_native or self.has_standin:
-            backend = "ONNX Runtime stand-in backend" if self.has_standin else "ONNX Runtime backend"
-        return f"tritonserver {self.version} ({self.program}, {backend})"
-
-    @property
-    def arguments(self) -> list[str]:
-        """Command-line arguments that point to its backends and caches."""
-        caches = self.program.resolve().parents[1] / "caches"
-        found = [f"--cache-directory={caches}"] if caches.is_dir() else []
-        return [f"--backend-directory={self.backends}", *found]
-
-    @property
-    def _has_native(self) -> bool:
-        return (self.backends / "onnxruntime" / "libtriton_onnxruntime.so").exists()
 
 
 def find_program(given: Path | None = None) -> Path | None:
@@ -76,12 +36,15 @@ def find_program(given: Path | None = None) -> Path | None:
     return asked.absolute()
 
 
-def examine(program: Path, backends: Path | None = None) -> OwnServer:
-    """Starts a tritonserver briefly, without a model and on loopback, and reads its version.
+def examine(program: Path, backends: Path | None = None) -> tuple[str, Path]:
+    """Starts a tritonserver briefly, without a model and on loopback, to read its version.
 
     Args:
         program: path of the executable.
         backends: folder of its backends; None takes the folder beside it, else the default of every server.
+
+    Returns:
+        Its version, such as 2.73.0, and the folder of its backends.
 
     Raises:
         ServingError: the program is not a tritonserver or does not run here, or the folder does not exist.
@@ -91,14 +54,12 @@ def examine(program: Path, backends: Path | None = None) -> OwnServer:
     folder = asked or (beside if beside.is_dir() else OFFICIAL / "backends")
     if asked is not None and not asked.is_dir():
         raise ServingError(f"there is no folder {asked}: give the one with the server's backends, with --backends")
-    return OwnServer(program, folder.absolute(), _ask_version(program))
+    return _ask_version(program), folder.absolute()
 
 
 def _ask_version(program: Path) -> str:
-    with tempfile.TemporaryDirectory(prefix="signs-tritonserver-") as scratch, socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        probe.close()
+    (port,) = free_ports(1)
+    with tempfile.TemporaryDirectory(prefix="signs-tritonserver-") as scratch:
         log, models = Path(scratch, "log"), Path(scratch, "models")
         models.mkdir()
         command = [str(program), f"--model-repository={models}", "--http-address=127.0.0.1", f"--http-port={port}"]

@@ -18,11 +18,7 @@ FALLBACKS = ("/tmp", "/var/tmp", "/dev/shm")  # if TMPDIR itself is not safe
 
 
 class SafePaths:
-    """Maps paths to names that Triton can use: the path itself if it is safe, else a link in a private folder.
-
-    Args:
-        stack: its end removes the links.
-    """
+    """Maps paths to names that Triton can use: the path itself if it is safe, else a link that ends with `stack`."""
 
     def __init__(self, stack: contextlib.ExitStack) -> None:
         self._stack = stack

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import traffic_signs.ports
 from serving.errors import ServingError
 from serving.exit_reason import describe_end, last_error
 from serving.install import Installation, located
@@ -89,12 +90,8 @@ class RunningServer:
 
 
 def free_ports(host: str = "127.0.0.1") -> Ports:
-    """Returns three ports that are free now."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(3)]
-        for each in sockets:
-            each.bind((host, 0))
-        return Ports(*(each.getsockname()[1] for each in sockets))
+    """Returns ports that are free now."""
+    return Ports(*traffic_signs.ports.free_ports(3, host))
 
 
 def check_ports(host: str, ports: Ports) -> None:

@@ -12,8 +12,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from export.config import LABELS_FILE, Serving, to_text, warm_up_path
+from export.config import Serving, to_text, warm_up_path
 from export.repository import Manifest, publish
+from export.repository.manifest import LABELS_FILE
 from tests.network_configs import classifier_config
 from tests.training.tiny_gtsdb import COLOURS
 from traffic_signs.classes import CLASS_NAMES, NUM_CLASSES
@@ -72,7 +73,7 @@ def publish_colours(
     shared = {"config.pbtxt": to_text(config), LABELS_FILE: "\n".join(CLASS_NAMES[:classes]) + "\n"}
     files = {"model.onnx": content, warm_up_path(config): bytes(size * size * 3)}
     facts = {"precision": "fp32", "opset": 20, "ir_version": 10, "parity": PARITY, **facts}
-    return publish(repository, "sign_classifier", files, shared, facts)
+    return publish(repository, "sign_classifier", files, shared, facts, other_classes=True)
 
 
 def write_colours(folder: Path) -> Path:

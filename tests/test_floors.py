@@ -1,6 +1,7 @@
-"""Which folder may import which: imports go down the floors, never up, and no folder reaches into the command line."""
+"""Which folder may import which, and within `export` which module: imports go down the floors, never in a circle."""
 
 import ast
+import graphlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,11 +19,29 @@ FLOORS: dict[str, set[str]] = {
     "monitoring": {"traffic_signs", "training", "serving", "export"},
     "clients/gateway": {"traffic_signs", "traffic_sign_client", "training", "serving"},
     "clients/benchmark": {"traffic_signs", "traffic_sign_client", "training", "serving", "export"},
+    "clients/prediction": {"traffic_signs", "traffic_sign_client"},
     "clients/command": {
         *("traffic_signs", "traffic_sign_client", "training", "serving", "export", "monitoring"),
-        *("clients.gateway", "clients.benchmark"),
+        *("clients.gateway", "clients.benchmark", "clients.prediction"),
     },
 }
+# The floors of `export`, the lowest first: a module may import its own floor and those below. Of a module and its
+# package the longer name counts.
+EXPORT_FLOORS: tuple[set[str], ...] = (
+    {"errors", "arrays", "precision", "parity", "settings", "reference", "quantizable_nodes", "simplify"},
+    {"repository", "devices", "hardware_fit", "fixed_batch"},
+    {"gate.config", "gate.verdict", "gate.statistics", "gate.rules", "gate.detection"},
+    {"model_kind", "config", "explanation", "tuning.config", "tuning.plan"},
+    {
+        *("kinds", "classification_parity", "detection_parity", "local_recognizer"),
+        *("evaluation.scenes", "gate.crops", "gate.scenes"),
+    },
+    {"predictor", "samples", "proof", "conversion", "fp16", "quantization", "speed", "precision_search", "gpu_file"},
+    {
+        *("run", "recheck_parity", "serving_plan", "engine", "tensorrt_build", "recognizer"),
+        *("drift_reference", "evaluation", "gate", "tuning"),
+    },
+)
 OURS = {"traffic_signs", "traffic_sign_client", "training", "serving", "export", "monitoring", "clients"}
 
 
@@ -32,13 +51,47 @@ def room(module: str) -> str:
     return ".".join(parts[:2]) if parts[0] == "clients" else parts[0]
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Yields each module that a file imports, also within functions."""
-    for node in ast.walk(ast.parse(path.read_bytes(), str(path))):
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Yields each module that a file imports, also within functions and for type checkers alone."""
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and not node.level:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_bytes(), str(path))
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    parts = parts[2:] if parts[:2] == ("clients", "python") else parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for folder in FLOORS for path in (ROOT / folder).rglob("*.py")}
+EXPORT = {name: path for name, path in MODULES.items() if name.startswith("export.")}
+
+
+def of_ours(tree: ast.AST) -> set[str]:
+    """Returns the modules of ours that a file imports."""
+    found = {name if name in MODULES else name.rpartition(".")[0] for name in imports(tree)}
+    return found & MODULES.keys()
+
+
+def with_packages(module: str) -> list[str]:
+    """Returns a module after the packages that it is in, which Python imports first."""
+    parts = module.split(".")
+    return [".".join(parts[: count + 1]) for count in range(len(parts))]
+
+
+def export_floor(module: str) -> int:
+    for name in reversed(with_packages(module.removeprefix("export."))):
+        for number, floor in enumerate(EXPORT_FLOORS):
+            if name in floor:
+                return number
+    raise AssertionError(f"{module} has no floor: give it one here and in docs/architecture.md")
 
 
 @pytest.mark.parametrize("folder", FLOORS)
@@ -47,7 +100,7 @@ def test_imports_go_down(folder: str) -> None:
     upwards = [
         f"{path.relative_to(ROOT)} imports {module}"
         for path in (ROOT / folder).rglob("*.py")
-        for module in imports(path)
+        for module in imports(parse(path))
         if module.split(".")[0] in OURS and room(module) not in FLOORS[folder] | {own}
     ]
     assert upwards == []
@@ -66,3 +119,38 @@ def test_no_folder_imports_in_a_circle() -> None:
         assert free, f"a circle among {sorted(below)}"
         for folder in free:
             del below[folder]
+
+
+def test_no_module_imports_in_a_circle() -> None:
+    graph = {
+        name: {
+            package
+            for imported in of_ours(parse(path))
+            for package in with_packages(imported)
+            if package in MODULES and not f"{name}.".startswith(f"{package}.")
+        }
+        for name, path in MODULES.items()
+    }
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+def test_imports_within_export_go_down() -> None:
+    upwards = [
+        f"{name} imports {imported}"
+        for name, path in EXPORT.items()
+        for imported in of_ours(parse(path)) & EXPORT.keys()
+        if export_floor(imported) > export_floor(name)
+    ]
+    assert upwards == []
+
+
+def test_modules_of_export_import_each_other_at_the_top_of_the_file() -> None:
+    """So that the order of the floors is the order of the imports, and none hides in a function."""
+    hidden = [
+        f"{name} imports {imported}"
+        for name, path in EXPORT.items()
+        for statement in parse(path).body
+        if not isinstance(statement, ast.Import | ast.ImportFrom)
+        for imported in of_ours(statement) & EXPORT.keys()
+    ]
+    assert hidden == []

@@ -7,8 +7,6 @@ from traffic_signs.classes import GERMAN_SIGNS
 
 CATEGORY_NAMES = GERMAN_SIGNS.category_names
 
-NUM_CATEGORIES = len(CATEGORY_NAMES)
-
 BENCHMARK_CATEGORIES: tuple[str, ...] = ("prohibitory", "mandatory", "danger")
 
 # int64 [43]: the category id of each class id.

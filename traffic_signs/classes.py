@@ -27,12 +27,7 @@ class ClassSet:
 
     @classmethod
     def of(cls, names: Sequence[str], categories: Sequence[str] = ()) -> "ClassSet":
-        """Builds a class set.
-
-        Args:
-            names: name of each class, by class id.
-            categories: category name of each class; empty makes each class a category of its own.
-        """
+        """Builds a class set; without the category of each class, each is a category of its own."""
         categories = categories or names
         known = tuple(dict.fromkeys(categories))
         return cls(tuple(names), known, tuple(known.index(each) for each in categories))

@@ -13,9 +13,6 @@ class Console(rich.console.Console):
     """A rich console that prints text literally: `[red]` and `:warning:` are not markup.
 
     Pass styles by `style=` or as a `rich.text.Text`.
-
-    Args:
-        stderr: print to standard error.
     """
 
     def __init__(self, stderr: bool = False) -> None:

@@ -22,7 +22,8 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def run(**given: Any) -> None:
-        command(**{name: _build(hints[name], given) if _is_settings(hints[name]) else given[name] for name in own})
+        values = {name: _value(hints[name], name, given) for name in own}
+        command(**{name: own[name].default if value is None else value for name, value in values.items()})
 
     run.__signature__ = Signature(shown)  # type: ignore[attr-defined]
     run.__annotations__ = {each.name: each.annotation for each in shown}
@@ -31,44 +32,53 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def _parameters(name: str, hint: Any, default: Any) -> Iterator[Parameter]:
     """Yields what typer reads for one parameter of a command, or one field of settings."""
-    described = describe(hint)
-    if described is not None:
-        default = Parameter.empty if default is MISSING else default
-        hint = Annotated[described.kind, _information(described, has_default=default is not Parameter.empty)]
-        if get_origin(described.kind) is tuple:
-            hint = Annotated[list[str] | None if described.setting.repeatable else str, *get_args(hint)[1:]]
-            default = None if described.setting.repeatable else ",".join(map(str, default))
-    elif _is_settings(hint):
+    if _is_settings(hint):
         hints = get_type_hints(hint, include_extras=True)
         for field in fields(hint):
             if describe(hints[field.name]) or _is_settings(hints[field.name]):
                 yield from _parameters(field.name, hints[field.name], field.default)
         return
+    described = describe(hint)
+    if described is not None:
+        default = Parameter.empty if default is MISSING else default
+        kind = described.kind
+        if described.setting.repeatable:
+            kind = list[get_args(kind)[0]]  # type: ignore[misc]
+            kind, default = (kind, default) if default is Parameter.empty else (kind | None, None)
+        elif get_origin(kind) is tuple:
+            kind, default = str, ",".join(map(str, default))
+        hint = Annotated[kind, _information(name, described, default)]
     yield Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=hint)
 
 
-def _information(described: Described, has_default: bool) -> Any:
+def _information(name: str, described: Described, default: Any) -> Any:
     kind, setting = described
-    facts: dict[str, Any] = {"help": setting.help, "show_default": setting.show_default if has_default else False}
-    facts |= {"metavar": setting.metavar or None, "envvar": list(setting.envvars) or None}
+    words = "" if default is Parameter.empty else setting.show_default
+    facts: dict[str, Any] = {"help": setting.help, "metavar": setting.metavar or None}
+    facts["show_default"] = words or default not in (Parameter.empty, "", None)
+    facts["envvar"] = list(setting.envvars) or None
     if get_origin(kind) is not tuple:
         facts |= {"min": setting.min, "max": setting.max}
     elif not setting.repeatable:
         facts |= {"metavar": "N,..." if described.is_numeric else "NAME,...", "parser": described.parse_list}
-    return typer.Argument(**facts) if setting.argument else typer.Option(*setting.flags, **facts)
+    flags = setting.flags or ((f"--{name.replace('_', '-')}",) if kind is bool else ())
+    return typer.Argument(**facts) if setting.argument else typer.Option(*flags, **facts)
 
 
-def _build(owner: Any, given: dict[str, Any]) -> Any:
-    """Returns settings out of what typer read; None stands for the default of a field."""
-    hints = get_type_hints(owner, include_extras=True)
-    values: dict[str, Any] = {}
-    for name in (field.name for field in fields(owner)):
-        if _is_settings(hints[name]):
-            values[name] = _build(hints[name], given)
-        elif described := describe(hints[name]):
-            values[name] = (tuple(given[name] or ()) or None) if described.setting.repeatable else given[name]
+def _value(hint: Any, name: str, given: dict[str, Any]) -> Any:
+    """Returns the value of a parameter or a field out of what typer read; None stands for its default."""
+    if not _is_settings(hint):
+        described = describe(hint)
+        is_repeatable = described is not None and described.setting.repeatable
+        return (tuple(given[name] or ()) or None) if is_repeatable else given[name]
+    hints = get_type_hints(hint, include_extras=True)
+    values = {
+        field.name: _value(hints[field.name], field.name, given)
+        for field in fields(hint)
+        if describe(hints[field.name]) or _is_settings(hints[field.name])
+    }
     try:
-        return owner(**{name: value for name, value in values.items() if value is not None})
+        return hint(**{name: value for name, value in values.items() if value is not None})
     except SettingError as error:
         raise typer.BadParameter(str(error)) from error
 

@@ -13,17 +13,7 @@ from traffic_signs.paths import walk
 
 # Endings of the pictures that are read from folders.
 SUFFIXES = (".bmp", ".jfif", ".jpe", ".jpeg", ".jpg", ".mpo", ".pbm", ".pgm", ".pjpeg", ".png", ".pnm", ".ppm", ".webp")
-UNREAD = (
-    ".avif",
-    ".dng",
-    ".gif",
-    ".heic",
-    ".heif",
-    ".jp2",
-    ".jxl",
-    ".tif",
-    ".tiff",
-)  # reported, not read
+UNREAD = (".avif", ".dng", ".gif", ".heic", ".heif", ".jp2", ".jxl", ".tif", ".tiff")  # reported, not read
 
 
 @dataclass(frozen=True)

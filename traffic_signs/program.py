@@ -1,4 +1,4 @@
-"""How a program of ours begins and ends: signals stop it cleanly, an expected problem is one line and an exit code."""
+"""Start and end of our programs: signals stop them cleanly, an expected problem is one line and an exit code."""
 
 import io
 import signal
@@ -11,34 +11,38 @@ from typing import NoReturn
 from traffic_signs.console import visible
 from traffic_signs.errors import SignsError
 
-INTERRUPTED = 130  # what shells call a program that ended on SIGINT
+INTERRUPTED = 130  # shells report this code for SIGINT
+# A closed terminal sends SIGHUP, which Windows does not have.
+ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 def run_program(name: str, command: Callable[[], object], *expected: type[Exception]) -> None:
     """Runs a command line; every expected problem is one line on standard error and exit code 1.
 
     Args:
-        name: of the program, before what it prints.
-        command: of typer, which ends by SystemExit.
-        expected: errors whose message is for the user, besides SignsError.
+        name: name of the program, the prefix of its messages.
+        command: a typer application, which ends by SystemExit.
+        expected: errors with a message for the user, besides SignsError.
     """
-    signal.signal(signal.SIGTERM, _terminate)
-    _let_all_be_printed()
+    for number in ENDING:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+            signal.signal(number, _terminate)
+    _escape_unprintable()
     try:
         command()
     except Exception as error:
         end(name, error, 1, *expected)
     except SystemExit as ended:
-        if ended.code == INTERRUPTED:  # typer ends so on Ctrl-C, and says nothing
+        if ended.code == INTERRUPTED:  # typer ends so on Ctrl-C, without a message
             _fail(name, "stopped", INTERRUPTED)
         raise
 
 
 def end(name: str, error: BaseException, code: int, *expected: type[Exception]) -> NoReturn:
-    """Prints an expected problem in one line, a fault of ours with its traceback, and exits."""
+    """Prints an expected problem in one line, a bug with its traceback, and exits."""
     if isinstance(error, (SignsError, *expected)):
         _fail(name, str(error), code)
-    if isinstance(error, OSError):  # a file in place of a folder, a full disk, a right that is missing
+    if isinstance(error, OSError):  # a file in place of a folder, a full disk, missing rights
         where = f"{error.filename}: " if error.filename else ""
         _fail(name, f"{where}{error.strerror or error}: check the path, its rights and the free space", code)
     if isinstance(error, ModuleNotFoundError):
@@ -48,8 +52,8 @@ def end(name: str, error: BaseException, code: int, *expected: type[Exception]) 
     sys.exit(code)
 
 
-def _let_all_be_printed() -> None:
-    """Has names of files printed that the locale's encoding lacks, with escapes, in place of an error half-way."""
+def _escape_unprintable() -> None:
+    """Prints characters that the locale's encoding lacks as escapes; by default they raise an error."""
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")
 
@@ -60,6 +64,7 @@ def _fail(name: str, message: str, code: int) -> NoReturn:
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    """Makes a polite kill end like Ctrl-C: context managers stop servers and remove half-written files."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    """Ends the program like Ctrl-C: context managers stop servers and remove temporary files."""
+    for each in ENDING:
+        signal.signal(each, signal.SIG_IGN)
     raise SystemExit(128 + number)

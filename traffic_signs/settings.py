@@ -8,7 +8,8 @@ A value out of its bounds is refused wherever it comes from: Python, the file of
 line, which makes its options of the fields (`traffic_signs.options`).
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -23,25 +24,27 @@ class Setting:
         help: a sentence for a person who sets it.
         min: smallest value; of a tuple, that of each item.
         max: largest value.
-        show_default: words for a default that is chosen later; False shows none.
-        flags: on the command line, where that is not the field's name alone.
+        show_default: words for a default that is chosen later; an empty one is not shown.
+        flags: on the command line, where that is not the field's name alone. A bool has no `--no-` form by itself.
         metavar: what stands for the value in the help; empty for the type.
         argument: on the command line it has a place, and no flag.
         repeatable: the items of a tuple are given one by one, not with commas.
         choices: all values, where the type does not list them.
         envvars: environment variables that set it.
+        check: raises a SignsError for a value that it does not take.
     """
 
     help: str
     min: float | None = None
     max: float | None = None
-    show_default: bool | str = True
+    show_default: str = ""
     flags: tuple[str, ...] = ()
     metavar: str = ""
     argument: bool = False
     repeatable: bool = False
     choices: tuple[str, ...] = ()
     envvars: tuple[str, ...] = ()
+    check: Callable[[Any], object] | None = None
 
 
 class SettingError(SignsError, ValueError):
@@ -75,6 +78,11 @@ class Described(NamedTuple):
             bounds = [f"at least {low:g}"] if low is not None else []
             bounds += [f"at most {high:g}"] if high is not None else []
             raise SettingError(f"{value!r}: give {' and '.join(bounds)}")
+        if self.setting.check is not None:
+            try:
+                self.setting.check(value)
+            except SignsError as error:
+                raise SettingError(str(error)) from error
 
     def parse_list(self, text: str) -> tuple[Any, ...]:
         """Reads `1,2,4` or names: each once, numbers with the smallest first.
@@ -125,7 +133,71 @@ def _literals(kind: Any) -> tuple[str, ...]:
     return tuple(choice for part in get_args(kind) for choice in _literals(part))
 
 
-# What several commands and stages are set with.
-Repository = Annotated[str, Setting("Folder, or s3://, gs:// or az:// address.", flags=("--repository", "-r"))]
+# What several commands and stages are set with: an option of one name means the same in each.
+
+# Where things are.
+DEFAULT_REPOSITORY = "model_repository"
+REPOSITORY_FLAGS = ("--repository", "-r")
+Repository = Annotated[
+    str, Setting("Model repository: a folder, or an s3://, gs:// or az:// address.", flags=REPOSITORY_FLAGS)
+]
+RepositoryFolder = Annotated[Path, Setting("Model repository, a folder of this machine.", flags=REPOSITORY_FLAGS)]
+Model = Annotated[str, Setting("Name of a model, such as sign_classifier.", argument=True)]
+AnyModel = Annotated[str | None, Setting("Only this model.", argument=True)]
+Version = Annotated[int, Setting("Number of a version.", min=1, argument=True)]
+MODEL_PATH = Setting("A checkpoint (PyTorch), or a version's folder or .onnx file (ONNX Runtime).", argument=True)
+SERVED_MODEL = Setting("Name of the model on the server.", flags=("--model",))
 Runs = Annotated[Path, Setting("Folder of all runs and of MLflow's database.")]
-Home = Annotated[Path, Setting("Where tritonserver is, or is to be installed.")]
+Home = Annotated[Path, Setting("Where tritonserver is installed, or will be.")]
+OUTPUT = Setting("Folder for the report and its pictures.")
+PRIVATE_KEY = Setting("PEM file of the key to sign with.")
+PrivateKey = Annotated[Path | None, PRIVATE_KEY]
+PublicKey = Annotated[Path | None, Setting("PEM file of a public key: every version must have its signature.")]
+
+# What is measured.
+DATA_SET = (
+    "gtsdb=PATH, gtsrb=PATH, feedback=PATH, or your own: images=PATH (a folder of pictures for each class), coco=PATH, "
+    "yolo=PATH; PATH is a folder or a zip."
+)
+Data = Annotated[str, Setting(f"Data set: {DATA_SET}")]
+SCENES = "gtsdb=PATH, feedback=PATH, or your own: coco=PATH, yolo=PATH."
+Split = Annotated[Literal["train", "test"], Setting("Split of the data: test or train.")]
+Seed = Annotated[int, Setting("Seed of all random choices.", min=0, max=2**32 - 1)]
+Device = Annotated[Literal["cpu", "cuda"], Setting("Device that runs the model: cpu, or cuda without TF32.")]
+ScoreThreshold = Annotated[float, Setting("Lowest score of a detection that counts.", min=0, max=1)]
+UNKNOWN_THRESHOLD = "Class score below which a sign is unknown; 0: never."
+UnknownThreshold = Annotated[
+    float | None, Setting(UNKNOWN_THRESHOLD, min=0, max=1, show_default="calibrated in the classifier's training")
+]
+Rounds = Annotated[int, Setting("Rounds; each measures everything once, in a new order.", min=1, max=100)]
+
+# Servers: one that is asked, and one that is started.
+URL = Setting("host:port of the server; gRPC is usually on 8001, HTTP on 8000.")
+Url = Annotated[str, URL]
+Protocol = Annotated[Literal["grpc", "http"], Setting("grpc or http; each has its own port.")]
+Timeout = Annotated[float, Setting("Seconds to wait for an answer.", min=0.001)]
+Concurrency = Annotated[int, Setting("Requests in flight at the same time.", min=1, max=4096)]
+Host = Annotated[str, Setting("Address to listen on; 0.0.0.0 is all of them.")]
+Port = Annotated[int, Setting("Port to listen on; 0 takes a free one.", min=0, max=65535)]
+CONFIGURATION = Setting("Configuration of a model: NAME of configs/NAME.pbtxt, such as gpu or cpu-8.")
+Configuration = Annotated[str, CONFIGURATION]
+FittingConfiguration = Annotated[str, replace(CONFIGURATION, show_default="what fits this machine")]
+GrpcThreads = Annotated[
+    int, Setting("Threads of the server that take gRPC requests; 0: the server's default.", min=0, max=128)
+]
+TRACES = Setting("OpenTelemetry collector (OTLP over HTTP) that receives traces, such as http://localhost:4318.")
+
+# What a command prints and does.
+Json = Annotated[bool, Setting("Print the result as JSON.", flags=("--json",))]
+DryRun = Annotated[bool, Setting("Only print the result: change nothing.")]
+OtherClasses = Annotated[bool, Setting("Allow class names that differ from those in the repository.")]
+Once = Annotated[bool, Setting("If the same version is published already, print it and publish nothing.")]
+
+
+@dataclass(frozen=True)
+class ServerAddress(BaseSettings):
+    """A running server, and how long it may take to answer."""
+
+    url: Url = "localhost:8001"
+    protocol: Protocol = "grpc"
+    timeout: Timeout = 30.0

@@ -72,11 +72,7 @@ def read_frames(source: Path | int, most: int | None = None) -> Iterator[Frame]:
 
 
 class VideoCopy:
-    """Writes frames to an MP4 file, which appears when it is closed; without any frame no file is written.
-
-    Args:
-        target: path of the file.
-    """
+    """Writes frames to an MP4 file, which appears when it is closed; without any frame no file is written."""
 
     def __init__(self, target: Path) -> None:
         self.target = target

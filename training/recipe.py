@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Annotated
 
-from traffic_signs.settings import BaseSettings, Setting
+from traffic_signs.settings import BaseSettings, Seed, Setting
 
 # The default length of a training, in crops seen: of GTSRB with 20,000 drawings 40 passes, what 2 idle CPU cores do in
 # about an hour, and 80 passes on a GPU.
@@ -18,12 +18,15 @@ LARGE_BATCH = (256, 4e-3)
 LARGE_BATCH_ON_GPU = (512, 5.6e-3)
 
 Architecture = Annotated[
-    str, Setting("small_resnet, a file of training/models/networks, or with torchvision resnet18, ...")
+    str,
+    Setting("Network: small_resnet, NAME of training/models/networks/NAME.py, or resnet18 and others of torchvision."),
 ]
-Device = Annotated[str, Setting("cpu, cuda, cuda:1, or auto.")]
-Precision = Annotated[str, Setting("fp32, bf16, or auto: bf16 where the hardware has it.")]
-Workers = Annotated[int | None, Setting("Processes that prepare batches.", min=0, max=256, show_default="chosen")]
-WeightDecay = Annotated[float, Setting("Of AdamW: more keeps the weights smaller.", min=0, max=10)]
+Device = Annotated[str, Setting("cpu, cuda, cuda:1, or auto: a GPU if there is one.")]
+Precision = Annotated[str, Setting("fp32, bf16, or auto: bf16 if the hardware is faster with it.")]
+Workers = Annotated[
+    int | None, Setting("Processes that prepare batches.", min=0, max=256, show_default="by the hardware")
+]
+WeightDecay = Annotated[float, Setting("Weight decay of AdamW; more of it regularizes more.", min=0, max=10)]
 
 
 @dataclass(frozen=True)
@@ -39,12 +42,21 @@ class TrainingConfig(BaseSettings):
 
     epochs: Annotated[
         int,
-        Setting("Passes over the training crops; 0: 10 to 80, for 2.4 million crops, 4.7 million on a GPU.", min=0),
+        Setting(
+            "Passes over the training crops; 0: 10 to 80, so that it sees 2.4 million crops (4.7 million on a GPU).",
+            min=0,
+        ),
     ] = 0
-    batch_size: Annotated[int, Setting("Crops a step; 0: 256, on a GPU 512; fewer for fewer crops.", min=0)] = 0
+    batch_size: Annotated[
+        int, Setting("Crops in a step; 0: 256, on a GPU 512, and fewer if there are few crops.", min=0)
+    ] = 0
     learning_rate: Annotated[
         float,
-        Setting("Peak of the one-cycle schedule; 0: 0.004, 0.0056 on a GPU, 0.002 for few crops.", min=0, max=10),
+        Setting(
+            "Peak learning rate of the one-cycle schedule; 0: 0.004, on a GPU 0.0056, for few crops 0.002.",
+            min=0,
+            max=10,
+        ),
     ] = 0.0
     # Held-out tracks of GTSRB liked 0.2 better than 0.02 in a short training (the model card has the figures); longer
     # passes want less (Wang and Aitchison, 2024, arXiv 2405.13698).
@@ -52,8 +64,10 @@ class TrainingConfig(BaseSettings):
     label_smoothing: float = 0.05
     averaging: float = 0.02
     balance: float = 0.5
-    patience: Annotated[int, Setting("Stop after so many epochs without a smaller held-out loss; 0: never.", min=0)] = 0
-    seed: Annotated[int, Setting("Seed of weights, order and augmentation.", min=0, max=2**32 - 1)] = 0
+    patience: Annotated[
+        int, Setting("Stop after this number of epochs without a lower held-out loss; 0: never.", min=0)
+    ] = 0
+    seed: Seed = 0
     device: Device = "auto"
     precision: Precision = "auto"
     workers: Workers = None  # any number of processes gives the same training
@@ -83,9 +97,9 @@ class TrainingConfig(BaseSettings):
 class DetectorConfig(TrainingConfig):
     """The settings of the training loop, with the detector's defaults."""
 
-    epochs: Annotated[int, Setting("Passes over the scenes, 8 crops of each a pass.", min=1)] = 32
-    batch_size: Annotated[int, Setting("Crops of 320x320 pixels a step.", min=1)] = 32
-    learning_rate: Annotated[float, Setting("Peak of the one-cycle schedule.", min=1e-7, max=10)] = 3e-3
+    epochs: Annotated[int, Setting("Passes over the scenes, with 8 crops of each scene in a pass.", min=1)] = 32
+    batch_size: Annotated[int, Setting("Crops of 320x320 pixels in a step.", min=1)] = 32
+    learning_rate: Annotated[float, Setting("Peak learning rate of the one-cycle schedule.", min=1e-7, max=10)] = 3e-3
     weight_decay: WeightDecay = 0.02
 
 
@@ -95,15 +109,16 @@ class Recipe(BaseSettings):
 
     config: TrainingConfig = field(default_factory=TrainingConfig)
     architecture: Architecture = "small_resnet"
-    folds: Annotated[int, Setting("Cross-validate first, with this many folds.", min=0)] = 0
-    holdout: Annotated[float, Setting("Share of the tracks held out to watch and to calibrate on.", min=0, max=0.5)] = (
-        0.05
-    )
-    refit: Annotated[bool, Setting("Train once more on everything, held-out crops included.")] = False
+    folds: Annotated[int, Setting("Folds of a cross-validation before the training; 0: none.", min=0)] = 0
+    holdout: Annotated[
+        float, Setting("Share of the tracks held out for validation and calibration.", min=0, max=0.5)
+    ] = 0.05
+    refit: Annotated[
+        bool, Setting("At the end, train again on all crops, also the held-out ones.", flags=("--refit/--no-refit",))
+    ] = False
     # Tracks, scenes and entries of feedback that show test signs of another data set.
     keep_leaked: Annotated[
-        bool,
-        Setting("Keep training signs that another data set's test split shows, too.", flags=("--keep-leaked",)),
+        bool, Setting("Keep training signs that also occur in the test split of another data set.")
     ] = False
 
 
@@ -112,8 +127,10 @@ class DetectorRecipe(Recipe):
     """What a training run of the detector does, besides its data."""
 
     config: DetectorConfig = field(default_factory=DetectorConfig)
-    architecture: Annotated[str, Setting("centre_net_small, or centre_net: nearly twice the arithmetic.")] = (
-        "centre_net_small"
-    )
-    holdout: Annotated[float, Setting("Share of the scenes held out to watch.", min=0, max=0.5)] = 0.1
-    refit: Annotated[bool, Setting("Train once more on every scene, held-out ones included.")] = False
+    architecture: Annotated[
+        str, Setting("Network: centre_net_small, or centre_net with nearly twice the arithmetic.")
+    ] = "centre_net_small"
+    holdout: Annotated[float, Setting("Share of the scenes held out for validation.", min=0, max=0.5)] = 0.1
+    refit: Annotated[
+        bool, Setting("At the end, train again on all scenes, also the held-out ones.", flags=("--refit/--no-refit",))
+    ] = False

@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowSkipException, AirflowTimetableInvalid
 from retraining import helm, steps
 from retraining.assets import LABELLED, MODELS, PUBLISHED
 from retraining.parameters import parameters
-from retraining.planning import make_plan, recipe, require_known, verdict_lines
+from retraining.planning import make_plan, recipe, require_known, require_same_classes, verdict_lines
 from retraining.settings import SettingsError, load_settings
 from retraining.tasks import TAGS, airflow_errors, defaults, step_task
 
@@ -79,6 +79,8 @@ def retrain_traffic_signs() -> None:
         mark = recipe(plan, context["params"], audit["fingerprint"], SETTINGS.train_options)
         events = context["inlet_events"][MODELS[plan["model"]]].ascending(False).limit(1)
         last = next((event.extra for event in events), {})
+        with airflow_errors():
+            require_same_classes(last, audit["classes"], context["params"]["other_classes"])
         if last.get("recipe") != mark:
             return True
         log.info("version %s was trained on the same data with the same recipe", last.get("version"))
@@ -124,6 +126,7 @@ def retrain_traffic_signs() -> None:
             "run_id": train["run_id"],
             "data": plan["data"],
             "recipe": recipe(plan, context["params"], audit["fingerprint"], SETTINGS.train_options),
+            "classes": audit["classes"],
             "figures": evaluate,
             "verdict": gate["verdict"],
         }

@@ -6,8 +6,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from traffic_sign_client.connection import Protocol
-from traffic_signs.settings import BaseSettings, Home, Setting, SettingError
+from traffic_signs.settings import (
+    DEFAULT_REPOSITORY,
+    BaseSettings,
+    Home,
+    Protocol,
+    RepositoryFolder,
+    Rounds,
+    Setting,
+    SettingError,
+)
 
 MOST_BATCH, MOST_CLIENTS = 4096, 4096
 ADDRESS = re.compile(r"(?:(grpc|http)://)?([^\s/:]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5})/?")
@@ -29,31 +37,32 @@ class BenchmarkConfig(BaseSettings):
             repeatable=True,
         ),
     ] = ()
-    repository: Annotated[Path, Setting("Model repository for a server of its own.", flags=("--repository", "-r"))] = (
-        Path("model_repository")
-    )
+    repository: RepositoryFolder = Path(DEFAULT_REPOSITORY)
     models: Annotated[
         tuple[str, ...],
-        Setting("Names with commas.", show_default="sign_classifier and sign_recognizer, where they are"),
+        Setting(
+            "Names of models, separated by commas.", show_default="sign_classifier and sign_recognizer, where they are"
+        ),
     ] = ()
     protocols: Annotated[
-        tuple[Protocol, ...],
-        Setting("grpc, http or both with a comma.", show_default="both, or those of --url"),
+        tuple[Protocol, ...], Setting("grpc, http or grpc,http.", show_default="both, or those of --url")
     ] = ()
-    batch_sizes: Annotated[tuple[int, ...], Setting("Pictures in a request.", min=1, max=MOST_BATCH)] = (1, 8)
+    batch_sizes: Annotated[tuple[int, ...], Setting("Numbers of pictures in a request.", min=1, max=MOST_BATCH)] = (
+        1,
+        8,
+    )
     concurrencies: Annotated[
-        tuple[int, ...], Setting("Requests under way at any time, which is clients.", min=1, max=MOST_CLIENTS)
+        tuple[int, ...], Setting("Numbers of requests in flight at the same time.", min=1, max=MOST_CLIENTS)
     ] = (1, 4, 16)
-    seconds: Annotated[float, Setting("To measure each point for, a round.", min=0.3, max=600)] = 3
-    rounds: Annotated[int, Setting("Each measures all points in a new order.", min=1, max=100)] = 3
+    seconds: Annotated[float, Setting("Seconds of each measurement in a round.", min=0.3, max=600)] = 3
+    rounds: Rounds = 3
     images: Annotated[
         Path | None, Setting("Folder, zip or file of pictures to send.", show_default="drawn street scenes")
     ] = None
     limit: Annotated[
-        bool,
-        Setting("Also run the classifier in ONNX Runtime in process with all cores.", flags=("--limit",)),
+        bool, Setting("Also measure ONNX Runtime without a server, on all cores: the upper limit for the classifier.")
     ] = False
-    onnx: Annotated[Path | None, Setting("With --limit: its file.", show_default="the served one in --repository")] = (
+    onnx: Annotated[Path | None, Setting("ONNX file for --limit.", show_default="the served one in --repository")] = (
         None
     )
     perf_analyzer: Annotated[Path | None, Setting("Path of perf_analyzer.", show_default="the one on the PATH")] = None

@@ -1,5 +1,6 @@
 """`signs bench`: the command line of the benchmark."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,33 +8,31 @@ from typing import Annotated, Any
 import typer
 
 from clients.benchmark.config import BenchmarkConfig
+from clients.command.output import print_json
 from traffic_signs.options import with_options
+from traffic_signs.settings import OUTPUT, Json, Setting
 
 
 @with_options
 def bench(
     config: BenchmarkConfig,
-    compare: Annotated[
-        Path | None, typer.Option(help="report.json of an earlier run, or its folder.", show_default=False)
-    ] = None,
+    compare: Annotated[Path | None, Setting("report.json of an earlier run, or its folder.")] = None,
     max_slowdown: Annotated[
         float | None,
-        typer.Option(min=1, help="With --compare: exit with 1 where a point does so many times fewer images a second."),
+        Setting("With --compare: exit code 1 if a point answers this many times fewer images a second.", min=1),
     ] = None,
-    report: Annotated[
-        Path | None, typer.Option(help="Measure nothing: compare this report.json.", show_default=False)
-    ] = None,
-    output: Annotated[Path | None, typer.Option(help="Folder of the report.", show_default="runs/bench-TIME")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print report.json.")] = False,
+    report: Annotated[Path | None, Setting("Measure nothing: compare this report.json.")] = None,
+    output: Annotated[Path | None, replace(OUTPUT, show_default="runs/bench-TIME")] = None,
+    as_json: Json = False,
 ) -> None:
     """Measure how fast a server answers: throughput, latency and where the time goes, in one report.
 
-    Every combination of model, protocol, batch size and number of clients is a point. perf_analyzer measures each one
-    for some seconds, in rounds of a new random order each; the report has the medians and the spans over the rounds.
-    It is part of Triton's SDK image and on PyPI.
+    Every combination of model, protocol, batch size and number of clients is a point. Triton's perf_analyzer (on PyPI
+    and in Triton's SDK image) measures each point for some seconds, in rounds of a new random order; the report shows
+    the median and the range over the rounds.
 
-    Exit code 0: all measured. 1: a problem, a point that failed, or one slower than --max-slowdown allows; the report
-    has the others. 2: wrong usage. 130: stopped, with a report of what was measured until then.
+    Exit code 0: all points are measured. 1: a problem, a failed point, or one slower than --max-slowdown allows; the
+    report has the other points. 2: wrong usage. 130: stopped; the report has the points until then.
 
     \b
     signs bench                                       the shipped models, on a server of its own
@@ -42,8 +41,6 @@ def bench(
     signs bench --compare runs/old --max-slowdown 1.2     for scripts: 1 where it became slower
     signs bench --report runs/new --compare runs/old      two runs that are there already
     """
-    import json
-
     from clients.benchmark.comparison import compare as compared
     from clients.benchmark.comparison import load_report, slower
     from clients.benchmark.run import run_benchmark
@@ -72,11 +69,11 @@ def bench(
         folder = output or Path(f"runs/bench-{datetime.now(UTC):%Y%m%d-%H%M%S}")
         summary = run_benchmark(config, folder, console, finish)
         print_points(console, summary)
-        console.print(f"look: {folder}/report.html", highlight=False, soft_wrap=True)
+        console.print(f"look: {folder}/report.html", soft_wrap=True)
     if summary["comparison"]:
         print_comparison(console, summary["comparison"])
     if as_json:
-        typer.echo(json.dumps(summary, indent=2))
+        print_json(summary, indent=2)
     failed = [each for each in summary["points"] if each["problem"]]
     if failed and report is None:
         raise ClientError(f"{len(failed)} of {len(summary['points'])} points could not be measured; the report has why")

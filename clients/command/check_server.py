@@ -1,14 +1,14 @@
 """`signs check-server`: what a running server is, what it has ready, and whether it may be on a network."""
 
 import asyncio
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
 
-from traffic_sign_client.connection import Protocol
-from traffic_sign_client.errors import ClientError
+from clients.command.output import print_json
+from traffic_signs.options import with_options
+from traffic_signs.settings import Json, Protocol, ServerAddress, Setting
 
 
 @dataclass(frozen=True)
@@ -30,34 +30,37 @@ class ServerCheck:
     models: dict[str, str]
 
 
+@with_options
 def check_server(
-    url: Annotated[str, typer.Option(help="host:port of the server.")] = "localhost:8001",
-    protocol: Annotated[Protocol, typer.Option(help="grpc or http; each has its own port.")] = "grpc",
+    server: ServerAddress,
     minimum: Annotated[
-        str, typer.Option(help="Oldest version that passes.", show_default="the oldest without known holes")
+        str, Setting("Oldest version of tritonserver that passes.", show_default="the oldest without known holes")
     ] = "",
-    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds to wait for an answer.")] = 30.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
-    """Show the version of a running server, its models and their backends; code 1 where it is too old for a network.
+    """Show the version of a running server, its models and their backends.
+
+    Exit code 1 if the server is too old to listen on a network.
 
     \b
     signs check-server
     signs check-server --url triton.example:8000 --protocol http --minimum 2.73
     """
     from serving.versions import MINIMUM, parse_version
+    from traffic_sign_client.errors import ClientError
 
-    found = examine_server(url, protocol, parse_version(minimum) if minimum else MINIMUM, timeout)
+    oldest = parse_version(minimum) if minimum else MINIMUM
+    found = examine_server(server.url, server.protocol, oldest, server.timeout)
     if as_json:
-        typer.echo(json.dumps(asdict(found)))
+        print_json(found)
     else:
-        typer.echo(f"tritonserver {found.version} at {url}")
+        typer.echo(f"tritonserver {found.version} at {found.url}")
         for model, backend in found.models.items():
             typer.echo(f"  {model}: {backend}")
     if not found.is_safe:
         raise ClientError(
-            f"tritonserver {found.version} at {url} is older than {found.minimum}: take the server's image of this "
-            "release, or keep it off every network (SECURITY.md)"
+            f"tritonserver {found.version} at {found.url} is older than {found.minimum}: take the server's image of "
+            "this release, or keep it off every network (SECURITY.md)"
         )
 
 

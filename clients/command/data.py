@@ -1,49 +1,56 @@
 """`signs data`: the command line of the data sets."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Fetch the benchmarks, and see what is in a copy of them.")
+from clients.command.output import print_json, progress_bars
+from traffic_signs.options import with_options
+from traffic_signs.settings import DATA_SET, OUTPUT, Json, Setting
+
+app = typer.Typer(no_args_is_help=True, help="Download the benchmarks, and check data sets.")
 
 
 @app.command()
+@with_options
 def fetch(
     benchmark: Annotated[
-        Literal["gtsdb", "gtsrb"], typer.Argument(help="Street scenes (gtsdb) or single signs (gtsrb).")
+        Literal["gtsdb", "gtsrb"], Setting("Street scenes (gtsdb) or single signs (gtsrb).", argument=True)
     ],
-    to: Annotated[Path | None, typer.Option(help="Folder for it.", show_default="data/BENCHMARK")] = None,
+    to: Annotated[Path | None, Setting("Target folder.", show_default="data/BENCHMARK")] = None,
     mirror: Annotated[
-        str, typer.Option("--from", metavar="URL", help="Folder on the web that holds the archives by their names.")
+        str,
+        Setting(
+            "Address of a folder that has the archives under their official names.",
+            flags=("--from",),
+            metavar="URL",
+            show_default="the official one",
+        ),
     ] = "",
-    keep_archives: Annotated[bool, typer.Option("--keep-archives", help="Keep the zips once unpacked.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    keep_archives: Annotated[bool, Setting("Keep the zips after unpacking them.")] = False,
+    as_json: Json = False,
 ) -> None:
-    """Fetch a benchmark's official archives and check them; interrupted, the same command resumes.
+    """Download a benchmark's official archives and check them; repeat the command to resume an interrupted download.
 
-    GTSDB is one zip of about 1.6 GB and stays one; GTSRB is three zips of 365 MB, unpacked here.
-
-    What is there already is only checked. In the JSON, bytes and files count the archives fetched by this call.
+    GTSDB is one zip of about 1.6 GB, which stays packed; GTSRB is three zips of 365 MB, which are unpacked. Files that
+    exist are only checked. With --json, bytes and files count the archives that this call has downloaded.
 
     \b
     signs data fetch gtsrb
     signs data fetch gtsdb --to /mnt/data/gtsdb
     signs data fetch gtsrb --from https://mirror.example.org/gtsrb --keep-archives
     """
-    import json
     import shlex
-    from dataclasses import asdict
 
-    from traffic_signs.console import Console
-    from traffic_signs.progress import progress_bars
     from training.data import fetch as fetching
 
     chosen = fetching.BENCHMARKS[benchmark]
-    with progress_bars(Console(stderr=True)) as progress:
+    with progress_bars() as progress:
         fetched = fetching.fetch(chosen, to or Path("data") / benchmark, mirror, keep_archives, progress)
     if as_json:
-        typer.echo(json.dumps(asdict(fetched) | {"path": str(fetched.path)}))
+        print_json(asdict(fetched) | {"path": str(fetched.path)})
         return
     what = f"fetched {fetched.bytes / 1e6:.1f} MB in {fetched.seconds:.0f} s" if fetched.files else "there and whole"
     path = shlex.quote(str(fetched.path))
@@ -52,26 +59,21 @@ def fetch(
 
 
 @app.command()
+@with_options
 def check(
     paths: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="PATH",
-            help="Folder or zip; or gtsdb=, gtsrb=, feedback=, images=, coco= or yolo=PATH.",
-            show_default=False,
-        ),
+        tuple[str, ...], Setting(f"A folder or zip; or {DATA_SET}", argument=True, metavar="PATH", repeatable=True)
     ],
-    output: Annotated[Path, typer.Option(help="Folder for the report and its pictures.")] = Path("runs/data-check"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print audit.json.")] = False,
+    output: Annotated[Path, OUTPUT] = Path("runs/data-check"),
+    as_json: Json = False,
 ) -> None:
-    """Check data sets: decode every image, count, and look for damage, repeats and test signs seen in training.
+    """Check data sets: decode every image, count, and search for damage, repeats and test signs in the training split.
 
-    Ends with code 1 where an image is broken, a box cannot be right or an entry of feedback cannot be used; everything
-    else is worth knowing, no fault.
+    The exit code is 1 if an image is broken, a box is impossible or an entry of feedback cannot be used; other findings
+    are for your information. GTSRB and GTSDB were filmed on the same drives: give both to see which tracks show test
+    signs of the other.
 
-    GTSRB and GTSDB were filmed on the same drives: give both to see which tracks show test signs of the other.
-
-    Leaves audit.json, contact_sheet.png, sizes.png, classes.png and, where signs repeat, leakage.png.
+    --output gets audit.json, contact_sheet.png, sizes.png, classes.png and, if signs repeat, leakage.png.
 
     \b
     signs data check FullIJCNN2013.zip
@@ -80,14 +82,13 @@ def check(
     signs data check feedback=feedback --json | jq '.data_sets[0].entries'
     """
     from traffic_signs.console import Console
-    from traffic_signs.progress import progress_bars
     from training.data.audit import audit
     from training.data.audit_report import print_audit, write_audit
     from training.data.load import load_together
 
     data_sets = load_together(paths)
     output.mkdir(parents=True, exist_ok=True)  # where it cannot be made, say so before the minutes of reading
-    with progress_bars(Console(stderr=True)) as progress:
+    with progress_bars() as progress:
         found = audit(data_sets, progress)
         files = write_audit(output, found, progress)
     if as_json:

@@ -32,7 +32,7 @@ def print_findings(console: Console, findings: list[Finding], window: str) -> No
         console.print(
             "Prometheus has no metrics of a sign_recognizer: check that it scrapes the server, and --selector"
         )
-    colours = {"drift": "red", "no drift": "green", "not judged": "yellow"}
+    colours = {"drift": "red", "no drift": "green", "not evaluated": "yellow"}
     for finding in findings:
         heading = Text.assemble(
             (f"sign_recognizer {finding.version}", "bold"),

@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
+from clients.command.output import plain_table, print_lines
 from export.precision_search import Candidate, fastest
 from export.repository import Manifest
 from export.repository.manifest import GPU_FILE
@@ -18,12 +17,9 @@ from traffic_signs.console import Console
 
 def print_candidates(candidates: Sequence[Candidate]) -> None:
     """Prints the precisions that a choice was made among."""
-    console = Console()
     chosen = fastest(candidates)
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("precision")
-    for name in ("images/s", "ratio", "size", "largest difference", "accuracy"):
-        table.add_column(name, justify="right")
+    numbers = ("images/s", "ratio", "size", "largest difference", "accuracy")
+    table = plain_table("precision", *numbers, right=numbers)
     for each in candidates:
         proven, speed = each.proven, each.speed
         table.add_row(
@@ -34,16 +30,12 @@ def print_candidates(candidates: Sequence[Candidate]) -> None:
             f"{proven.parity.max_difference:.2g}" if proven else "-",
             f"{proven.accuracy.exported:.2%}" if proven and proven.accuracy else "-",
         )
-    console.print(table, highlight=False)
-    for each in candidates:
-        if each.problem:
-            console.print(f"{each.precision} left out: {each.problem}", highlight=False, soft_wrap=True)
+    Console().print(table)
     measured = next(each.speed for each in candidates if each.speed)
-    console.print(
+    print_lines(
+        *(f"{each.precision} left out: {each.problem}" for each in candidates if each.problem),
         f"timed on this machine's {measured.provider.removesuffix('ExecutionProvider')} in ONNX Runtime, in turn, "
-        f"batch {measured.batch}; a production server may find otherwise",
-        highlight=False,
-        soft_wrap=True,
+        f"batch {measured.batch}; another machine may differ",
     )
 
 
@@ -52,7 +44,7 @@ def print_export(manifest: Manifest, repository: str | Path) -> None:
     graph, accuracy = manifest.graph, manifest.accuracy
     lines = [
         f"graph: {graph['nodes']} operators in {manifest.precision}, {manifest.files['model.onnx']['size'] / 1e6:.2f} "
-        f"MB; slimmed from {graph['traced_nodes']} to {graph['slim_nodes']}",
+        f"MB; simplified from {graph['traced_nodes']} to {graph['slim_nodes']}",
         describe_parity(manifest.parity),
     ]
     if manifest.gpu:
@@ -67,12 +59,12 @@ def print_export(manifest: Manifest, repository: str | Path) -> None:
             f"{accuracy['samples']} {accuracy['split']} images of {accuracy['data']}"
         )
     if manifest.tuning:
-        lines.append(f"served as was tuned on version {manifest.tuning['from_version']}: {setting_in(manifest.tuning)}")
+        lines.append(f"tuned on version {manifest.tuning['from_version']}: {setting_in(manifest.tuning)}")
         if grpc_threads_in(manifest.tuning):
             lines.append(f"start the server as it was tuned: {grpc_threads_in(manifest.tuning)}")
     lines.append(f"published: {repository}/{manifest.model}/{manifest.version}")
     lines.append(f"next: {_next(manifest, repository)}")
-    Console().print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+    print_lines(*lines)
 
 
 def _next(manifest: Manifest, repository: str | Path) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
+from clients.command.output import plain_table, print_lines, print_note
 from export.errors import UndecidedError
 from export.gate.config import GateConfig
 from traffic_signs.options import with_options
+from traffic_signs.settings import Json
 
 if TYPE_CHECKING:
     from export.gate.run import Outcome
@@ -17,15 +19,13 @@ REFUSED = 1
 
 
 @with_options
-def gate(
-    config: GateConfig, as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False
-) -> None:
-    """Compare a challenger with the champion: may it become champion?
+def gate(config: GateConfig, as_json: Json = False) -> None:
+    """Compare a challenger with the champion, and decide whether it may become the champion.
 
-    Both are served side by side by a tritonserver of their own and asked about the same images. The challenger is
-    refused where it is worse overall (exact paired test), where a class collapses, where it does not answer as the
-    trained network did, where it is slower or larger than its budget, or where Triton cannot load it. The verdict goes
-    into the challenger's manifest and, as tags and the alias challenger, into MLflow.
+    A tritonserver serves both side by side and gets the same images. The challenger is refused if it is significantly
+    worse overall (exact paired test), if a class collapses, if its answers differ from those of the trained network, if
+    it exceeds its budget of latency or size, or if Triton cannot load it. The verdict is recorded in the challenger's
+    manifest, signed with --private-key, and in MLflow, as tags and the alias challenger.
 
     Exit code 0: passed; 1: refused; 2: it could not be evaluated, the reason on standard error.
 
@@ -51,10 +51,7 @@ def _ask(config: GateConfig, as_json: bool) -> bool:
     from traffic_signs.console import Console
     from traffic_signs.stage_metrics import StageResult, recorded_stage
 
-    def note(sentence: str) -> None:
-        typer.echo(f"note: {sentence}", err=True)
-
-    stage = nullcontext(StageResult()) if config.dry_run else recorded_stage("gate", config.model, note)
+    stage = nullcontext(StageResult()) if config.dry_run else recorded_stage("gate", config.model, print_note)
     with stage as result:
         outcome = run_gate(config, Console(stderr=True))
         result.version, result.gate_passed = outcome.verdict.challenger.version, outcome.verdict.passed
@@ -68,32 +65,26 @@ def _ask(config: GateConfig, as_json: bool) -> bool:
 
 
 def _print(config: GateConfig, outcome: Outcome) -> None:
-    from rich.table import Table
     from rich.text import Text
 
     from export.repository.store import repository_flag
     from traffic_signs.console import Console
 
-    console, verdict = Console(), outcome.verdict
+    verdict, data = outcome.verdict, outcome.verdict.data
     against = f"against version {verdict.champion.version}" if verdict.champion else "against nothing"
-    data = verdict.data
-    console.print(
-        Text.assemble(
-            (f"{verdict.model} {verdict.challenger.version}", "bold"),
-            f" {against}, on {data['signs']:,} signs of {data['name']} ({data['split']} split, fingerprint "
-            f"{data['fingerprint'][:12]})",
-        ),
-        highlight=False,
-        soft_wrap=True,
+    print_lines(
+        f"{verdict.model} {verdict.challenger.version} {against}, on {data['signs']:,} signs of {data['name']} "
+        f"({data['split']} split, fingerprint {data['fingerprint'][:12]})",
+        style="bold",
     )
-    table = Table(show_header=False, box=None, pad_edge=False)
+    table = plain_table()
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for finding in verdict.findings:
         state = Text("passed", "green") if finding.passed else Text("refused", "red")
         table.add_row(state, finding.rule, finding.text)
-    console.print(table, highlight=False)
+    Console().print(table)
     lines = [f"note: {notice}" for notice in verdict.notices]
     lines.append(f"answered by {verdict.server}")
     if outcome.unrecorded:
@@ -101,14 +92,8 @@ def _print(config: GateConfig, outcome: Outcome) -> None:
     if outcome.in_manifest:
         registered = f" and version {outcome.in_mlflow} in MLflow's registry" if outcome.in_mlflow else ""
         lines.append(f"recorded: the manifest of version {verdict.challenger.version}{registered}")
-    for line in lines:
-        console.print(line, highlight=False, soft_wrap=True)
-    console.print(verdict.sentence, style="bold", highlight=False, soft_wrap=True)
+    print_lines(*lines)
+    print_lines(verdict.sentence, style="bold")
     if verdict.passed and outcome.in_manifest:
-        where = repository_flag(config.repository)
-        number = verdict.challenger.version
-        console.print(
-            f"next: signs repository promote {verdict.model} {number} --gated{where}",
-            highlight=False,
-            soft_wrap=True,
-        )
+        number, where = verdict.challenger.version, repository_flag(config.repository)
+        print_lines(f"next: signs repository promote {verdict.model} {number} --gated{where}")

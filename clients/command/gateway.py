@@ -6,16 +6,16 @@ import typer
 
 from clients.gateway.settings import Settings
 from traffic_signs.options import with_options
+from traffic_signs.settings import Host, Port, Setting
 
 
 @with_options
 def gateway(
     settings: Settings,
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is all of them.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = 8080,
+    host: Host = "127.0.0.1",
+    port: Port = 8080,
     log_level: Annotated[
-        Literal["debug", "info", "warning", "error"],
-        typer.Option(help="How much to log: debug, info, warning, error."),
+        Literal["debug", "info", "warning", "error"], Setting("Least level to log: debug, info, warning, error.")
     ] = "info",
     new_key: Annotated[
         str,
@@ -23,15 +23,15 @@ def gateway(
             help="Make an API key of this name, print it, and end.",
             metavar="NAME",
             show_default=False,
-            allow_from_autoenv=False,
+            allow_from_autoenv=False,  # or a variable would keep the gateway from starting
         ),
     ] = "",
 ) -> None:
-    """Answer over HTTP and JSON, by asking Triton over gRPC, and serve a page for people, until Ctrl-C.
+    """Serve a REST API and a web page until Ctrl-C; it asks Triton over gRPC.
 
-    Every option may come from an environment variable: SIGNS_GATEWAY_ and its name, as SIGNS_GATEWAY_MAX_UPLOAD; that
-    of --url is SIGNS_GATEWAY_TRITON_URL. The log is JSON, a line a request, on standard error. SIGTERM has it finish
-    what it has begun.
+    Every option can be set by an environment variable: SIGNS_GATEWAY_ and its name, such as SIGNS_GATEWAY_MAX_UPLOAD;
+    that of --url is SIGNS_GATEWAY_TRITON_URL. The log is one line of JSON for each request, on standard error. On
+    SIGTERM the gateway finishes the requests in flight. --traces needs the extra tracing.
 
     \b
     signs gateway

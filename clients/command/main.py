@@ -19,7 +19,6 @@ from clients.command.robustness import robustness
 from clients.command.serve import serve
 from clients.gateway.settings import ENVIRONMENT
 from export.errors import UndecidedError
-from traffic_sign_client.errors import ClientError
 from traffic_signs.direct import keep_loopback_direct
 from traffic_signs.environment import drop_foreign_variables
 from traffic_signs.paths import expand_arguments, expand_variables
@@ -52,12 +51,12 @@ app.command()(check_server)
 
 @app.callback()
 def _signs() -> None:
-    """Learn German traffic signs, export them with proof, serve them from Triton."""
+    """Train networks that find and name traffic signs, publish them as checked versions, and serve them with Triton."""
 
 
 def main() -> None:
     """Runs the command line; every expected problem is one line on standard error and exit code 1, of the gate 2."""
-    run_program("signs", _run, ClientError)
+    run_program("signs", _run)
 
 
 def _run() -> None:
@@ -66,5 +65,9 @@ def _run() -> None:
     expand_variables()
     try:
         app(expand_arguments(sys.argv[1:]), prog_name="signs")
-    except UndecidedError as error:
-        end("signs", error.__cause__ or error, UNDECIDED, ClientError)
+    except Exception as error:
+        from traffic_sign_client.errors import ClientError  # which imports NumPy
+
+        if isinstance(error, UndecidedError):
+            end("signs", error.__cause__ or error, UNDECIDED, ClientError)
+        end("signs", error, 1, ClientError)

@@ -1,16 +1,15 @@
 """`signs monitor`: the command line of monitoring."""
 
-from typing import Annotated
-
 import typer
 
 from clients.command.monitor_drift import drift, study
 from clients.command.monitor_watch import alerts, watch
-from clients.command.repository_options import DEFAULT_REPOSITORY, Repository
+from traffic_signs.options import with_options
+from traffic_signs.settings import DEFAULT_REPOSITORY, Host, Port, Repository
 
-app = typer.Typer(no_args_is_help=True, help="Watch what is served.")
-
-
+app = typer.Typer(
+    no_args_is_help=True, help="Watch the served models in Prometheus: drift, a new version, alerts, the repository."
+)
 app.command()(drift)
 app.command()(study)
 app.command()(watch)
@@ -18,14 +17,12 @@ app.command()(alerts)
 
 
 @app.command()
-def repository(
-    repository: Repository = DEFAULT_REPOSITORY,
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is all of them.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="For /metrics; 0 takes a free one.")] = 9107,
-) -> None:
-    """Show Prometheus which versions the repository holds, how old they are and which is the champion, until Ctrl-C.
+@with_options
+def repository(repository: Repository = DEFAULT_REPOSITORY, host: Host = "127.0.0.1", port: Port = 9107) -> None:
+    """Publish metrics of the repository until Ctrl-C: its versions, their age, and which one is the champion.
 
-    Each scrape reads the repository. While it cannot be read, scrapes fail, and Prometheus counts the exporter as down.
+    Each scrape of Prometheus reads the repository. If it cannot be read, the scrape fails, and Prometheus counts the
+    exporter as down.
 
     \b
     signs monitor repository

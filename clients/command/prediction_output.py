@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
+from clients.command.output import plain_table, print_lines
+
 if TYPE_CHECKING:
     from rich.text import Text
 
@@ -24,7 +26,7 @@ def printing(form: Form) -> Iterator[Add]:
     """Prints answers as they are added; a table when the block ends, however it ends, so that no answer is lost.
 
     An answer holds `image`, `frame` where it is one of a video, and `signs`, `predictions` or `error`; see
-    `clients.command.predict`. Nothing is printed where there is none.
+    `clients.prediction.answers`. Nothing is printed where there is none.
     """
     out = sys.stdout  # now: a progress bar would take what is printed later for its own terminal
     if form == "table":
@@ -80,26 +82,21 @@ def _print_line(result: Result, out: TextIO) -> None:
 
 
 def _print_table(results: list[Result]) -> None:
-    from rich.table import Table
-
     from traffic_signs.console import Console
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("image", overflow="fold")
-    table.add_column("sign", style="bold")
+    numbers = ("score", "found", "left", "top", "right", "bottom")
     if any("predictions" in result for result in results):
-        table.add_column("score", justify="right")
-        table.add_column("otherwise", style="dim")
+        table = plain_table("image", "sign", "score", "otherwise", right=("score",))
+        table.columns[3].style = "dim"
     else:
-        for column in ("score", "found", "left", "top", "right", "bottom"):
-            table.add_column(column, justify="right")
+        table = plain_table("image", "sign", *numbers, right=numbers)
+    table.columns[1].style = "bold"
     for result in results:
         for row in _rows(result):
             table.add_row(*row)
-    console = Console()
-    console.print(table)
-    for copy in dict.fromkeys(result["annotated"] for result in results if "annotated" in result):
-        console.print(f"look: {copy}", highlight=False, markup=False, soft_wrap=True)
+    Console().print(table)
+    copies = dict.fromkeys(result["annotated"] for result in results if "annotated" in result)
+    print_lines(*(f"look: {copy}" for copy in copies))
 
 
 def _rows(result: Result) -> "Iterator[list[str | Text]]":

@@ -4,37 +4,38 @@ from typing import Annotated
 
 import typer
 
-from clients.command.repository_options import (
-    DEFAULT_REPOSITORY,
-    Json,
-    Model,
-    PublicKey,
-    Repository,
-    Version,
-    print_json,
-)
+from clients.command.output import print_json, progress_bars
 from clients.command.repository_promote import promote, rollback
 from clients.command.repository_publish import publish, sign
 from clients.command.repository_transfer import pull, push
 from clients.command.roll_out import roll_out
+from traffic_signs.options import with_options
+from traffic_signs.settings import (
+    DEFAULT_REPOSITORY,
+    AnyModel,
+    DryRun,
+    Json,
+    Model,
+    PublicKey,
+    Repository,
+    Setting,
+    Version,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="""Look after the versions that Triton serves: in a folder or a bucket.
+    help="""List, check, publish, promote and transfer the versions that Triton serves, in a folder or a bucket.
 
-    A bucket needs its extra (s3, gcs or azure) and takes credentials from where the store's own tools do, as
+    A bucket needs its extra (s3, gcs or azure) and takes credentials from where the store's own tools do, such as
     AWS_ACCESS_KEY_ID and AWS_ENDPOINT_URL.
     """,
 )
 
 
 @app.command("list")
-def list_(
-    model: Annotated[str | None, typer.Argument(help="Only this model.", show_default=False)] = None,
-    repository: Repository = DEFAULT_REPOSITORY,
-    as_json: Json = False,
-) -> None:
-    """List the versions of all models: which is the champion, which is served.
+@with_options
+def list_(model: AnyModel = None, repository: Repository = DEFAULT_REPOSITORY, as_json: Json = False) -> None:
+    """List the versions of all models: which one is the champion, which are served.
 
     \b
     signs repository list
@@ -48,13 +49,16 @@ def list_(
 
 
 @app.command()
+@with_options
 def show(
     model: Model,
-    version: Annotated[int | None, typer.Argument(min=1, help="Number; without it, the model's history.")] = None,
+    version: Annotated[
+        int | None, Setting("Number of a version; without it, the history of the model.", min=1, argument=True)
+    ] = None,
     repository: Repository = DEFAULT_REPOSITORY,
     as_json: Json = False,
 ) -> None:
-    """Show what a version is and where it comes from, or how a model's champions followed each other.
+    """Show the content and the origin of a version, or the history of a model's champions.
 
     \b
     signs repository show sign_classifier
@@ -72,35 +76,33 @@ def show(
 
 
 @app.command()
+@with_options
 def verify(
-    model: Annotated[str | None, typer.Argument(help="Only this model.", show_default=False)] = None,
-    version: Annotated[int | None, typer.Argument(min=1, help="Only this version.", show_default=False)] = None,
+    model: AnyModel = None,
+    version: Annotated[int | None, Setting("Only this version.", min=1, argument=True)] = None,
     repository: Repository = DEFAULT_REPOSITORY,
     public_key: PublicKey = None,
     as_json: Json = False,
 ) -> None:
-    """Check every file against the manifests, and signatures where a key is given. Ends with code 1 on any problem.
+    """Check every file against the manifests, and signatures if a key is given; exit code 1 for any problem.
 
     \b
     signs repository verify
     signs repository verify sign_classifier 3 --public-key release.pub
     signs repository verify --repository s3://models/signs --json
     """
-    from dataclasses import asdict
-
     from clients.command.repository_output import print_checks
     from export.repository import verification
-    from traffic_signs.console import Console
-    from traffic_signs.progress import progress_bars
 
-    with progress_bars(Console(stderr=True)) as progress:
+    with progress_bars() as progress:
         checks = verification.verify(repository, model, version, public_key, progress)
-    print_json([asdict(check) for check in checks]) if as_json else print_checks(checks)
+    print_json(checks) if as_json else print_checks(checks)
     if any(check.problems for check in checks):
         raise typer.Exit(1)
 
 
 @app.command()
+@with_options
 def diff(
     model: Model, first: Version, second: Version, repository: Repository = DEFAULT_REPOSITORY, as_json: Json = False
 ) -> None:
@@ -110,13 +112,11 @@ def diff(
     signs repository diff sign_classifier 2 3
     signs repository diff sign_classifier 2 3 --json | jq '.[] | select(.name == "metrics.gtsdb_test_accuracy").delta'
     """
-    from dataclasses import asdict
-
     from clients.command.repository_output import print_differences
     from export.repository.comparison import compare_versions
 
     rows = compare_versions(repository, model, first, second)
-    print_json([asdict(row) for row in rows]) if as_json else print_differences(rows, model, first, second)
+    print_json(rows) if as_json else print_differences(rows, model, first, second)
 
 
 app.command()(publish)
@@ -126,33 +126,32 @@ app.command()(rollback)
 
 
 @app.command()
+@with_options
 def prune(
     model: Model,
-    keep: Annotated[int, typer.Option(min=0, help="Versions to keep besides the champion.")] = 3,
+    keep: Annotated[int, Setting("Number of versions to keep besides the champion.", min=0)] = 3,
     repository: Repository = DEFAULT_REPOSITORY,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    dry_run: DryRun = False,
     leftovers: Annotated[
-        float, typer.Option(min=0, help="Also remove what broken-off work left untouched for so many hours.")
-    ] = 24,
+        float, Setting("Also remove files of interrupted work that are untouched for this many hours.", min=0)
+    ] = 24.0,
     as_json: Json = False,
 ) -> None:
-    """Remove old versions, never the champion. Earlier champions stay longest: a rollback goes back to them.
+    """Remove old versions, but never the champion; earlier champions last, because a rollback returns to them.
 
     \b
     signs repository prune sign_classifier --keep 5 --dry-run
     """
-    from dataclasses import asdict
-
     from clients.command.repository_output import numbers
     from export.repository.pruning import prune as remove_old
 
     pruned = remove_old(repository, model, keep, dry_run, leftovers * 3600)
     if as_json:
-        print_json(asdict(pruned))
+        print_json(pruned)
         return
     typer.echo(f"{'would remove' if dry_run else 'removed'}: {numbers(pruned.removed)}\nkept: {numbers(pruned.kept)}")
     for path in pruned.swept:
-        typer.echo(f"removed what was left of broken-off work: {path}")
+        typer.echo(f"removed files of interrupted work: {path}")
 
 
 app.command()(pull)

@@ -4,8 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from rich.table import Table
-
+from clients.command.output import plain_table
 from export.repository.comparison import Difference
 from export.repository.verification import Check
 from traffic_signs.console import Console
@@ -22,11 +21,10 @@ def print_list(rows: Sequence[dict[str, Any]], repository: str) -> None:
     """Prints a table of versions; without data and commit, which `show` prints too, where the terminal is narrow."""
     console = Console()
     if not rows:
-        console.print(f"no version of any model in {repository}: publish one first", highlight=False, soft_wrap=True)
+        console.print(f"no version of any model in {repository}: publish one first", soft_wrap=True)
         return
     is_wide = console.width >= WIDE
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("model", overflow="fold")
+    table = plain_table("model")
     table.add_column("version", justify="right", no_wrap=True)
     table.add_column("state", overflow="fold")
     for name in ("published (UTC)", "precision"):
@@ -37,8 +35,11 @@ def print_list(rows: Sequence[dict[str, Any]], repository: str) -> None:
         table.add_column("commit", no_wrap=True)
     for row in rows:
         state = [word for word in ("champion", "served", "signed") if row[word]]
-        if row["gate"]:
-            state.append("gate passed" if row["gate"].get("passed") is True else "gate refused")
+        verdict = row["gate"] and ("gate passed" if row["gate"].get("passed") is True else "gate refused")
+        if verdict == "gate refused" and row["served"]:
+            state[state.index("served")] = f"served ({verdict})"
+        elif verdict:
+            state.append(verdict)
         state += [] if row["manifest"] else ["damaged" if row["problem"] else "made by hand"]
         table.add_row(
             row["model"],
@@ -49,13 +50,13 @@ def print_list(rows: Sequence[dict[str, Any]], repository: str) -> None:
             f"{row['size'] / 1e6:.2f} MB",
             *((row["data"].get("name", ""), row["source"].get("git_commit", "")[:10]) if is_wide else ()),
         )
-    console.print(table, highlight=False)
+    console.print(table)
 
 
 def print_history(found: dict[str, Any]) -> None:
     """Prints what `show MODEL` found."""
     console = Console()
-    table = Table(show_header=False, box=None, pad_edge=False)
+    table = plain_table()
     table.add_row("versions", numbers(found["versions"]))
     table.add_row("served", numbers(found["served"]))
     table.add_row("champion", str(found["champion"] or "none was promoted yet"))
@@ -64,19 +65,19 @@ def print_history(found: dict[str, Any]) -> None:
         reason = f" ({entry['reason']})" if entry["reason"] else ""
         verb = "promoted" if entry["action"] == "promote" else "rolled back to"
         table.add_row("" if position else "history", f"{entry['time'][:16]} {verb} {entry['version']}{reason}")
-    console.print(table, highlight=False)
+    console.print(table)
 
 
 def print_facts(facts: dict[str, Any]) -> None:
     """Prints what `show MODEL VERSION` found."""
     console = Console()
-    table = Table(show_header=False, box=None, pad_edge=False)
+    table = plain_table()
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in _flat({**facts, "gate": _gate_lines(facts["gate"])}).items():
         if value not in ("", None):
             table.add_row(name, _text(value))
-    console.print(table, highlight=False)
+    console.print(table)
 
 
 def print_checks(checks: Sequence[Check]) -> None:
@@ -86,11 +87,11 @@ def print_checks(checks: Sequence[Check]) -> None:
         name = check.model if check.version is None else f"{check.model} {check.version}"
         signature = "" if check.signature in ("none", "unchecked") else f", signature {check.signature}"
         for problem in check.problems:
-            console.print(f"{name}: {problem}", style="red", highlight=False, soft_wrap=True)
+            console.print(f"{name}: {problem}", style="red", soft_wrap=True)
         for notice in check.notices:
-            console.print(f"note: {notice}", highlight=False, soft_wrap=True)
+            console.print(f"note: {notice}", soft_wrap=True)
         if check.version is not None and not check.problems:
-            console.print(f"{name}: {'unchecked' if check.notices else 'whole'}{signature}", highlight=False)
+            console.print(f"{name}: {'unchecked' if check.notices else 'whole'}{signature}")
     wrong = sum(bool(check.problems) for check in checks)
     versions = sum(check.version is not None for check in checks)
     console.print(f"{versions} versions checked, {wrong or 'no'} {'problem' if wrong == 1 else 'problems'}")
@@ -98,15 +99,11 @@ def print_checks(checks: Sequence[Check]) -> None:
 
 def print_differences(rows: Sequence[Difference], model: str, first: int, second: int) -> None:
     """Prints what diff found."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column(model, overflow="fold")
-    for number in (first, second):
-        table.add_column(f"version {number}", overflow="fold")
-    table.add_column("difference", justify="right")
+    table = plain_table(model, f"version {first}", f"version {second}", "difference", right=("difference",))
     for row in rows:
         delta = "" if row.delta is None else f"{row.delta:+.6g}" if row.delta else "0"
         table.add_row(row.name, _short(row.first), _short(row.second), delta)
-    Console().print(table, highlight=False)
+    Console().print(table)
 
 
 def _gate_lines(gate: dict[str, Any]) -> dict[str, Any]:

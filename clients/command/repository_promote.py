@@ -6,40 +6,34 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clients.command.repository_options import (
-    DEFAULT_REPOSITORY,
-    Json,
-    Model,
-    Repository,
-    Version,
-    print_json,
-)
+from clients.command.output import print_json, print_note
+from traffic_signs.options import with_options
+from traffic_signs.settings import DEFAULT_REPOSITORY, Json, Model, OtherClasses, Repository, Runs, Setting, Version
 
 if TYPE_CHECKING:
     from export.repository.promotion import Promotion
 
-Reason = Annotated[str, typer.Option(help="Why; goes into the history.", show_default=False)]
-Runs = Annotated[Path, typer.Option(help="Folder of MLflow's database, whose alias champion follows.")]
+Reason = Annotated[str, Setting("Reason, for the history.")]
 
 
+@with_options
 def promote(
     model: Model,
     version: Version,
     repository: Repository = DEFAULT_REPOSITORY,
     reason: Reason = "",
-    gated: Annotated[
-        bool, typer.Option("--gated", help="Only where it has passed the gate against the present champion.")
-    ] = False,
+    gated: Annotated[bool, Setting("Only if it has passed the gate against the present champion.")] = False,
     if_none: Annotated[
-        bool, typer.Option("--if-none", help="Only where nothing has been promoted yet, so that there is a way back.")
+        bool, Setting("Only if the model has no champion yet, so that a rollback has a target.")
     ] = False,
+    other_classes: OtherClasses = False,
     runs: Runs = Path("runs"),
     as_json: Json = False,
 ) -> None:
-    """Make a version the champion: config.pbtxt then serves it and no other.
+    """Make a version the champion: Triton then serves it and no other version of the model.
 
-    Without --gated a version that has not passed the gate is promoted too, and a note says so; another note names a
-    recognizer that was exported with another version. Where MLflow is in use, its alias champion moves along.
+    Without --gated a version that has not passed the gate is promoted too, with a note; another note names a
+    recognizer that was exported with another version. If MLflow is in use, its alias champion moves too.
 
     \b
     signs repository promote sign_classifier 3 --reason "fewer mistakes at night"
@@ -55,26 +49,24 @@ def promote(
         _print(model, best, None, [], f"{model} {best} is the champion already", as_json)
         return
     lack = gate_failure_reason(repository, model, version)
-    entry = make_champion(repository, model, version, reason, gated)
+    entry = make_champion(repository, model, version, reason, gated, other_classes=other_classes)
     notes = [lack] if lack and _can_be_gated(repository, model, version) else []
     notes += find_stale_dependents(repository, model, version, runs)
     _print(model, version, entry, notes, f"{model} {version} is the champion" + ("" if entry else " already"), as_json)
 
 
+@with_options
 def rollback(
     model: Model,
     repository: Repository = DEFAULT_REPOSITORY,
     reason: Reason = "",
     only: Annotated[
-        int | None,
-        typer.Option(
-            "--only", min=1, help="Only where this version is the champion, else nothing: for a step that is repeated."
-        ),
+        int | None, Setting("Only if this version is the champion; for steps that are repeated.", min=1)
     ] = None,
     runs: Runs = Path("runs"),
     as_json: Json = False,
 ) -> None:
-    """Make the champion before the present one champion again; once more goes one further back.
+    """Make the previous champion the champion again; a second rollback goes one further back.
 
     \b
     signs repository rollback sign_classifier --reason "wrong on lorry signs"
@@ -97,18 +89,18 @@ def rollback(
 def _print(
     model: str, champion: int | None, entry: "Promotion | None", notes: list[str], sentence: str, as_json: bool
 ) -> None:
-    """Prints which version is the champion now, and what there is to know of it."""
+    """Prints which version is the champion now, and the notes about it."""
     if as_json:
         recorded = asdict(entry) if entry else None
         print_json({"model": model, "champion": champion, "entry": recorded, "notes": notes})
         return
     typer.echo(sentence)
     for note in notes:
-        typer.echo(f"note: {note}", err=True)
+        print_note(note)
 
 
 def _can_be_gated(repository: str, model: str, version: int) -> bool:
-    """Says whether a version is a network; the gate takes nothing else."""
+    """Returns whether a version is a network; the gate takes nothing else."""
     from export.repository.promotion import require_version
     from export.repository.store import open_store
 

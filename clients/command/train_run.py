@@ -1,41 +1,58 @@
 """How `signs train` carries out a run: in one process or several, with bars, notices and a record of the stage."""
 
-from __future__ import annotations
-
-import json
 import shlex
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clients.command.output import print_json
+from traffic_signs.settings import BaseSettings, Json, Runs, Setting, SettingError
+
 if TYPE_CHECKING:
-    from traffic_signs.stage_metrics import StageResult
     from training.device import World
     from training.recipe import Recipe
     from training.runs import FinishedRun, RunReporter
 
 
+@dataclass(frozen=True)
+class RunSettings(BaseSettings):
+    """Where a run is kept, and what is printed."""
+
+    name: Annotated[
+        str, Setting("Name of the run; its folder is RUNS/NAME.", show_default="the command and the time")
+    ] = ""
+    runs: Runs = Path("runs")
+    resume_or_skip: Annotated[
+        bool, Setting("Resume the run NAME if it was interrupted; if it is finished, only print its result.")
+    ] = False
+    as_json: Json = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.resume_or_skip and not self.name:
+            raise SettingError("which run is to be resumed? Give its --name too")
+
+
 def train(
-    train_model: Callable[..., FinishedRun],
-    model: str,
-    recipe: Recipe,
-    data: Sequence[str],
-    name: str,
-    runs: Path,
-    as_json: bool,
+    train_model: "Callable[..., FinishedRun]", kind: str, recipe: "Recipe", data: Sequence[str], settings: RunSettings
 ) -> None:
-    """Trains a model by a recipe on data sets as the command line gives them, and prints the result."""
+    """Trains a classifier or a detector by a recipe on data sets, and prints the result."""
     from training.data.dataset_mix import open_sources
 
+    if settings.resume_or_skip and _resume_or_skip(settings):
+        return
+    name = settings.name or f"{kind}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     specs = [_absolute(spec) for spec in data]
 
-    def run(reporter: RunReporter, world: World) -> FinishedRun:
-        return train_model(open_sources(specs), recipe, name, runs, reporter, specs, world)
+    def run(reporter: "RunReporter", world: "World") -> "FinishedRun":
+        return train_model(open_sources(specs), recipe, name, settings.runs, reporter, specs, world)
 
-    _carry_out(run, model, recipe.config.device, name, runs, specs, as_json)
+    _carry_out(run, f"sign_{kind}", recipe.config.device, name, settings.runs, specs, settings.as_json)
 
 
 def resume(name: str, runs: Path, as_json: bool) -> None:
@@ -51,14 +68,31 @@ def resume(name: str, runs: Path, as_json: bool) -> None:
     if (runs / name / CHECKPOINT).exists():
         resume_run = resume_registration
 
-    def run(reporter: RunReporter, world: World) -> FinishedRun:
+    def run(reporter: "RunReporter", world: "World") -> "FinishedRun":
         return resume_run(name, runs, reporter, world)
 
     _carry_out(run, found.model, found.recipe.config.device, name, runs, found.specs, as_json)
 
 
+def _resume_or_skip(settings: RunSettings) -> bool:
+    """Resumes a run, or prints the result of a finished one; returns False if there is no run of that name yet."""
+    from training.checkpoint import load_info
+    from training.resume import CHECKPOINT, SETTINGS
+
+    folder = settings.runs / settings.name
+    if (folder / SETTINGS).exists():
+        resume(settings.name, settings.runs, settings.as_json)
+        return True
+    if not (folder / CHECKPOINT).exists():
+        return False
+    info = load_info(folder / CHECKPOINT)
+    done = {"checkpoint": str(folder / CHECKPOINT), "run_id": info.run_id, "metrics": info.metrics}
+    print_json(done) if settings.as_json else typer.echo(f"done already: {folder / CHECKPOINT}")
+    return True
+
+
 def _carry_out(
-    run: Callable[[RunReporter, World], FinishedRun],
+    run: "Callable[[RunReporter, World], FinishedRun]",
     model: str,
     device: str,
     name: str,
@@ -67,40 +101,20 @@ def _carry_out(
     as_json: bool,
 ) -> None:
     """Trains in this process, or as one of several; the main one reports and records."""
+    from traffic_signs.stage_metrics import StageResult, recorded_stage
     from training.device import joined_world
 
-    with (
-        joined_world(device) as world,
-        _reporting(name, runs, world.is_main) as reporter,
-        _recorded(model, reporter, world.is_main) as result,
-    ):
-        finished = run(reporter, world)
-        if world.is_main:
-            result.examples, result.figures = finished.examples, finished.metrics
-            _print(finished, specs, as_json)
-
-
-def resume_or_skip(name: str, runs: Path, as_json: bool) -> bool:
-    """Resumes a run, or prints the result of a finished one; returns False where there is no run of that name yet."""
-    from training.checkpoint import load_info
-    from training.resume import CHECKPOINT, SETTINGS
-
-    if not name:
-        raise typer.BadParameter("which run is to be resumed? Give its --name too", param_hint="--resume-or-skip")
-    if (runs / name / SETTINGS).exists():
-        resume(name, runs, as_json)
-        return True
-    checkpoint = runs / name / CHECKPOINT
-    if not checkpoint.exists():
-        return False
-    info = load_info(checkpoint)
-    done = {"checkpoint": str(checkpoint), "run_id": info.run_id, "metrics": info.metrics}
-    typer.echo(json.dumps(done) if as_json else f"done already: {checkpoint}")
-    return True
+    with joined_world(device) as world, _reporting(name, runs, world.is_main) as reporter:
+        stage = recorded_stage("train", model, reporter.notify) if world.is_main else nullcontext(StageResult())
+        with stage as result:
+            finished = run(reporter, world)
+            if world.is_main:
+                result.examples, result.figures = finished.examples, finished.metrics
+                _print(finished, specs, as_json)
 
 
 @contextmanager
-def _reporting(name: str, runs: Path, is_main: bool) -> Iterator[RunReporter]:
+def _reporting(name: str, runs: Path, is_main: bool) -> "Iterator[RunReporter]":
     """Shows bars and notices on standard error; on Ctrl-C prints the command that resumes the run."""
     from traffic_signs.console import Console
     from traffic_signs.progress import progress_bars
@@ -113,27 +127,19 @@ def _reporting(name: str, runs: Path, is_main: bool) -> Iterator[RunReporter]:
     console = Console(stderr=True)
     try:
         with progress_bars(console) as progress:
-            yield RunReporter(
-                progress, lambda notice: console.print(f"note: {notice}", highlight=False, soft_wrap=True)
-            )
+            yield RunReporter(progress, lambda notice: console.print(f"note: {notice}", soft_wrap=True))
     except KeyboardInterrupt:
         if (runs / name / SETTINGS).exists():
             typer.echo(f"signs: to resume this run: {how_to_resume(name, runs)}", err=True)
         raise
 
 
-def _recorded(model: str, reporter: RunReporter, is_main: bool) -> AbstractContextManager[StageResult]:
-    from traffic_signs.stage_metrics import StageResult, recorded_stage
-
-    return recorded_stage("train", model, reporter.notify) if is_main else nullcontext(StageResult())
-
-
-def _print(run: FinishedRun, specs: Sequence[str], as_json: bool) -> None:
+def _print(run: "FinishedRun", specs: Sequence[str], as_json: bool) -> None:
     from traffic_signs.classes import GERMAN_SIGNS
     from training.checkpoint import load_info
 
     if as_json:
-        typer.echo(json.dumps({"checkpoint": str(run.checkpoint), "run_id": run.run_id, "metrics": run.metrics}))
+        print_json({"checkpoint": str(run.checkpoint), "run_id": run.run_id, "metrics": run.metrics})
         return
     for key, value in run.metrics.items():
         shown = f"{value:.2%}" if key.endswith("accuracy") else f"{value:.4g}"

@@ -1,10 +1,10 @@
 """How a gateway is to run, as one typed object."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
-from traffic_signs.settings import BaseSettings, Setting, SettingError
+from traffic_signs.settings import TRACES, URL, BaseSettings, Concurrency, Setting, SettingError, Timeout
 
 MEBIBYTE = 1 << 20
 ENVIRONMENT = "SIGNS_GATEWAY"  # what the variables begin with that set the fields
@@ -14,70 +14,54 @@ ENVIRONMENT = "SIGNS_GATEWAY"  # what the variables begin with that set the fiel
 class Settings(BaseSettings):
     """What a gateway is run with. Sizes are in MiB, times in seconds."""
 
-    url: Annotated[str, Setting("host:port of Triton's gRPC.", envvars=(f"{ENVIRONMENT}_TRITON_URL",))] = (
-        "localhost:8001"
-    )
+    url: Annotated[str, replace(URL, envvars=(f"{ENVIRONMENT}_TRITON_URL",))] = "localhost:8001"
     recognizer: Annotated[str, Setting("Model for photographs, or name/version.")] = "sign_recognizer"
     classifier: Annotated[str, Setting("Model for pictures of one sign, or name/version.")] = "sign_classifier"
     need: Annotated[
         tuple[str, ...],
         Setting(
-            "Model that must be ready in Triton before the gateway is; more than once.",
+            "Model that must be ready in Triton before the gateway is; repeatable.",
             show_default="sign_recognizer, sign_detector, sign_classifier",
             repeatable=True,
         ),
     ] = ("sign_recognizer", "sign_detector", "sign_classifier")
     # From the moment the upload is there: the wait for a turn and Triton's work.
-    timeout: Annotated[
-        float, Setting("Seconds for an answer once the upload is there; Triton learns of it.", min=0.001)
-    ] = 10.0
+    timeout: Timeout = 10.0
     upload_timeout: Annotated[float, Setting("Seconds for an upload to arrive.", min=0.001)] = 30.0
-    retries: Annotated[int, Setting("How often Triton is asked again where it does not answer.", min=0, max=10)] = 1
-    concurrency: Annotated[int, Setting("Questions to Triton at once.", min=1)] = 16
-    queue: Annotated[int, Setting("Requests that may wait besides; more are answered 429.", min=0)] = 48
-    max_upload: Annotated[int, Setting("MiB of one request.", min=1, max=1024)] = 16
-    max_held: Annotated[int, Setting("MiB of uploads in memory at one time; more are answered 429.", min=1)] = 128
-    max_images: Annotated[int, Setting("Pictures in one request.", min=1, max=1000)] = 16
-    keys: Annotated[
-        Path | None,
-        Setting("File of the hashes of API keys; without it everybody may ask.", show_default=False),
-    ] = None
+    retries: Annotated[int, Setting("Number of retries if Triton does not answer.", min=0, max=10)] = 1
+    concurrency: Concurrency = 16
+    queue: Annotated[int, Setting("Largest number of waiting requests; more are answered 429.", min=0)] = 48
+    max_upload: Annotated[int, Setting("Largest size of a request in MiB.", min=1, max=1024)] = 16
+    max_held: Annotated[int, Setting("Largest size of all uploads in memory in MiB; more are answered 429.", min=1)] = (
+        128
+    )
+    max_images: Annotated[int, Setting("Largest number of pictures in a request.", min=1, max=1000)] = 16
+    keys: Annotated[Path | None, Setting("File of the hashes of API keys; without it no key is needed.")] = None
     cors_origin: Annotated[
         tuple[str, ...],
         Setting(
-            "Origin whose pages may ask, such as https://maps.example; more than once.",
+            "Origin whose pages may call the API, such as https://maps.example; repeatable.",
             show_default="none",
             repeatable=True,
         ),
     ] = ()
     feedback: Annotated[
-        Path | None,
-        Setting("Folder that takes what users correct; without it nothing is taken.", show_default=False),
+        Path | None, Setting("Folder for the corrections of users; without it the gateway accepts none.")
     ] = None
-    feedback_reserve: Annotated[int, Setting("MiB that feedback leaves free on its disk.", min=0)] = 1024
-    tls: Annotated[
-        bool,
-        Setting("Triton speaks TLS, with a certificate that the usual authorities vouch for.", flags=("--tls",)),
-    ] = False
+    feedback_reserve: Annotated[int, Setting("MiB that stay free on the disk of --feedback.", min=0)] = 1024
+    tls: Annotated[bool, Setting("Use TLS for Triton, whose certificate a public authority must have signed.")] = False
     tls_authority: Annotated[
-        Path | None, Setting("Certificate of the authority to trust instead (PEM).", show_default=False)
+        Path | None, Setting("Certificate of the authority to trust in place of the public ones (PEM).")
     ] = None
-    tls_certificate: Annotated[
-        Path | None, Setting("The gateway's own certificate for Triton (PEM).", show_default=False)
-    ] = None
-    tls_key: Annotated[Path | None, Setting("Its key (PEM).", show_default=False)] = None
-    traces: Annotated[
-        str,
-        Setting(
-            "Collector of traces (OTLP over HTTP), such as http://localhost:4318; extra: tracing.",
-            show_default=False,
-            envvars=(f"{ENVIRONMENT}_TRACES", "OTEL_EXPORTER_OTLP_ENDPOINT"),
-        ),
-    ] = ""
+    tls_certificate: Annotated[Path | None, Setting("The gateway's own certificate for Triton (PEM).")] = None
+    tls_key: Annotated[Path | None, Setting("Key of --tls-certificate (PEM).")] = None
+    traces: Annotated[str, replace(TRACES, envvars=(f"{ENVIRONMENT}_TRACES", "OTEL_EXPORTER_OTLP_ENDPOINT"))] = ""
     drain_delay: Annotated[float, Setting("Seconds after SIGTERM in which new requests are still answered.", min=0)] = (
         3.0
     )
-    drain_timeout: Annotated[float, Setting("Seconds after those for requests in flight to finish.", min=1)] = 25.0
+    drain_timeout: Annotated[float, Setting("Seconds after --drain-delay for requests in flight to finish.", min=1)] = (
+        25.0
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

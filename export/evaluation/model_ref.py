@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from export.kinds import CLASSIFIER, KINDS, kind_of_inputs
-from export.predictor import OnnxPredictor, Predictor, TorchPredictor, TritonPredictor, read_inputs
+from export.model_kind import Predictor
+from export.predictor import OnnxPredictor, TorchPredictor, TritonPredictor, read_inputs
+from export.repository import MANIFEST, parse_manifest
 from traffic_sign_client.client import PHOTOGRAPH
 from traffic_sign_client.connection import Protocol
 from traffic_sign_client.errors import ClientError, UnknownModelError
@@ -20,9 +22,6 @@ class ModelRef:
 
     Attributes:
         path: a checkpoint, a version's folder or an ONNX file; None for a server's model.
-        url: host:port of the server.
-        protocol: "grpc" or "http".
-        name: of the server's model.
         version: of the server's model; the server's choice where it is empty.
         device: cpu or cuda, where a checkpoint or file runs in this process.
     """
@@ -91,8 +90,6 @@ def metrics_of(path: Path) -> dict[str, float]:
     """Returns the figures that a checkpoint or a version says of itself; none of an ONNX file alone."""
     if _is_checkpoint(path):
         return load_info(path).metrics
-    from export.repository import MANIFEST, parse_manifest
-
     manifest = _onnx_file(path).with_name(MANIFEST)
     return parse_manifest(manifest.read_bytes(), str(manifest)).metrics if manifest.is_file() else {}
 

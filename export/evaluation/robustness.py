@@ -10,8 +10,10 @@ import numpy as np
 
 from export.arrays import Images, spread
 from export.evaluation.model_ref import ModelRef, metrics_of
+from export.evaluation.run import require_classes
+from export.evaluation.settings import RobustnessRequest
 from export.kinds import find_kind
-from export.predictor import Predictor
+from export.model_kind import Predictor
 from traffic_sign_client.errors import ClientError
 from traffic_signs.atomic_write import atomic_write
 from traffic_signs.classes import GERMAN_SIGNS
@@ -19,7 +21,6 @@ from traffic_signs.progress import ProgressCallback
 from training.corruptions import CORRUPTIONS, STRENGTHS, Corruption
 from training.data.background import cut_background
 from training.data.load import load_data
-from training.data.records import Split
 from training.data.synthetic_crops import draw_others
 from training.plots import draw_robustness
 
@@ -28,26 +29,8 @@ OTHERS = 2000  # drawn German signs that GTSRB has none of; own classes may have
 SEED = 0
 
 
-def measure_robustness(
-    model: Path,
-    data: str,
-    background: str,
-    unknown_threshold: float | None,
-    split: Split,
-    limit: int,
-    progress: ProgressCallback,
-    output: Path | None = None,
-) -> dict[str, Any]:
+def measure_robustness(request: RobustnessRequest, progress: ProgressCallback) -> dict[str, Any]:
     """Measures a model on corrupted pictures of a split.
-
-    Args:
-        model: checkpoint, version folder or ONNX file, of a classifier or a detector.
-        data: of one data set, as `training.data.load.load_data` takes it.
-        background: of another data set, of scenes; empty for none.
-        unknown_threshold: class score below which a sign is unknown; None takes what the model's training calibrated.
-        split: of the data.
-        limit: how many pictures of each kind to take; 0 takes all, and 2,000 drawings, which are for German classes.
-        output: folder for the figures, a table and a picture, or None.
 
     Returns:
         `model`, `backend`, `data`, `split`, `samples`, `measure`, `clean`, `corruptions` (a list of a figure for each
@@ -57,7 +40,9 @@ def measure_robustness(
         ClientError: the model cannot be opened, or the data or options do not fit it.
         training.errors.DataError: the data cannot be used.
     """
-    reference, dataset = ModelRef(model), load_data(data)
+    background, unknown_threshold, output = request.background, request.unknown_threshold, request.output
+    split, limit = request.split, request.limit
+    reference, dataset = ModelRef(request.model), load_data(request.data)
     name = reference.kind()
     kind = find_kind(name)
     if kind.takes_scenes and (background or unknown_threshold is not None):
@@ -68,12 +53,13 @@ def measure_robustness(
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
     network = reference.open()
+    require_classes(network, dataset)
     images, measure, rate = kind.rated_images(network, dataset, split, limit, progress)
     figures: dict[str, Any] = {"model": name, "data": dataset.name, "split": split, "backend": network.backend}
     figures |= {"samples": len(images), "measure": measure, **_over_corruptions(images, rate, progress)}
     if not kind.takes_scenes:
         if unknown_threshold is None:
-            unknown_threshold = metrics_of(model).get("unknown_threshold")
+            unknown_threshold = metrics_of(request.model).get("unknown_threshold")
         pictures = {"known signs": images}
         if dataset.classes == GERMAN_SIGNS:
             drawn = draw_others(limit or OTHERS, images.shape[1], SEED, partial(progress, "drawing other signs"))

@@ -1,106 +1,79 @@
-"""Lets a model answer on a labelled split and compares the answers with the labels."""
+"""Evaluates a model on a labelled split."""
 
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 from export.evaluation.model_ref import RECOGNIZER, ModelRef, usual_model
 from export.evaluation.scenes import evaluate_scenes, served_recognizer
+from export.evaluation.settings import EvaluationRequest
 from export.kinds import CLASSIFIER, find_kind
+from export.model_kind import Predictor
+from export.repository.class_names import class_difference
 from traffic_sign_client.errors import ClientError
 from traffic_signs.console import Console
-from traffic_signs.progress import ProgressCallback, progress_bars
+from traffic_signs.progress import progress_bars
 from training.data.load import load_data
 from training.data.records import Dataset
 
 
-def evaluate_model(
-    model: Path | None,
-    data: str,
-    split: Any,
-    output: Path | None,
-    url: str = "",
-    protocol: Any = "grpc",
-    name: str = "",
-    version: str = "",
-    classifier: Path | None = None,
-    device: str = "cpu",
-) -> dict[str, Any]:
-    """Lets a model answer on a split, and compares the answers with the labels.
-
-    Args:
-        model: checkpoint, version folder or ONNX file; None for a server.
-        data: of one data set, as `training.data.load.load_data` takes it.
-        split: "train" or "test".
-        output: folder for the figures and pictures, or None.
-        url: of the server.
-        protocol: "grpc" or "http".
-        name: of the server's model; what fits the data where it is empty.
-        version: of the server's model.
-        classifier: what names the signs that a detector finds, like `model`.
-        device: cpu or cuda, where a checkpoint or file runs.
+def evaluate_model(request: EvaluationRequest) -> dict[str, Any]:
+    """Compares the answers of a model on a split with the labels.
 
     Returns:
-        `model`, `backend`, `data`, `split`, `notices`; and of a classifier what
-        `training.classifier.report.all_figures` gives, of all else what `evaluate_scenes` does.
+        `model`, `backend`, `data`, `split`, `notices`; and the figures of
+        `training.classifier.report.all_figures` for a classifier, of `evaluate_scenes` for others.
 
     Raises:
         ClientError: there is no such model, the server does not answer, or the data does not fit the model.
         training.errors.DataError: the data cannot be used.
     """
-    dataset = load_data(data)
-    if model is None:
-        name = name or usual_model(url, protocol, dataset.kind)
-    reference = ModelRef(model, url, protocol, name, version, device)
+    dataset, name, classifier = load_data(request.data), request.name, request.classifier
+    split, output = request.split, request.output
+    if request.model is None:
+        name = name or usual_model(request.url, request.protocol, dataset.kind)
+    reference = ModelRef(request.model, request.url, request.protocol, name, request.version, request.device)
     kind = reference.kind()
     takes_scenes = kind == RECOGNIZER or find_kind(kind).takes_scenes
     if classifier is not None and (kind == RECOGNIZER or not takes_scenes):
         raise ClientError(f"--classifier names what a detector finds, and this is a {kind}: leave it out")
-    names = None if classifier is None else ModelRef(classifier, device=device)
+    names = None if classifier is None else ModelRef(classifier, device=request.device)
     if names is not None and (other := names.kind()) != CLASSIFIER.name:
         raise ClientError(f"--classifier {classifier} is of a {other}: give one of a {CLASSIFIER.name}")
     if takes_scenes and not dataset.has_scenes:
         raise ClientError(f"{dataset.name} has no street scenes: evaluate a {kind} on gtsdb=PATH")
     if output is not None:
-        output.mkdir(parents=True, exist_ok=True)  # where it cannot be made, say so before the minutes of reading
+        output.mkdir(parents=True, exist_ok=True)  # an error here comes before minutes of reading
     with progress_bars(Console(stderr=True)) as progress:
-        backend, trained_on, figures = _answered(reference, kind, names, dataset, split, output, progress)
-    notices = [*dataset.all_notices(), *leaks(dataset.kind, split, trained_on)]
-    return {
-        "model": kind,
-        "backend": backend,
-        "data": dataset.name,
-        "split": split,
-        "notices": notices,
-        **figures,
-    }
+        if kind == RECOGNIZER:
+            find = served_recognizer(
+                reference.url, reference.protocol, reference.name, reference.version, dataset.classes
+            )
+            backend, networks = f"triton_{reference.protocol}", []
+            figures = evaluate_scenes(find, dataset, split, output, progress)
+        else:
+            with reference.open() as network, names.open() if names else nullcontext() as namer:
+                backend, networks = network.backend, [network, *([namer] if namer else [])]
+                for each in networks:
+                    require_classes(each, dataset)
+                figures = network.kind.evaluate(network, dataset, split, output, namer, progress)
+    notices = [*dataset.all_notices(), *leaks(dataset.kind, split, [each.trained_on for each in networks])]
+    return {"model": kind, "backend": backend, "data": dataset.name, "split": split, "notices": notices} | figures
 
 
-def _answered(
-    model: ModelRef,
-    kind: str,
-    classifier: ModelRef | None,
-    dataset: Dataset,
-    split: Any,
-    output: Path | None,
-    progress: ProgressCallback,
-) -> tuple[str, list[dict[str, str]], dict[str, Any]]:
-    """Has a model answer; returns who did, what is known of the training data of each network, and the figures."""
-    if kind == RECOGNIZER:
-        find = served_recognizer(model.url, model.protocol, model.name, model.version, dataset.classes)
-        return f"triton_{model.protocol}", [], evaluate_scenes(find, dataset, split, output, progress)
-    with model.open() as network, classifier.open() if classifier else nullcontext() as names:
-        figures = network.kind.evaluate(network, dataset, split, output, names, progress)
-        return network.backend, [each.trained_on for each in (network, names) if each is not None], figures
+def require_classes(network: Predictor, dataset: Dataset) -> None:
+    """Raises ClientError if a network names other classes than a data set has, or in another order."""
+    if difference := class_difference(network.class_names(), network.kind.label_names(dataset.classes)):
+        raise ClientError(
+            f"the {network.kind.name} has other classes than {dataset.name} ({difference}): evaluate it on data of its "
+            "own classes"
+        )
 
 
 def leaks(kind: str, split: str, trained_on: list[dict[str, str]]) -> list[str]:
-    """Returns a warning where a model may have learned from the very signs it is evaluated on.
+    """Returns a warning if a model may have learned from the signs that it is evaluated on.
 
     Args:
-        kind: of the data set that it is evaluated on.
-        split: of that.
-        trained_on: what is known of the training data, of each network that takes part.
+        trained_on: data sets that each network learned from, as in its checkpoint.
     """
     learned = [{name.partition("=")[0] for name in data.get("name", "").split(", ")} for data in trained_on]
     if kind == "feedback" and learned and not any(names & {"", kind} for names in learned):

@@ -7,13 +7,14 @@ and end to end of all classes where somebody names them.
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from export.local_recognizer import LocalRecognizer
+from export.model_kind import Predictor
 from traffic_sign_client.client import SignClient
 from traffic_sign_client.connection import Protocol
 from traffic_sign_client.errors import ClientError
@@ -23,9 +24,6 @@ from training.detector.detections import Detections
 from training.detector.evaluate import DetectionEvaluation, evaluate_detections
 from training.detector.scenes import Scenes, load_scenes
 from training.detector.task import labelled
-
-if TYPE_CHECKING:
-    from export.predictor import Predictor
 
 FLOOR = 0.01  # scores below say nothing, and a detector gives 100 a scene
 
@@ -54,7 +52,6 @@ def evaluate_scenes(
 
     Args:
         find: called with each decoded scene and its encoded bytes.
-        dataset: of scenes.
         output: folder for the figures and pictures, or None.
 
     Returns:
@@ -83,7 +80,7 @@ def evaluate_scenes(
     return figures
 
 
-def local_finder(detector: "Predictor", classifier: "Predictor | None") -> Find:
+def local_finder(detector: Predictor, classifier: Predictor | None) -> Find:
     """Returns a finder that asks a detector, and a classifier where there is one, by the recognizer's own code."""
     recognizer = LocalRecognizer(detector, classifier, FLOOR)
 

@@ -1,1 +1,1 @@
-"""The promotion gate's rules: figures in, a verdict out; nothing here reads a file or asks a server."""
+"""The gate: compares a challenger with the champion before its promotion."""

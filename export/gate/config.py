@@ -1,77 +1,92 @@
-"""The settings of the gate: what it is asked, and the limits of its rules."""
+"""The settings of the gate, and the limits of its rules."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from traffic_signs.settings import BaseSettings, Home, Repository, Runs, Setting
-from training.data.records import Split
+from traffic_signs.settings import (
+    DEFAULT_REPOSITORY,
+    BaseSettings,
+    Data,
+    DryRun,
+    Home,
+    Model,
+    OtherClasses,
+    PrivateKey,
+    PublicKey,
+    Repository,
+    Runs,
+    ScoreThreshold,
+    Setting,
+    Split,
+)
 
 
 @dataclass(frozen=True)
 class Limits(BaseSettings):
-    """What the rules allow.
-
-    Attributes:
-        min_score: what a first champion must reach, there being nothing to compare it with.
-    """
+    """The limits of the rules; `min_score` is for a first champion, which has nothing to be compared with."""
 
     significance: Annotated[
-        float, Setting("How often each test may refuse an equal challenger by chance.", min=1e-6, max=0.5)
+        float,
+        Setting("Significance level of each test: the chance that it refuses an equal challenger.", min=1e-6, max=0.5),
     ] = 0.05
     max_loss: Annotated[
-        float, Setting("Largest fall of accuracy or signs found, chance or not; of mAP50.", min=0, max=1)
+        float, Setting("Largest loss of accuracy (of a detector: recall or mAP50), significant or not.", min=0, max=1)
     ] = 0.005
     class_floor: Annotated[float, Setting("Recall below which a class has collapsed.", min=0, max=1)] = 0.5
     min_score: float = 0.9
     max_latency_ratio: Annotated[
-        float, Setting("Largest ratio of latencies to the champion's, at the median and at p99.", min=0)
+        float, Setting("Largest latency, at the median and at p99, as a multiple of the champion's.", min=0)
     ] = 1.25
-    max_p99_ms: Annotated[float | None, Setting("Largest p99 of single requests in ms.", min=0, show_default="any")] = (
-        None
+    max_p99_ms: Annotated[
+        float | None, Setting("Largest p99 of single requests in ms.", min=0, show_default="no limit")
+    ] = None
+    max_size_ratio: Annotated[float, Setting("Largest size of all files, as a multiple of the champion's.", min=0)] = (
+        2.0
     )
-    max_size_ratio: Annotated[float, Setting("Largest ratio of sizes to the champion's.", min=0)] = 2.0
     # In 1,000,000 bytes.
-    max_size_mb: Annotated[float | None, Setting("Largest size of all files in MB.", min=0, show_default="any")] = None
+    max_size_mb: Annotated[
+        float | None, Setting("Largest size of all files in MB.", min=0, show_default="no limit")
+    ] = None
 
 
 @dataclass(frozen=True)
 class GateConfig(BaseSettings):
-    """What the gate is asked."""
+    """What the gate compares, on which data, and how."""
 
-    model: Annotated[str, Setting("sign_classifier, sign_detector.", argument=True)]
-    data: Annotated[str, Setting("The evaluation set, gtsdb=PATH, gtsrb=PATH or feedback=PATH: a folder or zip.")]
-    repository: Repository = "model_repository"
-    challenger: Annotated[int | None, Setting("Version to evaluate.", min=1, show_default="the newest")] = None
+    model: Model
+    data: Data  # the evaluation set
+    repository: Repository = DEFAULT_REPOSITORY
+    challenger: Annotated[
+        int | None, Setting("Number of the version to evaluate.", min=1, show_default="the newest")
+    ] = None
     champion: Annotated[
         int | None,
         Setting(
-            "Version to compare it with.",
+            "Number of the version to compare it with.",
             min=1,
-            show_default="the champion; before any promotion the newest earlier one that is not refused",
+            show_default="the champion; before any promotion the newest earlier version that was not refused",
         ),
     ] = None
-    split: Annotated[Split, Setting("test or train.")] = "test"
+    split: Split = "test"
     fingerprint: Annotated[
-        str, Setting("Beginning of the evaluation set's; another set is an error.", show_default=False)
+        str, Setting("First digits of the data's fingerprint, as printed before; other data is an error.")
     ] = ""
     limits: Limits = field(default_factory=Limits)
     # In place of that in `limits`, which depends on the kind of model.
     min_score: Annotated[
-        float | None, Setting("Of a first champion.", min=0, max=1, show_default="0.9; of a detector 0.5")
+        float | None, Setting("Least score of a first champion.", min=0, max=1, show_default="0.9; for a detector 0.5")
     ] = None
-    score_threshold: Annotated[
-        float, Setting("Of a detector: the score from which on a sign counts as found.", min=0, max=1)
-    ] = 0.3
+    score_threshold: ScoreThreshold = 0.3
     requests: Annotated[
-        int | None, Setting("Pairs of requests to time.", min=10, show_default="100 to 1000, what 30 s allow")
+        int | None,
+        Setting(
+            "Pairs of requests to measure the latency with.", min=10, show_default="as many as 30 s allow, 100 to 1000"
+        ),
     ] = None
     runs: Runs = Path("runs")  # the server's log goes there, too
     home: Home = Path(".tritonserver")
-    public_key: Annotated[
-        Path | None, Setting("PEM file: both must be signed with its private half.", show_default=False)
-    ] = None
-    private_key: Annotated[
-        Path | None, Setting("PEM file: sign the challenger, verdict included.", show_default=False)
-    ] = None
-    dry_run: Annotated[bool, Setting("Compare them, and record nothing.", flags=("--dry-run",))] = False
+    public_key: PublicKey = None
+    private_key: PrivateKey = None  # signs the challenger with its verdict
+    other_classes: OtherClasses = False  # then only the absolute limits apply
+    dry_run: DryRun = False

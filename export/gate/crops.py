@@ -1,33 +1,25 @@
-"""The evaluation set of classifiers: signs cut out, and which of them get their class."""
+"""The evaluation set of classifiers: crops of signs."""
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from export.arrays import spread
 from export.gate.config import Limits
-from export.gate.evaluation_set import EvaluationSet
-from export.gate.rules import Answers, judge_classes, judge_overall
+from export.gate.rules import Answers, check_classes, check_overall
 from export.gate.verdict import Finding, Role
+from export.model_kind import EvaluationSet, Predictor, Size
 from traffic_sign_client.errors import ClientError
 from traffic_signs.progress import ProgressCallback
 from training.data.crops import Crops, cut_crops
 from training.data.records import Dataset, Split
 
-if TYPE_CHECKING:
-    from export.gate.side_by_side import ServedVersion, Staged
-
-SAMPLED = 256  # crops to compare what is served with what the file itself answers
+SAMPLED = 256  # crops on which the server is compared with the file
 
 
 class CropEvaluationSet(EvaluationSet):
-    """Signs cut out for classifiers, for each in its own size.
-
-    Args:
-        dataset: where they are.
-        score_threshold: unused, as a classifier names every crop.
+    """Crops of signs, for each version in its own size; `score_threshold` is for detectors.
 
     Raises:
         training.errors.DataError: the split has no signs, or an image cannot be used.
@@ -38,38 +30,34 @@ class CropEvaluationSet(EvaluationSet):
         self,
         dataset: Dataset,
         split: Split,
-        staged: Mapping[Role, "Staged"],
+        sizes: Mapping[Role, Size],
         score_threshold: float,
         progress: ProgressCallback,
     ) -> None:
         crops: dict[int, Crops] = {}
-        for one in staged.values():
-            height, width = one.size
+        for role, (height, width) in sizes.items():
             if height != width:
-                raise ClientError(f"{one.name} takes {width}x{height} pixels: sign crops are square")
+                raise ClientError(f"the {role} takes {width}x{height} pixels: sign crops are square")
             if height not in crops:
                 crops[height] = cut_crops(dataset, split, height, partial(progress, "reading images"))
         first = next(iter(crops.values()))
-        self._crops = {role: crops[one.size[0]].images for role, one in staged.items()}
+        self._crops = {role: crops[height].images for role, (height, _) in sizes.items()}
         sampled = spread(len(first), SAMPLED)
         self.images = {role: each[sampled] for role, each in self._crops.items()}
         self._class_ids, self._names = first.class_ids, dataset.classes.names
         self.data = {"name": dataset.name, "split": split, "fingerprint": first.fingerprint, "signs": len(first)}
 
-    def evaluate(
-        self, versions: Mapping[Role, "ServedVersion"], limits: Limits, progress: ProgressCallback
-    ) -> list[Finding]:
+    def evaluate(self, versions: Mapping[Role, Predictor], limits: Limits, progress: ProgressCallback) -> list[Finding]:
         """See `EvaluationSet.evaluate`."""
         right = {}
         for role, version in versions.items():
             classes = version(self.images[role][:1])["probabilities"].shape[1]
             if classes != len(self._names):
                 raise ClientError(
-                    f"{version.staged.name} has {classes} classes and the data {len(self._names)}: it cannot be "
-                    "evaluated on them"
+                    f"the {role} has {classes} classes, the data have {len(self._names)}: give data of its own classes"
                 )
             probabilities = version(self._crops[role], partial(progress, f"asking the {role}"))["probabilities"]
-            # What is no number is no answer, whichever class NumPy makes of it.
+            # An answer with NaN is wrong, whichever class NumPy makes of it.
             right[role] = (probabilities.argmax(axis=1) == self._class_ids) & np.isfinite(probabilities).all(axis=1)
         answers = Answers(self._names, self._class_ids, right["challenger"], right.get("champion"))
-        return [judge_overall("accuracy", answers, limits), judge_classes("classes", answers, limits)]
+        return [check_overall("accuracy", answers, limits), check_classes("classes", answers, limits)]

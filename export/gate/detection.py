@@ -8,18 +8,16 @@ from export.gate.statistics import Ranked, chance_of_loss, mean_average_precisio
 from export.gate.verdict import Finding
 
 
-def judge_false_alarms(
+def check_false_alarms(
     challenger: npt.NDArray[np.int64], champion: npt.NDArray[np.int64] | None, limits: Limits
 ) -> Finding:
-    """Refuses a challenger that sees significantly more signs where there are none.
+    """Refuses a challenger that raises more false alarms in significantly more scenes than it raises fewer.
 
-    What is tested are scenes, not alarms, for those of one scene come together: the scenes where the challenger raises
-    more of them than the champion, against those where it raises fewer (`chance_of_loss`).
+    Scenes are tested (`chance_of_loss`), not alarms, because the alarms of one scene depend on each other.
 
     Args:
         challenger: int64 [scenes], how many it raises in each.
-        champion: the same of the champion; None where there is none, and then nothing is refused.
-        limits: `significance`.
+        champion: the same of the champion; for None nothing is refused.
     """
     total = int(challenger.sum())
     text = f"{total} in {len(challenger):,} scenes"
@@ -30,26 +28,18 @@ def judge_false_alarms(
     passed = chance >= limits.significance
     text += f", champion {int(champion.sum())}: more in {more} scenes, fewer in {fewer}"
     text += f" (p {chance:.2g})" if passed else f" (significantly worse, p = {chance:.2g})"
-    figures = {
-        "challenger": total,
-        "champion": int(champion.sum()),
-        "more_scenes": more,
-        "fewer_scenes": fewer,
-        "p": chance,
-    }
+    figures = {"challenger": total, "champion": int(champion.sum())}
+    figures |= {"more_scenes": more, "fewer_scenes": fewer, "p": chance}
     return Finding("false alarms", passed, text, figures)
 
 
-def judge_precision(
+def check_precision(
     challenger: Ranked, champion: Ranked | None, signs: npt.NDArray[np.int64], limits: Limits
 ) -> Finding:
-    """Refuses a challenger whose mAP50 falls by more than the margin, where that is no chance of the scenes.
+    """Refuses a challenger whose mAP50 falls by more than the margin, and significantly.
 
     Args:
-        challenger: what it found, at any score.
-        champion: what the champion found; None where there is none.
         signs: int64 [scenes, categories], how many there are to find.
-        limits: `max_loss` and `significance`; `min_score` where there is no champion.
     """
     value = mean_average_precision(challenger, signs)
     if champion is None:

@@ -1,7 +1,4 @@
-"""Writes the verdict of the promotion gate into the manifest of the version that was evaluated.
-
-It stands there and not in a file beside it, so that every copy carries it along and a signature covers it.
-"""
+"""Writes the verdict of the gate into the challenger's manifest, so that copies have it and signatures cover it."""
 
 import tempfile
 from collections.abc import Mapping
@@ -15,21 +12,20 @@ from export.repository.local import write
 from export.repository.manifest import MANIFEST, SIGNATURE, Manifest, clear_errors, is_same_version
 from export.repository.promotion import require_version
 from export.repository.signing import Signer
-from export.repository.store import Store, open_store
+from export.repository.store import RepositoryLike, Store, open_store
 from traffic_signs.progress import silent
 
 
-def require_recordable(repository: str | Path | Store, model: str, version: int, signer: Signer | None) -> None:
-    """Checks, before anybody evaluates, that a verdict can be written into a version.
+def require_recordable(repository: RepositoryLike, model: str, version: int, signer: Signer | None) -> None:
+    """Checks, before the evaluation, that a verdict can be written into a version.
 
     Raises:
-        RepositoryError: there is no such version, it is signed and there is no key to sign it with again, or nothing
-            can be written to the repository.
+        RepositoryError: there is no such version, it is signed and there is no key, or the repository is read-only.
     """
     store = open_store(repository)
     _require_signable(store, model, version, signer)
     with clear_errors(f"write a verdict of {model} {version} to {store.name}"), store.locked():
-        pass  # a folder that is read-only has no room for the lock either
+        pass  # a read-only folder takes no lock either
 
 
 def _require_signable(store: Store, model: str, version: int, signer: Signer | None) -> None:
@@ -37,7 +33,7 @@ def _require_signable(store: Store, model: str, version: int, signer: Signer | N
         require_version(store, model, version)
         if signer is None and SIGNATURE in store.files(model, version):
             raise RepositoryError(
-                f"{model} {version} in {store.name} is signed, and the verdict belongs under the signature: give "
+                f"{model} {version} in {store.name} is signed, and the signature must cover the verdict: give "
                 "--private-key to sign it again, or --dry-run to evaluate alone"
             )
     if signer is not None:
@@ -45,20 +41,14 @@ def _require_signable(store: Store, model: str, version: int, signer: Signer | N
 
 
 def record_verdict(
-    repository: str | Path | Store, evaluated: Manifest, verdict: Mapping[str, Any], signer: Signer | None = None
+    repository: RepositoryLike, evaluated: Manifest, verdict: Mapping[str, Any], signer: Signer | None = None
 ) -> None:
-    """Writes a verdict into a manifest, in one step; where a key is given, the version is then signed with it.
+    """Writes a verdict into a manifest in one step, and then signs the version if there is a key.
 
-    A signed version is without a valid signature for the moment between the two: whoever checks it then refuses it.
-
-    Args:
-        repository: folder or address of all models.
-        evaluated: manifest of the version, as it was evaluated.
-        verdict: what `export.gate.verdict.Verdict.as_dict` gives.
-        signer: signs the version; needed where it is signed.
+    Between the two steps a signed version has no valid signature, and a check refuses it.
 
     Raises:
-        RepositoryError: the version is gone, has become another, or cannot be written. It is as it was.
+        RepositoryError: the version is missing, has changed, or cannot be written; it is unchanged.
     """
     store, model, version = open_store(repository), evaluated.model, evaluated.version
     doing = f"write the verdict of {model} {version} to {store.name}"

@@ -1,7 +1,6 @@
 """The rules of the gate that hold for every model: right answers, classes, parity, latency, size.
 
-Noise is not to decide: one or two images never do, and a latency counts only as far as its interval is beyond the
-budget.
+Noise does not decide: one or two images never do, and a latency counts only if its whole interval exceeds the budget.
 """
 
 import math
@@ -17,7 +16,7 @@ from export.gate.statistics import Estimate, chance_of_loss, holm, quantile, qua
 from export.gate.verdict import Finding
 from export.precision import TOLERANCES
 
-FEWEST_LOST = 3  # images, of all or of a class, that must be lost on balance before that can refuse anything
+FEWEST_LOST = 3  # net losses, in all or in a class, below which a rule refuses nothing
 SHOWN = 3  # classes named in a sentence
 
 
@@ -38,15 +37,10 @@ class Answers:
     champion: npt.NDArray[np.bool_] | None
 
 
-def judge_overall(rule: str, answers: Answers, limits: Limits) -> Finding:
+def check_overall(rule: str, answers: Answers, limits: Limits) -> Finding:
     """Refuses a challenger that is significantly worse, or worse by more than the margin.
 
-    The margin is never below two items: on a small set a single image would else decide.
-
-    Args:
-        rule: what to call it.
-        answers: of both.
-        limits: `significance` and `max_loss`; `min_score` where there is no champion.
+    The margin is at least two items, or a single image would decide on a small set.
     """
     count = len(answers.labels)
     score = float(answers.challenger.mean())
@@ -68,17 +62,11 @@ def judge_overall(rule: str, answers: Answers, limits: Limits) -> Finding:
     return Finding(rule, not broken, text, figures)
 
 
-def judge_classes(rule: str, answers: Answers, limits: Limits) -> Finding:
-    """Refuses a challenger of which a class collapses.
+def check_classes(rule: str, answers: Answers, limits: Limits) -> Finding:
+    """Refuses a challenger if a class collapses.
 
-    That is one whose recall falls significantly, by the same test as overall and adjusted for the number of classes
-    (Holm), which finds classes with many items; or one that falls below the floor, which finds rare ones. The
-    second takes three items at least that are lost on balance. Without a champion only the floor counts.
-
-    Args:
-        rule: what to call it.
-        answers: of both.
-        limits: `significance` and `class_floor`.
+    Its recall falls significantly (the same test, Holm's correction), which finds classes with many items; or below the
+    floor with at least three net losses, which finds rare ones. Without a champion only the floor counts.
     """
     champion = np.ones_like(answers.challenger) if answers.champion is None else answers.champion
     falls, chances = [], []
@@ -113,18 +101,15 @@ def judge_classes(rule: str, answers: Answers, limits: Limits) -> Finding:
     return Finding(rule, not collapsed, text, {"classes": worst, "collapsed": [fall["name"] for fall in collapsed]})
 
 
-def judge_parity(
+def check_parity(
     rule: str, precision: str, figures: Mapping[str, float], against: str, compared: int | None = None
 ) -> Finding:
-    """Refuses a model that does not answer as what it was made of.
+    """Refuses a model that differs too much from its source.
 
     Args:
-        rule: what to call it.
-        precision: of the weights; it says how large a difference may be.
-        figures: what `export.parity.Parity.as_dict` gives; empty where nobody measured.
-        against: what the model was compared with.
-        compared: how many real images, or signs of scenes, the disagreements are to be counted against; they do not
-            count for None: those in a manifest are of noise, too.
+        figures: those of `export.parity.Parity`; empty if nothing was measured.
+        compared: number of real images, or of signs in scenes, that the disagreements are a share of; None ignores
+            disagreements, because those in a manifest include noise.
     """
     allowed = TOLERANCES.get(precision)
     if allowed is None:
@@ -134,7 +119,7 @@ def judge_parity(
         text = f"its manifest does not say how far it is from {against}: publish it with `signs export onnx`"
         return Finding(rule, False, text)
     broken = []
-    # Not `>`: what is no number is beyond every limit.
+    # Not `>`: NaN exceeds every limit.
     if not figures["max_difference"] <= allowed.difference:
         broken.append(f"{allowed.difference:g} is allowed for {precision}")
     if not figures.get("max_box_difference", 0) <= allowed.pixels:
@@ -149,17 +134,16 @@ def judge_parity(
     return Finding(rule, not broken, f"{text} ({'; '.join(broken)})" if broken else text, kept)
 
 
-def judge_latency(
+def check_latency(
     challenger: npt.NDArray[np.float64], champion: npt.NDArray[np.float64] | None, limits: Limits
 ) -> Finding:
-    """Refuses a challenger that is slower than the budget, as far as that is sure.
+    """Refuses a challenger that is slower than the budget with the confidence of `limits.significance`.
 
-    The median is looked at besides p99: on a busy machine the slowest requests of both are the machine's.
+    Besides p99 the median counts, because on a busy machine the slowest requests are due to the machine.
 
     Args:
         challenger: float64 [n], milliseconds of single requests.
         champion: float64 [n], measured in turn with them; None where there is none.
-        limits: `max_latency_ratio`, `max_p99_ms` and, for how sure one must be, `significance`.
     """
     sure = 1 - limits.significance
     p50, p99 = (float(np.quantile(challenger, each)) for each in (0.5, 0.99))
@@ -183,7 +167,7 @@ def judge_latency(
     return Finding("latency", not broken, text + "".join(f"; {each}" for each in broken), figures)
 
 
-def judge_size(challenger: int, champion: int | None, limits: Limits) -> Finding:
+def check_size(challenger: int, champion: int | None, limits: Limits) -> Finding:
     """Refuses a challenger whose files are too large, in bytes."""
     text, broken = f"{challenger / 1e6:.2f} MB", []
     if champion is not None:

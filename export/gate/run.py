@@ -1,9 +1,9 @@
-"""One passage through the gate: choose the versions, serve them, have them answer, apply the rules, record it."""
+"""Runs the gate: chooses the versions, serves them, evaluates their answers, applies the rules, records the verdict."""
 
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -12,15 +12,16 @@ from export.arrays import Images
 from export.errors import RepositoryError
 from export.evaluation.run import leaks
 from export.gate.config import GateConfig, Limits
-from export.gate.evaluation_set import EvaluationSet
 from export.gate.recording import record_verdict, require_recordable
-from export.gate.rules import judge_latency, judge_parity, judge_size
+from export.gate.rules import check_latency, check_parity, check_size
 from export.gate.side_by_side import ServedVersion, Staged, serve_side_by_side, stage
 from export.gate.timing import time_requests
 from export.gate.verdict import Finding, Role, Side, UnusableError, Verdict
+from export.model_kind import EvaluationSet
 from export.precision import FP32, TOLERANCES
 from export.predictor import OnnxPredictor
 from export.repository import load_manifest
+from export.repository.class_names import version_difference
 from export.repository.manifest import Manifest, check_model_name
 from export.repository.promotion import champion, require_version
 from export.repository.signing import load_signer
@@ -35,13 +36,11 @@ from training.registry import RegistryError, record_gate
 
 @dataclass(frozen=True)
 class Outcome:
-    """The verdict, and where it stands.
+    """The verdict, and where it is recorded.
 
     Attributes:
-        verdict: what was found.
-        in_manifest: whether the challenger's manifest has it.
-        in_mlflow: number of the version in MLflow's registry that has it; empty where none has.
-        unrecorded: why it is not in MLflow; empty where it is, or was not to be.
+        in_mlflow: number of the version in MLflow's registry that has it; empty for none.
+        unrecorded: why MLflow could not record it.
     """
 
     verdict: Verdict
@@ -53,15 +52,19 @@ class Outcome:
 def run_gate(config: GateConfig, console: Console) -> Outcome:
     """Evaluates a challenger, and writes the verdict into its manifest and MLflow's registry.
 
-    Args:
-        config: what to evaluate, on what, and by which limits.
-
     Raises:
         ClientError, export.errors.ExportError, serving.errors.ServingError, training.errors.TrainingError: it could
-            not be evaluated, or the verdict not recorded; the repository is as it was.
+            not be evaluated, or the verdict not recorded; the repository is unchanged.
     """
     store = open_store(config.repository)
     challenger, best = choose_versions(store, config.model, config.challenger, config.champion)
+    if best is not None and (difference := version_difference(store, config.model, challenger, best)):
+        if not config.other_classes:
+            raise ClientError(
+                f"{config.model} {challenger} has other classes than {best} ({difference}): compare versions of the "
+                "same classes, or apply only the floors with --other-classes"
+            )
+        best = None
     signer = load_signer(config.private_key)
     if not config.dry_run:
         require_recordable(store, config.model, challenger, signer)
@@ -81,10 +84,9 @@ def choose_versions(store: Store, model: str, challenger: int | None, best: int 
     """Returns the number of the version to evaluate and of the one to compare it with.
 
     Args:
-        store: repository they are in.
-        challenger: the one to evaluate; the newest for None.
-        best: the one to compare it with; for None the promoted one, before any promotion the newest one before the
-            challenger that the gate has not refused, and where there is none, none.
+        challenger: the newest for None.
+        best: the version to compare with; for None the champion, before any promotion the newest one before the
+            challenger that the gate has not refused, if there is one.
 
     Raises:
         RepositoryError: there is no such model or version.
@@ -113,8 +115,7 @@ def choose_versions(store: Store, model: str, challenger: int | None, best: int 
 
 
 def _is_refused(store: Store, model: str, version: int) -> bool:
-    """Says whether the last verdict on a version refused it: whoever is no worse than that may still be bad."""
-    with suppress(RepositoryError):  # made by hand, or damaged: there is no verdict
+    with suppress(RepositoryError):  # made by hand, or damaged: it has no verdict
         return load_manifest(store, model, version).gate.get("passed") is False
     return False
 
@@ -139,12 +140,18 @@ def _evaluate(
     kind = staged["challenger"].kind
     if names := {one.kind.name for one in staged.values()} - {kind.name}:
         raise ClientError(f"{config.model} has versions of two kinds ({kind.name}, {names.pop()}): name another one")
+    for one in staged.values():
+        if difference := one.class_difference(kind.label_names(dataset.classes)):
+            raise ClientError(
+                f"{one.name} has other classes than {dataset.name} ({difference}): give data of its own classes"
+            )
     limits = replace(config.limits, min_score=kind.min_score if config.min_score is None else config.min_score)
-    evaluation_set = kind.load_evaluation_set(dataset, config.split, staged, config.score_threshold, progress)
+    sizes = {role: one.size for role, one in staged.items()}
+    evaluation_set = kind.load_evaluation_set(dataset, config.split, sizes, config.score_threshold, progress)
     if not evaluation_set.data["fingerprint"].startswith(config.fingerprint.lower()):
         raise ClientError(
             f"{dataset.name} has the fingerprint {evaluation_set.data['fingerprint']} in its {config.split} split, not "
-            f"{config.fingerprint}: it is not the evaluation set that was frozen"
+            f"{config.fingerprint}: it is not the frozen evaluation set"
         )
     installation = find_or_install(config.home, lambda what: console.print(f"{what} ...", style="dim"))
     log = config.runs / f"tritonserver-gate-{config.model}-{challenger}.log"
@@ -154,15 +161,16 @@ def _evaluate(
             findings += evaluation_set.evaluate(served, limits, progress)
             findings.append(_served_answers(served["challenger"], evaluation_set.images["challenger"]))
             times = time_requests(served, evaluation_set.images, config.requests, progress)
-            findings.append(judge_latency(times["challenger"], times.get("champion"), limits))
+            findings.append(check_latency(times["challenger"], times.get("champion"), limits))
     except UnusableError as error:
         findings.append(Finding("loading", False, str(error)))
     findings += _on_paper(staged, limits)
     notices = _notices(dataset.kind, config.split, evaluation_set, staged, champion(store, config.model))
+    sides = {role: Side(one.manifest.version, one.manifest.model_sha256) for role, one in staged.items()}
     verdict = Verdict(
         model=config.model,
-        challenger=_side(staged["challenger"]),
-        champion=_side(staged["champion"]) if best is not None else None,
+        challenger=sides["challenger"],
+        champion=sides.get("champion"),
         data=evaluation_set.data,
         server=installation.description,
         findings=findings,
@@ -173,51 +181,47 @@ def _evaluate(
 
 
 def _served_answers(challenger: ServedVersion, images: Images) -> Finding:
-    """Compares what is served with what the file itself answers."""
+    """Compares the server's answers with those of the file in ONNX Runtime."""
     kind, precision = challenger.kind, challenger.staged.manifest.precision
     tolerance = TOLERANCES.get(precision, TOLERANCES[FP32])
     reference = OnnxPredictor(challenger.staged.model_file)(images)
-    figures = kind.compare(reference, challenger(images), tolerance).as_dict()
+    figures = asdict(kind.compare(reference, challenger(images), tolerance))
     compared = kind.count_compared(reference, tolerance)
-    return judge_parity("served answers", precision, figures, "ONNX Runtime in process", compared)
+    return check_parity("served answers", precision, figures, "ONNX Runtime in process", compared)
 
 
 def _on_paper(staged: Mapping[Role, Staged], limits: Limits) -> list[Finding]:
-    """Returns what the rules find in the manifests."""
+    """Returns the findings that need no server."""
     manifest = staged["challenger"].manifest
     other = staged["champion"].manifest.size if "champion" in staged else None
     trained = "the trained network"
-    findings = [judge_parity("parity", manifest.precision, manifest.parity, trained)]
+    findings = [check_parity("parity", manifest.precision, manifest.parity, trained)]
     if manifest.gpu:
-        findings.append(
-            judge_parity(
-                "parity (GPU file)", str(manifest.gpu.get("precision")), manifest.gpu.get("parity", {}), trained
-            )
-        )
-    return [*findings, judge_size(manifest.size, other, limits)]
-
-
-def _side(staged: Staged) -> Side:
-    return Side(staged.manifest.version, staged.manifest.model_sha256)
+        precision, figures = str(manifest.gpu.get("precision")), manifest.gpu.get("parity", {})
+        findings.append(check_parity("parity (GPU file)", precision, figures, trained))
+    return [*findings, check_size(manifest.size, other, limits)]
 
 
 def _notices(
     kind: str, split: Split, evaluation_set: EvaluationSet, staged: Mapping[Role, Staged], promoted: int | None
 ) -> list[str]:
-    """Returns what makes the comparison less than it seems."""
+    """Returns what limits the comparison, a sentence each."""
     notices = []
     if "champion" not in staged:
-        notices.append("there is no other version to compare with that was not refused: only the floors are looked at")
+        lacking = "of the same classes " if promoted is not None else ""
+        notices.append(
+            f"there is no other version {lacking}to compare with that was not refused: only absolute limits apply"
+        )
     elif staged["champion"].manifest.version != promoted:
         state = "nothing is promoted yet" if promoted is None else f"version {promoted} is the champion"
         notices.append(f"it is compared with version {staged['champion'].manifest.version}, but {state}")
     if len({one.manifest.model_sha256 for one in staged.values()}) < len(staged):
-        notices.append("both versions hold the very same network")
+        notices.append("both versions have the same network")
     fingerprint = evaluation_set.data["fingerprint"]
     for one in staged.values():
         name = f"version {one.manifest.version}"
         if one.manifest.data.get("fingerprint") == fingerprint:
-            notices.append(f"{name} has learned from this very data: the comparison says nothing")
+            notices.append(f"{name} has learned from these data: the comparison means nothing")
         if split == "test":
             notices += [f"{name}: {leak}" for leak in leaks(kind, split, [one.manifest.data])]
     if split == "train":
@@ -229,7 +233,6 @@ def _notices(
 
 
 def _tags(verdict: Verdict) -> dict[str, str]:
-    """Returns what MLflow is to say of the version."""
     chance = next((each.figures["p"] for each in verdict.findings if "p" in each.figures), None)  # overall
     return {
         "gate": "passed" if verdict.passed else "refused",

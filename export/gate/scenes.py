@@ -1,8 +1,7 @@
-"""The evaluation set of detectors: whole scenes, which signs of them are found, and what is found besides."""
+"""The evaluation set of detectors: whole scenes, their signs and the false alarms."""
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +10,11 @@ from PIL import Image
 from export.arrays import spread
 from export.evaluation.scenes import local_finder
 from export.gate.config import Limits
-from export.gate.detection import judge_false_alarms, judge_precision
-from export.gate.evaluation_set import EvaluationSet
-from export.gate.rules import Answers, judge_classes, judge_overall
+from export.gate.detection import check_false_alarms, check_precision
+from export.gate.rules import Answers, check_classes, check_overall
 from export.gate.statistics import Ranked
 from export.gate.verdict import Finding, Role, UnusableError
+from export.model_kind import EvaluationSet, Predictor, Size
 from traffic_sign_client.errors import ClientError
 from traffic_signs.preprocessing import fit_scene
 from traffic_signs.progress import ProgressCallback
@@ -25,18 +24,11 @@ from training.detector.evaluate import DetectionEvaluation, evaluate_detections
 from training.detector.scenes import load_scenes
 from training.detector.task import labelled
 
-if TYPE_CHECKING:
-    from export.gate.side_by_side import ServedVersion, Staged
-
-SAMPLED = 8  # scenes to compare what is served with what the file itself answers
+SAMPLED = 8  # scenes on which the server is compared with the file
 
 
 class SceneEvaluationSet(EvaluationSet):
     """Whole scenes for detectors.
-
-    Args:
-        dataset: where they are.
-        score_threshold: the score from which on a detection counts.
 
     Raises:
         training.errors.DataError: the split has no signs, or an image cannot be used.
@@ -47,7 +39,7 @@ class SceneEvaluationSet(EvaluationSet):
         self,
         dataset: Dataset,
         split: Split,
-        staged: Mapping[Role, "Staged"],
+        sizes: Mapping[Role, Size],
         score_threshold: float,
         progress: ProgressCallback,
     ) -> None:
@@ -58,15 +50,13 @@ class SceneEvaluationSet(EvaluationSet):
         self._names = dataset.classes.category_names
         chosen = [Image.fromarray(self._scenes.images[number]) for number in spread(len(self._scenes), SAMPLED)]
         self.images = {
-            role: np.stack([fit_scene(scene, *one.size).pixels for scene in chosen]) for role, one in staged.items()
+            role: np.stack([fit_scene(scene, *size).pixels for scene in chosen]) for role, size in sizes.items()
         }
         signs = sum(len(scene.labels) for scene in self._truth)
         fingerprint = self._scenes.fingerprint
         self.data = {"name": dataset.name, "split": split, "fingerprint": fingerprint, "signs": signs}
 
-    def evaluate(
-        self, versions: Mapping[Role, "ServedVersion"], limits: Limits, progress: ProgressCallback
-    ) -> list[Finding]:
+    def evaluate(self, versions: Mapping[Role, Predictor], limits: Limits, progress: ProgressCallback) -> list[Finding]:
         """See `EvaluationSet.evaluate`."""
         found = {role: self._find(role, version, progress) for role, version in versions.items()}
         evaluations = {role: self._evaluate(role, each) for role, each in found.items()}
@@ -78,13 +68,13 @@ class SceneEvaluationSet(EvaluationSet):
         count = len(self._names)
         signs = np.stack([np.bincount(scene.labels, minlength=count) for scene in self._truth])
         return [
-            judge_overall("signs found", answers, limits),
-            judge_classes("categories", answers, limits),
-            judge_false_alarms(alarms["challenger"], alarms.get("champion"), limits),
-            judge_precision(ranked["challenger"], ranked.get("champion"), signs, limits),
+            check_overall("signs found", answers, limits),
+            check_classes("categories", answers, limits),
+            check_false_alarms(alarms["challenger"], alarms.get("champion"), limits),
+            check_precision(ranked["challenger"], ranked.get("champion"), signs, limits),
         ]
 
-    def _find(self, role: Role, version: "ServedVersion", progress: ProgressCallback) -> list[Detections]:
+    def _find(self, role: Role, version: Predictor, progress: ProgressCallback) -> list[Detections]:
         find, found = local_finder(version, None), []
         for image in self._scenes.images:
             found.append(find(Image.fromarray(image), b"").signs)
@@ -99,7 +89,7 @@ class SceneEvaluationSet(EvaluationSet):
             raise kind(f"the {role}'s answers cannot be right: {error}") from error
 
     def _found_signs(self, found: list[Detections], evaluation: DetectionEvaluation) -> npt.NDArray[np.bool_]:
-        """Returns of all labelled signs together whether each is found: bool [signs]."""
+        """Returns whether each labelled sign is found: bool [signs]."""
         parts = []
         for signs, detections, matches in zip(self._truth, found, evaluation.matches, strict=True):
             is_found = np.zeros(len(signs.labels), np.bool_)
@@ -108,7 +98,7 @@ class SceneEvaluationSet(EvaluationSet):
         return np.concatenate(parts)
 
     def _false_alarms(self, found: list[Detections], evaluation: DetectionEvaluation) -> npt.NDArray[np.int64]:
-        """Returns how many detections of each scene are no sign: int64 [scenes]."""
+        """Returns the number of false alarms in each scene: int64 [scenes]."""
         pairs = zip(found, evaluation.matches, strict=True)
         return np.array([((matches < 0) & (each.scores >= self._threshold)).sum() for each, matches in pairs], np.int64)
 

@@ -1,11 +1,10 @@
-"""Champion and challenger on one tritonserver, each checked against its manifest and served as it would be.
+"""Champion and challenger on one tritonserver, each checked against its manifest, with its own configuration.
 
-Each becomes a model of its own, named after its role: Triton takes one configuration for all versions of a model, and
-two that are compared may differ in input size and batching. And where the challenger cannot be loaded, the champion is
-there all the same.
+Each becomes a model, named after its role, because Triton has one configuration for all versions of a model and the two
+may differ in input size and batching. If the challenger fails to load, the champion still serves.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from export.arrays import Images, Outputs
 from export.gate.verdict import Role, UnusableError
 from export.kinds import ModelKind, kind_of_inputs
 from export.predictor import TritonPredictor
+from export.repository.class_names import class_difference, read_class_names
 from export.repository.local import write
 from export.repository.manifest import MANIFEST, MODEL_FILE, Manifest, parse_manifest
 from export.repository.policy import CONFIG, read_config, to_bytes
@@ -28,14 +28,11 @@ from traffic_signs.progress import ProgressCallback
 
 @dataclass(frozen=True)
 class Staged:
-    """A version that lies ready for a server.
+    """A version in a folder for the server.
 
     Attributes:
-        role: the name of its model there.
-        manifest: what it is.
-        kind: of its network.
+        role: the name of its model on the server.
         size: height and width of the input in pixels.
-        folder: of the version.
     """
 
     role: Role
@@ -54,25 +51,26 @@ class Staged:
         """The ONNX file."""
         return self.folder / MODEL_FILE
 
+    def class_difference(self, expected: Sequence[str]) -> str:
+        """Describes how its class names differ from the expected ones; empty if they do not, or it has no names."""
+        names = read_class_names(lambda file: (self.folder / file).read_bytes(), self.name)
+        return class_difference(names, expected)
+
 
 class ServedVersion(TritonPredictor):
     """A version on the server.
-
-    Args:
-        staged: which.
-        url: host:port of the server's gRPC.
 
     Raises:
         ClientError: the server cannot be reached.
     """
 
     def __init__(self, staged: Staged, url: str) -> None:
-        # A retry would count as slowness.
+        # A retry would look like a slow answer.
         super().__init__(url, "grpc", f"{staged.role}/{staged.manifest.version}", retries=0)
         self.staged = staged
 
     def _run(self, images: Images) -> Outputs:
-        """See `Predictor`; raises UnusableError where it is the challenger that does not answer."""
+        """See `Predictor`; raises UnusableError if the challenger does not answer."""
         try:
             return super()._run(images)
         except ClientError as error:
@@ -90,16 +88,11 @@ def stage(
     public_key: Path | None,
     progress: ProgressCallback,
 ) -> Staged:
-    """Brings a version into `scratch/models`, checked, under the name of its role.
-
-    Args:
-        role: what it is here.
-        scratch: folder of the gate.
-        public_key: it must be signed with it.
+    """Pulls and checks a version into `scratch/models`, under the name of its role.
 
     Raises:
-        RepositoryError: it is not there, has no manifest, is damaged or not signed so.
-        ClientError: it is not of a kind that the gate compares.
+        RepositoryError: it is missing, has no manifest, is damaged or not signed with the key.
+        ClientError: the gate does not compare its kind.
     """
     pulled = scratch / role
     pull(store, pulled, {model: [version]}, public_key, progress)
@@ -109,7 +102,7 @@ def stage(
     if kind is None:
         raise ClientError(
             f"{model} {version} takes {', '.join(inputs) or 'nothing'}: the gate compares classifiers and detectors; "
-            "a recognizer is as good as the two that it calls, so gate those"
+            "for a recognizer, gate the two models that it calls"
         )
     dims = config.input[0].dims
     if len(dims) != 3 or min(dims) < 1:
@@ -127,15 +120,13 @@ def stage(
 def serve_side_by_side(
     installation: Installation, staged: Mapping[Role, Staged], log: Path, store: Store
 ) -> Iterator[dict[Role, ServedVersion]]:
-    """Serves both side by side; the server ends with the block.
+    """Serves both versions until the block ends.
 
     Args:
         staged: the versions by role, all in one folder.
-        log: file that takes what the server prints.
-        store: repository they come from, for messages.
 
     Raises:
-        UnusableError: Triton cannot load the challenger; the message is its reason.
+        UnusableError: Triton cannot load the challenger; the message is the reason.
         ClientError: it cannot load the champion.
         serving.errors.ServingError: the server does not start.
     """

@@ -1,4 +1,4 @@
-"""The statistics of the gate: exact where they can be, resampled where not."""
+"""The statistics of the gate: exact if possible, else resampled."""
 
 import math
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ SEED = 0  # of all resampling: the same figures give the same verdict
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure, and the two ends of the interval that holds it.
+    """A figure and its confidence interval.
 
     Attributes:
-        value: of the samples as they are.
-        lower: one-sided bound: with the chosen confidence the figure is not below it.
-        upper: one-sided bound: with the chosen confidence the figure is not above it.
+        value: of the samples themselves.
+        lower: one-sided lower bound at the chosen confidence.
+        upper: one-sided upper bound at the chosen confidence.
     """
 
     value: float
@@ -28,11 +28,11 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Ranked:
-    """What a detector found in all scenes together; the order does not matter.
+    """The detections in all scenes together, in any order.
 
     Attributes:
         scores: float [n].
-        is_right: bool [n], whether it has found a sign that no surer one had found.
+        is_right: bool [n], whether it matches a sign that no surer detection matches.
         labels: int64 [n], category ids.
         scenes: int64 [n], the position of the scene.
     """
@@ -44,11 +44,11 @@ class Ranked:
 
 
 def chance_of_loss(lost: int, won: int) -> float:
-    """Returns how probable it is to lose so many of the disagreements, or more, where both are equally good.
+    """Returns the probability of losing at least `lost` of the disagreements if both are equally good.
 
     This is McNemar's test (Psychometrika 12, 1947, doi 10.1007/BF02295996), one-sided and exact: of `lost + won`
-    images that only one of the two gets right, those that the champion gets right follow a binomial distribution with
-    1/2. Images on which both are right, or both wrong, say nothing.
+    images that only one of the two gets right, those of the champion follow a binomial distribution with 1/2. Images on
+    which both are right, or both wrong, do not count.
 
     Args:
         lost: what only the champion gets right.
@@ -63,7 +63,7 @@ def chance_of_loss(lost: int, won: int) -> float:
 
 
 def holm(chances: Sequence[float]) -> list[float]:
-    """Adjusts the p-values of several tests so that together they err no more often than one, dependent or not.
+    """Adjusts the p-values of several tests, dependent or not, to the error rate of one.
 
     S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6 (1979),
     pages 65 to 70.
@@ -78,7 +78,7 @@ def holm(chances: Sequence[float]) -> list[float]:
 def quantile_ratio(
     challenger: npt.NDArray[np.float64], champion: npt.NDArray[np.float64], quantile: float, confidence: float
 ) -> Estimate:
-    """Returns the ratio of a quantile of two series that were measured in turn, with its bounds.
+    """Returns the ratio of a quantile of two series that were measured alternately, with its bounds.
 
     The bounds come from pairs drawn again in blocks (the moving-block bootstrap; H. R. Künsch, Annals of Statistics 17,
     1989, doi 10.1214/aos/1176347265): a machine that is busy for a while slows neighbouring requests of both.
@@ -107,7 +107,6 @@ def mean_average_precision(
     """Returns the mean over the labels of the exact area below precision over recall.
 
     Args:
-        found: the detections.
         signs: int64 [scenes, labels], how many there are to find.
         weights: int64 [scenes], how often each scene counts; once without them.
 
@@ -129,13 +128,9 @@ def mean_average_precision(
 
 
 def precision_fall(champion: Ranked, challenger: Ranked, signs: npt.NDArray[np.int64], confidence: float) -> Estimate:
-    """Returns by how much the challenger's mean average precision lies below the champion's, with its bounds.
-
-    The bounds come from scenes drawn again, the same ones for both.
+    """Returns the fall of the mean average precision, with bounds from scenes drawn again, the same for both.
 
     Args:
-        champion: what it found.
-        challenger: what it found.
         signs: int64 [scenes, labels], how many there are to find.
         confidence: of each bound, 0.5 to 1.
     """

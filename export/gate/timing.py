@@ -1,4 +1,4 @@
-"""How long single requests take: champion and challenger in turn, so that a busy machine slows both."""
+"""Latency of single requests, champion and challenger alternately, so that a busy machine slows both."""
 
 import time
 
@@ -12,20 +12,17 @@ from traffic_signs.progress import ProgressCallback
 
 WARM_UP = 10  # pairs that do not count
 BUDGET_S = 30.0
-FEWEST, MOST = 100, 1000  # pairs: below, p99 is the slowest request; above, it hardly gets surer
+FEWEST, MOST = 100, 1000  # pairs: with fewer p99 is the slowest request; more hardly narrow it
 
 
 def time_requests(
     versions: dict[Role, ServedVersion], images: dict[Role, Images], pairs: int | None, progress: ProgressCallback
 ) -> dict[Role, npt.NDArray[np.float64]]:
-    """Times requests for one image each, one after another over gRPC, from request to answer.
-
-    Who comes first changes from pair to pair.
+    """Times requests for one image each, one after another over gRPC; the order changes from pair to pair.
 
     Args:
-        versions: by role.
         images: what to send to each, uint8 [n, height, width, 3].
-        pairs: how many to time; as many as BUDGET_S allows for None.
+        pairs: how many to time; what BUDGET_S allows for None.
 
     Returns:
         By role float64 [pairs], milliseconds.

@@ -1,4 +1,4 @@
-"""What the gate found and what follows from it."""
+"""The findings of the rules, and the verdict that follows."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -12,17 +12,16 @@ Role = Literal["champion", "challenger"]
 
 
 class UnusableError(ClientError):
-    """Triton cannot load the challenger, or gets no answer out of it: it is refused."""
+    """Triton cannot load the challenger, or gets no answer from it: it is refused."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one rule says.
+    """The result of one rule.
 
     Attributes:
-        rule: its name.
-        passed: whether the challenger keeps to it.
-        text: why, with the figures, for a person.
+        passed: whether the challenger passes it.
+        text: the reason with the figures, for a person.
         figures: the same for a program.
     """
 
@@ -34,7 +33,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two versions: its number and the sha256 of its model file, by which a copy is known again."""
+    """One of the two versions: its number, and the sha256 of its model file, which identifies copies."""
 
     version: int
     sha256: str
@@ -45,14 +44,9 @@ class Verdict:
     """The decision about a challenger, with its reasons.
 
     Attributes:
-        model: name of the model.
-        challenger: the version that was evaluated.
         champion: the version it was compared with; None where there was none.
         data: `name`, `split`, `fingerprint` and number of `signs` of the evaluation set.
-        server: who answered.
-        findings: of each rule that was looked at.
-        limits: what the rules allowed.
-        notices: what a person should know, a sentence each.
+        notices: limits of the comparison, a sentence each.
         time: ISO 8601, UTC.
     """
 
@@ -68,7 +62,7 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
-        """Whether the challenger may become champion: it keeps to every rule."""
+        """Whether the challenger may become champion: it passes every rule."""
         return bool(self.findings) and all(finding.passed for finding in self.findings)
 
     @property
@@ -80,8 +74,8 @@ class Verdict:
             stays = f", and version {self.champion.version} stays" if self.champion else ""
             return f"{name} is refused for its {broken}{stays}"
         if self.champion is None:
-            return f"{name} may become the first champion: it keeps to every rule"
-        return f"{name} may become champion: it keeps to every rule against version {self.champion.version}"
+            return f"{name} may become the first champion: it passes every rule"
+        return f"{name} may become champion: it passes every rule against version {self.champion.version}"
 
     def as_dict(self) -> dict[str, Any]:
         """Returns all of it in types that JSON has: the content of a manifest's `gate`."""

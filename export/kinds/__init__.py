@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from export.errors import ExportError
-from export.kinds.base import ModelKind, TensorSpec
 from export.kinds.classifier import CLASSIFIER
 from export.kinds.detector import DETECTOR
+from export.model_kind import ModelKind, TensorSpec
 
 __all__ = ["CLASSIFIER", "DETECTOR", "KINDS", "ModelKind", "TensorSpec", "find_kind", "kind_of_inputs"]
 

@@ -1,11 +1,9 @@
 """Classifiers: crops of single signs in, a probability for each class out."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -14,7 +12,7 @@ from torch import Tensor, nn
 from export.arrays import Images, Outputs, spread
 from export.classification_parity import compare_classes, require_same_classes
 from export.gate.crops import CropEvaluationSet
-from export.kinds.base import ModelKind, Progress, Size, TensorSpec
+from export.model_kind import ModelKind, Predictor, Progress, Size, TensorSpec
 from traffic_sign_client.errors import ClientError
 from traffic_signs.preprocessing import crop
 from traffic_signs.progress import ProgressCallback
@@ -23,9 +21,6 @@ from training.data.crops import cut_crops
 from training.data.records import Dataset, Split
 from training.data.synthetic import draw_scene
 from training.models.classifier import MODEL_NAME
-
-if TYPE_CHECKING:
-    from export.predictor import Predictor
 
 STREET = (400, 240)  # width and height in pixels of the scenes that drawn signs are cut out of
 

@@ -1,13 +1,11 @@
 """Detectors: whole scenes in, boxes with scores and categories out."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -18,7 +16,7 @@ from export.detection_parity import compare_signs, count_signs, read_detections,
 from export.errors import ExportError
 from export.evaluation.scenes import evaluate_scenes, local_finder
 from export.gate.scenes import SceneEvaluationSet
-from export.kinds.base import ModelKind, Progress, Size, TensorSpec
+from export.model_kind import ModelKind, Predictor, Progress, Size, TensorSpec
 from traffic_sign_client.errors import ClientError
 from traffic_signs.preprocessing import decode, fit_scene
 from traffic_signs.progress import ProgressCallback
@@ -28,9 +26,6 @@ from training.detector.evaluate import evaluate_detections
 from training.detector.scenes import load_scenes
 from training.detector.task import labelled
 from training.models.detector import MAX_DETECTIONS, MODEL_NAME, find_peaks
-
-if TYPE_CHECKING:
-    from export.predictor import Predictor
 
 MOST_COMPARED = 16  # a scene is as much work as 500 crops
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from export.errors import RepositoryError
+from export.repository.counting import counting
 from export.repository.local import LocalStore
 from export.repository.manifest import (
     MANIFEST,
@@ -26,7 +27,7 @@ from export.repository.manifest import (
 )
 from export.repository.pull import choose_versions, pull
 from export.repository.registry import MANIFEST_TYPE, SCHEME, Address, Registry
-from export.repository.store import Store, counting, open_store
+from export.repository.store import RepositoryLike, Store, open_store
 from traffic_signs.progress import ProgressCallback, silent
 
 ARTIFACT_TYPE = "application/vnd.traffic-signs.model-version.v1"
@@ -48,7 +49,7 @@ class Pushed:
 
 
 def push(
-    repository: str | Path | Store,
+    repository: RepositoryLike,
     target: str,
     wanted: Mapping[str, Sequence[int]],
     public_key: Path | None = None,
@@ -60,11 +61,8 @@ def push(
     Every version is checked first, as by a pull; what the registry has already is not sent again.
 
     Args:
-        repository: folder or address of all models.
         target: oci://HOST[:PORT]/NAME.
         wanted: numbers by model; an empty list is the champion, or the newest before any; all models where it is empty.
-        public_key: every version must be signed with it.
-        plain_http: see `Registry`.
 
     Raises:
         RepositoryError: a version is not there, damaged or not signed so, the registry has another one of that number,
@@ -135,7 +133,6 @@ def opened(
     Args:
         source: folder or address of all models; oci://HOST[:PORT]/NAME, with @sha256:DIGEST exactly that version.
         wanted: numbers by model, as `pull` takes them; models that a registry lacks, the store lacks too.
-        plain_http: see `Registry`.
 
     Raises:
         RepositoryError: the registry cannot be read, has other versions of a model than those wanted, or sends

@@ -1,7 +1,7 @@
 """A repository in an object store: a version exists once its manifest does, and numbers are taken by creating a key.
 
-Nothing can be renamed there, so the files of a version go up first and manifest.json last; our readers see only
-versions that have one. Triton itself does not look for it: let it read what `signs repository pull` has fetched.
+Nothing can be renamed there, so manifest.json is uploaded after all files of a version, and readers ignore versions
+without one. Triton does not, so it must serve what `signs repository pull` has fetched.
 """
 
 import contextlib
@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from export.errors import RepositoryError
+from export.repository.counting import Advance, counting
 from export.repository.local import sync
 from export.repository.manifest import MANIFEST, SIGNATURE, describe, parse_manifest, stays_inside, version_number
 from export.repository.policy import CONFIGS
-from export.repository.store import Advance, counting
 from traffic_signs.progress import ProgressCallback, silent
 
 ATTEMPTS = 5
-CLAIM = "claim-"  # claim-N: the number N is spent
+CLAIM = "claim-"  # claim-N: the number N is taken
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -89,12 +89,12 @@ class BucketStore:
                     self._files.pipe_file(self._key(path), content, mode="create")
                     return
                 except FileExistsError:
-                    # The answer to a first attempt may have been lost, and this is the second: then it is ours.
+                    # If the answer to a first attempt was lost, this is the second, and the object is ours.
                     if self._files.cat_file(self._key(path)) != content:
                         raise
                     return
                 except OSError as error:
-                    # S3 answers so while another is writing the same object, and asks to be asked again.
+                    # The answer of S3 while another writes the same object: try again.
                     if "ConditionalRequestConflict" not in repr(error.__cause__) or attempt == ATTEMPTS - 1:
                         raise
                     time.sleep(0.2 * (attempt + 1))
@@ -126,7 +126,7 @@ class BucketStore:
 
     @contextlib.contextmanager
     def staging(self, model: str) -> Iterator[Path]:
-        """Gives an empty folder of this machine."""
+        """Yields an empty folder of this machine."""
         with tempfile.TemporaryDirectory(prefix="signs-staging-") as scratch:
             yield Path(scratch)
 
@@ -162,10 +162,8 @@ class BucketStore:
         """Uploads a prepared folder, reads it back, and creates its manifest last."""
         manifest = parse_manifest((staged / MANIFEST).read_bytes(), str(staged / MANIFEST))
         names = [*manifest.files, *([SIGNATURE] if (staged / SIGNATURE).exists() else [])]
-        # Each file goes there and, to be sure of it, back.
-        advance = counting(
-            progress, f"uploading {model} {version}", 2 * sum((staged / n).stat().st_size for n in names)
-        )
+        total = 2 * sum((staged / name).stat().st_size for name in names)  # each file is uploaded and read back
+        advance = counting(progress, f"uploading {model} {version}", total)
         with tempfile.TemporaryDirectory(prefix="signs-check-") as scratch, contextlib.ExitStack() as undo:
             for name in names:
                 path, back = f"{model}/{version}/{name}", Path(scratch) / "back"
@@ -187,7 +185,7 @@ class BucketStore:
             self._delete(f"{model}/{version}/{name}")
 
     def sweep(self, model: str, older_than_s: float) -> list[str]:
-        """Deletes uploads without a manifest that nobody has added to for a time."""
+        """Deletes uploads without a manifest whose newest file is older than this."""
         whole = set(self.versions(model))
         leftovers: dict[int, list[str]] = {}
         for path in self._find(model):
@@ -206,7 +204,7 @@ class BucketStore:
         return swept
 
     def _check_condition(self, path: str) -> None:
-        """Refuses a store that overwrites where it was asked to create: two publishers could take one number."""
+        """Refuses a store that overwrites instead of creating: two publishers could take one number."""
         try:
             with self._clear_errors(f"write {path} to"):
                 self._files.pipe_file(self._key(path), _token(), mode="create")
@@ -242,7 +240,7 @@ class BucketStore:
 
     @contextlib.contextmanager
     def _clear_errors(self, doing: str) -> Iterator[None]:
-        """Turns whatever a library raises into one clear error; what its callers handle passes through."""
+        """Turns the errors of a library into one clear error, except those that callers handle."""
         try:
             yield
         except (FileNotFoundError, FileExistsError, RepositoryError):
@@ -260,7 +258,6 @@ class BucketStore:
 
 
 def _callback(advance: Advance) -> Any:
-    """Returns what fsspec calls for each piece of a file."""
     from fsspec.callbacks import Callback
 
     class Progress(Callback):  # type: ignore[misc]

@@ -1,8 +1,8 @@
 """Does a model still call the versions that it was exported with?
 
-The recognizer is fitted to a detector and a classifier, and its reference for drift is measured with them; the `source`
-of its manifest says which versions they were. Which ones it calls is decided later, by their own promotions: the newest
-that is served, or the number that its config.pbtxt pins.
+The recognizer is exported for versions of a detector and a classifier, and its reference for drift is measured with
+them; the `source` of its manifest names them. It calls the newest version that is served, or the one that its
+config.pbtxt pins, so promotions of the two can change it.
 """
 
 import re
@@ -20,7 +20,7 @@ DIGEST = "_files_sha256"  # after the name of the model that is called
 
 
 def describe_call(store: Store, model: str, version: int) -> dict[str, str]:
-    """Returns what the `source` of a manifest is to say of a version that its model calls.
+    """Returns the entries for the `source` of a manifest about a version that its model calls.
 
     Raises:
         RepositoryError: there is no such version, or its manifest is damaged.
@@ -32,13 +32,11 @@ def describe_call(store: Store, model: str, version: int) -> dict[str, str]:
 def changed_calls(store: Store, caller: str, called: str = "") -> Iterator[str]:
     """Yields a sentence for each call of a model that goes to another version than the caller was exported with.
 
-    Only versions that are served are looked at. They are compared by their files, since numbers differ between
-    repositories; a copy whose manifest knows numbers only is passed over, as is a manifest that is damaged.
+    Only versions that are served count. They are compared by their files, because numbers differ between repositories;
+    copies whose manifest has only numbers, and damaged manifests, are skipped.
 
     Args:
-        store: repository that both models are in.
-        caller: name of the model that calls others.
-        called: only calls of this model count; empty for those of all.
+        called: only calls of this model count; all for an empty name.
     """
     for version in served_versions(store, caller):
         manifest = _manifest(store, caller, version)
@@ -63,13 +61,12 @@ def _changed(store: Store, caller: Manifest, called: str) -> Iterator[str]:
         yield f"{was}, and calls {f'{called} {now}' if now else called}, which is not served here"
     elif not _is_same(caller, called, int(number), now, _manifest(store, called, now)):
         yield (
-            f"{was}, and now calls {called} {now}: its settings and its reference for drift are those of the other "
-            f"one. Export {caller.model} again"
+            f"{was}, and now calls {called} {now}: its settings and its reference for drift are of the other one. "
+            f"Export {caller.model} again"
         )
 
 
 def _is_same(caller: Manifest, called: str, made_for: int, now: int, manifest: Manifest | None) -> bool:
-    """Says whether the version called now is the one that the caller was exported with, as far as manifests say."""
     digest = caller.source.get(f"{called}{DIGEST}")
     if digest and manifest is not None:
         return digest == manifest.files_sha256

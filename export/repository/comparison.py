@@ -1,14 +1,15 @@
 """How two versions differ: what they are, where they come from, how good they are."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeGuard
 
 from export.repository.manifest import Manifest
 from export.repository.promotion import require_version
 from export.repository.publishing import load_manifest
-from export.repository.store import Store, open_store
+from export.repository.store import RepositoryLike, open_store
 
+SINGLE = ("created", "size", "precision", "opset", "ir_version", "inputs", "outputs")
+GROUPS = ["source", "data", "calibration", "origin", "graph", "parity", "accuracy", "metrics", "tuning", "built_for"]
 FIGURES = ("graph.", "parity.", "accuracy.", "metrics.")
 
 
@@ -22,13 +23,8 @@ class Difference:
     delta: float | None = None
 
 
-def compare_versions(repository: str | Path | Store, model: str, first: int, second: int) -> list[Difference]:
+def compare_versions(repository: RepositoryLike, model: str, first: int, second: int) -> list[Difference]:
     """Returns the facts of two versions side by side: all figures, and of the rest what differs.
-
-    Args:
-        repository: folder or address of all models.
-        first: number of a version.
-        second: number of another.
 
     Raises:
         RepositoryError: one is not there, or has no manifest.
@@ -50,30 +46,9 @@ def compare_versions(repository: str | Path | Store, model: str, first: int, sec
 
 
 def _facts(manifest: Manifest) -> dict[str, Any]:
-    facts: dict[str, Any] = {
-        "created": manifest.created,
-        "size": manifest.size,
-        "precision": manifest.precision,
-        "opset": manifest.opset,
-        "ir_version": manifest.ir_version,
-        "inputs": manifest.inputs,
-        "outputs": manifest.outputs,
-    }
-    groups = (
-        "source",
-        "data",
-        "calibration",
-        "origin",
-        "graph",
-        "parity",
-        "accuracy",
-        "metrics",
-        "tuning",
-        "built_for",
-    )
-    facts |= {f"{group}.{name}": value for group in groups for name, value in getattr(manifest, group).items()}
-    facts |= {f"files.{name}": entry["sha256"] for name, entry in manifest.files.items()}
-    return facts
+    facts = {name: getattr(manifest, name) for name in SINGLE}
+    facts |= {f"{group}.{name}": value for group in GROUPS for name, value in getattr(manifest, group).items()}
+    return facts | {f"files.{name}": entry["sha256"] for name, entry in manifest.files.items()}
 
 
 def _is_number(value: object) -> TypeGuard[float]:

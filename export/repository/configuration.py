@@ -1,10 +1,10 @@
-"""Which configuration a server takes: `configs/NAME.pbtxt` of each model where there is one, else its config.pbtxt.
+"""Which configuration a server uses: `configs/NAME.pbtxt` of each model if it exists, else its config.pbtxt.
 
-Triton passes over a name that no model has without a word; a misspelt one would serve everything as for two cores, on a
-CPU. So names are looked for before a server starts.
+Triton silently ignores a name that no model has, and a misspelt one would serve all models with the settings for two
+cores. So names are checked before a server starts.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from export.errors import RepositoryError
@@ -22,20 +22,12 @@ TENSORRT = "tensorrt"
 
 
 def effective(configs: "Configs", name: str) -> "pb.ModelConfig | None":
-    """Returns the configuration that a server takes that is started with --model-config-name=NAME."""
+    """Returns the configuration that a server started with --model-config-name=NAME uses."""
     return configs.get(config_path(name)) or configs.get(CONFIG)
 
 
 def require_name(models: "Mapping[str, Configs]", name: str) -> None:
-    """Checks that a name of a configuration is one of some model.
-
-    Args:
-        models: configurations of each model.
-        name: that was asked for.
-
-    Raises:
-        RepositoryError: no model has such a configuration.
-    """
+    """Raises RepositoryError if no model has a configuration of this name; `models` has those of each."""
     paths = {path for configs in models.values() for path in configs if path != CONFIG}
     if config_path(name) not in paths:
         known = ", ".join(sorted(path.removeprefix(f"{CONFIGS}/").removesuffix(".pbtxt") for path in paths))
@@ -48,8 +40,8 @@ def require_name(models: "Mapping[str, Configs]", name: str) -> None:
 def unfit_for_gpu(models: "Mapping[str, Configs]", name: str) -> Iterator[str]:
     """Yields a sentence for each model that would run on a GPU with its file for CPUs.
 
-    There ONNX Runtime searches every convolution again at each change of the batch: as soon as requests overlap, that
-    is slower than a CPU.
+    ONNX Runtime would search every convolution again at each change of the batch: under concurrent requests slower than
+    a CPU.
     """
     for model, configs in models.items():
         config = effective(configs, name)
@@ -61,7 +53,7 @@ def unfit_for_gpu(models: "Mapping[str, Configs]", name: str) -> Iterator[str]:
 
 
 def runs_searching(config: "pb.ModelConfig") -> bool:
-    """Returns whether a model would run on a GPU where there is one with a file for CPUs, whose batch is free."""
+    """Returns whether a model would use an available GPU with its file for CPUs, whose batch is free."""
     from tritonclient.grpc import model_config_pb2 as pb
 
     is_free = config.platform == ONNX and config.default_model_filename != GPU_FILE and not uses_tensorrt(config)
@@ -79,11 +71,6 @@ def need_gpu(models: "Mapping[str, Configs]", name: str) -> list[str]:
     """Returns the models that a server without a GPU cannot load."""
     from tritonclient.grpc import model_config_pb2 as pb
 
-    found: Iterable[tuple[str, pb.ModelConfig | None]] = (
-        (model, effective(each, name)) for model, each in models.items()
-    )
-    return [
-        model
-        for model, config in found
-        if config is not None and any(group.kind == pb.ModelInstanceGroup.KIND_GPU for group in config.instance_group)
-    ]
+    found = {model: config for model, configs in models.items() if (config := effective(configs, name)) is not None}
+    gpu = pb.ModelInstanceGroup.KIND_GPU
+    return [model for model, config in found.items() if any(group.kind == gpu for group in config.instance_group)]

@@ -1,4 +1,4 @@
-"""Publishes a version that is made out of another one: the same weights, served or compiled in another way."""
+"""Publishes a version that is derived from another one: the same weights, served or compiled in another way."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -9,17 +9,17 @@ from export.errors import RepositoryError
 from export.repository.manifest import MANIFEST, Manifest, clear_errors, describe, files_in
 from export.repository.policy import CONFIG, companions, config_paths, to_bytes
 from export.repository.publishing import publish
-from export.repository.store import Store, open_store
+from export.repository.store import RepositoryLike, open_store
 
 if TYPE_CHECKING:
     from tritonclient.grpc import model_config_pb2 as pb
 
-# Each version has its own; a verdict of the gate was on how the other one is served.
+# Not inherited; the verdict of the gate is on the other configuration.
 OWN = ("model", "version", "files", "created", "gate")
 
 
 def publish_derived(
-    repository: str | Path | Store,
+    repository: RepositoryLike,
     original: Manifest,
     folder: Path,
     configs: "Mapping[str, pb.ModelConfig]",
@@ -28,23 +28,16 @@ def publish_derived(
     forget: Sequence[str] = (),
     **facts: Any,
 ) -> Manifest:
-    """Adds a version with the files of another one and its own configurations.
+    """Adds a version with the files of another one and its own configurations, and returns its manifest.
 
-    Its manifest keeps the provenance of the other one and names it as its origin. The other one stays as it is, and is
-    served as before where it was promoted.
+    That keeps the provenance of the other version and names it as its origin. The other version does not change.
 
     Args:
-        repository: folder or address of all models, in which the other version is.
-        original: manifest of the other version.
-        folder: with its files, which were checked.
-        configs: configurations of the new version, by path; it has none of the other version's.
-        instead: content of files that are new, by name.
-        leave_out: names of files that do not come along.
-        forget: fields of the manifest that do not hold of the new version.
-        facts: fields of the manifest that differ.
-
-    Returns:
-        The manifest of the new version.
+        folder: with its checked files.
+        configs: all configurations of the new version, by path.
+        instead: content of new files, by name.
+        leave_out: names of files that are not copied.
+        forget: fields of the manifest that are not inherited.
 
     Raises:
         RepositoryError: the repository cannot be written; it is as it was.
@@ -56,15 +49,17 @@ def publish_derived(
         files = {name: (folder / name).read_bytes() for name in kept} | dict(instead or {})
         for name in companions(*configs.values()):
             if name not in files:  # of a version that was published without its own
-                files[name] = _beside(store, original.model, name)
+                path = f"{original.model}/{name}"
+                try:
+                    files[name] = store.read(path)
+                except FileNotFoundError as error:
+                    raise RepositoryError(
+                        f"there is no {store.name}/{path}, which {CONFIG} names: put it there"
+                    ) from error
         came_from = original.as_origin(store.name, describe(folder / MANIFEST)["sha256"])
         inherited = {name: value for name, value in asdict(original).items() if name not in (*OWN, *forget)}
         shared = {path: to_bytes(config).decode() for path, config in configs.items()}
-        return publish(store, original.model, files, shared, inherited | {"origin": came_from} | facts)
-
-
-def _beside(store: Store, model: str, name: str) -> bytes:
-    try:
-        return store.read(f"{model}/{name}")
-    except FileNotFoundError as error:
-        raise RepositoryError(f"there is no {store.name}/{model}/{name}, which {CONFIG} names: put it there") from error
+        return publish(
+            *(store, original.model, files, shared, inherited | {"origin": came_from} | facts),
+            other_classes=True,  # those of a version that is here already
+        )

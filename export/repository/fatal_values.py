@@ -1,8 +1,8 @@
-"""Values in a config.pbtxt that end the whole server where a mistake should keep one model away.
+"""Values in a config.pbtxt that crash the whole server instead of failing one model.
 
-Triton's ONNX Runtime backend reads numbers with C++'s `stoi` and `stoull` and does not catch what they throw beyond
-their range: the server aborts. It hands the arena shrinkage to ONNX Runtime unread: a run that fails in the warm-up
-ends the server with signal 11.
+Triton's ONNX Runtime backend reads numbers with C++'s `stoi` and `stoull` and does not catch their range errors: the
+server aborts. It passes the arena shrinkage to ONNX Runtime unchecked: a failed run in the warm-up ends the server with
+signal 11.
 """
 
 import re
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tritonclient.grpc import model_config_pb2 as pb
 
 THREADS = ("intra_op_thread_count", "inter_op_thread_count")
-MOST_THREADS = 1024  # of one instance, each a thread of the system: more than any machine has use for
+MOST_THREADS = 1024  # of one instance, each a thread of the system
 NUMBERS = (*THREADS, "execution_mode", "cudnn_conv_algo_search", "arena_extend_strategy")
 TENSORRT_NUMBERS = (
     "trt_auxiliary_streams",
@@ -33,15 +33,7 @@ SHRINKAGE = "memory.enable_memory_arena_shrinkage"
 
 
 def check_values(config: "pb.ModelConfig", where: str) -> None:
-    """Refuses a configuration that would end the server; any other passes, also one that would not be loaded.
-
-    Args:
-        config: of a model.
-        where: it lies, for messages.
-
-    Raises:
-        RepositoryError: a value would end the server. The message names all of them.
-    """
+    """Raises RepositoryError for values that would end the server, and names all; other mistakes pass."""
     if config.platform == ONNX or config.backend == BACKEND:
         problems = list(_problems(config))
         if problems:
@@ -49,7 +41,7 @@ def check_values(config: "pb.ModelConfig", where: str) -> None:
 
 
 def check_folder_values(folder: Path, where: str) -> None:
-    """Does `check_values` for every configuration in a folder: config.pbtxt, and those in `configs` to choose from."""
+    """Runs `check_values` on every configuration in a folder: config.pbtxt, and those in `configs`."""
     for path in (folder / CONFIG, *sorted(folder.glob("configs/*.pbtxt"))):
         if path.is_file():
             name = f"{where}/{path.relative_to(folder)}"
@@ -77,13 +69,12 @@ def _too_large(parameters: Mapping[str, str], keys: tuple[str, ...], bits: int) 
 
 
 def _leading_number(value: str) -> int | None:
-    """Returns the number that a text begins with, which is all that `stoi` reads; None where it begins with none."""
+    """Returns the number at the start of a text, which is all that `stoi` reads."""
     found = re.match(r"\s*([+-]?\d+)", value)
     return int(found[1]) if found else None
 
 
 def _without_arena(parameters: Mapping[str, str], kinds: set[int]) -> Iterator[str]:
-    """Yields what is wrong with the arenas that are to shrink: each must be there, wherever the model runs."""
     from tritonclient.grpc import model_config_pb2 as pb
 
     value = parameters[SHRINKAGE]

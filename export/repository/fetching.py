@@ -1,11 +1,12 @@
-"""Brings one version to this machine and believes nothing before it is checked."""
+"""Fetches one version and checks all of it."""
 
 from pathlib import Path
 
 from export.errors import RepositoryError
+from export.repository.counting import counting
 from export.repository.manifest import MANIFEST, SIGNATURE, Manifest
 from export.repository.promotion import require_version
-from export.repository.store import Store, counting
+from export.repository.store import Store
 from export.repository.verification import check_folder
 from traffic_signs.progress import ProgressCallback
 
@@ -13,14 +14,7 @@ from traffic_signs.progress import ProgressCallback
 def fetch_version(
     store: Store, model: str, version: int, target: Path, public_key: Path | None, progress: ProgressCallback
 ) -> Manifest:
-    """Copies what the manifest of a version names, the manifest and the signature; nothing else comes along.
-
-    Args:
-        target: folder to make.
-        public_key: the version must be signed with it.
-
-    Returns:
-        The manifest.
+    """Copies the files that the manifest of a version names, the manifest and the signature; returns the manifest.
 
     Raises:
         RepositoryError: the version is not there, has no manifest, is damaged or not signed so.

@@ -1,4 +1,4 @@
-"""Which GPUs and which TensorRT this machine has: an engine runs where it was built for, and nowhere else."""
+"""Which GPUs and which TensorRT this machine has: an engine runs only on hardware that it was built for."""
 
 import re
 import shutil
@@ -11,11 +11,11 @@ from pathlib import Path
 
 from export.errors import RepositoryError
 
-TIMEOUT_S = 60.0  # the first call after the start of a machine loads the driver
+TIMEOUT_S = 60.0  # the first call after boot loads the driver
 # Where Debian's packages and NVIDIA's images have it; it is on no PATH there.
 TRTEXEC = Path("/usr/src/tensorrt/bin/trtexec")
-# The library reports its own version, and is the one that Triton would load; in a process of its own, since it is large
-# and may end the process that loads it on a machine without a driver.
+# Triton would load this library. Its own process, because it is large and can crash a process on a machine without a
+# driver.
 _ASK_LIBRARY = """
 import ctypes
 for major in (12, 11, 10, 9, 8):
@@ -110,8 +110,7 @@ def has_gpu() -> bool:
 def misfit(built_for: Mapping[str, str]) -> str:
     """Returns why an engine cannot run on this machine; empty where it can.
 
-    GPU, compute capability and TensorRT must be those it was built with. A driver may be newer, since drivers run what
-    was built for older ones; not older.
+    GPU, compute capability and TensorRT must be those it was built with. The driver may be newer, not older.
 
     Args:
         built_for: of the manifest of its version: `gpu`, `compute_capability`, `driver` and `tensorrt`.

@@ -2,17 +2,16 @@
 
 from contextlib import suppress
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from export.errors import RepositoryError
 from export.repository.manifest import SIGNATURE, Manifest, check_model_name, clear_errors
 from export.repository.policy import CONFIG, read_config, served
 from export.repository.promotion import champion, champions, history, require_version
-from export.repository.store import Store, open_store
+from export.repository.store import RepositoryLike, Store, open_store
 
 
-def list_versions(repository: str | Path | Store, model: str | None = None) -> list[dict[str, Any]]:
+def list_versions(repository: RepositoryLike, model: str | None = None) -> list[dict[str, Any]]:
     """Returns a row for each version: `model`, `version`, `champion`, `served`, `signed`, and what its manifest says.
 
     A damaged manifest is reported in `problem` and hides nothing else.
@@ -29,7 +28,7 @@ def list_versions(repository: str | Path | Store, model: str | None = None) -> l
         return rows
 
 
-def show_version(repository: str | Path | Store, model: str, version: int) -> dict[str, Any]:
+def show_version(repository: RepositoryLike, model: str, version: int) -> dict[str, Any]:
     """Returns the manifest of a version with `champion`, `served` and `signed`.
 
     Raises:
@@ -42,7 +41,7 @@ def show_version(repository: str | Path | Store, model: str, version: int) -> di
         return {name: value for name, value in row.items() if name not in ("manifest", "problem")}
 
 
-def show_model(repository: str | Path | Store, model: str) -> dict[str, Any]:
+def show_model(repository: RepositoryLike, model: str) -> dict[str, Any]:
     """Returns `versions`, `served`, `champion`, `rollback` (the version one would go back to) and `history`.
 
     Raises:

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from export.errors import RepositoryError
+from export.repository.counting import Advance
 from export.repository.manifest import version_number
 from export.repository.policy import CONFIG, CONFIGS
-from export.repository.store import Advance
 from traffic_signs.progress import ProgressCallback, silent
 
 LAST_VERSION = ".last-version"  # the highest number ever given out
@@ -92,18 +92,18 @@ class LocalStore:
 
     @contextlib.contextmanager
     def folder(self, model: str, version: int, progress: ProgressCallback = silent) -> Iterator[Path]:
-        """Gives the folder of a version itself."""
+        """Yields the folder of a version itself."""
         yield self.root / model / str(version)
 
     @contextlib.contextmanager
     def staging(self, model: str) -> Iterator[Path]:
-        """Gives an empty folder on the same file system."""
+        """Yields an empty folder on the same file system."""
         self.root.mkdir(parents=True, exist_ok=True)
         parent = staging_parent(self.root)
         made = None
         if parent is None:
-            # In the folder of a model, where Triton passes it over; in that of another one where this one is new, since
-            # it would not start on a model without a version.
+            # In the folder of a model, where Triton ignores it; of another model if this one is new, because Triton
+            # does not start on a model without a version.
             others = (path.parent for path in sorted(self.root.glob(f"*/{CONFIG}")))
             parent = next((path for path in (self.root / model, *others) if path.is_dir()), None)
         if parent is None:
@@ -121,7 +121,7 @@ class LocalStore:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keeps other writers out; the kernel opens the lock when its holder dies, however it dies."""
+        """Keeps other writers out; the kernel releases the lock when its holder dies, however it dies."""
         with (self.root / LOCK).open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
@@ -139,7 +139,7 @@ class LocalStore:
             raise RepositoryError(f"{self.name} has given out the numbers of {model} up to {last}: give a higher one")
         version = number or last + 1
         if folder.is_dir():
-            # Spent before it is used: a version that is removed later does not give its number to another.
+            # Recorded before use, so that the number of a version that is removed later is not given out again.
             self.replace(f"{model}/{LAST_VERSION}", f"{version}\n".encode())
         return version
 
@@ -167,12 +167,12 @@ class LocalStore:
         sync_folder(self.root)
 
     def remove(self, model: str, version: int) -> None:
-        """Takes a version away in one rename, then deletes it."""
+        """Removes a version in one rename, then deletes its files."""
         with self.staging(model) as grave:
             (self.root / model / str(version)).rename(grave / str(version))
 
     def sweep(self, model: str, older_than_s: float) -> list[str]:
-        """Removes staging folders and files that nobody has touched for a time."""
+        """Removes staging folders and files that are older than this."""
         swept = []
         beside = staging_parent(self.root)
         leftovers = [*self.root.glob(f"*/{STAGING}*"), *(self.root / model).glob(f"*/{STAGING}*")]
@@ -185,9 +185,9 @@ class LocalStore:
 
 
 def staging_parent(root: Path) -> Path | None:
-    """Returns the folder that holds a repository, None where nothing can be renamed from there into it.
+    """Returns the parent of a repository, None where nothing can be renamed from there into it.
 
-    Inside, a server that polls would take a staging folder for a model, or reload the model it lies in.
+    A polling server would take a staging folder inside for a model, or reload the model that has it.
     """
     root = root.resolve()
     parent = next(path for path in root.parents if path.exists())
@@ -225,7 +225,7 @@ def sync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _new_file(target: Path, content: bytes) -> Iterator[Path]:
-    """Gives a file with this content beside `target`; what is left of it goes with the block."""
+    """Yields a file with this content beside `target`, which is removed after the block if it is still there."""
     descriptor, name = tempfile.mkstemp(prefix=STAGING, dir=target.parent)
     os.close(descriptor)
     staged = Path(name)

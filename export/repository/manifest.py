@@ -18,6 +18,7 @@ MODEL_FILE = "model.onnx"
 GPU_FILE = (
     "model.gpu.onnx"  # the same network for GPUs, with a batch that is fixed inside; its weights are MODEL_FILE's
 )
+LABELS_FILE = "labels.txt"  # class names, one per line
 SIGNATURE = "model.sig"  # the name that OpenSSF model signing gives it
 
 
@@ -26,14 +27,11 @@ class Manifest:
     """What a version is and where it comes from; stands beside the model file, and Triton ignores it.
 
     Attributes:
-        model: its name in the repository.
-        version: its number.
         files: for each file of the version, `sha256` and `size` in bytes.
         source: MLflow run, git commit and checkpoint the weights come from.
         data: name and fingerprint of the training data.
         opset: of the ONNX graph; 0 for a model that is none.
         ir_version: of the ONNX file; 0 for a model that is none.
-        precision: of the weights.
         graph: operators and bytes of the ONNX graph, as it was traced, slimmed and published.
         calibration: images that the ranges of int8 were taken from: `data`, `split`, `samples`; and who they are `for`.
         inputs: name, datatype and shape of each; -1 is any.
@@ -106,10 +104,6 @@ class Manifest:
 
 def parse_manifest(content: bytes, where: str) -> Manifest:
     """Reads the content of a manifest.json; unknown fields are passed over.
-
-    Args:
-        content: of the file.
-        where: it lies, for messages.
 
     Raises:
         RepositoryError: it is damaged, of a newer schema, or names a file outside its version.

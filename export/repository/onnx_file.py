@@ -10,28 +10,27 @@ from export.repository.configuration import ONNX
 from export.repository.manifest import MODEL_FILE
 from export.repository.policy import CONFIG, config_paths, read_config
 
-# What ONNX Runtime 1.27 reads at the most, which the oldest server allowed on a network has; tried with that release.
+# The limits of ONNX Runtime 1.27, which the oldest server allowed on a network has; tried with that release.
 READS_IR, READS_OPSET = 13, 26
 BACKEND = "onnxruntime"
 FIXED_BATCHES = "fixed_batches"  # of its metadata: the batches that its convolutions have
-AT_BATCH = "batch_{}_"  # before the names of what is run at a fixed batch
+AT_BATCH = "batch_{}_"  # prefix of the names in a branch of a fixed batch
 
 
 def check_onnx(folder: Path, where: str) -> None:
-    """Checks the ONNX files of a version that Triton runs with ONNX Runtime; any other version passes.
+    """Checks the ONNX files of a version if Triton runs it with ONNX Runtime.
 
     Args:
-        folder: of the version, with its configurations and labels in it where it has them.
-        where: it comes from, for messages.
+        folder: of the version, with its configurations and labels if it has them.
 
     Raises:
-        RepositoryError: a file is missing, damaged or newer than the serving image reads, or config.pbtxt, a
-            configuration for other hardware or the names of classes do not fit it. The message names all that is wrong.
+        RepositoryError: a file is missing, damaged or newer than the serving image reads, or a configuration or the
+            names of classes do not fit it. The message names all problems.
     """
     paths = config_paths(path.relative_to(folder).as_posix() for path in (*folder.glob("*"), *folder.glob("*/*")))
     for path in paths:
         _check(folder, where, path, read_config((folder / path).read_bytes(), f"{where}/{path}"))
-    if not paths and (folder / MODEL_FILE).exists():  # without it, Triton would not take it for ONNX either
+    if not paths and (folder / MODEL_FILE).exists():
         _load(folder / MODEL_FILE, f"{where}/{MODEL_FILE}")
 
 
@@ -65,13 +64,11 @@ def _check(folder: Path, where: str, path: str, config: Any) -> None:
 
 
 def _fixed_batches(model: Any) -> list[int]:
-    """Returns the batches that the convolutions of a file for GPUs have; none where its batch is free."""
     texts = [entry.value for entry in model.metadata_props if entry.key == FIXED_BATCHES]
     return [int(size) for text in texts for size in text.split(",") if size.isdecimal()]
 
 
 def _foreign_weights(folder: Path, name: str, model: Any) -> Iterator[str]:
-    """Yields what is wrong with weights that a file takes out of another one: they must be the other one's own."""
     outside = [tensor for tensor in model.graph.initializer if tensor.external_data]
     others: dict[str, dict[str, bytes]] = {}
     for tensor in outside:
@@ -91,10 +88,7 @@ def _foreign_weights(folder: Path, name: str, model: Any) -> Iterator[str]:
 
 
 def _other_constants(graph: Any, other: Any) -> Iterator[str]:
-    """Yields what differs between two files of one network: what both hold by itself must be the same in both.
-
-    A lower precision has other types, and is not compared.
-    """
+    """Yields a constant that two files of one network both have and that differs; other types are not compared."""
     known = {tensor.name: tensor for tensor in other.initializer}
     for tensor in _constants(graph):
         twin = known.get(re.sub(f"^{AT_BATCH.format('[0-9]+')}", "", tensor.name))
@@ -107,7 +101,6 @@ def _other_constants(graph: Any, other: Any) -> Iterator[str]:
 
 
 def _constants(graph: Any) -> Iterator[Any]:
-    """Yields the constants of a graph and of its branches."""
     yield from graph.initializer
     for node in graph.node:
         for attribute in node.attribute:
@@ -121,7 +114,7 @@ def _load(path: Path, where: str) -> Any:
 
     try:
         model = onnx.load(path, load_external_data=False)
-        newer = "; ".join(_newer(model))  # first: the checker says less clearly what it does not know
+        newer = "; ".join(_newer(model))  # first: it is clearer than the checker
         if newer:
             raise RepositoryError(f"{where} would not be served: {newer}. Export it again")
         onnx.checker.check_model(path)
@@ -142,7 +135,7 @@ def _newer(model: Any) -> Iterator[str]:
 def _misfits(
     kind: str, wanted: Sequence[Any], found: Sequence[Any], batched: bool, path: str = CONFIG
 ) -> Iterator[str]:
-    """Yields what a configuration says otherwise of inputs or outputs than the graph; it may say nothing."""
+    """Yields where a configuration contradicts the graph about inputs or outputs."""
     from onnx import TensorProto
     from tritonclient.grpc import model_config_pb2 as pb
 
@@ -163,7 +156,7 @@ def _misfits(
             yield f"its {kind} {entry.name} has a fixed batch of {shape[0]}, {path} lets Triton batch requests"
         sizes = shape[1:] if batched else shape
         dims = list(entry.reshape.shape if entry.HasField("reshape") else entry.dims)
-        # A size that the file leaves open may be given for an input; for an output Triton wants it open as well.
+        # A size that the file leaves open may be fixed for an input; for an output Triton needs it open, too.
         if len(sizes) != len(dims) or any(
             size != given and (kind == "output" or size != -1) for size, given in zip(sizes, dims, strict=True)
         ):

@@ -1,10 +1,11 @@
-"""What a config.pbtxt says to the repository: which versions Triton serves, and which files it reads beside them.
+"""Reads in a config.pbtxt which versions Triton serves and which files it reads beside them.
 
-Through Triton's own protobuf messages. Besides config.pbtxt a model may have configurations for other hardware,
-`configs/NAME.pbtxt`, which a server takes that is started with --model-config-name=NAME.
+Besides config.pbtxt a model may have configurations for other hardware,
+`configs/NAME.pbtxt`, for servers started with --model-config-name=NAME.
 """
 
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -21,10 +22,6 @@ WARM_UP = "warmup"  # the folder beside the versions in which Triton looks for t
 
 def read_config(content: bytes, where: str) -> "pb.ModelConfig":
     """Reads the content of a config.pbtxt.
-
-    Args:
-        content: of the file.
-        where: it lies, for messages.
 
     Raises:
         RepositoryError: it is not a model configuration.
@@ -52,28 +49,22 @@ def config_path(name: str) -> str:
 
 
 def config_paths(paths: Iterable[str]) -> list[str]:
-    """Returns those of the paths in a folder that are configurations, config.pbtxt last: it is to be written last."""
+    """Returns the configurations among the paths of a folder, config.pbtxt last, because it is written last."""
     found = [path for path in paths if path == CONFIG or PurePosixPath(path).match(f"{CONFIGS}/*.pbtxt")]
     return sorted((path for path in found if path.count("/") <= 1), key=lambda path: (path == CONFIG, path))
 
 
 def pinned(config: "pb.ModelConfig", versions: Sequence[int]) -> "pb.ModelConfig":
     """Returns the configuration with a policy that serves exactly these versions."""
-    from tritonclient.grpc import model_config_pb2 as pb
-
-    policy = pb.ModelVersionPolicy(specific=pb.ModelVersionPolicy.Specific(versions=sorted(versions)))
-    copy = pb.ModelConfig()
-    copy.CopyFrom(config)
-    copy.version_policy.CopyFrom(policy)
+    copy = without_policy(config)
+    copy.version_policy.specific.SetInParent()  # also where there is none to serve
+    copy.version_policy.specific.versions.extend(sorted(versions))
     return copy
 
 
 def without_policy(config: "pb.ModelConfig") -> "pb.ModelConfig":
-    """Returns the configuration without its version policy: what must be alike for versions served together."""
-    from tritonclient.grpc import model_config_pb2 as pb
-
-    copy = pb.ModelConfig()
-    copy.CopyFrom(config)
+    """Returns the configuration without its version policy: versions served together must agree in the rest."""
+    copy = deepcopy(config)
     copy.ClearField("version_policy")
     return copy
 
@@ -91,9 +82,6 @@ def served(config: "pb.ModelConfig", present: Sequence[int]) -> list[int]:
 
 def companions(*configs: "pb.ModelConfig") -> list[str]:
     """Returns the paths of the files that Triton reads beside a configuration: names of classes, data of the warm-up.
-
-    Args:
-        configs: of one model.
 
     Raises:
         RepositoryError: one would lie outside the folder of the model.

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from export.errors import RepositoryError
+from export.repository.class_names import require_same_classes, version_class_names, version_difference
 from export.repository.manifest import (
     MANIFEST,
     Manifest,
@@ -33,7 +33,7 @@ from export.repository.policy import (
     to_bytes,
     without_policy,
 )
-from export.repository.store import Store, open_store, repository_flag
+from export.repository.store import RepositoryLike, Store, open_store, repository_flag
 
 if TYPE_CHECKING:
     from tritonclient.grpc import model_config_pb2 as pb
@@ -47,10 +47,7 @@ class Promotion:
     """One entry of the history.
 
     Attributes:
-        model: name of the model.
-        version: the champion from then on.
         action: `promote`, or `rollback` to an earlier champion.
-        reason: why, in the words of whoever did it.
         time: ISO 8601, UTC.
     """
 
@@ -97,21 +94,26 @@ def champion(store: Store, model: str) -> int | None:
 
 
 def promote(
-    repository: str | Path | Store, model: str, version: int, reason: str, gated: bool = False
+    repository: RepositoryLike,
+    model: str,
+    version: int,
+    reason: str,
+    gated: bool = False,
+    *,
+    other_classes: bool = False,
 ) -> Promotion | None:
     """Makes a version the champion and has config.pbtxt serve it and no other.
 
     Args:
-        repository: folder or address of all models.
-        reason: goes into the history.
         gated: only where it has passed the gate against the present champion.
+        other_classes: promote it also if the champion has other class names.
 
     Returns:
         The new entry of the history; None where the version was the champion already.
 
     Raises:
-        RepositoryError: there is no such version, it is damaged or has not passed the gate, or the repository cannot
-            be written.
+        RepositoryError: there is no such version, it is damaged, has not passed the gate or has other classes than the
+            champion, or the repository cannot be written.
     """
     store = open_store(repository)
     with clear_errors(f"promote {model} {version} in {store.name}"):
@@ -121,18 +123,17 @@ def promote(
             lack = gate_failure_reason(store, model, version) if gated else ""
             if lack:
                 raise RepositoryError(f"{lack}: it is not promoted")
-            if champion(store, model) != version:
+            best = champion(store, model)
+            if best is not None and not other_classes:
+                require_same_classes(store, model, version_class_names(store, model, version), best)
+            if best != version:
                 return _record(store, model, version, "promote", reason)
             follow(store, model)
             return None
 
 
-def rollback(repository: str | Path | Store, model: str, reason: str) -> Promotion:
+def rollback(repository: RepositoryLike, model: str, reason: str) -> Promotion:
     """Makes the champion before the present one champion again.
-
-    Args:
-        repository: folder or address of all models.
-        reason: goes into the history.
 
     Raises:
         RepositoryError: there is none before, it is no longer there, or the repository cannot be written.
@@ -144,7 +145,7 @@ def rollback(repository: str | Path | Store, model: str, reason: str) -> Promoti
             return _go_back(store, model, reason)
 
 
-def rollback_from(repository: str | Path | Store, model: str, version: int, reason: str) -> Promotion | None:
+def rollback_from(repository: RepositoryLike, model: str, version: int, reason: str) -> Promotion | None:
     """Does `rollback` where a version is the champion, else nothing: twice is as good as once.
 
     Returns:
@@ -173,7 +174,7 @@ def _go_back(store: Store, model: str, reason: str) -> Promotion:
     return _record(store, model, line[-2], "rollback", reason)
 
 
-def gate_failure_reason(repository: str | Path | Store, model: str, version: int) -> str:
+def gate_failure_reason(repository: RepositoryLike, model: str, version: int) -> str:
     """Says what a version lacks of having passed the gate against the present champion; empty where nothing.
 
     The champion itself lacks nothing. Versions are compared by their model files: numbers differ between repositories.
@@ -195,6 +196,8 @@ def gate_failure_reason(repository: str | Path | Store, model: str, version: int
         return f"{name} has the verdict of another version ({again})"
     if best is not None:
         present = require_version(store, model, best)
+        if gate.get("champion") is None and version_difference(store, model, version, best):
+            return ""  # there is nothing that both could be compared on
         if present is None or _sha256(gate, "champion") != present.model_sha256:
             return f"{name} has not been compared with version {best}, the present champion ({again})"
     return ""

@@ -1,25 +1,18 @@
-"""Removes old versions, never the champion, and what broken-off work has left behind."""
+"""Removes old versions, never the champion, and leftovers of interrupted work."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from export.errors import RepositoryError
 from export.repository.manifest import check_model_name, clear_errors
 from export.repository.promotion import champion, champions, follow, history
-from export.repository.store import Store, open_store
+from export.repository.store import RepositoryLike, Store, open_store
 
 LEFTOVER_AGE_S = 24 * 3600.0  # no publisher takes that long between two files
 
 
 @dataclass(frozen=True)
 class Pruned:
-    """What prune did, or with `dry_run` would do.
-
-    Attributes:
-        kept: numbers of the versions that stay, oldest first.
-        removed: numbers of those that go.
-        swept: leftovers of broken-off work that went.
-    """
+    """Versions that prune kept and removed, or with `dry_run` would, and the leftovers that it removed."""
 
     kept: list[int]
     removed: list[int]
@@ -27,7 +20,7 @@ class Pruned:
 
 
 def prune(
-    repository: str | Path | Store,
+    repository: RepositoryLike,
     model: str,
     keep: int,
     dry_run: bool = False,
@@ -35,13 +28,11 @@ def prune(
 ) -> Pruned:
     """Removes all versions but the champion, or before any promotion the newest, and some others.
 
-    The others are first the champions a rollback goes back to, the last one first, and then the newest versions.
+    The others are first the champions that a rollback restores, the last one first, then the newest versions.
 
     Args:
-        repository: folder or address of all models.
         keep: how many others to keep.
-        dry_run: only say what would go.
-        leftover_age_s: remove staging folders and unfinished uploads that nobody has touched for so many seconds.
+        leftover_age_s: age in seconds from which staging folders and unfinished uploads are removed.
 
     Raises:
         RepositoryError: there is no such model, or it cannot be written.

@@ -1,4 +1,4 @@
-"""Adds versions to a repository, whole or not at all, and takes them away again."""
+"""Adds versions to a repository, whole or not at all, and removes them."""
 
 import tempfile
 from collections.abc import Callable, Mapping
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from export.errors import RepositoryError
+from export.repository.class_names import read_class_names, require_same_classes
+from export.repository.counting import counting
 from export.repository.fatal_values import check_folder_values
 from export.repository.fetching import fetch_version
 from export.repository.local import write
@@ -27,19 +29,19 @@ from export.repository.onnx_file import check_onnx
 from export.repository.policy import CONFIG, companions, config_paths, read_config
 from export.repository.promotion import champion, follow, followed, hold, require_version
 from export.repository.signing import Signer
-from export.repository.store import Store, counting, open_store
+from export.repository.store import RepositoryLike, Store, open_store
 from traffic_signs.progress import ProgressCallback, silent
 
 # Makes the manifest of a version out of its number and the description of its files.
 Describe = Callable[[int, dict[str, dict[str, Any]]], Manifest]
 
 
-def versions(repository: str | Path | Store, model: str) -> list[int]:
+def versions(repository: RepositoryLike, model: str) -> list[int]:
     """Returns the numbers of a model's versions, oldest first; none for a model that is not there."""
     return open_store(repository).versions(model)
 
 
-def load_manifest(repository: str | Path | Store, model: str, version: int) -> Manifest:
+def load_manifest(repository: RepositoryLike, model: str, version: int) -> Manifest:
     """Reads the manifest of a version.
 
     Raises:
@@ -54,44 +56,47 @@ def load_manifest(repository: str | Path | Store, model: str, version: int) -> M
 
 
 def publish(
-    repository: str | Path | Store,
+    repository: RepositoryLike,
     model: str,
     files: Mapping[str, bytes],
     shared: Mapping[str, str],
     facts: Mapping[str, Any],
     signer: Signer | None = None,
+    *,
+    other_classes: bool = False,
 ) -> Manifest:
-    """Adds a version to the repository.
+    """Adds a version to the repository and returns its manifest.
 
     The version is prepared where Triton does not look, verified, and then appears at once under the next free
-    number. Whoever reads the repository, or kills this process, finds a whole version or none. Each version keeps
-    its own copy of the shared files, so that it can be served again as it was; those beside the versions belong
-    to what is served.
+    number: a reader finds a whole version or none, even after a kill. Each version keeps its own copy of the shared
+    files, with which it can be served again; those beside the versions are of the served one.
 
     Args:
         repository: folder or address of all models; a folder is made where it is missing.
         files: content of each file of the version, by name.
         shared: content of the files that Triton reads beside the versions (config.pbtxt, configs/gpu.pbtxt,
             labels.txt), by path.
-        facts: the other fields of the manifest.
-
-    Returns:
-        The manifest of the new version.
+        other_classes: publish it also if the champion, or else the newest version, has other class names.
 
     Raises:
-        RepositoryError: the repository cannot be written, or the configuration would end the server; it is as it was.
+        RepositoryError: the repository cannot be written, the configuration would end the server, or the class names
+            differ; it is as it was.
     """
     contents = {**files, **{name: text.encode() for name, text in shared.items()}}
     store = open_store(repository)
     with clear_errors(f"publish to {store.name}/{check_model_name(model)}"), store.staging(model) as staged:
         for name, content in contents.items():
             write(staged / name, content)
-        return _add(store, model, staged, lambda number, described: Manifest(model, number, described, **facts), signer)
+
+        def describe_new(number: int, described: dict[str, dict[str, Any]]) -> Manifest:
+            return Manifest(model, number, described, **facts)
+
+        return _add(store, model, staged, describe_new, signer, other_classes=other_classes)
 
 
 def publish_copy(
     source: str | Path,
-    repository: str | Path | Store,
+    repository: RepositoryLike,
     number: int | None = None,
     again: bool = False,
     signer: Signer | None = None,
@@ -99,26 +104,24 @@ def publish_copy(
     progress: ProgressCallback = silent,
     *,
     once: bool = False,
+    other_classes: bool = False,
 ) -> Manifest:
-    """Adds a copy of a version of another repository, under the next number of this one; its provenance stays.
+    """Adds a copy of a version of another repository under the next number, and returns its manifest.
 
-    A version made by hand, which has no manifest, gets one that knows its files and nothing else.
+    It keeps the provenance of the original. A version made by hand, without a manifest, gets one that lists its files.
 
     Args:
         source: folder or address of the version: REPOSITORY/MODEL/N.
-        repository: folder or address of all models.
         number: for the copy, higher than any before; the next one for None.
-        again: copy also where a version with the same files is there already.
-        signer: signs the copy, whose manifest is another than the original's.
-        public_key: the original must be signed with it.
-        once: where a version with the same files is there already, return that one in place of raising.
-
-    Returns:
-        The manifest of the copy.
+        again: copy even if a version with the same files is there.
+        signer: signs the copy, whose manifest differs from the original's.
+        once: return a version with the same files instead of raising.
+        other_classes: copy also if the champion, or else the newest version, has other class names.
 
     Raises:
         RepositoryError: the source is damaged, not signed so, here already, or an ONNX file that the serving image
-            cannot load; its configuration would end the server; or the repository cannot be written. It is as it was.
+            cannot load; its configuration would end the server; its class names differ; or the repository cannot be
+            written. It is as it was.
     """
     place, model, version = split_address(str(source))
     origin = open_store(place)
@@ -149,11 +152,11 @@ def publish_copy(
                 fresh = Manifest(model, number, described)
                 return replace(original, version=number, files=described, created=fresh.created, origin=came_from)
 
-            return _add(store, model, staged, describe_copy, signer, number, progress)
+            return _add(store, model, staged, describe_copy, signer, number, progress, other_classes=other_classes)
 
 
-def sign_version(repository: str | Path | Store, model: str, version: int, signer: Signer) -> None:
-    """Signs a version that is there; its files are checked first, a signature it has is replaced.
+def sign_version(repository: RepositoryLike, model: str, version: int, signer: Signer) -> None:
+    """Signs a version after a check of its files; replaces an earlier signature.
 
     Raises:
         RepositoryError: there is no such version, it has no manifest or is damaged, or it cannot be written.
@@ -166,8 +169,8 @@ def sign_version(repository: str | Path | Store, model: str, version: int, signe
         store.replace(f"{model}/{version}/{SIGNATURE}", (folder / SIGNATURE).read_bytes())
 
 
-def withdraw(repository: str | Path | Store, model: str, version: int) -> None:
-    """Takes a version back out of the repository; its number stays spent.
+def withdraw(repository: RepositoryLike, model: str, version: int) -> None:
+    """Removes a version from the repository; its number is not given out again.
 
     Raises:
         RepositoryError: it is not there, is the champion, or cannot be removed.
@@ -188,6 +191,8 @@ def _add(
     signer: Signer | None,
     number: int | None = None,
     progress: ProgressCallback = silent,
+    *,
+    other_classes: bool,
 ) -> Manifest:
     check_folder_values(staged, model)
     described = {name: describe(staged / name) for name in files_in(staged)}
@@ -196,6 +201,9 @@ def _add(
     names = [*paths, *(name for name in companions(*configs.values()) if name in described)] if paths else []
     shared = {name: (staged / name).read_bytes() for name in names}
     with store.locked():
+        if not other_classes:
+            class_names = read_class_names(lambda name: (staged / name).read_bytes(), f"the new version of {model}")
+            require_same_classes(store, model, class_names, champion(store, model))
         version = store.claim(model, number)
         manifest = manifest_of(version, described)
         write(staged / MANIFEST, manifest.to_bytes())
@@ -211,9 +219,9 @@ def _add(
 
 
 def _fetch_unchecked(origin: Store, model: str, version: int, staged: Path, progress: ProgressCallback) -> Manifest:
-    """Copies a version that was made by hand; returns a manifest that knows its files."""
+    """Copies a version that was made by hand; returns a manifest of its files."""
     sizes = origin.files(model, version)
-    names = [name for name in sizes if "__pycache__" not in name.split("/")]  # Python made it, and would again
+    names = [name for name in sizes if "__pycache__" not in name.split("/")]  # made by Python at every run
     advance = counting(progress, f"fetching {model} {version}", sum(sizes[name] for name in names))
     for name in names:
         origin.fetch(f"{model}/{version}/{name}", staged / name, advance)
@@ -238,18 +246,14 @@ def _find_same(store: Store, original: Manifest) -> Manifest | None:
         try:
             there = load_manifest(store, original.model, version)
         except RepositoryError:
-            continue  # damaged or made by hand: not to be taken for the same
+            continue  # damaged or made by hand
         if original.files.items() <= there.files.items():
             return there
     return None
 
 
 def split_address(source: str) -> tuple[str, str, int]:
-    """Returns repository, model and number of a version that is given as REPOSITORY/MODEL/N, a folder or an address.
-
-    Raises:
-        RepositoryError: it is not so given.
-    """
+    """Returns repository, model and number of REPOSITORY/MODEL/N; raises RepositoryError for other text."""
     repository, _, rest = source.rstrip("/").rpartition("/")
     repository, _, model = repository.rpartition("/")
     number = version_number(rest)

@@ -26,7 +26,7 @@ from export.repository.policy import (
     without_policy,
 )
 from export.repository.promotion import champion, present_configs, require_version
-from export.repository.store import Store, open_store
+from export.repository.store import RepositoryLike, Store, open_store
 from export.repository.verification import check_folder
 from traffic_signs.progress import ProgressCallback, silent
 
@@ -78,7 +78,7 @@ def parse_wanted(options: Sequence[str], file: Path | None = None) -> dict[str, 
 
 
 def pull(
-    source: str | Path | Store,
+    source: RepositoryLike,
     destination: Path,
     wanted: Mapping[str, Sequence[int]],
     public_key: Path | None = None,
@@ -94,11 +94,8 @@ def pull(
     no longer served.
 
     Args:
-        source: folder or address of all models.
-        destination: folder for them.
         wanted: numbers by model; an empty list is the champion, or the newest before any promotion; all models of
             the source where the mapping is empty.
-        public_key: every version must be signed with it.
         any_gpu: also an engine that this machine cannot run, for another one to serve.
         configuration: name of the one that the server is to take where a model has it; `gpu` is for a GPU.
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from export.errors import RepositoryError
-from export.repository.store import Advance
+from export.repository.counting import Advance
 
 SCHEME = "oci://"
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
@@ -164,11 +164,6 @@ class Registry:
     def fetch_blob(self, descriptor: dict[str, Any], target: Path, advance: Advance) -> None:
         """Downloads a blob.
 
-        Args:
-            descriptor: its digest and size in bytes.
-            target: file to write.
-            advance: is called with the size of each piece.
-
         Raises:
             RepositoryError: it is not there, or not what the descriptor says.
         """
@@ -226,7 +221,6 @@ def _container(address: Address, host: str = "") -> Any:
     """Returns what oras calls a repository, whose own reading of names sends oci://localhost/a to Docker's registry.
 
     Args:
-        address: its digest does not count.
         host: the registry's; where it is empty, the one that answers.
     """
     import oras.container

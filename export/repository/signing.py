@@ -1,7 +1,7 @@
 """Signatures of versions with the OpenSSF's model signing: model.sig, over the manifest and every other file.
 
-Keys are elliptic-curve keys in PEM files (P-256, P-384 or P-521). A signature holds for one model and number alone,
-since these stand in the manifest it covers.
+Keys are elliptic-curve keys in PEM files (P-256, P-384 or P-521). A signature is valid for one model and number,
+because the manifest, which it covers, has them.
 """
 
 import os
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from export.errors import RepositoryError, SignatureError
+from export.repository.local import sync
 from export.repository.manifest import SIGNATURE
 
 PASSWORD = "SIGNS_KEY_PASSWORD"  # the environment variable with the password of an encrypted key
@@ -31,8 +32,6 @@ class Signer:
         Raises:
             RepositoryError: the key cannot be used.
         """
-        from export.repository.local import sync
-
         config = self._config()
         try:
             config.set_hashing_config(_hashing()).sign(folder, folder / SIGNATURE)
@@ -57,11 +56,7 @@ class Signer:
 
 
 def load_signer(private_key: Path | None) -> Signer | None:
-    """Returns what signs with a key, None for none.
-
-    Raises:
-        RepositoryError: the key cannot be used.
-    """
+    """Returns the signer of a key, None for none; raises RepositoryError if the key cannot be used."""
     if private_key is None:
         return None
     signer = Signer(private_key)
@@ -70,11 +65,7 @@ def load_signer(private_key: Path | None) -> Signer | None:
 
 
 def check_signature(folder: Path, public_key: Path) -> None:
-    """Checks that a version was signed with the private half of a key, and that every file is as it was then.
-
-    Args:
-        folder: of the version.
-        public_key: PEM file.
+    """Checks that a version was signed with the private half of a key, and that no file has changed since.
 
     Raises:
         SignatureError: it is not signed, by another key, or a file was altered, added or removed.

@@ -1,15 +1,16 @@
-"""Where a repository lies: a folder, or a bucket of an object store. Both do the same things in their own way."""
+"""Where a repository is: a folder, or a bucket of an object store, with one interface for both."""
 
 import shlex
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
 from export.errors import RepositoryError
+from export.repository.bucket import BucketStore
+from export.repository.counting import Advance
+from export.repository.local import LocalStore
 from traffic_signs.progress import ProgressCallback, silent
 
-Advance = Callable[[int], None]  # called with the bytes of each piece
 BUCKETS = {"s3": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure"}
 DEFAULT_REPOSITORY = "model_repository"  # the repository where a command names no other
 
@@ -17,10 +18,10 @@ DEFAULT_REPOSITORY = "model_repository"  # the repository where a command names 
 class Store(Protocol):
     """A repository's files. Paths are relative to its root, with `/` between their parts.
 
-    Missing files raise FileNotFoundError; all else that goes wrong raises RepositoryError or another OSError.
+    Missing files raise FileNotFoundError; other failures raise RepositoryError or another OSError.
 
     Attributes:
-        name: as a person wrote it.
+        name: as the user wrote it.
     """
 
     name: str
@@ -57,22 +58,19 @@ class Store(Protocol):
         """Copies a file to a place on this machine, through to the disk."""
 
     def folder(self, model: str, version: int, progress: ProgressCallback = silent) -> AbstractContextManager[Path]:
-        """Gives the folder of a version to read from: itself, or a copy for as long as the block runs."""
+        """Yields the folder of a version to read from: itself, or a temporary copy."""
 
     def staging(self, model: str) -> AbstractContextManager[Path]:
-        """Gives an empty folder to prepare a version in, and removes what is left of it after the block."""
+        """Yields an empty folder to prepare a version in, and removes the rest of it after the block."""
 
     def locked(self) -> AbstractContextManager[None]:
-        """Keeps other writers out where that can be done; where not, `claim` and `create` decide who was first."""
+        """Keeps other writers out where the store has locks; elsewhere `claim` and `create` decide who was first."""
 
     def claim(self, model: str, number: int | None) -> int:
-        """Takes a number for a new version and spends it.
-
-        Args:
-            number: the one to take; the next free one for None.
+        """Takes a number for a new version, the next free one for None; it is never given out again.
 
         Raises:
-            RepositoryError: that number has been given out before.
+            RepositoryError: the number was given out before.
         """
 
     def commit(
@@ -82,23 +80,22 @@ class Store(Protocol):
 
         Args:
             staged: folder with all files, the manifest among them.
-            version: the claimed number.
-            shared: files for beside the versions, in case the model is new.
+            shared: files to write beside the versions if the model is new.
         """
 
     def remove(self, model: str, version: int) -> None:
-        """Takes a version away: it is gone before the first of its files is."""
+        """Removes a version: readers lose it before its first file."""
 
     def sweep(self, model: str, older_than_s: float) -> list[str]:
-        """Removes what broken-off work left behind and nobody has touched for a time; returns what it was."""
+        """Removes leftovers of interrupted work that are older than this; returns their names."""
 
 
 def require_folder(where: Path, instead: str) -> Path:
-    """Returns a path of this machine, for what works on no bucket.
+    """Returns a path of this machine, for work that needs a folder.
 
     Args:
-        where: what somebody gave for it; of an address it has lost one of two slashes.
-        instead: what to do where it is an address.
+        where: as given; an address has lost one of its two slashes.
+        instead: the fix, for the message.
 
     Raises:
         RepositoryError: it is the address of a bucket.
@@ -110,28 +107,15 @@ def require_folder(where: Path, instead: str) -> Path:
 
 
 def repository_flag(where: "str | Path", option: str = "-r") -> str:
-    """Returns the option of a command for a repository, ` -r PLACE`; nothing for the one that it takes by itself."""
+    """Returns the option of a command for a repository, ` -r PLACE`; nothing for the default repository."""
     return "" if str(where) == DEFAULT_REPOSITORY else f" {option} {shlex.quote(str(where))}"
 
 
-def counting(progress: ProgressCallback, what: str, total: int) -> Advance:
-    """Returns what adds up pieces and shows them, in units of 1000 bytes.
-
-    Args:
-        what: is being done.
-        total: in bytes.
-    """
-    done = 0
-
-    def advance(piece: int) -> None:
-        nonlocal done
-        done += piece
-        progress(f"{what} (kB)", done // 1000, max(total // 1000, 1))
-
-    return advance
+# A folder, an address such as s3://BUCKET/PREFIX, or what `open_store` returns: the repository of all models.
+RepositoryLike = str | Path | Store
 
 
-def open_store(where: "str | Path | Store") -> Store:
+def open_store(where: RepositoryLike) -> Store:
     """Opens a repository; nothing is read or made yet.
 
     Args:
@@ -142,9 +126,6 @@ def open_store(where: "str | Path | Store") -> Store:
     """
     if not isinstance(where, str | Path):
         return where
-    from export.repository.bucket import BucketStore
-    from export.repository.local import LocalStore
-
     scheme, separator, rest = str(where).partition("://")
     if not separator:
         return LocalStore(Path(where))

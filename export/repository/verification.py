@@ -30,7 +30,7 @@ from export.repository.policy import (
 )
 from export.repository.promotion import champion, own_configs, present_configs, require_version, wanted_configs
 from export.repository.signing import check_signature
-from export.repository.store import Store, open_store
+from export.repository.store import RepositoryLike, Store, open_store
 from traffic_signs.progress import ProgressCallback, silent
 
 if TYPE_CHECKING:
@@ -44,10 +44,7 @@ class Check:
     """What was found in one version, or, with version None, beside the versions of a model.
 
     Attributes:
-        model: name of the model.
-        version: its number.
         problems: a sentence each; none is good.
-        notices: worth knowing, no fault.
         extra: files of the version that were not published.
         signature: `none`; `unchecked` where no key was given; `valid` or `invalid` where one was.
         misfit: why this machine cannot run it, as an engine that was built for another GPU; empty where it can.
@@ -97,7 +94,7 @@ def check_folder(folder: Path, model: str, version: int, public_key: Path | None
 
 
 def verify(
-    repository: str | Path | Store,
+    repository: RepositoryLike,
     model: str | None = None,
     version: int | None = None,
     public_key: Path | None = None,
@@ -106,12 +103,6 @@ def verify(
     """Checks versions: every file against the manifest, files too many, and the signature where a key is given.
 
     Of whole models also what lies beside the versions: the history, and whether config.pbtxt follows it.
-
-    Args:
-        repository: folder or address of all models.
-        model: the one to check; all for None.
-        version: the one to check; all for None.
-        public_key: every version must be signed with it.
 
     Raises:
         RepositoryError: the repository cannot be read, or has no such model or version.
@@ -209,8 +200,6 @@ def check_served(
     """Checks the versions that a server on this folder would load.
 
     Args:
-        repository: folder of the models.
-        public_key: every version must be signed with it.
         configuration: name of the one that the server is to take where a model has it.
         gpu: the server has a GPU; where it is None, if this machine has.
 

@@ -27,7 +27,6 @@ class Answers:
 
     Attributes:
         latencies_ms: float64 [n], of the requests answered while it was measured, in milliseconds.
-        failures: how many requests were not answered.
         reason: what the server said of the first of these.
     """
 
@@ -40,11 +39,7 @@ def closed_loop(url: str, model: str, input_name: str, images: npt.NDArray[np.ui
     """Loads a model over gRPC for one round, with requests of one image each.
 
     Args:
-        url: host:port of the server.
-        model: its name on the server.
-        input_name: of its only input.
         images: uint8 [n, height, width, 3]; sent in turn.
-        load: of the server.
     """
     return asyncio.run(_run(url, model, input_name, images, load))
 

@@ -1,6 +1,7 @@
-"""What `signs export tune` varies, how it chooses, and how a choice gets into a config.pbtxt; nothing is run here."""
+"""What `signs export tune` varies, how it chooses, and how it writes a choice into a config.pbtxt."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any
@@ -31,15 +32,10 @@ class Setting:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was measured of a setting.
+    """The measurement of a setting.
 
     Attributes:
-        setting: that was measured.
         images_per_second: of each round; empty where the setting does not work.
-        p50_ms: milliseconds in which half of all requests were answered.
-        p95_ms: in which 95 of 100 were.
-        p99_ms: in which 99 of 100 were.
-        requests: how many were measured.
         problem: why the setting cannot be used; empty for one that can.
     """
 
@@ -66,7 +62,6 @@ def measured(setting: Setting, rounds: Sequence[tuple[float, npt.NDArray[np.floa
     """Returns the outcome of a setting that worked.
 
     Args:
-        setting: that was measured.
         rounds: of each, how many seconds it took and the latencies in milliseconds of the requests answered in it.
     """
     latencies = np.concatenate([each for _, each in rounds])
@@ -80,16 +75,13 @@ def measured(setting: Setting, rounds: Sequence[tuple[float, npt.NDArray[np.floa
 def grid(
     instances: Sequence[int], threads: Sequence[int], delays: Sequence[int], batches: Sequence[int], present: Setting
 ) -> list[Setting]:
-    """Returns all combinations, and the present setting first: what is not better than that is not worth a change."""
+    """Returns all combinations after the present setting, which the others must beat."""
     settings = [Setting(*values) for values in product(instances, threads, delays, batches)]
     return list(dict.fromkeys((present, *settings)))
 
 
 def in_rounds(settings: Sequence[Setting], rounds: int, seed: int) -> Iterator[list[Setting]]:
-    """Yields the settings in a new random order for each round.
-
-    A machine that grows slower or faster meanwhile does so for all settings alike.
-    """
+    """Yields the settings in a new random order for each round, so that a slow phase of the machine hits all alike."""
     rng = np.random.default_rng(seed)
     for _ in range(rounds):
         yield [settings[index] for index in rng.permutation(len(settings))]
@@ -98,25 +90,25 @@ def in_rounds(settings: Sequence[Setting], rounds: int, seed: int) -> Iterator[l
 def choose(outcomes: Sequence[Outcome], budget_ms: float, present: Setting) -> Outcome | None:
     """Returns the outcome with the highest throughput of those whose p99 is within the budget; None where none is.
 
-    Where the present setting is within it, only those count that were faster than it in every round: a difference that
-    does not show in each of them is not worth a new version.
+    If the present setting is within the budget, others count only if they were faster in every round.
     """
     within = [each for each in outcomes if not each.problem and each.p99_ms <= budget_ms]
     now = next((each for each in within if each.setting == present), None)
     if now is not None:
-        within = [each for each in within if each is now or _always_faster(each, now)]
+        present_rates = now.images_per_second
+        within = [
+            each
+            for each in within
+            if each is now or all(new > old for new, old in zip(each.images_per_second, present_rates, strict=True))
+        ]
     return max(within, key=lambda each: each.throughput, default=None)
 
 
-def _always_faster(one: Outcome, other: Outcome) -> bool:
-    return all(new > old for new, old in zip(one.images_per_second, other.images_per_second, strict=True))
-
-
 def setting_of(config: pb.ModelConfig) -> Setting:
-    """Returns how a configuration is set now.
+    """Returns the setting in a configuration.
 
     Raises:
-        ExportError: it is of a model that cannot be tuned.
+        ExportError: its model cannot be tuned.
     """
     if config.platform not in (ONNX, ENGINE):
         kind = config.platform or config.backend or "nothing"
@@ -125,8 +117,8 @@ def setting_of(config: pb.ModelConfig) -> Setting:
         )
     if len(config.instance_group) > 1 or not config.max_batch_size or not config.HasField("dynamic_batching"):
         raise ExportError(
-            f"{config.name} has several instance groups or no dynamic batching: its config.pbtxt was written by hand, "
-            "and is tuned by hand; or export it again"
+            f"{config.name} has several instance groups or no dynamic batching: tune a config.pbtxt "
+            "written by hand yourself, or export the model again"
         )
     threads = config.parameters[THREADS].string_value if THREADS in config.parameters else "0"
     if not threads.isdecimal():
@@ -140,20 +132,19 @@ def setting_of(config: pb.ModelConfig) -> Setting:
 
 
 def setting_in(tuning: Mapping[str, Any]) -> Setting:
-    """Returns the setting that the field `tuning` of a manifest holds, which is not empty."""
+    """Returns the setting in the field `tuning` of a manifest, which is not empty."""
     return Setting(*(int(tuning[name]) for name in ("instances", "threads", "queue_delay_us", "max_batch")))
 
 
 def grpc_threads_in(tuning: Mapping[str, Any]) -> str:
-    """Returns with how many gRPC threads the server is to be started that was tuned so; empty for its own number."""
+    """Returns the options for the number of gRPC threads that was tuned; empty for the server's default."""
     threads = tuning.get("grpc_threads")
     return f"--grpc-threads {threads}, triton.grpcThreads in the chart" if threads else ""
 
 
 def retuned(config: pb.ModelConfig, setting: Setting) -> pb.ModelConfig:
-    """Returns a configuration with another setting; all else stays as it is."""
-    new = pb.ModelConfig()
-    new.CopyFrom(config)
+    """Returns a configuration with another setting, and the rest unchanged."""
+    new = deepcopy(config)
     new.max_batch_size = setting.max_batch
     new.dynamic_batching.max_queue_delay_microseconds = setting.queue_delay_us
     if not new.instance_group:
@@ -172,7 +163,7 @@ def retuned(config: pb.ModelConfig, setting: Setting) -> pb.ModelConfig:
 
 
 def _warm_up_again(config: pb.ModelConfig, before: int) -> None:
-    """Has the warm-up run batches of one and of the largest size, which was another one before."""
+    """Replaces the warm-up at the largest batch `before` by one at the present largest batch."""
     samples = list(config.model_warmup)
     if not samples:
         return

@@ -27,10 +27,8 @@ def run_tuning(config: TuningConfig, folder: Path, may_publish: Callable[[], boo
     """Measures all settings, and publishes the best as the next version where that is wanted.
 
     Args:
-        config: what is tuned, and how.
         folder: takes tuning.json, tuning.png and the server's log.
         may_publish: is called when there is something to publish.
-        console: shows progress and results.
 
     Returns:
         The content of tuning.json: `outcomes` of all settings, `present` and `chosen` settings, and `published`, the

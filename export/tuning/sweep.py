@@ -44,8 +44,6 @@ class Candidate:
     """The version that is tuned, in a folder of this process.
 
     Attributes:
-        manifest: of the version.
-        folder: with its files, which were checked.
         config: that it is served with on this machine.
         beside: content of the files that Triton reads beside its config.pbtxt, by name.
         configs: all that it is served with, by path.
@@ -76,7 +74,6 @@ class Candidate:
         """Returns a folder with the files of the version for a largest batch.
 
         Args:
-            max_batch: that is to be served.
             folder: to make it in, where it is not the version's own.
 
         Raises:
@@ -96,8 +93,6 @@ class Candidate:
         """Publishes the version again, to be served with another setting.
 
         Args:
-            store: repository it came from.
-            setting: the best one.
             tuning: what its manifest is to say of the measurement.
         """
         tuned = retuned(self.config, setting)
@@ -175,12 +170,6 @@ def sweep(
     """Measures settings in interleaved rounds; returns their outcomes in the order given.
 
     The server, its models and everything they need are gone when this returns, however it does.
-
-    Args:
-        candidate: version to measure.
-        settings: to measure.
-        load: for each.
-        log: file that takes what the server prints.
 
     Raises:
         ServingError: the server does not start, or ends by itself.

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from grafana_foundation_sdk.builders import common as common_builders
 from grafana_foundation_sdk.builders import dashboard as dashboards
@@ -18,6 +19,8 @@ DATASOURCE = dashboard.DataSourceRef("prometheus", "$datasource")
 TAG = "traffic-signs"
 GREEN, YELLOW, RED = "green", "yellow", "red"
 COLUMNS = 24  # of Grafana's grid
+
+Panel = TypeVar("Panel", Timeseries, Stat, Table)
 
 
 @dataclass(frozen=True)
@@ -43,25 +46,16 @@ def graph(
     """Returns a panel of lines over time.
 
     Args:
-        title: of the panel.
-        about: explains it.
         unit: Grafana's name of the unit, such as `s` or `percentunit` (0 to 1).
-        queries: what it shows.
-        span: of the 24 columns.
-        limit: where an alert begins, drawn as a dashed line.
+        limit: threshold of an alert, drawn as a dashed line.
         maximum: end of the axis.
-        stacked: draws the series on top of each other.
-        can_be_negative: else the axis begins at 0.
-        is_logarithmic: draws powers of 10 at equal distances.
+        stacked: stack the series.
+        can_be_negative: do not begin the axis at 0.
+        is_logarithmic: use a logarithmic axis.
     """
     panel = (
-        Timeseries()
-        .title(title)
-        .description(about)
-        .datasource(DATASOURCE)
+        _started(Timeseries(), title, about, span, height=8)
         .unit(unit)
-        .span(span)
-        .height(8)
         .targets(_targets(queries))
         .line_width(1)
         .fill_opacity(30 if stacked else 8)
@@ -100,26 +94,16 @@ def number(
     words: Mapping[str, tuple[str, str]] | None = None,
     decimals: int | None = None,
 ) -> Stat:
-    """Returns a panel of the last value of each series, in large print.
+    """Returns a panel with the last value of each series in large print.
 
     Args:
-        title: of the panel.
-        about: explains it.
-        unit: Grafana's name of the unit.
-        query: what it shows.
-        span: of the 24 columns.
-        colours: of values from a number on; below the first it is green.
-        words: text and colour to show in place of a value.
-        decimals: how many; chosen by Grafana where not given.
+        colours: colour from each value on; green below the first.
+        words: text and colour instead of a value.
+        decimals: number of decimals; None leaves it to Grafana.
     """
     panel = (
-        Stat()
-        .title(title)
-        .description(about)
-        .datasource(DATASOURCE)
+        _started(Stat(), title, about, span, height=4)
         .unit(unit)
-        .span(span)
-        .height(4)
         .targets(_targets([query]))
         .color_mode(common.BigValueColorMode.VALUE)
         .graph_mode(common.BigValueGraphMode.NONE)
@@ -127,14 +111,13 @@ def number(
         .reduce_options(common_builders.ReduceDataOptions().calcs(["lastNotNull"]))
     )
     if words:
-        results = {value: dashboard.ValueMappingResult(text, colour) for value, (text, colour) in words.items()}
-        panel = panel.mappings([dashboard.ValueMap(results)])
+        panel = panel.mappings([_mapped(words)])
     return panel if decimals is None else panel.decimals(decimals)
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table: what its values are called, their unit, and the query."""
+    """A column of a table: its title, the unit of its values, its query, and words instead of values."""
 
     name: str
     unit: str
@@ -146,47 +129,29 @@ def table(title: str, about: str, labels: Mapping[str, str], columns: Sequence[C
     """Returns a panel with a row for each set of labels.
 
     Args:
-        title: of the panel.
-        about: explains it.
-        labels: that make a row, and what their columns are called; the queries must have these labels alone.
-        columns: the values.
-        span: of the 24 columns of the grid.
+        labels: the labels of a row, with the titles of their columns; the queries must have exactly these labels.
     """
-    letters = "ABCDEFGHIJ"[: len(columns)]
+    lettered = list(zip("ABCDEFGHIJ", columns, strict=False))
+    renamed = {**labels, **{f"Value #{letter}": column.name for letter, column in lettered}}
     panel = (
-        Table()
-        .title(title)
-        .description(about)
-        .datasource(DATASOURCE)
-        .span(span)
-        .height(8)
+        _started(Table(), title, about, span, height=8)
         .targets(
             [
                 _target(column.expr, column.name, letter).instant().format(PromQueryFormat.TABLE)
-                for letter, column in zip(letters, columns, strict=True)
+                for letter, column in lettered
             ]
         )
         .with_transformation(dashboard.DataTransformerConfig("merge", options={}))
         .with_transformation(
             dashboard.DataTransformerConfig(
-                "organize",
-                options={
-                    "excludeByName": {"Time": True},
-                    "renameByName": {
-                        **labels,
-                        **{f"Value #{letter}": column.name for letter, column in zip(letters, columns, strict=True)},
-                    },
-                },
+                "organize", options={"excludeByName": {"Time": True}, "renameByName": renamed}
             )
         )
     )
     for column in columns:
         properties = [dashboard.DynamicConfigValue("unit", column.unit)]
         if column.words:
-            results = {
-                value: dashboard.ValueMappingResult(text, colour) for value, (text, colour) in column.words.items()
-            }
-            properties.append(dashboard.DynamicConfigValue("mappings", [dashboard.ValueMap(results)]))
+            properties.append(dashboard.DynamicConfigValue("mappings", [_mapped(column.words)]))
         panel = panel.override_by_name(column.name, properties)
     return panel
 
@@ -223,6 +188,14 @@ def page(uid: str, title: str, about: str, variables: Sequence[dashboards.QueryV
     return new
 
 
+def row(new: dashboards.Dashboard, title: str, *panels: Timeseries | Stat | Table) -> dashboards.Dashboard:
+    """Adds a row of panels to a dashboard."""
+    new = new.with_row(dashboards.Row(title))
+    for panel in panels:
+        new = new.with_panel(panel)
+    return new
+
+
 def variable(name: str, label: str, query: str) -> dashboards.QueryVariable:
     """Returns a choice of one, several or all values of a label: `label_values(metric, label)`."""
     return (
@@ -238,13 +211,22 @@ def variable(name: str, label: str, query: str) -> dashboards.QueryVariable:
     )
 
 
+def _started(panel: Panel, title: str, about: str, span: int, height: int) -> Panel:
+    return panel.title(title).description(about).datasource(DATASOURCE).span(span).height(height)
+
+
 def _targets(queries: Sequence[Query]) -> list[Builder[AnyQuery]]:
-    letters = "ABCDEFGHIJ"[: len(queries)]
-    return [_target(query.expr, query.legend, letter) for letter, query in zip(letters, queries, strict=True)]
+    lettered = zip("ABCDEFGHIJ", queries, strict=False)
+    return [_target(query.expr, query.legend, letter) for letter, query in lettered]
 
 
 def _target(expr: str, legend: str, letter: str) -> Dataquery:
     return Dataquery().expr(" ".join(expr.split())).legend_format(legend).ref_id(letter).datasource(DATASOURCE)
+
+
+def _mapped(words: Mapping[str, tuple[str, str]]) -> dashboard.ValueMap:
+    results = {value: dashboard.ValueMappingResult(text, colour) for value, (text, colour) in words.items()}
+    return dashboard.ValueMap(results)
 
 
 def _thresholds(colours: Mapping[float, str]) -> dashboards.ThresholdsConfig:

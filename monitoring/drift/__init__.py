@@ -1,1 +1,1 @@
-"""Has what the recognizer sees changed? Its live metrics against the reference that its version carries."""
+"""Drift: compares the live metrics of the recognizer with the reference in its version."""

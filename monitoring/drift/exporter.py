@@ -1,4 +1,4 @@
-"""Publishes what the watch finds as metrics of its own, for alerts and dashboards."""
+"""Prometheus exporter of drift, for alerts and dashboards."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -15,10 +15,9 @@ PREFIX = "signs_drift_"
 
 
 class Published(Collector):
-    """The newest findings, as a scrape of this exporter sees them.
+    """The metrics of the last findings.
 
-    Series of a version go when Prometheus forgets it; while Prometheus does not answer, the last findings stay and
-    the time of the last success stands still.
+    While Prometheus does not answer, the last findings and the time of the last success stay as they are.
     """
 
     def __init__(self) -> None:
@@ -26,15 +25,13 @@ class Published(Collector):
         self._last_success = 0.0
 
     def show(self, findings: list[Finding]) -> None:
-        """Replaces what is published."""
+        """Replaces the findings."""
         self._findings, self._last_success = findings, time.time()
 
     def collect(self) -> Iterable[Metric]:
         """Yields the metrics; README.md beside this file explains each."""
         score = _gauge("score", "Population stability index against the version's reference.", "feature", "version")
-        chance = _gauge(
-            "p_value", "Chance of such a difference without drift, corrected for all features.", "feature", "version"
-        )
+        chance = _gauge("p_value", "P-value of the difference, corrected for all features.", "feature", "version")
         firing = _gauge("firing", "1: the feature has drifted.", "feature", "version")
         samples = _gauge("samples", "Scenes in the window.", "version")
         missing = _gauge("reference_missing", "1: the version has no reference that can be read.", "version")
@@ -53,49 +50,44 @@ class Published(Collector):
         yield last
 
 
-def export(watch: Watch, interval_s: float, host: str, port: int, tell: Callable[[str], None]) -> None:
-    """Looks again and again and publishes what is found, until it is interrupted.
+def export(watch: Watch, interval_s: float, host: str, port: int, notify: Callable[[str], None]) -> None:
+    """Checks for drift at intervals and answers scrapes, until it is interrupted.
 
-    Args:
-        watch: what to ask.
-        interval_s: seconds from one look to the next.
-        host: address to listen on.
-        port: likewise; 0 for a free one.
-        tell: receives in one sentence of each change: a feature that drifts or no longer does, a reference that is
-            missing, a Prometheus that does not answer.
+    `notify` receives a sentence at the start or end of each problem: drift of a feature, a missing reference, a
+    Prometheus that does not answer. Port 0 is a free one.
 
     Raises:
-        MonitoringError: the port cannot be had.
+        MonitoringError: the port cannot be opened.
     """
-    published, news = Published(), News(tell)
+    published, problems = Published(), Problems(notify)
     with _listening(published, host, port) as where:
-        tell(f"publishing drift at http://{where}/metrics, a look each {interval_s:g} s; stop: Ctrl-C")
+        notify(f"publishing drift at http://{where}/metrics, a look each {interval_s:g} s; stop: Ctrl-C")
         while True:
             started = time.monotonic()
             try:
                 findings = watch.look()
             except MonitoringError as error:
-                news.hear({"prometheus": str(error)})
+                problems.update({"prometheus": str(error)})
             else:
                 published.show(findings)
-                news.hear(_sentences(findings))
+                problems.update(_sentences(findings))
             time.sleep(max(0.0, started + interval_s - time.monotonic()))
 
 
-class News:
-    """Tells what is new, and when it is over; what stays as it is it does not repeat."""
+class Problems:
+    """Reports the start and the end of each problem once."""
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        self._tell = tell
+    def __init__(self, notify: Callable[[str], None]) -> None:
+        self._notify = notify
         self._known: dict[str, str] = {}
 
-    def hear(self, sentences: dict[str, str]) -> None:
-        """Takes all that holds now, by what it is about."""
+    def update(self, sentences: dict[str, str]) -> None:
+        """Takes the current problems: a sentence for each name."""
         for about, sentence in sentences.items():
             if about not in self._known:
-                self._tell(sentence)
+                self._notify(sentence)
         for about in self._known.keys() - sentences.keys():
-            self._tell(f"over: {about}")
+            self._notify(f"over: {about}")
         self._known = sentences
 
 

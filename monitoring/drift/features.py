@@ -1,4 +1,4 @@
-"""What is watched: seven distributions, counted alike from a server's metrics and from measurements."""
+"""The seven features whose distributions are compared, and their counts from measurements."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -12,23 +12,24 @@ from monitoring.drift.statistics import Counts
 EMPTY, CLASSES = "empty_scenes", "sign_class"
 HISTOGRAMS = (*SCENE_MEASURES, *SIGN_MEASURES)
 FEATURES = (*SCENE_MEASURES, EMPTY, *SIGN_MEASURES, CLASSES)
-OF_SCENES = (*SCENE_MEASURES, EMPTY)  # the others count signs
+OF_SCENES = (*SCENE_MEASURES, EMPTY)  # the other features count signs
 
 Edges = tuple[float, ...]
 NO_NAMES: Mapping[int, str] = MappingProxyType({})
 
 
 def count_by_scene(measurements: Measurements, edges: Mapping[str, Edges], classes: int) -> dict[str, Counts]:
-    """Puts measurements into the buckets of a server.
+    """Sorts measurements into the buckets of a server's metrics.
 
     Args:
-        measurements: of scenes.
-        edges: upper, inclusive edges of each histogram's buckets, without the last one, infinity.
-        classes: how many there are; a sign of a higher class counts as one of the last.
+        measurements: measurements of scenes.
+        edges: upper, inclusive edges of each histogram's buckets, without infinity.
+        classes: number of classes; a higher class id counts as the last one.
 
     Returns:
-        For each feature float64 [scenes, buckets]: of a histogram in the order of its edges, of `empty_scenes` the
-        scenes with and without signs, of `sign_class` by class id. A histogram without edges is left out.
+        float64 [scenes, buckets] for each feature. The buckets of a histogram are in the order of its edges, those of
+        `empty_scenes` are scenes with and without signs, those of `sign_class` are class ids. Histograms without edges
+        are left out.
     """
     everyone = np.arange(len(measurements))
     signs_of = np.bincount(measurements.scene_of, minlength=len(measurements))
@@ -37,7 +38,7 @@ def count_by_scene(measurements: Measurements, edges: Mapping[str, Edges], class
     for name in (each for each in HISTOGRAMS if each in edges):
         is_scenes = name in SCENE_MEASURES
         values = (measurements.scenes if is_scenes else measurements.signs)[name]
-        # "left": a value at an edge lies in the bucket below it, as Prometheus has it.
+        # "left": in Prometheus an edge belongs to the bucket below it.
         bucket = np.searchsorted(edges[name], values, side="left")
         buckets[name] = (everyone if is_scenes else measurements.scene_of, bucket, len(edges[name]) + 1)
     return {name: _table(len(measurements), *each) for name, each in buckets.items()}
@@ -46,13 +47,13 @@ def count_by_scene(measurements: Measurements, edges: Mapping[str, Edges], class
 def describe_group(
     feature: str, edges: Edges | None, members: npt.NDArray[np.int64], class_names: Mapping[int, str] = NO_NAMES
 ) -> str:
-    """Names a group of buckets, as "96 to 104".
+    """Names a group of buckets, such as "96 to 104".
 
     Args:
-        feature: whose it is.
-        edges: of its histogram; None where it is none.
+        feature: the feature.
+        edges: edges of its histogram; None if it is not a histogram.
         members: the group's buckets, ascending.
-        class_names: by id, as far as they are known.
+        class_names: known class names by id.
     """
     first, last = int(members[0]), int(members[-1])
     if feature == EMPTY:

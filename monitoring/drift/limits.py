@@ -1,25 +1,27 @@
-"""The settings of the drift watch: from when on a difference is drift."""
+"""The limits of drift."""
 
 from dataclasses import dataclass
 from typing import Annotated
 
 from traffic_signs.settings import BaseSettings, Setting
 
-SHARE = 0.1  # of the reference in each group: the deciles that the customary thresholds of PSI are meant for
-LEAST_EXPECTED = 5  # counts: the customary rule for the chi-squared test, W. G. Cochran, Biometrics 10 (1954)
-FLOOR = round(LEAST_EXPECTED / SHARE)  # so that chi-squared can be trusted in each group
+SHARE = 0.1  # of the reference in each group: the usual thresholds of PSI assume deciles
+LEAST_EXPECTED = 5  # counts in a group: the usual rule for the chi-squared test, W. G. Cochran, Biometrics 10 (1954)
+FLOOR = round(LEAST_EXPECTED / SHARE)  # samples
 
 
 @dataclass(frozen=True)
 class Limits(BaseSettings):
-    """From when on a difference is drift: all three must be passed."""
+    """The limits of drift: a feature has drifted if it passes all of them."""
 
     alpha: Annotated[
-        float, Setting("Chance of a false alarm in a window, all features together.", min=1e-12, max=0.5)
+        float, Setting("Chance of a false alarm in a window, for all features together.", min=1e-12, max=0.5)
     ] = 0.0001
-    psi: Annotated[float, Setting("Least population stability index that counts.", min=0)] = 0.25
-    floor: Annotated[int, Setting("Fewest scenes, or signs, to judge by.", min=FLOOR, flags=("--min-samples",))] = FLOOR
+    psi: Annotated[float, Setting("Least population stability index (PSI) that counts as drift.", min=0)] = 0.25
+    floor: Annotated[
+        int, Setting("Least number of scenes, or signs, for a verdict.", min=FLOOR, flags=("--min-samples",))
+    ] = FLOOR
     repeats: Annotated[
         float,
-        Setting("Successive photographs of one view, as frames of a film: so many count as one.", min=1),
+        Setting("Number of successive photographs of one view that count as one, such as frames of a film.", min=1),
     ] = 1.0

@@ -1,9 +1,8 @@
-"""Reads from Prometheus what the recognizer's metrics counted in a window of time."""
+"""Client of Prometheus' API; reads the increases of the recognizer's metrics in a window of time."""
 
 import http.client
 import json
 import math
-import re
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -21,23 +20,22 @@ from serving.recognizer.buckets import PREFIX
 from traffic_signs.direct import open_url
 
 TIMEOUT_S = 15.0
-MOST_BYTES = 16_000_000  # a hundred times what dozens of classes and five histograms of many versions need
-# `increase` stretches each bucket to the whole window by itself: neighbours may differ by a little.
+MOST_BYTES = 16_000_000  # of an answer, a hundred times the usual size
+# `increase` extrapolates each bucket separately, so neighbours may differ a little.
 SLACK = 0.01
 T = TypeVar("T")
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 @dataclass(frozen=True)
 class Window:
-    """What one version of the recognizer counted.
+    """The counts of one version of the recognizer.
 
     Attributes:
         scenes: photographs answered.
-        counts: of each feature that could be read, [buckets].
-        edges: of each histogram that could be read.
-        problems: why the others could not, by feature.
-        class_names: by id.
+        counts: counts [buckets] of each readable feature.
+        edges: edges of each readable histogram.
+        problems: why a feature is unreadable, by feature.
+        class_names: class names by id.
     """
 
     scenes: float
@@ -52,9 +50,9 @@ class Prometheus:
     """A Prometheus server.
 
     Attributes:
-        url: of the server, http://HOST:PORT.
-        window: the time to look back, as Prometheus writes it: 30m, 1h.
-        selector: further label matchers, as `namespace="production"`; empty for none.
+        url: address of the server, http://HOST:PORT.
+        window: length of the window in Prometheus' format: 30m, 1h.
+        selector: additional label matchers, such as `namespace="production"`; empty for none.
     """
 
     url: str
@@ -62,13 +60,13 @@ class Prometheus:
     selector: str = ""
 
     def read_windows(self) -> dict[str, Window]:
-        """Returns what each version counted, by version; a server that restarted meanwhile has counted on.
+        """Returns the counts of each version, by version; restarts of the server do not matter.
 
         Raises:
-            MonitoringError: Prometheus does not answer, or something else does.
+            MonitoringError: Prometheus does not answer, or the answer is not from a Prometheus.
         """
         scenes, now = self._increase("scenes_total")
-        # All of one moment, by Prometheus' own clock.
+        # All queries are for the same time by Prometheus' own clock.
         found = {name: self._increase(f"{name}_bucket", "le", now)[0] for name in HISTOGRAMS}
         found[EMPTY], _ = self._increase("empty_scenes_total", at=now)
         found[CLASSES], names = self._classes(now)
@@ -88,15 +86,15 @@ class Prometheus:
     def _increase(
         self, metric: str, label: str = "", at: float | None = None
     ) -> tuple[dict[str, dict[str, float]], float | None]:
-        """Returns by how much the series of a metric grew in the window before a moment, and that moment.
+        """Returns the increase of a counter in the window, and the end of the window.
 
         Args:
-            metric: without its prefix.
-            label: the series are told apart by; none for their sum.
-            at: the moment in seconds since 1970; now for None.
+            metric: name without the prefix.
+            label: label that separates the series; empty for their sum.
+            at: end of the window in seconds since 1970; None is now.
 
         Returns:
-            The growth by version, and by the value of the label; and the moment, None where nothing was found.
+            The increase by version and value of the label; and the end of the window, None without any series.
         """
         labels = f"version, {label}" if label else "version"
         result = self._grown(metric, labels, at)
@@ -106,7 +104,7 @@ class Prometheus:
         return series, result[0][1] if result else at
 
     def _classes(self, at: float | None) -> tuple[dict[str, dict[str, float]], dict[str, dict[int, str]]]:
-        """Returns the growth of the signs of each class by version and class id, and the names of those classes."""
+        """Returns the increase of the signs by version and class id, and the names of the classes."""
         series: dict[str, dict[str, float]] = {}
         names: dict[str, dict[int, str]] = {}
         for labels, _, value in self._grown("signs_total", "version, class_id, name", at):
@@ -121,23 +119,23 @@ class Prometheus:
         return self.ask(f"sum by ({labels}) (increase({PREFIX}{metric}{matchers}[{self.window}]))", at)
 
     def alerts(self) -> list[dict[str, Any]]:
-        """Returns all alerts, pending ones too: `labels`, `annotations`, `state`, `activeAt` and `value` of each.
+        """Returns all alerts, also pending ones, with `labels`, `annotations`, `state`, `activeAt` and `value`.
 
         Raises:
-            MonitoringError: Prometheus does not answer, or something else does.
+            MonitoringError: Prometheus does not answer, or the answer is not from a Prometheus.
         """
         found: list[dict[str, Any]] = self._get("alerts", None, lambda data: [dict(each) for each in data["alerts"]])
         return found
 
     def ask(self, query: str, at: float | None = None) -> list[tuple[dict[str, str], float, float]]:
-        """Returns the labels, the time and the value of each series that a query gives.
+        """Returns the labels, time and value of each series in the result of a query.
 
         Args:
-            query: in PromQL, of an instant vector.
-            at: the moment in seconds since 1970; now for None.
+            query: PromQL that returns an instant vector.
+            at: time of evaluation in seconds since 1970; None is now.
 
         Raises:
-            MonitoringError: Prometheus does not answer or refuses the query, or something else answers.
+            MonitoringError: Prometheus does not answer or refuses the query, or the answer is not from a Prometheus.
         """
         moment = {} if at is None else {"time": f"{at:.3f}"}
         body = urllib.parse.urlencode({"query": query, "timeout": f"{TIMEOUT_S:g}s", **moment}).encode()
@@ -151,7 +149,7 @@ class Prometheus:
         return self._get("query", body, read, query)
 
     def _get(self, what: str, body: bytes | None, read: Callable[[Any], T], query: str = "") -> T:
-        """Asks Prometheus' API, and returns what `read` makes of the data it answers."""
+        """Calls Prometheus' API and returns the data of its answer, parsed by `read`."""
         try:
             with _open(f"{self.url.rstrip('/')}/api/v1/{what}", body) as response:
                 answer = json.loads(response.read(MOST_BYTES))
@@ -167,22 +165,9 @@ class Prometheus:
         raise MonitoringError(f"Prometheus at {self.url} refuses {query or what}: {answer.get('error', answer)}")
 
 
-def seconds(duration: str) -> float:
-    """Returns a length of time that is written as Prometheus writes it: 60s, 90m, 1h30m.
-
-    Raises:
-        MonitoringError: it is not, or not longer than nothing.
-    """
-    parts = re.findall(r"(\d+)([smhdw])", duration)
-    total = sum(int(number) * UNITS[unit] for number, unit in parts)
-    if "".join(number + unit for number, unit in parts) != duration or not 0 < total <= 100 * UNITS["w"]:
-        raise MonitoringError(f"{duration!r} is no length of time: write 60s, 90m, 1h30m or 2d")
-    return float(total)
-
-
 @contextmanager
 def _open(url: str, body: bytes | None) -> Iterator[Any]:
-    """Sends a form, or nothing; Prometheus explains a query it refuses in the body of a 4xx."""
+    """Sends a request; for a refused query, yields the 4xx answer, whose body has the reason."""
     try:
         with open_url(urllib.request.Request(url, body), TIMEOUT_S) as response:
             yield response
@@ -194,10 +179,10 @@ def _open(url: str, body: bytes | None) -> Iterator[Any]:
 
 
 def _read(feature: str, series: Mapping[str, float], scenes: float) -> tuple[Counts, Edges | None]:
-    """Returns the counts of one feature, and the edges where it is a histogram.
+    """Returns the counts of one feature, and the edges if it is a histogram.
 
     Raises:
-        ValueError: they make no sense; the message says why.
+        ValueError: the counts are unusable; the message is the reason.
     """
     if not series:
         raise ValueError("the server publishes no such metric")

@@ -1,4 +1,4 @@
-"""How far apart two samples of shares are, and whether chance can explain it. Knows nothing of signs."""
+"""Statistics of drift: the distance between two samples of counts, and its p-value."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,21 +9,20 @@ from monitoring.drift.limits import LEAST_EXPECTED, SHARE
 
 Counts = npt.NDArray[np.float64]
 
-PRIOR = 0.5  # is added to each count, so that an empty group has a logarithm; Krichevsky and Trofimov, 1981
+PRIOR = 0.5  # added to each count, because an empty group has no logarithm; Krichevsky and Trofimov, 1981
 
 
 def group_buckets(counts: Counts) -> npt.NDArray[np.int64]:
-    """Joins neighbouring buckets until each group holds a tenth of the reference.
+    """Merges neighbouring buckets until each group has a tenth of the reference.
 
-    A tenth of 50 is the least that the tests below want in a group, and what is outside of all that the reference has
-    seen falls into the group at that end. Where all but less than a tenth lies in one bucket, that one is a group and
-    all others are the second.
+    Values beyond the reference fall into the group at that end. If one bucket has more than nine tenths, it is a group,
+    and all others are the second one.
 
     Args:
-        counts: of the reference, [buckets].
+        counts: counts of the reference, [buckets].
 
     Returns:
-        int64 [buckets], the group of each bucket, from 0 on.
+        int64 [buckets], the group of each bucket, from 0.
     """
     least = SHARE * counts.sum()
     groups = np.zeros(len(counts), np.int64)
@@ -39,12 +38,12 @@ def group_buckets(counts: Counts) -> npt.NDArray[np.int64]:
 
 
 def grouped(counts: npt.NDArray[np.float64], groups: npt.NDArray[np.int64]) -> Counts:
-    """Adds up the buckets of each group: [..., buckets] to [..., groups]."""
+    """Sums the buckets of each group: [..., buckets] to [..., groups]."""
     return np.stack([counts[..., groups == group].sum(axis=-1) for group in range(int(groups.max()) + 1)], axis=-1)
 
 
 def design_effect(clusters: Counts) -> float:
-    """Returns how many times more the shares vary than if every sign stood in a scene of its own; at least 1.
+    """Returns how much more the shares vary than if each sign were in its own scene: a factor of at least 1.
 
     The mean design effect of J. N. K. Rao and A. J. Scott, "The analysis of categorical data from complex sample
     surveys", JASA 76 (1981): the sum of (1 - p) d over the groups, divided by their number less one, where d is the
@@ -68,9 +67,8 @@ def design_effect(clusters: Counts) -> float:
 def psi(reference: Counts, window: Counts) -> float:
     """Returns the population stability index of two samples: the sum of (q - p) ln(q / p) over the groups.
 
-    N. Siddiqi, "Credit Risk Scorecards", 2006. Customary reading: below 0.1 nothing, above 0.25 a major change. It is
-    the symmetrised Kullback-Leibler divergence, and large by chance alone in small samples: never read it without
-    the test.
+    N. Siddiqi, "Credit Risk Scorecards", 2006. Usual reading: below 0.1 no change, above 0.25 a major one. It is the
+    symmetrised Kullback-Leibler divergence. In small samples it is large by chance, so use it only with the test.
 
     Args:
         reference: counts, [groups].
@@ -81,14 +79,13 @@ def psi(reference: Counts, window: Counts) -> float:
 
 
 def p_value(reference: Counts, window: Counts) -> float:
-    """Returns how likely two samples of one population are at least this far apart.
+    """Returns the p-value of two samples from one population.
 
-    Pearson's chi-squared test of two samples, so that the reference counts as the sample that it is. Of two groups, of
-    which one may be nearly empty, Fisher's exact test where the former cannot be trusted.
+    Pearson's chi-squared test of two samples; Fisher's exact test for two groups if one is nearly empty.
 
     Args:
         reference: counts of independent observations, [groups].
-        window: likewise.
+        window: counts of independent observations, [groups].
     """
     table = np.stack([reference, window])
     table = table[:, table.sum(axis=0) > 0]

@@ -1,8 +1,7 @@
-"""How often the drift watch alarms for nothing, and after how many photographs it notices a change.
+"""Measures the drift watch: its rate of false alarms, and how many photographs it needs to detect a change.
 
-Both are measured on real scenes, by the code that judges live traffic. A recognizer measures each scene once as it is
-and some once more darkened or blurred; everything after that draws from these measurements. In each trial the scenes
-are dealt anew into a reference and live traffic, so that neither ever sees a scene of the other.
+The recognizer measures real scenes, some also darkened or blurred. Each trial divides these measurements at random into
+a reference and live traffic, without common scenes, and compares them by the code for real traffic.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,8 +15,8 @@ from PIL import Image, ImageFilter
 
 from export.reference import Measurements, Reference, parse_reference
 from monitoring.drift.features import CLASSES, Edges, count_by_scene
-from monitoring.drift.judging import Baseline, Score, judge, make_baselines
 from monitoring.drift.limits import FLOOR, Limits
+from monitoring.drift.scores import Baseline, Score, make_baselines, score_features
 from monitoring.drift.statistics import Counts
 from monitoring.errors import MonitoringError
 from serving.recognizer.buckets import BUCKETS
@@ -36,23 +35,23 @@ ALTERATIONS: dict[str, tuple[str, Callable[[Image.Image], Image.Image]]] = {
     "blur2": ("blurred by 2 pixels", lambda photograph: photograph.filter(ImageFilter.GaussianBlur(2))),
 }
 SPEED_LIMITS = range(9)  # class ids
-STEP = 5  # photographs from one look to the next
-FRAMES = 5  # photographs of each scene in the false alarms of a film
+STEP = 5  # photographs between two comparisons
+FRAMES = 5  # photographs of each scene in a video
 
 EDGES: dict[str, Edges] = {name: tuple(map(float, edges)) for name, edges in BUCKETS.items()}
 
 Indices = npt.NDArray[np.int64]
-Tables = Mapping[str, Counts]  # of each feature, [scenes, buckets]
+Tables = Mapping[str, Counts]  # [scenes, buckets] of each feature
 
 
 @dataclass(frozen=True)
 class Measured:
-    """All that the trials draw from.
+    """The measurements that the trials draw from.
 
     Attributes:
-        real: of every scene as it is.
-        altered: by alteration, of the scenes at `chosen`.
-        chosen: indices into the real scenes.
+        real: measurements of the unaltered scenes.
+        altered: measurements of the scenes `chosen` after each alteration, by alteration.
+        chosen: indices of the altered scenes.
     """
 
     real: Reference
@@ -67,14 +66,7 @@ def measure(
     output: Path,
     progress: ProgressCallback = silent,
 ) -> Measured:
-    """Measures every scene of a data set, and some of them again after each alteration; writes both down.
-
-    Args:
-        recognizer: that measures.
-        dataset: of scenes; all of its splits are used.
-        most_altered: how many scenes to alter.
-        output: folder for the measurements.
-        progress: shows how much is done.
+    """Measures every scene of a data set, and `most_altered` also after each alteration; writes them to `output`.
 
     Raises:
         MonitoringError: there are too few scenes.
@@ -100,10 +92,10 @@ def measure(
 
 
 def load_measured(folder: Path) -> Measured:
-    """Reads what an earlier `measure` wrote into a folder.
+    """Reads the measurements that `measure` wrote to a folder.
 
     Raises:
-        MonitoringError: it is not all there.
+        MonitoringError: a file is missing.
         export.errors.RepositoryError: a file is damaged.
     """
     found = {}
@@ -121,7 +113,7 @@ def load_measured(folder: Path) -> Measured:
 
 
 def choose(scenes: int, most: int) -> Indices:
-    """Returns the scenes that are altered: the same each time, and any of the data set, whatever its order."""
+    """Returns the indices of the scenes to alter: a random choice that is always the same."""
     return np.sort(np.random.default_rng(0).permutation(scenes)[:most])
 
 
@@ -136,15 +128,11 @@ def study(
     """Runs all trials.
 
     Args:
-        measured: what to draw from.
-        trials: windows for each false-alarm rate; a tenth of them for each delay.
-        limits: of the watch.
-        seed: of all draws.
-        progress: shows how much is done.
+        trials: number of windows for each rate of false alarms; the delays use a tenth.
 
     Returns:
-        `data`, `models`, `scenes`, `signs`, `reference` (scenes in each), `window` (scenes, of the delays), `limits`,
-        `false_alarms` and `delays`, each a list of rows; see `_false_alarms` and `_delays`.
+        `data`, `models`, `scenes`, `signs`, `reference` (scenes in each), `window` (scenes, for the delays), `limits`,
+        `false_alarms` and `delays`; the last two are lists of rows, see `_false_alarms` and `_delays`.
     """
     rng = np.random.default_rng(seed)
     classes = 1 + max(
@@ -182,7 +170,7 @@ def study(
 
 
 def _changes(measured: Measured, real: Tables) -> dict[str, tuple[Tables, Indices]]:
-    """Returns by name what comes over the traffic: counts, and the scenes that come then."""
+    """Returns the changes by name: the counts after the change, and the indices of their scenes."""
     changes: dict[str, tuple[Tables, Indices]] = {"nothing": (real, np.arange(len(real[CLASSES])))}
     for name, (label, _) in ALTERATIONS.items():
         changes[label] = (_tables(measured.altered[name].measurements, real[CLASSES].shape[1]), measured.chosen)
@@ -202,16 +190,16 @@ def _false_alarms(
     rng: np.random.Generator,
     report: ProgressCallback,
 ) -> dict[str, Any]:
-    """Judges windows in which nothing has changed.
+    """Counts the alarms in windows without a change.
 
     Returns:
-        `photographs` in each window, `windows`, `alarms`, and `p_values`: the least corrected one of each window.
+        `photographs` in each window, `windows`, `alarms`, and `p_values`: the smallest corrected one of each window.
     """
     alarms, least = 0, []
     for trial in range(trials):
         baselines, live = _deal(real, size, rng)
         counts = {name: frames * rows[live[:window]].sum(axis=0) for name, rows in real.items()}
-        scores = _judge(baselines, counts, limits)
+        scores = _scores(baselines, counts, limits)
         alarms += any(score.is_firing for score in scores)
         least.append(min(score.p_value for score in scores if score.p_value is not None))
         report("trials", trial + 1, trials)
@@ -229,25 +217,19 @@ def _delays(
     rng: np.random.Generator,
     report: ProgressCallback,
 ) -> dict[str, Any]:
-    """Lets a change come over traffic, and counts the photographs until the watch alarms.
+    """Counts the photographs between a change and the first alarm.
 
-    The window slides over a stream: it is full of unchanged scenes at first, of changed ones in the end, and as many
-    again follow. No scene comes again before all of its kind have been there: a window that repeats scenes tells less
-    than the test believes.
+    A window slides from unchanged scenes over twice as many changed ones. A scene is repeated only after all others,
+    because repeated scenes are not independent.
 
     Args:
-        real: of all scenes.
-        changed: of the scenes at `of`, or of all of them.
-        of: the scenes that come after the change, ascending.
-        size: of the reference.
-        window: likewise, in scenes.
-        trials: how many streams.
-        limits: of the watch.
-        rng: draws.
-        report: receives the trials done.
+        changed: tables of the scenes at `of`, or of all scenes.
+        of: indices of the scenes after the change, ascending.
+        size: number of scenes in the reference.
+        window: number of scenes in the window.
 
     Returns:
-        `streams`, `delays` of those that alarmed, and `features`: how many streams each made alarm first.
+        `streams`, `delays` of the streams with an alarm, and `features`: the number of first alarms of each feature.
     """
     delays: list[int] = []
     features: dict[str, int] = {}
@@ -263,7 +245,7 @@ def _delays(
         }
         for seen in range(STEP, 2 * window + 1, STEP):
             counts = {name: each[window + seen] - each[seen] for name, each in sums.items()}
-            firing = [score.feature for score in _judge(baselines, counts, limits) if score.is_firing]
+            firing = [score.feature for score in _scores(baselines, counts, limits) if score.is_firing]
             if firing:
                 delays.append(seen)
                 features |= {name: features.get(name, 0) + 1 for name in firing}
@@ -277,13 +259,13 @@ def _about(what: str, progress: ProgressCallback) -> ProgressCallback:
 
 
 def _deal(real: Tables, size: int, rng: np.random.Generator) -> tuple[dict[str, Baseline], Indices]:
-    """Deals the scenes into a reference of `size` and live traffic."""
+    """Divides the scenes at random into a reference of `size` scenes and live traffic."""
     order = rng.permutation(len(real[CLASSES]))
     return make_baselines({name: rows[order[:size]] for name, rows in real.items()}), order[size:]
 
 
-def _judge(baselines: Mapping[str, Baseline], counts: Mapping[str, Counts], limits: Limits) -> Sequence[Score]:
-    return judge(baselines, counts, EDGES, limits)
+def _scores(baselines: Mapping[str, Baseline], counts: Mapping[str, Counts], limits: Limits) -> Sequence[Score]:
+    return score_features(baselines, counts, EDGES, limits)
 
 
 def _tables(measurements: Measurements, classes: int) -> dict[str, Counts]:

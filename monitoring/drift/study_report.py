@@ -1,4 +1,4 @@
-"""What a study found: a table for the terminal and the README, and a picture."""
+"""Shows the result of a study: tables for the terminal, a JSON file and a plot."""
 
 import json
 from pathlib import Path
@@ -17,15 +17,7 @@ COLOURS = (SECOND, "#e58e26", ACCENT, "#6fa8dc", "#2d8a56", "#8e5ea2", INK)
 
 
 def write_study(output: Path, found: dict[str, Any]) -> list[Path]:
-    """Writes study.json and study.png into a folder.
-
-    Args:
-        output: the folder.
-        found: what `study.study` returned.
-
-    Returns:
-        The files.
-    """
+    """Writes study.json and study.png to a folder and returns their paths; `found` is the result of `study`."""
     figures, picture = output / "study.json", output / "study.png"
     figures.write_text(json.dumps(found, indent=1) + "\n")
     _draw(found, picture)
@@ -85,7 +77,7 @@ def _draw_calibration(axes: Axes, found: dict[str, Any]) -> None:
         values = np.array(row["p_values"])
         share = (values[None] < levels[:, None]).mean(axis=1)
         axes.plot(levels[share > 0], share[share > 0], color=colour, linewidth=2, label=row["traffic"])
-    axes.plot(levels, levels, color=INK, linewidth=1, linestyle=":", label="as promised")
+    axes.plot(levels, levels, color=INK, linewidth=1, linestyle=":", label="expected")
     axes.axvline(found["limits"]["alpha"], color=INK, linewidth=1, linestyle="--")
     axes.set(
         xscale="log", yscale="log", xlabel="alpha", ylabel="share of windows below it", title="windows without drift"

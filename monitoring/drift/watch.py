@@ -1,4 +1,4 @@
-"""One look at everything: each version's window in Prometheus, judged against the reference in the repository."""
+"""Compares each version's traffic in Prometheus with its reference in the repository."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -10,25 +10,25 @@ from export.reference import FILE, Reference, parse_reference
 from export.repository import load_manifest
 from export.repository.store import Store, open_store
 from monitoring.drift.features import FEATURES, count_by_scene
-from monitoring.drift.judging import Score, judge, make_baselines
 from monitoring.drift.limits import Limits
 from monitoring.drift.prometheus import Prometheus, Window
+from monitoring.drift.scores import Score, make_baselines, score_features
 
 RECOGNIZER = "sign_recognizer"
 
-Verdict = Literal["drift", "no drift", "not judged"]
+Verdict = Literal["drift", "no drift", "not evaluated"]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What is said of one version.
+    """The result for one version.
 
     Attributes:
-        version: as the metrics name it.
-        scenes: in the window.
-        scores: of every feature; empty without a reference.
-        missing: why there is no reference to judge by; empty where there is one.
-        busy: enough scenes to be judged.
+        version: the label in the metrics.
+        scenes: number of scenes in the window.
+        scores: a score for each feature; empty without a reference.
+        missing: why there is no reference; empty if there is one.
+        busy: whether there are enough scenes for a result.
     """
 
     version: str
@@ -39,36 +39,30 @@ class Finding:
 
     @property
     def verdict(self) -> Verdict:
-        """What the scores come to."""
+        """The overall result."""
         if any(score.is_firing for score in self.scores):
             return "drift"
-        return "no drift" if any(score.psi is not None for score in self.scores) else "not judged"
+        return "no drift" if any(score.psi is not None for score in self.scores) else "not evaluated"
 
 
 class Watch:
-    """Looks at all versions that Prometheus knows, as often as it is asked.
-
-    Args:
-        prometheus: where their metrics are.
-        repository: folder or address of the model repository that they are served from.
-        limits: from when on a difference is drift.
-    """
+    """Checks all versions that Prometheus knows for drift, by the references in the served model repository."""
 
     def __init__(self, prometheus: Prometheus, repository: str | Path, limits: Limits) -> None:
         self._prometheus, self._limits = prometheus, limits
         self._store = open_store(repository)
-        self._references: dict[str, Reference] = {}  # a version never changes, so that each is read once
+        self._references: dict[str, Reference] = {}  # by version, which never changes
 
     def look(self) -> list[Finding]:
-        """Judges the window that ends now; versions in the order of their numbers.
+        """Returns a finding for each version, by number, in the window that ends now.
 
         Raises:
             monitoring.errors.MonitoringError: Prometheus does not answer.
         """
         windows = self._prometheus.read_windows()
-        return [self._judge(version, windows[version]) for version in sorted(windows, key=lambda v: (len(v), v))]
+        return [self._evaluate(version, windows[version]) for version in sorted(windows, key=lambda v: (len(v), v))]
 
-    def _judge(self, version: str, window: Window) -> Finding:
+    def _evaluate(self, version: str, window: Window) -> Finding:
         busy = window.scenes >= self._limits.floor * self._limits.repeats
         try:
             if version not in self._references:
@@ -78,7 +72,7 @@ class Watch:
         measured = self._references[version].measurements
         classes = len(window.counts.get("sign_class", ())) or 1
         baselines = make_baselines(count_by_scene(measured, window.edges, classes))
-        found = judge(baselines, window.counts, window.edges, self._limits, window.class_names)
+        found = score_features(baselines, window.counts, window.edges, self._limits, window.class_names)
         scores = {score.feature: score for score in found}
         scores |= {name: Score(name, 0.0, note=problem) for name, problem in window.problems.items()}
         return Finding(version, window.scenes, [scores[name] for name in FEATURES], busy=busy)
@@ -88,7 +82,7 @@ def load_reference(store: Store, version: str) -> Reference:
     """Reads the reference of a version of the recognizer.
 
     Raises:
-        RepositoryError: the version is not in the repository, has none, or it is damaged.
+        RepositoryError: the version is not in the repository, or its reference is missing or damaged.
         OSError: the repository cannot be reached.
     """
     if not version.isdecimal():

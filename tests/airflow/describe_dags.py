@@ -18,7 +18,7 @@ from airflow.dag_processing.dagbag import BundleDagBag  # noqa: E402
 from airflow.serialization.serialized_objects import DagSerialization  # noqa: E402
 
 # What a run has come to before each of its steps, and what the command of one has printed.
-PARAMS = {"epochs": 3, "precision": "fp32", "dry_run": False, "if_unclear": "roll back"}
+PARAMS = {"epochs": 3, "precision": "fp32", "dry_run": False, "other_classes": False, "if_unclear": "roll back"}
 PLAN = {
     "name": "a",
     "folder": "runs/a",
@@ -38,7 +38,7 @@ FACTS: dict[str, Any] = {
     "roll_back": None,
 }
 SPLITS = {"train": {"fingerprint": "f"}}
-WHOLE = {"name": "gtsdb=scenes", "splits": SPLITS, "broken": [], "bad_boxes": []}
+WHOLE = {"name": "gtsdb=scenes", "splits": SPLITS, "classes": [{"name": "stop"}], "broken": [], "bad_boxes": []}
 BROKEN = WHOLE | {"broken": [{"image": "1.ppm", "what": "cannot be decoded"}]}
 ANSWERS = {
     "audit": {

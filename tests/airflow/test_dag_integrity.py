@@ -62,7 +62,8 @@ def test_the_graph_goes_as_the_loop_does(found: dict[str, Any]) -> None:
 
 def test_the_form_checks_what_is_typed(found: dict[str, Any]) -> None:
     form = found["dags"][MAIN]["params"]
-    assert {"data", "feedback", "evaluation", "epochs", "precision", "dry_run", "force", "if_unclear"} <= set(form)
+    assert {"data", "feedback", "evaluation", "epochs", "precision", "dry_run", "force"} <= set(form)
+    assert {"other_classes", "if_unclear"} <= set(form)
     assert form["epochs"]["type"] == "integer" and form["epochs"]["minimum"] == 0
     assert form["precision"]["enum"] == ["fp32", "fp16", "int8", "auto"]
     assert form["data"]["items"]["pattern"] and form["dry_run"]["type"] == "boolean"

@@ -30,6 +30,7 @@ from tests.airflow.running_airflow import LONG_S, Airflow, running_airflow
 from tests.airflow.small_data import write_small_gtsdb
 from tests.network_configs import classifier_config
 from tests.running_prometheus import running_prometheus, wait_until
+from tests.training.data.own_data import write_image_folders
 from traffic_sign_client import SignClient
 from traffic_signs.classes import CLASS_NAMES
 
@@ -257,6 +258,21 @@ def test_a_worse_challenger_ends_green_with_the_verdict_and_nothing_published(wo
         "is refused for its" in lines[0] and "version 2 stays" in lines[0] and any("accuracy" in each for each in lines)
     )
     assert world.content() == before and served_versions(world.server) == [(MODEL, "2")]
+
+
+@pytest.mark.long
+def test_data_with_other_classes_ends_before_the_training_unless_the_run_allows_it(world: World, first: Asker) -> None:
+    before, own = world.content(), f"images={write_image_folders(world.home / 'own', 30)}"
+    assert world.run("own", data=[own], evaluation=own) == "failed"
+    states = world.airflow.states(DAG, "own")
+    assert states["something_new"] == "failed" and states["train"] == "upstream_failed"
+    assert world.airflow.tries(DAG, "own", "something_new") == 1
+    said = world.airflow.said(DAG, "own", "something_new")
+    assert "new: blue disc" in said and "with the parameter other_classes" in said
+    assert world.run("allowed", data=[own], evaluation=own, other_classes=True, dry_run=True) == "success"
+    verdict = world.facts("allowed", "gate")["verdict"]
+    assert "sign_classifier" in verdict, world.why("allowed")
+    assert world.content() == before and first.failures == []
 
 
 @pytest.mark.long

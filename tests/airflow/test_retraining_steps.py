@@ -21,7 +21,7 @@ from monitoring.drift.prometheus import seconds
 from retraining import facts as read
 from retraining import failure, processes, steps
 from retraining.facts import StepError
-from retraining.planning import cooling, entries, make_plan, recipe, require_known
+from retraining.planning import cooling, entries, make_plan, recipe, require_known, require_same_classes
 from retraining.settings import Settings, SettingsError, load_settings
 from retraining.steps import Step
 
@@ -36,6 +36,7 @@ PARAMS: dict[str, Any] = {
     "precision": "fp16",
     "dry_run": False,
     "force": False,
+    "other_classes": False,
     "if_unclear": "roll back",
 }
 TIME = datetime(2026, 11, 23, 17, 15, tzinfo=UTC)
@@ -59,7 +60,8 @@ def facts(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("model", ["sign_classifier", "sign_detector"])
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
 def test_the_command_line_knows_every_option_that_a_step_gives(step: Step, model: str) -> None:
-    changes = {"model": model} | ({"data": ["gtsdb=x"]} if model == "sign_detector" else {})
+    changes: dict[str, Any] = {"model": model, "other_classes": True}
+    changes |= {"data": ["gtsdb=x"]} if model == "sign_detector" else {}
     words = step.arguments(Settings(watch_series='job="triton"'), facts(**changes))
     command: Any = typer.main.get_command(app)
     name = "signs"
@@ -81,6 +83,24 @@ def test_every_step_says_what_to_do_where_it_fails() -> None:
 def test_a_dry_run_writes_no_verdict_down() -> None:
     assert "--dry-run" in steps.GATE.arguments(Settings(), facts(dry_run=True))
     assert "--dry-run" not in steps.GATE.arguments(Settings(), facts())
+
+
+def test_other_classes_are_passed_on_only_where_the_run_allows_them() -> None:
+    for step in (steps.EXPORT, steps.GATE, steps.PUBLISH, steps.PROMOTE):
+        assert "--other-classes" in step.arguments(Settings(), facts(other_classes=True))
+        assert "--other-classes" not in step.arguments(Settings(), facts())
+
+
+def test_other_classes_than_published_end_the_run_before_the_training() -> None:
+    last = {"version": 3, "classes": ["stop", "yield"]}
+    require_same_classes({}, ["stop"], False)
+    require_same_classes(last, ["stop", "yield"], False)
+    require_same_classes(last, ["stop"], True)
+    with pytest.raises(StepError, match=r"version 3 \(new: tram; missing: yield\).*parameter other_classes") as raised:
+        require_same_classes(last, ["stop", "tram"], False)
+    assert raised.value.final
+    with pytest.raises(StepError, match="another order"):
+        require_same_classes(last, ["yield", "stop"], False)
 
 
 def test_a_run_has_the_same_name_each_time_and_another_run_another() -> None:
@@ -172,6 +192,7 @@ def test_the_cool_down_ends() -> None:
 def test_broken_data_end_the_run_and_are_named() -> None:
     part = {"fingerprint": "f" * 64}
     whole = {"name": "gtsdb=x", "splits": {"train": part, "test": part}, "broken": [], "bad_boxes": []}
+    whole["classes"] = [{"name": "stop"}]
     audit = {"problems": 0, "data_sets": [whole]}
     first = read.audited(0, audit, facts())
     assert first["data_sets"] == ["gtsdb=x"] and len(first["fingerprint"]) == 64

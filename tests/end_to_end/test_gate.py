@@ -83,7 +83,7 @@ def test_an_equal_challenger_of_another_input_size_passes_and_that_is_written_do
     code, out, err = gate(MODEL, colours, "--max-latency-ratio", "20")
 
     assert code == 0, err
-    assert "sign_classifier 2 may become champion: it keeps to every rule against version 1" in out
+    assert "sign_classifier 2 may become champion: it passes every rule against version 1" in out
     assert "100.00% of 100 right, champion 100.00%: 0 won, 0 lost" in out
     assert "version 2: it learned from GTSRB" in out
     assert "next: signs repository promote sign_classifier 2 --gated" in out
@@ -177,7 +177,9 @@ def test_a_classifier_of_fewer_classes_cannot_be_judged(gate: Gate, place: Path,
     code, out, err = gate(MODEL, colours)
 
     assert (code, out) == (2, "")
-    assert "sign_classifier 2 has 40 classes and the data 43" in err.splitlines()[-1]
+    assert "sign_classifier 2 has other classes than 1 (40 classes instead of 43)" in err.splitlines()[-1]
+    code, _, err = gate(MODEL, colours, "--other-classes")
+    assert code == 2 and "than gtsdb=" in err.splitlines()[-1]
     assert load_manifest(place, MODEL, 2).gate == {}
 
 
@@ -296,7 +298,7 @@ def test_what_cannot_be_judged_ends_with_2_and_one_line(
     assert "cannot be compared with itself" in reason(MODEL, colours, "--challenger", "2", "--champion", "2")
     assert "there is no data at" in reason(MODEL, "gtsdb=nowhere")
     assert "no labelled signs in its train split" in reason(MODEL, colours, "--split", "train")
-    assert "is not the evaluation set that was frozen" in reason(MODEL, colours, "--fingerprint", "ABC")
+    assert "is not the frozen evaluation set" in reason(MODEL, colours, "--fingerprint", "ABC")
     broken = tmp_path / "broken"
     write_colours(broken)
     (broken / "00600.jpg").write_bytes(b"no picture")
@@ -312,7 +314,7 @@ def test_a_recognizer_and_a_split_that_is_none(gate: Gate, place: Path, colours:
     publish_detector(place)
     export_recognizer(place)
     code, _, err = gate("sign_recognizer", colours)
-    assert code == 2 and "a recognizer is as good as the two that it calls" in err.splitlines()[-1]
+    assert code == 2 and "for a recognizer, gate the two models" in err.splitlines()[-1]
     code, _, err = gate(MODEL, colours, "--split", "all")
     assert code == 2 and "--split" in err
 

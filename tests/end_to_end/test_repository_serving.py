@@ -14,17 +14,17 @@ import onnx
 import onnx.numpy_helper
 import pytest
 
-from clients.command.roll_out import load
 from export.gpu_file import write_gpu_file
 from export.parity import TOLERANCE
 from export.predictor import OnnxPredictor
 from export.repository import Manifest, promote, publish, publish_copy, rollback
 from export.repository.manifest import GPU_FILE, MODEL_FILE
 from export.repository.pull import pull
+from serving.errors import ServingError
 from serving.install import Installation
+from serving.loading import load
 from serving.server import RELOADABLE, RunningServer, running_server, served_versions
 from traffic_sign_client import SignClient
-from traffic_sign_client.errors import ClientError, UnavailableError
 
 pytestmark = pytest.mark.end_to_end
 
@@ -146,7 +146,7 @@ def test_a_server_that_can_be_reloaded_is_told_to_and_answers_all_the_time(
         load(server.http_url, MODEL, 2, 60)
         asker.wait_for(2)
         damage(two_versions / MODEL / "1" / "model.onnx", at=0)
-        with pytest.raises(ClientError, match="answers: load failed for model"):
+        with pytest.raises(ServingError, match="answers: load failed for model"):
             rollback_unchecked(two_versions)
             load(server.http_url, MODEL, 1, 60)
         asker.wait_for(2)
@@ -154,12 +154,12 @@ def test_a_server_that_can_be_reloaded_is_told_to_and_answers_all_the_time(
         load(server.http_url, MODEL, 2, 60)
         asker.wait_for(2)
     assert asker.failures == []
-    with pytest.raises(UnavailableError, match="signs serve --reloadable"):
+    with pytest.raises(ServingError, match="signs serve --reloadable"):
         load(server.http_url, MODEL, 2, 5)
 
 
 def test_a_server_that_cannot_be_reloaded_says_so(server: RunningServer) -> None:
-    with pytest.raises(ClientError, match="signs serve --reloadable"):
+    with pytest.raises(ServingError, match="signs serve --reloadable"):
         load(server.http_url, MODEL, 1, 10)
 
 

@@ -121,13 +121,23 @@ def test_where_nothing_is_within_the_budget_it_says_the_best_and_changes_nothing
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
 def test_stopped_at_any_moment_it_leaves_the_repository_and_no_server(
     installation: Installation, place: Path, how: signal.Signals
 ) -> None:
     before = tree(place)
     options = ("--latency-budget-ms", "700", *SMALL, "--seconds", "60", "--yes")
-    process = subprocess.Popen(command(place, *options), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    scratch = place.parent / "tmp"
+    scratch.mkdir()
+    environment = {**os.environ, "TMPDIR": str(scratch)}
+    process = subprocess.Popen(
+        command(place, *options),
+        env=environment,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # which nohup ignores
+    )
     assert process.stderr is not None
     log = place.parent / "out" / "tritonserver.log"
     assert wait_until(lambda: log.exists() and "successfully loaded" in log.read_text(), 120), "it never measured"
@@ -138,7 +148,8 @@ def test_stopped_at_any_moment_it_leaves_the_repository_and_no_server(
     said = process.stderr.read()
     process.wait(60)
     process.stderr.close()
-    assert process.returncode == {signal.SIGINT: 130, signal.SIGKILL: -9}[how], said
+    assert process.returncode == {signal.SIGINT: 130, signal.SIGHUP: 129, signal.SIGKILL: -9}[how], said
     assert "Traceback" not in said
     assert wait_until(lambda: not any(alive(pid) for pid in family), 60), "a server outlived it"
     assert tree(place) == before
+    assert how == signal.SIGKILL or not any(scratch.iterdir()), "temporary files are left"

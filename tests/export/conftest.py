@@ -5,20 +5,20 @@ from pathlib import Path
 import pytest
 
 from export.conversion import convert
-from export.simplify import Slimming
+from export.simplify import Simplification
 from tests.training.tiny_gtsdb import write_tiny_gtsdb
 from training.checkpoint import load_checkpoint
 
 
 @pytest.fixture(scope="session")
-def converted(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Slimming]:
-    """The classifier as an ONNX file, and what slimming saved."""
+def converted(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Simplification]:
+    """The classifier as an ONNX file, and what simplification saved."""
     path = tmp_path_factory.mktemp("onnx") / "model.onnx"
     return path, convert(*load_checkpoint(checkpoint), path)
 
 
 @pytest.fixture(scope="session")
-def classifier_onnx(converted: tuple[Path, Slimming]) -> Path:
+def classifier_onnx(converted: tuple[Path, Simplification]) -> Path:
     """The classifier as an ONNX file."""
     return converted[0]
 

@@ -14,8 +14,10 @@ from export import kinds
 from export.arrays import Images, Outputs, spread
 from export.errors import ExportError
 from export.evaluation.run import evaluate_model
+from export.evaluation.settings import EvaluationRequest
 from export.kinds import CLASSIFIER, DETECTOR, TensorSpec, find_kind, kind_of_inputs
-from export.predictor import OnnxPredictor, Predictor
+from export.model_kind import Predictor
+from export.predictor import OnnxPredictor
 from export.run import export_checkpoint
 from training.checkpoint import NETWORKS
 
@@ -71,7 +73,7 @@ def test_a_third_kind_is_one_object(
     (copy / "model.json").write_text(json.dumps(info | {"model": "sign_other"}))
 
     manifest = export_checkpoint(copy, tmp_path / "models", random_crops)
-    figures = evaluate_model(tmp_path / "models" / "sign_other" / "1", tiny_data, "test", None)
+    figures = evaluate_model(EvaluationRequest(tiny_data, tmp_path / "models" / "sign_other" / "1"))
 
     assert (manifest.model, manifest.inputs[0]["name"]) == ("sign_other", "others")
     assert manifest.gpu["fixed_batches"] == [64] and manifest.parity["real_samples"] == len(random_crops)

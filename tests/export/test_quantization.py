@@ -89,7 +89,7 @@ def test_for_tensorrt_everything_is_symmetric_and_biases_stay_float(detector_onn
 
 
 def test_without_images_to_calibrate_with_it_is_refused(fp32: onnx.ModelProto, random_crops: Crops) -> None:
-    with pytest.raises(ExportError, match="calibrated on training images, and there is none"):
+    with pytest.raises(ExportError, match="calibrated on training images, and there are none"):
         quantize(fp32, random_crops[:0])
 
 

@@ -4,18 +4,18 @@ from pathlib import Path
 
 import onnx
 
-from export.simplify import Slimming
+from export.simplify import Simplification
 
 
-def test_batch_norms_and_shapes_are_folded(converted: tuple[Path, Slimming]) -> None:
-    path, slimming = converted
+def test_batch_norms_and_shapes_are_folded(converted: tuple[Path, Simplification]) -> None:
+    path, saved = converted
     graph = onnx.load(path).graph
-    assert slimming.slim_nodes == len(graph.node) < slimming.traced_nodes / 2
-    assert slimming.slim_bytes < slimming.traced_bytes
+    assert saved.slim_nodes == len(graph.node) < saved.traced_nodes / 2
+    assert saved.slim_bytes < saved.traced_bytes
     assert not {"BatchNormalization", "Shape", "Expand", "Constant", "Identity"} & {node.op_type for node in graph.node}
 
 
-def test_no_trace_of_the_source_is_left(converted: tuple[Path, Slimming]) -> None:
+def test_no_trace_of_the_source_is_left(converted: tuple[Path, Simplification]) -> None:
     path, _ = converted
     content = path.read_bytes()
     for word in (b"stack_trace", b"classifier.py", str(Path(__file__).parents[2]).encode()):

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import time
 import urllib.error
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 
 from serving.lifetime import die_with_parent
+from traffic_signs.ports import free_ports
 
 PATIENCE_S = 120.0  # for what takes a second on an idle machine
 NO_PROMETHEUS = "no Prometheus: apt-get install prometheus prometheus-alertmanager prometheus-pushgateway"
@@ -36,9 +36,7 @@ def tool(name: str) -> str:
 
 
 def free_port() -> int:
-    with socket.socket() as reporter:
-        reporter.bind(("127.0.0.1", 0))
-        return int(reporter.getsockname()[1])
+    return free_ports(1)[0]
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from typer.testing import CliRunner, Result
 
 from clients.command.monitor import app
 from export.reference import Measurements
-from monitoring.drift.exporter import News
+from monitoring.drift.exporter import Problems
 from monitoring.errors import MonitoringError
 from tests.monitoring.drift_samples import draw, exposition, page, publish_recognizer, reference_of
 from tests.running_prometheus import wait_until
@@ -130,7 +130,7 @@ def test_it_publishes_what_changes_and_survives_a_prometheus_that_is_down(reposi
         wait_until(lambda: exporter.scrape()[firing] == 1, "the drift")
         found = exporter.scrape()
         assert found['signs_drift_score{feature="scene_brightness",version="1"}'] > 1
-        assert not [series for series in found if 'version="2"' in series], "Prometheus has forgotten it"
+        wait_until(lambda: not any('version="2"' in each for each in exporter.scrape()), "the end of version 2")
 
         answers.is_down = True
         wait_until(lambda: any("does not answer" in line for line in exporter.lines), "the failure")
@@ -172,7 +172,7 @@ def test_one_look_is_a_table_and_an_exit_code(repository: Path) -> None:
         answers.seen = {"1": SAME, "2": FEW}
         same = run(*options, "--json")
         answers.seen = {"1": SAME, "2": SAME}
-        unjudged = run(*options)
+        without_reference = run(*options)
         answers.seen = {}
         nobody = run(*options)
         answers.is_down = True
@@ -183,10 +183,10 @@ def test_one_look_is_a_table_and_an_exit_code(repository: Path) -> None:
     assert "scene_brightness" in drifted.stdout and "up to " in drifted.stdout
     assert same.exit_code == 0, "the other version has too few scenes to matter"
     found = json.loads(same.stdout)
-    assert [version["verdict"] for version in found["versions"]] == ["no drift", "not judged"]
+    assert [version["verdict"] for version in found["versions"]] == ["no drift", "not evaluated"]
     assert found["versions"][0]["features"][0]["feature"] == "scene_brightness"
     assert found["limits"] == {"alpha": 0.0001, "psi": 0.25, "floor": 50, "repeats": 1.0}
-    assert unjudged.exit_code == 2 and "has no reference" in unjudged.stdout
+    assert without_reference.exit_code == 2 and "has no reference" in without_reference.stdout
     assert nobody.exit_code == 2 and "no metrics of a sign_recognizer" in nobody.stdout
     assert down.exit_code == 2
     assert down.stderr.startswith("signs: Prometheus at ") and len(down.stderr.splitlines()) == 1
@@ -195,7 +195,7 @@ def test_one_look_is_a_table_and_an_exit_code(repository: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "what"),
     [
-        (["--window", "1x"], "is no length of time"),
+        (["--window", "1x"], "is not a duration"),
         (["--json"], "add --once"),
         (["--min-samples", "5"], "min-samples"),
     ],
@@ -221,11 +221,11 @@ def test_whatever_is_wrong_is_no_drift() -> None:
     assert run("--once", "--prometheus", "http://[").exit_code == 2
 
 
-def test_news_are_reported_once_and_when_they_are_over() -> None:
+def test_problems_are_reported_once_and_when_they_are_over() -> None:
     notices: list[str] = []
-    news = News(notices.append)
+    problems = Problems(notices.append)
     for sentences in ({"a": "a is so, by 1"}, {"a": "a is so, by 2"}, {"a": "a is so, by 3", "b": "b"}, {"b": "b"}, {}):
-        news.hear(sentences)
+        problems.update(sentences)
     assert notices == ["a is so, by 1", "b", "over: a", "over: b"]
 
 

@@ -16,9 +16,10 @@ import pytest
 from export.reference import FILE, Measurements
 from monitoring.drift.features import CLASSES, EMPTY, FEATURES, count_by_scene
 from monitoring.drift.limits import Limits
-from monitoring.drift.prometheus import Prometheus, seconds
+from monitoring.drift.prometheus import Prometheus
 from monitoring.drift.watch import Finding, Watch
 from monitoring.errors import MonitoringError
+from monitoring.settings import seconds
 from tests.monitoring.drift_samples import (
     EDGES,
     NUM_CLASSES,
@@ -84,17 +85,17 @@ def findings(prometheus: str, repository: Path) -> dict[str, Finding]:
     return {each.version: each for each in Watch(Prometheus(prometheus, "10m"), repository, Limits()).look()}
 
 
-def test_versions_are_judged_each_by_its_own_traffic(findings: dict[str, Finding]) -> None:
+def test_versions_are_evaluated_each_by_its_own_traffic(findings: dict[str, Finding]) -> None:
     assert list(findings) == ["1", "2", "3", "4", "5", "6", "7", "next"]
     assert {version: finding.verdict for version, finding in findings.items()} == {
         "1": "no drift",
         "2": "drift",
-        "3": "not judged",
-        "4": "not judged",
+        "3": "not evaluated",
+        "4": "not evaluated",
         "5": "no drift",
-        "6": "not judged",
-        "7": "not judged",
-        "next": "not judged",
+        "6": "not evaluated",
+        "7": "not evaluated",
+        "next": "not evaluated",
     }
     assert [score.feature for score in findings["2"].scores] == list(FEATURES)
     assert [score.feature for score in findings["2"].scores if score.is_firing] == ["scene_brightness"]
@@ -146,7 +147,7 @@ def test_a_selector_chooses_and_a_wrong_one_is_explained(prometheus: str, reposi
 def test_a_version_that_was_published_later_is_found(prometheus: str, repository: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(repository, tmp_path / "copy")
     watch = Watch(Prometheus(prometheus, "10m"), copy, Limits())
-    assert [finding.verdict for finding in watch.look() if finding.version == "7"] == ["not judged"]
+    assert [finding.verdict for finding in watch.look() if finding.version == "7"] == ["not evaluated"]
     publish_recognizer(copy, reference_of(REFERENCE))
     assert [finding.verdict for finding in watch.look() if finding.version == "7"] == ["no drift"]
 
@@ -236,5 +237,5 @@ def test_classes_that_are_not_all_there_are_no_counts() -> None:
 def test_lengths_of_time() -> None:
     assert [seconds(text) for text in ("60s", "90m", "1h30m", "2d", "1w")] == [60, 5400, 5400, 172800, 604800]
     for text in ("", "60", "1x", "-1h", "1h 30m", "0s", "1.5h", "999999999w", "h"):
-        with pytest.raises(MonitoringError, match="is no length of time"):
+        with pytest.raises(MonitoringError, match="is not a duration"):
             seconds(text)

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from clients.command.roll_out import load
 from export.repository import Manifest
 from serving.errors import ServingError
 from serving.exit_reason import describe_code, describe_end, last_error
 from serving.install import Installation
+from serving.loading import load
 from serving.server import RELOADABLE, running_server
-from traffic_sign_client.errors import ClientError
 
 E = 'E1123 04:58:18.728162 1 server.cc:241] "CudaDriverHelper has not been initialized."\n'
 FAILED = "E1123 04:58:19.228162 1 model_lifecycle.cc:642] \"failed to load 'm' version 1: bad file\\n\\nAt:\\n  x\"\n"
@@ -77,7 +76,7 @@ def test_a_crash_is_not_blamed_on_a_model_that_failed_before(
     log = tmp_path / "log"
     with running_server(installation, models, log, extra_arguments=RELOADABLE) as server:
         shutil.move(tmp_path / "broken", broken)
-        with pytest.raises(ClientError):
+        with pytest.raises(ServingError):
             load(server.http_url, "broken", 1, timeout=60)
         server.check_alive()
         assert "failed to load 'broken'" in last_error(log)

@@ -33,7 +33,7 @@ class Outer(BaseSettings):
     again: Annotated[tuple[str, ...], Setting("More.", repeatable=True)] = ("x",)
     device: Annotated[Literal["cpu", "gpu"], Setting("Where.")] = "cpu"
     folder: Annotated[Path | None, Setting("A folder.", flags=("--output", "-o"), show_default="none")] = None
-    fast: Annotated[bool, Setting("Fast.", flags=("--fast",))] = False
+    fast: Annotated[bool, Setting("Fast.")] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from clients.command.annotate import Copies
+from clients.prediction.annotate import Copies
 from traffic_signs.errors import PictureError
 from traffic_signs.pictures import count, find, read, read_camera
 from traffic_signs.video import VideoCopy, frame_count, read_frames

@@ -1,7 +1,6 @@
 """Fixtures of the training tests: a tiny data set, crops that are easy to learn, an empty tracker."""
 
 import shutil
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import torch
 
 from tests.training.signs_command import Signs
 from tests.training.tiny_gtsdb import COLOURS, TinyGtsdb, write_tiny_gtsdb
+from traffic_signs.ports import free_ports
 from training.data.crops import Crops
 
 
@@ -33,9 +33,7 @@ def signs(run_signs: Signs) -> Signs:
 @pytest.fixture
 def free_port() -> int:
     """Returns a port of this machine that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    return free_ports(1)[0]
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ class StepError(Exception):
 
 
 def audited(code: int, answer: Any, facts: Facts) -> dict[str, Any]:
-    """Returns the data sets and their common fingerprint.
+    """Returns the data sets, their common fingerprint and their common class names.
 
     Unusable entries of feedback are no error: the training leaves them out.
 
@@ -42,7 +42,12 @@ def audited(code: int, answer: Any, facts: Facts) -> dict[str, Any]:
     drawn = sorted(each for each in facts["plan"]["data"] if each.startswith("synthetic="))
     digest = hashlib.sha256("\n".join([*fingerprints, *drawn]).encode()).hexdigest()
     left_out = sum(len(each.get("left_out", ())) for each in sets)
-    return {"data_sets": [each["name"] for each in sets], "fingerprint": digest, "left_out": left_out}
+    return {
+        "data_sets": [each["name"] for each in sets],
+        "fingerprint": digest,
+        "left_out": left_out,
+        "classes": [each["name"] for each in sets[0]["classes"]],
+    }
 
 
 def _problems(facts: Mapping[str, Any]) -> list[str]:

@@ -11,7 +11,9 @@ from retraining.settings import load_settings
 log = logging.getLogger(__name__)
 
 ADVICE = {step.name: step.advice for step in vars(steps).values() if isinstance(step, steps.Step)}
-ADVICE["plan"] = "Start a new run with other parameters: cleared, this one would take the same."
+ADVICE["plan"] = ADVICE["something_new"] = (
+    "Start a new run with other parameters: cleared, this one would take the same."
+)
 TIMEOUT_S = 10
 
 

@@ -36,13 +36,7 @@ def status(settings: Settings) -> dict[str, Any]:
 
 
 def upgrade(settings: Settings, model: str, version: int, before: int) -> dict[str, Any]:
-    """Pins a version of a model in the release; an interrupted upgrade is rolled back first.
-
-    Args:
-        settings: the settings.
-        model: name of the model.
-        version: number of the version.
-        before: revision of the release before the roll-out.
+    """Pins a version of a model in the release; an interrupted upgrade is first rolled back to the revision `before`.
 
     Raises:
         StepError: the pods are not ready in time; `restore` then rolls the release back.

@@ -63,6 +63,13 @@ def parameters(settings: Settings) -> dict[str, Param]:
             title="Force",
             description="Train even if the published version was trained on this data; the gate still decides.",
         ),
+        "other_classes": Param(
+            False,
+            type="boolean",
+            title="Other classes",
+            description="Allow data with other classes than the champion's; the gate then applies only its floors. "
+            "Afterwards retrain the other network and export the recognizer again.",
+        ),
         "if_unclear": Param(
             "roll back",
             type="string",

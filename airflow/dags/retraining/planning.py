@@ -21,13 +21,6 @@ def make_plan(
 
     The name depends only on the DAG run, so that a repeated step finds its earlier results.
 
-    Args:
-        settings: the settings.
-        params: parameters of the run.
-        run_id: Airflow's id of the run.
-        time: scheduled start of the run.
-        reason: reason of the run, for the history of promotions.
-
     Raises:
         StepError: the model cannot be trained or evaluated on this data, which the form does not check.
     """
@@ -84,16 +77,27 @@ def _may_have_entries(settings: Settings, feedback: str) -> bool:
 
 
 def recipe(plan: Mapping[str, Any], params: Mapping[str, Any], fingerprint: str, options: Sequence[str]) -> str:
-    """Returns a hash of everything that determines the trained network, except the version of the code.
-
-    Args:
-        plan: plan of the run.
-        params: parameters of the run.
-        fingerprint: fingerprint of the data.
-        options: additional options of `signs train`.
-    """
+    """Returns a hash of everything that determines the trained network, except the version of the code."""
     facts = [plan["model"], fingerprint, str(params["epochs"]), params["precision"], *options]
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()
+
+
+def require_same_classes(last: Mapping[str, Any], classes: Sequence[str], others_allowed: bool) -> None:
+    """Checks, before anything is trained, that the data have the classes of the last version that a run published.
+
+    Raises:
+        StepError: they differ, and the parameter `other_classes` does not allow it.
+    """
+    before = last.get("classes", classes)
+    if before == classes or others_allowed:
+        return
+    changed = [f"new: {name}" for name in classes if name not in before]
+    changed += [f"missing: {name}" for name in before if name not in classes]
+    raise StepError(
+        f"the data have other classes than version {last['version']} ({'; '.join(changed[:5]) or 'another order'}): "
+        "start a new run with the parameter other_classes, and see 'Other classes' in airflow/README.md",
+        final=True,
+    )
 
 
 def cooling(last: datetime | None, now: datetime, hours: float) -> timedelta | None:

@@ -31,13 +31,7 @@ SHARED_MEMORY = "1Gi"
 
 
 class SignsPod(KubernetesPodOperator):
-    """Runs a step in a pod.
-
-    Args:
-        step: the step.
-        settings: the settings.
-        options: additional options of the operator.
-    """
+    """Runs a step in a pod, with additional options of the operator."""
 
     def __init__(self, *, step: Step, settings: Settings, **options: Any) -> None:
         self.step, self.settings = step, settings

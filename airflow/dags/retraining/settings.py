@@ -44,45 +44,7 @@ def _here() -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Settings:
-    """All settings.
-
-    Attributes:
-        command: the `signs` command in the project's environment.
-        home: working directory of commands; other paths may be relative to it.
-        run_on: `local` runs steps as local processes, `kubernetes` as pods.
-        data: training data, as for `--data` of `signs train`.
-        evaluation: the frozen evaluation set, as for `--data` of `signs export gate`.
-        epochs: default number of epochs; 0 lets `signs train` choose.
-        feedback: folder of users' corrections, used for training; empty for none.
-        runs: folder of all runs and of MLflow's database.
-        repository: the served model repository: a folder or the address of a bucket.
-        triton: folder of the tritonserver that the gate starts.
-        train_options: additional options of `signs train`.
-        gate_options: additional options of `signs export gate`.
-        roll_out: `server` has a running server load the new version, `helm` upgrades a release.
-        server: host:port of that server's HTTP endpoint.
-        prometheus: address of Prometheus.
-        watch_for: how long a new version is watched, in Prometheus' duration format.
-        watch_window: window of each comparison, in Prometheus' duration format.
-        watch_series: label matchers of the series to compare; empty for all.
-        release: name of the Helm release.
-        namespace: namespace of the release.
-        chart: folder or address of the chart.
-        helm: the `helm` command.
-        image: image of the training pods, from training/Dockerfile.
-        gate_image: image of the gate's pod, which contains tritonserver, too.
-        gpus: number of GPUs that the training requests.
-        gpu_resource: resource name of the GPUs.
-        pods_namespace: namespace of the pods.
-        claim: name of the PersistentVolumeClaim that is mounted as the pods' `/srv/signs`; required for pods.
-        env_secret: name of a Secret whose keys become the pods' environment, such as those of MLflow and of the
-            bucket; empty for none.
-        schedule: cron expression of the regular retraining, in UTC; empty for none.
-        cool_down_hours: shortest time between two retrainings for drift.
-        new_entries: number of new entries of feedback that start a retraining.
-        retry_seconds: delay before the first retry of a failed step; it doubles with each retry.
-        notify_url: URL that gets {"text": ...} by POST after a failed step; empty for none.
-    """
+    """All settings; airflow/README.md explains each."""
 
     command: tuple[str, ...] = field(default_factory=_here)
     home: str = str(PROJECT)
@@ -154,10 +116,7 @@ def _expanded(word: str) -> str:
 
 
 def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
-    """Reads the settings.
-
-    Args:
-        environment: environment variables by name.
+    """Reads the settings from environment variables.
 
     Raises:
         SettingsError: a setting is invalid.

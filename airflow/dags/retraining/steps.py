@@ -82,7 +82,8 @@ def _export(settings: Settings, facts: Facts) -> list[str]:
     plan, params = facts["plan"], facts["params"]
     where = ["--repository", plan["staging"], "--data", plan["evaluation"]]
     checkpoint = facts["train"]["checkpoint"]
-    return ["export", "onnx", checkpoint, *where, "--precision", params["precision"], "--once", "--json"]
+    precision = ["--precision", params["precision"]]
+    return ["export", "onnx", checkpoint, *where, *precision, *_other_classes(facts), "--once", "--json"]
 
 
 def _parity(settings: Settings, facts: Facts) -> list[str]:
@@ -96,8 +97,8 @@ def _gate(settings: Settings, facts: Facts) -> list[str]:
     who = ["--repository", plan["staging"], "--challenger", str(facts["export"]["version"])]
     who += ["--champion", str(champion)] if champion else []
     where = ["--data", plan["evaluation"], "--runs", settings.runs, "--home", settings.triton]
-    dry = ["--dry-run"] if facts["params"]["dry_run"] else []
-    return ["export", "gate", plan["model"], *who, *where, *settings.gate_options, *dry, "--json"]
+    where += _other_classes(facts) + (["--dry-run"] if facts["params"]["dry_run"] else [])
+    return ["export", "gate", plan["model"], *who, *where, *settings.gate_options, "--json"]
 
 
 def _settle(settings: Settings, facts: Facts) -> list[str]:
@@ -107,12 +108,14 @@ def _settle(settings: Settings, facts: Facts) -> list[str]:
 
 
 def _publish(settings: Settings, facts: Facts) -> list[str]:
-    return ["repository", "publish", _staged(facts), "--repository", settings.repository, "--once", "--json"]
+    where = ["--repository", settings.repository]
+    return ["repository", "publish", _staged(facts), *where, *_other_classes(facts), "--once", "--json"]
 
 
 def _promote(settings: Settings, facts: Facts) -> list[str]:
     plan, version = facts["plan"], str(facts["publish"]["version"])
-    return ["repository", "promote", plan["model"], version, *_served(settings, plan["reason"]), "--gated"]
+    options = [*_served(settings, plan["reason"]), *_other_classes(facts), "--gated"]
+    return ["repository", "promote", plan["model"], version, *options]
 
 
 def require_in_place(facts: Facts) -> None:
@@ -165,6 +168,10 @@ def _roll_back(settings: Settings, facts: Facts) -> list[str]:
 
 def _alerts(settings: Settings, facts: Facts) -> list[str]:
     return ["monitor", "alerts", "--prometheus", settings.prometheus, "--label", "retrain=true", "--json"]
+
+
+def _other_classes(facts: Facts) -> list[str]:
+    return ["--other-classes"] if facts["params"]["other_classes"] else []
 
 
 def _staged(facts: Facts) -> str:
@@ -224,7 +231,8 @@ FETCH = Step(
 EXPORT = Step(
     "export",
     "Exports the challenger to ONNX in the requested precision, into the staging repository, which no server reads.",
-    "The export differs from the trained network, or this precision loses too much: read the log, or use fp32.",
+    "The export differs from the trained network, or this precision loses too much: read the log, or use fp32. If the "
+    "classes differ from the champion's: start a new run with the parameter `other_classes`.",
     _export,
     read.exported,
     needs=("plan", "train"),

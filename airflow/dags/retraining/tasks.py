@@ -35,13 +35,7 @@ def defaults(settings: Settings) -> dict[str, Any]:
 
 
 def step_task(step: Step, settings: Settings, **options: Any) -> Any:
-    """Returns the Airflow task of a step.
-
-    Args:
-        step: the step.
-        settings: the settings.
-        options: additional options of the task, such as a trigger rule.
-    """
+    """Returns the Airflow task of a step, with additional options such as a trigger rule."""
     common = {
         "task_id": step.name,
         "doc_md": f"{step.about}\n\n**If it fails:** {step.advice}",
@@ -89,8 +83,7 @@ def digest(step: Step, code: int, answer: Any, facts: Mapping[str, Any]) -> dict
         passed_on = step.digest(code, answer, facts)
     except (LookupError, TypeError, AttributeError) as error:
         raise StepError(
-            f"unexpected output of `signs` ({error!r}): use the project and the DAGs of the same release",
-            final=True,
+            f"unexpected output of `signs` ({error!r}): use the project and the DAGs of the same release", final=True
         ) from error
     for name, value in passed_on.items():
         log.info("%s: %s", name, value)

@@ -39,13 +39,13 @@ class Plan(BaseSettings):
     ] = (0.5, 0.8)
     rates: Annotated[
         tuple[float, ...],
-        Setting("Rates of the open loops a second, in place of shares.", min=0.1, max=1e6, show_default=False),
+        Setting("Rates of the open loops a second, in place of shares.", min=0.1, max=1e6),
     ] = ()
     seconds: Annotated[float, Setting("To measure each load for, a round.", min=0.1, max=600)] = 5
     rounds: Annotated[int, Setting("Each loads everybody once, in a new order.", min=1, max=100)] = 3
     first_settings: Annotated[
         bool,
-        Setting("Take the first setting of each instead of trying all.", flags=("--first-settings",)),
+        Setting("Take the first setting of each instead of trying all."),
     ] = False
     pictures: Annotated[Path | None, Setting("Folder or file of pictures to ask about.", show_default="drawn ones")] = (
         None

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from rich.console import Console
 
 from clients.command.demo.measure import Measurement, measure
 from clients.command.demo.report import KIND, write_report
+from clients.command.demo.settings import DemoSettings
 from export.hardware_fit import fitting_arguments
 from export.predictor import OnnxPredictor
 from export.repository import Manifest, withdraw
@@ -23,11 +24,11 @@ from serving.install import check_home, find_or_install
 from serving.server import running_server
 from traffic_sign_client.errors import ClientError
 from traffic_signs.progress import progress_bars
+from traffic_signs.settings import DEFAULT_REPOSITORY
 from training.classifier.runs import ClassifierRun, train_classifier
 from training.data.gtsdb import load_gtsdb
 from training.data.records import SPLITS, Dataset
 from training.data.synthetic import write_gtsdb
-from training.recipe import Recipe
 from training.resume import check_name
 from training.runs import RunReporter
 
@@ -36,67 +37,52 @@ DRAWN_TRAIN_SCENES, DRAWN_TEST_SCENES = 240, 60
 Probabilities = npt.NDArray[np.float32]
 
 
-def run_demo(
-    data: Path | None,
-    recipe: Recipe,
-    name: str,
-    runs: Path,
-    repository: Path,
-    home: Path,
-    console: Console,
-) -> dict[str, Any]:
-    """Runs the loop and writes `runs/<name>/report.html` and `summary.json`.
-
-    Args:
-        data: GTSDB folder or zip; scenes are drawn where it is None.
-        recipe: of the training.
-        name: of the run.
-        runs: folder of all runs.
-        repository: folder of the Triton models.
-        home: where tritonserver is, or is to be installed.
-        console: shows progress.
+def run_demo(settings: DemoSettings, console: Console) -> dict[str, Any]:
+    """Runs the loop, shows progress, and writes `report.html` and `summary.json` into the folder of the run.
 
     Returns:
         The content of summary.json.
 
     Raises:
         ClientError: PyTorch, ONNX Runtime and Triton do not name the same classes.
-        training.errors.TrainingError, export.errors.ExportError, serving.errors.ServingError: a stage cannot go
-            on; nothing half-done is left.
+        training.errors.TrainingError, export.errors.ExportError, serving.errors.ServingError: a stage fails; nothing
+            half-done is left.
     """
     seconds: dict[str, float] = {}
-    folder = runs / name
+    name, runs = settings.name_or_time(), settings.runs
+    folder, repository = runs / name, settings.repository or runs / DEFAULT_REPOSITORY
+
+    def say(line: str) -> None:
+        console.print(f"  {line}", soft_wrap=True)
+
     check_name(name, runs)
     if repository.exists() and not repository.is_dir():
         raise ClientError(f"{repository} is a file: give a folder with --repository")
-    check_home(home)
+    check_home(settings.home)
     with _stage("data", console, seconds):
         # First, so that a wrong path is reported before the training and not after it.
-        dataset = _load(data, runs, recipe.config.seed, console)
-        console.print(f"  {_describe(dataset)}", highlight=False, soft_wrap=True)
+        dataset = _load(settings.data, runs, settings.seed, console)
+        say(_describe(dataset))
     with _stage("server", console, seconds):
-        installation = find_or_install(home, lambda what: console.print(f"  {what} ..."))
-        console.print(f"  {installation.description}", highlight=False, soft_wrap=True)
+        installation = find_or_install(settings.home, lambda what: say(f"{what} ..."))
+        say(installation.description)
     with _stage("train", console, seconds), progress_bars(console) as progress:
-        run = train_classifier([dataset], recipe, name, runs, RunReporter(progress, _teller(console)))
+        reporter = RunReporter(progress, lambda notice: say(f"note: {notice}"))
+        run = train_classifier([dataset], settings.recipe, name, runs, reporter)
     with _stage("export", console, seconds):
         manifest = export_checkpoint(run.checkpoint, repository, run.data.tests[KIND].images)
-        console.print(
-            f"  {manifest.model} version {manifest.version}: parity with PyTorch on "
-            f"{manifest.parity['samples']} images, largest difference {manifest.parity['max_difference']:.1e}",
-            highlight=False,
-            soft_wrap=True,
+        say(
+            f"{manifest.model} version {manifest.version}: parity with PyTorch on {manifest.parity['samples']} images, "
+            f"largest difference {manifest.parity['max_difference']:.1e}"
         )
     with _stage("serve", console, seconds):
         model_file = repository / manifest.model / str(manifest.version) / "model.onnx"
         in_process = OnnxPredictor(model_file)(run.data.tests[KIND].images)["probabilities"]
-        # Of this version alone: in the repository another one may be promoted, and it is that one that is served.
+        # This version alone: the repository may have another champion, which Triton would serve.
         pull(repository, folder / "served", {manifest.model: [manifest.version]})
         fitting, log = fitting_arguments(installation), folder / "tritonserver.log"
         with running_server(installation, folder / "served", log, extra_arguments=fitting) as server:
-            console.print(
-                f"  ready on {server.grpc_url} (gRPC) and {server.http_url} (HTTP)", highlight=False, soft_wrap=True
-            )
+            say(f"ready on {server.grpc_url} (gRPC) and {server.http_url} (HTTP)")
             measurement = measure(server, manifest.model, manifest.version, run.data.tests[KIND].images)
     answers = {
         "pytorch": run.probabilities[KIND],
@@ -127,10 +113,6 @@ def _stage(name: str, console: Console, seconds: dict[str, float]) -> Iterator[N
     seconds[name] = round(time.perf_counter() - start, 2)
 
 
-def _teller(console: Console) -> Callable[[str], None]:
-    return lambda notice: console.print(f"  note: {notice}", highlight=False, soft_wrap=True)
-
-
 def _load(data: Path | None, runs: Path, seed: int, console: Console) -> Dataset:
     if data is not None:
         dataset = load_gtsdb(data)
@@ -143,7 +125,7 @@ def _load(data: Path | None, runs: Path, seed: int, console: Console) -> Dataset
         return dataset
     folder = runs / "data" / f"drawn-scenes-seed-{seed}"
     if not folder.exists():
-        # Where another demo was faster, that is as good: the same seed draws the same scenes.
+        # Another demo may draw them at the same time: the same seed draws the same scenes.
         with suppress(FileExistsError), progress_bars(console) as progress:
             write_gtsdb(
                 folder,

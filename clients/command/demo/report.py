@@ -37,9 +37,7 @@ def write_report(
     """Writes `folder/report.html`, and its plots into `folder/plots`."""
     _draw_latencies(measurement, folder / "plots" / "latencies.png")
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
     )
     page = environment.get_template("report.html.j2").render(
         summary=summary,

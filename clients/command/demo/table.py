@@ -35,7 +35,7 @@ def print_table(summary: dict[str, Any], console: Console) -> None:
     for name, size in summary["bytes"].items():
         table.add_row(name, f"{size / 1e6:.2f} MB")
     table.add_row("seconds in all", f"{sum(summary['seconds'].values()):.0f}")
-    console.print(table, highlight=False)
+    console.print(table)
     from training.tracking import database_uri
 
     # To be pasted into a shell, whatever is in a path.
@@ -49,6 +49,5 @@ def print_table(summary: dict[str, Any], console: Console) -> None:
         f"serve   {signs} serve --repository {shlex.quote(summary['repository'])}\n"
         f"ask     {signs} predict --crops IMAGE\n"
         f"runs    MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false {look}",
-        highlight=False,
         soft_wrap=True,
     )

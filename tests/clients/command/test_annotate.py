@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clients.command.annotate import COLOR, INK, annotate, write_annotated
+from clients.prediction.annotate import COLOR, INK, annotate, write_annotated
 from traffic_sign_client import Sign
 
 

@@ -10,11 +10,13 @@ import pytest
 from PIL import Image
 
 from export.evaluation.run import evaluate_model, leaks
+from export.evaluation.settings import EvaluationRequest
 from export.repository import Manifest
 from serving.server import RunningServer
 from tests.clients.command.test_main import one_line, signs
 from tests.training.tiny_gtsdb import write_tiny_gtsdb
 from traffic_sign_client.errors import ClientError
+from training.data.records import Split
 
 
 @pytest.fixture(scope="module")
@@ -31,15 +33,15 @@ def _comparable(figures: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_onnx_runtime_gives_the_figures_of_pytorch(
-    checkpoint: Path, repository: Path, manifest: Manifest, data: str, split: str
+    checkpoint: Path, repository: Path, manifest: Manifest, data: str, split: Split
 ) -> None:
     version = repository / manifest.model / str(manifest.version)
-    pytorch = evaluate_model(checkpoint, data, split, None)
+    pytorch = evaluate_model(EvaluationRequest(data, checkpoint, split=split))
 
     assert pytorch["backend"] == "pytorch"
     assert pytorch["samples"] == {"train": 8, "test": 3}[split]
     for path in (version, version / "model.onnx"):
-        onnx = evaluate_model(path, data, split, None)
+        onnx = evaluate_model(EvaluationRequest(data, path, split=split))
         assert onnx["backend"] == "onnxruntime"
         assert _comparable(onnx) == _comparable(pytorch)
         assert onnx["ece"] == pytest.approx(pytorch["ece"], abs=1e-5)
@@ -49,9 +51,9 @@ def test_onnx_runtime_gives_the_figures_of_pytorch(
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
 def test_triton_gives_the_figures_of_pytorch(server: RunningServer, checkpoint: Path, data: str, protocol: str) -> None:
     url = server.grpc_url if protocol == "grpc" else server.http_url
-    pytorch = evaluate_model(checkpoint, data, "test", None)
+    pytorch = evaluate_model(EvaluationRequest(data, checkpoint))
 
-    triton = evaluate_model(None, data, "test", None, url=url, protocol=protocol, version="1")
+    triton = evaluate_model(EvaluationRequest(data, url=url, protocol=protocol, version="1"))
 
     assert triton["backend"] == f"triton_{protocol}"
     assert _comparable(triton) == _comparable(pytorch)
@@ -100,7 +102,7 @@ def test_model_that_may_have_seen_the_test_signs_is_warned_of(
     info["data"] = {"name": learned_from, "free_of": free_of}
     (copy / "model.json").write_text(json.dumps(info))
 
-    figures = evaluate_model(copy, data, "test", None)
+    figures = evaluate_model(EvaluationRequest(data, copy))
 
     assert (
         any("learned from GTSRB, which shows some of these signs" in notice for notice in figures["notices"]) == warned
@@ -137,7 +139,7 @@ def test_onnx_file_of_something_else_is_refused(tmp_path: Path, data: str, tiny_
     tiny_onnx(tmp_path / "other.onnx")
 
     with pytest.raises(ClientError, match="takes x: it is no classifier, detector or recognizer"):
-        evaluate_model(tmp_path / "other.onnx", data, "test", None)
+        evaluate_model(EvaluationRequest(data, tmp_path / "other.onnx"))
 
 
 @pytest.fixture

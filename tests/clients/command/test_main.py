@@ -56,6 +56,13 @@ def test_help_teaches(command: list[str]) -> None:
     assert "Usage" in result.stdout and len(result.stdout) > 300
 
 
+def test_help_loads_no_library_of_a_stage() -> None:
+    heavy = {"numpy", "torch", "matplotlib", "onnx", "onnxruntime", "mlflow", "tritonclient", "grpc", "cv2", "PIL"}
+    code = f"import sys, clients.command.main; found = {heavy} & set(sys.modules); sys.exit(str(found) if found else 0)"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
 def test_a_usage_mistake_exits_2() -> None:
     assert signs("predict").returncode == 2
     assert signs("serve", "--http-port", "x").returncode == 2

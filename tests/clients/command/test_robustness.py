@@ -8,6 +8,7 @@ import torch
 
 from export.evaluation.robustness import as_markdown, measure_robustness
 from export.evaluation.run import evaluate_model
+from export.evaluation.settings import EvaluationRequest, RobustnessRequest
 from export.repository import Manifest
 from tests.clients.command.test_main import one_line, signs
 from tests.training.data.own_data import NAMES, write_coco
@@ -29,9 +30,9 @@ def test_a_classifier_is_measured_with_a_table_and_a_picture(
 ) -> None:
     version = repository / manifest.model / str(manifest.version)
 
-    figures = measure_robustness(version, data, data, 0.5, "test", 40, silent, tmp_path)
+    figures = measure_robustness(RobustnessRequest(version, data, data, 0.5, limit=40, output=tmp_path), silent)
 
-    assert figures["clean"] == evaluate_model(version, data, "test", None)["accuracy"]
+    assert figures["clean"] == evaluate_model(EvaluationRequest(data, version))["accuracy"]
     assert figures["corruptions"].keys() == CORRUPTIONS.keys()
     assert all(len(values) == len(STRENGTHS) for values in figures["corruptions"].values())
     every = [value for values in figures["corruptions"].values() for value in values]
@@ -49,7 +50,7 @@ def test_a_classifier_is_measured_with_a_table_and_a_picture(
 
 
 def test_without_a_threshold_nothing_is_unknown(checkpoint: Path, data: str) -> None:
-    figures = measure_robustness(checkpoint, data, "", None, "test", 5, silent)
+    figures = measure_robustness(RobustnessRequest(checkpoint, data, limit=5), silent)
 
     assert figures["unknown"]["threshold"] is None
     assert figures["unknown"]["kinds"].keys() == {"known signs", "drawn other signs"}
@@ -62,19 +63,19 @@ def test_a_classifier_of_own_classes_is_not_shown_german_signs_as_others(tmp_pat
     save_checkpoint(tmp_path / "checkpoint", SignClassifier(len(NAMES)), info)
     own = f"coco={write_coco(tmp_path / 'mine', {'train': 4, 'test': 4})}"
 
-    figures = measure_robustness(tmp_path / "checkpoint", own, own, 0.5, "test", 4, silent)
+    figures = measure_robustness(RobustnessRequest(tmp_path / "checkpoint", own, own, 0.5, limit=4), silent)
 
     assert figures["unknown"]["kinds"].keys() == {"known signs", "background"}
     assert "drawn" not in as_markdown(figures)
 
 
 def test_a_detector_is_measured_on_scenes(detector_checkpoint: Path, data: str) -> None:
-    figures = measure_robustness(detector_checkpoint, data, "", None, "train", 2, silent)
+    figures = measure_robustness(RobustnessRequest(detector_checkpoint, data, split="train", limit=2), silent)
 
     assert (figures["measure"], figures["samples"]) == ("mAP50", 2)
     assert "unknown" not in figures
     with pytest.raises(ClientError, match="--background and --unknown-threshold are for a classifier"):
-        measure_robustness(detector_checkpoint, data, data, None, "train", 2, silent)
+        measure_robustness(RobustnessRequest(detector_checkpoint, data, data, split="train", limit=2), silent)
 
 
 def test_what_cannot_be_measured_is_one_line(checkpoint: Path, data: str, tmp_path: Path) -> None:

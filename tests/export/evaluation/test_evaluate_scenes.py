@@ -10,6 +10,7 @@ from PIL import Image
 
 from export.evaluation.run import evaluate_model
 from export.evaluation.scenes import SceneAnswer, evaluate_scenes
+from export.evaluation.settings import EvaluationRequest
 from export.run import export_checkpoint
 from tests.clients.command.test_main import one_line, signs
 from tests.training.tiny_gtsdb import TinyGtsdb, write_tiny_gtsdb
@@ -87,8 +88,8 @@ def test_a_wrong_class_counts_end_to_end_only(gtsdb: TinyGtsdb) -> None:
 def test_onnx_runtime_gives_the_figures_of_pytorch(
     detector_checkpoint: Path, detector_version: Path, checkpoint: Path, data: str
 ) -> None:
-    pytorch = evaluate_model(detector_checkpoint, data, "train", None, classifier=checkpoint)
-    onnx = evaluate_model(detector_version, data, "train", None, classifier=checkpoint)
+    pytorch = evaluate_model(EvaluationRequest(data, detector_checkpoint, split="train", classifier=checkpoint))
+    onnx = evaluate_model(EvaluationRequest(data, detector_version, split="train", classifier=checkpoint))
 
     assert (pytorch["model"], pytorch["backend"], onnx["backend"]) == ("sign_detector", "pytorch", "onnxruntime")
     assert pytorch["categories"]["scenes"] == 5 and pytorch["categories"]["signs"] == 8
@@ -144,4 +145,4 @@ def test_crops_are_no_scenes(detector_checkpoint: Path, tmp_path: Path) -> None:
     (folder / "Train.csv").write_text(header + "30,30,3,3,27,27,0,Train/0/00000_00000_00000.png\n")
 
     with pytest.raises(ClientError, match=r"has no street scenes: evaluate a sign_detector on gtsdb=PATH"):
-        evaluate_model(detector_checkpoint, f"gtsrb={folder}", "train", None)
+        evaluate_model(EvaluationRequest(f"gtsrb={folder}", detector_checkpoint, split="train"))

@@ -7,8 +7,8 @@ import numpy.typing as npt
 import pytest
 
 from export.gate.config import Limits
-from export.gate.detection import judge_false_alarms, judge_precision
-from export.gate.rules import Answers, judge_classes, judge_latency, judge_overall, judge_parity, judge_size
+from export.gate.detection import check_false_alarms, check_precision
+from export.gate.rules import Answers, check_classes, check_latency, check_overall, check_parity, check_size
 from export.gate.statistics import Ranked
 from export.gate.verdict import Finding, Side, Verdict
 
@@ -42,7 +42,7 @@ def answers(challenger: Right, champion: Right | None, labels: npt.NDArray[np.in
     ],
 )
 def test_overall_the_challenger_may_lose_little_and_not_surely(lost: int, won: int, count: int, passed: bool) -> None:
-    finding = judge_overall(
+    finding = check_overall(
         "accuracy", answers(right(count, range(lost)), right(count, range(lost, lost + won))), LIMITS
     )
     assert finding.passed == passed, finding.text
@@ -51,10 +51,10 @@ def test_overall_the_challenger_may_lose_little_and_not_surely(lost: int, won: i
 
 
 def test_a_first_champion_needs_a_score_of_its_own() -> None:
-    assert judge_overall("accuracy", answers(right(100, range(10)), None), LIMITS).passed
-    finding = judge_overall("accuracy", answers(right(100, range(11)), None), LIMITS)
+    assert check_overall("accuracy", answers(right(100, range(10)), None), LIMITS).passed
+    finding = check_overall("accuracy", answers(right(100, range(11)), None), LIMITS)
     assert not finding.passed and "89.00% of 100 right; a first champion needs 90.00%" in finding.text
-    assert judge_overall("accuracy", answers(right(100, range(11)), None), replace(LIMITS, min_score=0.8)).passed
+    assert check_overall("accuracy", answers(right(100, range(11)), None), replace(LIMITS, min_score=0.8)).passed
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_class_collapses_below_the_floor_or_where_it_surely_falls(
     labels = np.repeat(np.array([1, 0, 2]), (items, others, others))
     champion, challenger = right(len(labels), range(before)), right(len(labels), range(before + lost))
     limits = LIMITS if items < 300 else replace(LIMITS, significance=0.005)
-    finding = judge_classes("classes", answers(challenger, champion, labels), limits)
+    finding = check_classes("classes", answers(challenger, champion, labels), limits)
     assert finding.passed == passed, finding.text
     assert finding.figures["collapsed"] == ([] if passed else ["give way"])
     assert finding.text.startswith("none of 3" if passed else "1 of 3 collapsed: give way")
@@ -84,23 +84,23 @@ def test_a_class_collapses_below_the_floor_or_where_it_surely_falls(
 
 def test_many_classes_that_lose_an_image_each_are_no_collapse() -> None:
     labels = np.repeat(np.arange(3), 20)
-    finding = judge_classes("classes", answers(right(60, [0, 20, 40]), right(60, []), labels), LIMITS)
+    finding = check_classes("classes", answers(right(60, [0, 20, 40]), right(60, []), labels), LIMITS)
     assert finding.passed and len(finding.figures["classes"]) == 3
 
 
 def test_a_class_that_was_below_the_floor_before_may_stay_there() -> None:
     labels = np.zeros(8, np.int64)
     champion, challenger = right(8, range(5)), right(8, range(8))
-    assert judge_classes("classes", answers(challenger, champion, labels), LIMITS).passed
-    assert not judge_classes("classes", answers(challenger, None, labels), LIMITS).passed, "a first champion may not"
+    assert check_classes("classes", answers(challenger, champion, labels), LIMITS).passed
+    assert not check_classes("classes", answers(challenger, None, labels), LIMITS).passed, "a first champion may not"
 
 
 def test_without_a_champion_nothing_falls_and_the_lowest_classes_are_named() -> None:
     labels = np.repeat(np.arange(3), [100, 10, 10])
-    first = judge_classes("classes", answers(right(120, [0, 1, 2, 3, 100, 101]), None, labels), LIMITS)
+    first = check_classes("classes", answers(right(120, [0, 1, 2, 3, 100, 101]), None, labels), LIMITS)
     assert first.passed and "falls" not in first.text
     assert first.text.endswith("the lowest: give way 80.0% of 10, stop 96.0% of 100")
-    second = judge_classes("classes", answers(right(120, [100, 101]), right(120, []), labels), LIMITS)
+    second = check_classes("classes", answers(right(120, [100, 101]), right(120, []), labels), LIMITS)
     assert second.passed and "the largest falls: give way 80.0% after 100.0% of 10" in second.text
 
 
@@ -126,13 +126,13 @@ PARITY = {"samples": 100, "max_difference": 2e-6, "mean_difference": 1e-7, "disa
 def test_parity_is_measured_by_the_tolerance_of_the_precision(
     precision: str, figures: dict[str, float], reason: str
 ) -> None:
-    finding = judge_parity("parity", precision, figures, "PyTorch", compared=100)
+    finding = check_parity("parity", precision, figures, "PyTorch", compared=100)
     assert finding.passed == (not reason) and reason in finding.text
     assert all(value == value for value in finding.figures.values()), "JSON has no NaN"
 
 
 def test_classes_of_noise_may_change() -> None:
-    assert judge_parity("parity", "fp32", {**PARITY, "disagreements": 1}, "PyTorch").passed
+    assert check_parity("parity", "fp32", {**PARITY, "disagreements": 1}, "PyTorch").passed
 
 
 def latencies(seed: int, median: float) -> npt.NDArray[np.float64]:
@@ -142,9 +142,9 @@ def latencies(seed: int, median: float) -> npt.NDArray[np.float64]:
 
 def test_latency_is_refused_only_where_it_is_surely_beyond_the_budget() -> None:
     champion = latencies(1, 3.0)
-    assert judge_latency(latencies(2, 3.0), champion, LIMITS).passed
-    assert judge_latency(latencies(2, 3.5), champion, LIMITS).passed
-    finding = judge_latency(latencies(2, 6.0), champion, LIMITS)
+    assert check_latency(latencies(2, 3.0), champion, LIMITS).passed
+    assert check_latency(latencies(2, 3.5), champion, LIMITS).passed
+    finding = check_latency(latencies(2, 6.0), champion, LIMITS)
     assert not finding.passed and "1.25 times is allowed at p50" in finding.text
     assert finding.figures["ratio_p50_lower"] > 1.25
 
@@ -152,32 +152,32 @@ def test_latency_is_refused_only_where_it_is_surely_beyond_the_budget() -> None:
 def test_slow_requests_now_and_then_are_seen_at_p99() -> None:
     champion = 3 + np.random.default_rng(1).random(1000)
     challenger = np.where(np.arange(1000) % 20, champion, 4 * champion)
-    finding = judge_latency(challenger, champion, LIMITS)
+    finding = check_latency(challenger, champion, LIMITS)
     assert not finding.passed and "at p99" in finding.text and "at p50" not in finding.text
 
 
 def test_a_budget_in_milliseconds_holds_without_a_champion() -> None:
     times = 3 + np.random.default_rng(1).random(300)
-    assert judge_latency(times, None, LIMITS).passed
-    assert judge_latency(times, None, replace(LIMITS, max_p99_ms=5.0)).passed
-    finding = judge_latency(times, None, replace(LIMITS, max_p99_ms=2.0))
+    assert check_latency(times, None, LIMITS).passed
+    assert check_latency(times, None, replace(LIMITS, max_p99_ms=5.0)).passed
+    finding = check_latency(times, None, replace(LIMITS, max_p99_ms=2.0))
     assert not finding.passed and "where 2 is allowed" in finding.text
 
 
 def test_size_has_a_ratio_and_a_limit() -> None:
-    assert judge_size(2_000_000, 1_000_000, LIMITS).passed
-    assert not judge_size(2_000_001, 1_000_000, LIMITS).passed
-    assert judge_size(9_000_000, None, LIMITS).passed
-    assert not judge_size(9_000_000, None, replace(LIMITS, max_size_mb=8.0)).passed
+    assert check_size(2_000_000, 1_000_000, LIMITS).passed
+    assert not check_size(2_000_001, 1_000_000, LIMITS).passed
+    assert check_size(9_000_000, None, LIMITS).passed
+    assert not check_size(9_000_000, None, replace(LIMITS, max_size_mb=8.0)).passed
 
 
 def test_false_alarms_are_counted_by_scene() -> None:
     none, many = np.zeros(40, np.int64), np.zeros(40, np.int64)
     many[0] = 50
-    assert judge_false_alarms(many, none, LIMITS).passed, "one scene, however many"
-    assert not judge_false_alarms(np.ones(40, np.int64), none, LIMITS).passed
-    assert judge_false_alarms(none, np.ones(40, np.int64), LIMITS).passed
-    assert judge_false_alarms(many, None, LIMITS).passed
+    assert check_false_alarms(many, none, LIMITS).passed, "one scene, however many"
+    assert not check_false_alarms(np.ones(40, np.int64), none, LIMITS).passed
+    assert check_false_alarms(none, np.ones(40, np.int64), LIMITS).passed
+    assert check_false_alarms(many, None, LIMITS).passed
 
 
 def found(wrong: int) -> Ranked:
@@ -187,12 +187,12 @@ def found(wrong: int) -> Ranked:
 
 def test_precision_is_refused_where_it_surely_falls_beyond_the_margin() -> None:
     signs = np.ones((40, 1), np.int64)
-    assert judge_precision(found(0), found(0), signs, LIMITS).passed
-    finding = judge_precision(found(12), found(0), signs, LIMITS)
+    assert check_precision(found(0), found(0), signs, LIMITS).passed
+    finding = check_precision(found(12), found(0), signs, LIMITS)
     assert not finding.passed and "surely by" in finding.text
-    assert judge_precision(found(12), found(0), signs, replace(LIMITS, max_loss=0.9)).passed
-    assert judge_precision(found(0), found(12), signs, LIMITS).passed
-    assert not judge_precision(found(30), None, signs, replace(LIMITS, min_score=0.5)).passed
+    assert check_precision(found(12), found(0), signs, replace(LIMITS, max_loss=0.9)).passed
+    assert check_precision(found(0), found(12), signs, LIMITS).passed
+    assert not check_precision(found(30), None, signs, replace(LIMITS, min_score=0.5)).passed
 
 
 def verdict(*findings: Finding, champion: Side | None = None) -> Verdict:
@@ -205,7 +205,7 @@ def test_the_verdict_names_every_rule_that_is_broken() -> None:
     assert not refused.passed
     assert refused.sentence == "m 3 is refused for its accuracy, latency, and version 2 stays"
     passed = verdict(good, champion=Side(2, "b"))
-    assert passed.passed and passed.sentence == "m 3 may become champion: it keeps to every rule against version 2"
+    assert passed.passed and passed.sentence == "m 3 may become champion: it passes every rule against version 2"
     assert "first champion" in verdict(good).sentence
     assert not verdict().passed, "nothing looked at is nothing proved"
     content = refused.as_dict()

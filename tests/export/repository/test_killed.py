@@ -5,6 +5,7 @@ the store; n counts up until one comes through. Nothing in the code under test k
 events tell of each open for writing, rename, removal and new folder.
 """
 
+import os
 import signal
 import subprocess
 import sys
@@ -88,10 +89,13 @@ for place in sys.stdin:  # the test has prepared it
 class Killer:
     """Has children do the work, each killed one step later than the one before, until one comes through."""
 
-    def __init__(self, how: str, others: str, mount: bool = False) -> None:
+    def __init__(self, how: str, others: str, scratch: Path, mount: bool = False) -> None:
         self.step, self.finished = 0, False
         command = [sys.executable, "-c", KILLER, how, others, "mount" if mount else "folder"]
-        self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        environment = {**os.environ, "TMPDIR": str(scratch)}  # which the killed ones leave full
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         assert self.process.stdin is not None and self.process.stdout is not None
         self.stdin, self.stdout = self.process.stdin, self.process.stdout
 
@@ -129,7 +133,7 @@ def test_a_folder_is_whole_whenever_its_writer_is_killed(
     if mount:
         for module in ("export.repository.local", "export.repository.pull"):
             monkeypatch.setattr(f"{module}.staging_parent", lambda root: None)
-    with Killer(word, str(others), mount) as killer:
+    with Killer(word, str(others), tmp_path, mount) as killer:
         while not killer.finished:
             place = tmp_path / str(killer.step) / "place"
             if not first:
@@ -195,12 +199,14 @@ def carry_on(place: Path, others: Path, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["publish", "promote"])
-def test_a_bucket_is_whole_whenever_its_writer_is_killed(s3: Any, new_bucket: Callable[[], str], how: str) -> None:
+def test_a_bucket_is_whole_whenever_its_writer_is_killed(
+    s3: Any, new_bucket: Callable[[], str], how: str, tmp_path: Path
+) -> None:
     template = new_bucket()
     bucket = template.split("/")[2]
     prepare(open_store(template), how)
     keys = [entry["Key"] for entry in s3.list_objects_v2(Bucket=bucket)["Contents"]]
-    with Killer(how, "") as killer:
+    with Killer(how, "", tmp_path) as killer:
         while not killer.finished:
             place = f"s3://{bucket}/{killer.step}"
             for key in keys:

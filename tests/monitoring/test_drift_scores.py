@@ -5,8 +5,8 @@ import pytest
 
 from export.reference import Measurements
 from monitoring.drift.features import CLASSES, EMPTY, FEATURES, count_by_scene, describe_group
-from monitoring.drift.judging import Score, judge, make_baselines
 from monitoring.drift.limits import Limits
+from monitoring.drift.scores import Score, make_baselines, score_features
 from tests.monitoring.drift_samples import EDGES, NUM_CLASSES, draw
 
 REFERENCE = draw(300, seed=0)
@@ -15,7 +15,7 @@ REFERENCE = draw(300, seed=0)
 def scores_of(window: Measurements, reference: Measurements = REFERENCE, **limits: float) -> dict[str, Score]:
     baselines = make_baselines(count_by_scene(reference, EDGES, NUM_CLASSES))
     counts = {name: table.sum(axis=0) for name, table in count_by_scene(window, EDGES, NUM_CLASSES).items()}
-    return {score.feature: score for score in judge(baselines, counts, EDGES, Limits(**limits))}  # type: ignore[arg-type]
+    return {score.feature: score for score in score_features(baselines, counts, EDGES, Limits(**limits))}  # type: ignore[arg-type]
 
 
 def firing(scores: dict[str, Score]) -> set[str]:
@@ -63,7 +63,7 @@ def test_without_drift_windows_alarm_as_rarely_as_promised() -> None:
     for start in range(0, 40000, 160):
         baselines = make_baselines({name: table[start : start + 60] for name, table in pool.items()})
         window = {name: table[start + 60 : start + 160].sum(axis=0) for name, table in pool.items()}
-        scores = judge(baselines, window, EDGES, Limits())
+        scores = score_features(baselines, window, EDGES, Limits())
         least.append(min(score.p_value for score in scores if score.p_value is not None))
         alarms += any(score.is_firing for score in scores)
     assert len(least) == 250
@@ -82,7 +82,7 @@ def test_a_change_is_found_in_the_feature_that_changed(window: Measurements, fea
     assert firing(scores_of(window)) == {feature}
 
 
-def test_no_signs_at_all_are_drift_though_none_can_be_judged() -> None:
+def test_no_signs_at_all_are_drift() -> None:
     window = draw(100, 1)
     blind = Measurements(
         window.scenes, {name: np.empty(0) for name in window.signs}, np.empty(0, np.int64), np.empty(0, np.int64)
@@ -93,7 +93,7 @@ def test_no_signs_at_all_are_drift_though_none_can_be_judged() -> None:
     assert scores["class_score"].psi is None and scores["class_score"].note == "0 signs, and 50 are needed"
 
 
-def test_a_quiet_night_is_not_judged() -> None:
+def test_a_quiet_night_is_not_evaluated() -> None:
     scores = scores_of(draw(49, 1, brightness=30))
     assert not firing(scores)
     score = scores["scene_brightness"]
@@ -128,7 +128,7 @@ def test_frames_of_one_view_count_as_one() -> None:
     assert few["scene_brightness"].note == "400 scenes, and 500 are needed"
 
 
-def test_a_reference_that_is_too_small_judges_nothing() -> None:
+def test_a_reference_that_is_too_small_gives_no_score() -> None:
     score = scores_of(draw(1000, 1), draw(40, 2))["scene_brightness"]
     assert score.psi is None and score.note == "the reference has 40 scenes, and 50 are needed"
 

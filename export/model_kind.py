@@ -1,32 +1,26 @@
-"""What differs between kinds of networks, from the checkpoint to the gate."""
+"""What differs between kinds of networks, and the two interfaces that this takes: `Predictor` and `EvaluationSet`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
-from export.arrays import Images
-from training.data.pictograms import CLASS_COUNT
+from export.arrays import Images, Outputs, join
+from export.gate.config import Limits
+from export.gate.verdict import Finding, Role
+from export.parity import Parity
+from export.precision import Tolerance
+from traffic_signs.classes import GERMAN_SIGNS, ClassSet
+from traffic_signs.progress import ProgressCallback
+from training.data.records import Dataset, Split
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from torch import nn
-
-    from export.arrays import Outputs
-    from export.gate.evaluation_set import EvaluationSet
-    from export.gate.side_by_side import Staged
-    from export.gate.verdict import Role
-    from export.parity import Parity
-    from export.precision import Tolerance
-    from export.predictor import Predictor
-    from traffic_signs.classes import ClassSet
-    from traffic_signs.progress import ProgressCallback
-    from training.data.records import Dataset, Split
+    from torch import nn  # heavy: a config.pbtxt is read without it
 
 Size = tuple[int, int]  # height and width in pixels
 Progress = Callable[[int, int], None]
@@ -36,7 +30,6 @@ class TensorSpec(NamedTuple):
     """A tensor of a network.
 
     Attributes:
-        name: of the tensor.
         datatype: as Triton's protocol names it.
         shape: without the batch; None is a size that differs between networks.
         labelled: whether the lines of labels.txt name its values.
@@ -46,6 +39,77 @@ class TensorSpec(NamedTuple):
     datatype: str
     shape: tuple[int | None, ...]
     labelled: bool = False
+
+
+class Predictor(ABC):
+    """A network that is ready to answer, wherever it runs, until its block ends.
+
+    Attributes:
+        backend: who answers: pytorch or onnxruntime, with _cuda on a GPU, triton_grpc or triton_http.
+        size: height and width of the input in pixels.
+        max_batch: most images at once; more are answered in parts.
+        trained_on: what is known of its training data.
+    """
+
+    kind: ModelKind
+    backend: str
+    size: Size
+    max_batch: int
+    trained_on: dict[str, str]
+
+    def __call__(self, images: Images, progress: Progress = lambda done, total: None) -> Outputs:
+        """Returns the outputs of the network by name, each [n, ...].
+
+        Args:
+            images: uint8 [n, height, width, 3].
+            progress: called with (images done, images in all).
+
+        Raises:
+            ClientError: a server does not answer; its subclass says why.
+        """
+        parts = []
+        for start in range(0, max(len(images), 1), self.max_batch):
+            parts.append(self._run(images[start : start + self.max_batch]))
+            progress(min(start + self.max_batch, len(images)), len(images))
+        return join(parts)
+
+    @abstractmethod
+    def _run(self, images: Images) -> Outputs:
+        """Returns the outputs for at most `max_batch` images."""
+
+    def class_names(self) -> list[str] | None:
+        """Returns the names of its classes, of a detector its categories, by id; None if they are not known."""
+        return None
+
+    def close(self) -> None:  # noqa: B027  # most have nothing to end
+        """Ends the connection, where there is one."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+class EvaluationSet(ABC):
+    """The evaluation set of the gate, in memory, for one or two versions.
+
+    Attributes:
+        data: `name`, `split`, `fingerprint` and number of `signs`.
+        images: some of its images as each version takes them, uint8 [n, height, width, 3].
+    """
+
+    data: dict[str, Any]
+    images: dict[Role, Images]
+
+    @abstractmethod
+    def evaluate(self, versions: Mapping[Role, Predictor], limits: Limits, progress: ProgressCallback) -> list[Finding]:
+        """Runs both versions on the set and returns the findings of the rules for this kind of network.
+
+        Raises:
+            UnusableError: the challenger gives no answers, or impossible ones.
+            ClientError: the champion gives none.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +181,7 @@ class ModelKind:
     rated_images: Callable[
         [Predictor, Dataset, Split, int, ProgressCallback], tuple[Images, str, Callable[[Images], float]]
     ]
-    load_evaluation_set: Callable[[Dataset, Split, Mapping[Role, Staged], float, ProgressCallback], EvaluationSet]
+    load_evaluation_set: Callable[[Dataset, Split, Mapping[Role, Size], float, ProgressCallback], EvaluationSet]
     min_score: float
 
     def fixed_batches(self, max_batch: int) -> tuple[int, ...]:
@@ -128,4 +192,4 @@ class ModelKind:
         """Draws images as the network gets them, uint8 [count, height, width, 3]; equal arguments, equal images."""
         rng = np.random.default_rng(0)
         # Neighbours in this order look unlike each other.
-        return np.stack([self.draw(number * 7 % CLASS_COUNT, rng, size) for number in range(count)])
+        return np.stack([self.draw(number * 7 % len(GERMAN_SIGNS), rng, size) for number in range(count)])

@@ -1,4 +1,4 @@
-"""Judges a window of traffic against a reference: which features have drifted, and which cannot be judged."""
+"""Compares a window of traffic with a reference: a score for each feature, and whether it has drifted."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,24 +9,17 @@ import numpy.typing as npt
 from export.gate.statistics import holm
 from monitoring.drift.features import FEATURES, NO_NAMES, OF_SCENES, Edges, describe_group
 from monitoring.drift.limits import FLOOR, Limits
-from monitoring.drift.statistics import (
-    Counts,
-    design_effect,
-    group_buckets,
-    grouped,
-    p_value,
-    psi,
-)
+from monitoring.drift.statistics import Counts, design_effect, group_buckets, grouped, p_value, psi
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """A feature of a reference, ready to be compared with.
+    """A feature of a reference, prepared for comparisons.
 
     Attributes:
         groups: int64 [buckets], the group of each bucket.
-        counts: of the reference, [groups].
-        effect: `design_effect` of its scenes.
+        counts: counts of the reference, [groups].
+        effect: design effect of its scenes; see `design_effect`.
     """
 
     groups: npt.NDArray[np.int64]
@@ -36,15 +29,15 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Score:
-    """What is said of one feature.
+    """The result for one feature.
 
     Attributes:
         feature: one of FEATURES.
-        samples: scenes, or signs, of the window.
-        psi: population stability index; None where it cannot be judged.
-        p_value: corrected for the number of features (Holm), to be compared with alpha; None likewise.
-        is_firing: it has drifted.
-        note: what there is more of than before, or why it cannot be judged.
+        samples: number of scenes or signs in the window.
+        psi: population stability index; None without enough samples.
+        p_value: p-value, corrected for the number of features (Holm); None without enough samples.
+        is_firing: the feature has drifted.
+        note: the group that grew most, or why there is no score.
     """
 
     feature: str
@@ -56,11 +49,7 @@ class Score:
 
 
 def make_baselines(clusters: Mapping[str, Counts]) -> dict[str, Baseline]:
-    """Prepares a reference.
-
-    Args:
-        clusters: its counts for each feature, [scenes, buckets]; see `features.count_by_scene`.
-    """
+    """Prepares a reference; `clusters` has its counts [scenes, buckets] of each feature, see `count_by_scene`."""
     baselines = {}
     for feature, counts in clusters.items():
         groups = group_buckets(counts.sum(axis=0))
@@ -69,7 +58,7 @@ def make_baselines(clusters: Mapping[str, Counts]) -> dict[str, Baseline]:
     return baselines
 
 
-def judge(
+def score_features(
     baselines: Mapping[str, Baseline],
     window: Mapping[str, Counts],
     edges: Mapping[str, Edges],
@@ -79,11 +68,8 @@ def judge(
     """Compares a window with a reference, feature by feature.
 
     Args:
-        baselines: of the reference.
-        window: counts of each feature that could be read, [buckets], in the buckets of the baselines.
-        edges: of the histograms, to name what grew.
-        limits: from when on a difference is drift.
-        class_names: by id, to name what grew.
+        window: counts [buckets] of each feature that could be read, in the buckets of the baselines.
+        edges: edges of the histograms, for the notes, like the class names.
 
     Returns:
         A score for each feature of the window, in the order of FEATURES.
@@ -108,7 +94,7 @@ def judge(
 
 
 def _unfit(feature: str, baseline: Baseline, window: Counts, limits: Limits) -> str:
-    """Returns why a feature cannot be judged, empty where it can."""
+    """Returns why a feature has no score; empty if there are enough samples."""
     things = "scenes" if feature in OF_SCENES else "signs"
     if baseline.counts.sum() < FLOOR:
         return f"the reference has {baseline.counts.sum():.0f} {things}, and {FLOOR} are needed"
@@ -118,7 +104,7 @@ def _unfit(feature: str, baseline: Baseline, window: Counts, limits: Limits) -> 
 
 
 def _chance(baseline: Baseline, window: Counts, repeats: float) -> float:
-    # Counts that hang together tell as much as fewer that do not; see `design_effect`.
+    # Signs of one scene are similar, so they count as fewer independent ones; see `design_effect`.
     return p_value(baseline.counts / baseline.effect, window / (baseline.effect * repeats))
 
 

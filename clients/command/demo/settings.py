@@ -1,0 +1,36 @@
+"""The settings of a demo."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+from traffic_signs.settings import REPOSITORY_FLAGS, BaseSettings, Home, Runs, Seed, Setting
+from training.recipe import Recipe, TrainingConfig
+
+
+@dataclass(frozen=True)
+class DemoSettings(BaseSettings):
+    """What the demo learns from, and where it writes."""
+
+    data: Annotated[Path | None, Setting("GTSDB folder or FullIJCNN2013.zip.", show_default="scenes that it draws")] = (
+        None
+    )
+    name: Annotated[str, Setting("Name of the run; its folder is RUNS/NAME.", show_default="demo-TIME")] = ""
+    runs: Runs = Path("runs")
+    repository: Annotated[
+        Path | None,
+        Setting("Folder of the demo's model repository.", flags=REPOSITORY_FLAGS, show_default="RUNS/model_repository"),
+    ] = None
+    home: Home = Path(".tritonserver")
+    epochs: Annotated[int, Setting("Passes over the training crops; 0: as many as fit their number.", min=0)] = 0
+    seed: Seed = 0
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe of the training: few data need more for calibration, and every sign in the end."""
+        return Recipe(TrainingConfig(epochs=self.epochs, seed=self.seed), holdout=0.1, refit=True)
+
+    def name_or_time(self) -> str:
+        """Returns the name of the run; one made of the time if none is given."""
+        return self.name or f"demo-{datetime.now(UTC):%Y%m%d-%H%M%S}"

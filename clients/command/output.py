@@ -1,0 +1,55 @@
+"""How commands print: results as JSON or as tables, notes and progress on standard error."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from traffic_signs.progress import ProgressCallback
+
+
+def print_json(content: Any, indent: int | None = None) -> None:
+    """Prints a result, dataclasses as objects; on one line without `indent`."""
+    typer.echo(json.dumps(content, default=asdict, indent=indent))
+
+
+def print_note(sentence: str) -> None:
+    """Prints a note to standard error."""
+    typer.echo(f"note: {sentence}", err=True)
+
+
+def print_lines(*lines: str, style: str = "") -> None:
+    """Prints lines literally, with control codes escaped, and breaks none of them."""
+    from traffic_signs.console import Console
+
+    if lines:
+        Console().print("\n".join(lines), style=style, soft_wrap=True)
+
+
+@contextmanager
+def progress_bars() -> "Iterator[ProgressCallback]":
+    """Shows progress on standard error."""
+    from traffic_signs import progress
+    from traffic_signs.console import Console
+
+    with progress.progress_bars(Console(stderr=True)) as report:
+        yield report
+
+
+def plain_table(*columns: str, right: tuple[str, ...] = ()) -> "Table":
+    """Returns a table without lines; the numbers of the columns in `right` stand below each other.
+
+    Without columns it has no header.
+    """
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False, show_header=bool(columns))
+    for name in columns:
+        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    return table

@@ -1,0 +1,67 @@
+"""Finds the configuration that `signs export config` explains: one that exists, or one that an export would write."""
+
+from pathlib import Path
+
+from tritonclient.grpc import model_config_pb2 as pb
+
+from export.errors import ExportError
+from export.repository.configuration import require_name
+from export.repository.manifest import check_model_name, version_number
+from export.repository.policy import CONFIG, config_path, read_config
+from export.repository.store import open_store
+from export.serving_plan import choose_serving
+from export.settings import ServingOverrides
+from training.checkpoint import load_info
+
+
+def config_of_checkpoint(
+    checkpoint: Path, repository: str, overrides: ServingOverrides, configuration: str
+) -> pb.ModelConfig:
+    """Returns the configuration that an export of a checkpoint would write.
+
+    Args:
+        checkpoint: folder of the checkpoint.
+        repository: folder or address of the models, whose served version has the settings that are kept.
+        overrides: settings that are not kept.
+        configuration: NAME of configs/NAME.pbtxt; empty for config.pbtxt.
+
+    Raises:
+        ExportError: it has no such configuration, or the repository cannot be read.
+        training.errors.CheckpointError: the checkpoint cannot be read.
+    """
+    info = load_info(checkpoint)
+    configs = choose_serving(repository, info.model, overrides).configs(info)
+    if configuration:
+        require_name({info.model: configs}, configuration)
+    return configs[config_path(configuration)]
+
+
+def find_config(what: str, repository: str, configuration: str) -> tuple[str, pb.ModelConfig]:
+    """Returns where the configuration of a version's folder, a model's folder, or a model of a repository is, and it.
+
+    Args:
+        what: the folder, or the name of the model.
+        repository: folder or address of the models.
+        configuration: NAME of configs/NAME.pbtxt; empty for config.pbtxt.
+
+    Raises:
+        ExportError: there is none, or it cannot be read.
+    """
+    name = config_path(configuration)
+    # Beside it, where a version was published without its own.
+    for path in (Path(what) / name, *([Path(what).parent / name] if version_number(Path(what).name) else [])):
+        if path.is_file():
+            return str(path), read_config(path.read_bytes(), str(path))
+    if "/" in what:
+        raise ExportError(
+            f"{what} has no {name} and is no checkpoint: give a model, with --repository where it is, the folder of "
+            "a version, or a checkpoint"
+        )
+    store = open_store(repository)
+    where = f"{store.name}/{what}/{name}"
+    try:
+        return where, read_config(store.read(f"{check_model_name(what)}/{name}"), where)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        known = [path for path in store.shared_files(what) if path != CONFIG and path.endswith(".pbtxt")]
+        hint = f"it has {', '.join(known)}" if known else f"`signs repository list -r {repository}` names the models"
+        raise ExportError(f"there is no {where}: {hint}") from error

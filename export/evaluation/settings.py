@@ -1,0 +1,83 @@
+"""The settings of an evaluation: a model, and the data that it is evaluated on."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+from traffic_signs.settings import (
+    MODEL_PATH,
+    OUTPUT,
+    SCENES,
+    SERVED_MODEL,
+    BaseSettings,
+    Data,
+    Device,
+    Protocol,
+    Setting,
+    SettingError,
+    Split,
+    UnknownThreshold,
+    Url,
+)
+
+
+@dataclass(frozen=True)
+class EvaluationRequest(BaseSettings):
+    """What is evaluated: a file, or what a server answers.
+
+    Attributes:
+        data: of one data set, as `training.data.load.load_data` takes it.
+        model: checkpoint, version folder or ONNX file; None for a server.
+        url: of the server.
+        name: of the server's model; what fits the data where it is empty.
+        version: of the server's model.
+        classifier: what names the signs that a detector finds, like `model`.
+        device: where a checkpoint or file runs.
+        output: folder for the figures and pictures, or None.
+    """
+
+    data: Data
+    model: Annotated[Path | None, MODEL_PATH] = None
+    url: Url = ""
+    protocol: Protocol = "grpc"
+    name: Annotated[
+        str,
+        replace(
+            SERVED_MODEL,
+            show_default="for scenes sign_recognizer where it is served, else sign_classifier, else sign_detector",
+        ),
+    ] = ""
+    version: Annotated[str, Setting("Version of the model on the server.", show_default="the server's choice")] = ""
+    classifier: Annotated[
+        Path | None,
+        Setting("Names the signs that a detector MODEL finds: a checkpoint, a version's folder or an .onnx file."),
+    ] = None
+    device: Device = "cpu"
+    split: Split = "test"
+    output: Annotated[Path | None, OUTPUT] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.url and self.device != "cpu":
+            raise SettingError("a server has its own device: leave out --device or --url")
+
+
+@dataclass(frozen=True)
+class RobustnessRequest(BaseSettings):
+    """What is shown corrupted pictures.
+
+    Attributes:
+        data: of one data set, as `training.data.load.load_data` takes it.
+        background: of another data set, of scenes; empty for none.
+        unknown_threshold: class score below which a sign is unknown; None takes what the model's training calibrated.
+        limit: how many pictures of each kind to take; 0 takes all, and 2,000 drawings, which are for German classes.
+        output: folder for the figures, a table and a picture, or None.
+    """
+
+    model: Annotated[Path, MODEL_PATH]
+    data: Data
+    background: Annotated[str, Setting(f"Scenes from which a classifier gets crops without a sign: {SCENES}")] = ""
+    unknown_threshold: UnknownThreshold = None
+    split: Split = "test"
+    limit: Annotated[int, Setting("Pictures of each kind to take, evenly chosen; 0: all.", min=0)] = 0
+    output: Annotated[Path | None, OUTPUT] = None

@@ -1,0 +1,93 @@
+"""The names of a version's classes, of a detector its categories. Others replace those served only when asked to."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from export.errors import RepositoryError
+from export.repository.manifest import LABELS_FILE, MODEL_FILE
+from export.repository.store import Store
+
+CLASS_NAMES = "class_names"  # key in the metadata of an ONNX file; one name per line
+
+
+def version_class_names(store: Store, model: str, version: int) -> list[str] | None:
+    """Returns the class names of a version; those beside the versions for one that has none of its own.
+
+    None for a version that does not name its classes, such as a recognizer or the engine of a detector.
+
+    Raises:
+        RepositoryError: its file of names is not text.
+    """
+    name = f"{store.name}/{model}/{version}"
+    own = read_class_names(lambda file: store.read(f"{model}/{version}/{file}"), name)
+    return own or read_class_names(lambda file: store.read(f"{model}/{file}"), name)
+
+
+def read_class_names(read: Callable[[str], bytes], name: str) -> list[str] | None:
+    """Returns the class names in labels.txt, else in the metadata of the ONNX file, in order; None without both.
+
+    Args:
+        read: returns a file of the version by its path, or raises FileNotFoundError.
+        name: of the version, for errors.
+
+    Raises:
+        RepositoryError: labels.txt is not text.
+    """
+    with suppress(FileNotFoundError):
+        try:
+            return read(LABELS_FILE).decode().splitlines()
+        except UnicodeDecodeError as error:
+            raise RepositoryError(f"{name}/{LABELS_FILE} cannot be read: {error}") from error
+    with suppress(FileNotFoundError):
+        return onnx_class_names(read(MODEL_FILE))
+    return None
+
+
+def onnx_class_names(content: bytes) -> list[str] | None:
+    """Returns the class names in the metadata of an ONNX file; None if it has none or is damaged."""
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    with suppress(DecodeError):
+        for entry in onnx.load_model_from_string(content).metadata_props:
+            if entry.key == CLASS_NAMES:
+                return str(entry.value).split("\n")
+    return None
+
+
+def version_difference(store: Store, model: str, version: int, other: int) -> str:
+    """Describes how the class names of a version differ from those of another version; empty if they do not."""
+    return class_difference(version_class_names(store, model, version), version_class_names(store, model, other))
+
+
+def class_difference(names: Sequence[str] | None, expected: Sequence[str] | None) -> str:
+    """Describes how class names differ from the expected ones; empty if they are equal, or one side is unknown."""
+    if names is None or expected is None:
+        return ""
+    if len(names) != len(expected):
+        return f"{len(names)} classes instead of {len(expected)}"
+    pairs = zip(names, expected, strict=True)
+    return next((f"class {i} is {a!r} instead of {b!r}" for i, (a, b) in enumerate(pairs) if a != b), "")
+
+
+def require_same_classes(store: Store, model: str, names: Sequence[str] | None, version: int | None = None) -> None:
+    """Checks that a version may replace the one that is served: both have the same class names in the same order.
+
+    Args:
+        store: repository.
+        model: name of the model.
+        names: class names of the new version; None if it does not name them.
+        version: the version to compare with; None takes the newest.
+
+    Raises:
+        RepositoryError: the names differ.
+    """
+    present = store.versions(model) if names is not None else []
+    if not present:
+        return
+    version = version or present[-1]
+    if difference := class_difference(names, version_class_names(store, model, version)):
+        raise RepositoryError(
+            f"its classes differ from those of {model} {version} in {store.name} ({difference}): use a separate "
+            "--repository, or replace them with --other-classes"
+        )

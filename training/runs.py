@@ -1,11 +1,10 @@
 """Training runs of any network: recording, resuming and writing the checkpoint."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Self
 
 from torch import nn
 
@@ -15,14 +14,7 @@ from training.device import World, pick_device, pick_precision, pick_workers
 from training.errors import CheckpointError, TrainingError
 from training.plots import draw_curves
 from training.recipe import Recipe, TrainingConfig
-from training.resume import (
-    CHECKPOINT,
-    check_name,
-    forget_interrupted,
-    load_interrupted,
-    save_interrupted,
-    state_file,
-)
+from training.resume import CHECKPOINT, forget_interrupted, save_interrupted, state_file
 from training.tracking import Tracker, tracked_run
 from training.train import EpochReport, Task, Trained, seed_everything, train
 
@@ -92,38 +84,6 @@ class Run:
     run_id: str = ""
     curves: dict[str, tuple[EpochReport, ...]] = field(default_factory=dict)
     tracker: Tracker = field(init=False)
-
-    @classmethod
-    def begun(
-        cls,
-        model: str,
-        score: str,
-        recipe: Recipe,
-        name: str,
-        runs: Path,
-        reporter: RunReporter | None,
-        specs: Sequence[str],
-        world: World | None,
-    ) -> Self:
-        """Starts a new run in the folder `runs/<name>`; the other arguments are the attributes.
-
-        Raises:
-            TrainingError: the name is taken or invalid.
-        """
-        check_name(name, runs)
-        return cls(model, score, recipe, runs / name, reporter or RunReporter(), tuple(specs), world or World())
-
-    @classmethod
-    def resumed(cls, model: str, score: str, folder: Path, reporter: RunReporter | None, world: World | None) -> Self:
-        """Reads the settings of a run that an earlier process has started.
-
-        Raises:
-            TrainingError: there is no such run.
-        """
-        found = load_interrupted(folder)
-        return cls(
-            model, score, found.recipe, folder, reporter or RunReporter(), found.specs, world or World(), found.run_id
-        )
 
     def __post_init__(self) -> None:
         # Fails before the data is read.
@@ -253,15 +213,3 @@ def _computed_with(config: TrainingConfig) -> dict[str, object]:
         "precision": pick_precision(config.precision, device),
         "workers": pick_workers(config.workers, device),
     }
-
-
-def resume_registration(
-    name: str, runs: Path, reporter: RunReporter | None = None, world: World | None = None
-) -> FinishedRun:
-    """Registers the version of an interrupted run of either network that already has its checkpoint.
-
-    Raises:
-        TrainingError: there is no such run, or its checkpoint is damaged.
-    """
-    found = load_interrupted(runs / name)
-    return Run.resumed(found.model, "", runs / name, reporter, world).register_late()

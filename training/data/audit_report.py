@@ -78,7 +78,8 @@ def print_audit(console: Console, audit: Audit) -> None:
     for facts in audit.data_sets:
         if facts.entries is not None:
             each = facts.entries
-            counts = f"{each.used} used, {each.superseded} corrected again later, {each.left_out} left out"
+            counts = f"{each.used} used, {each.superseded} corrected again later, {each.repeated} repeat other data"
+            counts += f", {each.left_out} left out"
             newest = f", the newest used {each.newest}" if each.newest else ""
             line = f"{facts.name}: {each.total} entries: {counts}{newest}"
             console.print(line, highlight=False, soft_wrap=True, markup=False)
@@ -177,8 +178,8 @@ def _print_leakage(console: Console, comparisons: Sequence[Comparison], names: d
     console.print()
     console.print(table, highlight=False)
     console.print(
-        f"seen: a training crop of the same class correlates above {THRESHOLD}. Leave those tracks (of GTSDB, scenes; "
-        "of feedback, entries) out before you evaluate",
+        f"seen: a training crop of the same class correlates above {THRESHOLD}. `signs train` leaves those tracks (or "
+        "images) out when it gets both data sets, unless --keep-leaked is given",
         highlight=False,
         soft_wrap=True,
         style="dim",

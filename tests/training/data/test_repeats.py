@@ -49,7 +49,9 @@ def test_test_picture_is_left_out_whoever_has_encoded_it_and_whatever_is_labelle
     assert [entry_of(sample) for sample in feedback.samples] == [entry_id(1)]
     assert gtsdb.samples == load_gtsdb(scenes).samples
     (notice,) = feedback.notices
-    assert notice.startswith("entries that show test images or signs of GTSDB are left out: 2, such as 2026")
+    assert notice.startswith(
+        "entries that show test images or signs of gtsdb=FullIJCNN2013 are left out: 2, such as 2026"
+    )
     assert kept([load_gtsdb(scenes), load_feedback(folder)], keep_leaked=True) == [entry_id(n) for n in (1, 2, 3)]
 
 
@@ -81,7 +83,7 @@ def test_training_picture_keeps_the_labels_of_the_benchmark(scenes: Path, folder
 
     assert len(data.train) == 43 + 1
     assert any(
-        "entries that are training images of GTSDB and have its own labels are left out: 1" in notice
+        "entries that repeat training images of gtsdb=FullIJCNN2013, whose own labels count, are left out: 1" in notice
         for notice in data.notices
     )
 

@@ -1,6 +1,5 @@
 """Reports an audit as tables on the terminal, as JSON and as plots."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -10,12 +9,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from traffic_signs.atomic_write import atomic_write
 from traffic_signs.progress import ProgressCallback, silent
 from training.data.audit import Audit, Comparison, DatasetFacts, Duplicate, SplitFacts
 from training.data.audit_plots import draw_classes, draw_contact_sheet, draw_leakage, draw_sizes
 from training.data.leakage import THRESHOLD
 from training.data.records import Problem
+from training.report import write_report
 
 EXAMPLES = 10
 RAREST = 6
@@ -23,8 +22,6 @@ RAREST = 6
 
 def write_audit(folder: Path, audit: Audit, progress: ProgressCallback = silent) -> list[Path]:
     """Writes audit.json, contact_sheet.png, sizes.png, classes.png and, if there are repeats, leakage.png.
-
-    An old audit.json is removed first and the new one is written last: if it exists, the plots belong to it.
 
     Args:
         folder: folder for the files; created if missing.
@@ -34,23 +31,15 @@ def write_audit(folder: Path, audit: Audit, progress: ProgressCallback = silent)
     Returns:
         Paths of the files.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    facts, leakage = folder / "audit.json", folder / "leakage.png"
-    for old in (facts, leakage):
-        old.unlink(missing_ok=True)
-    pictures: dict[Path, Callable[[Path], None]] = {
-        folder / "contact_sheet.png": partial(draw_contact_sheet, audit),
-        folder / "sizes.png": partial(draw_sizes, audit.data_sets),
-        folder / "classes.png": partial(draw_classes, audit.data_sets),
+    (folder / "leakage.png").unlink(missing_ok=True)
+    pictures: dict[str, Callable[[Path], None]] = {
+        "contact_sheet.png": partial(draw_contact_sheet, audit),
+        "sizes.png": partial(draw_sizes, audit.data_sets),
+        "classes.png": partial(draw_classes, audit.data_sets),
     }
     if any(comparison.leakage.repeats for comparison in audit.comparisons):
-        pictures[leakage] = partial(draw_leakage, audit)
-    for done, (path, draw) in enumerate(pictures.items(), start=1):
-        draw(path)
-        progress("drawing pictures", done, len(pictures))
-    with atomic_write(facts) as staging:
-        staging.write_text(json.dumps(audit_as_dict(audit), indent=2) + "\n")
-    return [facts, *pictures]
+        pictures["leakage.png"] = partial(draw_leakage, audit)
+    return write_report(folder / "audit.json", audit_as_dict(audit), pictures, progress)
 
 
 def audit_as_dict(audit: Audit) -> dict[str, Any]:

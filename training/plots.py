@@ -33,7 +33,7 @@ def draw_curves(curve: Sequence[EpochReport], path: Path, error: str = "error, %
         watched_epochs, losses, errors = zip(*watched, strict=True)
         left.plot(watched_epochs, losses, color=ACCENT, label="held out", **style)
         right.plot(watched_epochs, errors, color=ACCENT, **style)
-        left.legend(frameon=False, fontsize=9)
+        left.legend()
     left.set(xlabel="epoch", title="loss", ylim=(0, None))
     right.set(xlabel="epoch", title=error)
     # Logarithmic: the error falls from a half to a thousandth.
@@ -42,7 +42,7 @@ def draw_curves(curve: Sequence[EpochReport], path: Path, error: str = "error, %
     right.set_yticks([0, 0.1, 1, 10, 100], ["0", "0.1", "1", "10", "100"])
     for axes in (left, right):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(color=RULE, linewidth=0.6)
+        axes.grid()
         axes.title.set_fontsize(11)
     save_figure(figure, path)
 
@@ -65,7 +65,7 @@ def draw_robustness(clean: float, corruptions: Mapping[str, Sequence[float]], me
             range(len(values) + 1), [100 * each for each in (clean, *values)], color=ACCENT, linewidth=2, marker="o"
         )
         axes.set_title(name, fontsize=11)
-        axes.grid(color=RULE, linewidth=0.6)
+        axes.grid()
     grid[0, 0].set(ylim=(0, 103))
     for axes in grid[-1]:
         axes.set_xlabel("strength")

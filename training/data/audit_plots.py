@@ -10,7 +10,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from traffic_signs.plots import ACCENT, INK, RULE, SECOND, save_figure
+from traffic_signs.plots import ACCENT, INK, SECOND, save_figure
 from training.data.audit import Audit, Comparison, DatasetFacts
 from training.data.records import SPLITS, Split
 
@@ -175,7 +175,6 @@ def _stack(strips: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
 def _tidy(axes: Axes, grid: str = "both") -> None:
     axes.title.set_fontsize(11)
     axes.title.set_color(INK)
-    axes.grid(axis=grid, color=RULE, linewidth=0.6)  # type: ignore[arg-type]
-    axes.set_axisbelow(True)
+    axes.grid(axis=grid)  # type: ignore[arg-type]
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=9)
+        axes.legend()

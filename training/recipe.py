@@ -38,13 +38,11 @@ class TrainingConfig(BaseSettings):
     """
 
     epochs: Annotated[
-        int,
-        Setting("Passes over the training crops; 0: 10 to 80, for 2.4 million crops, 4.7 million on a GPU.", min=0),
+        int, Setting("Passes over the training crops; 0: 10 to 80, for 2.4 million crops, 4.7 million on a GPU.", min=0)
     ] = 0
     batch_size: Annotated[int, Setting("Crops a step; 0: 256, on a GPU 512; fewer for fewer crops.", min=0)] = 0
     learning_rate: Annotated[
-        float,
-        Setting("Peak of the one-cycle schedule; 0: 0.004, 0.0056 on a GPU, 0.002 for few crops.", min=0, max=10),
+        float, Setting("Peak of the one-cycle schedule; 0: 0.004, 0.0056 on a GPU, 0.002 for few crops.", min=0, max=10)
     ] = 0.0
     # Held-out tracks of GTSRB liked 0.2 better than 0.02 in a short training (the model card has the figures); longer
     # passes want less (Wang and Aitchison, 2024, arXiv 2405.13698).
@@ -102,8 +100,7 @@ class Recipe(BaseSettings):
     refit: Annotated[bool, Setting("Train once more on everything, held-out crops included.")] = False
     # Tracks, scenes and entries of feedback that show test signs of another data set.
     keep_leaked: Annotated[
-        bool,
-        Setting("Keep training signs that another data set's test split shows, too.", flags=("--keep-leaked",)),
+        bool, Setting("Keep training signs that another data set's test split shows, too.", flags=("--keep-leaked",))
     ] = False
 
 

@@ -24,14 +24,7 @@ from training.device import World, pick_device, pick_precision, pick_workers
 from training.errors import CheckpointError, TrainingError
 from training.loading import load_batches
 from training.recipe import TrainingConfig
-from training.state import (
-    flatten_optimizer,
-    load_state,
-    restore_optimizer,
-    save_state,
-    with_prefix,
-    without_prefix,
-)
+from training.state import flatten_optimizer, load_state, restore_optimizer, save_state, with_prefix, without_prefix
 
 
 class Task(Protocol):

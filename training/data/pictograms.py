@@ -100,11 +100,7 @@ _DRAWINGS: dict[int, Drawing] = {
     7: _limit("100"),
     8: _limit("120"),
     9: _forbidden(figure("two_cars"), figure("boxy_cars"), figure("cars_on_a_road")),
-    10: _forbidden(
-        figure("lorry_and_car"),
-        figure("lorry_and_boxy_car"),
-        figure("lorry_and_car_on_a_road"),
-    ),
+    10: _forbidden(figure("lorry_and_car"), figure("lorry_and_boxy_car"), figure("lorry_and_car_on_a_road")),
     11: _danger(figure("priority_here"), figure("bare_arrow")),
     12: Drawing(priority_road, (_yellow_square(29, 1.2), _yellow_square(26, 0.8))),
     13: Drawing(give_way),

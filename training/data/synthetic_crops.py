@@ -297,9 +297,4 @@ def _annotated(box: tuple[int, int, int, int], rng: np.random.Generator) -> tupl
     size = max(right - left, bottom - top)
     room = rng.uniform(0.01, 0.08)
     slip = np.clip(rng.normal(room, 0.025, 4), room - 0.07, room + 0.07) * size
-    return (
-        left - float(slip[0]),
-        top - float(slip[1]),
-        right + float(slip[2]),
-        bottom + float(slip[3]),
-    )
+    return (left - float(slip[0]), top - float(slip[1]), right + float(slip[2]), bottom + float(slip[3]))

@@ -73,10 +73,7 @@ def write_detection_evaluation(
         return _show(mistake, reasons, truth[mistake.scene], found[mistake.scene], names[mistake.scene], labels)
 
     def as_dict(mistake: Mistake, nearest: str) -> dict[str, Any]:
-        return {
-            "scene": names[mistake.scene],
-            **_as_dict(mistake, truth[mistake.scene], found[mistake.scene], nearest),
-        }
+        return {"scene": names[mistake.scene], **_as_dict(mistake, truth[mistake.scene], found[mistake.scene], nearest)}
 
     shown_alarms = [show(each, ALARMS) for each in alarms[:SHOWN_MISTAKES]]
     shown_misses = [show(each, MISSES) for each in misses[:SHOWN_MISTAKES]]

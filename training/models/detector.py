@@ -70,11 +70,7 @@ class SignDetector(nn.Module):
     """
 
     def __init__(
-        self,
-        num_categories: int,
-        widths: tuple[int, ...],
-        neck: int,
-        depths: tuple[int, ...] = (1, 2, 2, 2),
+        self, num_categories: int, widths: tuple[int, ...], neck: int, depths: tuple[int, ...] = (1, 2, 2, 2)
     ) -> None:
         super().__init__()
         self.num_categories = num_categories

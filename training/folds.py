@@ -15,10 +15,7 @@ FEWEST = 5  # tracks or images of a class, of which one can be held out
 def deal_folds(sources: Sequence[Any], folds: int, seed: int) -> list[npt.NDArray[np.int64]]:
     """Splits examples at random into folds of nearly equally many sources.
 
-    Args:
-        sources: the track or image of each example.
-        folds: number of folds.
-        seed: seed of the random choice.
+    `sources` are the track or image of each example.
 
     Returns:
         For each fold, the indices of its examples, ascending; each example is in exactly one fold.
@@ -43,11 +40,7 @@ def holdout_indices(crops: Crops, share: float, seed: int, one_each: bool = Fals
 
     No class loses more than its share of tracks or images, and a class with few of them loses none.
 
-    Args:
-        crops: the training crops.
-        share: above 0 and below 1.
-        seed: seed of the random choice.
-        one_each: a class with at least FEWEST tracks or images loses one, also if that is more than its share.
+    With `one_each`, a class with at least FEWEST of them loses one, also if that is more than its share.
 
     Returns:
         Their indices, ascending; empty if every class has too few tracks.

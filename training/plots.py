@@ -14,10 +14,7 @@ from training.train import EpochReport
 def draw_curves(curve: Sequence[EpochReport], path: Path, error: str = "error, %") -> None:
     """Draws loss and error by epoch, on the augmented training examples and on held-out ones if there are any.
 
-    Args:
-        curve: reports of one training.
-        path: file to write.
-        error: label of the axis of 1 minus the score.
+    `error` is the label of the axis of 1 minus the score.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2))
     epochs = [report.epoch for report in curve]
@@ -50,11 +47,7 @@ def draw_curves(curve: Sequence[EpochReport], path: Path, error: str = "error, %
 def draw_robustness(clean: float, corruptions: Mapping[str, Sequence[float]], measure: str, path: Path) -> None:
     """Draws a figure by the strength of each corruption; strength 0 is the original image.
 
-    Args:
-        clean: the figure without corruption, 0 to 1.
-        corruptions: the figure at each strength, by name of the corruption.
-        measure: name of the figure.
-        path: file to write.
+    All figures are 0 to 1; `measure` is their name.
     """
     columns = 3
     rows = -(-len(corruptions) // columns)

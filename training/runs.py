@@ -99,9 +99,7 @@ class Run:
 
         An error of the training itself ends the run; after any other error it can be resumed.
 
-        Args:
-            recipe: the recipe to record, with all automatic settings resolved.
-            facts: facts of the data to record.
+        The `recipe` has all automatic settings resolved.
         """
         parameters = {**asdict(recipe.config), **asdict(recipe), **facts, **_computed_with(recipe.config)}
         del parameters["config"]
@@ -142,12 +140,7 @@ class Run:
     ) -> str:
         """Writes the checkpoint and the plots, and registers the version.
 
-        Args:
-            model: the trained network.
-            info: content of its `model.json`.
-            metrics: all scalar figures.
-            write_plots: called with the folder for the plots.
-            error: label of 1 minus the score in the plot of the curves.
+        `write_plots` is called with the folder for the plots.
 
         Returns:
             The registry's version number; empty if the run is not recorded.

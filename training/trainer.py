@@ -239,11 +239,7 @@ def cross_validate(
 ) -> list[Any]:
     """Cross-validates: for each fold, trains on the other folds and predicts this one.
 
-    Args:
-        fit: trains a network; called with the name of the stage and its examples.
-        predict: runs a network over examples; returns an answer for each.
-        examples: the training examples.
-        folds: indices of the examples of each fold.
+    `fit` is called with the name of the stage and its examples; `folds` has the indices of each fold.
 
     Returns:
         The answer for each example by the network that has not seen its fold.

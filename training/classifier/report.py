@@ -21,11 +21,7 @@ def write_evaluation(
 ) -> None:
     """Writes evaluation.json, confusion_matrix.png, recall.png, reliability.png and mistakes.png.
 
-    Args:
-        folder: folder for the files; created if missing.
-        evaluation: evaluation of the crops.
-        crops: the classified crops.
-        probabilities: float32 [n, classes], the predictions.
+    The `probabilities` are float32 [n, classes].
     """
     names = evaluation.class_names
     worst = evaluation.mistakes[:SHOWN_MISTAKES]

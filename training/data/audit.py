@@ -185,10 +185,6 @@ class _Checked:
 def audit(data_sets: Sequence[Dataset], progress: ProgressCallback = silent) -> Audit:
     """Decodes every image and compares all training splits with all test splits.
 
-    Args:
-        data_sets: one or more data sets.
-        progress: receives the progress of each part.
-
     Raises:
         DataError: two data sets have the same name, or different classes.
     """

@@ -21,13 +21,7 @@ GAP = 2  # pixels between two crops of a strip
 
 
 def draw_contact_sheet(audit: Audit, path: Path, seed: int = 0) -> None:
-    """Draws some crops of every class, one row per data set, with the number of signs.
-
-    Args:
-        audit: the audit.
-        path: file to write.
-        seed: seed of the choice of crops.
-    """
+    """Draws some crops of every class, one row per data set, with the number of signs."""
     rng = np.random.default_rng(seed)
     lines = len(audit.data_sets)
     class_names = audit.data_sets[0].classes.names
@@ -99,12 +93,7 @@ def draw_classes(data_sets: Sequence[DatasetFacts], path: Path) -> None:
 
 
 def draw_leakage(audit: Audit, path: Path) -> None:
-    """Draws test signs beside the training crops that repeat them, by descending correlation; of many, a sample.
-
-    Args:
-        audit: the audit, with at least one repeat.
-        path: file to write.
-    """
+    """Draws test signs beside the training crops that repeat them, by descending correlation; of many, a sample."""
     found = [comparison for comparison in audit.comparisons if comparison.leakage.repeats]
     rows = [-(-min(len(comparison.leakage.repeats), SHOWN_PAIRS) // PAIR_COLUMNS) for comparison in found]
     figure = plt.figure(figsize=(2.1 * PAIR_COLUMNS, sum(1.35 * count + 0.6 for count in rows)), layout="constrained")

@@ -21,16 +21,7 @@ RAREST = 6
 
 
 def write_audit(folder: Path, audit: Audit, progress: ProgressCallback = silent) -> list[Path]:
-    """Writes audit.json, contact_sheet.png, sizes.png, classes.png and, if there are repeats, leakage.png.
-
-    Args:
-        folder: folder for the files; created if missing.
-        audit: the audit.
-        progress: receives the number of finished plots.
-
-    Returns:
-        Paths of the files.
-    """
+    """Writes audit.json, contact_sheet.png, sizes.png, classes.png and, if there are repeats, leakage.png."""
     (folder / "leakage.png").unlink(missing_ok=True)
     pictures: dict[str, Callable[[Path], None]] = {
         "contact_sheet.png": partial(draw_contact_sheet, audit),

@@ -118,12 +118,7 @@ def gather_crops(
     are left out, and scenes of GTSDB that show a test sign of GTSRB. Entries of feedback that show a test sign or a
     test image of either are left out, too.
 
-    Args:
-        sources: data sets and drawings.
-        size: side of a crop in pixels.
-        seed: seed of the drawings.
-        keep_leaked: keep such tracks, scenes and entries.
-        progress: receives the progress of each part.
+    A crop is a square of `size` pixels; `seed` is that of the drawings. With `keep_leaked` nothing is left out.
 
     Raises:
         DataError: there are no training signs, two data sets are copies of one benchmark, or an image or label cannot

@@ -44,12 +44,7 @@ class KaggleLabels:
 
 
 def find_label_files(source: Source, folder: PurePosixPath) -> dict[str, str]:
-    """Returns the label files of one split by scene number.
-
-    Args:
-        source: the copy.
-        folder: `Train/labels` or `Test/labels` in it.
-    """
+    """Returns the label files of one split by scene number."""
     files = [PurePosixPath(name) for name in source.names()]
     return {
         file.stem: file.as_posix()
@@ -61,11 +56,7 @@ def find_label_files(source: Source, folder: PurePosixPath) -> dict[str, str]:
 def read_kaggle_labels(source: Source, folder: PurePosixPath, split: Split, images: Mapping[str, str]) -> KaggleLabels:
     """Reads and repairs the labels of one split.
 
-    Args:
-        source: the copy.
-        folder: `Train/labels` or `Test/labels` in it.
-        split: the split of that folder.
-        images: the images of that split by the number in their name.
+    `images` are the images of that split by the number in their name, as in `check_numbering`.
 
     Raises:
         DataError: a label is invalid, or a labelled image is broken; the message names the file and line.
@@ -97,12 +88,6 @@ def check_numbering(
 
     The copy has wrong classes but right boxes. If these do not match, the copy numbers its scenes in another way, and
     the official labels would go to the wrong images.
-
-    Args:
-        source: the copy.
-        folder: `Train/labels` or `Test/labels` in it.
-        images: the images of that split by the number in their name.
-        official: the official boxes by the same numbers.
     """
     try:
         boxes = _to_pixels(source, _parse_all(source, folder), images)

@@ -42,12 +42,7 @@ def load_data(spec: str) -> Dataset:
 def load_together(specs: Sequence[str], classes: ClassSet | None = None) -> list[Dataset]:
     """Reads data sets that are used together: feedback gets its class ids from the others.
 
-    Args:
-        specs: as for `load_data`.
-        classes: of what else they are used with; None for nothing.
-
-    Returns:
-        The data sets in the same order.
+    `classes` are those of what else they are used with.
 
     Raises:
         DataError: as `load_data` does, or a data set is given twice.

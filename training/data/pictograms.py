@@ -205,10 +205,6 @@ def svg(sign: int | str, style: Style = TODAY) -> str:
 
     The document has no ids, fonts or external references, so it can be embedded in a page.
 
-    Args:
-        sign: a class id, or one of the names of OTHER_SIGNS.
-        style: in which it is drawn.
-
     Raises:
         ValueError: if ``sign`` is neither.
     """

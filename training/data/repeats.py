@@ -52,13 +52,7 @@ def without_repeats(
     - its bytes are those of a training image of a benchmark, whose labels are more reliable;
     - another folder of feedback has the same bytes in a newer entry.
 
-    Args:
-        data_sets: the data sets; nothing is read if none is feedback.
-        keep_leaked: keep entries that show test pictures or signs.
-        progress: receives the progress.
-
-    Returns:
-        The data sets in the same order.
+    The data sets stay in their order. Nothing is read if none is feedback.
 
     Raises:
         DataError: an image cannot be read.

@@ -50,12 +50,7 @@ def draw_crops(
     smaller count gives the first of the same crops. Processes are spawned, so a script that calls this at its top level
     needs ``if __name__ == "__main__":``.
 
-    Args:
-        count: number of crops.
-        size: side of a crop in pixels.
-        seed: 0 or above.
-        progress: called with (crops done, crops in total).
-        processes: number of processes; None is the number of processors.
+    A crop is a square of `size` pixels. `progress` is called with (crops done, crops in total).
 
     Returns:
         Crops with the margins of ``cut_crops``, each of its own sign.
@@ -81,12 +76,6 @@ def draw_crops(
 
 def draw_others(count: int, size: int, seed: int, progress: Progress | None = None) -> npt.NDArray[np.uint8]:
     """Draws crops of German signs outside the 43 classes, with equal numbers of all OTHER_SIGNS.
-
-    Args:
-        count: number of crops.
-        size: side of a crop in pixels.
-        seed: 0 or above.
-        progress: called with (crops done, crops in total).
 
     Returns:
         uint8 [count, size, size, 3].

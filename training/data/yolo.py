@@ -32,9 +32,6 @@ IMAGES, LABELS = "images", "labels"
 def load_yolo(path: Path) -> Dataset:
     """Reads the labels of a folder or zip, and the size of each image.
 
-    Args:
-        path: the folder or zip with the names of the classes.
-
     Raises:
         DataError: names or images are missing, or a label is invalid; the message names the line.
     """

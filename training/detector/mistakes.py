@@ -39,13 +39,7 @@ class Mistake:
 def find_false_alarms(
     evaluation: DetectionEvaluation, truth: Sequence[Detections], found: Sequence[Detections]
 ) -> list[Mistake]:
-    """Returns the false alarms by descending score.
-
-    Args:
-        evaluation: the evaluation of these scenes.
-        truth: the labelled signs of each scene.
-        found: the detections of each scene.
-    """
+    """Returns the false alarms by descending score."""
     alarms: list[tuple[float, Mistake]] = []
     for scene, (signs, detections, matches) in enumerate(zip(truth, found, evaluation.matches, strict=True)):
         shared = overlaps(detections.boxes, signs.boxes)
@@ -59,7 +53,7 @@ def find_false_alarms(
 def find_misses(
     evaluation: DetectionEvaluation, truth: Sequence[Detections], found: Sequence[Detections]
 ) -> list[Mistake]:
-    """Returns the missed signs by descending size; arguments as in `find_false_alarms`."""
+    """Returns the missed signs by descending size."""
     misses: list[tuple[float, Mistake]] = []
     for scene, (signs, detections, matches) in enumerate(zip(truth, found, evaluation.matches, strict=True)):
         shared = overlaps(signs.boxes, detections.boxes)

@@ -47,13 +47,7 @@ def write_detection_evaluation(
 ) -> list[Path]:
     """Writes evaluation.json, precision_recall.png, sizes.png and mistakes.png.
 
-    Args:
-        folder: folder for the files; created if missing.
-        evaluation: evaluation of these scenes.
-        truth: the labelled signs of each scene.
-        found: the detections of each scene.
-        read_scene: returns the image of a scene, RGB, by its index; called only for scenes that are shown.
-        names: name of each scene.
+    `read_scene` returns the image of a scene by its index; it is called only for scenes that are shown.
 
     Returns:
         Paths of the files.

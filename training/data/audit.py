@@ -181,6 +181,11 @@ class _Checked:
     bad_boxes: tuple[str, ...] = ()
     crops: tuple[npt.NDArray[np.uint8] | None, ...] = ()
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether the image and all its crops can be used."""
+        return self.broken is None and all(crop is not None for crop in self.crops)
+
 
 def audit(data_sets: Sequence[Dataset], progress: ProgressCallback = silent) -> Audit:
     """Decodes every image and compares all training splits with all test splits.
@@ -205,7 +210,7 @@ def audit(data_sets: Sequence[Dataset], progress: ProgressCallback = silent) -> 
             if each.sha256 is not None:
                 digests[each.sha256].append((dataset.name, each.sample))
         facts.append(_facts(dataset, checked))
-        whole = tuple(each.sample for each in checked if each.broken is None and None not in each.crops)
+        whole = tuple(each.sample for each in checked if each.is_sound)
         sound.append(replace(dataset, samples=whole))
         for split in SPLITS:
             found = _collect(checked, split)

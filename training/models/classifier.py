@@ -60,22 +60,13 @@ def even_light(x: Tensor) -> Tensor:
     return x / (deviation + LEAST_CONTRAST)
 
 
-def predict_probabilities(model: nn.Module, images: Tensor, batch_size: int = 256) -> Tensor:
+def predict_logits(model: nn.Module, images: Tensor, batch_size: int = 256) -> Tensor:
     """Runs a classifier over many images, on the device where it is.
 
     The images are uint8 [n, height, width, 3]; the network is set to evaluation mode.
 
     Returns:
-        float32 [n, num_classes] on the CPU, rows sum to one.
-    """
-    return predict_logits(model, images, batch_size).softmax(dim=1)
-
-
-def predict_logits(model: nn.Module, images: Tensor, batch_size: int = 256) -> Tensor:
-    """Runs a classifier over many images; see `predict_probabilities`.
-
-    Returns:
-        float32 [n, num_classes] on the CPU.
+        float32 [n, num_classes] on the CPU; softmax turns them into probabilities.
     """
     model.eval()
     device = next(model.parameters()).device

@@ -27,7 +27,7 @@ from training.device import pick_device, pick_precision, pick_workers
 from training.errors import CheckpointError, DataError, TrainingError
 from training.folds import FEWEST, deal_folds
 from training.kinds import resume_run
-from training.models.classifier import MODEL_NAME, SignClassifier, predict_logits, predict_probabilities
+from training.models.classifier import MODEL_NAME, SignClassifier, predict_logits
 from training.recipe import Recipe, TrainingConfig
 from training.runs import FinishedRun, RunReporter
 from training.tracking import EXPERIMENT
@@ -88,7 +88,7 @@ def test_run_leaves_checkpoint_plots_record_and_registered_version(
         "free_of": "gtsdb",
     }
     assert info.metrics == run.metrics
-    again = predict_probabilities(model, torch.from_numpy(run.data.tests["gtsdb"].images)).numpy()
+    again = predict_logits(model, torch.from_numpy(run.data.tests["gtsdb"].images)).softmax(dim=1).numpy()
     assert np.array_equal(again, run.probabilities["gtsdb"])
 
     # the plots

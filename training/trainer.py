@@ -17,8 +17,8 @@ from torch import nn
 
 from traffic_signs.commit import git_commit
 from training.checkpoint import CheckpointInfo, build_model
-from training.data.dataset_mix import Drawings, Examples, TrainingData, open_sources
-from training.data.records import Dataset
+from training.data.dataset_mix import Examples, TrainingData, open_sources
+from training.data.records import Dataset, Drawings
 from training.device import World
 from training.recipe import Recipe, TrainingConfig
 from training.resume import CHECKPOINT, check_name, load_interrupted

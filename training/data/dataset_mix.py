@@ -15,29 +15,10 @@ from training.data.classes import class_facts, common_classes
 from training.data.crops import Crops, cut_crops
 from training.data.leakage import leaked_tracks
 from training.data.load import load_together
-from training.data.records import FEEDBACK, MOST_LISTED, SPLITS, Dataset
+from training.data.records import DRAWN, FEEDBACK, MOST_LISTED, SPLITS, Dataset, Drawings
 from training.data.repeats import without_repeats
 from training.data.synthetic_crops import MOST_CROPS, draw_crops
 from training.errors import DataError
-
-DRAWN = "synthetic"
-
-
-@dataclass(frozen=True)
-class Drawings:
-    """A number of drawn signs, given as `synthetic=N`; used only for training."""
-
-    count: int
-
-    @property
-    def name(self) -> str:
-        """Name for logs and reports."""
-        return f"{DRAWN}={self.count}"
-
-    @property
-    def classes(self) -> ClassSet:
-        """The classes."""
-        return GERMAN_SIGNS
 
 
 class Selectable(Protocol):

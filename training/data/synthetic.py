@@ -3,8 +3,6 @@
 The scenes are for demonstrations and for training without photographs. Figures measured on them hold only for drawings.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence

@@ -4,8 +4,6 @@ A crop shows a weathered sign on a drawn street, with the resolution, light and 
 distributions of size and brightness follow those of GTSRB's training images.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import signal

@@ -1,7 +1,5 @@
 """Objects other than signs in the drawn streets: posts, wires, cars, boards and other shapes."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

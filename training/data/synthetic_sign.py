@@ -1,7 +1,5 @@
 """Draws one traffic sign with weathering, perspective, light and occlusion, as an RGBA patch."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import cv2

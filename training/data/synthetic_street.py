@@ -4,8 +4,6 @@ Scenes are painted with OpenCV shapes and textured from a few cached noise tiles
 milliseconds on one core.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache

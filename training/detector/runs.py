@@ -18,9 +18,9 @@ from torch import nn
 from traffic_signs.categories import BENCHMARK_CATEGORIES
 from traffic_signs.classes import GERMAN_SIGNS
 from training.data.classes import common_classes
-from training.data.dataset_mix import Drawings, TrainingData
+from training.data.dataset_mix import TrainingData
 from training.data.images import no_signs
-from training.data.records import FEEDBACK, Dataset
+from training.data.records import FEEDBACK, Dataset, Drawings
 from training.data.repeats import without_repeats
 from training.detector.detections import Detections
 from training.detector.evaluate import DetectionEvaluation, evaluate_detections

@@ -20,9 +20,9 @@ from traffic_signs.progress import silent
 from training.checkpoint import load_checkpoint
 from training.classifier.runs import INPUT_SIZE, hold_out, train_classifier
 from training.data.crops import Crops
-from training.data.dataset_mix import CropData, Drawings, gather_crops, open_sources
+from training.data.dataset_mix import CropData, gather_crops, open_sources
 from training.data.gtsdb import load_gtsdb
-from training.data.records import Dataset
+from training.data.records import Dataset, Drawings
 from training.device import pick_device, pick_precision, pick_workers
 from training.errors import CheckpointError, DataError, TrainingError
 from training.folds import FEWEST, deal_folds

@@ -12,9 +12,9 @@ from PIL import Image
 
 from tests.training.tiny_gtsdb import write_tiny_gtsdb
 from traffic_signs.progress import silent
-from training.data.dataset_mix import Drawings, gather_crops, open_sources
+from training.data.dataset_mix import gather_crops, open_sources
 from training.data.gtsdb import load_gtsdb
-from training.data.records import Box, Dataset, Sample
+from training.data.records import Box, Dataset, Drawings, Sample
 from training.errors import DataError
 
 SIZE = 24

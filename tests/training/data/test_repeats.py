@@ -11,11 +11,11 @@ from PIL import Image
 from tests.training.data.corrections import encoded, entry_id, sign, write_entry
 from tests.training.data.textured import BORDER, SIGN, TILE, texture, tile, write_scenes, write_tracks
 from traffic_signs.progress import silent
-from training.data.dataset_mix import Drawings, gather_crops
+from training.data.dataset_mix import gather_crops
 from training.data.feedback import entry_of, load_feedback
 from training.data.gtsdb import load_gtsdb
 from training.data.gtsrb import load_gtsrb
-from training.data.records import Dataset
+from training.data.records import Dataset, Drawings
 from training.data.repeats import without_repeats
 from training.errors import DataError
 

@@ -1,14 +1,16 @@
 """Reports an audit as tables on the terminal, as JSON and as plots."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from statistics import median_low
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from traffic_signs.console import Console
 from traffic_signs.progress import ProgressCallback, silent
 from training.data.audit import Audit, Comparison, DatasetFacts, Duplicate, SplitFacts
 from training.data.audit_plots import draw_classes, draw_contact_sheet, draw_leakage, draw_sizes
@@ -62,7 +64,7 @@ def print_audit(console: Console, audit: Audit) -> None:
             counts += f", {each.left_out} left out"
             newest = f", the newest used {each.newest}" if each.newest else ""
             line = f"{facts.name}: {each.total} entries: {counts}{newest}"
-            console.print(line, highlight=False, soft_wrap=True, markup=False)
+            console.print(line, soft_wrap=True)
         _print_examples(console, "entries that cannot be used", facts.name, _lines(facts.left_out))
         _print_examples(console, "broken images", facts.name, _lines(facts.broken))
         _print_examples(console, "boxes that cannot be right", facts.name, _lines(facts.bad_boxes))
@@ -70,16 +72,16 @@ def print_audit(console: Console, audit: Audit) -> None:
         _print_examples(console, "tracks in both splits", facts.name, facts.divided_tracks)
         _print_examples(console, "tracks with two classes", facts.name, facts.tracks_of_two_classes)
         for notice in facts.notices:
-            console.print(f"note: {facts.name}: {notice}", highlight=False, soft_wrap=True, markup=False)
+            console.print(f"note: {facts.name}: {notice}", soft_wrap=True)
     for reach in ("within a split", "across splits", "across data sets"):
         groups = [_line(each) for each in audit.duplicates if each.reach == reach]
         _print_examples(console, "groups of images with the same bytes", reach, groups)
     _print_leakage(console, audit.comparisons, _short_names(audit.data_sets))
     if audit.problems:
         problems = "1 problem: fix it" if audit.problems == 1 else f"{audit.problems} problems: fix them"
-        console.print(f"{problems} before you train", style="bold red", highlight=False)
+        console.print(f"{problems} before you train", style="bold red")
     else:
-        console.print("no problems", style="bold green", highlight=False)
+        console.print("no problems", style="bold green")
 
 
 def _print_counts(console: Console, data_sets: Sequence[DatasetFacts]) -> None:
@@ -92,7 +94,7 @@ def _print_counts(console: Console, data_sets: Sequence[DatasetFacts]) -> None:
             if has_unlabelled:
                 numbers.append(each.unlabelled)
             table.add_row(facts.name, split, *(f"{number:,}" for number in numbers), _size_range(each))
-    console.print(table, highlight=False)
+    console.print(table)
 
 
 def _table(*headings: str, left: int = 2) -> Table:
@@ -106,14 +108,8 @@ def _table(*headings: str, left: int = 2) -> Table:
 
 def _size_range(facts: SplitFacts) -> str:
     """Returns the smallest, the largest and the median long side as text."""
-    if not facts.signs:
-        return "-"
-    seen = 0
-    for side, count in facts.long_sides.items():
-        seen += count
-        if 2 * seen >= facts.signs:
-            return f"{min(facts.long_sides)} to {max(facts.long_sides)} ({side})"
-    raise AssertionError("the sides are those of all signs")
+    sides = list(Counter(facts.long_sides).elements())
+    return f"{min(sides)} to {max(sides)} ({median_low(sides)})" if sides else "-"
 
 
 def _print_rarest(console: Console, data_sets: Sequence[DatasetFacts]) -> None:
@@ -132,12 +128,12 @@ def _print_rarest(console: Console, data_sets: Sequence[DatasetFacts]) -> None:
         table.add_row(f"{class_id} {class_names[class_id]}", *map(str, counts))
     if columns:
         console.print()
-        console.print(table, highlight=False)
+        console.print(table)
     for facts, split in columns:
         empty = facts.splits[split].empty_classes
         if empty:
             ids = ", ".join(map(str, empty))
-            console.print(f"{names[facts.name]} {split}: no sign of class {ids}", highlight=False, soft_wrap=True)
+            console.print(f"{names[facts.name]} {split}: no sign of class {ids}", soft_wrap=True)
 
 
 def _short_names(data_sets: Sequence[DatasetFacts]) -> dict[str, str]:
@@ -156,11 +152,10 @@ def _print_leakage(console: Console, comparisons: Sequence[Comparison], names: d
         seen = f"{each.repeated_signs} of {each.test_signs:,} ({each.repeated_signs / each.test_signs:.1%})"
         table.add_row(names[each.train], names[each.test], seen, str(len(each.leakage.tracks)), f"{each.images:,}")
     console.print()
-    console.print(table, highlight=False)
+    console.print(table)
     console.print(
         f"seen: a training crop of the same class correlates above {THRESHOLD}. `signs train` leaves those tracks (or "
         "images) out when it gets both data sets, unless --keep-leaked is given",
-        highlight=False,
         soft_wrap=True,
         style="dim",
     )
@@ -169,11 +164,11 @@ def _print_leakage(console: Console, comparisons: Sequence[Comparison], names: d
 def _print_examples(console: Console, what: str, where: str, lines: Sequence[str]) -> None:
     if not lines:
         return
-    console.print(f"\n{what}: {len(lines)} ({where})", highlight=False, soft_wrap=True, markup=False, style="bold")
+    console.print(f"\n{what}: {len(lines)} ({where})", soft_wrap=True, style="bold")
     for line in lines[:EXAMPLES]:
-        console.print(f"  {line}", highlight=False, soft_wrap=True, markup=False)
+        console.print(f"  {line}", soft_wrap=True)
     if len(lines) > EXAMPLES:
-        console.print(f"  and {len(lines) - EXAMPLES} more", highlight=False)
+        console.print(f"  and {len(lines) - EXAMPLES} more")
 
 
 def _line(duplicate: Duplicate) -> str:

@@ -21,12 +21,7 @@ from training.train import EpochReport, Task, Trained, seed_everything, train
 
 @dataclass(frozen=True)
 class RunReporter:
-    """Receives progress and notices.
-
-    Attributes:
-        progress: receives the progress of each stage.
-        notify: receives each notice to the user, one sentence.
-    """
+    """Receives the progress of each stage, and the notices to the user, a sentence each."""
 
     progress: ProgressCallback = silent
     notify: Callable[[str], None] = lambda notice: None

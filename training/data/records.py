@@ -38,12 +38,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Problem:
-    """A problem of an image or of an entry of feedback.
-
-    Attributes:
-        image: path inside the data set.
-        what: the problem.
-    """
+    """A problem of an image or an entry of feedback, by its path inside the data set."""
 
     image: str
     what: str

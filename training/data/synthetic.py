@@ -17,8 +17,6 @@ from training.data.synthetic_objects import furnish
 from training.data.synthetic_sign import MAX_SIZE, MIN_SIZE, SignPatch, draw_sign, motion_kernel
 from training.data.synthetic_street import FOLIAGE, Field, Image, Street, foliage, noise, paint_street, pick, rectangle
 
-__all__ = ["SignPatch", "draw_scene", "draw_sign", "write_gtsdb"]
-
 FIRST_TEST_SCENE = 600
 LAST_TEST_SCENE = 899
 # One scene in every block of this many has no sign.

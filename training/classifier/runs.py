@@ -118,8 +118,8 @@ def hold_out(data: CropData, share: float, seed: int) -> tuple[npt.NDArray[np.in
     if not len(candidates):
         candidates = np.arange(len(data.train))
     crops = data.train.select(candidates)
-    names, counts = data.classes.names, sources_per_class(crops, len(data.classes))
-    count_of = lambda class_id: f"{names[class_id]!r} with {counts[class_id]}"  # noqa: E731
+    counts = sources_per_class(crops, len(data.classes))
+    shown = [f"{name!r} with {count}" for name, count in zip(data.classes.names, counts, strict=True)]
     needed = math.ceil(1 / share)
     wanted = f"the {needed} tracks or images that --holdout {share:g} needs to hold one of them out"
     held = holdout_indices(crops, share, seed)
@@ -127,12 +127,12 @@ def hold_out(data: CropData, share: float, seed: int) -> tuple[npt.NDArray[np.in
     notice = ""
     if len(held) and len(small):
         notice = (
-            f"{len(small)} classes, such as {count_of(small[counts[small].argmin()])}, have fewer than {wanted}: they "
+            f"{len(small)} classes, such as {shown[small[counts[small].argmin()]]}, have fewer than {wanted}: they "
             "are not validated. Give more data, or raise --holdout"
         )
     elif not len(held):
         held = holdout_indices(crops, share, seed, one_each=True)
-        largest = f"no class has {wanted}, the largest is {count_of(counts.argmax())}"
+        largest = f"no class has {wanted}, the largest is {shown[counts.argmax()]}"
         notice = (
             f"{largest}: one of each class with at least {FEWEST} is held out, {len(held)} crops in all, so that "
             f"validation and calibration are rough. Give {needed} of each class, or raise --holdout"

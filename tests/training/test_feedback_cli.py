@@ -185,7 +185,7 @@ def test_detector_learns_from_feedback_alone_or_says_why_not(
         write_entry(unwatched, number, encoded(_scene(number, 12)), [sign(20, 20, 50, 50, 12)])
     write_entry(few, 1, encoded(_scene(1, 1)), [sign(20, 20, 50, 50, 1)])
     for name, data, message in (
-        ("few", few, "10 folds of 1 scenes, and each holds out one at least: give more scenes"),
+        ("few", few, "1 tracks or images, which cannot be divided into 10 parts: give more data"),
         ("empty", empty, "has no signs to learn from (it has 12 pictures that can be used): give a benchmark as well"),
         ("unwatched", unwatched, "the 2 held-out scenes show no prohibitory, mandatory or danger sign"),
     ):

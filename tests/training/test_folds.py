@@ -47,7 +47,7 @@ def test_folds_repeat_by_seed(coloured_crops: Crops) -> None:
 
 @pytest.mark.parametrize("folds", [-1, 0, 1, 25])
 def test_folds_that_cannot_be_dealt_are_a_training_error(coloured_crops: Crops, folds: int) -> None:
-    with pytest.raises(TrainingError, match=rf"24 tracks or images cannot be divided into {folds} parts"):
+    with pytest.raises(TrainingError, match=rf"24 tracks or images, which cannot be divided into {folds} parts"):
         deal_folds(coloured_crops.sources, folds, seed=0)
 
 

@@ -398,7 +398,7 @@ def test_folds_are_cross_validated_and_recorded(gtsdb: TinyGtsdb, runs: Path) ->
 
 
 def test_folds_that_cannot_be_dealt_are_a_training_error(gtsdb: TinyGtsdb, runs: Path) -> None:
-    with pytest.raises(TrainingError, match="4 tracks or images cannot be divided into 5 parts"):
+    with pytest.raises(TrainingError, match="4 tracks or images, which cannot be divided into 5 parts"):
         train_classifier(_sources(gtsdb), replace(RECIPE, folds=5), "folded", runs)
     assert _statuses(runs) == []
 

@@ -101,9 +101,7 @@ def save_checkpoint(folder: Path, model: nn.Module, info: CheckpointInfo) -> Non
 def load_checkpoint(folder: Path, model: str = "") -> tuple[nn.Module, CheckpointInfo]:
     """Reads a checkpoint.
 
-    Args:
-        folder: folder of the checkpoint.
-        model: required model, "sign_classifier" or "sign_detector"; empty accepts either.
+    `model` is the required model, "sign_classifier" or "sign_detector"; empty accepts either.
 
     Returns:
         The network in evaluation mode on the CPU, and the content of `model.json`.

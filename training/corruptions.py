@@ -5,6 +5,7 @@ detector. The boxes of signs do not move. The augmentation of the training reach
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import albumentations as A
 import numpy as np
@@ -14,62 +15,47 @@ STRENGTHS = (1, 2, 3, 4, 5)
 CELL = 48  # pixels; the occlusion has one hole in each square of this side
 
 Pixels = npt.NDArray[np.uint8]
-Make = Callable[[tuple[int, int]], A.BasicTransform]
+Shape = tuple[int, int]  # height and width in pixels
 
 
-def _by_strength(values: tuple[float, ...], make: Callable[[float], A.BasicTransform]) -> tuple[Make, ...]:
-    return tuple(lambda shape, value=value: make(value) for value in values)
+def _holes(side: int, shape: Shape) -> A.BasicTransform:
+    height, width = shape
+    count = max(1, round(height * width / CELL**2))
+    tall, wide = side / height, side / width
+    return A.CoarseDropout((count, count), (tall, tall), (wide, wide), fill="random_uniform", p=1)
 
 
-def _holes(side: int) -> Make:
-    def make(shape: tuple[int, int]) -> A.BasicTransform:
-        height, width = shape
-        count = max(1, round(height * width / CELL**2))
-        tall, wide = side / height, side / width
-        return A.CoarseDropout(
-            num_holes_range=(count, count),
-            hole_height_range=(tall, tall),
-            hole_width_range=(wide, wide),
-            fill="random_uniform",
-            p=1,
-        )
-
-    return make
+def _rain(length: int, shape: Shape) -> A.BasicTransform:
+    # albumentations scales the number of drops with the height, not with the area: scenes get more and longer drops, so
+    # that rain covers about the same share of a scene as of a crop.
+    is_crop = shape[0] < 4 * CELL
+    return A.RandomRain(
+        drop_length=length if is_crop else round(3.5 * length),
+        blur_value=3,
+        brightness_coefficient=0.8,
+        rain_type="drizzle" if is_crop else "torrential",
+        p=1,
+    )
 
 
-def _rain(length: int) -> Make:
-    def make(shape: tuple[int, int]) -> A.BasicTransform:
-        # albumentations scales the number of drops with the height, not with the area: scenes get more and longer
-        # drops, so that rain covers about the same share of a scene as of a crop.
-        is_crop = shape[0] < 4 * CELL
-        return A.RandomRain(
-            drop_length=length if is_crop else round(3.5 * length),
-            blur_value=3,
-            brightness_coefficient=0.8,
-            rain_type="drizzle" if is_crop else "torrential",
-            p=1,
-        )
-
-    return make
+def _light(factor: float, shape: Shape) -> A.BasicTransform:
+    return A.MultiplicativeNoise((factor, factor), p=1)
 
 
-def _snow(point: float, light: float) -> Make:
-    return lambda shape: A.RandomSnow(light, (point, point), p=1)
-
-
-# By name, one function per strength that builds the transform for images of a height and width.
-CORRUPTIONS: Mapping[str, tuple[Make, ...]] = {
-    "defocus": _by_strength((1.0, 1.5, 2.0, 3.0, 4.0), lambda sigma: A.GaussianBlur(0, (sigma, sigma), p=1)),
-    "motion": _by_strength(
-        (5, 9, 13, 17, 21), lambda length: A.MotionBlur((int(length),) * 2, allow_shifted=False, p=1)
+# By name, a function that builds the transform for images of a shape, and its argument at each strength.
+CORRUPTIONS: Mapping[str, tuple[Callable[[Any, Shape], A.BasicTransform], tuple[Any, ...]]] = {
+    "defocus": (lambda sigma, shape: A.GaussianBlur(0, (sigma, sigma), p=1), (1.0, 1.5, 2.0, 3.0, 4.0)),
+    "motion": (lambda side, shape: A.MotionBlur((side, side), allow_shifted=False, p=1), (5, 9, 13, 17, 21)),
+    "noise": (lambda std, shape: A.GaussNoise((std, std), p=1), (0.04, 0.08, 0.12, 0.18, 0.26)),
+    "dark": (_light, (0.5, 0.3, 0.2, 0.12, 0.07)),
+    "bright": (_light, (1.5, 2.0, 2.7, 3.6, 5.0)),
+    "jpeg": (lambda quality, shape: A.ImageCompression("jpeg", (quality, quality), p=1), (40, 25, 15, 10, 5)),
+    "occlusion": (_holes, (10, 14, 18, 22, 26)),
+    "rain": (_rain, (2, 4, 6, 9, 12)),
+    "snow": (
+        lambda snow, shape: A.RandomSnow(snow[1], (snow[0], snow[0]), p=1),
+        ((0.1, 1.5), (0.2, 2.0), (0.3, 2.5), (0.4, 3.0), (0.5, 3.5)),
     ),
-    "noise": _by_strength((0.04, 0.08, 0.12, 0.18, 0.26), lambda std: A.GaussNoise((std, std), p=1)),
-    "dark": _by_strength((0.5, 0.3, 0.2, 0.12, 0.07), lambda light: A.MultiplicativeNoise((light, light), p=1)),
-    "bright": _by_strength((1.5, 2.0, 2.7, 3.6, 5.0), lambda light: A.MultiplicativeNoise((light, light), p=1)),
-    "jpeg": _by_strength((40, 25, 15, 10, 5), lambda quality: A.ImageCompression("jpeg", (int(quality),) * 2, p=1)),
-    "occlusion": tuple(_holes(side) for side in (10, 14, 18, 22, 26)),
-    "rain": tuple(_rain(length) for length in (2, 4, 6, 9, 12)),
-    "snow": tuple(_snow(*values) for values in ((0.1, 1.5), (0.2, 2.0), (0.3, 2.5), (0.4, 3.0), (0.5, 3.5))),
 }
 
 
@@ -83,7 +69,8 @@ class Corruption:
     """
 
     def __init__(self, name: str, strength: int, shape: tuple[int, int]) -> None:
-        self._transform = A.Compose([CORRUPTIONS[name][strength - 1](shape)])
+        make, arguments = CORRUPTIONS[name]
+        self._transform = A.Compose([make(arguments[strength - 1], shape)])
 
     def __call__(self, image: Pixels, index: int) -> Pixels:
         """Returns the corrupted image, uint8 [height, width, 3]; `index` is the random seed."""

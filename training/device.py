@@ -75,12 +75,7 @@ def pick_workers(count: int | None, device: torch.device) -> int:
 
 @dataclass(frozen=True)
 class World:
-    """The processes that train one model together, started by `torchrun`.
-
-    Attributes:
-        rank: number of this process, from 0.
-        size: number of processes.
-    """
+    """The processes that train one model together, started by `torchrun`; `rank` is the number of this one, from 0."""
 
     rank: int = 0
     size: int = 1

@@ -14,12 +14,8 @@ def load_batches(
 ) -> Iterator[tuple[Tensor, ...]]:
     """Returns batches in order. The workers live until the last batch of the training, over all epochs.
 
-    Args:
-        batches: maps the number of a batch to the batch.
-        first: number of the first batch.
-        end: number after the last batch.
-        workers: processes that prepare batches; 0 prepares them in this process.
-        pinned: use page-locked memory, from which a GPU copies while it computes.
+    Batch `end` is not included. Without workers, this process prepares the batches. A GPU copies from pinned memory
+    while it computes.
     """
     if first >= end:
         return iter(())

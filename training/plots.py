@@ -14,10 +14,7 @@ from training.train import EpochReport
 def draw_curves(curve: Sequence[EpochReport], path: Path, error: str = "error, %") -> None:
     """Draws loss and error by epoch, on the augmented training examples and on held-out ones if there are any.
 
-    Args:
-        curve: reports of one training.
-        path: file to write.
-        error: label of the axis of 1 minus the score.
+    `error` is the label of the axis of 1 minus the score.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2))
     epochs = [report.epoch for report in curve]
@@ -33,7 +30,7 @@ def draw_curves(curve: Sequence[EpochReport], path: Path, error: str = "error, %
         watched_epochs, losses, errors = zip(*watched, strict=True)
         left.plot(watched_epochs, losses, color=ACCENT, label="held out", **style)
         right.plot(watched_epochs, errors, color=ACCENT, **style)
-        left.legend(frameon=False, fontsize=9)
+        left.legend()
     left.set(xlabel="epoch", title="loss", ylim=(0, None))
     right.set(xlabel="epoch", title=error)
     # Logarithmic: the error falls from a half to a thousandth.
@@ -42,7 +39,7 @@ def draw_curves(curve: Sequence[EpochReport], path: Path, error: str = "error, %
     right.set_yticks([0, 0.1, 1, 10, 100], ["0", "0.1", "1", "10", "100"])
     for axes in (left, right):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(color=RULE, linewidth=0.6)
+        axes.grid()
         axes.title.set_fontsize(11)
     save_figure(figure, path)
 
@@ -50,11 +47,7 @@ def draw_curves(curve: Sequence[EpochReport], path: Path, error: str = "error, %
 def draw_robustness(clean: float, corruptions: Mapping[str, Sequence[float]], measure: str, path: Path) -> None:
     """Draws a figure by the strength of each corruption; strength 0 is the original image.
 
-    Args:
-        clean: the figure without corruption, 0 to 1.
-        corruptions: the figure at each strength, by name of the corruption.
-        measure: name of the figure.
-        path: file to write.
+    All figures are 0 to 1; `measure` is their name.
     """
     columns = 3
     rows = -(-len(corruptions) // columns)
@@ -65,7 +58,7 @@ def draw_robustness(clean: float, corruptions: Mapping[str, Sequence[float]], me
             range(len(values) + 1), [100 * each for each in (clean, *values)], color=ACCENT, linewidth=2, marker="o"
         )
         axes.set_title(name, fontsize=11)
-        axes.grid(color=RULE, linewidth=0.6)
+        axes.grid()
     grid[0, 0].set(ylim=(0, 103))
     for axes in grid[-1]:
         axes.set_xlabel("strength")

@@ -25,11 +25,7 @@ def is_in_use(runs: Path) -> bool:
 def record_gate(runs: Path, model: str, run_id: str, tags: Mapping[str, str]) -> str:
     """Sets the alias `challenger` of a registered version and tags it with the gate's verdict.
 
-    Args:
-        runs: folder of all runs and of MLflow's database.
-        model: name of the model.
-        run_id: id of the run that trained it.
-        tags: tags to set.
+    The version is that of the run `run_id`; `runs` has MLflow's database.
 
     Returns:
         The registry's number of the version.

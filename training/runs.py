@@ -1,11 +1,10 @@
 """Training runs of any network: recording, resuming and writing the checkpoint."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Self
 
 from torch import nn
 
@@ -15,26 +14,14 @@ from training.device import World, pick_device, pick_precision, pick_workers
 from training.errors import CheckpointError, TrainingError
 from training.plots import draw_curves
 from training.recipe import Recipe, TrainingConfig
-from training.resume import (
-    CHECKPOINT,
-    check_name,
-    forget_interrupted,
-    load_interrupted,
-    save_interrupted,
-    state_file,
-)
+from training.resume import CHECKPOINT, forget_interrupted, save_interrupted, state_file
 from training.tracking import Tracker, tracked_run
 from training.train import EpochReport, Task, Trained, seed_everything, train
 
 
 @dataclass(frozen=True)
 class RunReporter:
-    """Receives progress and notices.
-
-    Attributes:
-        progress: receives the progress of each stage.
-        notify: receives each notice to the user, one sentence.
-    """
+    """Receives the progress of each stage, and the notices to the user, a sentence each."""
 
     progress: ProgressCallback = silent
     notify: Callable[[str], None] = lambda notice: None
@@ -93,38 +80,6 @@ class Run:
     curves: dict[str, tuple[EpochReport, ...]] = field(default_factory=dict)
     tracker: Tracker = field(init=False)
 
-    @classmethod
-    def begun(
-        cls,
-        model: str,
-        score: str,
-        recipe: Recipe,
-        name: str,
-        runs: Path,
-        reporter: RunReporter | None,
-        specs: Sequence[str],
-        world: World | None,
-    ) -> Self:
-        """Starts a new run in the folder `runs/<name>`; the other arguments are the attributes.
-
-        Raises:
-            TrainingError: the name is taken or invalid.
-        """
-        check_name(name, runs)
-        return cls(model, score, recipe, runs / name, reporter or RunReporter(), tuple(specs), world or World())
-
-    @classmethod
-    def resumed(cls, model: str, score: str, folder: Path, reporter: RunReporter | None, world: World | None) -> Self:
-        """Reads the settings of a run that an earlier process has started.
-
-        Raises:
-            TrainingError: there is no such run.
-        """
-        found = load_interrupted(folder)
-        return cls(
-            model, score, found.recipe, folder, reporter or RunReporter(), found.specs, world or World(), found.run_id
-        )
-
     def __post_init__(self) -> None:
         # Fails before the data is read.
         pick_precision(self.recipe.config.precision, pick_device(self.recipe.config.device))
@@ -139,9 +94,7 @@ class Run:
 
         An error of the training itself ends the run; after any other error it can be resumed.
 
-        Args:
-            recipe: the recipe to record, with all automatic settings resolved.
-            facts: facts of the data to record.
+        The `recipe` has all automatic settings resolved.
         """
         parameters = {**asdict(recipe.config), **asdict(recipe), **facts, **_computed_with(recipe.config)}
         del parameters["config"]
@@ -182,12 +135,7 @@ class Run:
     ) -> str:
         """Writes the checkpoint and the plots, and registers the version.
 
-        Args:
-            model: the trained network.
-            info: content of its `model.json`.
-            metrics: all scalar figures.
-            write_plots: called with the folder for the plots.
-            error: label of 1 minus the score in the plot of the curves.
+        `write_plots` is called with the folder for the plots.
 
         Returns:
             The registry's version number; empty if the run is not recorded.
@@ -253,15 +201,3 @@ def _computed_with(config: TrainingConfig) -> dict[str, object]:
         "precision": pick_precision(config.precision, device),
         "workers": pick_workers(config.workers, device),
     }
-
-
-def resume_registration(
-    name: str, runs: Path, reporter: RunReporter | None = None, world: World | None = None
-) -> FinishedRun:
-    """Registers the version of an interrupted run of either network that already has its checkpoint.
-
-    Raises:
-        TrainingError: there is no such run, or its checkpoint is damaged.
-    """
-    found = load_interrupted(runs / name)
-    return Run.resumed(found.model, "", runs / name, reporter, world).register_late()

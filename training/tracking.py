@@ -69,15 +69,11 @@ class Tracker:
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Records metrics."""
-        self._try(lambda: mlflow.log_metrics(dict(metrics), step=step))
-
-    def log_parameters(self, parameters: Mapping[str, object]) -> None:
-        """Records settings."""
-        self._try(lambda: mlflow.log_params(dict(parameters)))
+        self.record(lambda: mlflow.log_metrics(dict(metrics), step=step))
 
     def log_files(self, folder: Path) -> None:
         """Stores all files of a folder as artifacts, under its name."""
-        self._try(lambda: mlflow.log_artifacts(str(folder), folder.name))
+        self.record(lambda: mlflow.log_artifacts(str(folder), folder.name))
 
     def register_checkpoint(self, model: str, metrics: Mapping[str, float]) -> str:
         """Registers the run's `checkpoint` artifact as a new version of `model`, with the alias `challenger`.
@@ -86,10 +82,11 @@ class Tracker:
             The registry's version number, as text; empty if MLflow has failed.
         """
         versions: list[str] = []
-        self._try(lambda: versions.append(_register(model, self.run_id, metrics)))
+        self.record(lambda: versions.append(_register(model, self.run_id, metrics)))
         return versions[0] if versions else ""
 
-    def _try(self, record: Callable[[], object]) -> None:
+    def record(self, record: Callable[[], object]) -> None:
+        """Calls a function of MLflow, unless MLflow has failed before."""
         if not self._is_recording:
             return
         try:
@@ -135,7 +132,7 @@ def tracked_run(
             )
             tracker = Tracker(warn)
         if not run_id:
-            tracker.log_parameters({**parameters, "git_commit": git_commit()})
+            tracker.record(lambda: mlflow.log_params({**parameters, "git_commit": git_commit()}))
         yield tracker
         failed = False
     finally:

@@ -24,14 +24,7 @@ from training.device import World, pick_device, pick_precision, pick_workers
 from training.errors import CheckpointError, TrainingError
 from training.loading import load_batches
 from training.recipe import TrainingConfig
-from training.state import (
-    flatten_optimizer,
-    load_state,
-    restore_optimizer,
-    save_state,
-    with_prefix,
-    without_prefix,
-)
+from training.state import flatten_optimizer, load_state, restore_optimizer, save_state, with_prefix, without_prefix
 
 
 class Task(Protocol):
@@ -52,9 +45,7 @@ class Task(Protocol):
     def batches(self, config: TrainingConfig, share: tuple[int, int]) -> Dataset[tuple[Tensor, ...]]:
         """Returns the batches by number: images, uint8 [n, h, w, 3], and their labels.
 
-        Args:
-            config: its batch size, balance and seed are used.
-            share: (rank, count) of the processes that divide each batch.
+        `share` is the (rank, count) of the processes that divide each batch.
         """
 
     def loss(self, answer: Any, wanted: Sequence[Tensor], config: TrainingConfig) -> tuple[Tensor, Tensor]:
@@ -83,13 +74,7 @@ class EpochReport:
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished training.
-
-    Attributes:
-        model: with the averaged weights, on the CPU, in evaluation mode.
-        curve: the report of each epoch.
-        epoch: the epoch of the weights.
-    """
+    """A finished training: the averaged network, on the CPU in evaluation mode, all reports, and the weights' epoch."""
 
     model: nn.Module
     curve: tuple[EpochReport, ...]

@@ -57,20 +57,13 @@ def train(
 
 def resume(name: str, runs: Path, as_json: bool) -> None:
     """Resumes an interrupted run, and prints the result."""
-    from training.classifier.runs import resume_classifier
-    from training.detector.runs import resume_detector
-    from training.models.detector import MODEL_NAME
-    from training.resume import CHECKPOINT, load_interrupted
-    from training.runs import resume_registration
-
-    found = load_interrupted(runs / name)
-    resume_run: Callable[..., FinishedRun] = resume_detector if found.model == MODEL_NAME else resume_classifier
-    if (runs / name / CHECKPOINT).exists():
-        resume_run = resume_registration
+    from training.kinds import resume_run
+    from training.resume import load_interrupted
 
     def run(reporter: "RunReporter", world: "World") -> "FinishedRun":
         return resume_run(name, runs, reporter, world)
 
+    found = load_interrupted(runs / name)
     _carry_out(run, found.model, found.recipe.config.device, name, runs, found.specs, as_json)
 
 

@@ -58,7 +58,7 @@ def test_check_counts_entries_signs_and_the_newest(
 
     report = json.loads(capsys.readouterr().out)
     (facts,) = report["data_sets"]
-    counts = {"total": 14, "used": 13, "superseded": 1, "left_out": 0, "newest": entry_id(13)}
+    counts = {"total": 14, "used": 13, "superseded": 1, "repeated": 0, "left_out": 0, "newest": entry_id(13)}
     assert report["problems"] == 0 and facts["entries"] == counts
     assert facts["splits"]["train"]["signs"] == 23 and facts["splits"]["train"]["without_signs"] == 1
     assert {each["id"]: each["train"] for each in facts["classes"] if each["train"]} == {
@@ -79,7 +79,10 @@ def test_check_names_bad_entries_and_ends_with_code_1(
     assert signs("data", "check", f"feedback={folder}", "--output", tmp_path / "report") == 1
 
     shown = capsys.readouterr().out
-    assert f"15 entries: 13 used, 0 corrected again later, 2 left out, the newest used {entry_id(12)}" in shown
+    assert (
+        f"15 entries: 13 used, 0 corrected again later, 0 repeat other data, 2 left out, the newest used {entry_id(12)}"
+        in shown
+    )
     assert "entries that cannot be used: 2 (feedback=feedback)" in shown
     assert f"{entry_id(20)}: its image cannot be used: it is not an image" in shown
     assert f"{entry_id(21)}: the box of class 1 from 0,0 to 999,20 reaches outside" in shown
@@ -101,7 +104,12 @@ def test_check_of_nothing_but_bad_entries_and_of_none(
     write_entry(folder, 1, b"no image", [])
     assert signs("data", "check", f"feedback={folder}", "--output", report, "--json") == 1
     facts = json.loads(capsys.readouterr().out)["data_sets"][0]
-    assert facts["entries"] == {"total": 1, "used": 0, "superseded": 0, "left_out": 1, "newest": None}
+    assert facts["entries"] == {
+        "total": 1,
+        **dict.fromkeys(("used", "superseded", "repeated"), 0),
+        "left_out": 1,
+        "newest": None,
+    }
 
 
 def test_classifier_learns_from_all_kinds_together(
@@ -154,7 +162,10 @@ def test_detector_learns_from_both_and_is_evaluated_on_the_benchmark(
     assert {"validation_map50", "gtsdb_test_map50"} <= result["metrics"].keys()
     facts = load_info(Path(result["checkpoint"])).data
     assert facts["name"] == "feedback=feedback, gtsdb=FullIJCNN2013" and facts["free_of"] == "gtsdb"
-    assert "note: feedback=feedback: entries that show test images or signs of GTSDB are left out: 1" in captured.err
+    assert (
+        "note: feedback=feedback: entries that show test images or signs of gtsdb=FullIJCNN2013 are left out: 1"
+        in captured.err
+    )
     assert signs("train", "detector", *arguments, "--name", "kept", "--holdout", "0", "--keep-leaked") == 0
     kept = load_info(Path(json.loads(capsys.readouterr().out)["checkpoint"])).data
     assert kept["free_of"] == "" and kept["fingerprint"] != facts["fingerprint"]
@@ -174,7 +185,7 @@ def test_detector_learns_from_feedback_alone_or_says_why_not(
         write_entry(unwatched, number, encoded(_scene(number, 12)), [sign(20, 20, 50, 50, 12)])
     write_entry(few, 1, encoded(_scene(1, 1)), [sign(20, 20, 50, 50, 1)])
     for name, data, message in (
-        ("few", few, "10 folds of 1 scenes, and each holds out one at least: give more scenes"),
+        ("few", few, "1 tracks or images, which cannot be divided into 10 parts: give more data"),
         ("empty", empty, "has no signs to learn from (it has 12 pictures that can be used): give a benchmark as well"),
         ("unwatched", unwatched, "the 2 held-out scenes show no prohibitory, mandatory or danger sign"),
     ):

@@ -18,7 +18,7 @@ from training.classifier.task import Classification
 from training.data.crops import Crops
 from training.device import World, pick_device
 from training.errors import CheckpointError, TrainingError
-from training.models.classifier import SignClassifier, predict_probabilities
+from training.models.classifier import SignClassifier, predict_logits
 from training.recipe import TrainingConfig
 from training.train import EpochReport, Trained, seed_everything, train
 
@@ -79,7 +79,7 @@ def test_colours_are_learned(coloured_crops: Crops, precision: str) -> None:
     reports: list[EpochReport] = []
     model = _trained(coloured_crops, replace(CONFIG, epochs=20, precision=precision), reports)
 
-    probabilities = predict_probabilities(model, torch.from_numpy(coloured_crops.images)).numpy()
+    probabilities = predict_logits(model, torch.from_numpy(coloured_crops.images)).softmax(dim=1).numpy()
     assert evaluate(probabilities, coloured_crops.class_ids, CLASS_NAMES).accuracy == 1.0
     assert reports[-1].loss < reports[0].loss / 2
     assert reports[-1].score > 0.5 > reports[0].score
@@ -118,7 +118,7 @@ def test_every_epoch_is_reported_with_its_figures(coloured_crops: Crops) -> None
 def test_validation_is_of_the_averaged_weights(coloured_crops: Crops) -> None:
     trained = _train(coloured_crops, CONFIG, validation=coloured_crops)
 
-    probabilities = predict_probabilities(trained.model, torch.from_numpy(coloured_crops.images)).numpy()
+    probabilities = predict_logits(trained.model, torch.from_numpy(coloured_crops.images)).softmax(dim=1).numpy()
     report = trained.curve[-1]
     assert report.validation_score == evaluate(probabilities, coloured_crops.class_ids, CLASS_NAMES).accuracy
     truth = probabilities[np.arange(len(coloured_crops)), coloured_crops.class_ids]
@@ -139,7 +139,7 @@ def test_patience_stops_early_and_keeps_the_best_weights(coloured_crops: Crops) 
     losses = [report.validation_loss or 0 for report in trained.curve]
     assert len(losses) < 30
     assert trained.epoch == 1 + int(np.argmin(losses)) == len(losses) - 3
-    probabilities = predict_probabilities(trained.model, torch.from_numpy(contrary.images)).numpy()
+    probabilities = predict_logits(trained.model, torch.from_numpy(contrary.images)).softmax(dim=1).numpy()
     truth = probabilities[np.arange(len(contrary)), contrary.class_ids]
     assert -np.log(truth).mean() == pytest.approx(min(losses), rel=1e-4)
 
@@ -308,7 +308,7 @@ def test_two_processes_train_one_network(coloured_crops: Crops, tmp_path: Path, 
     assert all(torch.equal(first[name], second[name]) for name in trained)
     model = SignClassifier(43, widths=WIDTHS)
     model.load_state_dict(first)
-    probabilities = predict_probabilities(model, torch.from_numpy(coloured_crops.images)).numpy()
+    probabilities = predict_logits(model, torch.from_numpy(coloured_crops.images)).softmax(dim=1).numpy()
     assert evaluate(probabilities, coloured_crops.class_ids, CLASS_NAMES).accuracy == 1.0
     assert (tmp_path / "0.txt").read_text().startswith("2 20 ")
 
@@ -324,5 +324,5 @@ def test_colours_are_learned_on_a_gpu(coloured_crops: Crops, precision: str) -> 
     config = replace(CONFIG, epochs=20, device=str(pick_device("cuda")), precision=precision)
     model = _trained(coloured_crops, config)
 
-    probabilities = predict_probabilities(model, torch.from_numpy(coloured_crops.images)).numpy()
+    probabilities = predict_logits(model, torch.from_numpy(coloured_crops.images)).softmax(dim=1).numpy()
     assert evaluate(probabilities, coloured_crops.class_ids, CLASS_NAMES).accuracy == 1.0

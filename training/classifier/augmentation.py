@@ -25,9 +25,6 @@ class Warp:
     """Scale, stretch, rotation, shear, shift and perspective in one interpolation.
 
     It takes a quarter of the time of albumentations' Affine and Perspective, which resample twice.
-
-    Args:
-        rng: draws all parameters.
     """
 
     def __init__(self, rng: random.Random) -> None:

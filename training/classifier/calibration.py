@@ -10,6 +10,7 @@ import torch.nn.functional as F
 BINS = 15  # as in the paper
 LIMIT = 8.0
 MOST_LOST = 0.005  # share of known signs that may be answered as unknown
+FEWEST = 20  # crops for a threshold: of n crops, the lowest score is above that of a share of 1 / (n + 1) of all others
 
 
 def fit_temperature(logits: npt.NDArray[np.float32], class_ids: npt.NDArray[np.int64]) -> float:
@@ -46,8 +47,11 @@ def fit_unknown_threshold(probabilities: npt.NDArray[np.float32]) -> float:
         probabilities: float32 [n, classes], calibrated, of crops that the network has not learned from.
 
     Returns:
-        The highest score, with four decimals, below which at most the share MOST_LOST of these crops lies.
+        The highest score, with four decimals, below which at most the share MOST_LOST of these crops lies; 0 for fewer
+        than FEWEST crops.
     """
+    if len(probabilities) < FEWEST:
+        return 0.0
     scores = np.sort(probabilities.max(axis=1).astype(np.float64))
     return float(np.floor(scores[int(MOST_LOST * len(scores))] * 1e4) / 1e4)
 

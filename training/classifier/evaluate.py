@@ -58,9 +58,7 @@ class Evaluation:
 
 
 def evaluate(
-    probabilities: npt.NDArray[np.float32],
-    class_ids: npt.NDArray[np.int64],
-    class_names: tuple[str, ...],
+    probabilities: npt.NDArray[np.float32], class_ids: npt.NDArray[np.int64], class_names: tuple[str, ...]
 ) -> Evaluation:
     """Compares predictions with labels.
 

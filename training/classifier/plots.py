@@ -1,6 +1,5 @@
 """Plots of a classifier's evaluation. Each function writes one PNG."""
 
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib import pyplot as plt
 
-from traffic_signs.plots import ACCENT, INK, RULE, SECOND, save_figure
+from traffic_signs.plots import ACCENT, INK, RULE, SECOND, save_figure, save_text, wrap
 from training.classifier.calibration import Reliability
 
 
@@ -22,16 +21,8 @@ def draw_confusion_matrix(confusion: npt.NDArray[np.int64], names: Sequence[str]
     axes.set_xticks(range(len(names)), [str(index) for index in range(len(names))], fontsize=7)
     axes.set(xlabel="predicted class", ylabel="true class")
     for row, column in zip(*np.nonzero(confusion), strict=True):
-        light = confusion[row, column] > totals[row, 0] / 2
-        axes.text(
-            column,
-            row,
-            str(confusion[row, column]),
-            ha="center",
-            va="center",
-            fontsize=6,
-            color="white" if light else SECOND,
-        )
+        colour = "white" if confusion[row, column] > totals[row, 0] / 2 else SECOND
+        axes.text(column, row, str(confusion[row, column]), ha="center", va="center", fontsize=6, color=colour)
     figure.colorbar(picture, shrink=0.6, label="share of the true class")
     save_figure(figure, path)
 
@@ -48,8 +39,7 @@ def draw_recall(
     lowest = 100 * float(np.nanmin(recall))
     axes.set(xlabel="recall, % (number of crops in brackets)", xlim=(max(0.0, lowest - (100 - lowest) / 4 - 0.5), 100))
     axes.set_ylim(-0.6, len(order) - 0.4)
-    axes.grid(axis="x", color=RULE, linewidth=0.6)
-    axes.set_axisbelow(True)
+    axes.grid(axis="x")
     save_figure(figure, path)
 
 
@@ -68,8 +58,7 @@ def draw_reliability(table: Reliability, path: Path) -> None:
     lower.set(xlabel="confidence", ylabel="crops", yscale="log")
     lower.set_ylim(bottom=0.5)  # makes the bar of a single crop visible
     for axes in (upper, lower):
-        axes.grid(color=RULE, linewidth=0.6)
-        axes.set_axisbelow(True)
+        axes.grid()
     save_figure(figure, path)
 
 
@@ -79,23 +68,14 @@ def draw_mistakes(
     """Draws wrongly classified crops, uint8 [n, size, size, 3], each with its true and its predicted class."""
     count = len(images)
     if count == 0:
-        figure, axes = plt.subplots(figsize=(5, 1))
-        axes.text(0.5, 0.5, "no mistakes", ha="center", va="center", fontsize=12)
-        axes.axis("off")
-        return save_figure(figure, path)
+        return save_text("no mistakes", path)
     rows = -(-count // columns)
     figure, grid = plt.subplots(rows, columns, figsize=(1.65 * columns, 2.4 * rows), squeeze=False)
     for axes in grid.flat:
         axes.axis("off")
     for axes, image, (truth, answer) in zip(grid.flat, images, captions, strict=False):
         axes.imshow(image, interpolation="nearest")
-        axes.set_title(_wrapped(truth), fontsize=7, color=INK, pad=3)
-        axes.text(
-            0.5, -0.06, _wrapped(answer), transform=axes.transAxes, ha="center", va="top", fontsize=7, color=SECOND
-        )
+        axes.set_title(wrap(truth, 22), fontsize=7, color=INK, pad=3)
+        below = wrap(answer, 22)
+        axes.text(0.5, -0.06, below, transform=axes.transAxes, ha="center", va="top", fontsize=7, color=SECOND)
     save_figure(figure, path)
-
-
-def _wrapped(caption: str) -> str:
-    """Wraps a caption to the width of its picture."""
-    return "\n".join(textwrap.fill(line, 22) for line in caption.split("\n"))

@@ -13,12 +13,7 @@ from training.recipe import TrainingConfig
 
 
 class Classification:
-    """A `training.train.Task`; its score is the accuracy.
-
-    Args:
-        crops: training crops.
-        validation: held-out crops; None for no validation.
-    """
+    """A `training.train.Task`; its score is the accuracy."""
 
     def __init__(self, crops: Crops, validation: Crops | None = None) -> None:
         self._crops, self._validation = crops, validation

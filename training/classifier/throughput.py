@@ -48,12 +48,7 @@ def measure_throughput(
 ) -> Throughput:
     """Times the whole training loop and the network alone, alternately, on random images.
 
-    Args:
-        architecture: name of the network.
-        config: its batch size, device, precision and workers are used.
-        steps: steps per measurement.
-        rounds: number of measurements of each.
-        progress: receives the completed rounds.
+    Of `config`, batch size, device, precision and workers are used.
 
     Raises:
         TrainingError: the architecture or the device is not available.

@@ -1,15 +1,14 @@
 """Audits data sets: counts, broken images and labels, duplicates, and leakage between splits.
 
-Every image is decoded once, as in training. Broken images, invalid boxes and unusable entries of feedback are problems;
-everything else is information.
+Every image is decoded, as in training. Broken images, invalid boxes and unusable entries of feedback are problems;
+everything else is information. Entries of feedback that training leaves out count as training counts them.
 """
 
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +18,10 @@ from traffic_signs.preprocessing import ImageError, crop, decode
 from traffic_signs.progress import ProgressCallback, silent
 from training.data.classes import common_classes
 from training.data.crops import Crops
+from training.data.feedback import entry_of
 from training.data.leakage import THRESHOLD, Leakage, leaked_tracks
 from training.data.records import FEEDBACK, SPLITS, Dataset, Problem, Sample, Split
+from training.data.repeats import without_repeats
 from training.data.threads import map_in_threads
 from training.errors import DataError
 
@@ -60,6 +61,7 @@ class Entries:
         total: all entries.
         used: entries used for training.
         superseded: entries whose picture has a later correction.
+        repeated: entries that repeat pictures of the other data sets; the notices have the reasons.
         left_out: unusable entries.
         newest: name of the newest used entry, which begins with its time of arrival; None without any.
     """
@@ -67,6 +69,7 @@ class Entries:
     total: int
     used: int
     superseded: int
+    repeated: int
     left_out: int
     newest: str | None
 
@@ -105,7 +108,7 @@ class DatasetFacts:
         double_boxes: boxes that are labelled more than once, with one class or with several.
         divided_tracks: tracks with images in both splits.
         tracks_of_two_classes: tracks whose images are labelled with more than one class.
-        notices: notices of the reader.
+        notices: notices of the reader, and about repeated entries of feedback.
         left_out: unusable entries of feedback, which training leaves out.
         entries: numbers of entries of feedback; None for other data sets.
         classes: the classes.
@@ -178,13 +181,14 @@ class _Checked:
     bad_boxes: tuple[str, ...] = ()
     crops: tuple[npt.NDArray[np.uint8] | None, ...] = ()
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether the image and all its crops can be used."""
+        return self.broken is None and all(crop is not None for crop in self.crops)
+
 
 def audit(data_sets: Sequence[Dataset], progress: ProgressCallback = silent) -> Audit:
     """Decodes every image and compares all training splits with all test splits.
-
-    Args:
-        data_sets: one or more data sets.
-        progress: receives the progress of each part.
 
     Raises:
         DataError: two data sets have the same name, or different classes.
@@ -197,6 +201,7 @@ def audit(data_sets: Sequence[Dataset], progress: ProgressCallback = silent) -> 
     common_classes(data_sets)
     facts: list[DatasetFacts] = []
     signs: dict[tuple[str, Split], Signs] = {}
+    sound: list[Dataset] = []
     digests: dict[str, list[tuple[str, Sample]]] = defaultdict(list)
     for dataset in data_sets:
         checked = []
@@ -205,10 +210,16 @@ def audit(data_sets: Sequence[Dataset], progress: ProgressCallback = silent) -> 
             if each.sha256 is not None:
                 digests[each.sha256].append((dataset.name, each.sample))
         facts.append(_facts(dataset, checked))
+        whole = tuple(each.sample for each in checked if each.is_sound)
+        sound.append(replace(dataset, samples=whole))
         for split in SPLITS:
             found = _collect(checked, split)
             if found is not None:
                 signs[dataset.name, split] = found
+    for number, used in enumerate(without_repeats(sound, keep_leaked=False, progress=progress)):
+        if used.kind == FEEDBACK:
+            entries = _entries(used, len(sound[number].samples) - len(used.samples))
+            facts[number] = replace(facts[number], notices=used.notices, entries=entries)
     return Audit(tuple(facts), _duplicates(digests), tuple(_compare(names, signs, progress)), signs)
 
 
@@ -263,7 +274,7 @@ def _facts(dataset: Dataset, checked: Sequence[_Checked]) -> DatasetFacts:
         tracks_of_two_classes=tuple(sorted(track for track, found in classes.items() if len(found) > 1)),
         notices=dataset.notices,
         left_out=dataset.left_out,
-        entries=_entries(dataset) if dataset.kind == FEEDBACK else None,
+        entries=None,
         classes=dataset.classes,
     )
 
@@ -278,10 +289,10 @@ def _doubles(sample: Sample) -> Iterator[str]:
             yield f"the box from {left},{top} to {right},{bottom} has the classes {', '.join(map(str, found))}"
 
 
-def _entries(dataset: Dataset) -> Entries:
+def _entries(dataset: Dataset, repeated: int) -> Entries:
     used, superseded, left_out = len(dataset.samples), len(dataset.superseded), len(dataset.left_out)
-    newest = max((PurePosixPath(sample.image).parent.name for sample in dataset.samples), default=None)
-    return Entries(used + superseded + left_out, used, superseded, left_out, newest)
+    newest = max(map(entry_of, dataset.samples), default=None)
+    return Entries(used + superseded + repeated + left_out, used, superseded, repeated, left_out, newest)
 
 
 def _split_facts(samples: Sequence[Sample], digests: dict[str, str], classes: int) -> SplitFacts:

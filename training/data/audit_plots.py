@@ -10,7 +10,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from traffic_signs.plots import ACCENT, INK, RULE, SECOND, save_figure
+from traffic_signs.plots import ACCENT, INK, SECOND, save_figure
 from training.data.audit import Audit, Comparison, DatasetFacts
 from training.data.records import SPLITS, Split
 
@@ -20,15 +20,9 @@ PAIR_COLUMNS, SHOWN_PAIRS = 6, 36
 GAP = 2  # pixels between two crops of a strip
 
 
-def draw_contact_sheet(audit: Audit, path: Path, seed: int = 0) -> None:
-    """Draws some crops of every class, one row per data set, with the number of signs.
-
-    Args:
-        audit: the audit.
-        path: file to write.
-        seed: seed of the choice of crops.
-    """
-    rng = np.random.default_rng(seed)
+def draw_contact_sheet(audit: Audit, path: Path) -> None:
+    """Draws some crops of every class, one row per data set, with the number of signs."""
+    rng = np.random.default_rng(0)
     lines = len(audit.data_sets)
     class_names = audit.data_sets[0].classes.names
     rows = -(-len(class_names) // SHEET_COLUMNS)
@@ -99,12 +93,7 @@ def draw_classes(data_sets: Sequence[DatasetFacts], path: Path) -> None:
 
 
 def draw_leakage(audit: Audit, path: Path) -> None:
-    """Draws test signs beside the training crops that repeat them, by descending correlation; of many, a sample.
-
-    Args:
-        audit: the audit, with at least one repeat.
-        path: file to write.
-    """
+    """Draws test signs beside the training crops that repeat them, by descending correlation; of many, a sample."""
     found = [comparison for comparison in audit.comparisons if comparison.leakage.repeats]
     rows = [-(-min(len(comparison.leakage.repeats), SHOWN_PAIRS) // PAIR_COLUMNS) for comparison in found]
     figure = plt.figure(figsize=(2.1 * PAIR_COLUMNS, sum(1.35 * count + 0.6 for count in rows)), layout="constrained")
@@ -175,7 +164,6 @@ def _stack(strips: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
 def _tidy(axes: Axes, grid: str = "both") -> None:
     axes.title.set_fontsize(11)
     axes.title.set_color(INK)
-    axes.grid(axis=grid, color=RULE, linewidth=0.6)  # type: ignore[arg-type]
-    axes.set_axisbelow(True)
+    axes.grid(axis=grid)  # type: ignore[arg-type]
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=9)
+        axes.legend()

@@ -1,56 +1,38 @@
 """Reports an audit as tables on the terminal, as JSON and as plots."""
 
-import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from statistics import median_low
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
-from traffic_signs.atomic_write import atomic_write
+from traffic_signs.console import Console
 from traffic_signs.progress import ProgressCallback, silent
 from training.data.audit import Audit, Comparison, DatasetFacts, Duplicate, SplitFacts
 from training.data.audit_plots import draw_classes, draw_contact_sheet, draw_leakage, draw_sizes
 from training.data.leakage import THRESHOLD
 from training.data.records import Problem
+from training.report import write_report
 
 EXAMPLES = 10
 RAREST = 6
 
 
 def write_audit(folder: Path, audit: Audit, progress: ProgressCallback = silent) -> list[Path]:
-    """Writes audit.json, contact_sheet.png, sizes.png, classes.png and, if there are repeats, leakage.png.
-
-    An old audit.json is removed first and the new one is written last: if it exists, the plots belong to it.
-
-    Args:
-        folder: folder for the files; created if missing.
-        audit: the audit.
-        progress: receives the number of finished plots.
-
-    Returns:
-        Paths of the files.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    facts, leakage = folder / "audit.json", folder / "leakage.png"
-    for old in (facts, leakage):
-        old.unlink(missing_ok=True)
-    pictures: dict[Path, Callable[[Path], None]] = {
-        folder / "contact_sheet.png": partial(draw_contact_sheet, audit),
-        folder / "sizes.png": partial(draw_sizes, audit.data_sets),
-        folder / "classes.png": partial(draw_classes, audit.data_sets),
+    """Writes audit.json, contact_sheet.png, sizes.png, classes.png and, if there are repeats, leakage.png."""
+    (folder / "leakage.png").unlink(missing_ok=True)
+    pictures: dict[str, Callable[[Path], None]] = {
+        "contact_sheet.png": partial(draw_contact_sheet, audit),
+        "sizes.png": partial(draw_sizes, audit.data_sets),
+        "classes.png": partial(draw_classes, audit.data_sets),
     }
     if any(comparison.leakage.repeats for comparison in audit.comparisons):
-        pictures[leakage] = partial(draw_leakage, audit)
-    for done, (path, draw) in enumerate(pictures.items(), start=1):
-        draw(path)
-        progress("drawing pictures", done, len(pictures))
-    with atomic_write(facts) as staging:
-        staging.write_text(json.dumps(audit_as_dict(audit), indent=2) + "\n")
-    return [facts, *pictures]
+        pictures["leakage.png"] = partial(draw_leakage, audit)
+    return write_report(folder / "audit.json", audit_as_dict(audit), pictures, progress)
 
 
 def audit_as_dict(audit: Audit) -> dict[str, Any]:
@@ -78,10 +60,11 @@ def print_audit(console: Console, audit: Audit) -> None:
     for facts in audit.data_sets:
         if facts.entries is not None:
             each = facts.entries
-            counts = f"{each.used} used, {each.superseded} corrected again later, {each.left_out} left out"
+            counts = f"{each.used} used, {each.superseded} corrected again later, {each.repeated} repeat other data"
+            counts += f", {each.left_out} left out"
             newest = f", the newest used {each.newest}" if each.newest else ""
             line = f"{facts.name}: {each.total} entries: {counts}{newest}"
-            console.print(line, highlight=False, soft_wrap=True, markup=False)
+            console.print(line, soft_wrap=True)
         _print_examples(console, "entries that cannot be used", facts.name, _lines(facts.left_out))
         _print_examples(console, "broken images", facts.name, _lines(facts.broken))
         _print_examples(console, "boxes that cannot be right", facts.name, _lines(facts.bad_boxes))
@@ -89,16 +72,16 @@ def print_audit(console: Console, audit: Audit) -> None:
         _print_examples(console, "tracks in both splits", facts.name, facts.divided_tracks)
         _print_examples(console, "tracks with two classes", facts.name, facts.tracks_of_two_classes)
         for notice in facts.notices:
-            console.print(f"note: {facts.name}: {notice}", highlight=False, soft_wrap=True, markup=False)
+            console.print(f"note: {facts.name}: {notice}", soft_wrap=True)
     for reach in ("within a split", "across splits", "across data sets"):
         groups = [_line(each) for each in audit.duplicates if each.reach == reach]
         _print_examples(console, "groups of images with the same bytes", reach, groups)
     _print_leakage(console, audit.comparisons, _short_names(audit.data_sets))
     if audit.problems:
         problems = "1 problem: fix it" if audit.problems == 1 else f"{audit.problems} problems: fix them"
-        console.print(f"{problems} before you train", style="bold red", highlight=False)
+        console.print(f"{problems} before you train", style="bold red")
     else:
-        console.print("no problems", style="bold green", highlight=False)
+        console.print("no problems", style="bold green")
 
 
 def _print_counts(console: Console, data_sets: Sequence[DatasetFacts]) -> None:
@@ -111,7 +94,7 @@ def _print_counts(console: Console, data_sets: Sequence[DatasetFacts]) -> None:
             if has_unlabelled:
                 numbers.append(each.unlabelled)
             table.add_row(facts.name, split, *(f"{number:,}" for number in numbers), _size_range(each))
-    console.print(table, highlight=False)
+    console.print(table)
 
 
 def _table(*headings: str, left: int = 2) -> Table:
@@ -125,14 +108,8 @@ def _table(*headings: str, left: int = 2) -> Table:
 
 def _size_range(facts: SplitFacts) -> str:
     """Returns the smallest, the largest and the median long side as text."""
-    if not facts.signs:
-        return "-"
-    seen = 0
-    for side, count in facts.long_sides.items():
-        seen += count
-        if 2 * seen >= facts.signs:
-            return f"{min(facts.long_sides)} to {max(facts.long_sides)} ({side})"
-    raise AssertionError("the sides are those of all signs")
+    sides = list(Counter(facts.long_sides).elements())
+    return f"{min(sides)} to {max(sides)} ({median_low(sides)})" if sides else "-"
 
 
 def _print_rarest(console: Console, data_sets: Sequence[DatasetFacts]) -> None:
@@ -151,12 +128,12 @@ def _print_rarest(console: Console, data_sets: Sequence[DatasetFacts]) -> None:
         table.add_row(f"{class_id} {class_names[class_id]}", *map(str, counts))
     if columns:
         console.print()
-        console.print(table, highlight=False)
+        console.print(table)
     for facts, split in columns:
         empty = facts.splits[split].empty_classes
         if empty:
             ids = ", ".join(map(str, empty))
-            console.print(f"{names[facts.name]} {split}: no sign of class {ids}", highlight=False, soft_wrap=True)
+            console.print(f"{names[facts.name]} {split}: no sign of class {ids}", soft_wrap=True)
 
 
 def _short_names(data_sets: Sequence[DatasetFacts]) -> dict[str, str]:
@@ -175,11 +152,10 @@ def _print_leakage(console: Console, comparisons: Sequence[Comparison], names: d
         seen = f"{each.repeated_signs} of {each.test_signs:,} ({each.repeated_signs / each.test_signs:.1%})"
         table.add_row(names[each.train], names[each.test], seen, str(len(each.leakage.tracks)), f"{each.images:,}")
     console.print()
-    console.print(table, highlight=False)
+    console.print(table)
     console.print(
-        f"seen: a training crop of the same class correlates above {THRESHOLD}. Leave those tracks (of GTSDB, scenes; "
-        "of feedback, entries) out before you evaluate",
-        highlight=False,
+        f"seen: a training crop of the same class correlates above {THRESHOLD}. `signs train` leaves those tracks (or "
+        "images) out when it gets both data sets, unless --keep-leaked is given",
         soft_wrap=True,
         style="dim",
     )
@@ -188,11 +164,11 @@ def _print_leakage(console: Console, comparisons: Sequence[Comparison], names: d
 def _print_examples(console: Console, what: str, where: str, lines: Sequence[str]) -> None:
     if not lines:
         return
-    console.print(f"\n{what}: {len(lines)} ({where})", highlight=False, soft_wrap=True, markup=False, style="bold")
+    console.print(f"\n{what}: {len(lines)} ({where})", soft_wrap=True, style="bold")
     for line in lines[:EXAMPLES]:
-        console.print(f"  {line}", highlight=False, soft_wrap=True, markup=False)
+        console.print(f"  {line}", soft_wrap=True)
     if len(lines) > EXAMPLES:
-        console.print(f"  and {len(lines) - EXAMPLES} more", highlight=False)
+        console.print(f"  and {len(lines) - EXAMPLES} more")
 
 
 def _line(duplicate: Duplicate) -> str:

@@ -21,13 +21,6 @@ def cut_background(
 
     Signs of other classes are not labelled, so a few crops show one.
 
-    Args:
-        dataset: a data set of scenes.
-        split: the split to cut from.
-        size: side of a crop in pixels.
-        seed: seed of the random places.
-        progress: called with (scenes done, scenes in total).
-
     Returns:
         uint8 [n, size, size, 3].
 

@@ -2,24 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 from traffic_signs.classes import GERMAN_SIGNS, ClassSet
+from training.data.records import Dataset, Drawings
 from training.errors import DataError
 
 SHOWN = 5  # names in a message
-
-
-class Labelled(Protocol):
-    """A source of labels: a data set or drawings."""
-
-    @property
-    def name(self) -> str:
-        """Name for messages."""
-
-    @property
-    def classes(self) -> ClassSet:
-        """The classes."""
 
 
 def class_set(data: Path, names: Sequence[str], categories: Sequence[str] = ()) -> ClassSet:
@@ -43,7 +31,7 @@ def class_set(data: Path, names: Sequence[str], categories: Sequence[str] = ()) 
     return ClassSet.of(names, categories)
 
 
-def common_classes(sources: Sequence[Labelled]) -> ClassSet:
+def common_classes(sources: Sequence[Dataset | Drawings]) -> ClassSet:
     """Returns the common classes of data sets.
 
     Raises:

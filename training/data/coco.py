@@ -25,9 +25,6 @@ PARTS = ("images", "annotations", "categories")
 def load_coco(path: Path) -> Dataset:
     """Reads the labels of a folder or zip.
 
-    Args:
-        path: the folder or zip with the JSON files, or any parent folder.
-
     Raises:
         DataError: there is no such file, the categories of two files differ, or a label is invalid.
     """

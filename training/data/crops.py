@@ -43,11 +43,7 @@ class Crops:
 def cut_crops(dataset: Dataset, split: Split, size: int, progress: Progress | None = None) -> Crops:
     """Decodes the images of a split that have signs, and crops the signs.
 
-    Args:
-        dataset: the data set.
-        split: the split to cut from.
-        size: side of a crop in pixels.
-        progress: called with (images done, images in total).
+    A crop is a square of `size` pixels. `progress` is called with (images done, images in total).
 
     Raises:
         DataError: the split has no signs, an image is broken, or a box lies outside its image.

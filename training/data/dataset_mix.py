@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Generic, Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,57 +15,59 @@ from training.data.classes import class_facts, common_classes
 from training.data.crops import Crops, cut_crops
 from training.data.leakage import leaked_tracks
 from training.data.load import load_together
-from training.data.records import FEEDBACK, MOST_LISTED, SPLITS, Dataset
+from training.data.records import DRAWN, FEEDBACK, MOST_LISTED, SPLITS, Dataset, Drawings
 from training.data.repeats import without_repeats
 from training.data.synthetic_crops import MOST_CROPS, draw_crops
 from training.errors import DataError
 
-DRAWN = "synthetic"
+
+class Selectable(Protocol):
+    """Training examples, of which some can be selected."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the data."""
+
+    def __len__(self) -> int: ...
+
+    def select(self, indices: npt.NDArray[np.int64]) -> Self:
+        """Returns the examples at `indices`."""
+
+
+Examples = TypeVar("Examples", bound=Selectable)
 
 
 @dataclass(frozen=True)
-class Drawings:
-    """A number of drawn signs, given as `synthetic=N`; used only for training."""
-
-    count: int
-
-    @property
-    def name(self) -> str:
-        """Name for logs and reports."""
-        return f"{DRAWN}={self.count}"
-
-    @property
-    def classes(self) -> ClassSet:
-        """The classes."""
-        return GERMAN_SIGNS
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """Training crops and test crops.
+class TrainingData(Generic[Examples]):
+    """Training and test examples of one or several data sets.
 
     Attributes:
         name: names of all data sets.
-        train: all training crops.
-        tests: test crops by kind of data set.
+        train: all training examples.
+        tests: test examples by kind of data set.
         notices: notices to the user, a sentence each.
-        free_of: kinds of data sets whose test signs were removed from the training crops.
-        is_drawn: bool [n], which training crops are drawings.
+        free_of: kinds of data sets whose test signs were removed from the training examples.
         classes: the classes.
     """
 
     name: str
-    train: Crops
-    tests: dict[str, Crops]
+    train: Examples
+    tests: dict[str, Examples]
     notices: tuple[str, ...]
     free_of: tuple[str, ...]
-    is_drawn: npt.NDArray[np.bool_]
-    classes: ClassSet = GERMAN_SIGNS
+    classes: ClassSet
 
     def facts(self) -> dict[str, str]:
         """Returns the facts of the data for a checkpoint."""
         facts = {"name": self.name, "fingerprint": self.train.fingerprint, "free_of": ",".join(self.free_of)}
         return facts | class_facts(self.classes)
+
+
+@dataclass(frozen=True)
+class CropData(TrainingData[Crops]):
+    """Training and test crops; `is_drawn`, bool [n], is which training crops are drawings."""
+
+    is_drawn: npt.NDArray[np.bool_]
 
 
 def open_sources(specs: Sequence[str]) -> list[Dataset | Drawings]:
@@ -73,11 +76,8 @@ def open_sources(specs: Sequence[str]) -> list[Dataset | Drawings]:
     Raises:
         DataError: a form is invalid, a data set cannot be read, or one is given twice.
     """
-    doubled = {spec for spec in specs if specs.count(spec) > 1}
-    if doubled:
-        raise DataError(f"{doubled.pop()} is given twice: name each data set once")
     drawn = {spec: _drawings(spec) for spec in specs if spec.partition("=")[0] == DRAWN}
-    if len(drawn) > 1:  # the first of both would be the same crops
+    if sum(spec in drawn for spec in specs) > 1:  # the first of both would be the same crops
         raise DataError(f"{DRAWN}=N is given twice: give the number of all drawn signs once")
     others = iter(load_together([spec for spec in specs if spec not in drawn], GERMAN_SIGNS if drawn else None))
     return [drawn[spec] if spec in drawn else next(others) for spec in specs]
@@ -92,19 +92,14 @@ def _drawings(spec: str) -> Drawings:
 
 def gather_crops(
     sources: Sequence[Dataset | Drawings], size: int, seed: int, keep_leaked: bool, progress: ProgressCallback
-) -> TrainingData:
+) -> CropData:
     """Cuts or draws all crops, without leakage from test to training crops.
 
     GTSRB and GTSDB were filmed on the same drives. If both are given, tracks of GTSRB that show a test sign of GTSDB
     are left out, and scenes of GTSDB that show a test sign of GTSRB. Entries of feedback that show a test sign or a
     test image of either are left out, too.
 
-    Args:
-        sources: data sets and drawings.
-        size: side of a crop in pixels.
-        seed: seed of the drawings.
-        keep_leaked: keep such tracks, scenes and entries.
-        progress: receives the progress of each part.
+    A crop is a square of `size` pixels; `seed` is that of the drawings. With `keep_leaked` nothing is left out.
 
     Raises:
         DataError: there are no training signs, two data sets are copies of one benchmark, or an image or label cannot
@@ -115,7 +110,8 @@ def gather_crops(
     trains: list[tuple[str, Crops]] = []
     tests: dict[str, Crops] = {}
     notices: list[str] = []
-    checked = iter(without_repeats([each for each in sources if isinstance(each, Dataset)], keep_leaked, progress))
+    data_sets = [each for each in sources if isinstance(each, Dataset)]
+    checked = iter(without_repeats(data_sets, keep_leaked, progress))
     for source in (each if isinstance(each, Drawings) else next(checked) for each in sources):
         if isinstance(source, Drawings):
             trains.append((DRAWN, draw_crops(source.count, size, seed, partial(progress, "drawing signs"))))
@@ -135,12 +131,12 @@ def gather_crops(
     free_of: tuple[str, ...] = ()
     if not keep_leaked:
         free_of = tuple(sorted(tests))
-        trains, dropped = _without_leaks(trains, tests)
+        trains, dropped = _without_leaks(trains, tests, {each.kind: each.name for each in data_sets})
         notices.extend(dropped)
     notices.extend(_unlearned_classes(trains, len(classes)))
     name = ", ".join(source.name for source in sources)
     is_drawn = np.concatenate([np.full(len(crops), kind == DRAWN) for kind, crops in trains])
-    return TrainingData(name, _joined(trains), tests, tuple(notices), free_of, is_drawn, classes)
+    return CropData(name, _joined(trains), tests, tuple(notices), free_of, classes, is_drawn)
 
 
 def _check_copies(sources: Sequence[Dataset | Drawings]) -> None:
@@ -173,9 +169,9 @@ def _unlearned_classes(trains: Sequence[tuple[str, Crops]], count: int) -> list[
 
 
 def _without_leaks(
-    trains: Sequence[tuple[str, Crops]], tests: dict[str, Crops]
+    trains: Sequence[tuple[str, Crops]], tests: dict[str, Crops], names: dict[str, str]
 ) -> tuple[list[tuple[str, Crops]], list[str]]:
-    """Removes the tracks and scenes that show a test sign of another data set."""
+    """Removes the tracks and images that show a test sign of another data set; `names` are those of the kinds."""
     kept, notices = [], []
     for kind, crops in trains:
         # Feedback has been filtered by `without_repeats`, which also compares whole pictures.
@@ -185,10 +181,10 @@ def _without_leaks(
             keep = np.array([source not in leaked for source in crops.sources])
             if keep.all():
                 continue
-            what = "track" if kind == "gtsrb" else "scene"
+            what = "track" if kind == "gtsrb" else "image"
             notices.append(
-                f"{len(leaked)} {what}{'s' * (len(leaked) != 1)} of {kind.upper()} ({int((~keep).sum())} crops) show "
-                f"test signs of {other.upper()} and are left out; --keep-leaked keeps them"
+                f"{len(leaked)} {what}{'s' * (len(leaked) != 1)} of {names[kind]} ({int((~keep).sum())} crops) show "
+                f"test signs of {names[other]} and are left out; --keep-leaked keeps them"
             )
             fingerprint = hashlib.sha256(f"{crops.fingerprint} without {sorted(leaked)}".encode()).hexdigest()
             crops = replace(crops.select(np.flatnonzero(keep)), fingerprint=fingerprint)

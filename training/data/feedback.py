@@ -71,10 +71,7 @@ class _EntryError(Exception):
 def load_feedback(path: Path, classes: ClassSet | None = None, known_to: str = "the data") -> Dataset:
     """Reads a folder or zip of feedback; unusable entries are in `left_out`.
 
-    Args:
-        path: the folder of the entries; the gateway may add entries during the call.
-        classes: of the data that it is used with; None where it is used alone.
-        known_to: what to call that data in messages.
+    The gateway may add entries during the call. `classes` are those of the data `known_to` that it is used with.
 
     Raises:
         DataError: `path` does not exist or has no entry.

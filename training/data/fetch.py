@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from traffic_signs.progress import ProgressCallback, silent
 from training.data.download import download, require_space, require_web_address
@@ -32,14 +33,8 @@ TEST_IMAGES = "Final_Test/Images"
 ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 
 
-@dataclass(frozen=True)
-class Archive:
-    """An official archive.
-
-    Attributes:
-        name: file name.
-        md5: published MD5 sum, in hexadecimal; None if none is known.
-    """
+class Archive(NamedTuple):
+    """An official archive: its file name and its published MD5 sum, in hexadecimal, if one is known."""
 
     name: str
     md5: str | None
@@ -100,14 +95,7 @@ BENCHMARKS: dict[str, Benchmark] = {
 
 @dataclass(frozen=True)
 class Fetched:
-    """A benchmark on disk.
-
-    Attributes:
-        path: path for its reader.
-        bytes: size of the archives that this call has fetched; 0 if all were there already.
-        files: number of these archives.
-        seconds: duration of the call.
-    """
+    """A benchmark on disk: the path for its reader, and the archives that were fetched in this call."""
 
     path: Path
     bytes: int

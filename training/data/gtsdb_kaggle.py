@@ -2,26 +2,26 @@
 
 The copy (icebearogo/german-traffic-sign-detection-gtsdb-dataset) has the layout
 `GTSDB_Train_and_Test/{Train,Test}/{images/*.jpg,labels/*.txt}`. A label file has one line per box,
-`class cx cy w h`, with centre and size as shares of the image. Its labels differ from those of the benchmark:
+`class cx cy w h`, as in YOLO. Its labels differ from those of the benchmark:
 
 - the training split has only the last box of each scene, 506 of 852;
 - the class ids of the test split are positions in the list of ids sorted as text: 0, 1, 10, 11, ..., 2, 20, ...;
 - one test label has the class id 100.
 """
 
-import io
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from pathlib import PurePosixPath
 
-from PIL import Image
-
 from traffic_signs.classes import NUM_CLASSES
-from traffic_signs.preprocessing import FORMATS
+from training.data.images import upright_size
 from training.data.records import Box, Split
 from training.data.source import Source
+from training.data.yolo import Label, parse_labels
 from training.errors import DataError
 
 STRAY_CLASS_ID = 100
@@ -43,25 +43,8 @@ class KaggleLabels:
     notices: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class _Label:
-    """One line of a label file; lengths are shares of the image."""
-
-    scene: str
-    class_id: int
-    x: float
-    y: float
-    width: float
-    height: float
-
-
 def find_label_files(source: Source, folder: PurePosixPath) -> dict[str, str]:
-    """Returns the label files of one split by scene number.
-
-    Args:
-        source: the copy.
-        folder: `Train/labels` or `Test/labels` in it.
-    """
+    """Returns the label files of one split by scene number."""
     files = [PurePosixPath(name) for name in source.names()]
     return {
         file.stem: file.as_posix()
@@ -73,17 +56,13 @@ def find_label_files(source: Source, folder: PurePosixPath) -> dict[str, str]:
 def read_kaggle_labels(source: Source, folder: PurePosixPath, split: Split, images: Mapping[str, str]) -> KaggleLabels:
     """Reads and repairs the labels of one split.
 
-    Args:
-        source: the copy.
-        folder: `Train/labels` or `Test/labels` in it.
-        split: the split of that folder.
-        images: the images of that split by the number in their name.
+    `images` are the images of that split by the number in their name, as in `check_numbering`.
 
     Raises:
         DataError: a label is invalid, or a labelled image is broken; the message names the file and line.
     """
     found = _parse_all(source, folder)
-    labels = [label for label in found if label.class_id != STRAY_CLASS_ID]
+    labels = [(scene, label) for scene, label in found if label.class_id != STRAY_CLASS_ID]
     notices = []
     if split == "train":
         notices += _lost_boxes(folder, labels)
@@ -91,12 +70,12 @@ def read_kaggle_labels(source: Source, folder: PurePosixPath, split: Split, imag
         labels, notice = _restore_ids(folder, labels)
         notices.append(notice)
     if len(labels) < len(found):
-        strays = [label.scene for label in found if label.class_id == STRAY_CLASS_ID]
+        strays = [scene for scene, label in found if label.class_id == STRAY_CLASS_ID]
         notices.append(
             f"{folder} has {len(strays)} of {len(found)} labels with class {STRAY_CLASS_ID}, which is no class: "
             f"left out, so that scene {strays[0]} misses a box"
         )
-    absent = sorted({label.scene for label in found} - set(images))
+    absent = sorted({scene for scene, _ in found} - set(images))
     if absent:
         notices.append(f"{folder} labels {len(absent)} scenes whose images are not here, such as {absent[0]}")
     return KaggleLabels(_to_pixels(source, labels, images), tuple(notices))
@@ -109,12 +88,6 @@ def check_numbering(
 
     The copy has wrong classes but right boxes. If these do not match, the copy numbers its scenes in another way, and
     the official labels would go to the wrong images.
-
-    Args:
-        source: the copy.
-        folder: `Train/labels` or `Test/labels` in it.
-        images: the images of that split by the number in their name.
-        official: the official boxes by the same numbers.
     """
     try:
         boxes = _to_pixels(source, _parse_all(source, folder), images)
@@ -135,39 +108,21 @@ def _holds(box: Box, other: Box) -> bool:
     return box.left <= x <= box.right and box.top <= y <= box.bottom
 
 
-def _parse_all(source: Source, folder: PurePosixPath) -> list[_Label]:
-    labels = []
-    for scene, file in sorted(find_label_files(source, folder).items()):
-        text = source.read(file).decode("utf-8-sig", errors="replace")
-        for number, line in enumerate(text.splitlines(), start=1):
-            if line.strip():
-                labels.append(_parse(f"{source.path}: {file} line {number}", scene, line))
-    return labels
+def _parse_all(source: Source, folder: PurePosixPath) -> list[tuple[str, Label]]:
+    """Returns the scene number and content of every label."""
+    return [
+        (scene, label)
+        for scene, file in sorted(find_label_files(source, folder).items())
+        for label in parse_labels(source, file, (STRAY_CLASS_ID, *range(NUM_CLASSES)))
+    ]
 
 
-def _parse(where: str, scene: str, line: str) -> _Label:
-    fields = line.split()
-    try:
-        if len(fields) != 5 or not re.fullmatch("[0-9]{1,6}", fields[0]):
-            raise ValueError
-        class_id, (x, y, width, height) = int(fields[0]), map(float, fields[1:])
-    except ValueError as error:
-        raise DataError(f"{where} is {line[:60]!r}; expected five numbers: class cx cy w h") from error
-    if class_id >= NUM_CLASSES and class_id != STRAY_CLASS_ID:
-        raise DataError(f"{where} has class {class_id}; ids are 0 to {NUM_CLASSES - 1}")
-    if not all(0 <= share <= 1 for share in (x, y, width, height)):  # False for NaN, too
-        raise DataError(f"{where} is {line[:60]!r}; centre and size must be shares of the image, 0 to 1")
-    if width == 0 or height == 0:
-        raise DataError(f"{where} has a box without area: {line.strip()[:60]}")
-    return _Label(scene, class_id, x, y, width, height)
-
-
-def _lost_boxes(folder: PurePosixPath, labels: Sequence[_Label]) -> list[str]:
+def _lost_boxes(folder: PurePosixPath, labels: Sequence[tuple[str, Label]]) -> list[str]:
     """Returns a notice if no scene has a second box, unlike 247 scenes of the benchmark's training split."""
-    scenes = Counter(label.scene for label in labels)
+    scenes = Counter(scene for scene, _ in labels)
     if len(scenes) < 2 or max(scenes.values()) > 1:
         return []
-    missing = sorted(set(range(NUM_CLASSES)) - {label.class_id for label in labels})
+    missing = sorted(set(range(NUM_CLASSES)) - {label.class_id for _, label in labels})
     # Named only if there are few: a small part of the copy lacks most classes anyway.
     named = f" ({', '.join(map(str, missing))})" if 0 < len(missing) <= 5 else ""
     return [
@@ -176,22 +131,19 @@ def _lost_boxes(folder: PurePosixPath, labels: Sequence[_Label]) -> list[str]:
     ]
 
 
-def _restore_ids(folder: PurePosixPath, labels: Sequence[_Label]) -> tuple[list[_Label], str]:
+def _restore_ids(folder: PurePosixPath, labels: Sequence[tuple[str, Label]]) -> tuple[list[tuple[str, Label]], str]:
     """Returns the labels with the benchmark's class ids, and a notice about the conversion.
 
     A class that the official test split does not have shows which kind of ids these are. Without one they are read as
     positions, as in the known copy.
     """
-    ids = {label.class_id for label in labels}
+    ids = {label.class_id for _, label in labels}
     odd_as_ids = sorted(ids & CLASSES_NOT_IN_TEST)
     odd_as_positions = {IDS_SORTED_AS_TEXT[position] for position in ids} & CLASSES_NOT_IN_TEST
     if odd_as_positions and not odd_as_ids:
         notice = f"{folder} seems to have the benchmark's own class ids: its {len(labels)} labels are taken as they are"
         return list(labels), notice
-    restored = [
-        _Label(label.scene, IDS_SORTED_AS_TEXT[label.class_id], label.x, label.y, label.width, label.height)
-        for label in labels
-    ]
+    restored = [(scene, label._replace(class_id=IDS_SORTED_AS_TEXT[label.class_id])) for scene, label in labels]
     if odd_as_ids and not odd_as_positions:
         reason = f"class {odd_as_ids[0]} occurs, which the official test split lacks"
     else:
@@ -202,35 +154,12 @@ def _restore_ids(folder: PurePosixPath, labels: Sequence[_Label]) -> tuple[list[
     )
 
 
-def _to_pixels(source: Source, labels: Sequence[_Label], images: Mapping[str, str]) -> dict[str, tuple[Box, ...]]:
-    by_scene: dict[str, list[_Label]] = {}
-    for label in labels:
-        by_scene.setdefault(label.scene, []).append(label)
-    boxes = {}
-    for scene in sorted(by_scene.keys() & images.keys()):
-        width, height = _size(source, images[scene])
-        boxes[scene] = tuple(_to_box(label, width, height) for label in by_scene[scene])
+def _to_pixels(
+    source: Source, labels: Sequence[tuple[str, Label]], images: Mapping[str, str]
+) -> dict[str, tuple[Box, ...]]:
+    boxes: dict[str, tuple[Box, ...]] = {}
+    for scene, of_scene in groupby(sorted(labels, key=itemgetter(0)), key=itemgetter(0)):
+        if scene in images:
+            size = upright_size(source, images[scene])
+            boxes[scene] = tuple(label.to_box(*size) for _, label in of_scene)
     return boxes
-
-
-def _to_box(label: _Label, width: int, height: int) -> Box:
-    left, right = _edges(label.x, label.width, width)
-    top, bottom = _edges(label.y, label.height, height)
-    return Box(left, top, right, bottom, label.class_id)
-
-
-def _edges(centre: float, share: float, length: int) -> tuple[int, int]:
-    """Returns the first pixel and the one after the last; they are at least one pixel apart and inside the image."""
-    first = min(max(round((centre - share / 2) * length), 0), length - 1)
-    return first, max(min(round((centre + share / 2) * length), length), first + 1)
-
-
-def _size(source: Source, image: str) -> tuple[int, int]:
-    """Returns the width and height in the header of an image."""
-    try:
-        with Image.open(io.BytesIO(source.read(image)), formats=FORMATS) as opened:
-            return opened.size
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(
-            f"{source.path}: {image} cannot be used: it is not a whole image. Restore the file, or remove its labels"
-        ) from error

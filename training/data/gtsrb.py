@@ -51,9 +51,6 @@ class _Images:
 def load_gtsrb(path: Path) -> Dataset:
     """Reads the labels of a GTSRB folder or zip, in the official layouts or Kaggle's.
 
-    Args:
-        path: the folder or zip, with the training part, the test part or both.
-
     Raises:
         DataError: there is no GTSRB at `path`, or a label is invalid; the message names the line.
     """

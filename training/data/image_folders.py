@@ -22,9 +22,6 @@ FEWEST_CLASSES = 2
 def load_image_folders(path: Path) -> Dataset:
     """Lists the pictures and reads their sizes.
 
-    Args:
-        path: the folder or zip.
-
     Raises:
         DataError: there are fewer than two folders with pictures, or a picture cannot be read; the message names it.
     """

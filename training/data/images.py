@@ -52,11 +52,7 @@ def read_images(
 ) -> tuple[list[Result], str]:
     """Decodes images and applies a function to each.
 
-    Args:
-        dataset: the data set.
-        samples: the samples to decode.
-        use: called with each sample and its image; it may raise ImageError.
-        progress: called with (images done, images in total).
+    `use` is called with each sample and its image, and may raise ImageError.
 
     Returns:
         The results of `use`, in order, and the fingerprint, a sha256 over names, boxes, classes and image bytes.

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from traffic_signs.classes import ClassSet
@@ -41,17 +42,16 @@ def load_data(spec: str) -> Dataset:
 def load_together(specs: Sequence[str], classes: ClassSet | None = None) -> list[Dataset]:
     """Reads data sets that are used together: feedback gets its class ids from the others.
 
-    Args:
-        specs: as for `load_data`.
-        classes: of what else they are used with; None for nothing.
-
-    Returns:
-        The data sets in the same order.
+    `classes` are those of what else they are used with.
 
     Raises:
-        DataError: as `load_data` does.
+        DataError: as `load_data` does, or a data set is given twice.
     """
     parsed = [_parse(spec) for spec in specs]
+    places = [(kind, path.resolve()) for kind, path in parsed]
+    doubled = next((spec for spec, place in zip(specs, places, strict=True) if places.count(place) > 1), None)
+    if doubled is not None:
+        raise DataError(f"{doubled} is given twice: name each data set once")
     loaded = {number: LOADERS[kind](path) for number, (kind, path) in enumerate(parsed) if kind != FEEDBACK}
     first = next(iter(loaded.values()), None)
     known_to = first.name if first is not None else "the data"
@@ -59,7 +59,13 @@ def load_together(specs: Sequence[str], classes: ClassSet | None = None) -> list
     feedback = {
         number: load_feedback(path, classes, known_to) for number, (kind, path) in enumerate(parsed) if kind == FEEDBACK
     }
-    return [dataset for _, dataset in sorted((loaded | feedback).items())]
+    found = [dataset for _, dataset in sorted((loaded | feedback).items())]
+    names = [dataset.name for dataset in found]
+    # Folders of one name, such as two of feedback, get their paths as names.
+    return [
+        replace(dataset, name=f"{kind}={path}") if names.count(dataset.name) > 1 else dataset
+        for dataset, (kind, path) in zip(found, parsed, strict=True)
+    ]
 
 
 def _parse(spec: str) -> tuple[str, Path]:

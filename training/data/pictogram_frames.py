@@ -3,8 +3,6 @@
 Every frame takes the figure inside it and returns SVG elements in the 100 x 100 units of a whole sign.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

@@ -5,8 +5,6 @@ purposes: raster templates for the drawn data set, and pictures on the web page.
 today's designs; the data set shows older ones, too, in the many thicknesses and paints of real signs.
 """
 
-from __future__ import annotations
-
 import io
 
 import numpy as np
@@ -14,7 +12,6 @@ import numpy.typing as npt
 import resvg_py
 from PIL import Image
 
-from training.data import pictogram_designs as designs
 from training.data import pictogram_symbols as symbols
 from training.data.pictogram_frames import (
     TODAY,
@@ -30,7 +27,21 @@ from training.data.pictogram_frames import (
     red_triangle,
     stop,
 )
-from training.data.pictogram_symbols import BLACK, BLUE, GREY, RED, WHITE, YELLOW, box, disc, fill, mirrored, moved
+from training.data.pictogram_symbols import (
+    BLACK,
+    BLUE,
+    GREY,
+    RED,
+    WHITE,
+    YELLOW,
+    box,
+    circling,
+    disc,
+    figure,
+    fill,
+    mirrored,
+    moved,
+)
 
 CLASS_COUNT = 43
 
@@ -70,12 +81,13 @@ def _mirrored(drawing: Drawing) -> Drawing:
     return drawing._replace(figures=tuple(mirrored(figure) for figure in drawing.figures))
 
 
-_BEND = _danger(symbols.bend_left(), designs.round_bend_left())
-_TURN = _mandatory(symbols.arrow_right(), designs.solid_arrow_right(), designs.slim_arrow_right())
+_ALL_GREY = ((RED, GREY), (BLACK, GREY))
+_BEND = _danger(figure("bend_left"), figure("round_bend_left"))
+_TURN = _mandatory(figure("arrow_right"), figure("solid_arrow_right"), figure("slim_arrow_right"))
 _FORK = _mandatory(
-    symbols.arrow_ahead_or_right(), designs.curved_arrow_ahead_or_right(), designs.solid_arrow_ahead_or_right()
+    figure("arrow_ahead_or_right"), figure("curved_arrow_ahead_or_right"), figure("solid_arrow_ahead_or_right")
 )
-_PASS = _mandatory(symbols.arrow_down_right(), designs.stout_arrow_down_right(), designs.solid_arrow_down_right())
+_PASS = _mandatory(figure("arrow_down_right"), figure("stout_arrow_down_right"), figure("solid_arrow_down_right"))
 
 _DRAWINGS: dict[int, Drawing] = {
     0: _limit("20"),
@@ -87,61 +99,53 @@ _DRAWINGS: dict[int, Drawing] = {
     6: _end_of_limit("80"),
     7: _limit("100"),
     8: _limit("120"),
-    9: _forbidden(symbols.two_cars(RED, BLACK), designs.boxy_cars(RED, BLACK), designs.cars_on_a_road(RED, BLACK)),
-    10: _forbidden(
-        symbols.lorry_and_car(RED, BLACK),
-        designs.lorry_and_boxy_car(RED, BLACK),
-        designs.lorry_and_car_on_a_road(RED, BLACK),
-    ),
-    11: _danger(symbols.priority_here(), designs.bare_arrow()),
+    9: _forbidden(figure("two_cars"), figure("boxy_cars"), figure("cars_on_a_road")),
+    10: _forbidden(figure("lorry_and_car"), figure("lorry_and_boxy_car"), figure("lorry_and_car_on_a_road")),
+    11: _danger(figure("priority_here"), figure("bare_arrow")),
     12: Drawing(priority_road, (_yellow_square(29, 1.2), _yellow_square(26, 0.8))),
     13: Drawing(give_way),
     14: Drawing(stop, (symbols.stop_word(),)),
     15: _forbidden(""),
-    16: _forbidden(symbols.lorry_side_on(), designs.short_lorry(), designs.bonneted_lorry()),
+    16: _forbidden(figure("lorry_side_on"), figure("short_lorry"), figure("bonneted_lorry")),
     17: Drawing(red_disc, (box(7, 42.4, 86, 15.2, WHITE), box(10, 41, 80, 18, WHITE))),
-    18: _danger(symbols.exclamation_mark()),
+    18: _danger(figure("exclamation_mark")),
     19: _BEND,
     20: _mirrored(_BEND),
-    21: _danger(symbols.double_bend_left(), designs.narrow_double_bend_left()),
-    22: _danger(symbols.bumps(), designs.steep_bumps()),
-    23: _danger(symbols.skidding_car(), designs.skidding_boxy_car(), designs.skidding_round_car()),
-    24: _danger(symbols.narrowing_road(), designs.narrowing_thin_road()),
-    25: _danger(symbols.roadworks(), designs.bent_worker(), designs.digging_worker()),
-    26: _danger(symbols.traffic_lights(), designs.plain_traffic_lights()),
-    27: _danger(symbols.walker(), designs.striding_walker(), designs.walker_on_stripes()),
-    28: _danger(symbols.children(), designs.running_children()),
-    29: _danger(symbols.bicycle(), designs.small_bicycle()),
-    30: _danger(symbols.snowflake(), designs.stout_snowflake()),
-    31: _danger(symbols.leaping_deer(), designs.slender_deer()),
+    21: _danger(figure("double_bend_left"), figure("narrow_double_bend_left")),
+    22: _danger(figure("bumps"), figure("steep_bumps")),
+    23: _danger(figure("skidding_car"), figure("skidding_boxy_car"), figure("skidding_round_car")),
+    24: _danger(figure("narrowing_road"), figure("narrowing_thin_road")),
+    25: _danger(figure("roadworks"), figure("bent_worker"), figure("digging_worker")),
+    26: _danger(figure("traffic_lights"), figure("plain_traffic_lights")),
+    27: _danger(figure("walker"), figure("striding_walker"), figure("walker_on_stripes")),
+    28: _danger(figure("children"), figure("running_children")),
+    29: _danger(figure("bicycle"), figure("small_bicycle")),
+    30: _danger(figure("snowflake"), figure("stout_snowflake")),
+    31: _danger(figure("leaping_deer"), figure("slender_deer")),
     32: _end(""),
     33: _TURN,
     34: _mirrored(_TURN),
-    35: _mandatory(symbols.arrow_ahead(), designs.solid_arrow_ahead()),
+    35: _mandatory(figure("arrow_ahead"), figure("solid_arrow_ahead")),
     36: _FORK,
     37: _mirrored(_FORK),
     38: _PASS,
     39: _mirrored(_PASS),
     40: _mandatory(
-        symbols.roundabout_arrows(),
+        circling(figure("roundabout_arrow"), 12),
         *(
-            design(first)
+            circling(figure(arrow), first)
             for first in (12, 72)
-            for design in (designs.stout_roundabout_arrows, designs.solid_roundabout_arrows)
+            for arrow in ("stout_roundabout_arrow", "solid_roundabout_arrow")
         ),
     ),
     41: _end(
-        moved(symbols.two_cars(GREY, GREY), -13.5, -12.6, 1.25), moved(designs.boxy_cars(GREY, GREY), -11, -10, 1.2)
+        moved(figure("two_cars", *_ALL_GREY), -13.5, -12.6, 1.25), moved(figure("boxy_cars", *_ALL_GREY), -11, -10, 1.2)
     ),
     42: _end(
-        moved(symbols.lorry_and_car(GREY, GREY), -11.8, -12.4, 1.24),
-        moved(designs.lorry_and_boxy_car(GREY, GREY), -10, -10, 1.2),
+        moved(figure("lorry_and_car", *_ALL_GREY), -11.8, -12.4, 1.24),
+        moved(figure("lorry_and_boxy_car", *_ALL_GREY), -10, -10, 1.2),
     ),
 }
-
-
-def _white(symbol: str) -> str:
-    return symbol.replace(BLACK, WHITE)
 
 
 def _no_stopping(bars: str, style: Style) -> str:
@@ -160,9 +164,9 @@ def _town(name: str, style: Style) -> str:
 
 # German signs that are none of the 43, by name and number of the StVO: what a classifier of the 43 must not name.
 OTHER_SIGNS: dict[str, Drawing] = {
-    "no bicycles (254)": _forbidden(moved(symbols.bicycle(), 5, -6, 0.9)),
-    "no pedestrians (259)": _forbidden(moved(symbols.walker(), 2.5, -4, 0.95)),
-    "no cars (251)": _forbidden(moved(symbols.car_end_on(BLACK), 50, 50, 1.8)),
+    "no bicycles (254)": _forbidden(moved(figure("bicycle"), 5, -6, 0.9)),
+    "no pedestrians (259)": _forbidden(moved(figure("walker"), 2.5, -4, 0.95)),
+    "no cars (251)": _forbidden(moved(figure("car_end_on"), 50, 50, 1.8)),
     "no width above (264)": _forbidden(
         moved(symbols.number("2"), 15, 15, 0.7) + box(17, 47, 14, 6) + box(69, 47, 14, 6)
     ),
@@ -170,14 +174,14 @@ OTHER_SIGNS: dict[str, Drawing] = {
     "end of speed limit 60 (278-60)": _end_of_limit("60"),
     "no stopping (283)": Drawing(_no_stopping, (symbols.stroke("M22 22L78 78M78 22L22 78", 8, RED),)),
     "no parking (286)": Drawing(_no_stopping, (symbols.stroke("M22 22L78 78", 8, RED),)),
-    "cycle path (237)": _mandatory(_white(moved(symbols.bicycle(), -4, -14, 1.08))),
-    "footpath (239)": _mandatory(_white(moved(symbols.walker(), -5, -13, 1.1))),
-    "buses only (245)": _mandatory(_white(moved(symbols.lorry_end_on(BLACK), 50, 70, 1.2))),
+    "cycle path (237)": _mandatory(moved(figure("bicycle", (BLACK, WHITE)), -4, -14, 1.08)),
+    "footpath (239)": _mandatory(moved(figure("walker", (BLACK, WHITE)), -5, -13, 1.1)),
+    "buses only (245)": _mandatory(moved(figure("lorry_end_on", (BLACK, WHITE)), 50, 70, 1.2)),
     "turn left here (211)": _mandatory(
         symbols.stroke("M84 50H20", 9.4, WHITE) + symbols.stroke("M38 32L20 50L38 68", 9.4, WHITE)
     ),
     "congestion (124)": _danger(
-        "".join(moved(symbols.car_end_on(BLACK), x, y, 0.62) for x, y in ((40, 76), (60, 76), (50, 60)))
+        "".join(moved(figure("car_end_on"), x, y, 0.62) for x, y in ((40, 76), (60, 76), (50, 60)))
     ),
     "two-way traffic (125)": _danger(
         symbols.stroke("M42 80V46M58 46V80", 5) + fill("M42 38L49 50H35Z") + fill("M58 88L51 76H65Z")
@@ -188,7 +192,7 @@ OTHER_SIGNS: dict[str, Drawing] = {
     ),
     "parking (314)": Drawing(_blue_square, (symbols.stroke("M36 84V22H54A18 18 0 0 1 54 58H36", 11, WHITE),)),
     "pedestrian crossing (350)": Drawing(
-        _blue_square, (fill("M50 14L90 84H10Z", WHITE) + moved(symbols.walker(), 12, 12, 0.75),)
+        _blue_square, (fill("M50 14L90 84H10Z", WHITE) + moved(figure("walker"), 12, 12, 0.75),)
     ),
     "one-way street (220)": Drawing(_blue_square, (fill("M12 42H60V26L90 50L60 74V58H12Z", WHITE),)),
     "town (310)": Drawing(_town, (box(16, 34, 68, 12) + box(26, 56, 48, 8),)),
@@ -200,10 +204,6 @@ def svg(sign: int | str, style: Style = TODAY) -> str:
     """Returns the sign as a standalone SVG document of 100 x 100 units, transparent around the sign.
 
     The document has no ids, fonts or external references, so it can be embedded in a page.
-
-    Args:
-        sign: a class id, or one of the names of OTHER_SIGNS.
-        style: in which it is drawn.
 
     Raises:
         ValueError: if ``sign`` is neither.

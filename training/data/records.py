@@ -9,6 +9,7 @@ from traffic_signs.classes import GERMAN_SIGNS, ClassSet
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
+DRAWN = "synthetic"  # the kind of drawn signs
 FEEDBACK = "feedback"  # the kind of data set with users' corrections
 SCENE_KINDS = ("gtsdb", "coco", "yolo", FEEDBACK)  # kinds whose images are whole photographs
 MOST_LISTED = 5  # images or classes that a notice lists one by one
@@ -37,12 +38,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Problem:
-    """A problem of an image or of an entry of feedback.
-
-    Attributes:
-        image: path inside the data set.
-        what: the problem.
-    """
+    """A problem of an image or an entry of feedback, by its path inside the data set."""
 
     image: str
     what: str
@@ -113,3 +109,20 @@ class Dataset:
     def split(self, split: Split) -> Sequence[Sample]:
         """Returns the samples of one split."""
         return [sample for sample in self.samples if sample.split == split]
+
+
+@dataclass(frozen=True)
+class Drawings:
+    """A number of drawn signs, given as `synthetic=N`; used only for training."""
+
+    count: int
+
+    @property
+    def name(self) -> str:
+        """Name for logs and reports."""
+        return f"{DRAWN}={self.count}"
+
+    @property
+    def classes(self) -> ClassSet:
+        """The classes."""
+        return GERMAN_SIGNS

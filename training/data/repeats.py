@@ -52,13 +52,7 @@ def without_repeats(
     - its bytes are those of a training image of a benchmark, whose labels are more reliable;
     - another folder of feedback has the same bytes in a newer entry.
 
-    Args:
-        data_sets: the data sets; nothing is read if none is feedback.
-        keep_leaked: keep entries that show test pictures or signs.
-        progress: receives the progress.
-
-    Returns:
-        The data sets in the same order.
+    The data sets stay in their order. Nothing is read if none is feedback.
 
     Raises:
         DataError: an image cannot be read.
@@ -75,10 +69,10 @@ def without_repeats(
             older = {image: "" for image, digest in mine.items() if newest[digest][1] != position}
             leaked = {} if keep_leaked else {image: tests[digest] for image, digest in mine.items() if digest in tests}
             dataset = _leave_out(dataset, older, "have a newer one in another folder of feedback")
-            dataset = _leave_out(dataset, known, "are training images of {} and have its own labels")
+            dataset = _leave_out(dataset, known, "repeat training images of {}, whose own labels count,")
             if looks and dataset.samples:
                 own = _look(dataset, dataset.samples, "comparing feedback with test images", progress)
-                leaked |= {image: kind for kind, others in looks.items() for image in own.like(others)}
+                leaked |= {image: name for name, others in looks.items() for image in own.like(others)}
             dataset = _leave_out(dataset, leaked, "show test images or signs of {}", "; --keep-leaked keeps them")
         found.append(dataset)
     return found
@@ -107,14 +101,14 @@ def _owners(
             if dataset.kind == FEEDBACK:
                 newest[digest] = max(newest.get(digest, ("", -1)), (entry_of(sample), position))
             else:
-                (tests if sample.split == "test" else trains)[digest] = dataset.kind.upper()
+                (tests if sample.split == "test" else trains)[digest] = dataset.name
     return tests, trains, newest
 
 
 def _test_looks(data_sets: Sequence[Dataset], progress: ProgressCallback) -> dict[str, _Looks]:
-    """Returns the looks of the test images of each benchmark, by its kind."""
+    """Returns the looks of the test images of each benchmark, by its name."""
     return {
-        dataset.kind.upper(): _look(dataset, samples, f"comparing {dataset.kind} test images with feedback", progress)
+        dataset.name: _look(dataset, samples, f"comparing {dataset.kind} test images with feedback", progress)
         for dataset in data_sets
         if dataset.kind != FEEDBACK and (samples := dataset.split("test"))
     }

@@ -3,8 +3,6 @@
 The scenes are for demonstrations and for training without photographs. Figures measured on them hold only for drawings.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -17,19 +15,7 @@ import numpy.typing as npt
 from training.data.pictograms import CLASS_COUNT
 from training.data.synthetic_objects import furnish
 from training.data.synthetic_sign import MAX_SIZE, MIN_SIZE, SignPatch, draw_sign, motion_kernel
-from training.data.synthetic_street import (
-    FOLIAGE,
-    Field,
-    Image,
-    Street,
-    foliage,
-    noise,
-    paint_street,
-    pick,
-    rectangle,
-)
-
-__all__ = ["SignPatch", "draw_scene", "draw_sign", "write_gtsdb"]
+from training.data.synthetic_street import FOLIAGE, Field, Image, Street, foliage, noise, paint_street, pick, rectangle
 
 FIRST_TEST_SCENE = 600
 LAST_TEST_SCENE = 899
@@ -82,10 +68,7 @@ def _size(rng: np.random.Generator, width: int, height: int) -> float:
 
 
 def _find_room(
-    patch: SignPatch,
-    taken: list[tuple[float, float, float, float]],
-    rng: np.random.Generator,
-    street: Street,
+    patch: SignPatch, taken: list[tuple[float, float, float, float]], rng: np.random.Generator, street: Street
 ) -> tuple[int, int, int, int]:
     """Returns a free place for the plate and adds it, with space for its mount, to ``taken``."""
     height, width = street.image.shape[:2]
@@ -150,10 +133,7 @@ def paste(image: Image, patch: SignPatch, box: tuple[int, int, int, int]) -> Non
     """Pastes the patch so that its plate fills ``box``, clipped at the picture's edges."""
     x, y = box[0] - patch.box[0], box[1] - patch.box[1]
     h, w = patch.rgba.shape[:2]
-    rows, columns = (
-        slice(max(-y, 0), min(image.shape[0] - y, h)),
-        slice(max(-x, 0), min(image.shape[1] - x, w)),
-    )
+    rows, columns = (slice(max(-y, 0), min(image.shape[0] - y, h)), slice(max(-x, 0), min(image.shape[1] - x, w)))
     source = patch.rgba[rows, columns].astype(np.float32)
     target = image[y + rows.start : y + rows.stop, x + columns.start : x + columns.stop]
     alpha = source[..., 3:] / 255

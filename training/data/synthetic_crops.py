@@ -4,8 +4,6 @@ A crop shows a weathered sign on a drawn street, with the resolution, light and 
 distributions of size and brightness follow those of GTSRB's training images.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import signal
@@ -50,12 +48,7 @@ def draw_crops(
     smaller count gives the first of the same crops. Processes are spawned, so a script that calls this at its top level
     needs ``if __name__ == "__main__":``.
 
-    Args:
-        count: number of crops.
-        size: side of a crop in pixels.
-        seed: 0 or above.
-        progress: called with (crops done, crops in total).
-        processes: number of processes; None is the number of processors.
+    A crop is a square of `size` pixels. `progress` is called with (crops done, crops in total).
 
     Returns:
         Crops with the margins of ``cut_crops``, each of its own sign.
@@ -81,12 +74,6 @@ def draw_crops(
 
 def draw_others(count: int, size: int, seed: int, progress: Progress | None = None) -> npt.NDArray[np.uint8]:
     """Draws crops of German signs outside the 43 classes, with equal numbers of all OTHER_SIGNS.
-
-    Args:
-        count: number of crops.
-        size: side of a crop in pixels.
-        seed: 0 or above.
-        progress: called with (crops done, crops in total).
 
     Returns:
         uint8 [count, size, size, 3].
@@ -297,9 +284,4 @@ def _annotated(box: tuple[int, int, int, int], rng: np.random.Generator) -> tupl
     size = max(right - left, bottom - top)
     room = rng.uniform(0.01, 0.08)
     slip = np.clip(rng.normal(room, 0.025, 4), room - 0.07, room + 0.07) * size
-    return (
-        left - float(slip[0]),
-        top - float(slip[1]),
-        right + float(slip[2]),
-        bottom + float(slip[3]),
-    )
+    return (left - float(slip[0]), top - float(slip[1]), right + float(slip[2]), bottom + float(slip[3]))

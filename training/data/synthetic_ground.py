@@ -4,8 +4,6 @@ Streets look like photographs, but all of them are by one hand. Plain and clutte
 network from learning that hand.
 """
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

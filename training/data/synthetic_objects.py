@@ -1,7 +1,5 @@
 """Objects other than signs in the drawn streets: posts, wires, cars, boards and other shapes."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 
@@ -41,11 +39,7 @@ def _car(street: Street, rng: np.random.Generator, x: float, y: float, size: flo
     ellipse(image, x, y, s * 1.15, s * 0.14, dark)
     for wheel in (-0.72, 0.72):
         rectangle(image, x + (wheel - 0.16) * s, y - 0.3 * s, 0.32 * s, 0.34 * s, dark)
-    polygon(
-        image,
-        [(x - s, y - 0.15 * s), (x - s, y - 0.7 * s), (x + s, y - 0.7 * s), (x + s, y - 0.15 * s)],
-        paint,
-    )
+    polygon(image, [(x - s, y - 0.15 * s), (x - s, y - 0.7 * s), (x + s, y - 0.7 * s), (x + s, y - 0.15 * s)], paint)
     polygon(
         image,
         [
@@ -97,14 +91,7 @@ def _distractor(street: Street, rng: np.random.Generator, x: float, y: float, si
         wide = s * rng.uniform(0.8, 2.2)
         rectangle(image, x - wide, y - s, 2 * wide, 2 * s, paint)
         for row in range(int(rng.integers(0, 4))):
-            rectangle(
-                image,
-                x - 0.8 * wide,
-                y - (0.7 - 0.45 * row) * s,
-                wide * rng.uniform(0.5, 1.6),
-                0.2 * s,
-                second,
-            )
+            rectangle(image, x - 0.8 * wide, y - (0.7 - 0.45 * row) * s, wide * rng.uniform(0.5, 1.6), 0.2 * s, second)
     else:
         rectangle(image, x - 0.45 * s, y - 1.2 * s, 0.9 * s, 2.4 * s, dark)
         lit = int(rng.integers(3))

@@ -1,7 +1,5 @@
 """Draws one traffic sign with weathering, perspective, light and occlusion, as an RGBA patch."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import cv2
@@ -166,14 +164,7 @@ def _view(
     """Returns the 3 x 3 matrix from the sign's plane (-1 to 1) to pixels of a square patch ``edge`` wide."""
     roll, yaw, pitch = np.radians(np.clip(rng.normal(0, [4, 11, 7]), [-12, -30, -30], [12, 30, 30]))
     distance = rng.uniform(4, 9)
-    cr, sr, cy, sy, cp, sp = (
-        np.cos(roll),
-        np.sin(roll),
-        np.cos(yaw),
-        np.sin(yaw),
-        np.cos(pitch),
-        np.sin(pitch),
-    )
+    cr, sr, cy, sy, cp, sp = (np.cos(roll), np.sin(roll), np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch))
     turned = (
         np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
         @ np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
@@ -253,10 +244,7 @@ def _hide(cover: Field, rng: np.random.Generator, size: float, gain: float) -> N
         lean = rng.normal(0, 0.05) * size
         ends = (int(x - lean), 0), (int(x + lean), edge)
         cv2.line(
-            cover,
-            *ends,
-            _opaque(np.full(3, rng.uniform(0.1, 0.5) * gain)),
-            max(int(size * rng.uniform(0.03, 0.08)), 1),
+            cover, *ends, _opaque(np.full(3, rng.uniform(0.1, 0.5) * gain)), max(int(size * rng.uniform(0.03, 0.08)), 1)
         )
     else:
         x, y = (left + rng.uniform(0.3, 0.6, 2) * size).astype(int)

@@ -4,8 +4,6 @@ Scenes are painted with OpenCV shapes and textured from a few cached noise tiles
 milliseconds on one core.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -211,13 +209,7 @@ def _ground_texture(image: Image, rng: np.random.Generator, horizon: int, light:
 
 
 def _buildings(
-    image: Image,
-    rng: np.random.Generator,
-    horizon: int,
-    vanishing_x: float,
-    side: int,
-    light: Field,
-    day: float,
+    image: Image, rng: np.random.Generator, horizon: int, vanishing_x: float, side: int, light: Field, day: float
 ) -> None:
     """Paints a row of houses whose edges run to the vanishing point, on the left (-1) or right (1)."""
     width = image.shape[1]
@@ -305,12 +297,7 @@ def _tree(image: Image, rng: np.random.Generator, horizon: int, vanishing_x: flo
     trunk = size * 0.05
     polygon(
         image,
-        [
-            (x - trunk, base),
-            (x - trunk * 0.5, base - size),
-            (x + trunk * 0.5, base - size),
-            (x + trunk, base),
-        ],
+        [(x - trunk, base), (x - trunk * 0.5, base - size), (x + trunk * 0.5, base - size), (x + trunk, base)],
         bark,
     )
     for _ in range(6):

@@ -8,7 +8,10 @@ empty one, shows no object.
 The format is read here because the one library for it outside training frameworks installs a second OpenCV.
 """
 
+import re
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import yaml
 
@@ -24,14 +27,10 @@ from training.errors import DataError
 
 NAME_FILES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt")
 IMAGES, LABELS = "images", "labels"
-FIELDS = 5
 
 
 def load_yolo(path: Path) -> Dataset:
     """Reads the labels of a folder or zip, and the size of each image.
-
-    Args:
-        path: the folder or zip with the names of the classes.
 
     Raises:
         DataError: names or images are missing, or a label is invalid; the message names the line.
@@ -45,9 +44,10 @@ def load_yolo(path: Path) -> Dataset:
         raise DataError(f"{path} holds no folder {IMAGES}/ with pictures: give the folder that holds images and labels")
 
     def read(name: str) -> Sample:
-        label = _label_file(name)
-        boxes = _boxes(source, name, label, len(classes)) if label in present else ()
-        return Sample(name, "train", boxes)
+        file = _label_file(name)
+        labels = parse_labels(source, file, range(len(classes))) if file in present else []
+        size = upright_size(source, name) if labels else (0, 0)
+        return Sample(name, "train", tuple(label.to_box(*size) for label in labels))
 
     samples = list(map_in_threads(read, images))
     if not any(sample.boxes for sample in samples):
@@ -55,6 +55,57 @@ def load_yolo(path: Path) -> Dataset:
     named = [next((said for part in PurePosixPath(name).parts if (said := split_named(part))), "") for name in images]
     settled, notices = settle_splits(samples, named)
     return Dataset(f"yolo={source.name}", settled, lambda sample: source.read(sample.image), notices, classes=classes)
+
+
+class Label(NamedTuple):
+    """One line of a label file: a class, and centre and size of a box as shares of the image's sides."""
+
+    class_id: int
+    x: float
+    y: float
+    width: float
+    height: float
+
+    def to_box(self, width: int, height: int) -> Box:
+        """Returns the box in an image of this size in pixels; it lies inside and has at least one pixel."""
+        left, right = _edges(self.x, self.width, width)
+        top, bottom = _edges(self.y, self.height, height)
+        return Box(left, top, right, bottom, self.class_id)
+
+
+def parse_labels(source: Source, file: str, class_ids: Sequence[int]) -> list[Label]:
+    """Reads a label file.
+
+    Raises:
+        DataError: a line is not a label of one of these classes; the message names it.
+    """
+    labels = []
+    text = source.read(file).decode("utf-8-sig", errors="replace")
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        where, shown = f"{source.path}: {file} line {number}", repr(line[:60])
+        match = re.fullmatch(r"\s*(\d{1,6})((?:\s+\S+){4})\s*", line, re.ASCII)
+        try:
+            label = Label(int(match[1]), *map(float, match[2].split())) if match else None
+        except ValueError:
+            label = None
+        if label is None:
+            raise DataError(f"{where} is {shown}; expected five numbers: class cx cy w h")
+        if label.class_id not in class_ids:
+            raise DataError(f"{where} has class {label.class_id}; ids are 0 to {class_ids[-1]}")
+        if not all(0 <= share <= 1 for share in label[1:]):  # False for NaN, too
+            raise DataError(f"{where} is {shown}; centre and size must be shares of the image, 0 to 1")
+        if not label.width or not label.height:
+            raise DataError(f"{where} has a box without area: {shown}")
+        labels.append(label)
+    return labels
+
+
+def _edges(centre: float, share: float, length: int) -> tuple[int, int]:
+    """Returns the first pixel and the one after the last; they are at least one pixel apart and inside the image."""
+    first = min(max(round((centre - share / 2) * length), 0), length - 1)
+    return first, max(min(round((centre + share / 2) * length), length), first + 1)
 
 
 def holds_yolo(names: list[str]) -> bool:
@@ -93,30 +144,3 @@ def _label_file(image: str) -> str:
     position = len(parts) - 1 - parts[::-1].index(IMAGES)
     parts[position] = LABELS
     return "/".join(parts)
-
-
-def _boxes(source: Source, image: str, file: str, classes: int) -> tuple[Box, ...]:
-    lines = [line.split() for line in source.read(file).decode("utf-8-sig", errors="replace").splitlines()]
-    rows = [(number, fields) for number, fields in enumerate(lines, start=1) if fields]
-    if not rows:
-        return ()
-    width, height = upright_size(source, image)
-    boxes = []
-    for number, fields in rows:
-        where = f"{source.path}: {file} line {number}"
-        try:
-            class_id, (x, y, w, h) = int(fields[0]), map(float, fields[1:])
-        except ValueError as error:
-            raise DataError(f"{where} is not `class cx cy width height`: {' '.join(fields)[:80]}") from error
-        if not 0 <= class_id < classes:
-            raise DataError(f"{where} has class {class_id}; the data set names 0 to {classes - 1}")
-        if not (0 <= x <= 1 and 0 <= y <= 1 and 0 < w <= 1 and 0 < h <= 1):
-            raise DataError(f"{where} has numbers that are no shares of the image's sides: {' '.join(fields)[:80]}")
-        left, top = round((x - w / 2) * width), round((y - h / 2) * height)
-        right, bottom = round((x + w / 2) * width), round((y + h / 2) * height)
-        boxes.append(
-            Box(
-                max(0, left), max(0, top), min(width, max(right, left + 1)), min(height, max(bottom, top + 1)), class_id
-            )
-        )
-    return tuple(boxes)

@@ -42,10 +42,7 @@ def overlaps(boxes: npt.NDArray[np.float32], others: npt.NDArray[np.float32]) ->
 def check_scenes(kind: str, scenes: Sequence[Detections], label_count: int) -> None:
     """Checks shapes, types and values of boxes, scores and labels.
 
-    Args:
-        kind: name for messages, such as "detections".
-        scenes: the scenes to check.
-        label_count: number of labels; valid labels are 0 to label_count - 1.
+    Valid labels are 0 to label_count - 1. `kind` is the name for messages, such as "detections".
 
     Raises:
         ValueError: a scene is invalid; the message names its index.

@@ -33,11 +33,6 @@ class Matcher:
 
     For each label, by descending score, each detection takes the free sign with the largest overlap, if the overlap
     reaches the threshold. COCO's limit of 100 detections per label and scene is not applied, because GTSDB has none.
-
-    Args:
-        truth: the labelled signs of each scene.
-        found: the detections of each scene.
-        label_count: number of labels; valid labels are 0 to label_count - 1.
     """
 
     def __init__(self, truth: Sequence[Detections], found: Sequence[Detections], label_count: int) -> None:
@@ -49,9 +44,6 @@ class Matcher:
         """Returns COCO's average precision: the mean of the envelope at the recalls 0, 0.01, ..., 1.
 
         A detection of another size that matches no sign of the band does not count in this band.
-
-        Args:
-            bands: ranges of sizes.
 
         Returns:
             float64 [IOUS, labels, bands]; NaN for a label without signs in the band.

@@ -15,87 +15,57 @@ TOUCHING_IOU = 0.1  # boxes with a smaller IoU are unrelated
 
 
 @dataclass(frozen=True)
-class FalseAlarm:
-    """A detection above the threshold that matches no sign.
+class Mistake:
+    """A false alarm, which is a detection above the threshold that matches no sign, or a missed sign.
 
     Attributes:
         scene: index of the scene.
-        detection: index of the detection in the scene.
-        sign: index of the labelled sign, of any label, with the largest overlap; None if there is none.
-        overlap: IoU with that sign.
-        kind: the sign has another label ("label"), another detection has found it ("duplicate"), the box does not fit
-            it ("place"), or there is no sign ("nothing").
+        detection: index of the detection; of a missed sign, the closest one of any score and label, None if none
+            touches it.
+        sign: index of the sign; of a false alarm, the one of any label with the largest overlap, None if there is none.
+        overlap: IoU of the two; 0 if one of them is None.
+        kind: the two have different labels ("label"), the box does not fit ("place"), or it touches nothing
+            ("nothing"). A false alarm: another detection has found the sign ("duplicate"). A missed sign: the fitting
+            detection has too low a score ("score") or has matched another sign ("taken").
     """
 
     scene: int
-    detection: int
+    detection: int | None
     sign: int | None
     overlap: float
-    kind: Literal["label", "duplicate", "place", "nothing"]
-
-
-@dataclass(frozen=True)
-class Miss:
-    """A sign that no detection above the threshold has found.
-
-    Attributes:
-        scene: index of the scene.
-        sign: index of the labelled sign in the scene.
-        detection: index of the closest detection, of any score and label; None if none touches the sign.
-        overlap: IoU with that detection.
-        kind: a fitting detection has another label ("label") or too low a score ("score"), or has matched another
-            sign ("taken"); no detection fits ("place"), or none touches the sign ("nothing").
-    """
-
-    scene: int
-    sign: int
-    detection: int | None
-    overlap: float
-    kind: Literal["label", "score", "taken", "place", "nothing"]
+    kind: Literal["label", "duplicate", "score", "taken", "place", "nothing"]
 
 
 def find_false_alarms(
     evaluation: DetectionEvaluation, truth: Sequence[Detections], found: Sequence[Detections]
-) -> list[FalseAlarm]:
-    """Returns the false alarms by descending score.
-
-    Args:
-        evaluation: the evaluation of these scenes.
-        truth: the labelled signs of each scene.
-        found: the detections of each scene.
-    """
-    alarms = []
+) -> list[Mistake]:
+    """Returns the false alarms by descending score."""
+    alarms: list[tuple[float, Mistake]] = []
     for scene, (signs, detections, matches) in enumerate(zip(truth, found, evaluation.matches, strict=True)):
         shared = overlaps(detections.boxes, signs.boxes)
         for detection in np.flatnonzero((detections.scores >= evaluation.chosen.threshold) & (matches < 0)).tolist():
             sign = _most_overlapping(shared[detection])
-            overlap = 0.0 if sign is None else float(shared[detection, sign])
-            same = sign is not None and signs.labels[sign] == detections.labels[detection]
-            alarms.append(FalseAlarm(scene, detection, sign, overlap, _kind_of_alarm(overlap, same)))
-    return sorted(alarms, key=lambda each: -float(found[each.scene].scores[each.detection]))
+            alarm = _mistake(scene, detection, sign, shared.T, signs, detections, "duplicate")
+            alarms.append((float(detections.scores[detection]), alarm))
+    return [alarm for _, alarm in sorted(alarms, key=lambda each: -each[0])]
 
 
 def find_misses(
     evaluation: DetectionEvaluation, truth: Sequence[Detections], found: Sequence[Detections]
-) -> list[Miss]:
-    """Returns the missed signs by descending size; arguments as in `find_false_alarms`."""
-    threshold = evaluation.chosen.threshold
-    misses = []
+) -> list[Mistake]:
+    """Returns the missed signs by descending size."""
+    misses: list[tuple[float, Mistake]] = []
     for scene, (signs, detections, matches) in enumerate(zip(truth, found, evaluation.matches, strict=True)):
         shared = overlaps(signs.boxes, detections.boxes)
-        hits = matches[(matches >= 0) & (detections.scores >= threshold)]
-        for sign in np.setdiff1d(np.arange(len(signs.boxes)), hits).tolist():
+        counts = detections.scores >= evaluation.chosen.threshold
+        for sign in np.setdiff1d(np.arange(len(signs.boxes)), matches[(matches >= 0) & counts]).tolist():
             fits = np.flatnonzero(shared[sign] >= MATCHING_IOU)
             # Show the fitting detection with the highest score, or else the closest one.
             nearest = int(fits[detections.scores[fits].argmax()]) if len(fits) else _most_overlapping(shared[sign])
-            if nearest is None:
-                misses.append(Miss(scene, sign, None, 0.0, "nothing"))
-                continue
-            overlap = float(shared[sign, nearest])
-            same = bool(signs.labels[sign] == detections.labels[nearest])
-            counts = bool(detections.scores[nearest] >= threshold)
-            misses.append(Miss(scene, sign, nearest, overlap, _kind_of_miss(overlap, same, counts)))
-    return sorted(misses, key=lambda each: -float(long_sides(truth[each.scene].boxes)[each.sign]))
+            fitting: Literal["taken", "score"] = "taken" if nearest is not None and counts[nearest] else "score"
+            miss = _mistake(scene, nearest, sign, shared, signs, detections, fitting)
+            misses.append((float(long_sides(signs.boxes)[sign]), miss))
+    return [miss for _, miss in sorted(misses, key=lambda each: -each[0])]
 
 
 def _most_overlapping(shared: npt.NDArray[np.float64]) -> int | None:
@@ -105,15 +75,20 @@ def _most_overlapping(shared: npt.NDArray[np.float64]) -> int | None:
     return int(shared.argmax())
 
 
-def _kind_of_alarm(overlap: float, same_label: bool) -> Literal["label", "duplicate", "place", "nothing"]:
-    if overlap >= MATCHING_IOU:
-        return "duplicate" if same_label else "label"
-    return "place" if overlap else "nothing"
-
-
-def _kind_of_miss(overlap: float, same_label: bool, counts: bool) -> Literal["label", "score", "taken", "place"]:
+def _mistake(
+    scene: int,
+    detection: int | None,
+    sign: int | None,
+    shared: npt.NDArray[np.float64],
+    signs: Detections,
+    detections: Detections,
+    fitting: Literal["duplicate", "score", "taken"],
+) -> Mistake:
+    """Returns the mistake of a detection and a sign; `shared` [signs, detections] are the overlaps."""
+    if detection is None or sign is None:
+        return Mistake(scene, detection, sign, 0.0, "nothing")
+    overlap = float(shared[sign, detection])
     if overlap < MATCHING_IOU:
-        return "place"
-    if not same_label:
-        return "label"
-    return "taken" if counts else "score"
+        return Mistake(scene, detection, sign, overlap, "place")
+    same = signs.labels[sign] == detections.labels[detection]
+    return Mistake(scene, detection, sign, overlap, fitting if same else "label")

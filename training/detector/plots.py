@@ -1,9 +1,9 @@
 """Plots of a detector's evaluation. Each function writes one PNG."""
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from traffic_signs.plots import ACCENT, INK, RULE, SECOND, save_figure
+from traffic_signs.plots import ACCENT, INK, SECOND, save_figure, save_text, wrap
 from training.detector.curves import Curve, OperatingPoint
 from training.detector.evaluate import FEW_LABELS, DetectionEvaluation
 
@@ -57,7 +57,7 @@ def draw_precision_recall(evaluation: DetectionEvaluation, path: Path) -> None:
         name = f"{len(evaluation.labels)} labels together: area {evaluation.curve50.area:.3f}"
         curves = [(evaluation.curve50, evaluation.chosen, f"{name} ({evaluation.curve50.signs})")]
     if not curves:
-        return _draw_nothing("no labelled signs", path)
+        return save_text("no labelled signs", path)
     figure, axes = plt.subplots(figsize=(5.6, 4.6))
     lowest = _lowest([(curve, chosen) for curve, chosen, _ in curves])
     for position, ((curve, chosen, name), colour) in enumerate(zip(curves, COLOURS, strict=False)):
@@ -66,15 +66,13 @@ def draw_precision_recall(evaluation: DetectionEvaluation, path: Path) -> None:
         recall, precision = _outline(curve)
         axes.plot(recall, precision, color=colour, linewidth=width, drawstyle="steps-pre", label=name)
         if chosen.hits:
-            axes.plot(
-                chosen.recall, chosen.precision, "o", color=colour, markersize=7, markeredgecolor="white", zorder=3
-            )
+            dot: dict[str, Any] = {"color": colour, "markersize": 7, "markeredgecolor": "white", "zorder": 3}
+            axes.plot(chosen.recall, chosen.precision, "o", **dot)
     margin = 0.03 * (1 - lowest)
     axes.set(xlim=(lowest, 1 + margin), ylim=(lowest, 1 + margin), xlabel="recall", ylabel="precision")
     axes.set_title("precision and recall at IoU 0.5", fontsize=11)
-    axes.grid(color=RULE, linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.legend(frameon=False, fontsize=9, loc="lower left")
+    axes.grid()
+    axes.legend(loc="lower left")
     save_figure(figure, path)
 
 
@@ -105,9 +103,8 @@ def draw_sizes(evaluation: DetectionEvaluation, path: Path) -> None:
     axes.set(ylim=(0, 1.08), ylabel="average precision")
     axes.set_yticks(np.arange(0, 1.1, 0.2))
     axes.set_title("average precision at IoU 0.5 by the long side of the sign", fontsize=11)
-    axes.grid(axis="y", color=RULE, linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    axes.grid(axis="y")
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     save_figure(figure, path)
 
 
@@ -145,22 +142,9 @@ def _draw_tile(axes: Axes, tile: Tile) -> None:
             frame.set_path_effects([patheffects.Stroke(linewidth=3.0, foreground=INK), patheffects.Normal()])
             axes.add_patch(frame)
     # Names may contain dollar signs, which Matplotlib would read as formulas.
-    axes.set_title(_wrapped(tile.title), fontsize=9, pad=3, loc="left", parse_math=False)
-    axes.text(
-        0,
-        -0.025,
-        _wrapped(tile.caption),
-        transform=axes.transAxes,
-        va="top",
-        fontsize=8,
-        linespacing=1.25,
-        parse_math=False,
-    )
-
-
-def _wrapped(text: str) -> str:
-    """Wraps lines that are wider than a tile."""
-    return "\n".join(textwrap.fill(line, 27) for line in text.split("\n"))
+    axes.set_title(wrap(tile.title, 27), fontsize=9, pad=3, loc="left", parse_math=False)
+    style: dict[str, Any] = {"va": "top", "fontsize": 8, "linespacing": 1.25, "parse_math": False}
+    axes.text(0, -0.025, wrap(tile.caption, 27), transform=axes.transAxes, **style)
 
 
 def _outline(curve: Curve) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -186,10 +170,3 @@ def _range(lower: float, upper: float) -> str:
     if not lower:
         return f"below {upper:.0f} pixels"
     return f"{lower:.0f} pixels or more" if np.isinf(upper) else f"{lower:.0f} to {upper:.0f} pixels"
-
-
-def _draw_nothing(text: str, path: Path) -> None:
-    figure, axes = plt.subplots(figsize=(5, 2))
-    axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=12)
-    axes.axis("off")
-    save_figure(figure, path)

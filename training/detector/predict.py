@@ -16,9 +16,7 @@ FLOOR = 0.01  # detections with lower scores are noise, and each scene has 100
 def scene_maps(model: nn.Module, images: Sequence[npt.NDArray[np.uint8]]) -> Iterator[Maps]:
     """Runs the network over scenes, one by one, on the network's device.
 
-    Args:
-        model: maps scenes to maps; this function sets it to evaluation mode.
-        images: scenes, uint8 [height, width, 3] each.
+    The images are uint8 [height, width, 3]; the network is set to evaluation mode.
 
     Yields:
         The maps of each scene, as a batch of one.

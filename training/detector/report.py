@@ -1,9 +1,9 @@
 """Writes the evaluation of a detector to files: figures as JSON, and plots."""
 
-import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +11,30 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from traffic_signs.atomic_write import atomic_write
 from training.detector.detections import Detections, long_sides
 from training.detector.evaluate import DetectionEvaluation
-from training.detector.mistakes import FalseAlarm, Miss, find_false_alarms, find_misses
+from training.detector.mistakes import Mistake, find_false_alarms, find_misses
 from training.detector.plots import Tile, draw_mistakes, draw_precision_recall, draw_sizes
+from training.report import write_report
 
 SHOWN_MISTAKES = 18  # of each kind
 TILE = 256  # pixels of a side
 SMALLEST_VIEW = 72  # pixels of the scene: the surroundings of a small sign often explain a miss
 WIDEST_BOX = 0.4  # share of the view that the boxes take at most
+
+ALARMS = {
+    "nothing": "no sign here",
+    "label": "is {sign}",
+    "duplicate": "second box on this sign (IoU {iou:.2f})",
+    "place": "does not fit {sign} (IoU {iou:.2f})",
+}
+MISSES = {
+    "nothing": "no box here",
+    "label": "taken for {answer}",
+    "score": "score too low: {answer}",
+    "taken": "counts for another sign: {answer}",
+    "place": "does not fit: {answer} (IoU {iou:.2f})",
+}
 
 
 def write_detection_evaluation(
@@ -33,15 +47,7 @@ def write_detection_evaluation(
 ) -> list[Path]:
     """Writes evaluation.json, precision_recall.png, sizes.png and mistakes.png.
 
-    An old evaluation.json is removed first and the new one is written last: if it exists, the plots belong to it.
-
-    Args:
-        folder: folder for the files; created if missing.
-        evaluation: evaluation of these scenes.
-        truth: the labelled signs of each scene.
-        found: the detections of each scene.
-        read_scene: returns the image of a scene, RGB, by its index; called only for scenes that are shown.
-        names: name of each scene.
+    `read_scene` returns the image of a scene by its index; it is called only for scenes that are shown.
 
     Returns:
         Paths of the files.
@@ -54,36 +60,39 @@ def write_detection_evaluation(
             f"the evaluation is of {evaluation.scenes} scenes, but there are labels of {len(truth)}, detections of "
             f"{len(found)} and names of {len(names)}"
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    facts = folder / "evaluation.json"
-    facts.unlink(missing_ok=True)
     alarms, misses = find_false_alarms(evaluation, truth, found), find_misses(evaluation, truth, found)
     labels = [label.name for label in evaluation.labels]
-    shown_alarms = [_show_alarm(each, truth, found, names, labels) for each in alarms[:SHOWN_MISTAKES]]
-    shown_misses = [_show_miss(each, truth, found, names, labels) for each in misses[:SHOWN_MISTAKES]]
-    tiles = _cut_tiles([*shown_alarms, *shown_misses], read_scene)
-    sections = [
-        (_heading("false alarm", len(alarms), len(shown_alarms), "the surest first (red)"), tiles[: len(shown_alarms)]),
-        (
-            _heading("missed sign", len(misses), len(shown_misses), "the largest first (blue)"),
-            tiles[len(shown_alarms) :],
-        ),
-    ]
-    pictures = [folder / "precision_recall.png", folder / "sizes.png", folder / "mistakes.png"]
-    draw_precision_recall(evaluation, pictures[0])
-    draw_sizes(evaluation, pictures[1])
-    draw_mistakes(sections, pictures[2])
+
+    def show(mistake: Mistake, reasons: dict[str, str]) -> _Shown:
+        return _show(mistake, reasons, truth[mistake.scene], found[mistake.scene], names[mistake.scene], labels)
+
+    def as_dict(mistake: Mistake, nearest: str) -> dict[str, Any]:
+        return {"scene": names[mistake.scene], **_as_dict(mistake, truth[mistake.scene], found[mistake.scene], nearest)}
+
+    shown_alarms = [show(each, ALARMS) for each in alarms[:SHOWN_MISTAKES]]
+    shown_misses = [show(each, MISSES) for each in misses[:SHOWN_MISTAKES]]
     figures = evaluation.as_dict() | {
         "false_alarms_by_kind": dict(sorted(Counter(alarm.kind for alarm in alarms).items())),
         "misses_by_kind": dict(sorted(Counter(miss.kind for miss in misses).items())),
         "mistakes": {
-            "false_alarms": [_alarm_as_dict(alarm, truth, found, names) for alarm in alarms],
-            "misses": [_miss_as_dict(miss, truth, found, names) for miss in misses],
+            "false_alarms": [as_dict(alarm, "nearest_sign") for alarm in alarms],
+            "misses": [as_dict(miss, "nearest_detection") for miss in misses],
         },
     }
-    with atomic_write(facts) as staging:
-        staging.write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n")
-    return [facts, *pictures]
+
+    def draw_shown(path: Path) -> None:
+        tiles = _cut_tiles([*shown_alarms, *shown_misses], read_scene)
+        alarm_heading = _heading("false alarm", len(alarms), len(shown_alarms), "the surest first (red)")
+        miss_heading = _heading("missed sign", len(misses), len(shown_misses), "the largest first (blue)")
+        sections = [(alarm_heading, tiles[: len(shown_alarms)]), (miss_heading, tiles[len(shown_alarms) :])]
+        draw_mistakes(sections, path)
+
+    pictures: dict[str, Callable[[Path], None]] = {
+        "precision_recall.png": partial(draw_precision_recall, evaluation),
+        "sizes.png": partial(draw_sizes, evaluation),
+        "mistakes.png": draw_shown,
+    }
+    return write_report(folder / "evaluation.json", figures, pictures)
 
 
 @dataclass(frozen=True)
@@ -98,60 +107,43 @@ class _Shown:
     caption: str
 
 
-def _show_alarm(
-    alarm: FalseAlarm,
-    truth: Sequence[Detections],
-    found: Sequence[Detections],
-    names: Sequence[str],
+def _show(
+    mistake: Mistake,
+    reasons: dict[str, str],
+    signs: Detections,
+    detections: Detections,
+    name: str,
     labels: Sequence[str],
 ) -> _Shown:
-    signs, detections = truth[alarm.scene], found[alarm.scene]
-    box = detections.boxes[alarm.detection : alarm.detection + 1]
-    reason = "no sign here"
-    if alarm.sign is not None:
-        sign = labels[signs.labels[alarm.sign]]
-        reason = {
-            "label": f"is {sign}",
-            "duplicate": f"second box on this sign (IoU {alarm.overlap:.2f})",
-            "place": f"does not fit {sign} (IoU {alarm.overlap:.2f})",
-        }[alarm.kind]
+    is_alarm = reasons is ALARMS
+    box, sign_box = detections.boxes[:0], signs.boxes[:0]
+    answer = sign = ""
+    if mistake.detection is not None:
+        box = detections.boxes[[mistake.detection]]
+        answer = f"{labels[detections.labels[mistake.detection]]} {detections.scores[mistake.detection]:.2f}"
+    if mistake.sign is not None:
+        sign_box, sign = signs.boxes[[mistake.sign]], labels[signs.labels[mistake.sign]]
+    reason = reasons[mistake.kind].format(sign=sign, answer=answer, iou=mistake.overlap)
     return _Shown(
-        scene=alarm.scene,
+        scene=mistake.scene,
         found=box,
-        labelled=signs.boxes,
-        centre=box if alarm.sign is None else np.vstack([box, signs.boxes[alarm.sign]]),
-        title=f"{labels[detections.labels[alarm.detection]]} {detections.scores[alarm.detection]:.2f}",
-        caption=f"{reason}\n{names[alarm.scene]}, {long_sides(box)[0]:.0f} pixels",
+        labelled=signs.boxes if is_alarm else sign_box,
+        centre=np.vstack([box, sign_box]),
+        title=answer if is_alarm else sign,
+        caption=f"{reason}\n{name}, {long_sides(box if is_alarm else sign_box)[0]:.0f} pixels",
     )
 
 
-def _show_miss(
-    miss: Miss,
-    truth: Sequence[Detections],
-    found: Sequence[Detections],
-    names: Sequence[str],
-    labels: Sequence[str],
-) -> _Shown:
-    signs, detections = truth[miss.scene], found[miss.scene]
-    box = signs.boxes[miss.sign : miss.sign + 1]
-    nearest = detections.boxes[:0] if miss.detection is None else detections.boxes[[miss.detection]]
-    reason = "no box here"
-    if miss.detection is not None:
-        answer = f"{labels[detections.labels[miss.detection]]} {detections.scores[miss.detection]:.2f}"
-        reason = {
-            "label": f"taken for {answer}",
-            "score": f"score too low: {answer}",
-            "taken": f"counts for another sign: {answer}",
-            "place": f"does not fit: {answer} (IoU {miss.overlap:.2f})",
-        }[miss.kind]
-    return _Shown(
-        scene=miss.scene,
-        found=nearest,
-        labelled=box,
-        centre=np.vstack([box, nearest]),
-        title=labels[signs.labels[miss.sign]],
-        caption=f"{reason}\n{names[miss.scene]}, {long_sides(box)[0]:.0f} pixels",
-    )
+def _as_dict(mistake: Mistake, signs: Detections, detections: Detections, nearest: str) -> dict[str, Any]:
+    """Returns a mistake in JSON types; `nearest` is the key of the other box, of a sign or a detection."""
+    sign = detection = None
+    if mistake.sign is not None:
+        sign = _box_as_dict(signs, mistake.sign)
+    if mistake.detection is not None:
+        score = round(float(detections.scores[mistake.detection]), 6)
+        detection = _box_as_dict(detections, mistake.detection) | {"score": score}
+    own, other = (detection, sign) if nearest == "nearest_sign" else (sign, detection)
+    return {"kind": mistake.kind, **(own or {}), nearest: other and {**other, "iou": mistake.overlap}}
 
 
 def _cut_tiles(shown: Sequence[_Shown], read_scene: Callable[[int], Image.Image]) -> list[Tile]:
@@ -188,26 +180,6 @@ def _heading(what: str, count: int, shown: int, order: str) -> str:
         return f"no {what}"
     plural = "" if count == 1 else "s"
     return f"{count:,} {what}{plural}, {order}" + (f": the first {shown}" if shown < count else "")
-
-
-def _alarm_as_dict(
-    alarm: FalseAlarm, truth: Sequence[Detections], found: Sequence[Detections], names: Sequence[str]
-) -> dict[str, Any]:
-    sign = None if alarm.sign is None else _box_as_dict(truth[alarm.scene], alarm.sign) | {"iou": alarm.overlap}
-    box = _box_as_dict(found[alarm.scene], alarm.detection)
-    score = round(float(found[alarm.scene].scores[alarm.detection]), 6)
-    return {"scene": names[alarm.scene], "kind": alarm.kind, **box, "score": score, "nearest_sign": sign}
-
-
-def _miss_as_dict(
-    miss: Miss, truth: Sequence[Detections], found: Sequence[Detections], names: Sequence[str]
-) -> dict[str, Any]:
-    nearest = None
-    if miss.detection is not None:
-        score = round(float(found[miss.scene].scores[miss.detection]), 6)
-        nearest = _box_as_dict(found[miss.scene], miss.detection) | {"score": score, "iou": miss.overlap}
-    box = _box_as_dict(truth[miss.scene], miss.sign)
-    return {"scene": names[miss.scene], "kind": miss.kind, **box, "nearest_detection": nearest}
 
 
 def _box_as_dict(scene: Detections, position: int) -> dict[str, Any]:

@@ -61,12 +61,7 @@ def load_scenes(
 ) -> Scenes:
     """Decodes the labelled scenes of a split, including scenes that are labelled as empty.
 
-    Args:
-        dataset: the data set.
-        split: the split to decode.
-        progress: called with (scenes done, scenes in total).
-        within: height and width in pixels; larger scenes are shrunk to fit, as in the recognizer. None keeps the
-            sizes.
+    Scenes larger than `within`, height and width in pixels, are shrunk to fit, as in the recognizer.
 
     Raises:
         DataError: the split has no labelled signs (feedback: no scene), an image is broken, or a box lies outside it.

@@ -19,12 +19,7 @@ CROPS_A_SCENE = 8  # per epoch
 
 
 class Detection:
-    """A `training.train.Task`; its score is the overlap of boxes in training, and mAP50 on held-out scenes.
-
-    Args:
-        scenes: training scenes.
-        validation: held-out scenes; None for no validation.
-    """
+    """A `training.train.Task`; its score is the overlap of boxes in training, and mAP50 on held-out scenes."""
 
     def __init__(self, scenes: Scenes, validation: Scenes | None = None) -> None:
         self._scenes, self._validation = scenes, validation

@@ -35,11 +35,6 @@ def architectures() -> tuple[str, ...]:
 def build_backbone(architecture: str, num_classes: int, **arguments: Any) -> nn.Module:
     """Builds a network that maps normalised images, float [n, 3, h, w], to logits [n, num_classes].
 
-    Args:
-        architecture: one of `architectures()`.
-        num_classes: number of classes.
-        arguments: keyword arguments of the architecture's constructor.
-
     Raises:
         TrainingError: the architecture is unknown, or torchvision is needed and cannot be imported.
         TypeError, ValueError, LookupError: the constructor does not accept the arguments.

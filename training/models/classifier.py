@@ -22,11 +22,6 @@ class SignClassifier(nn.Module):
 
     Normalisation and calibration are part of the network and therefore of the exported graph.
 
-    Args:
-        num_classes: number of classes.
-        architecture: architecture of the backbone, one of `training.models.backbones.architectures()`.
-        arguments: keyword arguments of the backbone.
-
     Attributes:
         temperature: float32 [], divides the logits in evaluation mode (Guo et al., 2017, arXiv 1706.04599); 1 before
             calibration.
@@ -65,25 +60,13 @@ def even_light(x: Tensor) -> Tensor:
     return x / (deviation + LEAST_CONTRAST)
 
 
-def predict_probabilities(model: nn.Module, images: Tensor, batch_size: int = 256) -> Tensor:
+def predict_logits(model: nn.Module, images: Tensor, batch_size: int = 256) -> Tensor:
     """Runs a classifier over many images, on the device where it is.
 
-    Args:
-        model: maps images to logits; this function sets it to evaluation mode.
-        images: uint8 [n, height, width, 3].
-        batch_size: images per forward pass.
+    The images are uint8 [n, height, width, 3]; the network is set to evaluation mode.
 
     Returns:
-        float32 [n, num_classes] on the CPU, rows sum to one.
-    """
-    return predict_logits(model, images, batch_size).softmax(dim=1)
-
-
-def predict_logits(model: nn.Module, images: Tensor, batch_size: int = 256) -> Tensor:
-    """Runs a classifier over many images; see `predict_probabilities`.
-
-    Returns:
-        float32 [n, num_classes] on the CPU.
+        float32 [n, num_classes] on the CPU; softmax turns them into probabilities.
     """
     model.eval()
     device = next(model.parameters()).device

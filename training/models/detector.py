@@ -70,11 +70,7 @@ class SignDetector(nn.Module):
     """
 
     def __init__(
-        self,
-        num_categories: int,
-        widths: tuple[int, ...],
-        neck: int,
-        depths: tuple[int, ...] = (1, 2, 2, 2),
+        self, num_categories: int, widths: tuple[int, ...], neck: int, depths: tuple[int, ...] = (1, 2, 2, 2)
     ) -> None:
         super().__init__()
         self.num_categories = num_categories
@@ -129,10 +125,7 @@ def find_peaks(maps: Maps, height: int, width: int) -> Found:
     than the peak's own prediction. A peak has only its most probable category, so no sign is detected twice and no
     non-maximum suppression is needed.
 
-    Args:
-        maps: outputs of the network.
-        height: height of the scenes in pixels; boxes are clipped to it.
-        width: width of the scenes in pixels.
+    Boxes are clipped to the height and width of the scenes in pixels.
     """
     logits, categories = maps.heat.max(dim=1, keepdim=True)
     # On logits: the sigmoids of two large logits can be equal.

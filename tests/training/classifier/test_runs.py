@@ -1,6 +1,8 @@
 """Tests of whole training runs on a tiny data set, recorded in a real MLflow."""
 
 import json
+import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,29 +14,25 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from tests.training.tiny_gtsdb import TinyGtsdb
-from traffic_signs.classes import CLASS_NAMES
+from traffic_signs.classes import CLASS_NAMES, ClassSet
 from traffic_signs.commit import git_commit
 from traffic_signs.progress import silent
 from training.checkpoint import load_checkpoint
-from training.classifier.runs import (
-    INPUT_SIZE,
-    ClassifierRun,
-    cross_validate,
-    hold_out,
-    resume_classifier,
-    train_classifier,
-)
+from training.classifier.runs import INPUT_SIZE, hold_out, train_classifier
 from training.data.crops import Crops
-from training.data.dataset_mix import Drawings, gather_crops, open_sources
+from training.data.dataset_mix import CropData, gather_crops, open_sources
 from training.data.gtsdb import load_gtsdb
-from training.data.records import Dataset
+from training.data.records import Dataset, Drawings
 from training.device import pick_device, pick_precision, pick_workers
 from training.errors import CheckpointError, DataError, TrainingError
-from training.models.classifier import MODEL_NAME, SignClassifier, predict_probabilities
+from training.folds import FEWEST, deal_folds
+from training.kinds import resume_run
+from training.models.classifier import MODEL_NAME, SignClassifier, predict_logits
 from training.recipe import Recipe, TrainingConfig
-from training.runs import RunReporter
+from training.runs import FinishedRun, RunReporter
 from training.tracking import EXPERIMENT
 from training.train import EpochReport
+from training.trainer import cross_validate
 
 RECIPE = Recipe(TrainingConfig(epochs=2, batch_size=4, device="cpu", precision="fp32", workers=0), holdout=0)
 
@@ -58,7 +56,7 @@ def _sources(gtsdb: TinyGtsdb) -> list[Dataset]:
     return [load_gtsdb(gtsdb.folder)]
 
 
-def _weights(run: ClassifierRun) -> bytes:
+def _weights(run: FinishedRun) -> bytes:
     return (run.checkpoint / "weights.safetensors").read_bytes()
 
 
@@ -90,7 +88,7 @@ def test_run_leaves_checkpoint_plots_record_and_registered_version(
         "free_of": "gtsdb",
     }
     assert info.metrics == run.metrics
-    again = predict_probabilities(model, torch.from_numpy(run.data.tests["gtsdb"].images)).numpy()
+    again = predict_logits(model, torch.from_numpy(run.data.tests["gtsdb"].images)).softmax(dim=1).numpy()
     assert np.array_equal(again, run.probabilities["gtsdb"])
 
     # the plots
@@ -191,11 +189,40 @@ def test_hold_out_that_no_class_can_spare_is_left_out(gtsdb: TinyGtsdb, runs: Pa
 
     assert "temperature" not in run.metrics
     (notice,) = [each for each in notices if "raise --holdout" in each]
-    assert notice.startswith(
-        "no class has the 10 tracks or images to hold one of them out: the training is not validated"
-    )
-    with pytest.raises(TrainingError, match=r"no class has the 10 .*patience needs held-out data.*raise --holdout"):
+    assert "no class has the 10 tracks or images" in notice and "not calibrated" in notice
+    with pytest.raises(TrainingError, match=r"no class has the 10 .*raise --holdout; patience needs held-out data"):
         train_classifier(_sources(gtsdb), replace(_with(epochs=1, patience=2), holdout=0.1), "second", runs)
+
+
+def _photographs(counts: Sequence[int]) -> CropData:
+    """Returns so many crops of each class, each of an image of its own."""
+    class_ids = np.repeat(np.arange(len(counts)), counts)
+    names = tuple(map(str, range(len(class_ids))))
+    crops = Crops(np.zeros((len(class_ids), 8, 8, 3), np.uint8), class_ids, names, "none")
+    classes = ClassSet.of(["bin", "lamp", "tree"])
+    return CropData("photographs", crops, {}, (), (), classes, np.zeros(len(crops), np.bool_))
+
+
+@pytest.mark.parametrize(
+    ("counts", "held_out", "said"),
+    [
+        ((20, 30, 40), [1, 1, 2], ""),
+        ((7, 20, 40), [0, 1, 2], "1 classes, such as 'bin' with 7, have fewer than the 20 tracks or images"),
+        ((5, 12, 19), [1, 1, 1], "no class has the 20 .* the largest is 'tree' with 19: one of each class .* 3 crops"),
+        ((4, 12, 3), [0, 1, 0], "one of each class with at least 5 is held out, 1 crops"),
+        ((4, 2, 3), [0, 0, 0], "the largest is 'bin' with 4, and fewer than 5 are too few: .* not calibrated"),
+    ],
+)
+def test_small_classes_are_held_out_one_by_one_and_reported(
+    counts: tuple[int, ...], held_out: list[int], said: str
+) -> None:
+    data = _photographs(counts)
+
+    held, notice = hold_out(data, 0.05, seed=0)
+
+    assert np.bincount(data.train.class_ids[held], minlength=3).tolist() == held_out
+    assert bool(notice) == bool(said) and re.search(said, notice)
+    assert FEWEST == 5
 
 
 class _KilledError(BaseException):
@@ -215,19 +242,19 @@ def test_interrupted_run_is_resumed_to_the_same_result(gtsdb: TinyGtsdb, runs: P
         train_classifier(open_sources(specs), recipe, "cut", runs, RunReporter(interrupt), specs)
     with pytest.raises(TrainingError, match=r"was interrupted: `signs train resume cut --runs .*`"):
         train_classifier(open_sources(specs), recipe, "cut", runs, specs=specs)
-    resumed = resume_classifier("cut", runs)
+    resumed = resume_run("cut", runs)
 
     assert _weights(resumed) == _weights(whole)
     assert resumed.metrics == whole.metrics
     assert sorted(path.name for path in resumed.folder.iterdir()) == ["checkpoint", "plots"]
     assert sorted(_statuses(runs)) == ["FINISHED", "FINISHED"]
     with pytest.raises(TrainingError, match="is finished"):
-        resume_classifier("cut", runs)
+        resume_run("cut", runs)
 
 
 def test_run_that_was_never_begun_cannot_be_resumed(runs: Path) -> None:
     with pytest.raises(TrainingError, match="there is no interrupted run 'cut'"):
-        resume_classifier("cut", runs)
+        resume_run("cut", runs)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"specs": [], "recipe": {"config": {"lr": 1}}, "run_id": ""}'])
@@ -236,7 +263,7 @@ def test_damaged_settings_are_a_training_error(runs: Path, content: str) -> None
     (runs / "cut" / "run.json").write_text(content)
 
     with pytest.raises(TrainingError, match=r"run\.json cannot be used"):
-        resume_classifier("cut", runs)
+        resume_run("cut", runs)
 
 
 def test_full_disk_keeps_what_is_there_to_go_on_with(
@@ -261,7 +288,7 @@ def test_full_disk_keeps_what_is_there_to_go_on_with(
             train_classifier(open_sources(specs), RECIPE, "cut", runs, specs=specs)
 
     assert not list((runs / "cut").rglob(".staging-*"))
-    assert _weights(resume_classifier("cut", runs)) == _weights(whole)
+    assert _weights(resume_run("cut", runs)) == _weights(whole)
 
 
 def test_taken_name_is_a_training_error_and_changes_nothing(gtsdb: TinyGtsdb, runs: Path) -> None:
@@ -371,9 +398,9 @@ def test_folds_are_cross_validated_and_recorded(gtsdb: TinyGtsdb, runs: Path) ->
 
 
 def test_folds_that_cannot_be_dealt_are_a_training_error(gtsdb: TinyGtsdb, runs: Path) -> None:
-    with pytest.raises(TrainingError, match="cannot cross-validate: 5 folds of 4 images"):
+    with pytest.raises(TrainingError, match="4 tracks or images, which cannot be divided into 5 parts"):
         train_classifier(_sources(gtsdb), replace(RECIPE, folds=5), "folded", runs)
-    assert _statuses(runs) == ["FAILED"]
+    assert _statuses(runs) == []
 
 
 def test_cross_validation_answers_for_each_crop_by_a_network_that_has_not_seen_its_image(
@@ -397,9 +424,13 @@ def test_cross_validation_answers_for_each_crop_by_a_network_that_has_not_seen_i
         asked.append(set(part.sources))
         return Remembers(part)
 
-    logits = cross_validate(fit, coloured_crops, 3, seed=0)
+    def predict(model: torch.nn.Module, part: Crops) -> torch.Tensor:
+        return predict_logits(model, torch.from_numpy(part.images))
 
-    assert logits.argmax(dim=1).tolist() == [0] * len(coloured_crops)
+    folds = deal_folds(coloured_crops.sources, 3, seed=0)
+    answers = cross_validate(fit, predict, coloured_crops, folds)
+
+    assert torch.stack(answers).argmax(dim=1).tolist() == [0] * len(coloured_crops)
     assert len(asked) == 3 and all(len(sources) == 16 for sources in asked)
 
 
@@ -414,8 +445,8 @@ def test_only_photographs_are_held_out_where_there_are_any(gtsdb: TinyGtsdb) -> 
     mixed = gather_crops([Drawings(86), load_gtsdb(gtsdb.folder)], 48, 0, False, silent)
     drawn = gather_crops([Drawings(86)], 48, 0, False, silent)
 
-    held = hold_out(mixed, 0.5, seed=0)
+    held, _ = hold_out(mixed, 0.5, seed=0)
 
     assert len(held) and not mixed.is_drawn[held].any()
-    assert len(hold_out(drawn, 0.5, seed=0)) == 43
-    assert len(hold_out(mixed, 0, seed=0)) == 0
+    assert len(hold_out(drawn, 0.5, seed=0)[0]) == 43
+    assert len(hold_out(mixed, 0, seed=0)[0]) == 0

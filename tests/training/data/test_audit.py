@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.training.data.corrections import encoded, entry_id, sign, write_entry
 from tests.training.data.textured import ROI, SCENE_SIDE, TILE, leak, texture, write_scenes, write_tracks
 from training.data.audit import Audit, audit
+from training.data.feedback import load_feedback
 from training.data.gtsdb import load_gtsdb
 from training.data.gtsrb import load_gtsrb
+from training.data.repeats import without_repeats
 from training.errors import DataError
 
 
@@ -278,6 +281,24 @@ def test_every_image_broken_is_still_an_audit(tracks: Path) -> None:
 def test_two_data_sets_of_one_name_are_refused(scenes: Path) -> None:
     with pytest.raises(DataError, match="both called gtsdb=FullIJCNN2013"):
         audit([load_gtsdb(scenes), load_gtsdb(scenes)])
+
+
+def test_entries_that_training_leaves_out_are_counted_and_named_as_in_training(scenes: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "feedback"
+    write_entry(folder, 1, encoded(texture(77, 200)), [sign(30, 30, 90, 90, 3)])
+    write_entry(folder, 2, (scenes / "00600.png").read_bytes(), [])
+    write_entry(folder, 3, (scenes / "00000.png").read_bytes(), [])
+    (scenes / "00001.png").write_bytes(b"text")  # a broken image of the benchmark is reported, and is no obstacle
+    data_sets = [load_gtsdb(scenes), load_feedback(folder)]
+
+    benchmark, feedback = audit(data_sets).data_sets
+
+    whole = replace(data_sets[0], samples=tuple(each for each in data_sets[0].samples if "00001" not in each.image))
+    trained = without_repeats([whole, data_sets[1]], keep_leaked=False)[1]
+    assert feedback.entries is not None and benchmark.entries is None and len(benchmark.broken) == 1
+    assert (feedback.entries.total, feedback.entries.used, feedback.entries.repeated) == (3, 1, 2)
+    assert feedback.entries.newest == entry_id(1)
+    assert feedback.notices == trained.notices and len(trained.notices) == 2
 
 
 def test_progress_counts_images_and_comparisons(scenes: Path) -> None:

@@ -1,6 +1,7 @@
 """Tests of training data from several data sets."""
 
 import io
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.training.tiny_gtsdb import TinyGtsdb
+from tests.training.tiny_gtsdb import write_tiny_gtsdb
 from traffic_signs.progress import silent
-from training.data.dataset_mix import Drawings, gather_crops, open_sources
+from training.data.dataset_mix import gather_crops, open_sources
 from training.data.gtsdb import load_gtsdb
-from training.data.records import Box, Dataset, Sample
+from training.data.records import Box, Dataset, Drawings, Sample
 from training.errors import DataError
 
 SIZE = 24
@@ -77,7 +78,7 @@ def test_tracks_that_show_test_signs_are_left_out_and_reported(gtsdb: Dataset, g
 
     assert data.free_of == ("gtsdb",)
     assert {source.rpartition("/")[2] for source in data.train.sources} == {"00000.png", "t10", "t12"}
-    assert data.notices[0].startswith("1 track of GTSRB (2 crops) show test signs of GTSDB and are left out")
+    assert f"1 track of {gtsrb.name} (2 crops) show test signs of {gtsdb.name} and are left out" in data.notices[0]
 
 
 def test_leaked_tracks_can_be_kept_and_make_other_data(gtsdb: Dataset, gtsrb: Dataset) -> None:
@@ -101,7 +102,7 @@ def test_scenes_that_show_test_signs_of_gtsrb_are_left_out_as_well(gtsdb: Datase
     data = gather_crops([scenes, test_set], SIZE, 0, False, silent)
 
     assert {source.rpartition("/")[2] for source in data.train.sources} == {"00001.png", "t10", "t12"}
-    assert any("1 scene of GTSDB (1 crops) show test signs of GTSRB" in notice for notice in data.notices)
+    assert any(f"1 image of {gtsdb.name} (1 crops) show test signs" in notice for notice in data.notices)
 
 
 def test_gtsrb_alone_loses_no_track(gtsrb: Dataset) -> None:
@@ -161,9 +162,7 @@ def test_notices_name_their_data_set(gtsdb: Dataset) -> None:
 
 
 def test_sources_are_opened_as_the_command_line_names_them(tmp_path: Path) -> None:
-    from tests.training.tiny_gtsdb import write_tiny_gtsdb
-
-    tiny: TinyGtsdb = write_tiny_gtsdb(tmp_path)
+    tiny = write_tiny_gtsdb(tmp_path)
 
     first, second = open_sources([f"gtsdb={tiny.folder}", "synthetic=50"])
 
@@ -177,7 +176,18 @@ def test_number_of_drawings_must_be_one(count: str) -> None:
         open_sources([f"synthetic={count}"])
 
 
-@pytest.mark.parametrize(("other", "name"), [("synthetic=5", "synthetic=5"), ("synthetic=6", "synthetic=N")])
-def test_data_set_given_twice_is_a_data_error(other: str, name: str) -> None:
-    with pytest.raises(DataError, match=f"{name} is given twice"):
+@pytest.mark.parametrize("other", ["synthetic=5", "synthetic=6"])
+def test_drawings_given_twice_are_a_data_error(other: str) -> None:
+    with pytest.raises(DataError, match="synthetic=N is given twice"):
         open_sources(["synthetic=5", other])
+
+
+def test_data_set_given_twice_is_a_data_error_and_equal_names_are_not(tmp_path: Path) -> None:
+    tiny = write_tiny_gtsdb(tmp_path)
+    with pytest.raises(DataError, match=r"given twice: name each data set once"):
+        open_sources([f"gtsdb={tiny.folder}", str(tiny.folder)])
+    copy = shutil.copytree(tiny.folder, tmp_path / "copy" / tiny.folder.name)
+
+    both = open_sources([f"gtsdb={tiny.folder}", f"gtsdb={copy}"])
+
+    assert [each.name for each in both] == [f"gtsdb={tiny.folder}", f"gtsdb={copy}"]

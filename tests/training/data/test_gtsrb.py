@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.classifier.folds import fold_indices
 from training.data.crops import cut_crops
 from training.data.gtsrb import load_gtsrb
 from training.data.records import Box
 from training.errors import DataError
+from training.folds import deal_folds
 
 OFFICIAL_HEADER = "Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId\n"
 KAGGLE_HEADER = "Width,Height,Roi.X1,Roi.Y1,Roi.X2,Roi.Y2,ClassId,Path\n"
@@ -103,7 +103,7 @@ def test_a_zip_reads_as_its_folder(layout: str, request: pytest.FixtureRequest) 
 
 def test_folds_never_divide_a_track(official: Path) -> None:
     crops = cut_crops(load_gtsrb(official), "train", 48)
-    for held in fold_indices(crops, 2, seed=0):
+    for held in deal_folds(crops.sources, 2, seed=0):
         inside = {crops.sources[index] for index in held}
         outside = {crops.sources[index] for index in np.setdiff1d(np.arange(len(crops)), held)}
         assert not inside & outside and len(inside) == 2

@@ -126,10 +126,10 @@ def test_data_sets_with_other_classes_are_not_mixed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("0 0.5 0.5 0.2", "class cx cy width height"),
-        ("3 0.5 0.5 0.2 0.2", "names 0 to 2"),
-        ("0 80 60 30 30", "no shares"),
-        ("red 0.5 0.5 0.2 0.2", "class cx cy width height"),
+        ("0 0.5 0.5 0.2", "class cx cy w h"),
+        ("3 0.5 0.5 0.2 0.2", "ids are 0 to 2"),
+        ("0 80 60 30 30", "must be shares of the image"),
+        ("red 0.5 0.5 0.2 0.2", "class cx cy w h"),
     ],
 )
 def test_a_wrong_yolo_label_is_named_with_its_line(tmp_path: Path, line: str, said: str) -> None:

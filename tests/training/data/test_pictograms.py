@@ -2,6 +2,7 @@
 
 import itertools
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -142,3 +143,12 @@ def test_colours_are_straight_not_premultiplied() -> None:
     # The outermost edge is white: premultiplied, its soft pixels would be grey.
     assert len(half_covered) > 0
     assert half_covered[:, :3].min() > 240
+
+
+def test_figures_can_be_opened_as_a_picture_and_each_is_in_a_sign() -> None:
+    root = ET.parse(Path("training/data/pictograms.svg")).getroot()
+    names = [element.attrib["id"] for element in root if "id" in element.attrib]
+    source = Path("training/data/pictograms.py").read_text()
+
+    assert len(names) == len(set(names)) > 50
+    assert [name for name in names if f'"{name}"' not in source] == []

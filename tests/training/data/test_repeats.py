@@ -11,11 +11,11 @@ from PIL import Image
 from tests.training.data.corrections import encoded, entry_id, sign, write_entry
 from tests.training.data.textured import BORDER, SIGN, TILE, texture, tile, write_scenes, write_tracks
 from traffic_signs.progress import silent
-from training.data.dataset_mix import Drawings, gather_crops
+from training.data.dataset_mix import gather_crops
 from training.data.feedback import entry_of, load_feedback
 from training.data.gtsdb import load_gtsdb
 from training.data.gtsrb import load_gtsrb
-from training.data.records import Dataset
+from training.data.records import Dataset, Drawings
 from training.data.repeats import without_repeats
 from training.errors import DataError
 
@@ -49,7 +49,9 @@ def test_test_picture_is_left_out_whoever_has_encoded_it_and_whatever_is_labelle
     assert [entry_of(sample) for sample in feedback.samples] == [entry_id(1)]
     assert gtsdb.samples == load_gtsdb(scenes).samples
     (notice,) = feedback.notices
-    assert notice.startswith("entries that show test images or signs of GTSDB are left out: 2, such as 2026")
+    assert notice.startswith(
+        "entries that show test images or signs of gtsdb=FullIJCNN2013 are left out: 2, such as 2026"
+    )
     assert kept([load_gtsdb(scenes), load_feedback(folder)], keep_leaked=True) == [entry_id(n) for n in (1, 2, 3)]
 
 
@@ -81,7 +83,7 @@ def test_training_picture_keeps_the_labels_of_the_benchmark(scenes: Path, folder
 
     assert len(data.train) == 43 + 1
     assert any(
-        "entries that are training images of GTSDB and have its own labels are left out: 1" in notice
+        "entries that repeat training images of gtsdb=FullIJCNN2013, whose own labels count, are left out: 1" in notice
         for notice in data.notices
     )
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from training.data import synthetic
-from training.data.synthetic import deal_classes, draw_scene, draw_sign, write_gtsdb
+from training.data.synthetic import deal_classes, draw_scene, write_gtsdb
+from training.data.synthetic_sign import draw_sign
 
 
 def _files(folder: Path) -> dict[str, bytes]:

@@ -16,11 +16,12 @@ from training.checkpoint import load_checkpoint
 from training.data.dataset_mix import open_sources
 from training.detector import loading, task
 from training.detector.predict import detect
-from training.detector.runs import DetectorRun, deal_scenes, resume_detector, train_detector
-from training.errors import DataError, TrainingError
+from training.detector.runs import train_detector
+from training.errors import DataError
+from training.kinds import resume_run
 from training.models.detector import ARCHITECTURES, MODEL_NAME, SignDetector
 from training.recipe import Recipe, TrainingConfig
-from training.runs import RunReporter
+from training.runs import FinishedRun, RunReporter
 
 CONFIG = TrainingConfig(epochs=2, batch_size=2, device="cpu", precision="fp32", workers=0)
 RECIPE = Recipe(CONFIG, "centre_net", holdout=0.4, refit=False)
@@ -34,7 +35,7 @@ def small_work(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
-def _weights(run: DetectorRun) -> bytes:
+def _weights(run: FinishedRun) -> bytes:
     return (run.checkpoint / "weights.safetensors").read_bytes()
 
 
@@ -76,7 +77,7 @@ def test_killed_run_goes_on_to_the_same_weights(gtsdb: TinyGtsdb, runs: Path) ->
 
     with pytest.raises(KeyboardInterrupt):
         train_detector(open_sources(specs), recipe, "cut", runs, RunReporter(interrupt), specs)
-    resumed = resume_detector("cut", runs)
+    resumed = resume_run("cut", runs)
 
     assert _weights(resumed) == _weights(whole)
 
@@ -87,15 +88,6 @@ def test_cross_validation_evaluates_every_scene_by_a_network_that_has_not_seen_i
     run = train_detector(open_sources([f"gtsdb={gtsdb.zip}"]), recipe, "folds", runs)
 
     assert "cross_validated_map50" in run.metrics and "validation_map50" not in run.metrics
-
-
-def test_scenes_are_dealt_each_once() -> None:
-    folds = deal_scenes(11, 3, seed=0)
-
-    assert sorted(np.concatenate(folds).tolist()) == list(range(11))
-    assert [len(fold) for fold in folds] == [4, 4, 3]
-    with pytest.raises(TrainingError, match="3 folds of 2 scenes"):
-        deal_scenes(2, 3, seed=0)
 
 
 def test_data_without_scenes_is_refused(runs: Path, gtsdb: TinyGtsdb) -> None:

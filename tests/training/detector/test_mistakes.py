@@ -6,7 +6,7 @@ from tests.training.detector.simple_detector import Box, detections, random_scen
 from traffic_signs.categories import CATEGORY_NAMES
 from training.detector.detections import Detections, overlaps
 from training.detector.evaluate import evaluate_detections
-from training.detector.mistakes import FalseAlarm, Miss, find_false_alarms, find_misses
+from training.detector.mistakes import Mistake, find_false_alarms, find_misses
 
 A: Box = (100, 100, 140, 140)
 B: Box = (300, 100, 380, 180)
@@ -15,7 +15,7 @@ LOW: Box = (100, 120, 140, 160)  # a third of it and A is shared
 HALF: Box = (100, 100, 140, 120)
 
 
-def _mistakes(truth: list[Detections], found: list[Detections]) -> tuple[list[FalseAlarm], list[Miss]]:
+def _mistakes(truth: list[Detections], found: list[Detections]) -> tuple[list[Mistake], list[Mistake]]:
     evaluation = evaluate_detections(truth, found, CATEGORY_NAMES, score_threshold=0.5)
     return find_false_alarms(evaluation, truth, found), find_misses(evaluation, truth, found)
 
@@ -23,40 +23,40 @@ def _mistakes(truth: list[Detections], found: list[Detections]) -> tuple[list[Fa
 def test_a_detection_of_nothing_touches_no_sign() -> None:
     alarms, misses = _mistakes([signs((A, 0))], [detections((A, 0.9, 0), (FAR, 0.8, 0))])
 
-    assert alarms == [FalseAlarm(scene=0, detection=1, sign=None, overlap=0.0, kind="nothing")]
+    assert alarms == [Mistake(scene=0, detection=1, sign=None, overlap=0.0, kind="nothing")]
     assert misses == []
 
 
 def test_a_wrong_label_is_both_and_each_points_at_the_other() -> None:
     alarms, misses = _mistakes([signs((A, 0))], [detections((A, 0.9, 2))])
 
-    assert alarms == [FalseAlarm(0, 0, sign=0, overlap=1.0, kind="label")]
-    assert misses == [Miss(0, 0, detection=0, overlap=1.0, kind="label")]
+    assert alarms == [Mistake(0, 0, sign=0, overlap=1.0, kind="label")]
+    assert misses == [Mistake(0, 0, 0, overlap=1.0, kind="label")]
 
 
 def test_a_second_box_is_a_duplicate() -> None:
     alarms, misses = _mistakes([signs((A, 0))], [detections((A, 0.9, 0), (HALF, 0.8, 0))])
 
-    assert (alarms, misses) == ([FalseAlarm(0, 1, sign=0, overlap=0.5, kind="duplicate")], [])
+    assert (alarms, misses) == ([Mistake(0, 1, sign=0, overlap=0.5, kind="duplicate")], [])
 
 
 def test_a_box_that_does_not_fit_is_both() -> None:
     alarms, misses = _mistakes([signs((A, 0))], [detections((LOW, 0.9, 0))])
 
-    assert alarms == [FalseAlarm(0, 0, sign=0, overlap=800 / 2400, kind="place")]
-    assert misses == [Miss(0, 0, detection=0, overlap=800 / 2400, kind="place")]
+    assert alarms == [Mistake(0, 0, sign=0, overlap=800 / 2400, kind="place")]
+    assert misses == [Mistake(0, 0, 0, overlap=800 / 2400, kind="place")]
 
 
 def test_a_low_score_is_a_miss_and_no_false_alarm() -> None:
     alarms, misses = _mistakes([signs((A, 0))], [detections((A, 0.4, 0), (FAR, 0.4, 0))])
 
-    assert (alarms, misses) == ([], [Miss(0, 0, detection=0, overlap=1.0, kind="score")])
+    assert (alarms, misses) == ([], [Mistake(0, 0, 0, overlap=1.0, kind="score")])
 
 
 def test_of_the_detections_that_fit_a_missed_sign_the_surest_is_reported() -> None:
     _, misses = _mistakes([signs((A, 0))], [detections((A, 0.1, 1), (HALF, 0.4, 0), (LOW, 0.9, 3))])
 
-    assert misses == [Miss(0, 0, detection=1, overlap=0.5, kind="score")]
+    assert misses == [Mistake(0, 1, 0, overlap=0.5, kind="score")]
 
 
 def test_one_box_for_two_signs_is_taken() -> None:

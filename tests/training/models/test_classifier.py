@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.models.classifier import SignClassifier, predict_probabilities
+from training.models.classifier import SignClassifier, predict_logits
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_probabilities_are_a_softmax_whatever_the_batch_size(model: SignClassifi
     expected = model(images).softmax(dim=1)
 
     for batch_size in (1, 4, 256):
-        probabilities = predict_probabilities(model, images, batch_size)
+        probabilities = predict_logits(model, images, batch_size).softmax(dim=1)
         assert probabilities.shape == (6, 43)
         assert probabilities.dtype == torch.float32
         torch.testing.assert_close(probabilities, expected, atol=1e-6, rtol=1e-4)
@@ -111,7 +111,7 @@ def test_probabilities_are_a_softmax_whatever_the_batch_size(model: SignClassifi
 def test_predicting_evaluates_without_gradients(model: SignClassifier, images: Tensor) -> None:
     model.train()
 
-    first, second = predict_probabilities(model, images), predict_probabilities(model, images)
+    first, second = predict_logits(model, images).softmax(dim=1), predict_logits(model, images).softmax(dim=1)
 
     assert not model.training
     assert not first.requires_grad

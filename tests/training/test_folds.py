@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from training.classifier.folds import fold_indices, holdout_indices
 from training.data.crops import Crops
+from training.errors import TrainingError
+from training.folds import deal_folds, holdout_indices
 
 
 def _crops(tracks: dict[str, list[int]]) -> Crops:
@@ -20,7 +21,7 @@ def _crops(tracks: dict[str, list[int]]) -> Crops:
 
 @pytest.mark.parametrize("folds", [2, 5, 24])
 def test_folds_hold_every_crop_once_and_keep_images_together(coloured_crops: Crops, folds: int) -> None:
-    parts = fold_indices(coloured_crops, folds, seed=0)
+    parts = deal_folds(coloured_crops.sources, folds, seed=0)
 
     assert len(parts) == folds
     assert sorted(np.concatenate(parts).tolist()) == list(range(len(coloured_crops)))
@@ -29,18 +30,25 @@ def test_folds_hold_every_crop_once_and_keep_images_together(coloured_crops: Cro
     assert max(len(names) for names in images) - min(len(names) for names in images) <= 1
 
 
+def test_folds_of_scenes_are_equally_large() -> None:
+    folds = deal_folds(range(11), 3, seed=0)
+
+    assert sorted(np.concatenate(folds).tolist()) == list(range(11))
+    assert [len(fold) for fold in folds] == [4, 4, 3]
+
+
 def test_folds_repeat_by_seed(coloured_crops: Crops) -> None:
     def dealt(seed: int) -> list[list[int]]:
-        return [part.tolist() for part in fold_indices(coloured_crops, 4, seed)]
+        return [part.tolist() for part in deal_folds(coloured_crops.sources, 4, seed)]
 
     assert dealt(3) == dealt(3)
     assert dealt(3) != dealt(4)
 
 
 @pytest.mark.parametrize("folds", [-1, 0, 1, 25])
-def test_folds_that_cannot_be_dealt_are_a_value_error(coloured_crops: Crops, folds: int) -> None:
-    with pytest.raises(ValueError, match=rf"{folds} folds of 24 images: choose 2 or more"):
-        fold_indices(coloured_crops, folds, seed=0)
+def test_folds_that_cannot_be_dealt_are_a_training_error(coloured_crops: Crops, folds: int) -> None:
+    with pytest.raises(TrainingError, match=rf"24 tracks or images, which cannot be divided into {folds} parts"):
+        deal_folds(coloured_crops.sources, folds, seed=0)
 
 
 def test_held_out_tracks_are_whole_and_a_share_of_every_class() -> None:

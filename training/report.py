@@ -1,0 +1,38 @@
+"""Writes the figures of an evaluation or audit as JSON, with pictures beside them."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from traffic_signs.atomic_write import atomic_write
+from traffic_signs.progress import ProgressCallback, silent
+
+
+def write_report(
+    path: Path,
+    figures: Mapping[str, Any],
+    pictures: Mapping[str, Callable[[Path], None]],
+    progress: ProgressCallback = silent,
+) -> list[Path]:
+    """Writes a JSON file and pictures into its folder, which is created if missing.
+
+    An old JSON file is removed first and the new one is written last: if it exists, the pictures belong to it.
+
+    Args:
+        path: the JSON file.
+        figures: its content.
+        pictures: by file name, a function that draws the picture into a file.
+        progress: receives the number of finished pictures.
+
+    Returns:
+        Paths of all files, the JSON file first.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    for done, (name, draw) in enumerate(pictures.items(), start=1):
+        draw(path.with_name(name))
+        progress("drawing pictures", done, len(pictures))
+    with atomic_write(path) as staging:
+        staging.write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n")
+    return [path, *map(path.with_name, pictures)]

@@ -1,4 +1,4 @@
-"""The classes that a repository has: a network with others does not replace them without being asked to."""
+"""Protects the classes of a repository from replacement by a network with others."""
 
 from pathlib import Path
 
@@ -11,10 +11,9 @@ from training.checkpoint import CheckpointInfo
 
 
 def require_same_names(repository: str | Path, info: CheckpointInfo) -> None:
-    """Refuses a network whose class names are others than those of the version that counts.
+    """Refuses a network whose class names differ from those of the champion, or before any promotion of the newest.
 
-    That is the champion, before any promotion the newest version. A kind of network whose outputs have no labels.txt,
-    such as a detector, and a version that has none are not checked.
+    Kinds without labels.txt, such as detectors, and versions without one are not checked.
 
     Raises:
         ExportError: the names differ, or the repository cannot be read.
@@ -36,7 +35,7 @@ def require_same_names(repository: str | Path, info: CheckpointInfo) -> None:
 
 
 def _class_names(store: Store, model: str, number: int) -> list[str] | None:
-    """Returns the names in a version's labels.txt, of a hand-made one in the model's; None where there is neither."""
+    """Returns the names in a version's labels.txt, else in the model's; None for neither."""
     for folder in (f"{model}/{number}", model):
         try:
             return store.read(f"{folder}/{LABELS_FILE}").decode().splitlines()

@@ -1,4 +1,4 @@
-"""The settings of an export: in which precision, and how Triton serves the version."""
+"""The settings of an export: the precision, and how Triton serves the version."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
@@ -11,7 +11,7 @@ TARGETS: tuple[Target, ...] = get_args(Target)
 
 @dataclass(frozen=True)
 class PrecisionRequest(BaseSettings):
-    """In which precision a network is to be exported; `export.run.check_wanted` checks it."""
+    """The precision of an exported network; `export.run.check_wanted` checks it."""
 
     precision: Annotated[
         str, Setting("Of weights and activations; auto measures here.", metavar="fp32|fp16|int8|auto")
@@ -24,14 +24,14 @@ class PrecisionRequest(BaseSettings):
             flags=("--max-accuracy-loss",),
         ),
     ] = None
-    int8_for: Annotated[
-        str, Setting("Who int8 is for; what one calculates fast the other cannot.", metavar="cpu|tensorrt")
-    ] = "cpu"
+    int8_for: Annotated[str, Setting("Target of int8: ONNX Runtime on CPUs, or TensorRT.", metavar="cpu|tensorrt")] = (
+        "cpu"
+    )
 
 
 @dataclass(frozen=True)
 class ServingOverrides(BaseSettings):
-    """What somebody asks for; None is as it was. The fields are those of `export.config.Serving`."""
+    """Fields of `export.config.Serving`; None keeps the value of the served version."""
 
     target: Annotated[
         Target | None,
@@ -62,7 +62,7 @@ class ServingOverrides(BaseSettings):
     tensorrt: Annotated[
         bool | None,
         Setting(
-            "Hand the graph to TensorRT on a GPU; on several GPUs that needs a server from 25.06 on.",
+            "Pass the graph to TensorRT on a GPU; several GPUs need a server from 25.06 on.",
             show_default="as the version served now; off",
         ),
     ] = None
@@ -70,4 +70,4 @@ class ServingOverrides(BaseSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.target == "cpu" and self.tensorrt:
-            raise SettingError("TensorRT needs a GPU: leave it away, or choose the target gpu or auto")
+            raise SettingError("TensorRT needs a GPU: leave it out, or choose the target gpu or auto")

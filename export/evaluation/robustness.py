@@ -1,4 +1,4 @@
-"""A model on corrupted pictures, and a classifier on what is no sign that it knows: figures, tables and a picture."""
+"""Robustness: a model on corrupted pictures, and a classifier on unknown signs and background."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -23,8 +23,8 @@ from training.data.records import Split
 from training.data.synthetic_crops import draw_others
 from training.plots import draw_robustness
 
-SURE = 0.9  # a score that people act on
-OTHERS = 2000  # drawn German signs that GTSRB has none of; own classes may have them
+SURE = 0.9  # a score that is acted on
+OTHERS = 2000  # drawn German signs that GTSRB lacks; own classes may include them
 SEED = 0
 
 
@@ -42,9 +42,9 @@ def measure_robustness(
 
     Args:
         model: checkpoint, version folder or ONNX file, of a classifier or a detector.
-        background: of another data set, of scenes; empty for none.
-        unknown_threshold: class score below which a sign is unknown; None takes what the model's training calibrated.
-        limit: how many pictures of each kind to take; 0 takes all, and 2,000 drawings, which are for German classes.
+        background: a data set of scenes; empty for none.
+        unknown_threshold: class score below which a sign is unknown; None takes the calibrated one of the model.
+        limit: pictures of each kind; 0 takes all, and 2,000 drawings for German classes.
         output: folder for the figures, a table and a picture, or None.
 
     Returns:
@@ -101,7 +101,7 @@ def _over_corruptions(images: Images, rate: Callable[[Images], float], progress:
 
 
 def _measure_unknown(network: Predictor, pictures: Mapping[str, Images], threshold: float | None) -> dict[str, Any]:
-    """Shows a classifier pictures of several kinds, of the size that it takes.
+    """Classifies pictures of several kinds, in the size of the classifier's input.
 
     Returns:
         `threshold`, and by kind of picture `samples`, `named_surely`, the share with a score above SURE, and `unknown`,

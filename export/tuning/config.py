@@ -1,4 +1,4 @@
-"""The settings of tuning: which serving settings are tried, and under which load."""
+"""The settings of tuning: the serving settings to try, and the load."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,26 +11,24 @@ MOST_BATCH = 4096  # of an exported graph
 
 @dataclass(frozen=True)
 class Load(BaseSettings):
-    """How a server is loaded."""
+    """The load on a server."""
 
-    concurrency: Annotated[int, Setting("Requests under way at any time.", min=1, max=4096)] = 32
+    concurrency: Annotated[int, Setting("Concurrent requests.", min=1, max=4096)] = 32
     seconds: Annotated[float, Setting("To measure each setting for, a round.", min=0.1, max=600)] = 2
     rounds: Annotated[int, Setting("Each measures all settings in a new order.", min=1, max=100)] = 3
     channels: Annotated[int, Setting("gRPC connections that the requests are spread over.", min=1, max=64)] = 1
     grpc_threads: Annotated[
         int,
-        Setting("Threads of the server that take requests; 0: as many as it takes by itself.", min=0, max=128),
+        Setting("Threads of the server for gRPC; 0: its default.", min=0, max=128),
     ] = 0
 
 
 @dataclass(frozen=True)
 class TuningConfig(BaseSettings):
-    """What is tuned, and how; an empty tuple stands for values that fit the machine and the version."""
+    """What is tuned, and how; an empty tuple chooses values for the machine and the version."""
 
     model: Annotated[str, Setting("Name of a model, such as sign_classifier.", argument=True)]
-    latency_budget_ms: Annotated[
-        float, Setting("Milliseconds in which 99 of 100 requests must be answered.", min=0.001)
-    ]
+    latency_budget_ms: Annotated[float, Setting("Largest p99 in milliseconds.", min=0.001)]
     version: Annotated[
         int | None, Setting("Number of a version.", min=1, show_default="the one that is served", argument=True)
     ] = None

@@ -84,7 +84,7 @@ def test_signs_get_the_names_of_their_classes() -> None:
 @pytest.mark.parametrize(
     ("classes", "words"),
     [
-        (CLASSES[:1], "the models tell the classes 0 to 0 apart"),
+        (CLASSES[:1], "the models have the classes 0 to 0"),
         ([CLASSES[1], CLASSES[0]], "is 'Fuchs' and not 'Große Eule'"),
     ],
 )

@@ -109,29 +109,29 @@ def _named(key: tuple[Any, ...]) -> dict[str, Any]:
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Returns the other differences between two runs, a sentence each."""
-    notes = []
-    for kind, names in (("environment", MACHINE), ("arguments", ARGUMENTS)):
-        for name in names:
-            then, now = old.get(kind, {}).get(name), new.get(kind, {}).get(name)
-            if then != now:
-                notes.append(f"{'another machine: ' if kind == 'environment' else ''}{name} was {then}, is {now}")
-    versions = [report.get("environment", {}).get("versions", {}) for report in (old, new)]
-    for name in sorted({*versions[0], *versions[1]}):
-        then, now = (each.get(name, "not there") for each in versions)
-        if then != now:
-            notes.append(f"{name} was {then}, is {now}")
-    for what, place in (("server", ("server", "description")), ("code", ("environment", "git_commit"))):
-        then, now = (report.get(place[0], {}).get(place[1], "") for report in (old, new))
-        if then != now:
-            notes.append(f"{what} was {then or 'unknown'}, is {now or 'unknown'}")
-    models = [report.get("server", {}).get("models", {}) for report in (old, new)]
-    for name in sorted({*models[0]} & {*models[1]}):
-        then, now = (", ".join(each[name].get("versions", [])) for each in models)
-        if then != now:
-            notes.append(f"{name}: version {then} was served, {now} is")
-    if old.get("pictures", {}).get("fingerprint") != new.get("pictures", {}).get("fingerprint"):
+    both = (old, new)
+    versions = [_find(report, "environment", "versions") or {} for report in both]
+    models = [_find(report, "server", "models") or {} for report in both]
+    served = [
+        {name: ", ".join(each[name].get("versions", [])) for name in {*models[0]} & {*models[1]}} for each in models
+    ]
+    values = [
+        *((f"another machine: {name}", *(_find(report, "environment", name) for report in both)) for name in MACHINE),
+        *((name, *(_find(report, "arguments", name) for report in both)) for name in ARGUMENTS),
+        *((name, *(each.get(name, "missing") for each in versions)) for name in sorted({*versions[0], *versions[1]})),
+        ("server", *(_find(report, "server", "description") or "unknown" for report in both)),
+        ("code", *(_find(report, "environment", "git_commit") or "unknown" for report in both)),
+        *((f"version of {name}", *(each[name] for each in served)) for name in sorted(served[0])),
+    ]
+    notes = [f"{what} was {then}, is {now}" for what, then, now in values if then != now]
+    if _find(old, "pictures", "fingerprint") != _find(new, "pictures", "fingerprint"):
         notes.append("other pictures were sent")
-    for which, report in (("earlier", old), ("later", new)):
-        if not report.get("complete"):
-            notes.append(f"the {which} run was cut short")
-    return notes
+    return notes + [
+        f"the {which} run was cut short"
+        for which, report in (("earlier", old), ("later", new))
+        if not report.get("complete")
+    ]
+
+
+def _find(report: Mapping[str, Any], part: str, name: str) -> Any:
+    return report.get(part, {}).get(name)

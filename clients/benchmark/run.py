@@ -5,11 +5,10 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from rich.console import Console
 
 from clients.benchmark import perf_analyzer
@@ -49,8 +48,7 @@ class Bench:
     scratch: Path
     points: list[Point]
     ways: list[Way]
-    crops: npt.NDArray[np.uint8] | None = None
-    onnx: Path | None = None
+    measure_way: Callable[[Way, float], float] = lambda way, seconds: 0.0
     server: RunningServer | None = None
     found: Found = field(default_factory=Found)
 
@@ -105,7 +103,9 @@ def run_benchmark(
                     write_report(folder, report)
         if interrupted is not None:
             files = "report.json" if isinstance(interrupted, OSError) else "report.html and report.json"
-            _print_interruption(console, f"{files} in {folder}", report)
+            runs = f"{files} in {folder} hold the {report['runs']} of {report['planned_runs']} runs so far"
+            stopped = runs if report["runs"] else "nothing was measured yet, so there is no report"
+            console.print(f"stopped: {stopped}", highlight=False, soft_wrap=True)
             raise interrupted
     if not any("images_per_second" in each for each in report["points"]):
         problem = report["points"][0]["problem"]
@@ -148,9 +148,9 @@ def _prepared(
         classifier = next((model for model in target.models if model.name == CLASSIFIER), None)
         if classifier is None:
             raise ClientError(f"--limit needs {CLASSIFIER}, which is not measured here: leave it out")
-        bench.onnx = config.onnx or _served_file(config.repository, classifier)
-        check_network(bench.onnx, classifier.shape)
-        bench.crops = tensors(classifier, pictures)
+        onnx = config.onnx or _served_file(config.repository, classifier)
+        check_network(onnx, classifier.shape)
+        bench.measure_way = partial(measure_in_process, onnx, tensors(classifier, pictures))
         own = {point.batch for point in points if point.model == CLASSIFIER}
         # With the largest batch too: the server joins requests into such batches.
         bench.ways = plan_ways(usable_cores(), sorted({1, *own, max(1, classifier.largest_batch)}))
@@ -228,8 +228,7 @@ def _measured(bench: Bench, head: dict[str, Any]) -> Iterator[tuple[int, int]]:
     total, in_a_row = len(jobs) * bench.config.rounds, 0
     for done, (number, job) in enumerate(in_rounds(jobs, bench.config.rounds), start=1):
         if isinstance(job, Way):
-            assert bench.onnx is not None and bench.crops is not None
-            rate = measure_in_process(bench.onnx, bench.crops, job, bench.config.seconds)
+            rate = bench.measure_way(job, bench.config.seconds)
             bench.found.ways.setdefault(job, []).append((number, rate))
         elif job not in bench.found.problems:
             try:
@@ -285,11 +284,3 @@ def _report(bench: Bench, head: dict[str, Any], complete: bool) -> dict[str, Any
         "points": describe_points(bench.points, found),
         "comparison": None,
     }
-
-
-def _print_interruption(console: Console, files: str, report: dict[str, Any]) -> None:
-    if report["runs"]:
-        what = f"{files} hold the {report['runs']} of {report['planned_runs']} runs so far"
-    else:
-        what = "nothing was measured yet, so there is no report"
-    console.print(f"stopped: {what}", highlight=False, soft_wrap=True)

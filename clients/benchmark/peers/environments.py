@@ -1,7 +1,6 @@
 """A virtual environment for each peer, with the packages that its requirements.txt locks."""
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -89,8 +88,3 @@ def installed_version(peer: Peer, programs: Path, gpu: bool) -> str:
         output = subprocess.run([programs / "python", "-c", code, *names], capture_output=True, timeout=60, check=True)
         return ", ".join(f"{name} {number}" for name, number in json.loads(output.stdout).items())
     return ""
-
-
-def digest(path: Path) -> str:
-    """Returns the sha256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -86,7 +86,7 @@ class Load:
         self.numbers = itertools.count()
         self.due: dict[Connection, float] = {}  # of the requests in flight
         self.is_over = False
-        self.every, self.seen = 1, 0
+        self.rng = random.Random(SEED)
         self.late: list[float] = []
 
     def run(self) -> Outcome:
@@ -188,13 +188,12 @@ class Load:
         await asyncio.sleep(PAUSE_S)
 
     def _keep(self, number: int, head: bytes, body: bytes) -> None:
-        """Keeps some of the answers, evenly over the time: every second, then every fourth, and so on."""
-        if self.seen % self.every == 0:
+        """Keeps a random sample of the answers (reservoir sampling)."""
+        seen = len(self.outcome.latencies_us)
+        if len(self.outcome.answers) < self.keep:
             self.outcome.answers.append((number, head, body))
-            if len(self.outcome.answers) >= 2 * self.keep:
-                del self.outcome.answers[1::2]
-                self.every *= 2
-        self.seen += 1
+        elif (place := self.rng.randrange(seen)) < self.keep:
+            self.outcome.answers[place] = (number, head, body)
 
     def _give_up(self, now: float) -> None:
         """Counts the requests of an open loop that have no answer, and ends its queue."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from clients.benchmark.environment import describe_machine
 from clients.benchmark.in_process import calls_per_second
-from clients.benchmark.peers.environments import Say, default_home, digest
+from clients.benchmark.peers.environments import Say, default_home
 from clients.benchmark.peers.exchange import TASKS, Task
 from clients.benchmark.peers.figures import Point, as_json, compare, over_rounds
 from clients.benchmark.peers.generator import run_load
@@ -28,6 +28,7 @@ from clients.benchmark.peers.servers_under_test import ServerUnderTest, describe
 from clients.benchmark.plan import Way, plan_ways
 from export.devices import providers_for
 from export.hardware_fit import can_use_gpu
+from export.repository.manifest import describe
 from serving.errors import ServingError
 from serving.install import Installation, find_or_install
 from serving.recognizer.cores import usable_cores
@@ -212,7 +213,7 @@ class _TaskRun:
         highest = float(median(self.limits))
         return {
             "models": {
-                name: {"version": self.work.versions[name], "sha256": digest(path)}
+                name: {"version": self.work.versions[name], "sha256": describe(path)["sha256"]}
                 for name, path in self.work.models.items()
             },
             "images": self.work.described,

@@ -159,7 +159,7 @@ def test_no_feedback_is_taken_without_a_folder_or_without_room(tmp_path: Path) -
     with TestClient(make_app(Settings(NOBODY))) as client:
         problem(client.post("/v1/feedback", content=content, headers=headers), 404, "--feedback")
     with TestClient(make_app(Settings(NOBODY, feedback=tmp_path, feedback_reserve=1 << 40))) as client:
-        problem(client.post("/v1/feedback", content=content, headers=headers), 507, "room")
+        problem(client.post("/v1/feedback", content=content, headers=headers), 507, "disk")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -143,7 +143,7 @@ def test_many_threads_write_at_once(tmp_path: Path) -> None:
 
 def test_what_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(tmp_path, 0)
-    with pytest.raises(ProblemError, match="GIF is not stored"):
+    with pytest.raises(ProblemError, match="GIF cannot be stored"):
         store.add(b"x", "GIF", TOLD)
 
     def fail(number: int) -> None:

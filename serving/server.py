@@ -227,11 +227,11 @@ def _index(server: RunningServer, question: bytes) -> list[dict[str, str]]:
         return index
 
 
-def stop(process: "subprocess.Popen[bytes]") -> None:
-    """Stops a server by SIGTERM, so that it finishes its requests, and kills it after STOP_TIMEOUT_S."""
+def stop(process: "subprocess.Popen[bytes]", timeout_s: float = STOP_TIMEOUT_S) -> None:
+    """Stops a server by SIGTERM, so that it finishes its requests, and kills it and its session after some seconds."""
     try:
         process.terminate()
-        process.wait(STOP_TIMEOUT_S)
+        process.wait(timeout_s)
     except subprocess.TimeoutExpired:
         pass
     finally:

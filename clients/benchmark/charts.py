@@ -1,22 +1,20 @@
-"""The pictures of a report, as data addresses of SVG files."""
+"""The plots of a report, as SVG."""
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from clients.benchmark.page import embed
 from traffic_signs.plots import RULE
 
 SOFT = "#5b6875"
 LINES = ("#154889", "#c1121c", "#2e7d4f", "#b8860b", "#6b4c9a", "#1f7a8c")
 DASHES: dict[str, Any] = {"grpc": "-", "http": (0, (4, 2))}
-# From the client to the network in the order of a request; each beside ones it is easily distinguished from.
+# In the order of a request; neighbours are easy to tell apart.
 COLOURS = {
     "client": "#7b8794",
     "network": "#cbd2d9",
@@ -33,11 +31,11 @@ NAMES = {
     "inference": "inference",
     "output": "output",
 }
-INSIDE = ("#4a7fc1", "#9dc3ec", "#c9def4")  # of the inference: the models that it waits for
-ROOM = 1.25  # times the largest figure, for the numbers beside the dots
+INSIDE = ("#4a7fc1", "#9dc3ec", "#c9def4")  # the models that the inference waits for
+ROOM = 1.25  # factor around the extremes, for the numbers beside the dots
 QUANTILES = ("p50", "p95", "p99")
-DECADE, FEW, MANY = 10, (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7)  # ticks of an axis that is long, and of a short one
-STYLE: dict[Any, Any] = {"svg.hashsalt": "signs bench"}  # so that the same figures give the same file
+DECADE, FEW, MANY = 10, (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7)  # ticks of a long and of a short axis
+STYLE: dict[Any, Any] = {"svg.hashsalt": "signs bench"}  # the same figures give the same file
 
 Points = Sequence[Mapping[str, Any]]
 
@@ -46,8 +44,8 @@ def draw_curves(points: Points, limit: float | None) -> str:
     """Draws latency over throughput: a line for each protocol and batch, a dot for each number of clients.
 
     Args:
-        points: of one model, as report.json has them.
-        limit: pictures per second of ONNX Runtime in process, where that was measured.
+        points: the points of one model in report.json.
+        limit: pictures per second of ONNX Runtime in process, if measured.
     """
     batches = sorted({each["batch"] for each in points})
     lines: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
@@ -87,7 +85,7 @@ def draw_curves(points: Points, limit: float | None) -> str:
         figure.legend(
             handles, labels, loc="lower center", ncols=min(5, len(labels)), frameon=False, fontsize=9, handlelength=3
         )
-        return _embed(figure)
+        return embed(figure, "image/svg+xml", bbox_inches="tight", metadata={"Date": None})
 
 
 def _draw_line(axes: Axes, line: Points, quantile: str, colour: str, dashes: Any) -> None:
@@ -105,11 +103,7 @@ def _draw_line(axes: Axes, line: Points, quantile: str, colour: str, dashes: Any
 
 
 def draw_parts(points: Points) -> str:
-    """Draws for each point which share of a request's time went where, on average.
-
-    Args:
-        points: of one model, as report.json has them.
-    """
+    """Draws where the mean time of a request went, for each point of one model in report.json."""
     called = list(points[0]["inside_ms"])
     names = [*NAMES.values()]
     place = names.index("inference")
@@ -141,24 +135,17 @@ def draw_parts(points: Points) -> str:
             fontsize=9,
             borderaxespad=0.2,
         )
-        return _embed(figure)
+        return embed(figure, "image/svg+xml", bbox_inches="tight", metadata={"Date": None})
 
 
 def _stack(point: Mapping[str, Any]) -> list[float]:
-    """Returns milliseconds of each part; those of the models that are called are taken out of the inference."""
+    """Returns milliseconds of each part; the called models have their own, which the inference then lacks."""
     parts = {name: float(point["parts_ms"][name]["median"]) for name in COLOURS}
     inside = [float(value["median"]) for value in point["inside_ms"].values()]
-    # They are averages over slightly other requests: together they may be a little more than the whole.
+    # Averages over slightly different requests: their sum may be a little more than the whole.
     scale = min(1.0, parts["inference"] / sum(inside)) if sum(inside) else 1.0
     inside = [scale * value for value in inside]
     stack = []
     for name, value in parts.items():
         stack += [max(0.0, value - sum(inside)), *inside] if name == "inference" else [value]
     return stack
-
-
-def _embed(figure: Figure) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None})
-    plt.close(figure)
-    return f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode()}"

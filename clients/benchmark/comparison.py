@@ -1,4 +1,4 @@
-"""Two reports beside each other: ratios of each point, what differs around them, and what counts as slower."""
+"""Compares two reports: ratios of each point, other differences, and the points that became slower."""
 
 import json
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ def load_report(path: Path) -> dict[str, Any]:
     """Reads a report.json, or the one in a folder.
 
     Raises:
-        ClientError: there is none, or it is of another schema.
+        ClientError: there is none, or it has another schema.
     """
     path = path / "report.json" if path.is_dir() else path
     try:
@@ -28,26 +28,21 @@ def load_report(path: Path) -> dict[str, Any]:
             f"{path} cannot be read ({error.strerror}): give the report.json of an earlier run"
         ) from error
     except ValueError as error:
-        raise ClientError(f"{path} is no report of `signs bench`: it is no JSON ({error})") from error
+        raise ClientError(f"{path} is not a report of `signs bench`: it is not JSON ({error})") from error
     schema = report.get("schema") if isinstance(report, dict) else None
     if schema != SCHEMA or not isinstance(report.get("points"), list):
         raise ClientError(
-            f"{path} is no report of `signs bench` with schema {SCHEMA}, but {schema!r}: give one of this version"
+            f"{path} is not a report of `signs bench` with schema {SCHEMA}, but {schema!r}: give one of this version"
         )
     return dict(report)
 
 
 def compare(old: Mapping[str, Any], new: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Compares a report with an earlier one.
-
-    Args:
-        old: the earlier one.
-        new: the later one.
-        name: of the earlier one, such as its path.
+    """Compares a report with an earlier one, which `name` identifies, such as by its path.
 
     Returns:
-        `points` that both have measured, with ratios new to old, `notes` on what else differs, and points that only
-        one of them has measured.
+        `points` that both have, with ratios new to old; `notes` on other differences; the points that failed now, and
+        those that only one of them has.
 
     Raises:
         ClientError: no point is in both.
@@ -70,13 +65,9 @@ def compare(old: Mapping[str, Any], new: Mapping[str, Any], name: str) -> dict[s
 
 
 def slower(comparison: Mapping[str, Any], most: float) -> list[dict[str, Any]]:
-    """Returns the points that became slower than is allowed, and those that fail now.
+    """Returns the points that became more than `most` times slower, and those that failed now.
 
-    A point whose rounds overlap with those of the earlier run is not among them: on this machine that may be noise.
-
-    Args:
-        comparison: as `compare` returns it.
-        most: how many times the pictures per second of now may be fewer than they were.
+    Points whose rounds overlap with those of the earlier run are left out: the difference may be noise.
     """
     points = [each for each in comparison["points"] if each["slowdown"] > most and not each["overlaps"]]
     return [*points, *comparison["failed"]]
@@ -105,7 +96,7 @@ def _measured(report: Mapping[str, Any]) -> dict[tuple[Any, ...], dict[str, Any]
     try:
         return {_key(each): each for each in report["points"] if "images_per_second" in each}
     except (KeyError, TypeError) as error:
-        raise ClientError(f"a report lacks {error} in its points: it was altered; measure anew") from error
+        raise ClientError(f"a report lacks {error} in its points: it was altered; measure again") from error
 
 
 def _key(point: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -117,30 +108,30 @@ def _named(key: tuple[Any, ...]) -> dict[str, Any]:
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Returns what else than the speed differs between two runs, each in a sentence."""
-    notes = []
-    for kind, names in (("environment", MACHINE), ("arguments", ARGUMENTS)):
-        for name in names:
-            then, now = old.get(kind, {}).get(name), new.get(kind, {}).get(name)
-            if then != now:
-                notes.append(f"{'another machine: ' if kind == 'environment' else ''}{name} was {then}, is {now}")
-    versions = [report.get("environment", {}).get("versions", {}) for report in (old, new)]
-    for name in sorted({*versions[0], *versions[1]}):
-        then, now = (each.get(name, "not there") for each in versions)
-        if then != now:
-            notes.append(f"{name} was {then}, is {now}")
-    for what, place in (("server", ("server", "description")), ("code", ("environment", "git_commit"))):
-        then, now = (report.get(place[0], {}).get(place[1], "") for report in (old, new))
-        if then != now:
-            notes.append(f"{what} was {then or 'unknown'}, is {now or 'unknown'}")
-    models = [report.get("server", {}).get("models", {}) for report in (old, new)]
-    for name in sorted({*models[0]} & {*models[1]}):
-        then, now = (", ".join(each[name].get("versions", [])) for each in models)
-        if then != now:
-            notes.append(f"{name}: version {then} was served, {now} is")
-    if old.get("pictures", {}).get("fingerprint") != new.get("pictures", {}).get("fingerprint"):
+    """Returns the other differences between two runs, a sentence each."""
+    both = (old, new)
+    versions = [_find(report, "environment", "versions") or {} for report in both]
+    models = [_find(report, "server", "models") or {} for report in both]
+    served = [
+        {name: ", ".join(each[name].get("versions", [])) for name in {*models[0]} & {*models[1]}} for each in models
+    ]
+    values = [
+        *((f"another machine: {name}", *(_find(report, "environment", name) for report in both)) for name in MACHINE),
+        *((name, *(_find(report, "arguments", name) for report in both)) for name in ARGUMENTS),
+        *((name, *(each.get(name, "missing") for each in versions)) for name in sorted({*versions[0], *versions[1]})),
+        ("server", *(_find(report, "server", "description") or "unknown" for report in both)),
+        ("code", *(_find(report, "environment", "git_commit") or "unknown" for report in both)),
+        *((f"version of {name}", *(each[name] for each in served)) for name in sorted(served[0])),
+    ]
+    notes = [f"{what} was {then}, is {now}" for what, then, now in values if then != now]
+    if _find(old, "pictures", "fingerprint") != _find(new, "pictures", "fingerprint"):
         notes.append("other pictures were sent")
-    for which, report in (("earlier", old), ("later", new)):
-        if not report.get("complete"):
-            notes.append(f"the {which} run was cut short")
-    return notes
+    return notes + [
+        f"the {which} run was cut short"
+        for which, report in (("earlier", old), ("later", new))
+        if not report.get("complete")
+    ]
+
+
+def _find(report: Mapping[str, Any], part: str, name: str) -> Any:
+    return report.get(part, {}).get(name)

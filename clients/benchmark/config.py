@@ -1,8 +1,8 @@
-"""The settings of a benchmark: what is measured, and how."""
+"""The settings of a benchmark."""
 
 import re
 import shlex
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,9 +21,21 @@ MOST_BATCH, MOST_CLIENTS = 4096, 4096
 ADDRESS = re.compile(r"(?:(grpc|http)://)?([^\s/:]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5})/?")
 
 
+class ReportedSettings(BaseSettings):
+    """Settings that a report contains."""
+
+    def arguments(self) -> dict[str, Any]:
+        """Returns all settings by name, as JSON."""
+        values = ((field.name, getattr(self, field.name)) for field in fields(self))  # type: ignore[arg-type]
+        return {
+            name: str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
+            for name, value in values
+        }
+
+
 @dataclass(frozen=True)
-class BenchmarkConfig(BaseSettings):
-    """What is measured, and how.
+class BenchmarkConfig(ReportedSettings):
+    """The settings of `signs bench`.
 
     Raises:
         SettingError: an address cannot be used, or two settings contradict each other.
@@ -92,26 +104,25 @@ class BenchmarkConfig(BaseSettings):
 
     @property
     def asked_protocols(self) -> tuple[Protocol, ...]:
-        """The protocols that the server is asked over."""
+        """The protocols to measure."""
         return self.protocols or tuple(self.urls) or ("grpc", "http")
 
     def command(self) -> str:
-        """Returns the command that measures the same again, into a folder of its own."""
+        """Returns the command that repeats the measurement."""
+        options: dict[str, Any] = {} if self.url else {"repository": self.repository, "protocols": self.asked_protocols}
+        names = ("models", "batch_sizes", "concurrencies", "seconds", "rounds", "images", "limit", "onnx")
+        options |= {name: getattr(self, name) for name in (*names, "perf_analyzer")}
         words = ["signs", "bench"]
         for protocol, url in self.urls.items():
             words += ["--url", f"{protocol}://{url}"]
-        if not self.url:
-            words += ["--repository", str(self.repository), "--protocols", ",".join(self.asked_protocols)]
-        words += ["--models", ",".join(self.models)] if self.models else []
-        words += ["--batch-sizes", ",".join(map(str, self.batch_sizes))]
-        words += ["--concurrencies", ",".join(map(str, self.concurrencies))]
-        words += ["--seconds", f"{self.seconds:g}", "--rounds", str(self.rounds)]
-        words += ["--images", str(self.images)] if self.images else []
-        words += ["--limit"] if self.limit else []
-        words += ["--onnx", str(self.onnx)] if self.onnx else []
-        words += ["--perf-analyzer", str(self.perf_analyzer)] if self.perf_analyzer else []
+        for name, value in options.items():
+            if value:
+                words.append(f"--{name.replace('_', '-')}")
+                words += [_word(value)] if value is not True else []
         return shlex.join(words)
 
-    def arguments(self) -> dict[str, Any]:
-        """Returns all of it by name, as JSON holds it."""
-        return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
+
+def _word(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)

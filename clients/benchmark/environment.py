@@ -1,4 +1,4 @@
-"""On what was measured: figures of speed belong to a machine and to versions."""
+"""The machine that was measured: figures of speed depend on it and on versions."""
 
 import os
 import platform
@@ -10,39 +10,35 @@ from typing import Any
 
 from export.errors import RepositoryError
 from export.repository.hardware import gpus
+from serving.recognizer.cores import usable_cores
 from traffic_signs.commit import git_commit
 
 PACKAGES = ("traffic-sign-mlops", "tritonclient", "numpy", "onnxruntime")
-BUSY = 0.25  # of the cores: what other programs take of them shows in the figures
+BUSY = 0.25  # of the cores: other programs that use more affect the figures
 
 
-def describe_machine(perf_analyzer: str) -> dict[str, Any]:
-    """Returns what this machine is, what runs on it, and how busy it is.
-
-    Args:
-        perf_analyzer: the version it names.
-    """
+def describe_machine(**versions: str) -> dict[str, Any]:
+    """Returns this machine's hardware, versions and load; `versions` are those of further programs."""
     return {
         "cpu": _cpu(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": usable_cores(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "gpus": _gpus(),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
-        "versions": {name: version for name in PACKAGES if (version := _version(name))}
-        | {"perf_analyzer": perf_analyzer},
+        "versions": {name: version for name in PACKAGES if (version := _version(name))} | versions,
         "git_commit": git_commit(),
         "load": round(os.getloadavg()[0], 2),
     }
 
 
 def busy_notice(machine: dict[str, Any]) -> str:
-    """Returns what to say where other programs keep the machine busy; empty where none does."""
+    """Returns a notice if other programs kept the machine busy before the measurement, else an empty string."""
     if machine["load"] <= BUSY * machine["cores"]:
         return ""
     return (
-        f"before the measurement the load of other programs was {machine['load']:g}, and there are "
-        f"{machine['cores']} cores: an idle machine is faster"
+        f"before the measurement the load of other programs was {machine['load']:g} on {machine['cores']} cores: an "
+        "idle machine is faster"
     )
 
 
@@ -63,7 +59,7 @@ def _gpus() -> list[str]:
 
 
 def _version(package: str) -> str:
-    # What was not imported plays no part; onnxruntime-gpu provides the module onnxruntime.
+    # A package that was not imported plays no part; onnxruntime-gpu provides the module onnxruntime.
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

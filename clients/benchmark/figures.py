@@ -1,4 +1,4 @@
-"""The content of report.json: medians and spans over the rounds, and every raw figure."""
+"""The content of report.json: medians and spans over the rounds, and all raw figures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -9,20 +9,20 @@ from clients.benchmark.perf_analyzer import Measurement
 from clients.benchmark.plan import Point, Way
 from clients.benchmark.target import CLASSIFIER
 
-SCHEMA = 1  # of report.json; counted up when a name or a meaning in it changes
+SCHEMA = 1  # of report.json; increase it when a name or a meaning changes
 
 Span = dict[str, float]
 
 
 @dataclass
 class Found:
-    """What was measured so far.
+    """The results so far.
 
     Attributes:
-        points: measurements of each point, in the order of the rounds, with the number of the round.
+        points: measurements of each point, each with the number of its round.
         problems: why a point cannot be measured.
-        ways: pictures per second of ONNX Runtime in process, of each round.
-        commands: of perf_analyzer, one for each point.
+        ways: pictures per second of ONNX Runtime in process, each with the number of its round.
+        commands: perf_analyzer's command line for each point.
     """
 
     points: dict[Point, list[tuple[int, Measurement]]] = field(default_factory=dict)
@@ -32,12 +32,12 @@ class Found:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was tried yet."""
+        """Whether there is no result yet."""
         return not (self.points or self.problems or self.ways)
 
 
 def describe_points(points: Sequence[Point], found: Found) -> list[dict[str, Any]]:
-    """Returns what report.json says of each point; one that was not measured has a problem and no figures."""
+    """Returns the points of report.json; one that was not measured has a problem instead of figures."""
     limit = best_rate(found.ways)
     described = []
     for point in points:
@@ -55,7 +55,7 @@ def describe_points(points: Sequence[Point], found: Found) -> list[dict[str, Any
 
 
 def describe_limit(ways: Mapping[Way, Sequence[tuple[int, float]]]) -> dict[str, Any] | None:
-    """Returns what ONNX Runtime does in process, the best way first; None where it was not measured."""
+    """Returns the throughput of ONNX Runtime in process, the best way first; None if it was not measured."""
     if not ways:
         return None
     described = [
@@ -67,12 +67,12 @@ def describe_limit(ways: Mapping[Way, Sequence[tuple[int, float]]]) -> dict[str,
 
 
 def best_rate(ways: Mapping[Way, Sequence[tuple[int, float]]]) -> float:
-    """Returns the highest median of pictures per second; 0 where none was measured."""
+    """Returns the highest median of pictures per second; 0 if none was measured."""
     return max((median(rate for _, rate in rates) for rates in ways.values()), default=0.0)
 
 
 def span(values: Sequence[float]) -> Span:
-    """Returns the median of some rounds, and the lowest and the highest."""
+    """Returns the median, minimum and maximum."""
     return {"median": median(values), "min": min(values), "max": max(values)}
 
 

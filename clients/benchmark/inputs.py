@@ -1,4 +1,4 @@
-"""What is sent: pictures out of a folder or a zip, or drawn, as the models take them and perf_analyzer reads them."""
+"""The pictures that are sent: read from a folder or a zip, or drawn; as the models and perf_analyzer take them."""
 
 import base64
 import hashlib
@@ -22,10 +22,10 @@ from training.data.gtsdb import load_gtsdb
 from training.data.source import open_source
 
 PICTURES = 16  # sent in turn
-SIGNS = 5  # of each drawn scene
-QUALITY = 90  # of the JPEG of a drawn scene
+SIGNS = 5  # in each drawn scene
+QUALITY = 90  # of a drawn scene's JPEG
 SEED = 0
-LABELS = "gt.txt"  # of GTSDB: then signs can be cut out of the scenes
+LABELS = "gt.txt"  # of GTSDB: with it signs can be cropped
 
 Box = tuple[float, float, float, float]
 T = TypeVar("T")
@@ -33,13 +33,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Pictures:
-    """Pictures to load models with.
+    """Pictures to send.
 
     Attributes:
-        source: what they are, for a person.
+        source: where they are from, for people.
         photographs: contents of image files.
         scenes: the same, decoded to RGB.
-        boxes: of each scene, the signs in it; without one its whole is taken for a sign.
+        boxes: boxes of the signs in each scene; a scene without boxes counts as one sign.
     """
 
     source: str
@@ -48,14 +48,14 @@ class Pictures:
     boxes: tuple[tuple[Box, ...], ...]
 
     def crops(self, size: int) -> npt.NDArray[np.uint8]:
-        """Returns the signs as a classifier takes them: uint8 [n, size, size, 3]."""
+        """Returns the signs, cropped for a classifier: uint8 [n, size, size, 3]."""
         cut = []
         for scene, boxes in zip(self.scenes, self.boxes, strict=True):
             cut += [crop(scene, box, size) for box in boxes] or [resize(scene, size)]
         return np.stack(cut)
 
     def facts(self) -> dict[str, Any]:
-        """Returns what a report says of them."""
+        """Returns the facts for a report."""
         digest = hashlib.sha256()
         for each in self.photographs:
             digest.update(hashlib.sha256(each).digest())
@@ -69,11 +69,11 @@ class Pictures:
         }
 
 
-def draw_pictures() -> Pictures:
-    """Draws street scenes with signs; always the same ones.
+def draw_pictures(signs: int = SIGNS) -> Pictures:
+    """Draws street scenes with so many signs each; always the same ones.
 
     Raises:
-        ClientError: what draws is not installed.
+        ClientError: a package that draws is not installed.
     """
     try:
         from training.data.pictograms import CLASS_COUNT
@@ -86,8 +86,8 @@ def draw_pictures() -> Pictures:
     rng = np.random.default_rng(SEED)
     photographs, scenes, boxes = [], [], []
     for number in range(PICTURES):
-        # Neighbours in this order look unlike each other.
-        class_ids = [(number * SIGNS + place) * 7 % CLASS_COUNT for place in range(SIGNS)]
+        # Steps of 7, because classes next to each other look alike.
+        class_ids = [(number * signs + place) * 7 % CLASS_COUNT for place in range(signs)]
         pixels, found = draw_scene(class_ids, rng)
         buffer = io.BytesIO()
         Image.fromarray(pixels).save(buffer, "JPEG", quality=QUALITY)
@@ -97,11 +97,10 @@ def draw_pictures() -> Pictures:
     return Pictures("drawn street scenes", tuple(photographs), tuple(scenes), tuple(boxes))  # type: ignore[arg-type]
 
 
-def read_pictures(path: Path) -> Pictures:
-    """Reads some pictures out of a folder or a zip, spread evenly over it, or one file.
+def read_pictures(path: Path, most: int = PICTURES) -> Pictures:
+    """Reads at most `most` pictures of a folder or a zip, evenly spread over it, or one file.
 
-    Signs are cut out of the scenes of GTSDB, whose labels are there; any other picture is taken for a scene by those
-    models that take scenes, and for one sign by those that take signs.
+    The signs of GTSDB's scenes have boxes. Any other picture serves as a scene and as one sign.
 
     Raises:
         ClientError: there is no picture, or one cannot be read.
@@ -113,14 +112,14 @@ def read_pictures(path: Path) -> Pictures:
     names = source.names()
     if any(PurePosixPath(name).name == LABELS for name in names):
         dataset = load_gtsdb(path)
-        samples = _spread([sample for sample in dataset.samples if sample.boxes])
+        samples = _spread([sample for sample in dataset.samples if sample.boxes], most)
         found = [
             (sample.image, dataset.read(sample), tuple((b.left, b.top, b.right, b.bottom) for b in sample.boxes))
             for sample in samples
         ]
     else:
         pictures = [name for name in names if name.lower().endswith(SUFFIXES) and not _is_hidden(name)]
-        found = [(name, source.read(name), ()) for name in _spread(pictures)]
+        found = [(name, source.read(name), ()) for name in _spread(pictures, most)]
     if not found:
         raise ClientError(f"{path} holds no picture ({', '.join(SUFFIXES)}): give a folder or a zip that does")
     return _decoded(path, found)
@@ -135,7 +134,9 @@ def write_input(path: Path, model: Model, pictures: Pictures) -> None:
     else:
         contents = [each.tobytes() for each in tensors(model, pictures)]
         shape = list(model.shape)
-    data = [{model.input_name: {"content": {"b64": _base64(each)}, "shape": shape}} for each in contents]
+    data = [
+        {model.input_name: {"content": {"b64": base64.b64encode(each).decode()}, "shape": shape}} for each in contents
+    ]
     path.write_text(json.dumps({"data": data}))
 
 
@@ -153,20 +154,16 @@ def _decoded(path: Path, found: Sequence[tuple[str, bytes, tuple[Box, ...]]]) ->
         try:
             scenes.append(decode(content))
         except ImageError as error:
-            raise ClientError(f"{path}: {name} cannot be sent: {error}. Take it out, or give other --images") from error
+            raise ClientError(f"{path}: {name} cannot be sent: {error}. Take it out, or give other pictures") from error
     photographs, boxes = tuple(each[1] for each in found), tuple(each[2] for each in found)
     return Pictures(str(path), photographs, tuple(scenes), boxes)
 
 
-def _spread(items: Sequence[T]) -> list[T]:
-    """Returns PICTURES items, evenly out of all of them."""
-    chosen = np.linspace(0, len(items) - 1, min(PICTURES, len(items))).round().astype(int)
+def _spread(items: Sequence[T], most: int) -> list[T]:
+    """Returns at most `most` items, evenly spread over all of them."""
+    chosen = np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int)
     return [items[index] for index in chosen]
 
 
 def _is_hidden(name: str) -> bool:
     return any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
-
-
-def _base64(content: bytes) -> str:
-    return base64.b64encode(content).decode()

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while something is measured: heeded also where Python loses them, and not twice."""
+"""Ctrl-C and SIGTERM during a measurement: none is lost, and a second one does not break the report."""
 
 import contextlib
 import signal
@@ -11,10 +11,9 @@ STOPS = (signal.SIGINT, signal.SIGTERM)
 
 @contextlib.contextmanager
 def heeded() -> Iterator[Callable[[], None]]:
-    """Gives a function that raises once more what a signal has raised in the block, where that got lost.
+    """Yields a function that repeats the exception of a signal in the block if it was lost; call it between steps.
 
-    It gets lost where the signal comes while Python runs a callback, as it does whenever it starts a process: what is
-    raised there is printed and forgotten. Call the function between pieces of work.
+    Python only prints an exception that a signal raises during a callback, such as at the start of a process.
     """
     before = {number: signal.getsignal(number) for number in STOPS}
     seen: list[int] = []
@@ -29,7 +28,7 @@ def heeded() -> Iterator[Callable[[], None]]:
         if seen:
             note(seen[0], None)
 
-    if threading.current_thread() is not threading.main_thread():  # which alone receives signals
+    if threading.current_thread() is not threading.main_thread():  # only the main thread receives signals
         yield again
         return
     for number, handler in before.items():
@@ -39,14 +38,14 @@ def heeded() -> Iterator[Callable[[], None]]:
         yield again
     finally:
         for number, handler in before.items():
-            # A handler may have put something else in its place, such as to end only once.
+            # A handler may have replaced itself, so that it runs only once.
             if signal.getsignal(number) is note:
                 signal.signal(number, handler)
 
 
 @contextlib.contextmanager
 def held() -> Iterator[None]:
-    """Puts signals off to the end of the block: for the start of a process, where they would get lost with a noise."""
+    """Delays signals to the end of the block, such as the start of a process, where they would be lost."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -63,7 +62,7 @@ def held() -> Iterator[None]:
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """Lets a second Ctrl-C not break what the first one asked for."""
+    """Ignores Ctrl-C in the block."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

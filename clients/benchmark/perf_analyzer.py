@@ -1,7 +1,7 @@
-"""perf_analyzer, Triton's load generator: where it is, how it is run, and what its files say.
+"""Finds and runs perf_analyzer, Triton's load generator, and reads its files.
 
-Its exit code says little: the program that PyPI installs ends with 0 whatever happened, and the true one with 99 for a
-wrong model as for a server that is down. A measurement worked when its table was written.
+A measurement succeeded if it wrote its table. Its exit code does not say so: PyPI's program always returns 0, and the
+original returns 99 both for a wrong model and for a server that is down.
 """
 
 import contextlib
@@ -22,19 +22,18 @@ from serving.lifetime import die_with_parent
 from traffic_sign_client.errors import ClientError
 
 PROGRAM = "perf_analyzer"
-WINDOWS = 3  # that it measures at the least, and joins
-# The largest of these may be so many percent above the smallest. Which is to say: it takes what it has seen in them
-# and does not run until they agree. Rounds show the spread, and each point is measured for the same time.
+WINDOWS = 3  # it measures at least three and joins them
+# Accept any spread of the windows: each point is measured for the same time, and the rounds show the spread.
 SPREAD_PERCENT = 1_000_000
-MOST_WINDOWS = 10  # as many only where one saw no answer
-START_S = 120.0  # for reading the pictures, the first requests and the last, on a busy machine
+MOST_WINDOWS = 10  # if one saw no answer
+START_S = 120.0  # for reading the pictures, the first and the last requests, on a busy machine
 LAST_LINES = 3
 HOW_TO_GET_IT = (
     "it is in NVIDIA's SDK image (nvcr.io/nvidia/tritonserver:YY.MM-py3-sdk), and `pip install perf_analyzer` has it "
-    "for a Linux with glibc 2.38, such as Ubuntu 24.04 and Debian 13; then put it on the PATH or give --perf-analyzer"
+    "for a Linux with glibc 2.38, such as Ubuntu 24.04 and Debian 13; put it on the PATH or give --perf-analyzer"
 )
 
-# Columns of its table: latencies and parts are in microseconds.
+# Columns of its table; times are in microseconds.
 LATENCIES = {"p50": "p50 latency", "p90": "p90 latency", "p95": "p95 latency", "p99": "p99 latency"}
 MEAN = "Avg latency"
 RATE = "Inferences/Second"
@@ -53,7 +52,7 @@ _TOO_SHORT = ("stable measurement", "No valid requests")
 
 @dataclass(frozen=True)
 class Tool:
-    """A perf_analyzer that can be run: the program, and the version it names."""
+    """A perf_analyzer, and its version."""
 
     program: Path
     version: str
@@ -61,16 +60,16 @@ class Tool:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one run of perf_analyzer saw.
+    """The results of one run.
 
     Attributes:
-        images_per_second: pictures answered.
-        latency_ms: milliseconds from request to answer: p50, p90, p95, p99 and the mean.
-        parts_ms: where these went, on average; the sum is the mean.
-        requests: answered while it was measured.
-        table: the row of perf_analyzer's own table, as it stands there.
-        inside_ms: of a model that calls others, milliseconds of one execution that it waited for each of them.
-        mean_batch: pictures that the server computed at once, on average.
+        images_per_second: answered pictures per second.
+        latency_ms: latencies of a request in milliseconds: p50, p90, p95, p99 and mean.
+        parts_ms: mean milliseconds of its parts; their sum is the mean latency.
+        requests: number of measured requests.
+        table: the row of perf_analyzer's own table.
+        inside_ms: mean milliseconds that an execution waited for each model that it calls.
+        mean_batch: mean number of pictures in an execution.
     """
 
     images_per_second: float
@@ -86,11 +85,11 @@ def find(given: Path | None = None) -> Tool:
     """Returns the perf_analyzer at a path, or the one on the PATH.
 
     Raises:
-        ClientError: there is none, or it does not run here; the message says how to get one.
+        ClientError: there is none, or it does not run here; the message names where to get it.
     """
     found = shutil.which(str(given) if given else PROGRAM)
     if found is None and given:
-        raise ClientError(f"{given} is no program that can be run: give the path of {PROGRAM} with --perf-analyzer")
+        raise ClientError(f"{given} cannot be run: give the path of {PROGRAM} with --perf-analyzer")
     if found is None:
         raise ClientError(f"there is no {PROGRAM} on the PATH: {HOW_TO_GET_IT}")
     program = Path(found).resolve() if "/" in found else Path(found)
@@ -107,16 +106,7 @@ def find(given: Path | None = None) -> Tool:
 
 
 def command(tool: Tool, point: Point, url: str, pictures: Path, table: str, seconds: float) -> list[str]:
-    """Returns the command line that measures a point.
-
-    Args:
-        tool: the program.
-        point: to measure.
-        url: host:port of the server, for the protocol of the point.
-        pictures: file of input data.
-        table: name of the file that it writes, in its working folder.
-        seconds: to measure for.
-    """
+    """Returns the command line that measures a point on the server at `url`, host:port, and writes `table`."""
     return [
         str(tool.program),
         *("-m", point.model, "-i", point.protocol, "-u", url, "-b", str(point.batch)),
@@ -129,16 +119,16 @@ def command(tool: Tool, point: Point, url: str, pictures: Path, table: str, seco
 
 
 def measure(arguments: Sequence[str], folder: Path, name: str, seconds: float) -> Measurement:
-    """Runs perf_analyzer once; it has ended when this returns, however it does.
+    """Runs perf_analyzer once; it has always ended when this returns.
 
     Args:
-        arguments: as `command` returns them for the table `name`.csv.
-        folder: that it works in; takes its table `name`.csv and what it prints as `name`.txt.
-        name: of its files.
-        seconds: that it measures for.
+        arguments: the command line of `command` for the table `name`.csv.
+        folder: its working folder, which gets `name`.csv and its output as `name`.txt.
+        name: name of its files.
+        seconds: how long it measures.
 
     Raises:
-        ClientError: it could not measure; the message has its own last words.
+        ClientError: it could not measure; the message has its last error.
     """
     printed = folder / f"{name}.txt"
     limit = START_S + 2 * seconds * MOST_WINDOWS / WINDOWS
@@ -151,7 +141,7 @@ def measure(arguments: Sequence[str], folder: Path, name: str, seconds: float) -
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                # Its own session: the program of PyPI starts another one, and both have to end together.
+                # In its own session, because PyPI's program starts another one, which must end with it.
                 start_new_session=True,
                 preexec_fn=die_with_parent(os.getpid()),
             )
@@ -168,21 +158,17 @@ def measure(arguments: Sequence[str], folder: Path, name: str, seconds: float) -
         return read_measurement((folder / f"{name}.csv").read_text(), said)
     except (OSError, ValueError) as error:
         is_slow = any(words in said for words in _TOO_SHORT) and not _REASON.search(said)
-        hint = " (too few requests are answered in that time: give more --seconds)" if is_slow else ""
-        # Its exit codes say little, but a signal says that it could not print why.
+        hint = " (too few answers in that time: give more --seconds)" if is_slow else ""
+        # After a signal it could not print an error.
         why = describe_code(process.returncode) if (process.returncode or 0) < 0 else last_words(said)
         raise ClientError(f"{PROGRAM} failed: {why}{hint}") from error
 
 
 def read_measurement(table: str, said: str) -> Measurement:
-    """Reads what perf_analyzer wrote with `--verbose-csv`.
-
-    Args:
-        table: content of the file of `-f`.
-        said: what it printed, where the number of requests is.
+    """Reads perf_analyzer's table, of `--verbose-csv`, and its output, which has the number of requests.
 
     Raises:
-        ValueError: the table holds no measurement, or lacks a column.
+        ValueError: the table has no measurement, or lacks a column.
     """
     row = _only_row(table)
     requests = _REQUESTS.search(said)
@@ -196,8 +182,8 @@ def read_measurement(table: str, said: str) -> Measurement:
 
 
 def last_words(said: str) -> str:
-    """Returns in one line why a program failed: the errors that it names, or else the last lines that it printed."""
-    # Each of its threads says the same.
+    """Returns in one line why it failed: the errors in its output, or else its last lines."""
+    # Each thread prints the same error.
     reasons = list(dict.fromkeys(reason.strip() for reason in _REASON.findall(said)))
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     return "; ".join(reasons[:LAST_LINES] or lines[-LAST_LINES:])[:1000] or "it printed nothing"
@@ -206,7 +192,7 @@ def last_words(said: str) -> str:
 def _only_row(table: str) -> dict[str, str]:
     rows = [row for row in csv.DictReader(table.splitlines()) if row.get(RATE)]
     if len(rows) != 1:
-        raise ValueError(f"{len(rows)} rows in place of one")
+        raise ValueError(f"{len(rows)} rows instead of one")
     return {name: value for name, value in rows[0].items() if name and value is not None}
 
 

@@ -1,4 +1,4 @@
-"""What is measured: a grid of points, in rounds of a new order each."""
+"""The points to measure, and their order in each round."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Point:
-    """A load on a model: so many requests under way at any time, each with a batch of pictures."""
+    """A load on a model: the number of requests in flight at any time, each with a batch of pictures."""
 
     model: str
     protocol: Protocol
@@ -27,7 +27,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Way:
-    """How ONNX Runtime runs a network in this process: sessions side by side, threads in each, pictures at once."""
+    """How ONNX Runtime runs a network in this process: parallel sessions, threads of each, pictures in a batch."""
 
     sessions: int
     threads: int
@@ -41,14 +41,7 @@ class Way:
 def plan_points(
     batches_of: Mapping[str, int], protocols: Sequence[Protocol], batches: Sequence[int], concurrencies: Sequence[int]
 ) -> list[Point]:
-    """Returns all combinations that the models take.
-
-    Args:
-        batches_of: the largest batch of each model, 0 where it knows none.
-        protocols: to ask over.
-        batches: pictures in a request; a model gets no larger ones than it takes.
-        concurrencies: requests under way.
-    """
+    """Returns all combinations that the models take; `batches_of` is the largest batch of each model, 0 for none."""
     return [
         Point(model, protocol, batch, concurrency)
         for (model, largest), protocol, batch, concurrency in product(
@@ -58,16 +51,16 @@ def plan_points(
     ]
 
 
-def plan_ways(cores: int, batches: Sequence[int]) -> list[Way]:
-    """Returns how ONNX Runtime may use all cores: all on one batch, or each on a batch of its own."""
-    divided = [Way(1, cores, batch) for batch in batches]
-    return divided if cores == 1 else divided + [Way(cores, 1, batch) for batch in batches]
+def plan_ways(cores: int, batches: Sequence[int], gpu: bool = False) -> list[Way]:
+    """Returns how ONNX Runtime may use all cores: one run on all, or one per core; on a GPU one run, or two."""
+    runs = ((1, 1), (2, 1)) if gpu else ((1, cores), (cores, 1))
+    return list(dict.fromkeys(Way(*each, batch) for each in runs for batch in batches))
 
 
 def in_rounds(jobs: Sequence[T], rounds: int, seed: int = 0) -> Iterator[tuple[int, T]]:
-    """Yields the number of a round, from 1, and a job, until each job had its turn in every round.
+    """Yields each job in every round, with the number of the round, from 1.
 
-    Each round has a new random order: a machine that grows slower or faster meanwhile does so for all alike.
+    Each round has a new random order: if the machine becomes slower or faster, it does so for all jobs.
     """
     rng = np.random.default_rng(seed)
     for number in range(1, rounds + 1):

@@ -1,4 +1,4 @@
-"""The report folder of `signs bench`: report.json, report.csv and report.html, each whole or not at all."""
+"""The report folder of `signs bench`: report.json, report.csv and report.html."""
 
 import csv
 import io
@@ -14,11 +14,11 @@ from traffic_signs.atomic_write import atomic_write
 JSON = "report.json"
 QUANTILES = ("p50", "p90", "p95", "p99", "mean")
 MANY = 100  # requests that a p99 needs
-SPAN = ("median", "min", "max")
+POINT = ("model", "protocol", "batch", "concurrency")
 
 
 def prepare_folder(folder: Path) -> None:
-    """Makes the folder of a report, before minutes are spent on measuring.
+    """Makes the folder of a report, before the measurement.
 
     Raises:
         ClientError: it holds a report already.
@@ -27,37 +27,35 @@ def prepare_folder(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / JSON).exists():
         raise ClientError(f"{folder} holds a report already, which stays: give another folder with --output")
-    _write(folder / JSON, "")
+    write_file(folder / JSON, "")
     (folder / JSON).unlink()
 
 
 def write_json(folder: Path, report: Mapping[str, Any]) -> None:
     """Writes report.json."""
-    _write(folder / JSON, json.dumps(report, indent=2) + "\n")
+    write_file(folder / JSON, json.dumps(report, indent=2) + "\n")
 
 
 def write_report(folder: Path, report: Mapping[str, Any]) -> None:
     """Writes report.json, report.csv and report.html."""
     write_json(folder, report)
-    _write(folder / "report.csv", to_csv(report))
-    _write(folder / "report.html", to_html(report))
+    write_file(folder / "report.csv", to_csv(report))
+    write_file(folder / "report.html", to_html(report))
 
 
 def to_csv(report: Mapping[str, Any]) -> str:
     """Returns a row for each point: medians over the rounds, with the lowest and highest pictures per second."""
     output = io.StringIO()
-    names = ["model", "protocol", "batch", "concurrency", "rounds", "requests"]
-    names += [f"images_per_second{'' if each == 'median' else '_' + each}" for each in SPAN]
-    names += [f"{each}_ms" for each in (*QUANTILES, *PARTS)]
-    names += ["mean_batch", "share_of_limit", "problem"]
+    rates = {"images_per_second": "median", "images_per_second_min": "min", "images_per_second_max": "max"}
+    times = [f"{each}_ms" for each in (*QUANTILES, *PARTS)]
+    names = [*POINT, "rounds", "requests", *rates, *times, "mean_batch", "share_of_limit", "problem"]
     writer = csv.DictWriter(output, names, lineterminator="\n")
     writer.writeheader()
     for each in report["points"]:
-        row = {name: each[name] for name in ("model", "protocol", "batch", "concurrency", "problem")}
+        row = {name: each[name] for name in (*POINT, "problem")}
         if "images_per_second" in each:
-            rate = each["images_per_second"]
             row |= {"rounds": len(each["rounds"]), "requests": each["requests"]}
-            row |= {f"images_per_second{'' if at == 'median' else '_' + at}": round(rate[at], 3) for at in SPAN}
+            row |= {name: round(each["images_per_second"][end], 3) for name, end in rates.items()}
             figures = {**each["latency_ms"], **each["parts_ms"]}
             row |= {f"{name}_ms": round(value["median"], 4) for name, value in figures.items()}
             row["mean_batch"] = round(each["mean_batch"], 2)
@@ -68,9 +66,8 @@ def to_csv(report: Mapping[str, Any]) -> str:
 
 def to_html(report: Mapping[str, Any]) -> str:
     """Returns the page, with its pictures inside."""
-    import jinja2
-
     from clients.benchmark.charts import draw_curves, draw_parts
+    from clients.benchmark.page import render
 
     measured = [each for each in report["points"] if "images_per_second" in each]
     models = []
@@ -90,23 +87,16 @@ def to_html(report: Mapping[str, Any]) -> str:
                 "few": any(each["requests"] < MANY * len(each["rounds"]) for each in points),
             }
         )
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["figure"] = figure
     problems = [each for each in report["points"] if each["problem"]]
-    return environment.get_template("report.html.j2").render(report=report, models=models, problems=problems)
+    return render(Path(__file__).with_name("report.html.j2"), report=report, models=models, problems=problems)
 
 
 def figure(value: float) -> str:
-    """Writes a number with as many places as a person wants to read."""
+    """Returns a number with three significant digits, or all digits before the point."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
-def _write(path: Path, content: str) -> None:
+def write_file(path: Path, content: str) -> None:
+    """Writes a file, whole or not at all."""
     with atomic_write(path) as staging:
         staging.write_text(content)

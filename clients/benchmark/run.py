@@ -1,16 +1,14 @@
-"""One benchmark from the server to the report: start or find it, measure in rounds, keep all that was measured."""
+"""One benchmark: start or find the server, measure in rounds, write the report."""
 
 import contextlib
-import os
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from rich.console import Console
 
 from clients.benchmark import perf_analyzer
@@ -27,19 +25,20 @@ from clients.benchmark.target import CLASSIFIER, Model, Target, look_at
 from export.hardware_fit import fitting_arguments
 from serving.errors import ServingError
 from serving.install import Installation, find_or_install
+from serving.recognizer.cores import usable_cores
 from serving.server import RunningServer, running_server
 from traffic_sign_client.connection import Protocol
 from traffic_sign_client.errors import ClientError
 from traffic_signs.progress import progress_bars
 
-RAW = "perf_analyzer"  # folder of its own files in that of the report
+RAW = "perf_analyzer"  # folder of its files in the report
 OVERHEAD_S = 1.5  # of each run of perf_analyzer: its start, the warm-up, the last answers
-FAILURES = 3  # after so many points that fail, one after the other, the server is looked at
+FAILURES = 3  # after so many failed points in a row the server is checked
 
 
 @dataclass
 class Bench:
-    """A benchmark that runs: what is needed to measure, and what was found so far."""
+    """A running benchmark."""
 
     config: BenchmarkConfig
     folder: Path
@@ -49,8 +48,7 @@ class Bench:
     scratch: Path
     points: list[Point]
     ways: list[Way]
-    crops: npt.NDArray[np.uint8] | None = None
-    onnx: Path | None = None
+    measure_way: Callable[[Way, float], float] = lambda way, seconds: 0.0
     server: RunningServer | None = None
     found: Found = field(default_factory=Found)
 
@@ -58,19 +56,19 @@ class Bench:
 def run_benchmark(
     config: BenchmarkConfig, folder: Path, console: Console, finish: Callable[[dict[str, Any]], None]
 ) -> dict[str, Any]:
-    """Measures all points and writes the report, of what was measured so far also where it is stopped in the middle.
+    """Measures all points and writes the report; if it is stopped, a report of the results so far.
 
     Args:
-        config: what is to be measured.
-        folder: takes the report.
+        config: what to measure.
+        folder: folder of the report.
         console: shows progress.
-        finish: is given the report before the pages are written, to add to it.
+        finish: may add to the report before it is written.
 
     Returns:
         The content of report.json.
 
     Raises:
-        ClientError: something that was asked for is not there, or no point could be measured.
+        ClientError: a model, file or program is missing, or no point could be measured.
         ServingError: the server does not start, or ends by itself.
         OSError: a file cannot be written.
     """
@@ -82,7 +80,7 @@ def run_benchmark(
     started = datetime.now(UTC)
     with contextlib.ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="signs-bench-")))
-        machine = describe_machine(tool.version)  # before the server starts, which keeps it busy
+        machine = describe_machine(perf_analyzer=tool.version)  # before the server starts and uses it
         urls, server, installation = _serve(config, folder / "tritonserver.log", stack, console)
         target = look_at({protocol: urls[protocol] for protocol in config.asked_protocols}, config.models)
         bench = _prepared(config, folder, tool, target, pictures, scratch, server)
@@ -101,11 +99,13 @@ def run_benchmark(
             with undisturbed():
                 try:
                     finish(report)
-                finally:  # also where it cannot be compared
+                finally:  # also if the comparison fails
                     write_report(folder, report)
         if interrupted is not None:
             files = "report.json" if isinstance(interrupted, OSError) else "report.html and report.json"
-            _print_interruption(console, f"{files} in {folder}", report)
+            runs = f"{files} in {folder} hold the {report['runs']} of {report['planned_runs']} runs so far"
+            stopped = runs if report["runs"] else "nothing was measured yet, so there is no report"
+            console.print(f"stopped: {stopped}", highlight=False, soft_wrap=True)
             raise interrupted
     if not any("images_per_second" in each for each in report["points"]):
         problem = report["points"][0]["problem"]
@@ -116,7 +116,7 @@ def run_benchmark(
 def _serve(
     config: BenchmarkConfig, log: Path, stack: contextlib.ExitStack, console: Console
 ) -> tuple[dict[Protocol, str], RunningServer | None, Installation | None]:
-    """Returns addresses of the server; where it is ours, the server, and what it is."""
+    """Returns the server's addresses; of a server of its own also the server and its installation."""
     if config.urls:
         return config.urls, None, None
     installation = find_or_install(config.home, lambda what: console.print(f"{what} ...", style="dim"))
@@ -134,7 +134,7 @@ def _prepared(
     scratch: Path,
     server: RunningServer | None,
 ) -> Bench:
-    """Returns the benchmark, all checked and its pictures written, before anything is measured."""
+    """Checks all settings and writes the pictures, before anything is measured."""
     largest = {model.name: model.largest_batch for model in target.models}
     points = plan_points(largest, config.asked_protocols, config.batch_sizes, config.concurrencies)
     for model in target.models:
@@ -147,40 +147,39 @@ def _prepared(
     if config.limit:
         classifier = next((model for model in target.models if model.name == CLASSIFIER), None)
         if classifier is None:
-            raise ClientError(f"--limit is of {CLASSIFIER}, which is not measured here: leave it out")
-        bench.onnx = config.onnx or _served_file(config.repository, classifier)
-        check_network(bench.onnx, classifier.shape)
-        bench.crops = tensors(classifier, pictures)
-        # The server joins requests into batches up to the largest one: so may the limit.
+            raise ClientError(f"--limit needs {CLASSIFIER}, which is not measured here: leave it out")
+        onnx = config.onnx or _served_file(config.repository, classifier)
+        check_network(onnx, classifier.shape)
+        bench.measure_way = partial(measure_in_process, onnx, tensors(classifier, pictures))
         own = {point.batch for point in points if point.model == CLASSIFIER}
-        cores = len(os.sched_getaffinity(0))
-        bench.ways = plan_ways(cores, sorted({1, *own, max(1, classifier.largest_batch)}))
+        # With the largest batch too: the server joins requests into such batches.
+        bench.ways = plan_ways(usable_cores(), sorted({1, *own, max(1, classifier.largest_batch)}))
     return bench
 
 
 def _served_file(repository: Path, model: Model) -> Path:
     path = repository / model.name / model.versions[-1] / "model.onnx"
     if not path.is_file():
-        raise ClientError(f"--limit needs the ONNX file of the served version, and {path} is none: give it by --onnx")
+        raise ClientError(f"--limit needs the ONNX file of the served version; there is no {path}: give it by --onnx")
     return path
 
 
 def _head(
     bench: Bench, machine: dict[str, Any], installation: Installation | None, started: datetime
 ) -> dict[str, Any]:
-    """Returns what a report says beside the figures."""
+    """Returns the part of the report that is known before the measurement."""
     target = bench.target
     notices = [busy_notice(machine)] if busy_notice(machine) else []
     if target.has_standin:
         notices.append(
-            "the server's ONNX Runtime backend is the stand-in, which costs some tenths of a millisecond a request: "
+            "the server's ONNX Runtime backend is the stand-in, which adds some tenths of a millisecond to a request: "
             "these are not the figures of Triton's own"
         )
     for model in target.models:
         if model.is_cached:
-            notices.append(f"{model.name} may answer out of Triton's cache, which is then measured and not the network")
+            notices.append(f"{model.name} may answer from Triton's cache: then the cache is measured, not the network")
         if model.largest_batch and max(bench.config.batch_sizes) > model.largest_batch:
-            notices.append(f"{model.name} takes batches of {model.largest_batch} at most: larger ones were left out")
+            notices.append(f"{model.name} takes batches of {model.largest_batch} at most: larger ones are left out")
     return {
         "schema": SCHEMA,
         "created": started.isoformat(timespec="seconds"),
@@ -222,15 +221,14 @@ def _announce(console: Console, bench: Bench, head: dict[str, Any]) -> None:
 
 
 def _measured(bench: Bench, head: dict[str, Any]) -> Iterator[tuple[int, int]]:
-    """Measures all jobs; yields how many are done and how many there are, and keeps report.json up to date."""
+    """Measures all jobs and updates report.json after each; yields the number done and the total."""
     jobs: list[Point | Way] = [*bench.points, *bench.ways]
     raw = bench.folder / RAW
     raw.mkdir(exist_ok=True)
     total, in_a_row = len(jobs) * bench.config.rounds, 0
     for done, (number, job) in enumerate(in_rounds(jobs, bench.config.rounds), start=1):
         if isinstance(job, Way):
-            assert bench.onnx is not None and bench.crops is not None
-            rate = measure_in_process(bench.onnx, bench.crops, job, bench.config.seconds)
+            rate = bench.measure_way(job, bench.config.seconds)
             bench.found.ways.setdefault(job, []).append((number, rate))
         elif job not in bench.found.problems:
             try:
@@ -265,10 +263,9 @@ def _measure(bench: Bench, point: Point, raw: Path, number: int) -> perf_analyze
 
 
 def _check_alive(bench: Bench, in_a_row: int) -> None:
-    """Raises where the server is gone: no further point can be measured then."""
-    server = bench.server
-    if server is not None:
-        server.check_alive()
+    """Raises ServingError if the server is gone."""
+    if bench.server is not None:
+        bench.server.check_alive()
     if in_a_row >= FAILURES:
         try:
             look_at(bench.target.urls, [model.name for model in bench.target.models])
@@ -287,11 +284,3 @@ def _report(bench: Bench, head: dict[str, Any], complete: bool) -> dict[str, Any
         "points": describe_points(bench.points, found),
         "comparison": None,
     }
-
-
-def _print_interruption(console: Console, files: str, report: dict[str, Any]) -> None:
-    if report["runs"]:
-        what = f"{files} hold the {report['runs']} of {report['planned_runs']} runs so far"
-    else:
-        what = "nothing was measured yet, so there is no report"
-    console.print(f"stopped: {what}", highlight=False, soft_wrap=True)

@@ -1,30 +1,27 @@
-"""Triton's own statistics of its models: what a measurement added to them.
+"""Triton's statistics of its models during a measurement.
 
-perf_analyzer reads them too, but gives up in a window in which a model that another one calls was never called, and a
-recognizer whose photographs hold no sign does not call its classifier.
+perf_analyzer reads them too, but gives up if a called model was never called in a window, and a recognizer does not
+call its classifier for photographs without a sign.
 """
 
-import json
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from traffic_sign_client.connection import Protocol, channel_options
-from traffic_sign_client.errors import UnavailableError
-from traffic_signs.direct import open_url
+from traffic_sign_client.connection import Connection, Protocol
 
-TIMEOUT_S = 30.0
 STAGES = ("queue", "compute_input", "compute_infer", "compute_output")
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """What a server has counted of a model since it started.
+    """A server's counters of a model since its start.
 
     Attributes:
-        pictures: answered.
-        executions: of the model; with batches fewer than pictures.
-        milliseconds: that all requests together waited in the queue and were computed.
+        pictures: answered pictures.
+        executions: executions of the model, each of a batch of pictures.
+        milliseconds: time in the queue and in computation, over all requests.
     """
 
     pictures: int
@@ -32,7 +29,7 @@ class Statistics:
     milliseconds: float
 
     def since(self, before: "Statistics") -> "Statistics":
-        """Returns what was added."""
+        """Returns the difference to earlier counters."""
         return Statistics(
             self.pictures - before.pictures,
             self.executions - before.executions,
@@ -41,21 +38,24 @@ class Statistics:
 
 
 def ask_statistics(protocol: Protocol, url: str, models: Sequence[str]) -> dict[str, Statistics]:
-    """Returns the statistics of models, by name.
-
-    Args:
-        protocol: of the address.
-        url: host:port.
-        models: names.
+    """Asks a server, host:port, for the statistics of models; returns them by name.
 
     Raises:
-        UnavailableError: the server does not answer.
+        ClientError: the server does not answer.
     """
-    return {name: read_statistics(_ask(protocol, url, name)) for name in models}
+
+    async def ask() -> dict[str, Statistics]:
+        connection = Connection(url, protocol)
+        try:
+            return {name: read_statistics(await connection.describe("statistics", name)) for name in models}
+        finally:
+            await connection.close()
+
+    return asyncio.run(ask())
 
 
 def read_statistics(answer: Mapping[str, Any]) -> Statistics:
-    """Reads what a server says of a model, all versions together; over gRPC numbers are texts, and 0 is left out."""
+    """Adds up the statistics of all versions of a model; over gRPC numbers are strings, and 0 is left out."""
     pictures, executions, nanoseconds = 0, 0, 0
     for version in answer.get("model_stats", ()):
         pictures += int(version.get("inference_count", 0))
@@ -68,32 +68,19 @@ def read_statistics(answer: Mapping[str, Any]) -> Statistics:
 def waited_inside(
     before: Mapping[str, Statistics], after: Mapping[str, Statistics], model: str, called: Sequence[str]
 ) -> dict[str, float]:
-    """Returns the milliseconds that an execution of a model waited for each model that it calls, on average.
+    """Returns the mean milliseconds that an execution of `model` waited for each model that it calls.
 
     Args:
-        before: statistics before a measurement.
-        after: and after it.
-        model: that calls.
-        called: names of the others.
+        before: statistics before a measurement, by name.
+        after: statistics after it.
+        model: the model that calls.
+        called: the models that it calls.
     """
     executions = max(1, after[model].since(before[model]).executions)
     return {name: after[name].since(before[name]).milliseconds / executions for name in called}
 
 
 def mean_batch(before: Statistics, after: Statistics) -> float:
-    """Returns how many pictures the server computed at once, on average."""
+    """Returns the mean number of pictures in an execution."""
     added = after.since(before)
     return added.pictures / max(1, added.executions)
-
-
-def _ask(protocol: Protocol, url: str, model: str) -> Any:
-    try:
-        if protocol == "http":
-            with open_url(f"http://{url}/v2/models/{model}/stats", TIMEOUT_S) as response:
-                return json.load(response)
-        import tritonclient.grpc as triton
-
-        with triton.InferenceServerClient(url, channel_args=channel_options(url)) as client:
-            return client.get_inference_statistics(model, as_json=True, client_timeout=TIMEOUT_S)
-    except Exception as error:  # of urllib, of JSON, of tritonclient, of gRPC
-        raise UnavailableError(f"{url} has no statistics of {model} ({error})") from error

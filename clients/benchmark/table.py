@@ -1,4 +1,4 @@
-"""What `signs bench` prints: all points, and how they compare with an earlier run."""
+"""The tables that `signs bench` prints."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from clients.benchmark.report import figure
 
 
 def print_points(console: Console, report: Mapping[str, Any]) -> None:
-    """Prints a row for each point, with the span of its rounds, and why some could not be measured."""
+    """Prints a row for each point, the limit, and the problems."""
     measured = [each for each in report["points"] if "images_per_second" in each]
     for model in dict.fromkeys(each["model"] for each in measured):
         points = [each for each in measured if each["model"] == model]
@@ -41,7 +41,7 @@ def print_points(console: Console, report: Mapping[str, Any]) -> None:
 
 
 def print_comparison(console: Console, comparison: Mapping[str, Any]) -> None:
-    """Prints ratios new to old of each point, and what else differs."""
+    """Prints the ratios new to old of each point, and the other differences."""
     console.print(f"\ncompared with {comparison['old']}; ratios are new to old", highlight=False, soft_wrap=True)
     for note in comparison["notes"]:
         console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""The server that is measured: what it is, and what its models take."""
+"""The server that is measured, and what its models take."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -11,8 +11,7 @@ from traffic_sign_client.errors import ClientError, UnknownModelError
 
 CLASSIFIER, RECOGNIZER, DETECTOR = "sign_classifier", "sign_recognizer", "sign_detector"
 SCENES = "scenes"  # name of the detector's input
-# What a server names as the backend of an ONNX model where the stand-in runs it; of Triton's own it names a library.
-STAND_IN = "model.py"
+STAND_IN = "model.py"  # the stand-in's runtime in a model's configuration; Triton's own is a library
 CALLED = (DETECTOR, CLASSIFIER)  # by the recognizer
 
 Takes = Literal["signs", "scenes", "photographs"]
@@ -20,17 +19,17 @@ Takes = Literal["signs", "scenes", "photographs"]
 
 @dataclass(frozen=True)
 class Model:
-    """A model that a server has ready.
+    """A model that is ready.
 
     Attributes:
-        name: on the server.
+        name: name on the server.
         takes: signs or scenes as pixels, or whole photographs as files.
-        input_name: of its only input.
-        shape: of one picture, without the batch.
-        largest_batch: that it takes in a request; 0 where it knows no batches.
-        versions: that are served.
-        is_cached: whether answers may come out of Triton's cache.
-        metadata: all that the server says of it.
+        input_name: name of its only input.
+        shape: shape of one picture, without the batch.
+        largest_batch: largest batch of a request; 0 if it takes no batches.
+        versions: served versions.
+        is_cached: whether answers may come from Triton's cache.
+        metadata: the server's metadata of it.
     """
 
     name: str
@@ -49,10 +48,10 @@ class Target:
 
     Attributes:
         urls: host:port for each protocol.
-        metadata: what it says of itself.
-        models: to measure.
-        others: names of the models that the recognizer calls and that are there.
-        has_standin: the ONNX models run on the stand-in for Triton's backend, as the server itself says.
+        metadata: the server's metadata.
+        models: the models to measure.
+        others: names of the served models that the recognizer calls.
+        has_standin: whether the ONNX models run on the stand-in for Triton's backend.
     """
 
     urls: Mapping[Protocol, str]
@@ -63,20 +62,20 @@ class Target:
 
     @property
     def description(self) -> str:
-        """What it is, for a person."""
+        """The server, for people."""
         backend = "ONNX Runtime stand-in backend" if self.has_standin else "Triton's own backends"
         return f"tritonserver {self.metadata.get('version', '')}, {backend}"
 
 
 def look_at(urls: Mapping[Protocol, str], wanted: Sequence[str]) -> Target:
-    """Asks a server over every protocol what it is, and over the first one for its models.
+    """Reads a server's metadata over every protocol, and its models' over the first one.
 
     Args:
         urls: host:port for each protocol.
-        wanted: names of models; empty takes classifier and recognizer where they are.
+        wanted: names of models; empty takes the classifier and the recognizer if they are served.
 
     Raises:
-        ClientError: nobody answers, a model is not there, or it takes no pictures.
+        ClientError: no server answers, a model is missing, or it does not take pictures.
     """
     return asyncio.run(_look_at(urls, wanted))
 
@@ -109,7 +108,7 @@ async def _look_at(urls: Mapping[Protocol, str], wanted: Sequence[str]) -> Targe
 
 
 def runs_on_stand_in(config: Mapping[str, Any]) -> bool:
-    """Returns whether a model, by its configuration as the server gives it, runs on the stand-in for ONNX Runtime."""
+    """Returns whether a model runs on the stand-in for ONNX Runtime, by its configuration on the server."""
     return config.get("backend") == "onnxruntime" and config.get("runtime") == STAND_IN
 
 
@@ -117,7 +116,9 @@ async def _model(connection: Connection, name: str) -> Model:
     metadata = await connection.describe("metadata", name)
     config = await connection.describe("config", name)
     inputs = config.get("input", [])
-    refusal = f"{name} takes no pictures alone: `signs bench` measures networks of one UINT8 input, and the recognizer"
+    refusal = (
+        f"{name} takes more than a picture: `signs bench` measures networks of one UINT8 input, and the recognizer"
+    )
     if len(inputs) != 1:
         raise ClientError(refusal)
     kind, shape = str(inputs[0]["data_type"]), tuple(int(side) for side in inputs[0]["dims"])
@@ -133,7 +134,7 @@ async def _model(connection: Connection, name: str) -> Model:
         takes,
         str(inputs[0]["name"]),
         shape,
-        # The recognizer wants one photograph a request and joins requests itself.
+        # The recognizer takes one photograph per request and joins requests itself.
         1 if takes == "photographs" else int(config.get("max_batch_size", 0)),
         tuple(map(str, metadata.get("versions", ()))),
         bool(config.get("response_cache", {}).get("enable", False)),

@@ -1,1 +1,1 @@
-"""The REST gateway: signs over plain HTTP and JSON, for whoever has no gRPC, and a page for people."""
+"""The REST gateway: signs over HTTP and JSON, and a web page."""

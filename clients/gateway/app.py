@@ -1,4 +1,4 @@
-"""Puts the gateway together."""
+"""Builds the gateway's ASGI app."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 
 
 def make_app(settings: Settings, draining: Callable[[], bool] = lambda: False) -> FastAPI:
-    """Returns the gateway as an ASGI app; it asks Triton nothing before its first request.
+    """Returns the gateway as an ASGI app; it does not call Triton before its first request.
 
     Args:
-        settings: of the gateway.
-        draining: tells whether it is about to end, and so no longer ready.
+        settings: the gateway's settings.
+        draining: returns whether the gateway is about to end and is no longer ready.
 
     Raises:
-        ClientError: the keys, the folder for feedback, the certificates or the address for traces cannot be used.
+        ClientError: the keys, the feedback folder, the certificates or the address for traces cannot be used.
     """
     limits = Limits(settings.concurrency, settings.queue, settings.max_held * MEBIBYTE)
     metrics = Metrics(lambda: limits.in_flight)
@@ -59,9 +59,9 @@ def make_app(settings: Settings, draining: Callable[[], bool] = lambda: False) -
         title="traffic-signs gateway",
         version=version("traffic-sign-mlops"),
         lifespan=living,
-        docs_url=None,  # it would load its scripts from elsewhere; ours is in reference.py
+        docs_url=None,  # FastAPI's loads scripts from another site; ours is in reference.py
         redoc_url=None,
-        redirect_slashes=False,  # it would lead to whatever host the caller named
+        redirect_slashes=False,  # a redirect would go to the host that the caller named
         exception_handlers={
             ProblemError: _on_problem,
             HTTPException: _on_http_error,

@@ -1,7 +1,6 @@
-"""API keys: made here, kept as hashes, compared in constant time.
+"""API keys: generated here, stored as hashes, compared in constant time.
 
-A key is 256 bits of chance, so that no one finds it by trying, and one plain SHA-256 guards it as well as a slow hash
-would: those are for passwords, which people think up.
+A key has 256 random bits and cannot be guessed, so SHA-256 is enough; slow hashes are for passwords of people.
 """
 
 import hashlib
@@ -17,7 +16,7 @@ from clients.gateway.problems import UNAUTHORIZED, ProblemError
 from traffic_sign_client.errors import ClientError
 
 LINE = re.compile(r"(?P<name>[A-Za-z0-9_.@-]{1,64}) sha256:(?P<hash>[0-9a-f]{64})")
-ADVICE = "make lines for it with `signs gateway --new-key NAME >> FILE`"
+ADVICE = "add a line with `signs gateway --new-key NAME >> FILE`"
 logger = logging.getLogger(__name__)
 
 
@@ -27,25 +26,25 @@ def new_key() -> str:
 
 
 def line_of(name: str, key: str) -> str:
-    """Returns what the file of keys says of a key.
+    """Returns the line of the key file for a key.
 
     Raises:
-        ClientError: the name makes no such line.
+        ClientError: the name has other characters or is too long.
     """
     line = f"{name} sha256:{_hash(key).hex()}"
     if not LINE.fullmatch(line):
-        raise ClientError(f"{name!r} is no name for a key: take 1 to 64 of A-Z a-z 0-9 _ . @ -")
+        raise ClientError(f"{name!r} cannot be the name of a key: use 1 to 64 of A-Z a-z 0-9 _ . @ -")
     return line
 
 
 class Keys:
-    """The keys of a file, read again when it changes, so that a key can be taken back at once.
+    """The keys of a file, reloaded when it changes, so that a key can be revoked at once.
 
     Args:
-        path: of the file: lines `NAME sha256:HASH`, empty ones and comments with #.
+        path: file with lines `NAME sha256:HASH`, empty lines and comments with #.
 
     Raises:
-        ClientError: the file cannot be read, holds something else or no key.
+        ClientError: the file cannot be read, or has an invalid line or no key.
     """
 
     def __init__(self, path: Path) -> None:
@@ -54,40 +53,40 @@ class Keys:
         self._hashes = self._read()
 
     def check(self, request: Request) -> str:
-        """Returns the name of the key that a request comes with.
+        """Returns the name of a request's key.
 
         Raises:
-            ProblemError: it has none that is known.
+            ProblemError: it has no key, or an unknown one.
         """
-        self._follow()
+        self._reload()
         offered = _offered(request)
         if not offered:
             raise ProblemError(UNAUTHORIZED, "send a key in the header `Authorization: Bearer KEY` or `X-API-Key: KEY`")
         digest, found = _hash(offered), ""
-        for name, known in self._hashes.items():  # to the end: the time tells nothing of which fits
+        for name, known in self._hashes.items():  # all of them, so that the time does not depend on the key
             if hmac.compare_digest(digest, known):
                 found = name
         if not found:
-            raise ProblemError(UNAUTHORIZED, "the key is not known here: ask whoever runs this gateway for one")
+            raise ProblemError(UNAUTHORIZED, "the key is unknown: ask the operator of this gateway for one")
         return found
 
-    def _follow(self) -> None:
-        """Reads the file again where it has changed; one that is broken or gone changes nothing."""
+    def _reload(self) -> None:
+        """Reads the file again if it has changed; if it is invalid or missing, the old keys stay."""
         state = self._state()
         if state != self._seen:
             self._seen = state
             try:
                 self._hashes = self._read()
             except ClientError as error:
-                logger.error("the old keys go on: %s", error)
+                logger.error("the old keys stay valid: %s", error)
 
     def _state(self) -> tuple[int, ...]:
-        """Returns what changes with the file; nothing where there is none."""
+        """Returns values that change with the file; () if there is no file."""
         try:
-            told = self._path.stat()
+            state = self._path.stat()
         except OSError:
             return ()
-        return told.st_mtime_ns, told.st_size, told.st_ino
+        return state.st_mtime_ns, state.st_size, state.st_ino
 
     def _read(self) -> dict[str, bytes]:
         try:
@@ -101,11 +100,11 @@ class Keys:
             match = LINE.fullmatch(line)
             if match is None or match["name"] in hashes:  # the line itself is not shown: it may be a key
                 raise ClientError(
-                    f"{self._path}, line {number}: no `NAME sha256:HASH` with a name of its own: {ADVICE}"
+                    f"{self._path}, line {number}: this is not `NAME sha256:HASH` with a unique name: {ADVICE}"
                 )
             hashes[match["name"]] = bytes.fromhex(match["hash"])
         if not hashes:
-            raise ClientError(f"{self._path} holds no key: {ADVICE}")
+            raise ClientError(f"{self._path} has no key: {ADVICE}")
         return hashes
 
 

@@ -1,7 +1,7 @@
-"""What users correct: checked, and stored such that whoever reads the folder never sees half of it.
+"""Users' corrections: checked, and stored so that readers of the folder never see half an entry.
 
-An entry is FOLDER/<id>/image.<jpg|png|webp|ppm|bmp> and FOLDER/<id>/feedback.json; clients/gateway/README.md has the
-format, and training reads it.
+An entry is FOLDER/<id>/image.<jpg|png|webp|ppm|bmp> and FOLDER/<id>/feedback.json, in the format of
+clients/gateway/README.md, which training reads.
 """
 
 import errno
@@ -25,23 +25,23 @@ from traffic_sign_client.errors import ClientError
 SCHEMA = 2
 SUFFIXES = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "PPM": "ppm", "BMP": "bmp"}
 PARTIAL = ".partial-"
-ABANDONED_S = 3600.0  # after so long nobody writes at a part any more
+ABANDONED_S = 3600.0  # an older partial entry is not being written any more
 
 
 class TrueSign(BaseModel):
-    """A sign that is really there."""
+    """A sign that is in the picture."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     box: Box
-    class_id: Annotated[int, Field(ge=0, strict=True, description="Which class; see /v1/classes.")]
+    class_id: Annotated[int, Field(ge=0, strict=True, description="Id of its class in /v1/classes.")]
     name: Annotated[
-        Name, Field(description="Of that class, as /v1/classes has it: refused where another has its id by now.")
+        Name, Field(description="Name of that class in /v1/classes; refused if the class now has another name.")
     ] = ""
 
 
 class Feedback(BaseModel):
-    """What is really in a picture: all of its signs, and no sign where the list is empty."""
+    """The true content of a picture: all of its signs; an empty list for none."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -58,20 +58,20 @@ class Feedback(BaseModel):
     )
 
     signs: Annotated[list[TrueSign], Field(max_length=256)]
-    request_id: Annotated[str, Field(max_length=128, description="Of the answer that is corrected.")] = ""
-    answered: Annotated[list[FoundSign], Field(max_length=256, description="Its signs, as they were answered.")] = []
+    request_id: Annotated[str, Field(max_length=128, description="Request id of the corrected answer.")] = ""
+    answered: Annotated[list[FoundSign], Field(max_length=256, description="The signs of that answer.")] = []
     models: Annotated[
         dict[Annotated[str, Field(max_length=128)], Annotated[str, Field(max_length=32)]],
-        Field(max_length=16, description="Its models."),
+        Field(max_length=16, description="The models of that answer."),
     ] = {}
     comment: Annotated[str, Field(max_length=2000)] = ""
 
 
 def parse(text: str, width: int, height: int) -> Feedback:
-    """Reads feedback about a picture of a size in pixels.
+    """Reads feedback about a picture of `width` and `height` pixels.
 
     Raises:
-        ProblemError: it is no such JSON, or a box is not inside the picture.
+        ProblemError: the JSON is invalid, or a box is not inside the picture.
     """
     try:
         feedback = Feedback.model_validate_json(text)
@@ -91,11 +91,11 @@ def parse(text: str, width: int, height: int) -> Feedback:
 
 
 def with_names(feedback: Feedback, classes: Sequence[SignClass]) -> Feedback:
-    """Returns feedback whose signs have the names of their classes: the ids are those of today's models alone.
+    """Returns feedback with the names of the classes, because the ids depend on the served models.
 
     Args:
-        feedback: as it was sent.
-        classes: that are served, by id.
+        feedback: the feedback that was sent.
+        classes: the served classes, by id.
 
     Raises:
         ProblemError: there is no such class, or it has another name.
@@ -105,29 +105,29 @@ def with_names(feedback: Feedback, classes: Sequence[SignClass]) -> Feedback:
         if sign.class_id >= len(classes):
             raise ProblemError(
                 UNFITTING,
-                f"signs.{number}.class_id is {sign.class_id}: the models tell the classes 0 to {len(classes) - 1} "
-                "apart; /v1/classes lists them",
+                f"signs.{number}.class_id is {sign.class_id}: the models have the classes 0 to {len(classes) - 1}; "
+                "/v1/classes lists them",
             )
         name = classes[sign.class_id].name
         if sign.name not in ("", name):
             raise ProblemError(
                 UNFITTING,
                 f"signs.{number}: class {sign.class_id} is {name!r} and not {sign.name!r}: the models have changed; "
-                "get /v1/classes and the answer to the picture again",
+                "request /v1/classes and the answer to the picture again",
             )
         named.append(sign.model_copy(update={"name": name}))
     return feedback.model_copy(update={"signs": named})
 
 
 class Store:
-    """A folder of feedback; any number of gateways may share it.
+    """A folder of feedback; several gateways may share it.
 
     Args:
-        folder: is made where it is missing.
+        folder: the folder, created if it is missing.
         reserve: bytes that must stay free on its disk.
 
     Raises:
-        ClientError: nothing can be written there.
+        ClientError: the folder cannot be written.
     """
 
     def __init__(self, folder: Path, reserve: int) -> None:
@@ -140,23 +140,23 @@ class Store:
             self._sweep()
         except OSError as error:
             raise ClientError(
-                f"{folder} takes no feedback ({error.strerror}): give --feedback a folder that can be written"
+                f"{folder} cannot store feedback ({error.strerror}): give --feedback a folder that can be written"
             ) from error
 
     def add(self, image: bytes, form: str, feedback: Feedback, classes: Sequence[SignClass] = ()) -> str:
-        """Stores an entry and returns its id; when this returns, it is on the disk.
+        """Stores an entry on disk and returns its id.
 
         Args:
-            image: the file as it was uploaded.
-            form: its format, as Pillow calls it.
-            feedback: what is in it, with the names of its signs.
-            classes: that were served, by id; none where it has no signs.
+            image: the uploaded file.
+            form: Pillow's name of its format.
+            feedback: its true content, with the names of the signs.
+            classes: the served classes, by id; may be empty if there are no signs.
 
         Raises:
-            ProblemError: the disk has too little room.
+            ProblemError: the format cannot be stored, or the disk is full.
         """
         if form not in SUFFIXES:
-            raise ProblemError(WRONG_TYPE, f"{form} is not stored: send {', '.join(SUFFIXES)}")
+            raise ProblemError(WRONG_TYPE, f"{form} cannot be stored: send {', '.join(SUFFIXES)}")
         now = datetime.now(UTC)
         name = f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
         entry: dict[str, Any] = {
@@ -170,7 +170,7 @@ class Store:
         partial = self._folder / f"{PARTIAL}{name}"
         try:
             if shutil.disk_usage(self._folder).free - len(image) - len(text) < self._reserve:
-                raise OSError(errno.ENOSPC, "no more than the reserve is left")
+                raise OSError(errno.ENOSPC, "only the reserve is left")
             partial.mkdir()
             _write(partial / f"image.{SUFFIXES[form]}", image)
             _write(partial / "feedback.json", text)
@@ -180,20 +180,18 @@ class Store:
         except BaseException as error:
             shutil.rmtree(partial, ignore_errors=True)
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise ProblemError(
-                    FULL, "the disk for feedback is full: try again when its owner has made room"
-                ) from error
+                raise ProblemError(FULL, "the disk for feedback is full: try again later") from error
             raise
         return name
 
     def _sweep(self) -> None:
-        """Removes what a gateway left behind that was killed while it wrote."""
+        """Removes partial entries of killed gateways."""
         for path in self._folder.glob(f"{PARTIAL}*"):
             try:
                 if time.time() - path.stat().st_mtime > ABANDONED_S:
                     shutil.rmtree(path)
             except FileNotFoundError:
-                pass  # another gateway did so
+                pass  # another gateway removed it
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -204,7 +202,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """Has the names in a folder on the disk, too."""
+    """Writes the names in a folder to disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

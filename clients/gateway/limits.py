@@ -1,4 +1,4 @@
-"""How much a gateway takes on at once: requests, bytes in memory, and questions to Triton."""
+"""The gateway's limits: requests in progress, bytes in memory, and concurrent calls of Triton."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -6,16 +6,16 @@ from contextlib import asynccontextmanager, contextmanager
 
 from clients.gateway.problems import OVERLOADED, TIMEOUT, ProblemError
 
-LATER = "ask again after the seconds in Retry-After, or ask less at once"
+LATER = "try again after the seconds in Retry-After, or send fewer requests at once"
 
 
 class Limits:
-    """Counts what is in work, within one event loop.
+    """Counts the requests in progress, within one event loop.
 
     Args:
-        concurrency: questions to Triton at once.
-        queue: requests that may wait beside so many that are in work.
-        max_held: bytes of uploads that are in memory at one time.
+        concurrency: most concurrent calls of Triton.
+        queue: most requests that may wait besides.
+        max_held: most bytes of uploads in memory.
     """
 
     def __init__(self, concurrency: int, queue: int, max_held: int) -> None:
@@ -25,13 +25,13 @@ class Limits:
 
     @contextmanager
     def admitted(self) -> Iterator["Held"]:
-        """Holds a place for a request and what it uploads.
+        """Admits a request until the block ends; yields the counter of its bytes.
 
         Raises:
-            ProblemError: there are as many as there may be.
+            ProblemError: too many requests are in progress.
         """
         if self.in_flight >= self._most:
-            raise ProblemError(OVERLOADED, f"{self.in_flight} requests are being answered or wait: {LATER}")
+            raise ProblemError(OVERLOADED, f"{self.in_flight} requests are in progress: {LATER}")
         self.in_flight += 1
         held = Held(self)
         try:
@@ -42,32 +42,29 @@ class Limits:
 
     @asynccontextmanager
     async def turn(self, deadline: float) -> AsyncIterator[None]:
-        """Waits for a turn to ask Triton, first come, first served.
-
-        Args:
-            deadline: of the event loop's clock.
+        """Waits for a turn to call Triton, in the order of arrival, until `deadline` of the event loop's clock.
 
         Raises:
-            ProblemError: the time is up before that.
+            ProblemError: the deadline has passed.
         """
         try:
             async with asyncio.timeout_at(deadline):
                 await self._turns.acquire()
         except TimeoutError:
-            raise ProblemError(TIMEOUT, f"the time went by in the queue: {LATER}") from None
+            raise ProblemError(TIMEOUT, f"the request waited too long in the queue: {LATER}") from None
         try:
             yield
         finally:
             self._turns.release()
 
     def hold(self, size: int) -> None:
-        """Counts bytes that come into memory.
+        """Counts bytes in memory.
 
         Raises:
-            ProblemError: there is no room for them.
+            ProblemError: the limit is reached.
         """
         if self._held + size > self._max_held:
-            raise ProblemError(OVERLOADED, f"the uploads of others fill the memory: {LATER}")
+            raise ProblemError(OVERLOADED, f"other uploads fill the memory: {LATER}")
         self._held += size
 
 
@@ -78,6 +75,6 @@ class Held:
         self._limits, self.size = limits, 0
 
     def add(self, size: int) -> None:
-        """Counts bytes more; see `Limits.hold`."""
+        """Counts more bytes; see `Limits.hold`."""
         self._limits.hold(size)
         self.size += size

@@ -1,4 +1,4 @@
-"""Logs: a JSON object a line, on standard error, each with the id of its request."""
+"""Logs: one JSON object per line on standard error, with the id of the request."""
 
 import json
 import logging
@@ -6,23 +6,13 @@ import sys
 from datetime import UTC, datetime
 
 FIELDS = (
-    "request_id",
-    "method",
-    "path",
-    "status",
-    "outcome",
-    "seconds",
-    "pictures",
-    "bytes",
-    "key",
-    "peer",
-    "problem",
-    "detail",
+    *("request_id", "method", "path", "status", "outcome", "seconds", "pictures", "bytes", "key", "peer"),
+    *("problem", "detail"),
 )
 
 
 class JsonLines(logging.Formatter):
-    """Writes a record as JSON; bodies, headers and keys are in none."""
+    """Formats a record as JSON, without bodies, headers and keys."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Returns the line."""
@@ -38,7 +28,7 @@ class JsonLines(logging.Formatter):
 
 
 def start(level: str) -> None:
-    """Has everything that is logged written so, libraries included."""
+    """Formats all log records this way, those of libraries too."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)

@@ -1,4 +1,4 @@
-"""What the gateway tells Prometheus; monitoring/README.md has the contract."""
+"""The gateway's Prometheus metrics; monitoring/README.md has the contract."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Plat
 from traffic_sign_client.errors import ClientError, OverloadedError, TimedOutError, UnavailableError, UnknownModelError
 
 PREFIX = "signs_gateway_"
-ROUTES = ("/v1/recognize", "/v1/classify")  # those that ask a model
+ROUTES = ("/v1/recognize", "/v1/classify")  # these call a model
 OUTCOMES = ("ok", "client_error", "overloaded", "upstream_error", "timeout", "internal_error")
 REASONS = ("unavailable", "overloaded", "deadline_exceeded", "unknown_model", "other")
 STORED = ("stored", "refused", "failed")
@@ -19,10 +19,10 @@ BYTES = tuple(float(1 << power) for power in range(10, 28, 2))  # 1 KiB to 64 Mi
 class Metrics:
     """The metrics of one gateway, with a registry of their own.
 
-    Every series exists from the start, so that rates count from the first event on.
+    Every series exists from the start, so that `rate()` counts the first event.
 
     Args:
-        in_flight: tells how many requests are being answered.
+        in_flight: returns the number of requests in progress.
     """
 
     def __init__(self, in_flight: Callable[[], float]) -> None:
@@ -53,7 +53,7 @@ class Metrics:
             self._feedback.labels(outcome)
 
     def answered(self, route: str, status: int, seconds: float) -> None:
-        """Counts a request to a route; those that ask no model are left out, except feedback."""
+        """Counts a request; of the routes that call no model only feedback."""
         if route in ROUTES:
             outcome = outcome_of(status)
             self._requests.labels(route, outcome).inc()
@@ -71,7 +71,7 @@ class Metrics:
 
 
 def outcome_of(status: int) -> str:
-    """Returns one of OUTCOMES for the status of an answer; 0 is for one that was never sent, as the caller had gone."""
+    """Returns one of OUTCOMES for the status of an answer; 0 means that the caller left before it."""
     if status == 429:
         return "overloaded"
     if status in (502, 503):
@@ -84,7 +84,7 @@ def outcome_of(status: int) -> str:
 
 
 def reason_of(error: Exception) -> str:
-    """Returns one of REASONS."""
+    """Returns one of REASONS for a failed call of Triton."""
     if isinstance(error, TimedOutError | TimeoutError):
         return "deadline_exceeded"
     if isinstance(error, OverloadedError):

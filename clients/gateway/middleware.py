@@ -1,4 +1,4 @@
-"""What each request goes through: its id, its line in the log, its count, headers that keep browsers safe."""
+"""Middleware of all requests: the request id, the log, the metrics and security headers."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 SAFETY = {
-    # Scripts, styles and fonts of our own alone; pictures and videos also from the camera and from files.
+    # Scripts, styles and fonts only from here; pictures and videos also from the camera and from files.
     "Content-Security-Policy": (
         "default-src 'self'; img-src 'self' blob: data:; media-src blob:; object-src 'none'; base-uri 'none'; "
         "form-action 'self'; frame-ancestors 'none'"
@@ -35,12 +35,12 @@ logger = logging.getLogger(__name__)
 
 
 class Requests:
-    """Goes around the whole app; nothing that happens within leaves a request without an answer.
+    """Wraps the app; every request gets an answer, whatever fails in the app.
 
     Args:
-        app: that answers.
-        metrics: count the answers.
-        tracing: makes a span of each request under /v1; None makes none.
+        app: the app.
+        metrics: counts the answers.
+        tracing: makes a span of each request under /v1; None for no spans.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics, tracing: "Tracing | None") -> None:
@@ -61,7 +61,9 @@ class Requests:
     async def _answer(self, exchange: "Exchange") -> None:
         try:
             scope = exchange.request.scope
-            if scope["method"] == "HEAD":  # balancers and monitors ask so; the server leaves the body of the answer out
+            if (
+                scope["method"] == "HEAD"
+            ):  # load balancers and monitors send it; the server omits the body of the answer
                 scope = {**scope, "method": "GET"}
             await self._app(scope, exchange.receive, exchange.send)
         except ClientDisconnect:
@@ -69,22 +71,22 @@ class Requests:
         except asyncio.CancelledError:
             if exchange.status:
                 raise
-            await exchange.tell(ProblemError(UNAVAILABLE, "the gateway ended before there was an answer: ask again"))
+            await exchange.answer(ProblemError(UNAVAILABLE, "the gateway ended before the answer: try again"))
         except Exception:
-            logger.exception("a mistake of the gateway", extra={"request_id": exchange.request.state.request_id})
-            if exchange.status:  # half an answer: the server ends the connection
+            logger.exception("a bug of the gateway", extra={"request_id": exchange.request.state.request_id})
+            if exchange.status:  # the answer has begun: the server ends the connection
                 raise
-            await exchange.tell(ProblemError(INTERNAL, problems.of_status(500)[1]))
+            await exchange.answer(ProblemError(INTERNAL, problems.of_status(500)[1]))
         finally:
             exchange.note(self._metrics)
 
 
 class Exchange:
-    """One request and its answer, as they go by.
+    """One request and its answer.
 
     Attributes:
-        request: has its id in its state.
-        status: of the answer, or 0 as long as there is none.
+        request: the request; its state has its id.
+        status: status of the answer; 0 before the answer.
     """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -95,14 +97,14 @@ class Exchange:
         self.request.state.request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
 
     async def receive(self) -> Message:
-        """Passes on what comes from the caller."""
+        """Passes on a message from the caller."""
         message = await self._receive()
         self._received += len(message.get("body", b""))
         self._whole = self._whole or not message.get("more_body", False)
         return message
 
     async def send(self, message: Message) -> None:
-        """Passes on what goes to the caller."""
+        """Passes on a message to the caller, with the headers."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
@@ -113,21 +115,21 @@ class Exchange:
                 await self._read_on()
         await self._send(message)
 
-    async def tell(self, problem: ProblemError) -> None:
+    async def answer(self, problem: ProblemError) -> None:
         """Answers with a problem."""
         self.request.state.problem = problem
-        answer = problems.response(problem, self.request.state.request_id)
-        await answer(self.request.scope, self.receive, self.send)
+        response = problems.response(problem, self.request.state.request_id)
+        await response(self.request.scope, self.receive, self.send)
 
     def _ends_early(self) -> bool:
-        """Returns whether the connection is to end although the caller is still sending."""
+        """Returns whether the connection will end while the caller is still sending."""
         headers, version = self.request.headers, self.request.scope["http_version"]
         closing = "close" in headers.get("connection", "").lower() or version == "1.0"
         has_body = "content-length" in headers or "transfer-encoding" in headers
         return closing and has_body and not self._whole and "expect" not in headers
 
     async def _read_on(self) -> None:
-        """Lets the rest of an upload go by, within bounds: a connection that ends before would lose the answer, too."""
+        """Reads the rest of an upload, within bounds: if the connection ended before, the answer would be lost."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LINGER_S):
                 limit = self._received + LINGER_BYTES
@@ -135,7 +137,7 @@ class Exchange:
                     await self.receive()
 
     def note(self, metrics: Metrics) -> None:
-        """Counts and logs what became of it."""
+        """Counts and logs the answer."""
         request, status, seconds = self.request, self.status, time.perf_counter() - self._started
         state, path = request.state, request.scope["path"]
         if request.method == "POST":
@@ -144,7 +146,7 @@ class Exchange:
         problem = getattr(state, "problem", None)
         logger.log(
             logging.DEBUG if probe else logging.INFO,
-            "answered" if status else "the caller went away",
+            "answered" if status else "the caller disconnected",
             extra={
                 "request_id": state.request_id,
                 "method": request.method,

@@ -1,4 +1,4 @@
-"""Serves the page for people, from the files beside this one: no build step, nothing from elsewhere."""
+"""Serves the web page from the files in page/."""
 
 from pathlib import Path
 
@@ -11,13 +11,13 @@ PAGE = Path(__file__).parent / "page"
 
 
 class Files(StaticFiles):
-    """Files that a browser may keep and asks about each time: it gets 304 where its ETag is still right."""
+    """Files that a browser caches and revalidates each time by their ETag."""
 
     def __init__(self) -> None:
         super().__init__(directory=PAGE, check_dir=False)
 
     async def check_config(self) -> None:
-        """Lets a gateway without the files run: each of them is then 404."""
+        """Allows a gateway without the files: each of them is then 404."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """Returns a file."""

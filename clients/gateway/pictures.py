@@ -1,4 +1,4 @@
-"""What the gateway itself looks at in a picture: its size, and, of a picture of one sign, its pixels."""
+"""The gateway's own reading of pictures: their size, and the pixels of a picture of one sign."""
 
 import asyncio
 import io
@@ -15,28 +15,28 @@ from PIL import Image, UnidentifiedImageError
 from clients.gateway.problems import TOO_LARGE, UNREADABLE, ProblemError
 from traffic_signs.preprocessing import FORMATS, MAX_PIXELS, ImageError, decode, resize
 
-CROP_PIXELS = 1 << 24  # of a picture of one sign
-DECODED_PIXELS = 50_000_000  # of a photograph that is decoded here, which the gateway's memory must hold
-ORIENTATION = 0x0112  # of EXIF; from 5 on the picture lies on its side
-SAME_FILE = {"MPO": "JPEG"}  # a phone's JPEG with a second picture behind the first, by Pillow's name
+CROP_PIXELS = 1 << 24  # most pixels of a picture of one sign
+DECODED_PIXELS = 50_000_000  # most pixels of a photograph that the gateway decodes in its memory
+ORIENTATION = 0x0112  # EXIF tag; with 5 to 8 the picture lies on its side
+SAME_FILE = {"MPO": "JPEG"}  # Pillow's name of a phone's JPEG with a second picture after the first
 EXIF_IN_PNG = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp")
 T = TypeVar("T")
 
-# Few at once: decoded pixels are what would fill a gateway's memory.
+# Only a few at once, because decoded pixels need much memory.
 _threads = ThreadPoolExecutor(2, thread_name_prefix="pictures")
 
 
 async def size_of(data: bytes) -> tuple[int, int]:
-    """Returns the width and height of a photograph as the recognizer sees it: turned as its EXIF says.
+    """Returns the width and height of a photograph, upright by its EXIF orientation, as the recognizer sees it.
 
     Raises:
-        ProblemError: it is no picture.
+        ProblemError: it cannot be read.
     """
     return await _apart(partial(_size_of, data))
 
 
 async def crop_of(data: bytes, size: int) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
-    """Returns a picture of one sign as the classifier takes it, uint8 [size, size, 3], and its own width and height.
+    """Returns a picture of one sign for the classifier, uint8 [size, size, 3], and its own width and height.
 
     Raises:
         ProblemError: it cannot be read, or has more pixels than CROP_PIXELS.
@@ -45,7 +45,7 @@ async def crop_of(data: bytes, size: int) -> tuple[npt.NDArray[np.uint8], tuple[
 
 
 async def check(data: bytes) -> tuple[str, tuple[int, int]]:
-    """Decodes the whole of a photograph; returns its format, one of preprocessing.FORMATS, and its width and height.
+    """Decodes a photograph; returns its format, one of preprocessing.FORMATS, and its width and height.
 
     Raises:
         ProblemError: it cannot be read, or has more pixels than DECODED_PIXELS.
@@ -64,7 +64,7 @@ async def _apart(work: Callable[[], T]) -> T:
 def _size_of(data: bytes) -> tuple[int, int]:
     with _opened(data, MAX_PIXELS) as image:
         width, height = image.size
-        # A PNG may keep its EXIF behind the pixels, and Pillow decodes all of them to look: not where none can be.
+        # A PNG may have its EXIF after the pixels, and Pillow decodes them to find it: only if there can be one.
         if image.format == "PNG" and (width * height > DECODED_PIXELS or not any(mark in data for mark in EXIF_IN_PNG)):
             return width, height
         return _upright(image)
@@ -88,12 +88,12 @@ def _opened(data: bytes, most_pixels: int) -> Iterator[Image.Image]:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > most_pixels:
                 size = f"{image.width}x{image.height}"
-                raise ImageError(f"it has {size} pixels, and {most_pixels} are taken: scale it down", "too_large")
+                raise ImageError(f"it has {size} pixels, more than {most_pixels}: scale it down", "too_large")
             yield image
     except ImageError:
         raise
-    except UnidentifiedImageError as error:  # whose own words hold an address in memory
-        raise ImageError(f"it is none in {', '.join(FORMATS)} ({len(data)} bytes)", "unknown_format") from error
+    except UnidentifiedImageError as error:  # its message has a memory address
+        raise ImageError(f"it is not an image in {', '.join(FORMATS)} ({len(data)} bytes)", "unknown_format") from error
     except (OSError, SyntaxError, ValueError) as error:
         raise ImageError(f"it is damaged ({error})", "damaged") from error
 

@@ -1,4 +1,4 @@
-"""Every error the gateway answers, as application/problem+json (RFC 9457)."""
+"""The gateway's errors, as application/problem+json (RFC 9457)."""
 
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -14,10 +14,10 @@ class Kind:
     """A kind of problem.
 
     Attributes:
-        name: in one word or two; /docs has an anchor of that name.
-        status: of the answer.
-        title: the same for each problem of the kind.
-        retry_after: seconds after which asking again may help; 0: never.
+        name: its name, and its anchor in /docs.
+        status: status of the answer.
+        title: title of all its problems.
+        retry_after: seconds after which a retry may succeed; 0 for never.
     """
 
     name: str
@@ -33,42 +33,25 @@ NO_FEEDBACK = Kind("no-feedback", 404, "This gateway takes no feedback")
 METHOD = Kind("method", 405, "Another method is needed")
 SLOW_UPLOAD = Kind("slow-upload", 408, "The upload took too long")
 TOO_LARGE = Kind("too-large", 413, "The request is too large")
-WRONG_TYPE = Kind("wrong-type", 415, "The type of the upload is not taken")
-UNFITTING = Kind("unfitting", 422, "A value does not fit")
+WRONG_TYPE = Kind("wrong-type", 415, "The type of the upload is not supported")
+UNFITTING = Kind("unfitting", 422, "A value is invalid")
 OVERLOADED = Kind("overloaded", 429, "Too many requests at once", retry_after=1)
-INTERNAL = Kind("internal", 500, "The gateway made a mistake")
+INTERNAL = Kind("internal", 500, "The gateway has a bug")
 UPSTREAM = Kind("upstream", 502, "The model server answered with an error", retry_after=5)
-NOT_SERVED = Kind("not-served", 503, "A model is not served", retry_after=5)
 UNAVAILABLE = Kind("unavailable", 503, "The model server cannot answer now", retry_after=5)
+NOT_SERVED = Kind("not-served", 503, "A model is not served", retry_after=5)
 TIMEOUT = Kind("timeout", 504, "There was no answer in time", retry_after=5)
 FULL = Kind("full", 507, "There is no room for feedback", retry_after=300)
 
-KINDS = (
-    UNREADABLE,
-    UNAUTHORIZED,
-    NOT_FOUND,
-    NO_FEEDBACK,
-    METHOD,
-    SLOW_UPLOAD,
-    TOO_LARGE,
-    WRONG_TYPE,
-    UNFITTING,
-    OVERLOADED,
-    INTERNAL,
-    UPSTREAM,
-    UNAVAILABLE,
-    NOT_SERVED,
-    TIMEOUT,
-    FULL,
-)
+KINDS = tuple(each for each in vars().values() if isinstance(each, Kind))
 
 
 class ProblemError(Exception):
     """Ends a request with a problem.
 
     Args:
-        kind: of the problem.
-        detail: what is wrong with this request and what to do, for the one who asked.
+        kind: kind of the problem.
+        detail: what is wrong with this request, and the fix.
     """
 
     def __init__(self, kind: Kind, detail: str) -> None:
@@ -90,21 +73,20 @@ def body(error: ProblemError, request_id: str) -> dict[str, Any]:
 
 def response(error: ProblemError, request_id: str, headers: dict[str, str] | None = None) -> JSONResponse:
     """Returns the answer to a request that ends with a problem."""
-    kind = error.kind
-    told = dict(headers or {})
+    kind, headers = error.kind, dict(headers or {})
     if kind.retry_after:
-        told["Retry-After"] = str(kind.retry_after)
+        headers["Retry-After"] = str(kind.retry_after)
     if kind is UNAUTHORIZED:
-        told["WWW-Authenticate"] = "Bearer"
-    return JSONResponse(body(error, request_id), kind.status, told, MEDIA_TYPE)
+        headers["WWW-Authenticate"] = "Bearer"
+    return JSONResponse(body(error, request_id), kind.status, headers, MEDIA_TYPE)
 
 
 def of_status(status: int) -> tuple[Kind, str]:
-    """Returns the kind and the detail of an error that the framework raised."""
+    """Returns the kind and the detail of an error of the framework."""
     if status == HTTPStatus.NOT_FOUND:
-        return NOT_FOUND, "look at /docs for what there is"
+        return NOT_FOUND, "see /docs for the routes"
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
-        return METHOD, "use one of the methods that the header Allow names; /docs explains them"
+        return METHOD, "use one of the methods in the header Allow; see /docs"
     if status < HTTPStatus.INTERNAL_SERVER_ERROR:
         return UNREADABLE, "send the request as /docs shows it"
-    return INTERNAL, "ask again later; the gateway's log has the reason under this request id"
+    return INTERNAL, "try again later; the gateway's log has the reason under this request id"

@@ -1,4 +1,4 @@
-"""What is not even HTTP gets a problem for an answer, too."""
+"""Answers requests that are not valid HTTP with a problem."""
 
 import json
 import secrets
@@ -11,7 +11,7 @@ from clients.gateway.problems import UNREADABLE, ProblemError
 
 
 class ProblemProtocol(H11Protocol):
-    """uvicorn's protocol on h11, with JSON in place of its one line of text."""
+    """uvicorn's protocol on h11, with JSON instead of its line of text."""
 
     def send_400_response(self, msg: str) -> None:
         """Answers a request that cannot be parsed and ends the connection."""

@@ -1,7 +1,7 @@
-"""The reference at /docs, written by the server from the OpenAPI description: no script, nothing from elsewhere.
+"""The reference at /docs, generated from the OpenAPI description, without scripts.
 
-FastAPI's own page loads Swagger UI from another site, which fails without the internet and under our
-Content-Security-Policy. Tools of that kind read /openapi.json.
+FastAPI's own page loads Swagger UI from another site, which fails offline and under our Content-Security-Policy. Such
+tools read /openapi.json.
 """
 
 import base64
@@ -55,10 +55,10 @@ def written(described: dict[str, Any]) -> str:
         parts += [_operation(path, method, operation, described) for method, operation in operations.items()]
     rows = "".join(
         f"<tr id='{kind.name}'><td>{kind.status}<td><code>{kind.name}</code><td>{escape(kind.title)}"
-        f"<td>{f'after {kind.retry_after} s' if kind.retry_after else 'not as it is'}"
+        f"<td>{f'after {kind.retry_after} s' if kind.retry_after else 'no'}"
         for kind in KINDS
     )
-    head = "<tr><th>status<th>type<th>title<th>ask again"
+    head = "<tr><th>status<th>type<th>title<th>retry"
     return "".join([*parts, f"<h2 id='problems'>Problems</h2><table>{head}{rows}</table></html>"])
 
 
@@ -86,7 +86,7 @@ def _operation(path: str, method: str, operation: dict[str, Any], described: dic
 
 
 def _examples(schema: dict[str, Any], described: dict[str, Any]) -> list[Any]:
-    """Returns the examples of a schema and of those that it may be instead."""
+    """Returns the examples of a schema and of its alternatives."""
     if "$ref" in schema:
         schema = described["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
     found = list(schema.get("examples", []))
@@ -96,7 +96,7 @@ def _examples(schema: dict[str, Any], described: dict[str, Any]) -> list[Any]:
 
 
 def _limits(schema: dict[str, Any]) -> str:
-    """Returns what a parameter may be, in one line."""
+    """Returns the type and bounds of a parameter, in one line."""
     kinds = [each for each in schema.get("anyOf", [schema]) if each.get("type") != "null"]
     return "; ".join(
         ", ".join(f"{name} {value}" for name, value in each.items() if name not in ("title", "description"))
@@ -105,7 +105,7 @@ def _limits(schema: dict[str, Any]) -> str:
 
 
 def _text(markdown: str) -> str:
-    """Returns paragraphs, and what is indented as it is."""
+    """Returns paragraphs as HTML; indented blocks stay preformatted."""
     blocks = [each for each in markdown.split("\n\n") if each.strip()]
     return "".join(
         f"<pre>{escape(dedent(block))}</pre>" if block.startswith("    ") else f"<p>{_marked(block)}</p>"
@@ -114,5 +114,5 @@ def _text(markdown: str) -> str:
 
 
 def _marked(text: str) -> str:
-    """Returns text whose words in backticks are code."""
+    """Returns text as HTML, with code in backticks."""
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))

@@ -1,4 +1,4 @@
-"""What the gateway answers, for its OpenAPI description; the answers themselves are built in routes.py."""
+"""The gateway's answers, for its OpenAPI description; routes.py builds them."""
 
 from typing import Annotated
 
@@ -9,8 +9,8 @@ Box = Annotated[
     Field(description="Left, top, right, bottom in pixels of the upright picture, exclusive on the right and bottom."),
 ]
 Score = Annotated[float, Field(ge=0, le=1)]
-ClassId = Annotated[int, Field(ge=0, description="Which class; see /v1/classes.")]
-# Names come from people's data: so long are a folder's at most.
+ClassId = Annotated[int, Field(ge=0, description="Id of the class in /v1/classes.")]
+# The names come from users' data, such as folders, whose names have at most 255 bytes.
 Name = Annotated[str, Field(max_length=255)]
 SIGN: dict[str, JsonValue] = {
     "box": [102.5, 80.0, 134.0, 111.5],
@@ -25,13 +25,19 @@ VERSIONS: dict[str, JsonValue] = {"sign_recognizer": "1", "sign_detector": "1", 
 TIMINGS: dict[str, JsonValue] = {"total_ms": 61.3, "read_ms": 8.1, "queue_ms": 0.1, "triton_ms": 52.4}
 
 
+def _example(image: str, width: int, height: int, **answer: JsonValue) -> ConfigDict:
+    facts: dict[str, JsonValue] = {"timings": TIMINGS, "models": VERSIONS, "request_id": REQUEST_ID}
+    example: dict[str, JsonValue] = {"image": image, **answer, "width": width, "height": height, **facts}
+    return ConfigDict(json_schema_extra={"examples": [example]})
+
+
 class Problem(BaseModel):
     """What went wrong (RFC 9457), as application/problem+json."""
 
-    type: Annotated[str, Field(description="Where /docs explains the kind of problem.")]
+    type: Annotated[str, Field(description="Address of the kind of problem in /docs.")]
     title: str
     status: Annotated[int, Field(ge=400, le=599)]
-    detail: Annotated[str, Field(description="What is wrong with this request, and what to do.")]
+    detail: Annotated[str, Field(description="What is wrong with this request, and the fix.")]
     request_id: str
 
 
@@ -41,11 +47,13 @@ class FoundSign(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, json_schema_extra={"examples": [SIGN]})
 
     box: Box
-    score: Annotated[Score, Field(description="How sure the detector is that there is a sign.")]
-    category: Annotated[Name, Field(description="What the detector takes it for.")]
-    class_id: Annotated[int, Field(ge=-1, description="Which class; see /v1/classes. -1: none that is sure enough.")]
-    class_score: Annotated[Score, Field(description="How sure the classifier is of the most probable class.")]
-    name: Annotated[Name, Field(description="Of that class, or `unknown`.")]
+    score: Annotated[Score, Field(description="The detector's score.")]
+    category: Annotated[Name, Field(description="The detector's category.")]
+    class_id: Annotated[
+        int, Field(ge=-1, description="Id of the class in /v1/classes; -1 if the class score is too low.")
+    ]
+    class_score: Annotated[Score, Field(description="The classifier's probability of the most probable class.")]
+    name: Annotated[Name, Field(description="Name of that class, or `unknown`.")]
 
 
 class Timings(BaseModel):
@@ -54,11 +62,11 @@ class Timings(BaseModel):
     total_ms: Annotated[float, Field(description="From the request's arrival to its answer.")]
     read_ms: Annotated[float, Field(description="Reading the upload.")]
     queue_ms: Annotated[float, Field(description="Waiting in the gateway for a turn.")]
-    triton_ms: Annotated[float, Field(description="From the question to Triton to its answer.")]
+    triton_ms: Annotated[float, Field(description="From the call of Triton to its answer.")]
 
 
 class _Answer(BaseModel):
-    width: Annotated[int, Field(ge=1, description="Of the upright picture in pixels.")]
+    width: Annotated[int, Field(ge=1, description="Width of the upright picture in pixels.")]
     height: Annotated[int, Field(ge=1)]
     timings: Timings
     models: Annotated[dict[str, str], Field(description="The newest version of each model that Triton serves.")]
@@ -68,24 +76,10 @@ class _Answer(BaseModel):
 class Recognition(_Answer):
     """The signs of one photograph."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "image": "street.jpg",
-                    "signs": [SIGN],
-                    "width": 1360,
-                    "height": 800,
-                    "timings": TIMINGS,
-                    "models": VERSIONS,
-                    "request_id": REQUEST_ID,
-                }
-            ]
-        }
-    )
+    model_config = _example("street.jpg", 1360, 800, signs=[SIGN])
 
-    image: Annotated[str | None, Field(description="Name of the file, where the sender gave one.")]
-    signs: Annotated[list[FoundSign], Field(description="The surest first; none is an answer too.")]
+    image: Annotated[str | None, Field(description="Name of the file, if the sender gave one.")]
+    signs: Annotated[list[FoundSign], Field(description="By descending score; may be empty.")]
 
 
 class Guess(BaseModel):
@@ -99,28 +93,14 @@ class Guess(BaseModel):
 class Classification(_Answer):
     """The most probable classes of one picture."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "image": "sign.png",
-                    "classes": [{"class_id": 14, "score": 0.99, "name": "stop"}],
-                    "width": 64,
-                    "height": 62,
-                    "timings": TIMINGS,
-                    "models": VERSIONS,
-                    "request_id": REQUEST_ID,
-                }
-            ]
-        }
-    )
+    model_config = _example("sign.png", 64, 62, classes=[{"class_id": 14, "score": 0.99, "name": "stop"}])
 
     image: str | None
     classes: Annotated[list[Guess], Field(description="Best first.")]
 
 
 class Unread(BaseModel):
-    """One picture of many that has no answer."""
+    """One of several pictures, that cannot be read."""
 
     image: str | None
     error: Problem
@@ -128,38 +108,38 @@ class Unread(BaseModel):
 
 
 class Recognitions(BaseModel):
-    """The answers to many photographs, in their order."""
+    """The answers to several photographs, in their order."""
 
     results: list[Recognition | Unread]
     request_id: str
 
 
 class Classifications(BaseModel):
-    """The answers to many pictures, in their order."""
+    """The answers to several pictures, in their order."""
 
     results: list[Classification | Unread]
     request_id: str
 
 
 class SignClass(BaseModel):
-    """A class that the served models tell apart."""
+    """A class of the served models."""
 
     class_id: ClassId
     name: str
-    category: Annotated[str, Field(description="What the detector takes such a sign for; empty where it is unknown.")]
+    category: Annotated[str, Field(description="The detector's category of the class; empty if unknown.")]
     drawing: Annotated[
-        str | None, Field(description="Address of a drawing of the sign, below the page's own; null: there is none.")
+        str | None, Field(description="Address of a drawing of the sign, relative to the page; null for none.")
     ]
 
 
 class Stored(BaseModel):
-    """Feedback that is stored."""
+    """Stored feedback."""
 
     id: Annotated[str, Field(examples=["20261123T171500Z-1f3a9c2b"])]
 
 
 class Health(BaseModel):
-    """How the gateway is."""
+    """The gateway's health."""
 
     status: str
     models: dict[str, bool] = {}

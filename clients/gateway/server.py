@@ -1,4 +1,4 @@
-"""Runs the gateway under uvicorn; on SIGTERM it finishes what it has begun."""
+"""Runs the gateway under uvicorn; on SIGTERM it finishes the requests in progress."""
 
 import logging
 import signal
@@ -20,21 +20,19 @@ def serve(settings: Settings, host: str, port: int) -> None:
     """Runs a gateway until a signal ends it.
 
     Args:
-        settings: of the gateway.
+        settings: the gateway's settings.
         host: address to listen on.
-        port: likewise; 0 takes a free one, which the log tells.
+        port: port to listen on; 0 takes a free one, which the log names.
 
     Raises:
-        ClientError: the address cannot be listened on, or the settings cannot be used.
+        ClientError: it cannot listen on the address, or the settings cannot be used.
     """
     server = Server(settings)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listening = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        raise ClientError(
-            f"{host}:{port} cannot be listened on ({error.strerror}): choose --host and --port"
-        ) from error
+        raise ClientError(f"cannot listen on {host}:{port} ({error.strerror}): choose --host and --port") from error
     with listening:
         shown = f"[{host}]" if family == socket.AF_INET6 else host
         logger.info("listening on http://%s:%d", shown, listening.getsockname()[1])
@@ -44,12 +42,12 @@ def serve(settings: Settings, host: str, port: int) -> None:
 class Server(uvicorn.Server):
     """A server that drains.
 
-    On SIGTERM it says that it is not ready, goes on answering for `drain_delay` seconds, in which a load balancer
-    learns of it, then takes no more connections and waits `drain_timeout` seconds for the requests in flight. Ctrl-C
-    leaves out the delay; a second signal leaves out the wait.
+    On SIGTERM it reports that it is not ready and still answers for `drain_delay` seconds, so that load balancers
+    notice; then it accepts no more connections and waits up to `drain_timeout` seconds for the requests in progress.
+    Ctrl-C skips the delay; a second signal skips the wait.
 
     Args:
-        settings: of the gateway.
+        settings: the gateway's settings.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -68,7 +66,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begins the end, on a signal; the process then ends with code 0."""
+        """Starts to drain on a signal; the process then ends with code 0."""
         if self._until:
             self.force_exit = self.should_exit
             self._until = time.monotonic()
@@ -76,7 +74,7 @@ class Server(uvicorn.Server):
         self._until = time.monotonic() + (self._delay if sig == signal.SIGTERM else 0)
 
     async def on_tick(self, counter: int) -> bool:
-        """Tells, ten times a second, whether the end has come."""
+        """Returns, ten times a second, whether the server should exit."""
         if self._until and time.monotonic() >= self._until:
             self.should_exit = True
         return await super().on_tick(counter)

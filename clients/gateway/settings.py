@@ -1,4 +1,4 @@
-"""How a gateway is to run, as one typed object."""
+"""The gateway's settings."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,12 +7,12 @@ from typing import Annotated
 from traffic_signs.settings import TRACES, URL, BaseSettings, Concurrency, Setting, SettingError, Timeout
 
 MEBIBYTE = 1 << 20
-ENVIRONMENT = "SIGNS_GATEWAY"  # what the variables begin with that set the fields
+ENVIRONMENT = "SIGNS_GATEWAY"  # prefix of the environment variables
 
 
 @dataclass(frozen=True)
 class Settings(BaseSettings):
-    """What a gateway is run with. Sizes are in MiB, times in seconds."""
+    """The gateway's settings. Sizes are in MiB, times in seconds."""
 
     url: Annotated[str, replace(URL, envvars=(f"{ENVIRONMENT}_TRITON_URL",))] = "localhost:8001"
     recognizer: Annotated[str, Setting("Model for photographs, or name/version.")] = "sign_recognizer"
@@ -70,5 +70,5 @@ class Settings(BaseSettings):
 
     @property
     def client_certificate(self) -> tuple[Path, Path] | None:
-        """The gateway's own certificate and its key, where Triton asks for them."""
+        """The gateway's own certificate and its key, if given."""
         return (self.tls_certificate, self.tls_key) if self.tls_certificate and self.tls_key else None

@@ -1,4 +1,4 @@
-"""The routes for whoever runs the gateway: is it alive, is it ready, what has it done."""
+"""The routes for operators: health, readiness and metrics."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,15 +16,9 @@ from clients.gateway.upstream import Upstream
 
 
 def router(upstream: Upstream, metrics: Metrics, draining: Callable[[], bool]) -> APIRouter:
-    """Returns the routes.
-
-    Args:
-        upstream: is asked whether it is ready.
-        metrics: are shown.
-        draining: tells whether the gateway is about to end.
-    """
+    """Returns the routes; `draining` returns whether the gateway is about to end."""
     made = APIRouter(tags=["health"])
-    healthy: dict[int | str, dict[str, Any]] = {200: {"model": schema.Health, "description": "It is."}}
+    healthy: dict[int | str, dict[str, Any]] = {200: {"model": schema.Health, "description": "Yes."}}
 
     @made.get("/healthz", summary="Whether the gateway runs", responses=healthy)
     async def healthz() -> Response:
@@ -32,12 +26,12 @@ def router(upstream: Upstream, metrics: Metrics, draining: Callable[[], bool]) -
 
     @made.get(
         "/readyz",
-        summary="Whether it can answer: Triton has the models ready, and the gateway is not about to end",
+        summary="Whether it can answer: the models are ready in Triton, and the gateway is not about to end",
         responses={**healthy, 503: problem_answer(503)},
     )
     async def readyz() -> Response:
         if draining():
-            raise ProblemError(UNAVAILABLE, "the gateway is about to end: ask another one")
+            raise ProblemError(UNAVAILABLE, "the gateway is about to end: use another one")
         models = await upstream.ready()
         if missing := [name for name, good in models.items() if not good]:
             raise ProblemError(UNAVAILABLE, f"not ready in Triton: {', '.join(missing)}; see its log, or change --need")

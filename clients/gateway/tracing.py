@@ -1,9 +1,9 @@
 """The gateway's spans, sent to a collector over OTLP and HTTP (extra `tracing`).
 
-A span for each request under /v1, and beneath it one for each question to Triton, whose own spans join them by the
-header `traceparent` of W3C Trace Context. OpenTelemetry itself reads what its standard variables say of the rest, such
-as OTEL_SERVICE_NAME, OTEL_TRACES_SAMPLER and OTEL_EXPORTER_OTLP_HEADERS. FastAPI's own spans, which stay off, would
-leave out what is answered before FastAPI sees it, and take in probes.
+Each request under /v1 has a span, with a child span for each call of Triton, whose own spans join by the header
+`traceparent` of W3C Trace Context. OpenTelemetry reads its standard variables, such as OTEL_SERVICE_NAME,
+OTEL_TRACES_SAMPLER and OTEL_EXPORTER_OTLP_HEADERS. FastAPI's instrumentation is off: it misses requests that are
+answered before FastAPI and includes probes.
 """
 
 import re
@@ -26,19 +26,19 @@ PROPAGATOR = TraceContextTextMapPropagator()
 
 
 class Tracing:
-    """Makes spans and sends them, some at a time, from a thread of its own; a collector that is gone costs no answer.
+    """Makes spans and sends them in batches from its own thread; a missing collector does not affect answers.
 
     Args:
-        url: of the collector, without /v1/traces.
+        url: address of the collector, without /v1/traces.
 
     Raises:
-        ClientError: the address, or a standard variable, makes no sense.
+        ClientError: the address or a standard variable is invalid.
     """
 
     def __init__(self, url: str) -> None:
         if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", url):
             raise ClientError(f"--traces {url!r}: give the address of a collector, such as http://localhost:4318")
-        # What the environment says goes before our own name.
+        # The environment overrides our name.
         resource = Resource.create({SERVICE_NAME: "signs-gateway", SERVICE_VERSION: version("traffic-sign-mlops")})
         try:
             self._provider = TracerProvider(
@@ -47,20 +47,20 @@ class Tracing:
             exporter = OTLPSpanExporter(f"{url.rstrip('/')}/v1/traces")
             self._provider.add_span_processor(BatchSpanProcessor(exporter))
         except (OSError, ValueError) as error:
-            raise ClientError(f"no traces ({error}): mend the variables that begin with OTEL_") from error
+            raise ClientError(f"cannot send traces ({error}): fix the variables that begin with OTEL_") from error
         self._tracer = self._provider.get_tracer("clients.gateway")
 
     def close(self) -> None:
-        """Sends what is left, which takes some seconds at most."""
+        """Sends the remaining spans, which takes some seconds at most."""
         self._provider.shutdown()
 
     @contextmanager
     def request(self, request: Request, status: Callable[[], int]) -> Iterator[None]:
-        """Makes the span of a request, beneath that of the caller where it sends one.
+        """Makes the span of a request, as a child of the caller's if there is one.
 
         Args:
-            request: has its id in its state.
-            status: tells, at the end, that of the answer; 0 where there was none.
+            request: the request; its state has its id.
+            status: returns the status of the answer at the end; 0 for none.
         """
         attributes = {
             "http.request.method": request.method,
@@ -76,13 +76,7 @@ class Tracing:
 
     @contextmanager
     def question(self, what: str, model: str, request_id: str) -> Iterator[None]:
-        """Makes the span of a question to Triton, its retries included.
-
-        Args:
-            what: is asked: infer or describe.
-            model: that is asked.
-            request_id: that Triton is told.
-        """
+        """Makes the span of a call of Triton, with its retries; `what` is infer or describe."""
         attributes = {"rpc.system": "grpc", "signs.model": model, "signs.request_id": request_id}
         with self._tracer.start_as_current_span(
             f"{what} {model}", kind=SpanKind.CLIENT, attributes=attributes, record_exception=False
@@ -90,9 +84,9 @@ class Tracing:
             yield
 
     def headers(self) -> dict[str, str]:
-        """Returns what has Triton's spans join the present one; nothing for a request that is not traced.
+        """Returns the headers by which Triton's spans join the current one; none if the request is not traced.
 
-        Triton traces whatever brings a `traceparent`, also one that says that it is not sampled.
+        Triton traces every request with a `traceparent`, even if that is not sampled.
         """
         carrier: dict[str, str] = {}
         if get_current_span().get_span_context().trace_flags.sampled:
@@ -101,9 +95,9 @@ class Tracing:
 
 
 def _answered(span: Span, request: Request, status: int) -> None:
-    """Writes down what became of a request."""
+    """Records the answer."""
     route = getattr(request.scope.get("route"), "path", None)
-    if route:  # a path that is no route has any number of names
+    if route:  # other paths would give any number of span names
         span.update_name(f"{request.method} {route}")
         span.set_attribute("http.route", route)
     span.set_attribute("signs.outcome", outcome_of(status))

@@ -1,4 +1,4 @@
-"""Reads what is uploaded, never more of it than is allowed."""
+"""Reads uploads within the limits."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -21,7 +21,7 @@ MOST_FIELDS, FIELD_BYTES = 4, 256 << 10
 
 @dataclass(frozen=True)
 class Upload:
-    """The bytes of a file and the name that the sender gave it, if any."""
+    """The bytes of a file, and its name if the sender gave one."""
 
     data: bytes
     name: str | None = None
@@ -31,8 +31,8 @@ class Uploads:
     """Reads the bodies of requests.
 
     Args:
-        settings: say how much may come and how long it may take.
-        metrics: count the bytes.
+        settings: the limits of size and time.
+        metrics: counts the bytes.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
@@ -40,10 +40,10 @@ class Uploads:
         self._most = settings.max_upload * MEBIBYTE
 
     async def images(self, request: Request, held: Held) -> list[Upload]:
-        """Reads one picture as it is, or the parts `image` of a form.
+        """Reads one picture, or the parts `image` of a form.
 
         Raises:
-            ProblemError: that is not what was sent, or it is too much or too slow.
+            ProblemError: the upload is something else, too large or too slow.
         """
         kind = _type_of(request)
         if kind.startswith(IMAGE) or kind == BYTES:
@@ -71,7 +71,7 @@ class Uploads:
         """Reads a form; returns its files and its other fields, each with the name of the part.
 
         Raises:
-            ProblemError: it is no form, it has more than `most` files, or it is too much or too slow.
+            ProblemError: the upload is not a form, has more than `most` files, or is too large or too slow.
         """
         if (kind := _type_of(request)) != FORM:
             raise ProblemError(WRONG_TYPE, f"Content-Type is {kind[:100] or 'missing'}: send a form as {FORM}")
@@ -82,7 +82,7 @@ class Uploads:
             max_fields=MOST_FIELDS,
             max_part_size=FIELD_BYTES,
         )
-        parser.spool_max_size = self._most + 1  # memory alone: a disk may be full, or none there
+        parser.spool_max_size = self._most + 1  # in memory: the disk may be full or missing
         try:
             async with self._in_time():
                 parsed = await parser.parse()
@@ -92,7 +92,7 @@ class Uploads:
             if many:
                 advice = f"send at most {most} files, and no more fields than /docs shows"
             raise ProblemError(TOO_LARGE if many else UNREADABLE, f"{error.message} {advice}") from None
-        except (LookupError, ValueError) as error:  # of a charset that is none
+        except (LookupError, ValueError) as error:  # of an unknown charset
             raise ProblemError(UNREADABLE, f"the form cannot be read ({error}): send it as UTF-8") from None
         files: list[tuple[str, Upload]] = []
         fields: list[tuple[str, str]] = []
@@ -105,7 +105,7 @@ class Uploads:
         return files, fields
 
     async def _body(self, request: Request, held: Held) -> AsyncGenerator[bytes, None]:
-        """Yields the body as it comes in."""
+        """Yields the body as it arrives."""
         declared, most, received = request.headers.get("content-length", ""), self._most, 0
         if declared.isdecimal() and int(declared) > most:
             raise _too_large(most)
@@ -127,7 +127,7 @@ class Uploads:
         except TimeoutError:
             seconds = f"{self._settings.upload_timeout:g}"
             raise ProblemError(
-                SLOW_UPLOAD, f"the upload was not there within {seconds} s: send smaller pictures, or mend the link"
+                SLOW_UPLOAD, f"the upload took more than {seconds} s: send smaller pictures, or use a faster connection"
             ) from None
 
 
@@ -142,5 +142,5 @@ def _too_large(most: int) -> ProblemError:
 
 
 def _shown(name: str | None) -> str | None:
-    """Returns a file's name such that it can be sent back: without halves of characters."""
+    """Returns a file's name that can be sent back: valid UTF-8 of at most 255 characters."""
     return name.encode(errors="replace").decode()[:255] if name else None

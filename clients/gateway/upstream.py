@@ -1,4 +1,4 @@
-"""Asks Triton for the gateway: in time, a bounded number of questions at once, every failure counted."""
+"""Calls Triton for the gateway: with deadlines, limited concurrency and counted failures."""
 
 import asyncio
 import logging
@@ -39,15 +39,15 @@ if TYPE_CHECKING:
     from clients.gateway.tracing import Tracing
 
 READY_TIMEOUT_S = 2.0
-FRESH_S = 10.0  # how long the versions count that Triton has told of
-UNREADABLE_IMAGE = "the image cannot be read"  # as the recognizer begins
+FRESH_S = 10.0  # how long the list of served versions is reused
+UNREADABLE_IMAGE = "the image cannot be read"  # start of the recognizer's message
 LARGE_IMAGE = f"{UNREADABLE_IMAGE}: it is too large"
 logger = logging.getLogger(__name__)
 
 
 @dataclass
 class Timed:
-    """What was answered, and the milliseconds it took to get a turn and to be answered."""
+    """An answer, and the milliseconds in the queue and in Triton."""
 
     answer: Any = None
     queue_ms: float = 0.0
@@ -55,13 +55,13 @@ class Timed:
 
 
 class Upstream:
-    """The model server behind a gateway, asked over one gRPC channel.
+    """The model server behind a gateway, called over one gRPC channel.
 
     Args:
-        settings: say where it is and which models are asked.
-        limits: give turns.
-        metrics: count what fails.
-        tracing: makes a span of each question; None makes none.
+        settings: its address and the models.
+        limits: limits the concurrent calls.
+        metrics: counts the failures.
+        tracing: makes a span of each call; None for no spans.
     """
 
     def __init__(self, settings: Settings, limits: Limits, metrics: Metrics, tracing: "Tracing | None") -> None:
@@ -78,17 +78,16 @@ class Upstream:
         self._versions: dict[str, str] = {}
         self._crop_size, self._asked = 0, -FRESH_S
         self._classes: list[SignClass] = []
-        self._classes_of: dict[str, str] | None = None  # the versions that were served when the classes were asked for
+        self._classes_of: dict[str, str] | None = None  # the served versions that the classes belong to
 
     async def close(self) -> None:
         """Ends the connection."""
         await self._client.close()
 
     async def ready(self) -> dict[str, bool]:
-        """Asks for each model that is needed whether it takes requests.
+        """Returns whether each needed model is ready.
 
-        The server's own readiness is not asked: it stays false for as long as any version of any model has failed to
-        load, while the others answer.
+        The server's own readiness does not count: it is false while any version of any model has failed to load.
         """
         names = self._settings.need
 
@@ -106,9 +105,9 @@ class Upstream:
 
         Args:
             data: an image file.
-            threshold: lowest detection score that counts, or None for the model's own.
-            request_id: for Triton's log and traces.
-            deadline: of the event loop's clock, for the wait and the answer.
+            threshold: lowest detection score that counts; None for the model's own.
+            request_id: request id in Triton's log and traces.
+            deadline: deadline for queue and answer, by the event loop's clock.
 
         Raises:
             ProblemError: there is no answer.
@@ -119,17 +118,7 @@ class Upstream:
         return timed
 
     async def classify(self, crops: npt.NDArray[np.uint8], best: int, request_id: str, deadline: float) -> Timed:
-        """Returns the most probable classes of pictures of one sign each.
-
-        Args:
-            crops: uint8 [n, size, size, 3], RGB.
-            best: how many classes of each.
-            request_id: see `recognize`.
-            deadline: likewise.
-
-        Raises:
-            ProblemError: there is no answer.
-        """
+        """Returns the `best` most probable classes of each crop, uint8 [n, size, size, 3], RGB; see `recognize`."""
         async with self._asking("infer", self._settings.classifier, request_id, deadline) as timed:
             found = await self._client.classify(crops, best, **self._how(request_id, deadline))
             timed.answer = [[asdict(each) for each in classes] for classes in found]
@@ -143,9 +132,9 @@ class Upstream:
         return self._crop_size
 
     async def classes(self, request_id: str, deadline: float) -> list[SignClass]:
-        """Returns the classes that the served models tell apart, by id; raises ProblemError.
+        """Returns the classes of the served models, by id; raises ProblemError.
 
-        Triton is asked once for each version: without it, those that are known count on.
+        Triton is called once per version.
         """
         versions = await self.versions()
         if versions != self._classes_of:
@@ -155,15 +144,15 @@ class Upstream:
         return self._classes
 
     async def versions(self) -> dict[str, str]:
-        """Returns the newest version of each needed model that Triton serves, as it was in the last seconds."""
+        """Returns the newest served version of each needed model, at most FRESH_S old."""
         now = time.monotonic()
         if now - self._asked >= FRESH_S:
-            self._asked = now  # before the answer is there, so that one request asks and not all
+            self._asked = now  # before the answer, so that only one request calls Triton
             self._crop_size = 0  # it may change with the version
             try:
                 async with asyncio.timeout(READY_TIMEOUT_S):
-                    told = await asyncio.gather(*(self._version(name) for name in self._settings.need))
-                self._versions = {name: version for name, version in told if version}
+                    versions = await asyncio.gather(*map(self._version, self._settings.need))
+                self._versions = {name: version for name, version in versions if version}
             except (ClientError, TimeoutError) as error:
                 logger.warning("versions unknown: %s", error)
         return self._versions
@@ -174,13 +163,13 @@ class Upstream:
             return name, version
         try:
             numbers = (await self._client.metadata(name)).get("versions", [])
-        except UnknownModelError:  # where only the classifier is served, its version is known all the same
+        except UnknownModelError:  # the versions of the other models are still known
             return name, ""
         return name, str(max(map(int, numbers))) if numbers else ""
 
     @asynccontextmanager
     async def _asking(self, what: str, model: str, request_id: str, deadline: float) -> AsyncIterator[Timed]:
-        """Waits for a turn and explains what goes wrong in it."""
+        """Waits for a turn, measures the call and turns errors into problems."""
         timed, begun = Timed(), time.perf_counter()
         async with self._limits.turn(deadline):
             started = time.perf_counter()
@@ -203,7 +192,7 @@ class Upstream:
         return {"request_id": request_id, "timeout": left, "headers": headers}
 
     def _problem(self, error: ClientError | TimeoutError, request_id: str) -> ProblemError:
-        """Returns what to tell of a failure: nothing of where Triton is, which the log has."""
+        """Returns the problem for an error; it hides the address of Triton, which is in the log."""
         said = str(error).partition(" answers: ")[2] or str(error)
         if isinstance(error, RefusedError) and said.startswith(UNREADABLE_IMAGE):
             if said.startswith(LARGE_IMAGE):
@@ -214,18 +203,20 @@ class Upstream:
         if isinstance(error, TimedOutError | TimeoutError):
             return ProblemError(TIMEOUT, f"the models did not answer within {self._settings.timeout:g} s: {LATER}")
         if isinstance(error, OverloadedError):
-            return ProblemError(OVERLOADED, f"the models have as many requests waiting as they take: {LATER}")
+            return ProblemError(OVERLOADED, f"the queues of the models are full: {LATER}")
         if isinstance(error, UnknownModelError):
             return ProblemError(
                 NOT_SERVED,
-                "the model that answers this is not served: have it published and ask later; for a picture that one "
-                "sign fills the classifier is enough",
+                "the model for this request is not served: publish it and try again; a picture of one sign needs only "
+                "the classifier",
             )
         if isinstance(error, UnavailableError):
-            return ProblemError(UNAVAILABLE, "the model server does not answer: ask again after the seconds given")
-        return ProblemError(UPSTREAM, "the model server answered with an error: its log and the gateway's have it")
+            return ProblemError(
+                UNAVAILABLE, "the model server does not answer: try again after the seconds in Retry-After"
+            )
+        return ProblemError(UPSTREAM, "the model server answered with an error: see its log and the gateway's")
 
 
 def milliseconds(seconds: float) -> float:
-    """Returns a duration as answers give it."""
+    """Returns a duration in milliseconds, with two decimals."""
     return round(seconds * 1000, 2)

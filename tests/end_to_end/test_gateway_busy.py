@@ -89,7 +89,7 @@ def test_a_caller_that_goes_away_leaves_its_turn_to_others(gateway: RunningGatew
     wait_for(lambda: in_flight(gateway) == 0)
     answer = gateway.ask("/v1/recognize", photograph(0, "next"), BYTES)
     assert answer.status == 200 and answer.json["signs"][0]["name"] == "next"
-    assert any(line["message"] == "the caller went away" for line in gateway.log())
+    assert any(line["message"] == "the caller disconnected" for line in gateway.log())
 
 
 def test_an_upload_that_never_ends_is_ended(gateway: RunningGateway) -> None:

@@ -136,7 +136,7 @@ def test_a_photo_on_its_side_is_shown_upright_with_its_boxes(page: Page) -> None
 
 def test_a_picture_that_the_browser_cannot_show_has_its_signs_listed(page: Page) -> None:
     choose(page, encode(street(CELLS, FACTOR), "PPM"), "street.ppm", "")
-    expect(page.locator("#caption")).to_contain_text("cannot show this kind of picture")
+    expect(page.locator("#caption")).to_contain_text("cannot show this image format")
     expect(page.locator("#photo")).to_be_hidden()
     expect(page.locator("#signs > li")).to_have_count(3)
     found = {tuple(round(side / 10) * 10 for side in box) for box in boxes_shown(page, WIDTH)}
@@ -351,7 +351,7 @@ def test_keys_overload_and_a_server_that_is_gone(
     ):
         alert = page.get_by_role("alert")
         expect(alert).to_contain_text("An API key is needed")
-        expect(page.get_by_label("Key, where")).to_be_focused()
+        expect(page.get_by_label("Key, if")).to_be_focused()
         page.keyboard.type(key)
         page.keyboard.press("Enter")
         expect(alert).to_be_hidden()

@@ -227,7 +227,7 @@ def test_with_a_classifier_alone_the_picture_is_taken_as_one_sign(browser: Brows
         choose(page, encode(Image.new("RGB", (90, 70), (60, 220, 90))), "pfeil.png")
         expect(page.locator("#signs > li")).to_have_count(1)
         expect(page.get_by_label("One sign, close up")).to_be_checked()
-        expect(page.locator("#status")).to_contain_text("taken as one sign")
+        expect(page.locator("#status")).to_contain_text("counts as one sign")
         expect(page.locator("#models")).to_contain_text("sign_classifier 1")
 
 

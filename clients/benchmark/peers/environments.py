@@ -1,7 +1,6 @@
-"""A virtual environment for each peer, with exactly the packages that its requirements.txt locks."""
+"""A virtual environment for each peer, with the packages that its requirements.txt locks."""
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -15,36 +14,32 @@ from serving.lifetime import die_with_parent
 from traffic_sign_client.errors import ClientError
 from traffic_signs.atomic_write import atomic_write
 
-STAMP = "installed.txt"  # the requirements that were installed, written last
-PYTHON = (3, 11)  # that the locks were made with; newer ones find wheels as well, mostly
+STAMP = "installed.txt"  # the installed requirements; written last, so that an interrupted installation is repeated
 
 Say = Callable[[str], None]
 
 
 def default_home() -> Path:
-    """Returns the folder for the environments: in the user's cache."""
+    """Returns the default folder of the environments, in the user's cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "traffic-sign-mlops" / "peers"
 
 
 def folder_of(peer: Peer, home: Path, gpu: bool) -> Path:
-    """Returns the folder of a peer's environment; that for a GPU has another build of ONNX Runtime."""
+    """Returns the folder of a peer's environment; the one for a GPU has another build of ONNX Runtime."""
     return home / (f"{peer.name}-cuda" if gpu else peer.name)
 
 
 def prepare(peer: Peer, home: Path, gpu: bool, say: Say) -> Path:
-    """Makes the environment of a peer where it is not there yet, or was made with other packages.
+    """Makes a peer's environment if it is missing or has other packages; returns the folder of its programs.
 
     Args:
-        peer: whose environment.
+        peer: the peer.
         home: folder of all environments.
-        gpu: it is to compute on a GPU.
-        say: receives what is happening.
-
-    Returns:
-        The folder of its programs.
+        gpu: whether it will use a GPU.
+        say: receives a line if there is something to install.
 
     Raises:
-        ClientError: it cannot be installed; the message holds pip's reason. What was there before is gone then.
+        ClientError: it cannot be installed; the message holds pip's reason. A previous environment is lost.
     """
     folder, wanted = folder_of(peer, home, gpu), peer.requirements(gpu)
     stamp = folder / STAMP
@@ -54,21 +49,17 @@ def prepare(peer: Peer, home: Path, gpu: bool, say: Say) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     try:
         home.mkdir(parents=True, exist_ok=True)
-        _run([_interpreter(), "-m", "venv", str(folder)])
+        # The base interpreter: an environment made from an environment breaks.
+        _run([str(getattr(sys, "_base_executable", None) or sys.executable), "-m", "venv", str(folder)])
         pip = [str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
         packages = folder / "requirements.txt"
         packages.write_text(wanted)
         _run([*pip, "--requirement", str(packages)])
-        with atomic_write(stamp) as staging:  # comes last: an installation that was cut off is made anew
+        with atomic_write(stamp) as staging:
             staging.write_text(wanted)
     except OSError as error:
         raise ClientError(f"cannot make {folder} ({error.strerror}): check its rights and the free space") from error
     return folder / "bin"
-
-
-def _interpreter() -> str:
-    """Returns the interpreter that this one's environment was made with: an environment of an environment breaks."""
-    return str(getattr(sys, "_base_executable", None) or sys.executable)
 
 
 def _run(command: list[str]) -> None:
@@ -87,7 +78,7 @@ def _run(command: list[str]) -> None:
 
 
 def installed_version(peer: Peer, programs: Path, gpu: bool) -> str:
-    """Returns the versions of a peer's framework and of what computes, as its environment says; empty where unknown."""
+    """Returns the installed versions of a peer's framework, its runtime and NumPy; empty if unknown."""
     names = (peer.package, peer.runtime_package(gpu), "numpy")
     code = (
         "import json, sys; from importlib.metadata import version\n"
@@ -97,8 +88,3 @@ def installed_version(peer: Peer, programs: Path, gpu: bool) -> str:
         output = subprocess.run([programs / "python", "-c", code, *names], capture_output=True, timeout=60, check=True)
         return ", ".join(f"{name} {number}" for name, number in json.loads(output.stdout).items())
     return ""
-
-
-def digest(path: Path) -> str:
-    """Returns the sha256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()

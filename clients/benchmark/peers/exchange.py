@@ -1,8 +1,9 @@
-"""How each server is asked over HTTP, and whether what it answers is right."""
+"""How each server is called over HTTP, and whether its answers are right."""
 
 import base64
 import json
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from clients.benchmark.peers.common.signs_models import write_signs
 from traffic_sign_client.errors import ClientError
 
 Task = Literal["classify", "recognize"]
@@ -17,16 +19,17 @@ TASKS: tuple[Task, ...] = ("classify", "recognize")
 
 TOLERANCE = 1e-3  # of a probability or a score
 BOX_TOLERANCE = 0.5  # pixels of the photograph
+SIGN_OUTPUTS = ("boxes", "detection_scores", "class_ids", "class_scores")  # of Triton's recognizer
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """How the bytes of an image get to a server, and those of an answer back.
+    """How a server is called.
 
     Attributes:
-        path: of the endpoint.
-        content_type: of the request.
-        headers: more of them, by name.
+        path: path of the endpoint.
+        content_type: content type of the request.
+        headers: further headers, by name.
         wrap: maps the bytes of an image to the body of a request.
         unwrap: maps head and body of a response to the bytes of the answer.
     """
@@ -82,12 +85,12 @@ def mlserver() -> Exchange:
 
 
 def triton(model: str, name: str = "", shape: tuple[int, ...] = ()) -> Exchange:
-    """Triton's raw binary request, which holds one tensor and nothing else, and its binary answer.
+    """Triton's raw binary request, which holds only one tensor, and its binary answer.
 
     Args:
         model: name of a model with one input.
-        name: of that input, where a shape is given.
-        shape: of the tensor of bytes, which goes before it as JSON; () for a batch of one, which Triton assumes.
+        name: name of that input, if a shape is given.
+        shape: shape of the tensor, sent before it as JSON; () for a batch of one, Triton's default.
     """
     path, before = f"/v2/models/{model}/infer", b""
     if shape:
@@ -99,45 +102,22 @@ def triton(model: str, name: str = "", shape: tuple[int, ...] = ()) -> Exchange:
 
 
 def _unwrap_triton(head: bytes, body: bytes) -> bytes:
-    """Returns the only tensor of an answer as it is, and of the recognizer's six the JSON that the others answer."""
-    length = len(body)
-    for line in head.split(b"\r\n"):
-        name, _, value = line.partition(b":")
-        if name.lower() == b"inference-header-content-length":
-            length = int(value)
-    outputs = {each["name"]: each for each in json.loads(body[:length])["outputs"]}
-    start, tensors = length, {}
-    for name, each in outputs.items():
-        size = each.get("parameters", {}).get("binary_data_size")
-        if size is None:
-            dtype = {"FP32": np.float32, "INT32": np.int32}.get(each["datatype"], np.object_)
-            tensors[name] = np.array(each["data"], dtype).reshape(each["shape"])
-        else:
-            part, start = body[start : start + size], start + size
-            if each["datatype"] != "BYTES":
-                dtype = {"FP32": np.float32, "INT32": np.int32}[each["datatype"]]
-                tensors[name] = np.frombuffer(part, dtype).reshape(each["shape"])
-    if "probabilities" in tensors:
-        return bytes(tensors["probabilities"].astype(np.float32).tobytes())
-    columns = (tensors[name][0].tolist() for name in ("boxes", "detection_scores", "class_ids", "class_scores"))
-    names = ("box", "score", "class_id", "class_score")
-    signs = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
-    return json.dumps({"signs": signs}).encode()
+    """Returns the probabilities of an answer, or the recognizer's tensors as the JSON that the others answer."""
+    from tritonclient.http import InferResult
+
+    length = re.search(rb"(?i)^inference-header-content-length: *(\d+)", head, re.MULTILINE)
+    result = InferResult.from_response_body(body, header_length=int(length[1]) if length else None)
+    probabilities = result.as_numpy("probabilities")
+    if probabilities is not None:
+        return bytes(probabilities.tobytes())
+    return write_signs(*(result.as_numpy(name)[0] for name in SIGN_OUTPUTS))
 
 
 def difference(task: Task, answer: bytes, expected: bytes) -> float:
-    """Returns by how much an answer differs at most from the right one.
-
-    Args:
-        task: that both answer.
-        answer: of a server.
-        expected: of ONNX Runtime in process.
-
-    Returns:
-        The largest difference of a probability or a score.
+    """Returns the largest difference of a probability or a score between a server's answer and ONNX Runtime's.
 
     Raises:
-        ClientError: it is something else altogether, such as other signs; the message says what.
+        ClientError: the answers cannot be compared, such as other signs.
     """
     try:
         if task == "classify":
@@ -155,7 +135,7 @@ def _difference_of_rows(found: npt.NDArray[np.float32], wanted: npt.NDArray[np.f
 
 
 def _difference_of_signs(found: Sequence[dict[str, Any]], wanted: Sequence[dict[str, Any]]) -> float:
-    """Compares signs that stand at the same place, whatever the order of equally sure ones."""
+    """Compares the signs at the same places, in any order, because equal scores have none."""
     if len(found) != len(wanted):
         raise ClientError(f"the answer has {len(found)} signs, not {len(wanted)}")
     left, worst = list(found), 0.0

@@ -1,17 +1,16 @@
-"""What the measurements come to: medians over the rounds, and ratios. Nothing is measured here."""
+"""Figures of the measurements: percentiles, medians over the rounds, and ratios."""
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any
 
 import numpy as np
 
-# Of the requests that fall due in an open loop so many must be answered in its time, less a few under way as it ends,
-# or the server does not keep up.
+# A server keeps up with an open loop if it answers this share of the requests in time, less a few in flight at its end.
 SUSTAINED, UNDER_WAY = 0.95, 3
-BUSY = 0.7  # of a core: a load generator that needs more may be what is measured
+BUSY = 0.7  # of a core: a load generator that uses more may itself be the bottleneck
 
 
 @dataclass(frozen=True)
@@ -19,18 +18,18 @@ class Point:
     """One load on one server in one round.
 
     Attributes:
-        clients: of a closed loop; 0 for an open one.
+        clients: clients of a closed loop; 0 for an open one.
         rate: requests a second that fell due in an open loop; 0 for a closed one.
         throughput: answers a second.
-        p50_ms: latency in milliseconds that half of the requests had at most.
-        p95_ms: milliseconds for 95 of 100.
-        p99_ms: milliseconds for 99 of 100.
-        requests: how many were measured.
-        failures: how many were refused or cut off.
-        unanswered: how many of an open loop still waited when it was given up.
-        generator_share: of one core that the load generator took.
-        late_ms: how late the requests of an open loop left although a connection was free, 99th percentile.
-        keeps_up: whether the server keeps up with an open loop; a closed one waits for it.
+        p50_ms: median latency in milliseconds.
+        p95_ms: 95th percentile of the latency in milliseconds.
+        p99_ms: 99th percentile of the latency in milliseconds.
+        requests: number of measured requests.
+        failures: requests that were refused or cut off.
+        unanswered: requests of an open loop that still waited at its end.
+        generator_share: share of one core that the load generator used.
+        late_ms: how late requests of an open loop left although a connection was free, 99th percentile.
+        keeps_up: whether the server keeps up with an open loop; always true of a closed one.
     """
 
     clients: int
@@ -48,35 +47,33 @@ class Point:
 
     @property
     def load(self) -> tuple[int, float]:
-        """What distinguishes its load from others."""
+        """Identifies the load."""
         return self.clients, self.rate
 
 
 def point(outcome: Mapping[str, Any], clients: int, rate: float) -> Point:
-    """Returns what came of a load.
+    """Returns the figures of a load.
 
     Args:
-        outcome: of the load generator, see `clients.benchmark.peers.load.Outcome`.
-        clients: of a closed loop, else 0.
-        rate: of an open loop, else 0.
+        outcome: the load generator's JSON, see `clients.benchmark.peers.load.Outcome`.
+        clients: clients of a closed loop, else 0.
+        rate: requests a second of an open loop, else 0.
     """
     latencies = np.asarray(outcome["latencies_us"], np.float64) / 1000
-    nan = float("nan")
-    p50, p95, p99 = np.percentile(latencies, (50, 95, 99)).tolist() if len(latencies) else (nan, nan, nan)
+    percentiles = np.percentile(latencies, (50, 95, 99)).tolist() if len(latencies) else [math.nan] * 3
     return Point(
         clients,
         rate,
         outcome["answered"] / outcome["seconds"],
-        p50,
-        p95,
-        p99,
-        len(latencies),
-        outcome["failures"],
-        outcome["unanswered"],
-        outcome["cpu_share"],
-        outcome["late_us"] / 1000,
-        # Of the requests that truly fell due: random moments are now more, now fewer than their rate.
-        not rate or (not outcome["unanswered"] and outcome["answered"] >= SUSTAINED * len(latencies) - UNDER_WAY),
+        *percentiles,
+        requests=len(latencies),
+        failures=outcome["failures"],
+        unanswered=outcome["unanswered"],
+        generator_share=outcome["cpu_share"],
+        late_ms=outcome["late_us"] / 1000,
+        # Compared with the requests that fell due: random arrivals are not exactly at their rate.
+        keeps_up=not rate
+        or (not outcome["unanswered"] and outcome["answered"] >= SUSTAINED * len(latencies) - UNDER_WAY),
     )
 
 
@@ -88,45 +85,41 @@ def over_rounds(points: Sequence[Point]) -> list[Point]:
 
 def _median(points: Sequence[Point]) -> Point:
     def middle(name: str) -> float:
-        values = [getattr(each, name) for each in points if not math.isnan(getattr(each, name))]
-        return float(median(values)) if values else float("nan")
+        values = [value for each in points if not math.isnan(value := getattr(each, name))]
+        return float(median(values)) if values else math.nan
 
-    return Point(
-        points[0].clients,
-        points[0].rate,
-        middle("throughput"),
-        middle("p50_ms"),
-        middle("p95_ms"),
-        middle("p99_ms"),
-        sum(each.requests for each in points),
-        sum(each.failures for each in points),
-        sum(each.unanswered for each in points),
-        max(each.generator_share for each in points),
-        max(each.late_ms for each in points),
-        all(each.keeps_up for each in points),
+    return replace(
+        points[0],
+        **{name: middle(name) for name in ("throughput", "p50_ms", "p95_ms", "p99_ms")},
+        requests=sum(each.requests for each in points),
+        failures=sum(each.failures for each in points),
+        unanswered=sum(each.unanswered for each in points),
+        generator_share=max(each.generator_share for each in points),
+        late_ms=max(each.late_ms for each in points),
+        keeps_up=all(each.keeps_up for each in points),
     )
 
 
 def within(points: Sequence[Point], budget_ms: float) -> Point | None:
-    """Returns the closed loop of the highest throughput whose p99 is within a budget; None where none is."""
+    """Returns the closed loop with the highest throughput whose p99 is within a budget, or None."""
     good = [each for each in points if each.clients and each.p99_ms <= budget_ms]
     return max(good, key=lambda each: each.throughput, default=None)
 
 
 def compare(ours: Sequence[Point], others: Mapping[str, Sequence[Point]], limit: float) -> dict[str, Any]:
-    """Returns how one server does beside others.
+    """Compares one server with others.
 
     Args:
         ours: medians of the one.
-        others: medians of the others by name; those that failed are left out.
-        limit: images a second without any server; 0 where that was not measured.
+        others: medians of the others by name, without those that failed.
+        limit: requests a second without any server; 0 if that was not measured.
 
     Returns:
         `at`: by number of clients, `ours` and the `best` other with throughput and p99, the `ratio` of the throughputs
-        and whether ours has no worse p99 (`p99_holds`). `within`: by budget, which is the p99 of the best other at
-        each number of clients from 8 on, the throughput of each server within it and the `ratio` of ours to the best
-        other. `of_limit`: our highest throughput by the limit. `alone`: p50 with a single client, ours and the
-        quickest other's.
+        and whether our p99 is no worse (`p99_holds`). `within`: by budget, the throughput of each server within it and
+        the `ratio` of ours to the best other; a budget is the p99 of the best other at each number of clients from 8
+        on. `of_limit`: our highest throughput divided by the limit. `alone`: p50 with one client, ours and that of the
+        fastest other.
     """
     mine = {each.clients: each for each in ours if each.clients}
     at: dict[str, Any] = {}
@@ -174,5 +167,5 @@ def _ratio(one: float, other: float) -> float | None:
 
 
 def as_json(each: Point) -> dict[str, Any]:
-    """Returns a point by the names of its figures, with None for one that was not measured."""
+    """Returns a point as JSON, with None for a figure that was not measured."""
     return {name: None if value != value else value for name, value in asdict(each).items()}

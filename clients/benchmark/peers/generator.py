@@ -1,4 +1,4 @@
-"""Runs the load generator beside a server, and checks the answers that it has kept."""
+"""Runs the load generator against a server, and checks the answers that it keeps."""
 
 import base64
 import json
@@ -17,15 +17,15 @@ from serving.lifetime import die_with_parent
 from traffic_sign_client.errors import ClientError
 
 PROGRAM = "clients.benchmark.peers.load"
-WARM_UP = 0.25  # of the time that is measured goes before, unmeasured
+WARM_UP = 0.25  # as a share of the measured time
 TIMEOUT_S = 30.0  # for one answer
-KEPT = 100  # answers of each load, spread over its time, that are checked
+KEPT = 100  # checked answers of each load, spread over its time
 CONNECTIONS = 64  # of an open loop
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """What came of a load: the figures, how many answers were checked, and by how much they differed at most."""
+    """The result of a load: the figures, the number of checked answers and the largest difference among them."""
 
     point: Point
     checked: int
@@ -35,18 +35,18 @@ class Loaded:
 def run_load(
     endpoint: Endpoint, exchange: Exchange, work: Work, seconds: float, clients: int = 0, rate: float = 0.0
 ) -> Loaded:
-    """Loads a server, in a closed loop of so many clients or in an open loop of so many requests a second.
+    """Loads a server in a closed or an open loop, and checks its answers.
 
     Args:
         endpoint: where it listens.
-        exchange: how it is asked.
+        exchange: how it is called.
         work: what it is asked.
-        seconds: to measure for; a closed loop runs until there are as many answers as clients.
-        clients: of a closed loop; 0 for an open one.
-        rate: of an open loop; 0 for a closed one.
+        seconds: how long to measure; a closed loop runs until there are as many answers as clients.
+        clients: clients of a closed loop; 0 for an open one.
+        rate: requests a second of an open loop; 0 for a closed one.
 
     Raises:
-        ClientError: it could not be asked, none of the requests was answered, or an answer is wrong.
+        ClientError: it cannot be reached, answered no request, or answered wrongly.
     """
     job = {
         "host": endpoint.host,

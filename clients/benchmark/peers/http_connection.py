@@ -1,66 +1,95 @@
-"""A raw HTTP/1.1 connection of the load generator, and how it finds the end of a response.
+"""An HTTP/1.1 connection of the load generator.
 
-Of the standard library alone, as all that the load generator imports: it must be up at once.
+It uses only the standard library, like the whole load generator, so that the program starts fast.
 """
 
-import socket
+import asyncio
+
+CONNECT_S = 10.0
 
 
-class Connection:
-    """One connection, and the request that is under way on it."""
+class Connection(asyncio.Protocol):
+    """A connection that carries one request at a time."""
 
-    def __init__(self, address: tuple[str, int]) -> None:
-        self.address = address
-        self.fresh = True
-        self.connect()
-        self.busy = False
-        self.number = 0
-        self.due = 0.0  # when the request under way should have left
-        self.sent = 0.0
-        self.rest = memoryview(b"")
-
-    def connect(self) -> None:
-        """Opens the connection; raises OSError where nobody listens."""
-        self.socket = socket.create_connection(self.address, timeout=10)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.socket.setblocking(False)
+    def __init__(self, host: str, port: int) -> None:
+        self.address = (host, port)
+        self.transport: asyncio.Transport | None = None
+        self.answer: asyncio.Future[tuple[bytes, bytes]] | None = None
         self.received = bytearray()
-        self.fresh = True
+        self.is_used = False  # whether it has brought an answer since it was opened
 
-    def send(self, request: bytes, number: int, due: float, now: float) -> None:
-        """Sends a request, or as much of it as the socket takes now."""
-        self.busy, self.number, self.due, self.sent = True, number, due, now
-        self.received.clear()
-        self.rest = memoryview(request)
-        self.push()
+    async def connect(self) -> asyncio.Transport:
+        """Opens the connection.
 
-    def push(self) -> None:
-        """Sends more of the request."""
-        try:
-            while self.rest:
-                self.rest = self.rest[self.socket.send(self.rest) :]
-        except BlockingIOError:
-            pass
+        Raises:
+            OSError: nothing listens at the address.
+        """
+        async with asyncio.timeout(CONNECT_S):
+            self.transport, _ = await asyncio.get_running_loop().create_connection(lambda: self, *self.address)
+        self.is_used = False
+        return self.transport
 
-    def read(self) -> bool:
-        """Takes what has arrived; returns whether the connection is still open."""
-        while True:
+    def close(self) -> None:
+        """Ends the connection at once; the next request opens it again."""
+        if self.transport is not None:
+            self.transport.abort()
+            self.transport = None
+
+    async def ask(self, request: bytes) -> tuple[bytes, bytes]:
+        """Sends a request; returns head and body of the response.
+
+        Raises:
+            OSError: the connection cannot be opened, or ends before the answer.
+            ValueError: the answer is not HTTP.
+        """
+        if self.transport is not None and self.is_used:
             try:
-                data = self.socket.recv(262144)
-            except BlockingIOError:
-                return True
-            if not data:
-                return False
-            self.received += data
-            if len(data) < 262144:
-                return True
+                return await self._exchange(self.transport, request)
+            except ConnectionError:  # the server may have closed the idle connection
+                if self.received:
+                    raise
+        return await self._exchange(self.transport or await self.connect(), request)
+
+    async def _exchange(self, transport: asyncio.Transport, request: bytes) -> tuple[bytes, bytes]:
+        self.received.clear()
+        self.answer = asyncio.get_running_loop().create_future()
+        transport.write(request)
+        try:
+            head, body = await self.answer
+        except BaseException:
+            self.close()
+            raise
+        self.is_used = True
+        if b"\r\nconnection: close" in head.lower():
+            self.close()
+        return head, body
+
+    def data_received(self, data: bytes) -> None:
+        """Takes a part of a response."""
+        self.received += data
+        try:
+            response = split_response(self.received)
+        except ValueError as error:
+            self._finish(error)
+        else:
+            if response is not None and self.answer is not None and not self.answer.done():
+                self.answer.set_result(response)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Fails the request in flight."""
+        self.transport = None
+        self._finish(error or ConnectionResetError("the server closed the connection"))
+
+    def _finish(self, error: Exception) -> None:
+        if self.answer is not None and not self.answer.done():
+            self.answer.set_exception(error)
 
 
 def split_response(data: bytes | bytearray) -> tuple[bytes, bytes] | None:
-    """Returns head and body of an HTTP response, or None while more of it is to come.
+    """Returns head and body of an HTTP response, or None if it is incomplete.
 
     Raises:
-        ValueError: it is no HTTP response, or does not say where it ends.
+        ValueError: it is not an HTTP response, or does not say where it ends.
     """
     end = data.find(b"\r\n\r\n")
     if end < 0:
@@ -75,19 +104,13 @@ def split_response(data: bytes | bytearray) -> tuple[bytes, bytes] | None:
         return None if len(data) < start + length else (head, bytes(data[start : start + length]))
     if b"\r\ntransfer-encoding: chunked" not in lower:
         raise ValueError("the response has neither a length nor chunks")
-    return _join_chunks(head, data, start)
-
-
-def _join_chunks(head: bytes, data: bytes | bytearray, start: int) -> tuple[bytes, bytes] | None:
     parts: list[bytes] = []
-    while True:
-        line = data.find(b"\r\n", start)
-        if line < 0:
-            return None
+    while (line := data.find(b"\r\n", start)) >= 0:
         size = int(bytes(data[start:line]).split(b";")[0], 16)
-        if len(data) < line + 2 + size + 2:
+        start = line + 2 + size + 2
+        if len(data) < start:
             return None
         if size == 0:
             return head, b"".join(parts)
         parts.append(bytes(data[line + 2 : line + 2 + size]))
-        start = line + 2 + size + 2
+    return None

@@ -1,23 +1,24 @@
-"""The settings of a comparison: who takes part, what they are asked, and under which load."""
+"""The settings of a comparison: the servers, the tasks and the loads."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
+from clients.benchmark.config import ReportedSettings
 from clients.benchmark.peers.exchange import Task
 from clients.benchmark.peers.servers import NAMES
-from traffic_signs.settings import BaseSettings, Home, Setting
+from traffic_signs.settings import Home, Setting
 
 MOST_CLIENTS = 1024
 
 
 @dataclass(frozen=True)
-class Plan(BaseSettings):
-    """What is compared, and how."""
+class Plan(ReportedSettings):
+    """The settings of a comparison."""
 
-    servers: Annotated[
-        tuple[str, ...], Setting(f"Who takes part: {', '.join(NAMES)}.", show_default="all", choices=NAMES)
-    ] = NAMES
+    servers: Annotated[tuple[str, ...], Setting(f"Servers: {', '.join(NAMES)}.", show_default="all", choices=NAMES)] = (
+        NAMES
+    )
     tasks: Annotated[tuple[Task, ...], Setting("classify: crops; recognize: whole scenes.")] = (
         "classify",
         "recognize",
@@ -25,7 +26,7 @@ class Plan(BaseSettings):
     repository: Annotated[Path, Setting("Folder of the models.", flags=("--repository", "-r"))] = Path(
         "model_repository"
     )
-    device: Annotated[Literal["cpu", "cuda"], Setting("cpu, or cuda: all servers compute on the GPU.")] = "cpu"
+    device: Annotated[Literal["cpu", "cuda"], Setting("cpu, or cuda to run all servers on the GPU.")] = "cpu"
     crops: Annotated[int, Setting("Crops in each request to classify.", min=1, max=64)] = 1
     clients: Annotated[tuple[int, ...], Setting("Clients of the closed loops.", min=1, max=MOST_CLIENTS)] = (
         1,
@@ -35,19 +36,19 @@ class Plan(BaseSettings):
     )
     shares: Annotated[
         tuple[float, ...],
-        Setting("Rates of the open loops, as shares of what the best other answers.", min=0.01, max=10),
+        Setting("Rates of the open loops, as shares of the throughput of the best other server.", min=0.01, max=10),
     ] = (0.5, 0.8)
     rates: Annotated[
         tuple[float, ...],
         Setting("Rates of the open loops a second, in place of shares.", min=0.1, max=1e6),
     ] = ()
-    seconds: Annotated[float, Setting("To measure each load for, a round.", min=0.1, max=600)] = 5
-    rounds: Annotated[int, Setting("Each loads everybody once, in a new order.", min=1, max=100)] = 3
+    seconds: Annotated[float, Setting("Seconds to measure each load, in each round.", min=0.1, max=600)] = 5
+    rounds: Annotated[int, Setting("Rounds; each loads all servers once, in a new order.", min=1, max=100)] = 3
     first_settings: Annotated[
         bool,
         Setting("Take the first setting of each instead of trying all."),
     ] = False
-    pictures: Annotated[Path | None, Setting("Folder or file of pictures to ask about.", show_default="drawn ones")] = (
+    pictures: Annotated[Path | None, Setting("Folder, zip or file of pictures to send.", show_default="drawn ones")] = (
         None
     )
     environments: Annotated[

@@ -1,65 +1,49 @@
-"""What a comparison leaves: peers.json, peers.md, and report.html with its plots inside."""
+"""The report of a comparison: peers.json, peers.md and report.html."""
 
-import base64
-import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FormatStrFormatter
 
+from clients.benchmark.environment import busy_notice
+from clients.benchmark.page import embed, render
 from clients.benchmark.peers.exchange import TASKS
 from clients.benchmark.peers.figures import BUSY
 from clients.benchmark.peers.servers import TRITON
-from clients.benchmark.peers.table import busy_note, hardware, markdown, ranked, sentences, task_title
-from traffic_signs.atomic_write import atomic_write
+from clients.benchmark.peers.table import hardware, markdown, ranked, sentences, task_title
+from clients.benchmark.report import write_file
 from traffic_signs.plots import ACCENT, INK, RULE
 
 COLORS = ("#c1121c", "#d9822b", "#6f8f2f", "#2a9d8f", "#7b5ea7", "#8a8f98")  # of the others; Triton has the accent
 
 
 def write_report(folder: Path, summary: Mapping[str, Any]) -> None:
-    """Writes the three files, each whole or not at all.
-
-    Args:
-        folder: that takes them.
-        summary: content of peers.json.
-    """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    page = environment.get_template("report.html.j2").render(
+    """Writes the three files; `summary` is the content of peers.json."""
+    tasks = summary["tasks"]
+    page = render(
+        Path(__file__).with_name("report.html.j2"),
         summary=summary,
         titles={name: task_title(name, summary["plan"]) for name in TASKS},
-        hardware=hardware(summary["machine"]),
-        note=busy_note(summary["machine"]).replace("**", ""),
-        ranked={name: ranked(task) for name, task in summary["tasks"].items()},
-        sentences={
-            name: [each.removeprefix("- ") for each in sentences(task)] for name, task in summary["tasks"].items()
-        },
-        plots={name: _draw(task) for name, task in summary["tasks"].items()},
+        hardware=hardware(summary),
+        note=busy_notice(summary["machine"]),
+        ranked={name: ranked(task) for name, task in tasks.items()},
+        sentences={name: [each.removeprefix("- ") for each in sentences(task)] for name, task in tasks.items()},
+        plots={name: _draw(task) for name, task in tasks.items()},
         busy=BUSY,
     )
-    _write(folder / "peers.json", json.dumps(summary, indent=2) + "\n")
-    _write(folder / "peers.md", markdown(summary))
-    _write(folder / "report.html", page)
-
-
-def _write(path: Path, text: str) -> None:
-    with atomic_write(path) as staging:
-        staging.write_text(text)
+    write_file(folder / "peers.json", json.dumps(summary, indent=2) + "\n")
+    write_file(folder / "peers.md", markdown(summary))
+    write_file(folder / "report.html", page)
 
 
 def _draw(task: Mapping[str, Any]) -> str:
-    """Draws throughput and p99 over the number of clients, and latencies at fixed rates; returns it for an <img>."""
+    """Draws throughput and p99 over the number of clients, and p99 at fixed rates; returns the source of an <img>."""
     figure, axes = plt.subplots(1, 3, figsize=(15, 4.6))
-    # The same colours whoever is missing.
+    # Each server keeps its colour if another one is missing.
     colors = dict(zip([name for name in task["servers"] if name != TRITON], COLORS, strict=False)) | {TRITON: ACCENT}
     for name in ranked(task):
         server = task["servers"][name]
@@ -77,10 +61,7 @@ def _draw(task: Mapping[str, Any]) -> str:
     for each in axes:
         _tidy(each)
     figure.legend(frameon=False, loc="lower center", ncols=4, bbox_to_anchor=(0.5, -0.14))
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    plt.close(figure)
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return embed(figure, "image/png")
 
 
 def _tidy(axes: Axes) -> None:

@@ -14,17 +14,18 @@ from pathlib import Path
 from clients.benchmark.peers.http_connection import split_response
 from serving.exit_reason import describe_code
 from serving.lifetime import die_with_parent
+from serving.server import stop
 from traffic_sign_client.errors import ClientError
 
 HOST = "127.0.0.1"
 READY_S = 300.0  # Ray starts half a dozen processes, on a busy machine too
 STOP_S = 15.0
-MARK = "SIGNS_PEER"  # variable by which a server's processes are known, also those that left its session
+MARK = "SIGNS_PEER"  # variable that marks all processes of a server, also those that left its session
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a server answers; `processes` are those that are its own to stop."""
+    """Where a server answers."""
 
     port: int
     host: str = HOST
@@ -34,14 +35,14 @@ class Endpoint:
 def running(
     command: list[str], environment: dict[str, str], port: int, request: bytes, log: Path
 ) -> Iterator[Endpoint]:
-    """Starts a server, waits until it answers a request, and stops it when the block ends, however it ends.
+    """Starts a server, waits until it answers a request, and stops it when the block ends.
 
     Args:
         command: its command line.
-        environment: all its variables.
-        port: where it will listen.
+        environment: all its environment variables.
+        port: port that it will listen on.
         request: a whole HTTP request that it answers with 200 when it is ready.
-        log: file that takes what it prints.
+        log: file that takes what it prints; its folder is the working folder.
 
     Raises:
         ClientError: it ended, or did not answer in time; the message holds the end of its log.
@@ -57,7 +58,7 @@ def running(
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                # Its own session, so that Ctrl-C in the terminal reaches us alone and we stop it in order.
+                # In its own session: Ctrl-C reaches only this process, which then stops the server.
                 start_new_session=True,
                 preexec_fn=die_with_parent(os.getpid()),
             )
@@ -67,15 +68,10 @@ def running(
         _wait_until_answered(process, port, request, log)
         yield Endpoint(port)
     finally:
-        _stop(process, mark)
-
-
-def free_port() -> int:
-    """Returns a port that nothing listens on right now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+        try:
+            stop(process, STOP_S)
+        finally:
+            _kill_marked(mark)
 
 
 def ask(host: str, port: int, request: bytes, timeout_s: float = 30.0) -> tuple[bytes, bytes]:
@@ -83,7 +79,7 @@ def ask(host: str, port: int, request: bytes, timeout_s: float = 30.0) -> tuple[
 
     Raises:
         OSError: there is no connection, or no answer in time.
-        ValueError: the answer is no HTTP.
+        ValueError: the answer is not HTTP.
     """
     received = bytearray()
     with socket.create_connection((host, port), timeout=timeout_s) as connection:
@@ -101,7 +97,7 @@ def _wait_until_answered(process: "subprocess.Popen[bytes]", port: int, request:
     while time.monotonic() < deadline:
         if process.poll() is not None:
             code = describe_code(process.returncode)
-            raise ClientError(f"it ended at once with {code}: {last_line(log)} (all of it: {log})")
+            raise ClientError(f"it ended at once with {code}: {_last_line(log)} (log: {log})")
         try:
             head, body = ask(HOST, port, request)
             if head[9:12] == b"200":
@@ -110,38 +106,28 @@ def _wait_until_answered(process: "subprocess.Popen[bytes]", port: int, request:
         except (OSError, ValueError) as error:
             last = str(error)
         time.sleep(0.2)
-    raise ClientError(f"it did not answer within {READY_S:.0f} s ({last}; {last_line(log)}; all of it: {log})")
+    raise ClientError(f"it did not answer within {READY_S:.0f} s ({last}; {_last_line(log)}; log: {log})")
 
 
-def last_line(log: Path) -> str:
-    """Returns the last line of a log that is not empty, where nothing in it says more plainly what is wrong."""
+def _last_line(log: Path) -> str:
+    """Returns the last line of a log that names an error, or else the last one that is not empty."""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
     errors = [line for line in lines if "Error" in line and not line.startswith(("File", "raise"))]
     return (errors or lines or ["it printed nothing"])[-1][:300]
 
 
-def _stop(process: "subprocess.Popen[bytes]", mark: str) -> None:
-    """Asks a server to end, ends it where it does not, and whatever else carries its mark."""
-    try:
-        process.terminate()
-        process.wait(STOP_S)
-    except subprocess.TimeoutExpired:
-        pass
-    finally:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        # Until the last is gone: what is still ending would take memory and cores from whoever is measured next.
-        deadline = time.monotonic() + STOP_S
-        while (left := processes_marked(mark)) and time.monotonic() < deadline:
-            for number in left:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(number, signal.SIGKILL)
-            time.sleep(0.05)
+def _kill_marked(mark: str) -> None:
+    """Kills all processes with a mark and waits until they are gone: they would slow down the next server."""
+    deadline = time.monotonic() + STOP_S
+    while (left := processes_marked(mark)) and time.monotonic() < deadline:
+        for number in left:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(number, signal.SIGKILL)
+        time.sleep(0.05)
 
 
 def processes_marked(mark: str) -> list[int]:
-    """Returns the processes that were started with a mark in their environment: ours alone can carry it."""
+    """Returns the processes with a mark in their environment."""
     wanted = f"{MARK}={mark}".encode()
     found = []
     for path in Path("/proc").glob("[0-9]*/environ"):

@@ -1,7 +1,7 @@
-"""The servers that are compared: how each is started, asked and set.
+"""The servers that are compared: how each is started, called and set.
 
-`settings` of a peer are tried in turn before it is measured, and the best is: nobody's figures are those of a default
-that a person who cares for speed would have changed. What they say is read by the peer's own server program.
+The `settings` of a peer are tried before it is measured, and the fastest is taken: no server is measured at a default
+that anybody who cares about speed would change. The peer's own program reads them as environment variables.
 """
 
 import os
@@ -10,16 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clients.benchmark.peers import exchange
-from clients.benchmark.peers.exchange import Exchange, Task
+from clients.benchmark.peers.exchange import Exchange
 from export.hardware_fit import name_for
 from export.repository.configuration import GPU
 from export.repository.manifest import GPU_FILE
 from traffic_signs.environment import SWITCHES
 
-HERE = Path(__file__).parent
-COMMON = HERE / "common"
-FEW = 4  # processes, at most, that share a GPU
-FIXED = "FIXED_BATCH"  # setting: 1 is the file for GPUs, in which the batch is fixed
+FOLDER = Path(__file__).parent
+CUDA_REQUIREMENTS = FOLDER / "common" / "requirements-cuda.txt"
+# What the programs import of ours, and nothing of what is installed beside it.
+PACKAGES = ("clients", "serving", "traffic_signs")
+FEW = 4  # most processes that share a GPU
+FIXED = "FIXED_BATCH"  # setting: 1 is the file for GPUs, whose batch is fixed
 
 Variables = dict[str, str]
 
@@ -29,8 +31,8 @@ class Hardware:
     """What every server computes on.
 
     Attributes:
-        cores: that it may use.
-        gpu: the networks run on a GPU, and the cores do what is around them.
+        cores: cores that it may use.
+        gpu: the networks run on a GPU, and the cores do the rest.
     """
 
     cores: int
@@ -38,13 +40,18 @@ class Hardware:
 
     @property
     def device(self) -> str:
-        """As peers read it."""
+        """The device, as the programs read it."""
         return "cuda" if self.gpu else "cpu"
 
     @property
     def configuration(self) -> str:
-        """Name of the configuration that Triton takes."""
+        """Name of Triton's configuration for it."""
         return GPU if self.gpu else name_for(self.cores)
+
+    @property
+    def processes(self) -> str:
+        """How many processes use it well: one per core, or a few that share a GPU."""
+        return str(min(self.cores, FEW) if self.gpu else self.cores)
 
 
 @dataclass(frozen=True)
@@ -52,213 +59,165 @@ class Peer:
     """A server that people would otherwise use.
 
     Attributes:
-        name: of it, and of its folder beside this file, which holds its program and its locked packages.
-        title: for people.
-        package: whose version is reported.
-        exchange: how it is asked.
-        command: returns its command line, for the folder of its programs, its own folder and a port.
+        name: its name, and that of its folder beside this file with its locked packages.
+        title: its name for people.
+        package: the package whose version is reported.
+        exchange: how it is called.
         settings: returns the variables to try, for the hardware and the largest batch.
-        variables: returns more variables, for a port.
-        runtime: package that computes.
+        command: returns the command line after the folder of its programs, for the folder of its program and a port.
+        program: folder of its program `server.py`, if that is another peer's too.
+        runtime: the package that computes.
     """
 
     name: str
     title: str
     package: str
     exchange: Exchange
-    command: Callable[[Path, Path, int], list[str]]
     settings: Callable[[Hardware, int], list[Variables]]
-    variables: Callable[[int], Variables] = lambda port: {"PORT": str(port)}
+    command: Callable[[Path, int], tuple[str, ...]] = lambda folder, port: ("python", str(folder / "server.py"))
+    program: str = ""
     runtime: str = "onnxruntime"
 
     @property
     def folder(self) -> Path:
         """Where its program is."""
-        return HERE / self.name
+        return FOLDER / (self.program or self.name)
 
     def requirements(self, gpu: bool) -> str:
-        """Returns its locked packages, a line each; for a GPU with that build of ONNX Runtime, and what it needs."""
-        lines = (self.folder / "requirements.txt").read_text().splitlines()
+        """Returns its locked packages, a line each; on a GPU with that build of ONNX Runtime and its libraries."""
+        lines = (FOLDER / self.name / "requirements.txt").read_text().splitlines()
         if gpu and self.runtime == "onnxruntime":
             lines = [line for line in lines if not line.startswith("onnxruntime==")]
-            lines += (COMMON / "requirements-cuda.txt").read_text().splitlines()
+            lines += CUDA_REQUIREMENTS.read_text().splitlines()
         return "\n".join(lines) + "\n"
 
     def runtime_package(self, gpu: bool) -> str:
-        """Returns the package that computes; PyTorch is one package for both."""
+        """Returns the package that computes; PyTorch has one for CPUs and GPUs."""
         return "onnxruntime-gpu" if gpu and self.runtime == "onnxruntime" else self.runtime
 
 
-def _program(programs: Path, folder: Path, port: int) -> list[str]:
-    return [str(programs / "python"), str(folder / "server.py")]
-
-
-def _fastapi_settings(hardware: Hardware, batch: int) -> list[Variables]:
-    settings = _processes(hardware)
+def _fastapi(hardware: Hardware, batch: int) -> list[Variables]:
+    settings = _fastapi_pytorch(hardware, batch)
     if not hardware.gpu:
         return settings
-    # One crop a request is one batch size for ever, which needs no fixed batch; the crops of scenes are of many.
+    # With one crop per request the batch size never changes, which needs no fixed batch; scenes have many crops.
     return [{**each, FIXED: fixed} for fixed in "01" for each in settings]
 
 
-def _processes(hardware: Hardware) -> list[Variables]:
+def _fastapi_pytorch(hardware: Hardware, batch: int) -> list[Variables]:
+    # No fixed batch: PyTorch chooses the algorithm of a convolution by rules and does not search at a new batch size.
+    several, one = {"WORKERS": hardware.processes, "THREADS": "1"}, {"WORKERS": "1", "POOL": "1", "THREADS": "1"}
+    pooled = [{**several, "POOL": "0"}, {**several, "POOL": "1"}]
+    return [one, *pooled] if hardware.gpu else [*pooled, one, {**one, "THREADS": hardware.processes}]
+
+
+def _litserve(hardware: Hardware, batch: int) -> list[Variables]:
+    size, several = {"BATCH": str(batch), "DELAY_MS": "1", "THREADS": "1"}, hardware.processes
     if hardware.gpu:
-        several = {"WORKERS": str(min(hardware.cores, FEW)), "THREADS": "1"}
-        return [{"WORKERS": "1", "POOL": "1", "THREADS": "1"}, {**several, "POOL": "0"}, {**several, "POOL": "1"}]
-    cores = str(hardware.cores)
-    processes, one = {"WORKERS": cores, "THREADS": "1"}, {"WORKERS": "1", "POOL": "1"}
-    return [
-        {**processes, "POOL": "0"},
-        {**processes, "POOL": "1"},
-        {**one, "THREADS": "1"},
-        {**one, "THREADS": cores},
-    ]
+        size[FIXED] = "1"
+        tried = [("1", "1"), ("1", several), ("2", several)]
+    else:
+        tried = [(several, "1"), (several, several)]
+    settings = [{**size, "WORKERS": workers, "API_SERVERS": servers} for workers, servers in tried]
+    if not hardware.gpu:
+        settings.insert(0, {**size, "WORKERS": "1", "API_SERVERS": "1", "THREADS": several})
+    return [*settings, {**size, "WORKERS": "1", "API_SERVERS": several, "FAST_QUEUE": "1"}]
 
 
-def _pytorch_settings(hardware: Hardware, batch: int) -> list[Variables]:
-    # PyTorch takes an algorithm for a convolution by rules, and searches none at a new batch size.
-    return _processes(hardware)
-
-
-def _litserve_settings(hardware: Hardware, batch: int) -> list[Variables]:
-    size = {"BATCH": str(batch), "DELAY_MS": "1"}
-    if hardware.gpu:
-        size, few = {**size, "THREADS": "1", FIXED: "1"}, str(min(hardware.cores, FEW))
-        return [
-            {**size, "WORKERS": "1", "API_SERVERS": "1"},
-            {**size, "WORKERS": "1", "API_SERVERS": few},
-            {**size, "WORKERS": "2", "API_SERVERS": few},
-            {**size, "WORKERS": "1", "API_SERVERS": few, "FAST_QUEUE": "1"},
-        ]
-    cores = str(hardware.cores)
-    return [
-        {**size, "WORKERS": "1", "THREADS": cores, "API_SERVERS": "1"},
-        {**size, "WORKERS": cores, "THREADS": "1", "API_SERVERS": "1"},
-        {**size, "WORKERS": cores, "THREADS": "1", "API_SERVERS": cores},
-        {**size, "WORKERS": "1", "THREADS": "1", "API_SERVERS": cores, "FAST_QUEUE": "1"},
-    ]
-
-
-def _mlserver_settings(hardware: Hardware, batch: int) -> list[Variables]:
+def _mlserver(hardware: Hardware, batch: int) -> list[Variables]:
     size = {"MLSERVER_MODEL_MAX_BATCH_SIZE": str(batch), "MLSERVER_MODEL_MAX_BATCH_TIME": "0.001"}
+    several, workers = hardware.processes, "MLSERVER_PARALLEL_WORKERS"
     if hardware.gpu:
-        return [
-            {**size, "MLSERVER_PARALLEL_WORKERS": workers, "THREADS": "1", FIXED: "1"}
-            for workers in ("0", "1", str(min(hardware.cores, FEW)))
-        ]
-    cores = str(hardware.cores)
+        return [{**size, workers: number, "THREADS": "1", FIXED: "1"} for number in ("0", "1", several)]
     return [
-        {**size, "MLSERVER_PARALLEL_WORKERS": "0", "THREADS": cores},
-        {**size, "MLSERVER_PARALLEL_WORKERS": "0", "THREADS": "1"},
-        {**size, "MLSERVER_PARALLEL_WORKERS": cores, "THREADS": "1"},
+        {**size, workers: number, "THREADS": threads}
+        for number, threads in (("0", several), ("0", "1"), (several, "1"))
     ]
 
 
-def _mlserver_variables(port: int) -> Variables:
-    # A port of 0 is any free one: nobody asks there.
-    return {
-        "MLSERVER_HOST": "127.0.0.1",
-        "MLSERVER_HTTP_PORT": str(port),
-        "MLSERVER_GRPC_PORT": "0",
-        "MLSERVER_METRICS_PORT": "0",
-        "MLSERVER_DEBUG": "false",
-        "MLSERVER_GZIP_ENABLED": "false",
-    }
-
-
-def _bentoml_settings(hardware: Hardware, batch: int) -> list[Variables]:
-    return [{"BATCH": str(batch), **each} for each in _workers(hardware)]
-
-
-def _ray_settings(hardware: Hardware, batch: int) -> list[Variables]:
-    return [{"BATCH": str(batch), "DELAY_MS": "1", **each} for each in _workers(hardware)]
-
-
-def _workers(hardware: Hardware) -> list[Variables]:
+def _bentoml(hardware: Hardware, batch: int) -> list[Variables]:
+    size = {"BATCH": str(batch)}
     if hardware.gpu:
-        return [{"WORKERS": workers, "THREADS": "1", FIXED: "1"} for workers in ("1", "2")]
-    cores = str(hardware.cores)
-    return [{"WORKERS": cores, "THREADS": "1"}, {"WORKERS": "1", "THREADS": cores}]
+        return [{**size, "WORKERS": workers, "THREADS": "1", FIXED: "1"} for workers in ("1", "2")]
+    several = hardware.processes
+    return [{**size, "WORKERS": several, "THREADS": "1"}, {**size, "WORKERS": "1", "THREADS": several}]
 
 
+def _ray_serve(hardware: Hardware, batch: int) -> list[Variables]:
+    return [{**each, "DELAY_MS": "1"} for each in _bentoml(hardware, batch)]
+
+
+def _bentoml_command(folder: Path, port: int) -> tuple[str, ...]:
+    options = ("--working-dir", str(folder), "--host", "127.0.0.1", "--port", str(port))
+    return "python", "-m", "bentoml", "serve", "server:Signs", *options
+
+
+RAW = exchange.raw()
 PEERS = (
-    Peer("fastapi_onnxruntime", "FastAPI + ONNX Runtime", "fastapi", exchange.raw(), _program, _fastapi_settings),
+    Peer("fastapi_onnxruntime", "FastAPI + ONNX Runtime", "fastapi", RAW, _fastapi, program="fastapi"),
     Peer(
-        "fastapi_pytorch",
-        "FastAPI + PyTorch eager",
-        "torch",
-        exchange.raw(),
-        _program,
-        _pytorch_settings,
+        *("fastapi_pytorch", "FastAPI + PyTorch eager", "torch", RAW, _fastapi_pytorch),
+        program="fastapi",
         runtime="torch",
     ),
-    Peer("litserve", "LitServe", "litserve", exchange.raw(), _program, _litserve_settings),
+    Peer("litserve", "LitServe", "litserve", RAW, _litserve),
+    Peer("bentoml", "BentoML", "bentoml", exchange.bentoml(), _bentoml, _bentoml_command),
     Peer(
-        "bentoml",
-        "BentoML",
-        "bentoml",
-        exchange.bentoml(),
-        lambda programs, folder, port: [
-            *(str(programs / "python"), "-m", "bentoml", "serve", "server:Signs"),
-            *("--working-dir", str(folder), "--host", "127.0.0.1", "--port", str(port)),
-        ],
-        _bentoml_settings,
+        *("mlserver", "MLServer", "mlserver", exchange.mlserver(), _mlserver),
+        command=lambda folder, port: ("mlserver", "start", str(folder)),
     ),
-    Peer(
-        "mlserver",
-        "MLServer",
-        "mlserver",
-        exchange.mlserver(),
-        lambda programs, folder, port: [str(programs / "mlserver"), "start", str(folder)],
-        _mlserver_settings,
-        _mlserver_variables,
-    ),
-    Peer("ray_serve", "Ray Serve", "ray", exchange.raw(), _program, _ray_settings),
+    Peer("ray_serve", "Ray Serve", "ray", RAW, _ray_serve),
 )
 TRITON = "triton"
-TRITON_TITLE = "this project's Triton"
 NAMES = (*(peer.name for peer in PEERS), TRITON)
 
 
 def fixed_files(models: dict[str, Path]) -> dict[str, Path]:
-    """Returns the paths of the files for GPUs, by name of the model, which lie beside those for CPUs."""
+    """Returns the paths of the files for GPUs, by name of the model, beside those for CPUs."""
     return {model: path.with_name(GPU_FILE) for model, path in models.items()}
 
 
 def environment_of(
-    peer: Peer, task: Task, models: dict[str, Path], setting: Variables, port: int, device: str = "cpu"
+    peer: Peer, models: dict[str, Path], setting: Variables, port: int, folder: Path, device: str = "cpu"
 ) -> Variables:
-    """Returns all variables that a peer is started with.
+    """Returns all environment variables of a peer.
 
     Args:
-        peer: to start.
-        task: what it is asked.
+        peer: the peer to start.
         models: paths of the ONNX files for CPUs, by name of the model.
         setting: one of its settings.
-        port: where it is to listen.
-        device: that it computes on.
+        port: port to listen on.
+        folder: working folder, with links to PACKAGES.
+        device: `cpu` or `cuda`.
     """
-    # What a person's own environment says of Python and of threads must not reach the servers.
+    # A user's own variables for Python and threads must not reach the servers.
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "OMP_", "MLSERVER_"))}
     kept.pop("VIRTUAL_ENV", None)
     files = fixed_files(models) if setting.get(FIXED) == "1" else models
-    paths = {model.removeprefix("sign_").upper(): str(path.resolve()) for model, path in files.items()}
     return {
         **kept,
-        **paths,
-        "TASK": task,
+        "DETECTOR": "",
+        **{model.removeprefix("sign_").upper(): str(path.resolve()) for model, path in files.items()},
         "DEVICE": device,
-        "PYTHONPATH": os.pathsep.join((str(COMMON), str(peer.folder))),
+        "RUNTIME": peer.runtime,
+        "PORT": str(port),
+        "PYTHONPATH": os.pathsep.join((str(folder), str(peer.folder))),
         "PYTHONUNBUFFERED": "1",
-        # No peer may call home, nor wait for that.
+        # No server may send usage data, or wait for that.
         **SWITCHES,
         "BENTOML_DO_NOT_TRACK": "True",
+        "BENTOML_HOME": str(folder),  # the default is in the home folder
+        "MLSERVER_HOST": "127.0.0.1",
+        "MLSERVER_HTTP_PORT": str(port),
+        "MLSERVER_GRPC_PORT": "0",  # any free port
+        "MLSERVER_METRICS_PORT": "0",
+        "MLSERVER_DEBUG": "false",
+        "MLSERVER_GZIP_ENABLED": "false",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_AUTH_MODE": "disabled",  # it would write a token into the home folder
-        # A machine that is busy needs more than its 30, 5 and 10 seconds.
+        # The defaults of 30, 5 and 10 seconds are too short on a busy machine.
         "RAY_raylet_start_wait_time_s": "240",
         "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "240",
         "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60",
-        **peer.variables(port),
         **setting,
     }

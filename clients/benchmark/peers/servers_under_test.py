@@ -1,4 +1,4 @@
-"""Everybody who takes part in one task, alike: settings to try, and a server for each of them."""
+"""The servers of one task: the settings to try, how each is started, and what was measured."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
@@ -7,43 +7,41 @@ from pathlib import Path
 from typing import Any
 
 from clients.benchmark.peers import triton
-from clients.benchmark.peers.environments import folder_of, installed_version, prepare
+from clients.benchmark.peers.environments import Say, folder_of, installed_version, prepare
 from clients.benchmark.peers.exchange import Exchange
 from clients.benchmark.peers.figures import Point
 from clients.benchmark.peers.models import Work
-from clients.benchmark.peers.running import HOST, Endpoint, free_port, running
-from clients.benchmark.peers.servers import PEERS, TRITON, TRITON_TITLE, Peer, environment_of
+from clients.benchmark.peers.running import HOST, Endpoint, running
+from clients.benchmark.peers.servers import FOLDER, PACKAGES, PEERS, TRITON, Peer, Variables, environment_of
 from serving.install import Installation
+from serving.server import free_ports
 from traffic_sign_client.errors import ClientError
-
-Say = Callable[[str], None]
-Serve = Callable[[Any, Path], contextlib.AbstractContextManager[Endpoint]]
 
 
 @dataclass
 class ServerUnderTest:
-    """A server in one task, and what has become of it.
+    """A server in one task, and its results so far.
 
     Attributes:
-        name: of the peer, or `triton`.
-        title: for people.
-        exchange: how it is asked.
-        settings: to try.
+        name: name of the peer, or `triton`.
+        title: its name for people.
+        exchange: how it is called.
+        settings: the settings to try.
         serve: starts it with a setting, given an empty folder.
-        versions: of what it is made of.
-        setting: that was chosen.
-        tried: images a second of each setting, or why it failed.
-        points: of all rounds.
-        checked: answers that were compared with ONNX Runtime's.
-        difference: the largest of them.
-        problem: why it is out; empty while it is not.
+        versions: versions of its packages.
+        setting: the chosen setting.
+        tried: requests a second with each setting, or why it failed.
+        points: the measurements of all rounds.
+        checked: how many answers were compared with ONNX Runtime's.
+        difference: the largest difference among them.
+        problem: why it is excluded; empty if it is not.
     """
 
     name: str
     title: str
     exchange: Exchange
     settings: list[Any]
-    serve: Serve
+    serve: Callable[[Any, Path], contextlib.AbstractContextManager[Endpoint]]
     versions: str = ""
     setting: Any = None
     tried: list[dict[str, Any]] = field(default_factory=list)
@@ -55,64 +53,73 @@ class ServerUnderTest:
 
 def described(setting: Any) -> str:
     """Returns a setting for people."""
-    return (
-        ", ".join(f"{name} {value}" for name, value in setting.items()) if isinstance(setting, dict) else str(setting)
-    )
+    return ", ".join(map(" ".join, setting.items())) if isinstance(setting, dict) else str(setting)
 
 
-def gather(
+def prepare_servers(
     names: Sequence[str], work: Work, repository: Path, installation: Installation | None, home: Path, say: Say
 ) -> list[ServerUnderTest]:
-    """Returns those who take part, with their environments made; who cannot be installed has a problem.
+    """Returns the servers, installed; one that cannot be installed has a problem.
 
     Args:
-        names: of them.
+        names: names of the peers.
         work: what they are asked.
-        repository: that Triton's models are in.
-        installation: the tritonserver, where it takes part.
-        home: folder of the environments.
-        say: receives what is happening.
+        repository: folder of Triton's models.
+        installation: the tritonserver, or None to leave it out.
+        home: folder of the peers' environments.
+        say: receives a line about each installation.
     """
-    found = [_peer(peer, work, home, say) for peer in PEERS if peer.name in names]
+    servers = [_install(peer, work, home, say) for peer in PEERS if peer.name in names]
     if installation is not None:
-        found.append(_triton(installation, work, repository))
-    return found
+        servers.append(
+            ServerUnderTest(
+                TRITON,
+                "this project's Triton",
+                triton.exchange_for(work),
+                list(triton.settings(repository, work)),
+                lambda setting, folder: triton.running_triton(installation, repository, work, setting, folder),
+                installation.description,
+            )
+        )
+    return servers
 
 
-def _peer(peer: Peer, work: Work, home: Path, say: Say) -> ServerUnderTest:
-    contender = ServerUnderTest(
+def _install(peer: Peer, work: Work, home: Path, say: Say) -> ServerUnderTest:
+    gpu = work.hardware.gpu
+    programs = folder_of(peer, home.resolve(), gpu) / "bin"
+    server = ServerUnderTest(
         peer.name,
         peer.title,
         peer.exchange,
         peer.settings(work.hardware, work.largest_batch),
-        lambda setting, folder: _serve(peer, work, home, setting, folder),
+        lambda setting, folder: serve_peer(peer, programs, work, setting, folder),
     )
     try:
-        gpu = work.hardware.gpu
-        contender.versions = installed_version(peer, prepare(peer, home, gpu, say), gpu)
+        server.versions = installed_version(peer, prepare(peer, home, gpu, say), gpu)
     except ClientError as error:
-        contender.problem = f"it cannot be installed: {error}"
-    return contender
+        server.problem = f"it cannot be installed: {error}"
+    return server
 
 
 @contextlib.contextmanager
-def _serve(peer: Peer, work: Work, home: Path, setting: Any, folder: Path) -> Iterator[Endpoint]:
-    port = free_port()
-    programs = folder_of(peer, home.resolve(), work.hardware.gpu) / "bin"
-    command = peer.command(programs, peer.folder, port)
-    environment = environment_of(peer, work.task, work.models, setting, port, work.hardware.device)
-    environment["BENTOML_HOME"] = str(folder)  # it would make one in the home folder
+def serve_peer(peer: Peer, programs: Path, work: Work, setting: Variables, folder: Path) -> Iterator[Endpoint]:
+    """Runs a peer until the block ends.
+
+    Args:
+        peer: the peer to start.
+        programs: folder of its environment's programs.
+        work: what it is asked.
+        setting: one of its settings.
+        folder: empty; takes its files and `server.log`.
+
+    Raises:
+        ClientError: it does not start; the message holds the end of its log.
+    """
+    for package in PACKAGES:
+        (folder / package).symlink_to(FOLDER.parents[2] / package)
+    port = free_ports(HOST).http
+    program, *arguments = peer.command(peer.folder, port)
+    environment = environment_of(peer, work.models, setting, port, folder, work.hardware.device)
     request = peer.exchange.request(work.images[0], HOST, port)
-    with running(command, environment, port, request, folder / "server.log") as endpoint:
+    with running([str(programs / program), *arguments], environment, port, request, folder / "server.log") as endpoint:
         yield endpoint
-
-
-def _triton(installation: Installation, work: Work, repository: Path) -> ServerUnderTest:
-    return ServerUnderTest(
-        TRITON,
-        TRITON_TITLE,
-        triton.exchange_for(work),
-        list(triton.settings(repository, work)),
-        lambda setting, folder: triton.running_triton(installation, repository, work, setting, folder),
-        installation.description,
-    )

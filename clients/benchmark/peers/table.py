@@ -1,13 +1,14 @@
-"""The comparison in Markdown: what a README can quote, and what the command prints."""
+"""The comparison in Markdown, for the terminal and a README."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from clients.benchmark.environment import busy_notice
 from clients.benchmark.peers.servers import TRITON
 
 
 def task_title(task: str, plan: Mapping[str, Any]) -> str:
-    """Returns what is asked in a task, for people."""
+    """Returns the title of a task."""
     if task == "recognize":
         return "Whole scenes, one photograph a request"
     crops = "one crop" if plan["crops"] == 1 else f"{plan['crops']} crops"
@@ -15,16 +16,12 @@ def task_title(task: str, plan: Mapping[str, Any]) -> str:
 
 
 def markdown(summary: Mapping[str, Any]) -> str:
-    """Returns the tables of all tasks.
-
-    Args:
-        summary: content of peers.json.
-    """
-    machine, plan = summary["machine"], summary["plan"]
+    """Returns the tables of all tasks; `summary` is the content of peers.json."""
+    plan, busy = summary["plan"], busy_notice(summary["machine"])
     rounds = f"{plan['rounds']} round{'s' if plan['rounds'] > 1 else ''}"
     parts = [
-        f"{hardware(machine)}, {machine['time'][:10]}; {rounds} of {plan['seconds']:g} s "
-        f"a load, medians over the rounds.{busy_note(machine)}"
+        f"{hardware(summary)}, {summary['created'][:10]}; {rounds} of {plan['seconds']:g} s a load, medians over the "
+        f"rounds.{f' **Note: {busy}.**' if busy else ''}"
     ]
     for name, task in summary["tasks"].items():
         parts += [
@@ -38,24 +35,15 @@ def markdown(summary: Mapping[str, Any]) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def hardware(machine: Mapping[str, Any]) -> str:
-    """Returns what the servers computed on: the GPU, if any, and the cores."""
-    cores = f"{machine['cores']} cores ({machine['processor']})"
-    return f"{machine['gpu']}, {cores}" if machine["gpu"] else cores
-
-
-def busy_note(machine: Mapping[str, Any]) -> str:
-    """Returns a warning where other programs kept the machine busy when the comparison began; else nothing."""
-    if machine["load_before"][0] < 0.25 * machine["cores"]:
-        return ""
-    return (
-        f" **Other programs kept the machine busy (load average {machine['load_before'][0]:.1f} before the first "
-        "server was started): only the ratios say something, and they little.**"
-    )
+def hardware(summary: Mapping[str, Any]) -> str:
+    """Returns what the servers computed on: the GPU, if they used one, and the cores."""
+    machine = summary["machine"]
+    cores = f"{machine['cores']} cores ({machine['cpu']})"
+    return f"{machine['gpus'][0]}, {cores}" if summary["plan"]["device"] == "cuda" else cores
 
 
 def ranked(task: Mapping[str, Any]) -> list[str]:
-    """Returns the servers that were measured, the fastest first."""
+    """Returns the measured servers, fastest first."""
     measured = {name: each for name, each in task["servers"].items() if each["medians"]}
     return sorted(measured, key=lambda name: -max(_closed_loops(measured[name], "throughput").values(), default=0.0))
 
@@ -115,7 +103,7 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def sentences(task: Mapping[str, Any]) -> list[str]:
-    """Returns what the comparison comes to, a line of a list each; none where Triton or all others are missing."""
+    """Returns the conclusions, a list item each; none if Triton or all others are missing."""
     comparison, servers = task["comparison"], task["servers"]
     found = []
     for clients, each in comparison["at"].items():

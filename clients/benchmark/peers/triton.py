@@ -1,9 +1,10 @@
-"""The project's own server in the comparison: the same files in a repository of its own, with a setting to try."""
+"""This project's Triton in the comparison: a copy of the repository with a setting to try."""
 
 import contextlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from clients.benchmark.peers import exchange
 from clients.benchmark.peers.exchange import Exchange
@@ -19,20 +20,19 @@ from serving.server import running_server
 
 
 def model_of(work: Work) -> str:
-    """Returns the model that is asked in a task."""
+    """Returns the model that a task calls."""
     return CLASSIFIER.name if work.task == "classify" else RECOGNIZER
 
 
 def exchange_for(work: Work) -> Exchange:
-    """Returns how Triton is asked: raw bytes are a batch of one, and a larger one needs its shape before them."""
+    """Returns how Triton is called; a batch of more than one crop needs its shape before the bytes."""
     shape = work.shape if work.shape[:1] > (1,) else ()
     return exchange.triton(model_of(work), CLASSIFIER.input.name, shape)
 
 
 def settings(repository: Path, work: Work) -> list[Setting]:
-    """Returns the settings to try, the present one first: of the classifier, or for whole scenes of the detector."""
-    path, cores = _config(repository / _tuned(work), work), work.hardware.cores
-    present = setting_of(read_config(path.read_bytes(), str(path)))
+    """Returns the settings to try, the present one first, of the classifier, or for scenes of the detector."""
+    cores, present = work.hardware.cores, setting_of(_read_config(repository / _tuned(work), work)[1])
     if work.hardware.gpu:
         tried = [Setting(count, 0, delay, present.max_batch) for count in (1, 2, 4) for delay in (0, 200)]
     else:
@@ -46,28 +46,29 @@ def _tuned(work: Work) -> str:
     return CLASSIFIER.name if work.task == "classify" else DETECTOR.name
 
 
-def _config(folder: Path, work: Work) -> Path:
-    """Returns the configuration of a model that Triton takes on the hardware."""
+def _read_config(folder: Path, work: Work) -> tuple[Path, Any]:
+    """Returns the path and the content of a model's configuration for the hardware."""
     path = folder / config_path(work.hardware.configuration)
-    return path if path.is_file() else folder / CONFIG
+    path = path if path.is_file() else folder / CONFIG
+    return path, read_config(path.read_bytes(), str(path))
 
 
 @contextlib.contextmanager
 def running_triton(
     installation: Installation, repository: Path, work: Work, setting: Setting, folder: Path
 ) -> Iterator[Endpoint]:
-    """Serves the models of a task with a setting for as long as the block runs.
+    """Serves the models of a task with a setting until the block ends.
 
     Args:
         installation: the tritonserver.
-        repository: that the models are in; it is not changed.
-        work: what is to be served.
-        setting: of the model that takes most of the time.
-        folder: empty; takes the copy that is served, and the log.
+        repository: folder of the models; it is not changed.
+        work: the task.
+        setting: setting of the model that takes most of the time.
+        folder: empty; takes the served copy and `server.log`.
 
     Raises:
         serving.errors.ServingError: the server does not start.
-        export.errors.ExportError: the recognizer cannot be fitted to the models.
+        export.errors.ExportError: the recognizer does not fit the models.
     """
     stage(repository, work, setting, folder / "models")
     arguments = (f"--model-config-name={work.hardware.configuration}",)
@@ -76,10 +77,10 @@ def running_triton(
 
 
 def stage(repository: Path, work: Work, setting: Setting, folder: Path) -> None:
-    """Writes a repository with the versions of a task alone, and the recognizer where it is asked.
+    """Writes a repository with only the versions of a task, and the recognizer if it is called.
 
-    The cache of answers is off: it would be measured instead of the network. There are as
-    many recognizers as detectors at least, since each waits for one.
+    The response cache is off: it would be measured instead of the network. Each recognizer waits for a detector, so
+    there are at least as many recognizers.
     """
     for name, version in work.versions.items():
         (folder / name).mkdir(parents=True)
@@ -89,8 +90,7 @@ def stage(repository: Path, work: Work, setting: Setting, folder: Path) -> None:
             elif path.is_file() and not path.name.startswith(("promotion-", ".")):
                 shutil.copy(path, folder / name / path.name)
         shutil.copytree(repository / name / str(version), folder / name / str(version))
-        path = _config(folder / name, work)
-        config = read_config(path.read_bytes(), str(path))
+        path, config = _read_config(folder / name, work)
         if name == _tuned(work):
             config = retuned(config, setting)
         config.ClearField("response_cache")
@@ -98,7 +98,6 @@ def stage(repository: Path, work: Work, setting: Setting, folder: Path) -> None:
         path.write_text(to_text(config))
     if DETECTOR.name in work.versions:
         export_recognizer(folder)
-        path = _config(folder / RECOGNIZER, work)
-        config = read_config(path.read_bytes(), str(path))
+        path, config = _read_config(folder / RECOGNIZER, work)
         config.instance_group[0].count = max(config.instance_group[0].count, setting.instances)
         path.write_text(to_text(config))

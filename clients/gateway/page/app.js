@@ -1,4 +1,4 @@
-// The page: a photo goes to the gateway, its signs are shown, and what a person corrects goes back.
+// The page: sends a photo to the gateway, shows its signs, and sends corrections back.
 
 import { Draft } from "./draft.js";
 import { count, element, useDrawings } from "./elements.js";
@@ -9,14 +9,14 @@ import { listen } from "./sources.js";
 import { Stage } from "./stage.js";
 import { showTimings } from "./timings.js";
 
-let photo = null; // the File that is shown, or is being asked about
-let answer = null; // what the gateway said of it
-let signs = []; // as the person sees them: those of the answer, corrected, and those drawn
-let known = []; // the classes
-let asking = null; // the AbortController of the request under way
-let again = null; // what "Try again" does
-let countdown = 0;
-let finds = true; // whether anything is served that finds signs, as far as is known
+let photo = null; // the File that is shown or sent
+let answer = null; // the gateway's answer to it
+let signs = []; // the signs on the page: those of the answer with corrections, and those drawn
+let classes = []; // the served classes
+let pending = null; // the AbortController of the request in progress
+let retry = null; // the action of "Try again"
+let countdown = 0; // timer of "Try again in … s"
+let hasDetector = true; // false once the gateway has answered that no recognizer is served
 
 const stage = new Stage((sign) => list.focus(signs, sign));
 const picker = new Picker();
@@ -34,15 +34,15 @@ const draft = new Draft(stage, addDrawn, say);
 
 listen(
   (file, others) => recognize(file, others),
-  (title, detail) => complain(new gateway.Problem({ title, detail }), null),
+  (title, detail) => showProblem(new gateway.Problem({ title, detail }), null),
 );
-element("cancel").addEventListener("click", () => asking?.abort());
+element("cancel").addEventListener("click", () => pending?.abort());
 element("retry").addEventListener("click", () => {
-  calmDown();
-  again?.();
+  hideProblem();
+  retry?.();
 });
 element("dismiss").addEventListener("click", () => {
-  calmDown();
+  hideProblem();
   element("file").focus();
 });
 element("show-boxes").addEventListener("change", (event) => stage.toggle(event.target.checked));
@@ -55,7 +55,7 @@ element("key-form").addEventListener("submit", (event) => {
   gateway.useApiKey(element("key").value.trim());
   element("key-details").open = false;
   say(gateway.apiKey() ? "The key is used from now on." : "No key is used.");
-  calmDown();
+  hideProblem();
   loadClasses();
 });
 element("key").value = gateway.apiKey();
@@ -63,22 +63,22 @@ loadClasses();
 
 async function loadClasses() {
   try {
-    known = await gateway.classes();
-    useDrawings(known);
-    document.body.classList.toggle("own-classes", !known.some(({ drawing }) => drawing));
+    classes = await gateway.classes();
+    useDrawings(classes);
+    document.body.classList.toggle("own-classes", !classes.some(({ drawing }) => drawing));
     if (answer) redraw();
   } catch (error) {
-    complain(error, loadClasses);
+    showProblem(error, loadClasses);
   }
 }
 
 async function recognize(file, others = 0) {
-  asking?.abort();
+  pending?.abort();
   const request = new AbortController();
-  asking = request;
+  pending = request;
   photo = file;
   answer = null;
-  calmDown();
+  hideProblem();
   draft.reset();
   document.body.classList.add("busy");
   element("result").hidden = true;
@@ -88,62 +88,64 @@ async function recognize(file, others = 0) {
   say(`Looking for signs in ${file.name} …`);
   try {
     const loaded = stage.load(file).then((visible) => {
-      if (asking === request) element("result").hidden = !visible; // the photo at once, its signs later
+      if (pending === request) element("result").hidden = !visible; // the photo at once, its signs later
       return visible;
     });
     const ask = element("whole").checked ? gateway.classify : gateway.recognize;
-    const [visible, told] = await Promise.all([loaded, ask(file, request.signal)]);
-    if (!signsOf(told.answer).every(isListed)) await loadClasses(); // they change with the models
-    if (asking === request) show(told.answer, told.milliseconds, visible, others);
+    const [visible, response] = await Promise.all([loaded, ask(file, request.signal)]);
+    if (!signsOf(response.answer).every(isListed)) await loadClasses(); // a new version may have other classes
+    if (pending === request) show(response.answer, response.milliseconds, visible, others);
   } catch (error) {
-    if (asking !== request) return; // a newer photo has come
-    if (error.name === "AbortError") say("Cancelled.");
-    else if (error.kind === "not-served" && !element("whole").checked) {
-      finds = false; // a classifier alone is served: it is asked instead, and the person sees that it is
+    if (pending !== request) return; // a newer photo was chosen
+    if (error.name === "AbortError") {
+      say("Cancelled.");
+    } else if (error.kind === "not-served" && !element("whole").checked) {
+      hasDetector = false; // ask the classifier instead, and show that on the page
       element("whole").checked = true;
       recognize(file, others);
+    } else {
+      showProblem(error, () => recognize(file, others));
     }
-    else complain(error, () => recognize(file, others));
   } finally {
-    if (asking === request) {
-      asking = null;
+    if (pending === request) {
+      pending = null;
       document.body.classList.remove("busy");
       element("cancel").hidden = true;
     }
   }
 }
 
-function show(told, milliseconds, visible, others) {
-  answer = told;
-  signs = signsOf(told).map((sign) => ({ ...sign, origin: "answered", answered: sign, removed: false }));
+function show(received, milliseconds, visible, others) {
+  answer = received;
+  signs = signsOf(answer).map((sign) => ({ ...sign, origin: "answered", answered: sign, removed: false }));
   document.body.classList.add("has-result");
   element("result").hidden = false;
   element("result").classList.remove("unanswered");
-  stage.resize(told.width, told.height);
-  const invisible = visible ? "" : " · This browser cannot show this kind of picture; the signs are listed.";
-  element("caption").textContent = `${photo.name} · ${told.width} × ${told.height} pixels${invisible}`;
+  stage.resize(answer.width, answer.height);
+  const invisible = visible ? "" : " · This browser cannot show this image format; the list has the signs.";
+  element("caption").textContent = `${photo.name} · ${answer.width} × ${answer.height} pixels${invisible}`;
   element("comment").value = "";
   redraw();
-  showTimings(told.timings ?? {}, milliseconds);
-  const models = Object.entries(told.models ?? {}).map(([name, version]) => `${name} ${version}`);
-  element("models").textContent = [...models, `request ${told.request_id}`].join(" · ");
-  element("json").textContent = JSON.stringify(told, null, 2);
-  const rest = others ? ` Of several photos the first was taken; ${others} more can follow one by one.` : "";
-  const whole = finds || told.signs ? "" : " Nothing is served that finds signs in photos: the picture is taken as one sign.";
+  showTimings(answer.timings ?? {}, milliseconds);
+  const models = Object.entries(answer.models ?? {}).map(([name, version]) => `${name} ${version}`);
+  element("models").textContent = [...models, `request ${answer.request_id}`].join(" · ");
+  element("json").textContent = JSON.stringify(answer, null, 2);
+  const rest = others ? ` Only the first photo was sent; ${others} more can follow one by one.` : "";
+  const whole = hasDetector || answer.signs ? "" : " No detector is served: the picture counts as one sign.";
   const found = signs.length ? `${count(signs.length, "sign", "signs")} found` : "No sign found";
   say(`${found} in ${(milliseconds / 1000).toFixed(2)} s.${rest}${whole}`);
 }
 
-/** The signs of an answer: of a photo that one sign fills it is in a box around all of it. */
-function signsOf(told) {
-  if (told.signs) return told.signs;
-  const [{ class_id, name, score }, ...others] = told.classes;
-  return [{ box: [0, 0, told.width, told.height], class_id, name, class_score: score, category: "", others }];
+/** The signs of an answer; a picture of one sign has a box around the whole picture. */
+function signsOf({ signs, classes, width, height }) {
+  if (signs) return signs;
+  const [{ class_id, name, score }, ...others] = classes;
+  return [{ box: [0, 0, width, height], class_id, name, class_score: score, category: "", others }];
 }
 
-/** Whether a sign's class is among those that are known. */
+/** Whether the list of classes has the class of a sign. */
 function isListed({ class_id, name }) {
-  return class_id < 0 || known[class_id]?.name === name;
+  return class_id < 0 || classes[class_id]?.name === name;
 }
 
 function redraw() {
@@ -159,7 +161,7 @@ function redraw() {
   ].filter(Boolean);
   element("changes").textContent = parts.length
     ? `You corrected: ${parts.join(", ")}.`
-    : "Change or remove what is wrong, draw what is missing, then send it. “All is right” helps too.";
+    : "Change or remove wrong signs, draw missing ones, then send. “All is right” helps too.";
   element("send").textContent = parts.length ? "Send the correction" : "All is right: send";
   element("send").disabled = false;
 }
@@ -173,28 +175,28 @@ function mark(sign) {
   list.mark(signs, sign);
 }
 
-function change(sign, properties, words) {
+function change(sign, properties, message) {
   if (properties.removed && sign.origin === "drawn") signs = signs.filter((other) => other !== sign);
   else Object.assign(sign, properties);
   redraw();
   if (!signs.length) element("signs-title").focus();
-  say(words);
+  say(message);
 }
 
 async function rename(sign) {
-  const chosen = await choose(isKnown(sign) ? `Which sign is it, if not ${sign.name}?` : "Which sign is it?", sign.class_id);
+  const chosen = await choose(isKnown(sign) ? `Which sign is it instead of ${sign.name}?` : "Which sign is it?", sign.class_id);
   if (!chosen) return;
   const { class_id, name, category } = chosen;
-  // A name from a person has no score; the answer's own comes back with its score.
+  // A corrected name has no score; the answer's own name keeps its score.
   const answered = sign.answered?.class_id === class_id ? sign.answered : null;
   change(sign, { class_id, name, category, class_score: answered?.class_score }, `It is ${name} now`);
 }
 
-/** Names the sign in a box that was drawn; returns whether the person did. */
+/** Asks for the class of a drawn box and adds the sign; returns whether a class was chosen. */
 async function addDrawn(box) {
-  const about = answer;
+  const current = answer;
   const chosen = await choose("Which sign is in the box?");
-  if (!chosen || answer !== about) return false;
+  if (!chosen || answer !== current) return false;
   const { class_id, name, category } = chosen;
   const sign = { box, class_id, name, category, origin: "drawn", removed: false };
   signs = [...signs, sign];
@@ -205,11 +207,11 @@ async function addDrawn(box) {
 }
 
 async function choose(title, current) {
-  if (!known.length) await loadClasses();
-  return known.length ? picker.choose(known, title, current) : null;
+  if (!classes.length) await loadClasses();
+  return classes.length ? picker.choose(classes, title, current) : null;
 }
 
-/** Whether a sign has the name of a class; of the others a person has to say which it is, or that it is none. */
+/** Whether a sign has a class; an unknown sign must be changed or removed before sending. */
 function isKnown(sign) {
   return sign.class_id >= 0;
 }
@@ -219,7 +221,7 @@ async function send() {
   if (unnamed) {
     mark(unnamed);
     list.focus(signs, unnamed);
-    say("One sign is still unknown: change it into the sign that it is, or remove it.");
+    say("One sign is still unknown: change or remove it.");
     return;
   }
   const button = element("send");
@@ -231,31 +233,32 @@ async function send() {
   };
   const comment = element("comment").value.trim();
   if (comment) feedback.comment = comment;
-  const about = answer;
-  button.disabled = true; // the same correction is sent once
-  calmDown();
+  const current = answer;
+  button.disabled = true; // no second time
+  hideProblem();
   say("Sending …");
   try {
     const { id } = await gateway.sendFeedback(photo, photo.name, feedback);
     say("Thank you: it is stored.");
-    if (answer === about) element("changes").textContent = `Thank you. Stored as ${id}.`;
+    if (answer === current) element("changes").textContent = `Thank you. Stored as ${id}.`;
   } catch (error) {
-    if (answer === about) button.disabled = false;
-    complain(error, send);
+    if (answer === current) button.disabled = false;
+    showProblem(error, send);
   }
 }
 
-function say(words) {
-  element("status").textContent = words;
+/** Announces a message, also to screen readers. */
+function say(message) {
+  element("status").textContent = message;
 }
 
-/** Shows a problem; `retry` is offered again, after the time that the service asked for. */
-function complain(error, retry) {
+/** Shows a problem; "Try again" calls `action`, after the time in Retry-After. */
+function showProblem(error, action) {
   const problem = error instanceof gateway.Problem
     ? error
-    : new gateway.Problem({ title: "Something on this page went wrong", detail: String(error) });
+    : new gateway.Problem({ title: "This page has a bug", detail: String(error) });
   if (!(error instanceof gateway.Problem)) console.error(error);
-  again = retry;
+  retry = action;
   say("");
   element("problem-title").textContent = problem.title;
   element("problem-detail").textContent = problem.detail;
@@ -263,7 +266,7 @@ function complain(error, retry) {
     problem.status && `status ${problem.status}`,
     problem.requestId && `request ${problem.requestId}`,
   ].filter(Boolean).join(" · ");
-  element("retry").hidden = !retry || !problem.passing;
+  element("retry").hidden = !retry || !problem.isTransient;
   element("problem").hidden = false;
   element("problem").scrollIntoView({ block: "nearest" });
   waitBeforeRetry(problem.retryAfter);
@@ -287,7 +290,7 @@ function waitBeforeRetry(seconds) {
   tick();
 }
 
-function calmDown() {
+function hideProblem() {
   clearInterval(countdown);
   element("problem").hidden = true;
 }

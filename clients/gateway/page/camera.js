@@ -1,19 +1,19 @@
-// Takes a picture with the camera.
+// The dialog that takes a photo with the camera.
 
 import { element } from "./elements.js";
 
 const REASONS = {
   NotAllowedError:
-    "The browser was not allowed to use the camera. Allow it beside the address of this page, then try again.",
+    "This page is not allowed to use the camera. Allow it beside the address of this page, then try again.",
   NotFoundError: "No camera was found.",
   NotReadableError: "The camera cannot be read: another program may be using it. Close that program, then try again.",
-  OverconstrainedError: "No camera fits.",
+  OverconstrainedError: "No camera supports this.",
 };
 const INSECURE =
-  "Browsers give pages the camera only over https:// or on this very machine (localhost), and this page came over " +
-  "plain http://. On a phone, “Choose a photo” offers the camera too.";
+  "Browsers allow the camera only over https:// or on localhost, and this page came over http://. On a phone, " +
+  "“Choose a photo” offers the camera too.";
 
-/** The dialog with what the camera sees; `taken(file)` is called with a JPEG. */
+/** Shows the camera's picture; calls `taken(file)` with a JPEG. */
 export class Camera {
   #dialog = element("camera");
   #video = element("video");
@@ -34,18 +34,18 @@ export class Camera {
     this.#video.hidden = true;
     this.#dialog.showModal();
     if (!navigator.mediaDevices?.getUserMedia) {
-      this.#message.textContent = window.isSecureContext ? "This browser has no camera for pages." : INSECURE;
+      this.#message.textContent = window.isSecureContext ? "This browser does not offer a camera to pages." : INSECURE;
       return;
     }
     try {
       const video = { facingMode: "environment", width: { ideal: 1920 }, height: { ideal: 1080 } };
       const stream = await navigator.mediaDevices.getUserMedia({ video, audio: false });
       if (!this.#dialog.open) {
-        // Closed while the browser was asking.
+        // The dialog was closed during the permission question.
         for (const track of stream.getTracks()) track.stop();
         return;
       }
-      this.#stop(); // of a dialog that was closed and opened again while the browser was asking
+      this.#stop(); // of a dialog that was closed and reopened during the permission question
       this.#stream = stream;
       this.#video.srcObject = stream;
       await this.#video.play();

@@ -1,15 +1,15 @@
-// Drawing the box of a sign that was not found: with a mouse, a finger or the keyboard.
+// Drawing the box of a missing sign: with mouse, finger or keyboard.
 
 import { element } from "./elements.js";
 import { place } from "./stage.js";
 
-const LEAST = 4; // pixels of the photo; nothing smaller shows a sign
+const LEAST = 4; // smallest side in pixels of the photo
 
 /**
- * The mode in which a box is drawn.
+ * The drawing mode.
  *
- * `drawn(box)` is awaited with [left, top, right, bottom] in whole pixels; where it answers false, the box stays to be
- * drawn better. `say(words)` tells those who do not see it.
+ * `drawn(box)` is awaited with [left, top, right, bottom] in whole pixels; if it returns false, the box stays for
+ * another try. `say(message)` announces the box to screen readers.
  */
 export class Draft {
   #stage;
@@ -39,14 +39,14 @@ export class Draft {
     return this.#button.getAttribute("aria-pressed") === "true";
   }
 
-  /** Ends the mode; the keyboard goes back to the button that began it. */
+  /** Ends the mode and moves the focus to its button. */
   leave() {
     if (!this.active) return;
     this.#toggle(false);
     this.#button.focus();
   }
 
-  /** Ends the mode where the picture changes under it. */
+  /** Ends the mode because the picture changes. */
   reset() {
     this.#toggle(false);
   }
@@ -68,7 +68,7 @@ export class Draft {
     element("drawing").hidden = !active;
   }
 
-  /** Takes a box in whole pixels inside the photo. */
+  /** Sets the box, rounded to whole pixels inside the photo. */
   #set([left, top, right, bottom]) {
     const { width, height } = this.#stage.size;
     const across = Math.min(Math.max(LEAST, Math.round(right - left)), width);
@@ -87,7 +87,7 @@ export class Draft {
 
   #key(event) {
     let [left, top, right, bottom] = this.#box;
-    // Small boxes move in small steps, so that any pixel can be reached.
+    // Small boxes move in small steps, so that they reach every pixel.
     const step = Math.max(1, Math.round(Math.min(right - left, bottom - top) / 8));
     const moves = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] };
     if (event.key === "Enter") {
@@ -98,7 +98,7 @@ export class Draft {
       event.preventDefault();
       return this.leave();
     }
-    if (event.ctrlKey || event.metaKey || event.altKey) return; // the browser's own
+    if (event.ctrlKey || event.metaKey || event.altKey) return; // for the browser
     if (event.key in moves) {
       const [x, y] = moves[event.key];
       if (event.shiftKey) [right, bottom] = [right + x, bottom + y];
@@ -146,7 +146,7 @@ export class Draft {
     const [x, y] = this.#at(event);
     const [fromX, fromY] = this.#start;
     this.#start = null;
-    // A mere click draws nothing.
+    // A click draws nothing.
     if (Math.abs(x - fromX) >= LEAST && Math.abs(y - fromY) >= LEAST) this.#take();
   }
 }

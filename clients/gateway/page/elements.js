@@ -18,26 +18,26 @@ export function make(tag, properties = {}, ...children) {
   return made;
 }
 
-const drawings = new Map(); // addresses by the names of signs
+const drawings = new Map(); // addresses by name of the sign
 
-/** Takes the classes that are served, of which some have a drawing. */
+/** Sets the served classes, some of which have drawings. */
 export function useDrawings(classes) {
   drawings.clear();
   for (const { name, drawing } of classes) if (drawing) drawings.set(name, drawing);
 }
 
-/** Our own drawing of a sign, or null where there is none; its name always stands beside it. */
+/** Our drawing of a sign, or null; without alternative text, because the name is beside it. */
 export function pictogram({ class_id: classId, name }, size) {
   const address = classId < 0 ? `static/pictograms/${classId}.svg` : drawings.get(name);
   return address ? make("img", { alt: "", width: size, height: size, decoding: "async", src: address }) : null;
 }
 
-/** The category of a sign, or an empty string where it says no more than the name. */
+/** The category of a sign, or an empty string if it equals the name. */
 export function categoryOf({ name, category }) {
   return category === name ? "" : category;
 }
 
-/** A share as people read it; only what is certain is 100 %. */
+/** A share in percent; only exactly 1 is 100 %. */
 export function percent(share) {
   return share >= 1 ? "100\u00a0%" : `${Math.min(99.9, share * 100).toFixed(share > 0.99 ? 1 : 0)}\u00a0%`;
 }

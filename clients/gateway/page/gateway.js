@@ -1,16 +1,16 @@
-// Asks the gateway. Addresses are relative, so that the page also works below a path of somebody's proxy.
+// Calls the gateway. Addresses are relative, so that the page also works below a path of a proxy.
 
 const KEY = "signs-api-key";
 
-/** What went wrong, in the words of the gateway's problem documents (RFC 9457) or, where it did not answer, in ours. */
+/** An error: a problem document of the gateway (RFC 9457), or the page's own if there was no answer. */
 export class Problem extends Error {
   constructor({ title, kind = "", detail = "", status = 0, requestId = null, retryAfter = null }) {
     super(title);
     Object.assign(this, { title, kind, detail, status, requestId, retryAfter });
   }
 
-  /** Whether the same request may go well another time. */
-  get passing() {
+  /** Whether the same request may succeed later. */
+  get isTransient() {
     return [0, 401, 408, 429].includes(this.status) || this.status >= 500;
   }
 }
@@ -20,28 +20,28 @@ export function apiKey() {
   return sessionStorage.getItem(KEY) ?? "";
 }
 
-/** Keeps a key until the tab is closed; an empty one is forgotten. */
+/** Stores a key until the tab is closed; an empty one removes it. */
 export function useApiKey(key) {
   if (key) sessionStorage.setItem(KEY, key);
   else sessionStorage.removeItem(KEY);
 }
 
-/** Returns the classes that the served models tell apart, [{class_id, name, category, drawing}]. */
+/** Returns the served classes, [{class_id, name, category, drawing}]. */
 export async function classes() {
   return (await ask("v1/classes")).answer;
 }
 
-/** Returns {answer, milliseconds}: what is in the photo, and how long it took as seen from here. */
+/** Returns {answer, milliseconds}: the signs of a photo, and the time of the whole request. */
 export async function recognize(photo, signal) {
   return ask("v1/recognize", upload(photo, signal));
 }
 
-/** Returns the same of a photo that one sign fills, with its most probable classes. */
+/** Returns the same for a picture of one sign, with its most probable classes. */
 export async function classify(photo, signal) {
   return ask("v1/classify?k=3", upload(photo, signal));
 }
 
-/** Stores a photo with its correct boxes; returns {id}. */
+/** Stores a photo with its corrected boxes; returns {id}. */
 export async function sendFeedback(photo, name, feedback) {
   const form = new FormData();
   form.append("image", photo, name);
@@ -66,8 +66,8 @@ async function ask(address, options = {}) {
     if (error.name === "AbortError") throw error;
     throw new Problem({
       title: "The service cannot be reached",
-      detail: "Nobody answered, or the connection broke. Check the network, or ask those who run the service; " +
-        "your photo is still here.",
+      detail: "It does not answer, or the connection broke. Check the network, or ask its operator. " +
+        "Your photo is still here.",
     });
   }
   const milliseconds = performance.now() - started;
@@ -77,28 +77,28 @@ async function ask(address, options = {}) {
   } catch {
     throw new Problem({
       title: "The answer cannot be read",
-      detail: "It is not JSON. Is something else answering in place of the gateway?",
+      detail: "It is not JSON. Does another server answer at this address?",
       status: response.status,
     });
   }
 }
 
 function problemOf(response, text) {
-  let told = {};
+  let problem = {};
   try {
-    told = JSON.parse(text) ?? {};
+    problem = JSON.parse(text) ?? {};
   } catch {
-    // A proxy on the way answers in words of its own; the status has to do.
+    // A proxy's own answer has only a status.
   }
   const wait = response.headers.get("Retry-After");
   // Seconds, or a date.
   const seconds = wait === null ? NaN : /^\d+$/.test(wait) ? Number(wait) : (Date.parse(wait) - Date.now()) / 1000;
   return new Problem({
-    title: told.title || `The service answered ${response.status} ${response.statusText}`.trim(),
-    kind: String(told.type ?? "").split("#").at(-1),
-    detail: typeof told.detail === "string" ? told.detail : "",
+    title: problem.title || `The service answered ${response.status} ${response.statusText}`.trim(),
+    kind: String(problem.type ?? "").split("#").at(-1),
+    detail: typeof problem.detail === "string" ? problem.detail : "",
     status: response.status,
-    requestId: told.request_id ?? response.headers.get("X-Request-ID"),
+    requestId: problem.request_id ?? response.headers.get("X-Request-ID"),
     retryAfter: Number.isFinite(seconds) ? Math.max(0, Math.ceil(seconds)) : null,
   });
 }

@@ -2,7 +2,7 @@
 
 import { categoryOf, count, element, make, pictogram } from "./elements.js";
 
-/** Lets a person choose one of the classes. */
+/** The dialog in which a person chooses a class. */
 export class Picker {
   #dialog = element("picker");
   #search = element("search");
@@ -20,11 +20,11 @@ export class Picker {
       if (option) this.#finish(Number(option.dataset.classId));
     });
     element("close-picker").addEventListener("click", () => this.#finish(null));
-    // The event comes after the closing: by then a quick person may have opened the next choice.
+    // The event comes after closing: the dialog may be open again for the next choice.
     this.#dialog.addEventListener("close", () => this.#dialog.open || this.#finish(null));
   }
 
-  /** Asks which sign it is; returns the class, or null where the person changed their mind. */
+  /** Asks for a class; returns it, or null if the dialog was cancelled. */
   choose(classes, title, current = null) {
     this.#finish(null);
     this.#classes = classes;
@@ -93,7 +93,7 @@ export class Picker {
     if (event.key in steps && last >= 0) {
       const next = this.#active + steps[event.key];
       const single = Math.abs(steps[event.key]) === 1;
-      // Single steps go round; a page stops at the ends.
+      // Single steps wrap around; pages stop at the ends.
       this.#activate(single ? (next + last + 1) % (last + 1) : Math.min(Math.max(next, 0), last));
     } else if (event.key === "Enter" && this.#active >= 0) {
       this.#finish(Number(this.#visible[this.#active].dataset.classId));
@@ -111,7 +111,7 @@ export class Picker {
   }
 }
 
-/** Text as it is compared: an ü is one letter, also where a folder's name has it as a u with two dots. */
+/** Normalizes text for comparison: a composed ü equals a decomposed one. */
 function searchable(text) {
   return text.normalize("NFC").toLowerCase();
 }

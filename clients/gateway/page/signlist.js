@@ -2,9 +2,9 @@
 
 import { categoryOf, element, make, percent, pictogram } from "./elements.js";
 
-const CUT_OUT = 152; // pixels of the canvas; it is shown at half of that, sharp on fine screens
+const CUT_OUT = 152; // pixels of the canvas, shown at half the size for high-resolution screens
 
-/** Shows the signs with what can be done about them; `actions` has mark, reveal, rename, remove and restore. */
+/** Lists the signs with their buttons; `actions` has mark, reveal, rename, remove and restore. */
 export class SignList {
   #list = element("signs");
   #actions;
@@ -15,14 +15,14 @@ export class SignList {
     this.#actions = actions;
   }
 
-  /** Lists the signs anew; the keyboard stays on the button of the same sign that it was on. */
+  /** Lists the signs again; the focus stays on the same button of the same sign. */
   draw(signs) {
     const before = document.activeElement?.closest?.("#signs button");
     const focusedRow = [...this.#list.children].indexOf(before?.closest("li"));
     this.#list.replaceChildren(...signs.map((sign, index) => this.#row(sign, index + 1)));
     element("no-signs").hidden = signs.length > 0;
     const row = this.#list.children[Math.min(focusedRow, signs.length - 1)];
-    // "Remove" is gone where "Put back" has come.
+    // "Put back" replaces "Remove".
     if (before && row) {
       (row.querySelector(`[data-action=${before.dataset.action}]`) ?? row.querySelector(".actions button")).focus();
     }
@@ -33,7 +33,7 @@ export class SignList {
     [...this.#list.children].forEach((row, index) => row.classList.toggle("marked", signs[index] === marked));
   }
 
-  /** Moves view and keyboard to a sign. */
+  /** Scrolls to a sign and focuses it. */
   focus(signs, sign) {
     const row = this.#list.children[signs.indexOf(sign)];
     row?.scrollIntoView({ block: "nearest" });
@@ -65,7 +65,7 @@ export class SignList {
     }
     return [
       this.#button("rename", sign, "Change", `Change sign ${number}, ${sign.name}, into another sign`),
-      this.#button("remove", sign, "Remove", `Remove sign ${number}, ${sign.name}: it is none`),
+      this.#button("remove", sign, "Remove", `Remove sign ${number}, ${sign.name}`),
     ];
   }
 

@@ -1,13 +1,13 @@
-// Where photos come from: the file chooser, a drop, the clipboard, the camera and an example of our own.
+// The sources of photos: file chooser, drop, clipboard, camera and an example.
 
 import { Camera } from "./camera.js";
 import { element } from "./elements.js";
 
 /**
- * Wires up all sources.
+ * Connects all sources.
  *
- * `chosen(file, others)` gets each photo, with how many more were handed over with it; `refused(title, detail)` what
- * holds none.
+ * `chosen(file, others)` gets each photo and the number of further ones; `refused(title, detail)` the reason if there
+ * is no photo.
  */
 export function listen(chosen, refused) {
   const take = (files, origin) => {
@@ -18,7 +18,7 @@ export function listen(chosen, refused) {
   const input = element("file");
   input.addEventListener("change", () => {
     if (input.files.length) chosen(input.files[0], 0);
-    input.value = ""; // the same file once more is a change too
+    input.value = ""; // so that choosing the same file again is a change
   });
   listenToDrops(take);
   listenToPastes(take, refused);
@@ -29,13 +29,13 @@ export function listen(chosen, refused) {
       if (!response.ok) throw new Error(`${response.status}`);
       chosen(new File([await response.blob()], "drawn street.jpg", { type: "image/jpeg" }), 0);
     } catch {
-      refused("The example cannot be fetched", "The service does not answer. Try again, or choose a photo.");
+      refused("The example cannot be loaded", "The service does not answer. Try again, or choose a photo.");
     }
   });
 }
 
 function listenToDrops(take) {
-  let depth = 0; // enter and leave also come from every element inside
+  let depth = 0; // inner elements send enter and leave too
   const mark = (change) => {
     depth = Math.max(0, depth + change);
     document.body.classList.toggle("dropping", depth > 0);
@@ -45,7 +45,7 @@ function listenToDrops(take) {
   document.addEventListener("dragleave", (event) => files(event) && mark(-1));
   document.addEventListener("dragover", (event) => event.preventDefault());
   document.addEventListener("drop", (event) => {
-    event.preventDefault(); // or the browser leaves the page to show the file
+    event.preventDefault(); // otherwise the browser opens the file
     mark(-depth);
     take([...event.dataTransfer.files], "what was dropped");
   });

@@ -1,10 +1,10 @@
-// The picture with the boxes over it.
+// The photo with the boxes.
 
 import { element, make, percent, pictogram } from "./elements.js";
 
 const GAP = 3; // CSS pixels between a box and its label
 
-/** Shows a photo and its signs; `chosen(sign)` is called when somebody clicks a box. */
+/** Shows a photo and its signs; calls `chosen(sign)` at a click on a box. */
 export class Stage {
   #photo = element("photo");
   #overlay = element("overlay");
@@ -14,9 +14,9 @@ export class Stage {
   #address = "";
   #generation = 0;
 
-  /** Pixels of the upright photo, as the service counts them. */
+  /** Pixels of the upright photo, from the gateway's answer. */
   size = { width: 1, height: 1 };
-  /** Whether the browser can show this kind of picture. */
+  /** Whether the browser can show the photo. */
   visible = false;
 
   constructor(chosen) {
@@ -27,7 +27,7 @@ export class Stage {
     new ResizeObserver(() => this.#placeLabels()).observe(this.#stage);
   }
 
-  /** Takes a photo; returns whether the browser can show it. Its size may still be unknown then. */
+  /** Loads a photo; returns whether the browser can show it. */
   async load(photo) {
     const generation = ++this.#generation;
     const image = make("img", { id: "photo", alt: "Your photo" });
@@ -35,7 +35,7 @@ export class Stage {
     image.src = address;
     const visible = await image.decode().then(() => true, () => false);
     if (generation !== this.#generation) {
-      URL.revokeObjectURL(address); // a newer photo has come
+      URL.revokeObjectURL(address); // a newer photo was chosen
       return false;
     }
     URL.revokeObjectURL(this.#address);
@@ -50,11 +50,11 @@ export class Stage {
     return visible;
   }
 
-  /** Sets the size of the photo: that of the answer holds, also where the browser shows nothing. */
+  /** Sets the size of the photo; the answer's size counts, even if the browser cannot show the photo. */
   resize(width, height) {
     this.size = { width, height };
     this.#stage.style.aspectRatio = `${width} / ${height}`;
-    // A tall photo is not to fill several screens: the height is bounded through the width.
+    // Limits the height through the width, so that a tall photo fits on the screen.
     this.#stage.style.maxWidth = `min(100%, ${(width / height) * 78}vh)`;
   }
 
@@ -81,7 +81,7 @@ export class Stage {
   /** Brings the picture, or one sign in it, into view. */
   reveal(sign) {
     const target = this.#boxes.get(sign) ?? this.#stage;
-    target.scrollIntoView({ block: "center", behavior: calm() ? "auto" : "smooth" });
+    target.scrollIntoView({ block: "center", behavior: prefersLessMotion() ? "auto" : "smooth" });
   }
 
   /** Shows or hides all boxes. */
@@ -90,7 +90,7 @@ export class Stage {
     if (shown) this.#placeLabels();
   }
 
-  /** Draws the surroundings of a box into a canvas, large enough to see a sign of a few pixels. */
+  /** Draws a box and its surroundings into a canvas, enlarged. */
   cutOut(canvas, box) {
     const [left, top, right, bottom] = box;
     const side = Math.max(right - left, bottom - top, 4) * 1.5;
@@ -134,7 +134,7 @@ export class Stage {
   }
 }
 
-/** Puts an element where a box of the photo is, whatever size the photo is shown at. */
+/** Places an element at a box of the photo, independent of the shown size. */
 export function place(shownElement, [left, top, right, bottom], { width, height }) {
   shownElement.style.left = `${(left / width) * 100}%`;
   shownElement.style.top = `${(top / height) * 100}%`;
@@ -142,8 +142,8 @@ export function place(shownElement, [left, top, right, bottom], { width, height 
   shownElement.style.height = `${((bottom - top) / height) * 100}%`;
 }
 
-/** Whether the person asked for less movement. */
-export function calm() {
+/** Whether the system asks for less motion. */
+function prefersLessMotion() {
   return matchMedia("(prefers-reduced-motion: reduce)").matches;
 }
 
@@ -158,7 +158,7 @@ function shown([left, top, right, bottom], size, width, height) {
   return [left * across, top * down, right * across, bottom * down];
 }
 
-/** The first place around a box where its label covers no other label and no sign, or else that above it. */
+/** The first place around a box where its label covers no other label or sign; else the one above it. */
 function freePlace([left, top, right, bottom], [labelWidth, labelHeight], [width, height], taken, boxes) {
   const middle = (top + bottom - labelHeight) / 2;
   const corners = [

@@ -1,10 +1,10 @@
-// Where the time of a request went.
+// The table with the times of a request.
 
 import { element, make } from "./elements.js";
 
-// In the order of a request, each a part of one above; what the answer has besides is shown by the name it has there.
+// In the order of the table; other times are shown with their names in the answer.
 const NAMES = {
-  round_trip_ms: "In all, as seen from here",
+  round_trip_ms: "Total, measured here",
   total_ms: "of which the gateway",
   read_ms: "reading the upload",
   queue_ms: "waiting for a turn",
@@ -12,7 +12,7 @@ const NAMES = {
 };
 const WHOLES = ["round_trip_ms", "total_ms"];
 
-/** Shows each stage with a bar; `roundTrip` is what the browser measured, in milliseconds. */
+/** Shows each time with a bar; `roundTrip` is the browser's measurement in milliseconds. */
 export function showTimings(timings, roundTrip) {
   const all = { round_trip_ms: roundTrip, ...timings };
   const order = Object.keys(NAMES);

@@ -136,8 +136,9 @@ class Connection(Options):
         return ready
 
     async def describe(self, what: str, model: str) -> dict[str, Any]:
-        """Returns the `config` or the `metadata` of a model, or of the server where it is empty."""
-        question = (f"get_model_{what}", *_split(model)) if model else (f"get_server_{what}",)
+        """Returns `config`, `metadata` or `statistics` of a model; without a model the `metadata` of the server."""
+        name = "get_inference_statistics" if what == "statistics" else f"get_model_{what}"
+        question = (name, *_split(model)) if model else (f"get_server_{what}",)
         answer = await self._retried(lambda seconds: self._call(seconds, *question), model, self.timeout, self.retries)
         described: dict[str, Any] = answer.get("config", answer)  # gRPC wraps it
         return described

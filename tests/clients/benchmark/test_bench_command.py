@@ -81,7 +81,7 @@ def test_wrong_use_exits_with_2(options: tuple[str, ...]) -> None:
 def test_what_is_missing_is_named_before_anything_is_measured(tool: str, picture: str, tmp_path: Path) -> None:
     common = ("--perf-analyzer", tool, "--images", picture)
     nobody = ("--url", f"localhost:{free_ports().grpc}", *common)
-    fails(ClientError, "no program that can be run", "--perf-analyzer", str(tmp_path / "nothing"))
+    fails(ClientError, "cannot be run", "--perf-analyzer", str(tmp_path / "nothing"))
     fails(UnavailableError, "no grpc server at localhost", *nobody, "--output", str(tmp_path / "a"))
     http = f"http://localhost:{free_ports().http}"
     fails(UnavailableError, "no http server at localhost", "--url", http, *common, "--output", str(tmp_path / "b"))

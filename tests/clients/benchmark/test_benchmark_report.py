@@ -157,7 +157,7 @@ def test_what_differs_around_the_figures_is_noted() -> None:
         "numpy was 2.4, is 2.5",
         "code was abc, is def",
         "seconds was 3, is 1",
-        "sign_classifier: version 1 was served, 2 is",
+        "version of sign_classifier was 1, is 2",
         "other pictures were sent",
         "the later run was cut short",
     ):

@@ -91,11 +91,11 @@ def test_nobody_behind_it(client: TestClient) -> None:
     """It names no address of ours."""
     for path in ("/v1/recognize", "/v1/classify"):
         answer = client.post(path, content=picture(), headers=PNG)
-        problem(answer, 503, "ask again")
+        problem(answer, 503, "try again")
         assert NOBODY not in answer.text
     problem(client.get("/v1/classes"), 503, "the model server does not answer")
     content, headers = form(("image", "a.png", picture()), ("feedback", None, SIGN))
-    problem(client.post("/v1/feedback", content=content, headers=headers), 503, "ask again")
+    problem(client.post("/v1/feedback", content=content, headers=headers), 503, "try again")
     problem(client.get("/readyz"), 503, "sign_recognizer")
     assert client.get("/healthz").status_code == 200
 
@@ -159,7 +159,7 @@ def test_no_feedback_is_taken_without_a_folder_or_without_room(tmp_path: Path) -
     with TestClient(make_app(Settings(NOBODY))) as client:
         problem(client.post("/v1/feedback", content=content, headers=headers), 404, "--feedback")
     with TestClient(make_app(Settings(NOBODY, feedback=tmp_path, feedback_reserve=1 << 40))) as client:
-        problem(client.post("/v1/feedback", content=content, headers=headers), 507, "room")
+        problem(client.post("/v1/feedback", content=content, headers=headers), 507, "disk")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -84,7 +84,7 @@ def test_signs_get_the_names_of_their_classes() -> None:
 @pytest.mark.parametrize(
     ("classes", "words"),
     [
-        (CLASSES[:1], "the models tell the classes 0 to 0 apart"),
+        (CLASSES[:1], "the models have the classes 0 to 0"),
         ([CLASSES[1], CLASSES[0]], "is 'Fuchs' and not 'Große Eule'"),
     ],
 )
@@ -143,7 +143,7 @@ def test_many_threads_write_at_once(tmp_path: Path) -> None:
 
 def test_what_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(tmp_path, 0)
-    with pytest.raises(ProblemError, match="GIF is not stored"):
+    with pytest.raises(ProblemError, match="GIF cannot be stored"):
         store.add(b"x", "GIF", TOLD)
 
     def fail(number: int) -> None:

@@ -7,7 +7,8 @@ import os
 from base64 import b64decode, b64encode
 
 import bentoml
-from signs_models import open_model
+
+from clients.benchmark.peers.common.signs_models import open_model
 
 
 @bentoml.service(workers=int(os.environ.get("WORKERS", "1")), traffic={"timeout": 60})

@@ -1,17 +1,16 @@
-"""What all peers compute, whoever serves it: bytes of requests in, bytes of answers out, many at a time.
+"""What all servers compute: bytes of requests in, bytes of answers out, many at a time.
 
-Somebody who serves with one of these frameworks writes this once. It imports NumPy, Pillow and ONNX Runtime alone, and
-reads from the environment what to serve:
+It needs NumPy, Pillow and ONNX Runtime, and runs the project's own recognizer. `open_model` reads from the environment:
 
-- TASK: `classify` (crops, uint8 [n, height, width, 3] as they lie in memory, as many in every request, to float32
-  [n, classes]) or `recognize` (the bytes of an image file to JSON, {"signs": [{"box", "score", "category", "class_id",
-  "class_score"}]}).
-- CLASSIFIER and, to recognize, DETECTOR: paths of the ONNX files.
-- THREADS: of one run of a network; 0 for as many as cores.
-- DEVICE: `cpu`, the default, or `cuda`.
+- CLASSIFIER: path of the ONNX file. A request holds crops, uint8 [n, height, width, 3] as they lie in memory, with the
+  same n in every request; the answer is float32 [n, classes].
+- DETECTOR: path of the ONNX file, or empty. With it a request holds the bytes of an image file, and the answer is JSON,
+  {"signs": [{"box", "score", "class_id", "class_score"}]}.
+- THREADS: threads of one run of a network; 0 for one per core.
+- DEVICE: `cpu` or `cuda`.
+- RUNTIME: `onnxruntime`, or `torch` for PyTorch eager.
 """
 
-import io
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -21,19 +20,15 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
 
-# As the project's recognizer has them, so that the answers must be equal.
-CROP_MARGIN = 0.1
-SCENE_FILL = 127
-SCORE_THRESHOLD = 0.3
-SMALLEST_SIDE = 1.0
-FORMATS = ("JPEG", "PNG", "PPM", "WEBP", "BMP")
+from serving.recognizer.recognition import Floats, Ids, Pixels, recognize
+from serving.recognizer.scene import read_scene
+
+SCORE_THRESHOLD = 0.3  # the recognizer's own
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 # TF32 is off, as in what the project serves: its answers would differ.
 PROVIDERS: dict[str, list[Any]] = {"cpu": [CPU], "cuda": [(CUDA, {"use_tf32": "0"})]}
 
-Pixels = npt.NDArray[np.uint8]
 Answer = Callable[[Sequence[bytes]], list[bytes]]
 
 
@@ -50,16 +45,16 @@ class OnnxNetwork:
     """A network in ONNX Runtime.
 
     Args:
-        path: of the ONNX file.
-        threads: of one run; 0 for as many as cores.
+        path: path of the ONNX file.
+        threads: threads of one run; 0 for one per core.
         device: `cpu` or `cuda`.
 
     Attributes:
         size: height and width of the input.
-        largest: images that one run takes at most, where the batch is fixed inside the file; 0 for any number.
+        largest: most images of one run if the file has a fixed batch, else 0.
 
     Raises:
-        RuntimeError: there is no GPU that ONNX Runtime can use; it would take the CPU.
+        RuntimeError: ONNX Runtime finds no usable GPU; it would silently take the CPU.
     """
 
     def __init__(self, path: Path, threads: int, device: str = "cpu") -> None:
@@ -89,93 +84,79 @@ class OnnxNetwork:
 
 
 class Classifier:
-    """Answers crops with probabilities."""
+    """Answers crops with the probabilities of all classes."""
 
     def __init__(self, network: Network) -> None:
         self.network = network
 
     def __call__(self, bodies: Sequence[bytes]) -> list[bytes]:
-        """Maps bodies of as many crops each to the probabilities of all classes."""
+        """Answers bodies with the same number of crops each."""
         crops = np.frombuffer(b"".join(bodies), np.uint8).reshape(-1, *self.network.size, 3)
         return [row.tobytes() for row in self.network(crops)[0].reshape(len(bodies), -1)]
 
 
 class Recognizer:
-    """Answers photographs with the signs in them."""
+    """Answers image files with their signs, with one run of each network for all of them."""
 
     def __init__(self, detector: Network, classifier: Network) -> None:
         self.detector, self.classifier = detector, classifier
         self.pool = ThreadPoolExecutor(max(1, min(8, len(os.sched_getaffinity(0)))))
 
     def __call__(self, bodies: Sequence[bytes]) -> list[bytes]:
-        """Maps image files to their signs, with one run of each network."""
-        photographs, scenes, scales = zip(*self.pool.map(self._read, bodies), strict=True)
-        boxes, scores, categories = self.detector(np.stack(scenes))
-        found = [
-            _clip(photograph, *each)
-            for photograph, *each in zip(photographs, scales, boxes, scores, categories, strict=True)
-        ]
-        crops = [
-            _crop(photograph, box, self.classifier.size[0])
-            for photograph, signs in zip(photographs, found, strict=True)
-            for box, _, _ in signs
-        ]
-        rows = iter(self.classifier(np.stack(crops))[0] if crops else ())
-        return [json.dumps({"signs": [_sign(*sign, next(rows)) for sign in signs]}).encode() for signs in found]
+        """Answers the bytes of image files."""
+        scenes = list(self.pool.map(lambda body: read_scene(body, *self.detector.size), bodies))
+        thresholds = [SCORE_THRESHOLD] * len(scenes)
+        found = recognize(scenes, thresholds, self._detect, self._classify, self.classifier.size[0], self.pool)
+        return [write_signs(each.boxes, each.detection_scores, each.class_ids, each.class_scores) for each in found]
 
-    def _read(self, body: bytes) -> tuple[Image.Image, Pixels, tuple[float, float]]:
-        with Image.open(io.BytesIO(body), formats=FORMATS) as image:
-            photograph = ImageOps.exif_transpose(image).convert("RGB")
-        height, width = self.detector.size
-        factor = min(1.0, width / photograph.width, height / photograph.height)
-        inside = (max(1, round(photograph.width * factor)), max(1, round(photograph.height * factor)))
-        small = photograph if inside == photograph.size else photograph.resize(inside, Image.Resampling.BILINEAR)
-        scene = np.full((height, width, 3), SCENE_FILL, np.uint8)
-        scene[: inside[1], : inside[0]] = np.asarray(small)
-        return photograph, scene, (inside[0] / photograph.width, inside[1] / photograph.height)
+    def _detect(self, scenes: Pixels) -> tuple[Floats, Floats, Ids]:
+        boxes, scores, categories = self.detector(scenes)
+        return boxes, scores, categories
+
+    def _classify(self, crops: Pixels) -> Floats:
+        probabilities: Floats = self.classifier(crops)[0]
+        return probabilities
 
 
-def open_model(open_network: Callable[[Path, int, str], Network] = OnnxNetwork) -> Answer:
-    """Returns what answers requests of the task that the environment names.
+def write_signs(*columns: npt.NDArray[Any]) -> bytes:
+    """Returns the JSON of signs, of their boxes [n, 4], detection scores, class ids and class scores [n]."""
+    names = ("box", "score", "class_id", "class_score")
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    return json.dumps({"signs": [dict(zip(names, row, strict=True)) for row in rows]}).encode()
+
+
+def open_answer(
+    classifier: Path,
+    detector: Path | None,
+    threads: int,
+    device: str = "cpu",
+    network: Callable[[Path, int, str], Network] = OnnxNetwork,
+) -> Answer:
+    """Returns what answers crops, or photographs if there is a detector.
 
     Args:
-        open_network: reads an ONNX file, for the threads of one run and a device.
+        classifier: path of the ONNX file.
+        detector: path of the ONNX file, or None.
+        threads: threads of one run of a network; 0 for one per core.
+        device: `cpu` or `cuda`.
+        network: opens an ONNX file.
     """
-    threads, device = int(os.environ.get("THREADS", "0")), os.environ.get("DEVICE", "cpu")
-    classifier = open_network(Path(os.environ["CLASSIFIER"]), threads, device)
-    if os.environ["TASK"] == "classify":
-        return Classifier(classifier)
-    return Recognizer(open_network(Path(os.environ["DETECTOR"]), threads, device), classifier)
+    opened = network(classifier, threads, device)
+    return Recognizer(network(detector, threads, device), opened) if detector else Classifier(opened)
 
 
-def _clip(
-    photograph: Image.Image, scale: tuple[float, float], boxes: Any, scores: Any, categories: Any
-) -> list[tuple[npt.NDArray[np.float32], float, int]]:
-    width, height = photograph.size
-    inside = (boxes / np.array(scale * 2)).clip(0, [width, height, width, height]).astype(np.float32)
-    sides = inside[:, 2:] - inside[:, :2]
-    kept = (scores >= SCORE_THRESHOLD) & (sides >= SMALLEST_SIDE).all(axis=1)
-    return [(inside[index], float(scores[index]), int(categories[index])) for index in np.flatnonzero(kept)]
+def open_model() -> Answer:
+    """Returns what answers requests as the environment says."""
+    network: Callable[[Path, int, str], Network] = OnnxNetwork
+    if os.environ.get("RUNTIME") == "torch":
+        from clients.benchmark.peers.common.torch_network import TorchNetwork
 
-
-def _crop(photograph: Image.Image, box: npt.NDArray[np.float32], size: int) -> Pixels:
-    left, top, right, bottom = map(float, box)
-    across, down = CROP_MARGIN * (right - left), CROP_MARGIN * (bottom - top)
-    wide = (
-        max(0.0, left - across),
-        max(0.0, top - down),
-        min(float(photograph.width), right + across),
-        min(float(photograph.height), bottom + down),
+        network = TorchNetwork
+    detector = os.environ.get("DETECTOR")
+    return open_answer(
+        Path(os.environ["CLASSIFIER"]),
+        Path(detector) if detector else None,
+        int(os.environ.get("THREADS", "0")),
+        os.environ.get("DEVICE", "cpu"),
+        network,
     )
-    return np.asarray(photograph.resize((size, size), Image.Resampling.BILINEAR, box=wide), np.uint8)
-
-
-def _sign(box: npt.NDArray[np.float32], score: float, category: int, row: npt.NDArray[np.float32]) -> dict[str, Any]:
-    class_id = int(row.argmax())
-    return {
-        "box": box.tolist(),
-        "score": score,
-        "category": category,
-        "class_id": class_id,
-        "class_score": float(row[class_id]),
-    }

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import litserve
 from fastapi import Body, Response
-from signs_models import open_model
+
+from clients.benchmark.peers.common.signs_models import open_model
 
 
 class SignApi(litserve.LitAPI):

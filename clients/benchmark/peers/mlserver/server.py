@@ -7,7 +7,8 @@ is set by MLServer's own variables, such as MLSERVER_PARALLEL_WORKERS and MLSERV
 from mlserver import MLModel
 from mlserver.codecs import Base64Codec
 from mlserver.types import InferenceRequest, InferenceResponse
-from signs_models import open_model
+
+from clients.benchmark.peers.common.signs_models import open_model
 
 
 class SignModel(MLModel):

@@ -6,9 +6,10 @@ import tempfile
 
 import ray
 from ray import serve
-from signs_models import open_model
 from starlette.requests import Request
 from starlette.responses import Response
+
+from clients.benchmark.peers.common.signs_models import open_model
 
 REPLICAS = int(os.environ.get("WORKERS", "1"))
 GPUS = 1 if os.environ.get("DEVICE") == "cuda" else 0  # a replica that asks for none would see none

@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,14 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 
+from clients.benchmark.peers.common import torch_network
 from clients.benchmark.peers.common.signs_models import Classifier, OnnxNetwork, Recognizer
 from clients.benchmark.peers.exchange import Task, difference
-from clients.benchmark.peers.fastapi_pytorch import torch_network
 from clients.benchmark.peers.generator import run_load
 from clients.benchmark.peers.models import Work, answer_in_process, missing_models, prepare_work
-from clients.benchmark.peers.running import HOST, Endpoint, ask, free_port, processes_marked, running
+from clients.benchmark.peers.running import Endpoint, ask, processes_marked, running
 from clients.benchmark.peers.servers import PEERS, Hardware, Peer, environment_of
+from clients.benchmark.peers.servers_under_test import serve_peer
 from export.arrays import Images
 from export.drift_reference import open_recognizer
 from export.repository import Manifest
@@ -64,23 +66,20 @@ def trained_detector(
 @pytest.fixture(scope="module")
 def classify(classifier: Path, random_crops: npt.NDArray[np.uint8]) -> Work:
     models, images = {"sign_classifier": classifier}, [crop.tobytes() for crop in random_crops[:12]]
-    return Work("classify", models, {}, images, answer_in_process("classify", models, images), "blocks")
+    return Work("classify", models, {}, images, answer_in_process(models, images), "blocks")
 
 
 @pytest.fixture(scope="module")
 def recognize(classifier: Path, detector: Path) -> Work:
     models = {"sign_classifier": classifier, "sign_detector": detector}
     images = [encode(street(CELLS, seed=1)), encode(street([], seed=2)), encode(street(CELLS[:2], 2, seed=3), "JPEG")]
-    return Work("recognize", models, {}, images, answer_in_process("recognize", models, images), "streets")
+    return Work("recognize", models, {}, images, answer_in_process(models, images), "streets")
 
 
 @contextmanager
 def served(name: str, work: Work, folder: Path, setting: dict[str, str]) -> Iterator[tuple[Peer, Endpoint]]:
-    peer, port = next(peer for peer in PEERS if peer.name == name), free_port()
-    environment = environment_of(peer, work.task, work.models, setting, port)
-    request = peer.exchange.request(work.images[0], HOST, port)
-    command = peer.command(Path(sys.executable).parent, peer.folder, port)
-    with running(command, environment, port, request, folder / "server.log") as endpoint:
+    peer = next(peer for peer in PEERS if peer.name == name)
+    with serve_peer(peer, Path(sys.executable).parent, work, setting, folder) as endpoint:
         yield peer, endpoint
 
 
@@ -144,7 +143,7 @@ def test_wrong_answers_are_not_measured(classify: Work, tmp_path: Path) -> None:
 
 
 def test_peers_recognize_as_the_recognizer_does(recognize: Work) -> None:
-    """Theirs is a short one of its own; the project's recognizer says what is right."""
+    """Their networks are opened without the project's export; its own recognizer says what is right."""
     from PIL import Image
 
     folders = {name: path.parents[2] for name, path in recognize.models.items()}
@@ -218,7 +217,7 @@ def test_work_is_drawn_or_read(repository: Path, manifest: Manifest, tmp_path: P
     read = prepare_work(repository, task, tmp_path)
     assert [len(image) for image in read.images] == [48 * 48 * 3]
     (tmp_path / "two.png").write_bytes(b"nothing")
-    with pytest.raises(ClientError, match=r"two.png cannot be read"):
+    with pytest.raises(ClientError, match=r"two.png cannot be sent"):
         prepare_work(repository, task, tmp_path)
     assert missing_models(repository, "recognize") == ["sign_detector"]
     assert missing_models(repository, task) == []
@@ -263,7 +262,7 @@ def test_on_a_gpu_each_peer_has_that_build_and_the_file_with_a_fixed_batch(tmp_p
         assert ("onnxruntime-gpu" in builds, "onnxruntime" in builds) == (peer.runtime == "onnxruntime", False)
         assert peer.runtime_package(gpu=True) in builds
         settings = peer.settings(Hardware(16, gpu=True), 64)
-        started = [environment_of(peer, "classify", models, setting, 1, "cuda") for setting in settings]
+        started = [environment_of(peer, models, setting, 1, tmp_path, "cuda") for setting in settings]
         assert {each["DEVICE"] for each in started} == {"cuda"}
         taken = {Path(each["CLASSIFIER"]).name for each in started}
         assert ("model.gpu.onnx" in taken) == (peer.runtime == "onnxruntime"), "PyTorch has no search to be spared"
@@ -279,12 +278,10 @@ def test_the_file_with_a_fixed_batch_answers_any_number_of_crops(classifier: Pat
 def test_no_gpu_is_no_silent_cpu(classifier: Path, classify: Work, tmp_path: Path) -> None:
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this build of ONNX Runtime knows GPUs")
-    peer, port = PEERS[0], free_port()
-    environment = environment_of(peer, "classify", classify.models, {"WORKERS": "1"}, port, "cuda")
-    command = peer.command(Path(sys.executable).parent, peer.folder, port)
+    work = replace(classify, hardware=Hardware(1, gpu=True))
     with (
         pytest.raises(ClientError, match="cannot use a GPU here"),
-        running(command, environment, port, b"", tmp_path / "server.log"),
+        served("fastapi_onnxruntime", work, tmp_path, {"WORKERS": "1"}),
     ):
         pass
 

@@ -125,7 +125,7 @@ def test_two_servers_are_compared_and_one_that_cannot_be_installed_is_named(
         assert server["difference"] < 1e-3
     assert task["servers"]["litserve"]["problem"] == "it cannot be installed: no matching distribution"
     assert json.loads((tmp_path / "out" / "peers.json").read_text()) == summary
-    assert any("LitServe is out" in line for line in said)
+    assert any("LitServe is excluded" in line for line in said)
 
 
 def test_ctrl_c_stops_the_server_that_runs(
@@ -174,5 +174,5 @@ def test_rates_are_shares_of_the_best_other() -> None:
     ]
     for each, throughput in zip(others, (100.0, 200.0, 900.0), strict=True):
         each.tried.append({"throughput": throughput})
-    rates = run._rates(Plan(shares=(0.5, 0.8)), others)
+    rates = run.choose_rates((0.5, 0.8), others)
     assert rates == [100.0, 160.0]

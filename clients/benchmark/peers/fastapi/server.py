@@ -1,7 +1,7 @@
-"""FastAPI on uvicorn with ONNX Runtime: an endpoint, and processes of it.
+"""FastAPI on uvicorn, with ONNX Runtime or PyTorch eager: one endpoint, in one or more processes.
 
-POOL=1 runs the network in the thread pool, as an endpoint without `async` does; 0 in the event loop, which saves a
-change of threads and suits one process a core.
+POOL=1 runs the network in the thread pool, as an endpoint without `async` does; 0 runs it in the event loop, which
+saves a change of threads and suits one process per core.
 """
 
 import os
@@ -9,7 +9,8 @@ import os
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from signs_models import open_model
+
+from clients.benchmark.peers.common.signs_models import open_model
 
 IN_POOL = os.environ.get("POOL", "1") == "1"
 
@@ -27,7 +28,7 @@ async def answer(request: Request) -> Response:
 
 @app.get("/ready")
 async def ready() -> Response:
-    """Says that the model is loaded."""
+    """Answers when the model is loaded."""
     return Response()
 
 

@@ -39,6 +39,19 @@ os.environ["PATH"] += f"{os.pathsep}{ROOT / '.tools' / 'bin'}"
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the files first whose tests may take longest, then those with real servers: the processes end together."""
+
+    def patience(item: pytest.Item) -> tuple[float, bool]:
+        timeout = item.get_closest_marker("timeout")
+        return (timeout.args[0] if timeout else 0.0, item.get_closest_marker("end_to_end") is not None)
+
+    longest: dict[Path, tuple[float, bool]] = {}
+    for item in items:
+        longest[item.path] = max(patience(item), longest.get(item.path, (0.0, False)))
+    items.sort(key=lambda item: longest[item.path], reverse=True)
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
     """Ends the run with one line: what was skipped for want of what, and how to have it."""

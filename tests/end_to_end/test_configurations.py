@@ -35,7 +35,7 @@ MODEL = "sign_classifier"
 
 
 def config_of(server: RunningServer) -> dict[str, Any]:
-    with urllib.request.urlopen(f"http://{server.http_url}/v2/models/{MODEL}/config", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://{server.http_url}/v2/models/{MODEL}/config", timeout=60) as answer:
         config: dict[str, Any] = json.load(answer)
         return config
 

@@ -15,7 +15,7 @@ TOOLS := .tools
 EXTRAS := train,export,client,gateway,tracing,monitoring,s3,oci,sign,dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long test-avx2 lint format lint-images chart-docs dashboards constraints locks upgrade tools clean
+.PHONY: help demo environments test test-long test-avx2 lint format lint-images chart-docs dashboards constraints locks upgrade tools clean
 .PHONY: airflow bench-peers images image-training image-repository image-standin image-serving image-airflow
 .PHONY: image-airflow-local image-gateway try-images try-serving cluster
 
@@ -69,17 +69,19 @@ airflow: $(VENV)/installed $(AIRFLOW)/installed
 demo: $(VENV)/installed
 	@$(SIGNS) demo $${DATA:+--data "$$DATA"}
 
-# Much of a test of servers is waiting for them; what a file shares between its tests is made once.
-WORKERS ?= 2
+# Three on two cores: much of a test of servers is waiting for them. A file is run by one of them, so that what
+# its tests share is made once; tests/conftest.py puts the longest files first, and not those with most tests.
+WORKERS ?= 3
 
 PYTEST := $(VENV)/bin/python -m pytest
-ENVIRONMENTS := $(VENV)/installed $(AIRFLOW)/installed $(TOOLS)/installed
+DEAL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+environments: $(VENV)/installed $(AIRFLOW)/installed $(TOOLS)/installed
 
-test: $(ENVIRONMENTS)
-	@$(PYTEST) --numprocesses $(WORKERS) --dist loadfile -m "not long"
+test: environments
+	@$(PYTEST) $(DEAL) -m "not long"
 
-test-long: $(ENVIRONMENTS)
-	@$(PYTEST) --numprocesses $(WORKERS) --dist loadfile -m long --timeout 1800
+test-long: environments
+	@$(PYTEST) $(DEAL) -m long --timeout 1800
 
 # The library hides what a newer CPU can do; PyTorch says whether it does.
 test-avx2: $(VENV)/installed $(TOOLS)/installed

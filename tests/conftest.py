@@ -1,6 +1,8 @@
 """What all tests share: the command line, real tritonservers, and a model to serve."""
 
+import fcntl
 import os
+import shutil
 import signal
 import sys
 from collections import Counter
@@ -18,12 +20,12 @@ import pytest
 import torch
 
 from clients.command.main import main
-from export.repository import Manifest
+from export.repository import Manifest, load_manifest
 from export.run import export_checkpoint
 from serving.errors import ServingError
 from serving.install import Installation, find_interpreter, find_or_install
 from serving.server import RunningServer, running_server
-from tests.fixture_types import Serve, Signs
+from tests.fixture_types import Once, Serve, Signs
 from tests.taught_classifier import taught_classifier
 from traffic_signs.categories import CATEGORY_NAMES
 from traffic_signs.classes import CLASS_NAMES
@@ -37,6 +39,19 @@ os.environ["PATH"] += f"{os.pathsep}{ROOT / '.tools' / 'bin'}"
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and with them all that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the files first whose tests may take longest, then those with real servers: the processes end together."""
+
+    def patience(item: pytest.Item) -> tuple[float, bool]:
+        timeout = item.get_closest_marker("timeout")
+        return (timeout.args[0] if timeout else 0.0, item.get_closest_marker("end_to_end") is not None)
+
+    longest: dict[Path, tuple[float, bool]] = {}
+    for item in items:
+        longest[item.path] = max(patience(item), longest.get(item.path, (0.0, False)))
+    items.sort(key=lambda item: longest[item.path], reverse=True)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -91,13 +106,35 @@ def signs(
 
 
 @pytest.fixture(scope="session")
-def installation() -> Installation:
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """Returns a function that gives all processes of pytest-xdist one folder, which the first of them fills."""
+    own = tmp_path_factory.getbasetemp()
+    common = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+    def make(name: str, fill: Callable[[Path], object]) -> Path:
+        folder, part = common / f"once-{name}", common / f"once-{name}-part"
+        with (common / f"once-{name}-lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                shutil.rmtree(part, ignore_errors=True)  # of one that has failed
+                part.mkdir()
+                fill(part)
+                part.rename(folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def installation(once: Once) -> Installation:
     """A real tritonserver; skips where this machine can have none."""
     try:
         find_interpreter()
     except ServingError as error:
         pytest.skip(str(error))
-    return find_or_install(ROOT / ".tritonserver", print)
+    home = ROOT / ".tritonserver"
+    once("tritonserver", lambda _: find_or_install(home, print))
+    return find_or_install(home, print)
 
 
 @pytest.fixture(scope="session")
@@ -108,13 +145,15 @@ def random_crops() -> npt.NDArray[np.uint8]:
 
 
 @pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory, random_crops: npt.NDArray[np.uint8]) -> Path:
+def checkpoint(once: Once, random_crops: npt.NDArray[np.uint8]) -> Path:
     """A checkpoint of a sign classifier that is sure of `random_crops` and of the signs of the tiny GTSDB."""
-    folder = tmp_path_factory.mktemp("run") / "checkpoint"
     data = {"name": "none", "fingerprint": "0" * 64}
     info = CheckpointInfo("sign_classifier", "small_resnet", {}, list(CLASS_NAMES), [48, 48], data)
-    save_checkpoint(folder, taught_classifier(random_crops), info)
-    return folder
+
+    def save(folder: Path) -> None:
+        save_checkpoint(folder / "checkpoint", taught_classifier(random_crops), info)
+
+    return once("classifier", save) / "checkpoint"
 
 
 @pytest.fixture(scope="session")
@@ -137,15 +176,15 @@ def detector_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty folder that becomes a model repository."""
-    return tmp_path_factory.mktemp("model_repository")
+def repository(once: Once, checkpoint: Path, random_crops: npt.NDArray[np.uint8]) -> Path:
+    """A model repository with the checkpoint, exported and published as version 1."""
+    return once("repository", lambda folder: export_checkpoint(checkpoint, folder, random_crops))
 
 
 @pytest.fixture(scope="session")
-def manifest(checkpoint: Path, repository: Path, random_crops: npt.NDArray[np.uint8]) -> Manifest:
-    """The checkpoint, exported and published as version 1 in `repository`."""
-    return export_checkpoint(checkpoint, repository, random_crops)
+def manifest(repository: Path) -> Manifest:
+    """The manifest of that version."""
+    return load_manifest(repository, "sign_classifier", 1)
 
 
 @pytest.fixture(scope="session")

@@ -55,7 +55,7 @@ def running_prometheus(folder: Path, target: str, rules: str = "") -> Iterator[s
 def ask(prometheus: str, query: str) -> float | None:
     """Returns the value of a query for one number; None where there is none yet."""
     form = urllib.parse.urlencode({"query": query})
-    with urllib.request.urlopen(f"{prometheus}/api/v1/query?{form}", timeout=10) as response:
+    with urllib.request.urlopen(f"{prometheus}/api/v1/query?{form}", timeout=60) as response:
         result = json.load(response)["data"]["result"]
     return float(result[0]["value"][1]) if result else None
 
@@ -71,7 +71,7 @@ def wait_until(is_so: Callable[[], bool], what: str) -> None:
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=10) as response:
+        with urllib.request.urlopen(url, timeout=60) as response:
             return bool(response.status == 200)
     except (urllib.error.URLError, ConnectionError):
         return False

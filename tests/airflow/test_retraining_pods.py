@@ -101,9 +101,9 @@ def test_each_pod_is_one_that_kubernetes_knows(tasks: dict[str, Any], name: str,
 def test_what_a_pod_hands_back_ends_its_task_as_a_process_does(tasks: dict[str, Any]) -> None:
     ends = tasks["audit"]["pod"]["ends"]
     assert ends["whole"]["data_sets"] == ["gtsdb=scenes"] and len(ends["whole"]["fingerprint"]) == 64
-    assert ends["broken"] == "AirflowFailException: a problem in the data: gtsdb=scenes: 1.ppm: cannot be decoded"
+    assert ends["broken"].startswith("AirflowFailException") and "gtsdb=scenes: 1.ppm" in ends["broken"]
     assert ends["foreign"].startswith("AirflowFailException") and "same release" in ends["foreign"]
-    assert ends["none"] == "RuntimeError: the pod has left no answer: read its log", "another try may find one"
+    assert ends["none"].startswith("RuntimeError") and "read its log" in ends["none"], "another try may find one"
 
 
 @pytest.mark.parametrize(

@@ -177,6 +177,7 @@ def _command_line(pid: int) -> bytes:
         return b""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_nothing_is_left_of_one_that_is_ended_while_it_starts(
     python: Path, home: Path, dags: Path, number: signal.Signals
@@ -223,6 +224,7 @@ def test_what_one_that_was_killed_has_left_ends_before_another_begins(python: Pa
             each.communicate()
 
 
+@pytest.mark.long
 def test_one_whose_part_is_killed_says_so_and_ends(python: Path, home: Path, dags: Path) -> None:
     arguments = command(python, home, dags, free_ports().http)
     process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)

@@ -8,23 +8,24 @@ from pathlib import Path
 import pytest
 
 from export.recognizer import export_recognizer
-from export.repository import Manifest
 from serving.server import RunningServer
 from tests.drawn_traffic import drawn_traffic
-from tests.fixture_types import Serve
+from tests.fixture_types import Once, Serve
 from tests.red_detector import publish_red_detector
 from tests.running_s3 import running_s3
 from tests.slow_recognizer import write_slow_recognizer
 
 
 @pytest.fixture(scope="session")
-def recognizer_repository(tmp_path_factory: pytest.TempPathFactory, repository: Path, manifest: Manifest) -> Path:
+def recognizer_repository(once: Once, repository: Path) -> Path:
     """A repository with the three models; the recognizer has a reference of drawn traffic."""
-    folder = tmp_path_factory.mktemp("recognizer_repository")
-    shutil.copytree(repository / "sign_classifier", folder / "sign_classifier")
-    publish_red_detector(folder)
-    export_recognizer(folder, scenes=drawn_traffic())
-    return folder
+
+    def publish(folder: Path) -> None:
+        shutil.copytree(repository / "sign_classifier", folder / "sign_classifier")
+        publish_red_detector(folder)
+        export_recognizer(folder, scenes=drawn_traffic())
+
+    return once("recognizer_repository", publish)
 
 
 @pytest.fixture(scope="session")

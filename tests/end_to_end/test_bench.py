@@ -120,7 +120,7 @@ def test_what_cannot_be_measured_is_told_in_the_words_of_perf_analyzer(
     assert raised[0] in (tmp_path / "c" / "report.html").read_text()
 
 
-@pytest.mark.parametrize("how", ["Ctrl-C", "server killed"])
+@pytest.mark.parametrize("how", ["Ctrl-C", pytest.param("server killed", marks=pytest.mark.long)])
 def test_stopped_in_the_middle_it_keeps_what_was_measured(
     installation: Installation, repository: Path, manifest: Manifest, pictures: Path, tmp_path: Path, how: str
 ) -> None:

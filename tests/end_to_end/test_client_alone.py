@@ -31,10 +31,10 @@ pytestmark = pytest.mark.end_to_end
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Returns the Python of an environment that has the client's distribution alone."""
     environment = tmp_path_factory.mktemp("alone")
-    subprocess.run([sys.executable, "-m", "venv", environment], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
     python = environment / "bin" / "python"
-    install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", str(PROJECT)]
-    subprocess.run([python, *install], check=True, capture_output=True, timeout=240)
+    pip = [sys.executable, "-m", "pip", "--python", python, "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "install", str(PROJECT)], check=True, capture_output=True, timeout=240)
     return python
 
 

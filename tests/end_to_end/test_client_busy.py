@@ -155,7 +155,11 @@ async def occupy(client: AsyncSignClient, repository: Path) -> "asyncio.Task[lis
     """Gives the busy model more to do than it can begin with."""
 
     async def wait() -> list[list[Sign]]:
-        return list(await asyncio.gather(*(client.recognize(b"0.6 %d" % number) for number in range(3))))
+        return list(
+            await asyncio.gather(
+                *(client.recognize(b"%.1f %d" % (0.2 if number else 1.5, number)) for number in range(3))
+            )
+        )
 
     task = asyncio.create_task(wait())
     await asyncio.to_thread(wait_until_noted, repository, BUSY, "0 begun")

@@ -35,7 +35,7 @@ MODEL = "sign_classifier"
 
 
 def config_of(server: RunningServer) -> dict[str, Any]:
-    with urllib.request.urlopen(f"http://{server.http_url}/v2/models/{MODEL}/config", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://{server.http_url}/v2/models/{MODEL}/config", timeout=60) as answer:
         config: dict[str, Any] = json.load(answer)
         return config
 
@@ -59,7 +59,10 @@ def place(repository: Path, manifest: Manifest, tmp_path: Path) -> Path:
     return tmp_path / "models"
 
 
-@pytest.mark.parametrize("control", [(), ("--model-control-mode=explicit", f"--load-model={MODEL}")])
+EXPLICIT = ("--model-control-mode=explicit", f"--load-model={MODEL}")
+
+
+@pytest.mark.parametrize("control", [(), pytest.param(EXPLICIT, marks=pytest.mark.long)])
 def test_the_file_for_gpus_is_served_under_its_name_and_answers_as_the_other_one(
     installation: Installation,
     place: Path,
@@ -80,10 +83,10 @@ def test_the_file_for_gpus_is_served_under_its_name_and_answers_as_the_other_one
 
 
 def test_the_recognizer_gets_the_same_answers_from_files_for_gpus(
-    installation: Installation, checkpoint: Path, detector_checkpoint: Path, tmp_path: Path
+    installation: Installation, repository: Path, detector_checkpoint: Path, tmp_path: Path
 ) -> None:
     place = tmp_path / "models"
-    export_checkpoint(checkpoint, place, np.empty((0, 48, 48, 3), np.uint8))
+    shutil.copytree(repository / MODEL, place / MODEL)
     export_checkpoint(detector_checkpoint, place, np.empty((0, 96, 160, 3), np.uint8))
     export_recognizer(place, 0.0)
     for path in place.glob("*/configs/gpu.pbtxt"):
@@ -123,7 +126,9 @@ def recognize(url: str, photograph: bytes) -> tuple[npt.NDArray[np.float32], npt
         return answer.as_numpy("boxes"), answer.as_numpy("class_scores")
 
 
-@pytest.mark.parametrize(("name", "instances"), [("cpu-2", 2), ("cpu-4", 4), ("nowhere", 2)])
+@pytest.mark.parametrize(
+    ("name", "instances"), [pytest.param("cpu-2", 2, marks=pytest.mark.long), ("cpu-4", 4), ("nowhere", 2)]
+)
 def test_a_name_that_a_model_lacks_stands_for_its_config_pbtxt(
     installation: Installation, place: Path, tmp_path: Path, name: str, instances: int
 ) -> None:

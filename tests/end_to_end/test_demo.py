@@ -136,11 +136,11 @@ def test_a_killed_demo_leaves_no_server_and_no_half_version(
             break
     time.sleep(0.5)  # tritonclient prints a traceback of its own when it is interrupted while it connects
     process.send_signal(how)
-    rest = process.communicate(timeout=60)[0]
+    rest = process.communicate(timeout=200)[0]
     assert process.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL), rest
     if how == signal.SIGINT:
         assert rest.strip().endswith("signs: stopped") and "Traceback" not in rest
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while servers(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.2)
     assert servers(tmp_path) == []

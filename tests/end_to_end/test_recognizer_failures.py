@@ -36,7 +36,7 @@ def set_parameter(models: Path, name: str, value: str) -> None:
     path.write_text(to_text(config))
 
 
-@pytest.mark.parametrize("gone", ["sign_detector", "sign_classifier"])
+@pytest.mark.parametrize("gone", ["sign_detector", pytest.param("sign_classifier", marks=pytest.mark.long)])
 def test_without_one_of_its_models_it_says_which(gone: str, installation: Installation, models: Path) -> None:
     shutil.rmtree(models / gone)
     with running_server(installation, models, models.parent / "log") as server:
@@ -97,7 +97,7 @@ def test_two_versions_beside_each_other_keep_their_own_modules(installation: Ins
     ("parameter", "value", "reason"),
     [
         ("score_threshold", "high", "give a number from 0 to 1"),
-        ("classifier_version", "newest", "give a number or 'latest'"),
+        pytest.param("classifier_version", "newest", "give a number or 'latest'", marks=pytest.mark.long),
     ],
 )
 def test_a_parameter_that_makes_no_sense_is_told_at_the_start(

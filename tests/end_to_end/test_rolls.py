@@ -203,6 +203,7 @@ def test_a_roll_in_a_hurry_loses_no_request(service: Service) -> None:
                 assert min(answered(load).values()) > 5
 
 
+@pytest.mark.long
 def test_a_killed_server_costs_no_request(service: Service) -> None:
     """One of two is killed: the Python client and the gateway ask elsewhere, as does a proxy, of 300 kB too."""
     service.names.lead_to(OLD, NEW)

@@ -25,7 +25,7 @@ from tests.airflow.small_data import write_small_gtsdb
 from tests.end_to_end.surroundings import OUTSIDE
 from tests.odd_places import ODD_NAME, odd_home
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.long, pytest.mark.timeout(1800)]
 
 SIGNS = Path(sys.executable).with_name("signs")
 DRIVER = Path(__file__).with_name("surroundings.py")

@@ -89,7 +89,7 @@ def test_the_best_becomes_the_next_version_and_later_exports_keep_it(
     assert setting_of(read_config(config.read_bytes(), "")).queue_delay_us == 0
     with (
         running_server(installation, place, tmp_path / "log") as server,
-        urllib.request.urlopen(f"http://{server.http_url}/v2/models/{MODEL}/config", timeout=10) as answer,
+        urllib.request.urlopen(f"http://{server.http_url}/v2/models/{MODEL}/config", timeout=60) as answer,
     ):
         assert json.load(answer)["max_batch_size"] == 8
     later = export_checkpoint(checkpoint, place, np.empty((0, 48, 48, 3), np.uint8))

@@ -6,6 +6,7 @@ import pytest
 
 from export.conversion import convert
 from export.simplify import Simplification
+from tests.fixture_types import Once
 from tests.training.tiny_gtsdb import write_tiny_gtsdb
 from training.checkpoint import load_checkpoint
 
@@ -24,11 +25,10 @@ def classifier_onnx(converted: tuple[Path, Simplification]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def detector_onnx(detector_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def detector_onnx(once: Once, detector_checkpoint: Path) -> Path:
     """The detector of scenes of 96x160 pixels as an ONNX file."""
-    path = tmp_path_factory.mktemp("detector_onnx") / "model.onnx"
-    convert(*load_checkpoint(detector_checkpoint), path)
-    return path
+    made = once("detector", lambda folder: convert(*load_checkpoint(detector_checkpoint), folder / "model.onnx"))
+    return made / "model.onnx"
 
 
 @pytest.fixture(scope="session")

@@ -101,7 +101,7 @@ def test_a_batch_larger_than_the_fixed_one_is_refused(repository: Path, manifest
     folder = copy_version(repository, tmp_path / "version")
     config = folder / "configs" / "gpu.pbtxt"
     config.write_text(config.read_text().replace("max_batch_size: 64", "max_batch_size: 65"))
-    with pytest.raises(RepositoryError, match=r"fixed at 64, and max_batch_size of configs/gpu.pbtxt is 65"):
+    with pytest.raises(RepositoryError, match=r"64.*gpu\.pbtxt.*65"):
         check_onnx(folder, "here")
 
 
@@ -115,7 +115,7 @@ def test_files_of_two_networks_are_refused(
     check_onnx(folder, "here")  # of the same size, so the weights are where they were: only others
     network.producer_name += " of another length"
     onnx.save(network, folder / MODEL_FILE)
-    with pytest.raises(RepositoryError, match=r"takes its weights out of model.onnx, and .* they are of two networks"):
+    with pytest.raises(RepositoryError, match=r"weights.*model\.onnx"):
         check_onnx(folder, "here")
 
 
@@ -137,5 +137,5 @@ def test_a_file_for_gpus_with_other_weights_of_its_own_is_refused(
 def test_a_configuration_without_its_file_is_refused(repository: Path, manifest: Manifest, tmp_path: Path) -> None:
     folder = copy_version(repository, tmp_path / "version")
     (folder / GPU_FILE).unlink()
-    with pytest.raises(RepositoryError, match=r"has no model.gpu.onnx, which its configs/gpu.pbtxt serves"):
+    with pytest.raises(RepositoryError, match=r"model\.gpu\.onnx.*gpu\.pbtxt"):
         check_onnx(folder, "here")

@@ -155,7 +155,7 @@ def test_all_probes_succeed(pod: Pod) -> None:
 
 def test_metrics_are_where_prometheus_looks(pod: Pod) -> None:
     """With summaries, and with the recognizer's own."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{pod.ports.metrics}/metrics", timeout=10) as response:
+    with urllib.request.urlopen(f"http://127.0.0.1:{pod.ports.metrics}/metrics", timeout=60) as response:
         text = response.read().decode()
     assert all(f"{name}{{" in text for name in ("nv_inference_queue_duration_us", "nv_inference_request_summary_us"))
     assert "sign_recognizer_scenes_total" in text
@@ -297,7 +297,7 @@ def test_a_pod_that_ends_loses_no_request(installation: Installation, source: Pa
             time.sleep(0.02)
         pod.process.terminate()
         assert pod.process.wait(90) == 0
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while len(answers) < 8 and time.monotonic() < deadline:
             time.sleep(0.05)
         assert [each.shape for each in answers if each is not None] == [(BATCH, 43)] * 8
@@ -305,7 +305,7 @@ def test_a_pod_that_ends_loses_no_request(installation: Installation, source: Pa
 
 def waiting(pod: Pod) -> float:
     """Returns the requests in Triton's queues."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{pod.ports.metrics}/metrics", timeout=10) as response:
+    with urllib.request.urlopen(f"http://127.0.0.1:{pod.ports.metrics}/metrics", timeout=60) as response:
         lines = response.read().decode().splitlines()
     return sum(float(line.split()[-1]) for line in lines if line.startswith("nv_inference_pending_request_count{"))
 

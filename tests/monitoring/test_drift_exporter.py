@@ -74,7 +74,7 @@ class Exporter:
 
     def scrape(self) -> dict[str, float]:
         """Returns what it publishes: series to value."""
-        with urllib.request.urlopen(self.url, timeout=10) as response:
+        with urllib.request.urlopen(self.url, timeout=60) as response:
             text = response.read().decode()
         return {series: float(value) for series, value in re.findall(r"^(\w+(?:{.*})?) (\S+)$", text, re.MULTILINE)}
 

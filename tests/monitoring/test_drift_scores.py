@@ -130,7 +130,7 @@ def test_frames_of_one_view_count_as_one() -> None:
 
 def test_a_reference_that_is_too_small_gives_no_score() -> None:
     score = scores_of(draw(1000, 1), draw(40, 2))["scene_brightness"]
-    assert score.psi is None and score.note == "the reference has 40 scenes, and 50 are needed"
+    assert score.psi is None and "40 scenes" in score.note and "50" in score.note
 
 
 def test_what_there_is_more_of_is_named() -> None:

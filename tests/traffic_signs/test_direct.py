@@ -70,7 +70,7 @@ def test_a_server_here_is_asked_without_a_proxy(server: RunningServer, protocol:
 
 def test_http_here_goes_past_the_proxy_and_elsewhere_it_is_named(web_server: str, dead_proxy: str) -> None:
     with pytest.raises(urllib.error.HTTPError) as found:
-        open_url(f"http://{web_server}/", timeout=5)
+        open_url(f"http://{web_server}/", timeout=60)
     found.value.close()
     with pytest.raises(urllib.error.URLError, match=r"http_proxy.*add far\.example to no_proxy"):
         open_url("http://far.example/", timeout=5)
@@ -96,9 +96,9 @@ def test_libraries_and_children_are_spared_too(
         assert os.environ[variable].startswith("intranet.example,.lan,localhost,")
     import requests  # MLflow's
 
-    assert requests.get(f"http://{web_server}/", timeout=5).status_code == 404
+    assert requests.get(f"http://{web_server}/", timeout=60).status_code == 404
     with pytest.raises(urllib.error.HTTPError) as found:
-        urllib.request.urlopen(f"http://{web_server}/", timeout=5)
+        urllib.request.urlopen(f"http://{web_server}/", timeout=60)
     found.value.close()
     monkeypatch.setenv("no_proxy", "*")
     keep_loopback_direct()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.fixture_types import Once
 from tests.training.signs_command import Signs
 from tests.training.tiny_gtsdb import COLOURS, TinyGtsdb, write_tiny_gtsdb
 from traffic_signs.ports import free_ports
@@ -54,11 +55,10 @@ def coloured_crops() -> Crops:
 
 
 @pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def empty_database(once: Once) -> Path:
     """Returns an MLflow database without runs: MLflow takes seconds to create one, a copy takes none."""
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    mlflow.MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
+    made = once("mlflow", lambda folder: mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments())
+    return made / "mlflow.db"
 
 
 @pytest.fixture

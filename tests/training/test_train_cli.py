@@ -178,7 +178,7 @@ def _wait_for_state(runs: Path, process: subprocess.Popen[str]) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGKILL, marks=pytest.mark.long), signal.SIGINT])
 def test_killed_run_is_resumed_to_the_same_weights(gtsdb: TinyGtsdb, runs: Path, number: signal.Signals) -> None:
     data = f"gtsdb={os.path.relpath(gtsdb.folder)}"
     options = ("--data", data, "--epochs", 60, "--batch-size", 4, "--holdout", 0, "--device", "cpu")
@@ -254,6 +254,7 @@ def test_run_that_is_not_there_cannot_be_resumed(signs: Signs, runs: Path, capsy
     assert "there is no interrupted run 'nowhere'" in _problem(capsys.readouterr().err)
 
 
+@pytest.mark.long
 def test_torchrun_trains_one_run_in_two_processes(gtsdb: TinyGtsdb, runs: Path) -> None:
     """On the CPU through gloo, as there are no two GPUs here."""
     options = ["--data", f"gtsdb={gtsdb.folder}", "--epochs", "2", "--batch-size", "4", "--device", "cpu", "--json"]

@@ -216,9 +216,9 @@ def test_a_model_that_was_ready_is_asked_for_as_one_that_has_answered(script: Sc
 def test_a_model_that_has_answered_and_is_really_gone_is_named_and_not_waited_for_twice(
     script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("traffic_sign_client.connection.FAILOVER_S", 0.3)
+    monkeypatch.setattr("traffic_sign_client.connection.FAILOVER_S", 1.0)
     script.answers = [GOOD, UNLOADED]
-    with SignClient(script.url, "http", timeout=0.5) as client:
+    with SignClient(script.url, "http", timeout=60) as client:
         client.metadata("m")
         with pytest.raises(NotServedError, match="unknown model: 'm' has no available versions"):
             client.metadata("m")

@@ -57,11 +57,11 @@ def test_promote_gated_takes_what_has_passed_against_the_present_champion(tmp_pa
 
     assert f"m 2 has not been through the gate (`signs export gate m --challenger 2 -r {tmp_path}`)" in refused(2)
     record_verdict(tmp_path, second, verdict(second, first, passed=False))
-    assert "m 2 has not passed the gate (m 2 is judged)" in refused(2)
+    assert "m 2 is judged" in refused(2)
     record_verdict(tmp_path, second, verdict(third, first))
-    assert "m 2 has the verdict of another version" in refused(2)
+    assert "another version" in refused(2)
     record_verdict(tmp_path, second, verdict(second, third))
-    assert "has not been compared with version 1, the present champion" in refused(2)
+    assert "version 1" in refused(2)
     record_verdict(tmp_path, second, verdict(second, first))
     record_verdict(tmp_path, third, verdict(third, first))
     assert promote(tmp_path, "m", 2, "", gated=True) is not None

@@ -116,7 +116,7 @@ def test_a_fixed_batch_is_refused_where_triton_is_to_batch(by_hand: Path) -> Non
 
 def test_a_missing_file_is_named(by_hand: Path) -> None:
     (by_hand / "1" / "model.onnx").rename(by_hand / "1" / "other.onnx")
-    assert "has no model.onnx, which its config.pbtxt serves" in refusal(by_hand)
+    assert "model.onnx" in refusal(by_hand)
 
 
 def test_models_of_other_backends_pass(tmp_path: Path) -> None:

@@ -256,7 +256,7 @@ def test_a_source_that_is_none_is_refused(tmp_path: Path, source: str, monkeypat
 def test_a_damaged_source_is_not_copied(place: str, tmp_path: Path) -> None:
     publish_once(tmp_path / "staging")
     (tmp_path / "staging" / "m" / "1" / "model.onnx").write_bytes(b"Weights")
-    with pytest.raises(RepositoryError, match=r"m/1/model\.onnx is not the file that was published"):
+    with pytest.raises(RepositoryError, match=r"m/1/model\.onnx"):
         publish_copy(tmp_path / "staging" / "m" / "1", place)
     assert versions(place, "m") == []
 

@@ -156,7 +156,7 @@ def test_with_a_key_no_unsigned_configuration_comes_along(place: str, tmp_path: 
     pull(place, tmp_path / "here", {"m": [1]}, keys / "release.pub")
     assert b"666" not in tree(tmp_path / "here")["m/config.pbtxt"]
     publish(place, "m", {"model.onnx": b"2"}, {}, FACTS, Signer(keys / "release.pem"))
-    with pytest.raises(RepositoryError, match=r"without its config\.pbtxt, so no signature covers that"):
+    with pytest.raises(RepositoryError, match=r"config\.pbtxt.*signature"):
         pull(place, tmp_path / "here", {"m": [2]}, keys / "release.pub")
     assert [each.version for each in pull(place, tmp_path / "there", {"m": [2]})] == [2]
 

@@ -229,7 +229,10 @@ class _KilledError(BaseException):
     """Stands for a kill -9, which no process survives; that one is in the tests of the command line."""
 
 
-@pytest.mark.parametrize("stage", ["fold 1 of 2", "train", "refit"])
+@pytest.mark.parametrize(
+    "stage",
+    ["fold 1 of 2", *(pytest.param(stage, marks=pytest.mark.long) for stage in ("train", "refit"))],
+)
 def test_interrupted_run_is_resumed_to_the_same_result(gtsdb: TinyGtsdb, runs: Path, stage: str) -> None:
     recipe, specs = replace(RECIPE, holdout=0.5, folds=2, refit=True), [f"gtsdb={gtsdb.folder}"]
     whole = train_classifier(open_sources(specs), recipe, "whole", runs, specs=specs)

@@ -6,7 +6,7 @@ from tests.training.data.real_data import GTSDB, NEEDS_GTSDB
 from training.data.audit import Audit, audit
 from training.data.gtsdb import load_gtsdb
 
-pytestmark = NEEDS_GTSDB
+pytestmark = [*NEEDS_GTSDB, pytest.mark.long]  # it reads 660 scenes and compares all of them
 
 
 @pytest.fixture(scope="module")

@@ -157,7 +157,7 @@ def test_other_scenes_than_those_of_the_evaluation_are_refused(tmp_path: Path) -
     truth, found = random_scenes(0, 8)
     evaluation = evaluate_detections(truth, found, CATEGORY_NAMES)
 
-    with pytest.raises(ValueError, match="evaluation is of 8 scenes, but there are labels of 7"):
+    with pytest.raises(ValueError, match=r"8 scenes.* 7"):
         write_detection_evaluation(tmp_path, evaluation, truth[1:], found, _grey, ["x"] * 8)
     assert list(tmp_path.iterdir()) == []
 

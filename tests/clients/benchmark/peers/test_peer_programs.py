@@ -90,8 +90,15 @@ def check_answers(peer: Peer, endpoint: Endpoint, work: Work) -> None:
         assert difference(work.task, answer, expected) < 1e-3
 
 
-@pytest.mark.parametrize("pool", ["0", "1"])
-@pytest.mark.parametrize("name", ["fastapi_onnxruntime", "fastapi_pytorch"])
+@pytest.mark.parametrize(
+    ("name", "pool"),
+    [
+        ("fastapi_onnxruntime", "1"),
+        ("fastapi_pytorch", "0"),
+        pytest.param("fastapi_onnxruntime", "0", marks=pytest.mark.long),
+        pytest.param("fastapi_pytorch", "1", marks=pytest.mark.long),
+    ],
+)
 def test_the_fastapi_programs_answer_as_onnx_runtime(name: str, pool: str, classify: Work, tmp_path: Path) -> None:
     with served(name, classify, tmp_path, {"POOL": pool, "WORKERS": "1", "THREADS": "1"}) as (peer, endpoint):
         check_answers(peer, endpoint, classify)

@@ -166,6 +166,8 @@ TRITON ?= official
 BUILD_FLAGS ?=
 DOCKERFILES := $(wildcard */Dockerfile */*/Dockerfile)
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+# An attestation makes an index of an image, which kind cannot load.
+export BUILDX_NO_DEFAULT_ATTESTATIONS := 1
 # podman's own format has no place for a health check.
 BUILD = $(ENGINE) build $(if $(findstring podman,$(ENGINE)),--format docker) $(BUILD_FLAGS) --build-arg VERSION=$(VERSION) \
 	--build-arg REVISION=$$(git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null)

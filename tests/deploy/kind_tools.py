@@ -1,7 +1,8 @@
 """Stands in for docker, kind, kubectl and Helm, under whose names it is called: writes down each call.
 
 Helm's upgrades are rendered by the real Helm of REAL_HELM with the same values, and fail as that does. What the cluster
-would answer is put together here; WRONG names one thing in which it goes wrong.
+would answer is put together here; WRONG names one thing in which it goes wrong. kubectl and Helm reach only the cluster
+of kind's kubeconfig, and kind writes to the file THEIRS alone.
 """
 
 import json
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+CONFIG = "the kubeconfig of the cluster"
 MODEL_TENSORS = {"name": "sign_classifier", "versions": ["1"]}
 
 
@@ -32,6 +34,8 @@ def kubectl(arguments: list[str], wrong: str) -> tuple[int, str]:
     if line.startswith("get pods") and line.endswith("--output name"):
         return 0, "pod/one\npod/two"
     if line.startswith("get pods"):
+        if wrong == "pods cannot be listed":
+            return 1, ""
         return 0, "one" if wrong == "a pod does not end" else ""
     if line.startswith("create --raw"):
         return int(wrong == "a pod cannot be evicted"), ""
@@ -61,9 +65,16 @@ def main() -> int:
         calls.write(json.dumps([name, *arguments]) + "\n")
     if "apply" in arguments:
         sys.stdin.read()
-    if name == "kind" and arguments == ["get", "clusters"]:
-        print(os.environ["CLUSTERS"])
+    config = os.environ.get("KUBECONFIG", "")
+    if name == "kind" and arguments[0] == "get":
+        print(os.environ["CLUSTERS"] if arguments[1] == "clusters" else CONFIG)
         return 0
+    if name == "kind" and arguments[0] in ("create", "delete") and config != os.environ["THEIRS"]:
+        print(f"kind would write to {config}", file=sys.stderr)
+        return 1
+    if name in ("kubectl", "helm") and Path(config).read_text() != f"{CONFIG}\n":
+        print(f"{name} would reach the cluster of {config}", file=sys.stderr)
+        return 1
     answers = {"kubectl": kubectl, "helm": helm}
     code, text = answers[name](arguments, os.environ.get("WRONG", "")) if name in answers else (0, "")
     print(text)

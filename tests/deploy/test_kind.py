@@ -19,7 +19,7 @@ from tests.helm.helm_chart import find_helm
 
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 TOOLS = ("docker", "kind", "kubectl", "helm")
-NEEDED = ("bash", "sed", "grep", "env", "python3", "seq", "paste", "dirname", "make")
+NEEDED = ("bash", "sed", "grep", "env", "python3", "seq", "paste", "dirname", "make", "mktemp", "rm")
 
 
 def run_kind(
@@ -39,6 +39,7 @@ def run_kind(
     calls = folder / "calls"
     calls.touch()
     variables = {"PATH": str(path), "HOME": str(folder), "CALLS": str(calls), "WRONG": wrong, "CLUSTERS": clusters}
+    variables |= {"KUBECONFIG": str(folder / "theirs"), "THEIRS": str(folder / "theirs"), "TMPDIR": str(folder)}
     variables["REAL_HELM"] = str(Path(find_helm("helm")).resolve()) if "helm" not in lacking else ""
     command = [str(path / "bash"), str(ROOT / ".ci" / "kind"), *arguments]
     done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=300)
@@ -94,6 +95,7 @@ def test_every_kind_of_client_asks(tmp_path: Path) -> None:
         ("the rollback changes nothing", 'rolled back, but served is {"name":"sign_classifier","versions":["2"]}'),
         ("a missing version is served", "version 3 is nowhere, and the upgrade says it is served"),
         ("a pod does not end", "pods that should have ended are still there"),
+        ("pods cannot be listed", ""),
         ("a pod cannot be evicted", "pod/one could not be evicted"),
         ("an uninstall leaves a pod", "the uninstall left pod/signs-test-grpc"),
         ("helm test fails", ""),
@@ -106,6 +108,10 @@ def test_it_fails_where_a_step_does(wrong: str, message: str, tmp_path: Path) ->
     assert message in said and "kind: passed" not in said
     assert starts(calls, "kubectl", "logs"), "what is there is printed"
     assert calls[-1][:3] == ["kind", "delete", "cluster"], "after that"
+    stops = [call for call in calls if call[-2:] == ["touch", "/tmp/stop"]]
+    loads = [call for call in calls if "--triton-http" in call]
+    assert len(stops) == len(loads), "each load was stopped, and has printed what became of its requests"
+    assert not list(tmp_path.glob("tmp.*")), "the kubeconfig is removed"
 
 
 def test_a_cluster_that_was_there_is_left_there(tmp_path: Path) -> None:

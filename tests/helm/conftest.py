@@ -42,7 +42,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def source(keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository with the three models: the classifier that comes along, a detector of red cells, the recognizer.
+    """A repository with the three models: the bundled classifier, a detector of red cells, the recognizer.
 
     All are signed; version 2 of the classifier, a copy of the first, is not.
     """

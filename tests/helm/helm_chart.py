@@ -42,7 +42,7 @@ def find_helm(name: str) -> str:
 
 
 def run_helm(helm: str, *arguments: str, values: Mapping[str, Any] | None = None) -> "subprocess.CompletedProcess[str]":
-    """Runs Helm, with values on its standard input where some are given; its exit code is for the caller to judge."""
+    """Runs Helm, with values on its standard input where some are given; the caller looks at its exit code."""
     command = [helm, *arguments, *(["--values", "-"] if values is not None else [])]
     text = None if values is None else yaml.safe_dump(dict(values))
     return subprocess.run(command, input=text, capture_output=True, text=True, timeout=120)
@@ -91,7 +91,7 @@ def container(pod: Object, name: str) -> Object:
 
 
 def labels_match(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    """Tells whether a label selector of Kubernetes chooses what has these labels."""
+    """Returns whether a label selector of Kubernetes chooses what has these labels."""
     for each in selector.get("matchExpressions", []):
         if each["operator"] != "In":
             raise ValueError(f"the chart uses In alone, this is {each['operator']}")

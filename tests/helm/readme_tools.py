@@ -72,6 +72,12 @@ def kubectl(arguments: list[str]) -> int:
     """Makes objects by a dry run; of all else the objects must be there."""
     rest = arguments[2:] if arguments[0] == "-n" else arguments
     command, *rest = rest
+    own = rest[: rest.index("--")] if "--" in rest else rest
+    flags = [each.partition("=")[0] for each in own if each.startswith("--")]
+    known = run(os.environ["REAL_KUBECTL"], command, "--help").stdout if flags and command != "create" else ""
+    for flag in flags if known else []:
+        if not re.search(rf"{flag}\b", known):
+            return fail(f"kubectl {command} has no {flag}")
     if command == "create":
         done = run(os.environ["REAL_KUBECTL"], "create", *rest, "--dry-run=client", "--output", "yaml")
         return done.returncode or keep(done.stdout)
@@ -95,7 +101,7 @@ def kubectl(arguments: list[str]) -> int:
     named = [each for each in rest if re.fullmatch(r"(pod|service|deployment)/[\w-]+", each)]
     named += [f"namespace/{rest[1]}"] if command == "delete" and rest[0] == "namespace" else []
     lacking = [each for each in named if not is_there(*each.split("/"))]
-    if lacking or command not in ("wait", "port-forward", "get", "delete"):
+    if lacking or command not in ("wait", "port-forward", "get", "logs", "delete"):
         return fail(f"kubectl {command}: there is no {', '.join(lacking) or command}")
     return 0
 

@@ -82,6 +82,10 @@ def test_settings_are_understood_and_come_first(monkeypatch: pytest.MonkeyPatch)
     assert list(found["need"]) == ["other"]
 
 
+def test_where_pods_have_ipv6_alone_it_listens_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert understood(pod_of_gateway(CASES["IPv6"]), monkeypatch)["host"] == "::"
+
+
 def test_the_schema_has_the_options_of_the_command() -> None:
     """All but those that the chart gives itself, so that a misspelt one is refused instead of doing nothing."""
     variables = {variable(each) for each in real_command().params if each.name != "help" and variable(each)}

@@ -239,7 +239,7 @@ def prometheus(promtool: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
         process.wait(30)
 
 
-def judge(url: str, checks: dict[str, str], folder: Path) -> "subprocess.CompletedProcess[str]":
+def compare(url: str, checks: dict[str, str], folder: Path) -> "subprocess.CompletedProcess[str]":
     """Runs the command of the test of a canary, as it is rendered, on checks in a folder."""
     values = merged(CASES["canary by replicas"], {"canary": {"analysis": {"prometheusUrl": url}}})
     objects = render(find_helm("helm"), values)
@@ -251,21 +251,21 @@ def judge(url: str, checks: dict[str, str], folder: Path) -> "subprocess.Complet
 
 
 def test_the_test_of_a_canary_asks_prometheus(prometheus: str, tmp_path: Path) -> None:
-    """There is nothing to judge by: it fails, and says so alone."""
-    done = judge(prometheus, {}, tmp_path)
+    """There is nothing to compare by: it fails, and says so alone."""
+    done = compare(prometheus, {}, tmp_path)
     assert done.returncode == 1, done.stderr
     assert done.stdout.startswith("TooFewRequests: The challenger has answered fewer than 100 requests")
     assert len(done.stdout.splitlines()) == 1
 
 
 def test_a_challenger_that_does_no_worse_passes(prometheus: str, tmp_path: Path) -> None:
-    done = judge(prometheus, {"Never.promql": "# never\nvector(1) > 2"}, tmp_path)
+    done = compare(prometheus, {"Never.promql": "# never\nvector(1) > 2"}, tmp_path)
     assert (done.returncode, done.stdout) == (0, "the challenger does no worse than the champion\n"), done.stderr
 
 
 @pytest.mark.parametrize("what", ["no server", "no query"])
 def test_a_question_without_an_answer_is_no_pass(what: str, prometheus: str, tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{free_ports().http}" if what == "no server" else prometheus
-    done = judge(url, {"Broken.promql": "# broken\nsum(" if what == "no query" else "# never\nvector(1) > 2"}, tmp_path)
+    done = compare(url, {"Broken.promql": "# broken\nsum(" if what == "no query" else "# never\nvector(1) > 2"}, tmp_path)
     assert done.returncode
     assert "no worse" not in done.stdout

@@ -19,7 +19,7 @@ from tests.helm.helm_chart import (
     pods,
     without,
 )
-from tests.helm.value_cases import CASES
+from tests.helm.value_cases import CASES, POD
 
 Rendered = dict[str, list[Object]]
 
@@ -305,6 +305,16 @@ def test_what_is_given_arrives(component: str, key: str, rendered: Rendered) -> 
         assert all(each in arrived for each in given)
     else:
         assert given == arrived
+
+
+def test_every_pod_may_be_sent_to_nodes_of_ones_own(rendered: Rendered) -> None:
+    """Those of `helm test`, too: where all nodes are tainted they would wait for ever."""
+    seen = set()
+    for name, pod in pods(rendered["pods"]):
+        assert POD["nodeSelector"].items() <= pod["spec"]["nodeSelector"].items(), name
+        assert POD["tolerations"][0] in pod["spec"]["tolerations"], name
+        seen.add(name.partition(" ")[0])
+    assert seen == {"Deployment", "Pod"}
 
 
 def test_gpus_and_their_nodes(rendered: Rendered) -> None:

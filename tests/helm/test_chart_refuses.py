@@ -17,7 +17,7 @@ CASES = {"schema": SCHEMA, "together": TOGETHER}
 
 
 def touches(one: Wrong, other: Wrong) -> bool:
-    """Tells whether two set the same key, or one a key above one of the other's."""
+    """Returns whether two set the same key, or one a key above one of the other's."""
     return any(
         f"{mine}.".startswith(f"{yours}.") or f"{yours}.".startswith(f"{mine}.")
         for mine in one.values
@@ -87,7 +87,7 @@ def test_the_schema_refuses(case: Wrong, name: str) -> None:
 
 
 def named_in(line: str, path: list[str], case: Wrong) -> bool:
-    """Tells whether the line has the last part of the key, or a part of the value below it."""
+    """Returns whether the line has the last part of the key, or a part of the value below it."""
     value = case.values[case.key]
     below = [key for each in (value if isinstance(value, list) else [value]) if isinstance(each, dict) for key in each]
     return any(part in line for part in [path[-1], *below])

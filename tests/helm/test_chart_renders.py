@@ -133,7 +133,7 @@ def test_a_package_holds_the_linked_files(helm: str, tmp_path: Path, rendered: d
 
 
 def notes_to(values: Mapping[str, Any]) -> str:
-    """Returns what Helm tells after an installation; only Helm 4 shows it without a cluster."""
+    """Returns what Helm prints after an installation; only Helm 4 shows it without a cluster."""
     arguments = ("install", "demo", str(CHART), "--namespace", "signs", "--dry-run=client")
     done = run_helm(find_helm("helm"), *arguments, values=values)
     assert done.returncode == 0, done.stderr

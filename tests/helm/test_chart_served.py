@@ -49,6 +49,7 @@ class Pod:
         ports: where it listens.
         log: what it prints.
         folder: its volumes.
+        host: where it is asked.
     """
 
     objects: list[Object]
@@ -57,6 +58,7 @@ class Pod:
     ports: Ports
     log: Path
     folder: Path
+    host: str = "127.0.0.1"
 
     def probe(self, name: str) -> int:
         """Returns the HTTP status that a probe of the container gets; 0 where nothing answers."""
@@ -67,7 +69,7 @@ class Pod:
     def ask(self, path: str, data: bytes | None = None, **headers: str) -> tuple[int, str]:
         """Returns status and text of an answer over HTTP; 0 where nothing answers."""
         named_headers = {name.replace("_", "-"): value for name, value in headers.items()}
-        request = urllib.request.Request(f"http://127.0.0.1:{self.ports.http}{path}", data, named_headers)
+        request = urllib.request.Request(f"http://{self.host}:{self.ports.http}{path}", data, named_headers)
         try:
             with urllib.request.urlopen(request, timeout=60) as response:
                 return response.status, response.read().decode()
@@ -98,7 +100,7 @@ def places_of(ports: Ports, folder: Path) -> dict[str, object]:
 
 
 @contextlib.contextmanager
-def started(objects: list[Object], installation: Installation, folder: Path) -> Iterator[Pod]:
+def started(objects: list[Object], installation: Installation, folder: Path, host: str = Pod.host) -> Iterator[Pod]:
     """Starts the container tritonserver on /models in `folder`; gives it as it is, ready or not."""
     each = container(named(objects, "Deployment", "-triton")["spec"]["template"], "tritonserver")
     ports = free_ports()
@@ -114,7 +116,7 @@ def started(objects: list[Object], installation: Installation, folder: Path) -> 
             preexec_fn=die_with_parent(os.getpid()),
         )
     try:
-        yield Pod(objects, each, process, ports, log, folder)
+        yield Pod(objects, each, process, ports, log, folder, host)
     finally:
         stop(process)
 
@@ -206,7 +208,7 @@ def test_administration_wants_the_key_over_grpc(pod: Pod) -> None:
 
 
 def test_nothing_is_loaded_even_with_the_key(pod: Pod) -> None:
-    """So no failed load can make a server unready that serves: the readiness probe tells the truth."""
+    """So no failed load can make a server unready that serves: the readiness probe is right."""
     status, text = pod.ask("/v2/repository/models/sign_classifier/load", b"{}", triton_admin_key="k3y")
     assert status == 503 and "not allowed" in text
     assert pod.probe("readinessProbe") == 200
@@ -271,7 +273,7 @@ def test_clients_reconnect_without_losing_a_request(pod: Pod) -> None:
 
 
 def test_a_pod_that_ends_loses_no_request(installation: Installation, source: Path, tmp_path: Path) -> None:
-    """The hook runs while requests still come; then Triton is told to end, and answers what it has taken."""
+    """The hook runs while requests still come; then Triton gets SIGTERM, and answers what it has taken."""
     objects = rendered_with({"triton": {"drain": {"timeoutSeconds": 60}}})
     pull_models(objects, source, tmp_path)
     with started(objects, installation, tmp_path) as pod, contextlib.ExitStack() as stack:
@@ -308,6 +310,19 @@ def waiting(pod: Pod) -> float:
     with urllib.request.urlopen(f"http://127.0.0.1:{pod.ports.metrics}/metrics", timeout=60) as response:
         lines = response.read().decode().splitlines()
     return sum(float(line.split()[-1]) for line in lines if line.startswith("nv_inference_pending_request_count{"))
+
+
+def test_where_pods_have_ipv6_alone_it_is_asked_by_that(
+    installation: Installation, source: Path, tmp_path: Path
+) -> None:
+    objects = rendered_with({"ipFamily": "IPv6"})
+    pull_models(objects, source, tmp_path)
+    with started(objects, installation, tmp_path, "[::1]") as pod:
+        wait_until_ready(pod)
+        with urllib.request.urlopen(f"http://[::1]:{pod.ports.metrics}/metrics", timeout=10) as response:
+            assert response.status == 200
+        with grpc.InferenceServerClient(f"[::1]:{pod.ports.grpc}") as client:
+            assert client.infer("sign_classifier", crops(1)).as_numpy("probabilities").shape == (1, 43)
 
 
 def test_a_version_that_cannot_be_loaded_ends_the_start(

@@ -52,7 +52,7 @@ def test_a_new_version_changes_the_pods_template_and_nothing_else() -> None:
 
 
 def test_a_new_public_key_starts_the_pods_anew() -> None:
-    """They would go on with versions that the new key has not signed."""
+    """Otherwise they would serve versions that the new key has not signed."""
     one, other = (f"-----BEGIN PUBLIC KEY-----\n{text}\n-----END PUBLIC KEY-----" for text in ("abc", "def"))
     found = changed(rendered_with({"models": {"publicKey": one}}), rendered_with({"models": {"publicKey": other}}))
     assert found == {"Deployment demo-traffic-signs-triton", "ConfigMap demo-traffic-signs-public-key"}

@@ -76,6 +76,7 @@ CASES: dict[str, Values] = {
     "least": LEAST,
     "own secret": {"models": LEAST["models"], "gpu": LEAST["gpu"]},
     "cpu": _with(gpu={"enabled": False}),
+    "IPv6": _with(ipFamily="IPv6"),
     "pods": _with(
         triton=_triton(
             **POD,
@@ -97,6 +98,7 @@ CASES: dict[str, Values] = {
             "nodeSelector": {"nvidia.com/gpu.product": "NVIDIA-L4"},
         },
         commonLabels={"cost-centre": "42"},
+        tests={"nodeSelector": POD["nodeSelector"], "tolerations": POD["tolerations"]},
         image={
             "registry": "registry.example.com:5000/signs",
             "pullPolicy": "Always",

@@ -67,7 +67,33 @@
 {{- end -}}
 {{- end -}}
 
-{{- $ours := dict "model-repository" "models" "model-store" "models" "model-control-mode" "none, always: a new version is a new pod" "exit-on-error" "true, always" "strict-readiness" "true, always" "load-model" "models.versions" "exit-timeout-secs" "triton.drain.timeoutSeconds" "http-port" "8000" "grpc-port" "8001" "metrics-port" "8002" "allow-http" "true, always" "allow-grpc" "true, always" "allow-metrics" "true, always" "http-address" "all, always" "grpc-address" "all, always" "metrics-address" "all, always" "http-restricted-api" "triton.restrictedApi" "grpc-restricted-protocol" "triton.restrictedApi" "log-verbose" "triton.logVerbose" "allow-gpu-metrics" "gpu.enabled" "model-config-name" "triton.configuration" "grpc-infer-thread-count" "triton.grpcThreads" "grpc-max-connection-age" "triton.grpcConnectionAgeSeconds" "grpc-max-connection-age-grace" "triton.grpcConnectionGraceSeconds" -}}
+{{- /* Arguments of tritonserver that the chart sets, and what they come from. */ -}}
+{{- $ours := dict
+  "model-repository" "models"
+  "model-store" "models"
+  "model-control-mode" "none, always: a new version is a new pod"
+  "exit-on-error" "true, always"
+  "strict-readiness" "true, always"
+  "load-model" "models.versions"
+  "exit-timeout-secs" "triton.drain.timeoutSeconds"
+  "http-port" "8000"
+  "grpc-port" "8001"
+  "metrics-port" "8002"
+  "allow-http" "true, always"
+  "allow-grpc" "true, always"
+  "allow-metrics" "true, always"
+  "http-address" "ipFamily"
+  "grpc-address" "ipFamily"
+  "metrics-address" "ipFamily"
+  "http-restricted-api" "triton.restrictedApi"
+  "grpc-restricted-protocol" "triton.restrictedApi"
+  "log-verbose" "triton.logVerbose"
+  "allow-gpu-metrics" "gpu.enabled"
+  "model-config-name" "triton.configuration"
+  "grpc-infer-thread-count" "triton.grpcThreads"
+  "grpc-max-connection-age" "triton.grpcConnectionAgeSeconds"
+  "grpc-max-connection-age-grace" "triton.grpcConnectionGraceSeconds"
+-}}
 {{- range .Values.triton.extraArgs -}}
 {{- $flag := splitList "=" . | first | trimPrefix "--" -}}
 {{- /* The beginning of a name stands for it, where no other begins so. */ -}}

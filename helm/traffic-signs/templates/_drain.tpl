@@ -1,8 +1,8 @@
 {{- /* Whether pods serve for as long as somebody may still ask them. Problems as JSON.
 
 A client that is connected to a pod that leaves learns of it when its connection has reached its age, which gRPC varies by
-a tenth; what it has begun by then may take the grace. Until proxies have noticed, such a connection may be opened anew. One that
-spreads its requests over the headless Service opens it anew until it looks the name up again. */ -}}
+a tenth; what it has begun by then may take the grace. Until proxies have noticed, such a connection may be opened anew.
+One that spreads its requests over the headless Service opens it anew until it looks the name up again. */ -}}
 {{- define "traffic-signs.drainProblems" -}}
 {{- $problems := list -}}
 {{- $triton := .Values.triton -}}

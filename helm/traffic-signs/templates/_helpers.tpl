@@ -23,8 +23,8 @@ app.kubernetes.io/name: {{ include "traffic-signs.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
-{{- /* Labels of an object. Takes root and component, and more: labels that come before the common ones. Pods have the selector's alone, so that a new version of the
-chart does not start them anew. */ -}}
+{{- /* Labels of an object. Takes root and component, and more: labels that come before the common ones. Pods have the
+selector's alone, so that a new version of the chart does not start them anew. */ -}}
 {{- define "traffic-signs.labels" -}}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{ include "traffic-signs.selectorLabels" .root }}

@@ -17,8 +17,8 @@ champion and challenger (the labels of their series) and window. */ -}}
 
 {{- /* The same for a controller that reads a number: of each check but the one for too few requests a query that gives 1
 where the challenger does worse, 0 where it does not, and nothing where there is too little to compare. A failed request
-is an answer to the check that compares failures: a challenger that fails every request has failed enough of them. Checks of the
-recognizer are left out where the release has none. Takes what traffic-signs.filledChecks takes. */ -}}
+is an answer to the check that compares failures: a challenger that fails every request has failed enough of them. Checks
+of the recognizer are left out where the release has none. Takes what traffic-signs.filledChecks takes. */ -}}
 {{- define "traffic-signs.numberedChecks" -}}
 {{- $filled := include "traffic-signs.filledChecks" . | fromJsonArray -}}
 {{- $few := "" -}}

@@ -9,3 +9,15 @@ helm.sh/hook-output-log-policy: hook-failed
 helm.sh/hook-delete-policy: before-hook-creation
 {{- end }}
 {{- end -}}
+
+{{- /* What these pods have in common. */ -}}
+{{- define "traffic-signs.testBasics" -}}
+{{ include "traffic-signs.podBasics" . }}
+restartPolicy: Never
+{{- with .Values.tests.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tests.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}

@@ -183,6 +183,10 @@ cpu-{{ $fit }}
   "--metrics-config=summary_latencies=true"
   (printf "--allow-gpu-metrics=%t" (not (empty .Values.gpu.enabled)))
 ) -}}
+{{- /* By itself Triton takes HTTP by IPv4 alone; its gRPC takes both. */ -}}
+{{- if eq .Values.ipFamily "IPv6" -}}
+{{- $arguments = concat $arguments (list "--http-address=ipv6:::" "--metrics-address=ipv6:::" "--grpc-address=[::]") -}}
+{{- end -}}
 {{- with int $triton.grpcThreads -}}
 {{- $arguments = append $arguments (printf "--grpc-infer-thread-count=%d" .) -}}
 {{- end -}}

@@ -85,7 +85,7 @@ def test_a_configuration_that_serves_nothing_or_is_damaged_is_a_problem(tmp_path
     path.write_text("nonsense")
     assert "cannot be read" in problems(tmp_path)[0]
     shutil.rmtree(tmp_path / "m" / "1")
-    assert any("is the champion, but it is not there" in text for text in problems(tmp_path))
+    assert any("is the champion, but it is missing" in text for text in problems(tmp_path))
 
 
 def test_only_what_a_server_would_load_keeps_it_from_starting(tmp_path: Path) -> None:

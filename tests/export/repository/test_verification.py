@@ -41,7 +41,7 @@ def test_each_kind_of_damage_is_named(tmp_path: Path) -> None:
     assert problems(tmp_path, "m", 5) == []
 
 
-def test_a_bucket_is_checked_likewise(new_bucket: Callable[[], str]) -> None:
+def test_a_bucket_is_checked_too(new_bucket: Callable[[], str]) -> None:
     from export.repository.store import open_store
 
     place = new_bucket()

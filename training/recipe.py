@@ -1,12 +1,12 @@
-"""The settings of a training run. It imports no PyTorch: the command line makes its options of them at its start."""
+"""The settings of a training run, which are also the options of the command line; it imports no PyTorch."""
 
 from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 from traffic_signs.settings import BaseSettings, Setting
 
-# The default length of a training, in crops seen: of GTSRB with 20,000 drawings 40 passes, what 2 idle CPU cores do in
-# about an hour, and 80 passes on a GPU.
+# The default length of a training, in crops seen: for GTSRB with 20,000 drawings 40 passes, about an hour on 2 idle CPU
+# cores, and 80 passes on a GPU.
 CROPS_SEEN_ON_CPU = 2_370_000
 CROPS_SEEN_ON_GPU = 2 * CROPS_SEEN_ON_CPU
 MIN_EPOCHS, MAX_EPOCHS = 10, 80
@@ -40,12 +40,12 @@ class TrainingConfig(BaseSettings):
     epochs: Annotated[
         int, Setting("Passes over the training crops; 0: 10 to 80, for 2.4 million crops, 4.7 million on a GPU.", min=0)
     ] = 0
-    batch_size: Annotated[int, Setting("Crops a step; 0: 256, on a GPU 512; fewer for fewer crops.", min=0)] = 0
+    batch_size: Annotated[int, Setting("Crops per step; 0: 256, on a GPU 512; fewer for fewer crops.", min=0)] = 0
     learning_rate: Annotated[
         float, Setting("Peak of the one-cycle schedule; 0: 0.004, 0.0056 on a GPU, 0.002 for few crops.", min=0, max=10)
     ] = 0.0
-    # Held-out tracks of GTSRB liked 0.2 better than 0.02 in a short training (the model card has the figures); longer
-    # passes want less (Wang and Aitchison, 2024, arXiv 2405.13698).
+    # 0.2 was better than 0.02 on held-out tracks of GTSRB in a short training (figures: model card); longer trainings
+    # need less (Wang and Aitchison, 2024, arXiv 2405.13698).
     weight_decay: WeightDecay = 0.1
     label_smoothing: float = 0.05
     averaging: float = 0.02
@@ -81,8 +81,8 @@ class TrainingConfig(BaseSettings):
 class DetectorConfig(TrainingConfig):
     """The settings of the training loop, with the detector's defaults."""
 
-    epochs: Annotated[int, Setting("Passes over the scenes, 8 crops of each a pass.", min=1)] = 32
-    batch_size: Annotated[int, Setting("Crops of 320x320 pixels a step.", min=1)] = 32
+    epochs: Annotated[int, Setting("Passes over the scenes, with 8 crops of each per pass.", min=1)] = 32
+    batch_size: Annotated[int, Setting("Crops of 320x320 pixels per step.", min=1)] = 32
     learning_rate: Annotated[float, Setting("Peak of the one-cycle schedule.", min=1e-7, max=10)] = 3e-3
     weight_decay: WeightDecay = 0.02
 
@@ -94,9 +94,7 @@ class Recipe(BaseSettings):
     config: TrainingConfig = field(default_factory=TrainingConfig)
     architecture: Architecture = "small_resnet"
     folds: Annotated[int, Setting("Cross-validate first, with this many folds.", min=0)] = 0
-    holdout: Annotated[float, Setting("Share of the tracks held out to watch and to calibrate on.", min=0, max=0.5)] = (
-        0.05
-    )
+    holdout: Annotated[float, Setting("Share of the tracks held out to validate and calibrate.", min=0, max=0.5)] = 0.05
     refit: Annotated[bool, Setting("Train once more on everything, held-out crops included.")] = False
     # Tracks, scenes and entries of feedback that show test signs of another data set.
     keep_leaked: Annotated[
@@ -112,5 +110,5 @@ class DetectorRecipe(Recipe):
     architecture: Annotated[str, Setting("centre_net_small, or centre_net: nearly twice the arithmetic.")] = (
         "centre_net_small"
     )
-    holdout: Annotated[float, Setting("Share of the scenes held out to watch.", min=0, max=0.5)] = 0.1
+    holdout: Annotated[float, Setting("Share of the scenes held out for validation.", min=0, max=0.5)] = 0.1
     refit: Annotated[bool, Setting("Train once more on every scene, held-out ones included.")] = False

@@ -1,12 +1,12 @@
-"""The settings of a training run. It imports no PyTorch: the command line makes its options of them at its start."""
+"""The settings of a training run, which are also the options of the command line; it imports no PyTorch."""
 
 from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 from traffic_signs.settings import BaseSettings, Seed, Setting
 
-# The default length of a training, in crops seen: of GTSRB with 20,000 drawings 40 passes, what 2 idle CPU cores do in
-# about an hour, and 80 passes on a GPU.
+# The default length of a training, in crops seen: for GTSRB with 20,000 drawings 40 passes, about an hour on 2 idle CPU
+# cores, and 80 passes on a GPU.
 CROPS_SEEN_ON_CPU = 2_370_000
 CROPS_SEEN_ON_GPU = 2 * CROPS_SEEN_ON_CPU
 MIN_EPOCHS, MAX_EPOCHS = 10, 80
@@ -58,8 +58,8 @@ class TrainingConfig(BaseSettings):
             max=10,
         ),
     ] = 0.0
-    # Held-out tracks of GTSRB liked 0.2 better than 0.02 in a short training (the model card has the figures); longer
-    # passes want less (Wang and Aitchison, 2024, arXiv 2405.13698).
+    # 0.2 was better than 0.02 on held-out tracks of GTSRB in a short training (figures: model card); longer trainings
+    # need less (Wang and Aitchison, 2024, arXiv 2405.13698).
     weight_decay: WeightDecay = 0.1
     label_smoothing: float = 0.05
     averaging: float = 0.02

@@ -20,16 +20,16 @@ class Style:
     """What differs between signs of one class: years and makers. The defaults are today's design.
 
     Attributes:
-        design: which of the sign's figures, counted round and round.
+        design: index of the figure; beyond the last one it starts again.
         rim: thickness of the coloured rim, in units of today's.
         edge: of the white edge around it, in units of today's.
         pen: of the figure's strokes, in units of today's.
         width: of the figure, in units of today's.
         height: of the figure, in units of today's.
-        shift: of the figure to the right and downwards, in units of the sign's hundredth part.
+        shift: of the figure to the right and downwards, in hundredths of the sign.
         slant: of the stripes of a sign that ends a restriction, in degrees.
         cleared: whether such stripes are bordered by white where they cross the figure.
-        paints: which colour, as `#RRGGBB`, stands for which of `pictogram_symbols`.
+        paints: a colour, as `#RRGGBB`, in place of each one of `pictogram_symbols`.
     """
 
     design: int = 0

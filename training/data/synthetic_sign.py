@@ -35,8 +35,7 @@ class SignPatch(NamedTuple):
     gain: float
 
 
-# The paints of signs, in their order: what `pictogram_symbols` calls them, and the new and the old colour between which
-# a sign's lies, RGB. Films and paints of several makers and years are mixed on the roads.
+# For each colour of `pictogram_symbols`, a new and an old paint, RGB; a sign's own lies between them.
 _PAINTS = (
     (RED, (206, 14, 4), (172, 20, 28)),
     (BLUE, (6, 57, 150), (30, 84, 160)),
@@ -93,8 +92,7 @@ def motion_kernel(length: float, angle: float, rest: float = 0.0) -> Field:
     Args:
         length: of the motion, pixels.
         angle: of it, degrees.
-        rest: share of the time that is spent at its two ends. A picture taken in jerks, or put together of two half
-            pictures, shows everything twice.
+        rest: share of the exposure at the two ends of the motion, as in interlaced video, which shows everything twice.
     """
     n = int(np.ceil(length)) | 1
     half = (length - 1) / 2

@@ -52,13 +52,7 @@ class Point:
 
 
 def point(outcome: Mapping[str, Any], clients: int, rate: float) -> Point:
-    """Returns the figures of a load.
-
-    Args:
-        outcome: the load generator's JSON, see `clients.benchmark.peers.load.Outcome`.
-        clients: clients of a closed loop, else 0.
-        rate: requests a second of an open loop, else 0.
-    """
+    """Returns the figures of a load from the load generator's JSON, see `clients.benchmark.peers.load.Outcome`."""
     latencies = np.asarray(outcome["latencies_us"], np.float64) / 1000
     p50, p95, p99 = np.percentile(latencies, (50, 95, 99)).tolist() if len(latencies) else [math.nan] * 3
     return Point(

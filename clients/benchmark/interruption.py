@@ -5,8 +5,10 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import Any
 
 STOPS = (signal.SIGINT, signal.SIGTERM)
+Handler = Callable[[int, FrameType | None], Any] | signal.Handlers
 
 
 @contextlib.contextmanager
@@ -46,28 +48,26 @@ def heeded() -> Iterator[Callable[[], None]]:
 @contextlib.contextmanager
 def held() -> Iterator[None]:
     """Delays signals to the end of the block, such as the start of a process, where they would be lost."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     seen: list[int] = []
-    before = {number: signal.signal(number, lambda number, _: seen.append(number)) for number in STOPS}
     try:
-        yield
+        with _handled(STOPS, lambda number, _: seen.append(number)):
+            yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
         if seen:
             signal.raise_signal(seen[0])
 
 
-@contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
+def undisturbed() -> contextlib.AbstractContextManager[None]:
     """Ignores Ctrl-C in the block."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return _handled((signal.SIGINT,), signal.SIG_IGN)
+
+
+@contextlib.contextmanager
+def _handled(numbers: tuple[signal.Signals, ...], handler: Handler) -> Iterator[None]:
+    is_main = threading.current_thread() is threading.main_thread()  # only the main thread receives signals
+    before = {number: signal.signal(number, handler) for number in numbers if is_main}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, each in before.items():
+            signal.signal(number, each)

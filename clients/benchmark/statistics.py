@@ -5,17 +5,16 @@ call its classifier for photographs without a sign.
 """
 
 import asyncio
+import operator
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from traffic_sign_client.connection import Connection, Protocol
 
 STAGES = ("queue", "compute_input", "compute_infer", "compute_output")
 
 
-@dataclass(frozen=True)
-class Statistics:
+class Statistics(NamedTuple):
     """A server's counters of a model since its start.
 
     Attributes:
@@ -30,11 +29,7 @@ class Statistics:
 
     def since(self, before: "Statistics") -> "Statistics":
         """Returns the difference to earlier counters."""
-        return Statistics(
-            self.pictures - before.pictures,
-            self.executions - before.executions,
-            self.milliseconds - before.milliseconds,
-        )
+        return Statistics(*map(operator.sub, self, before))
 
 
 def ask_statistics(protocol: Protocol, url: str, models: Sequence[str]) -> dict[str, Statistics]:

@@ -1,11 +1,12 @@
 """The gateway's limits: requests in progress, bytes in memory, and concurrent calls of Triton."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 from clients.gateway.problems import OVERLOADED, TIMEOUT, ProblemError
 
+Hold = Callable[[int], None]
 LATER = "try again after the seconds in Retry-After, or send fewer requests at once"
 
 
@@ -24,21 +25,29 @@ class Limits:
         self._turns = asyncio.Semaphore(concurrency)
 
     @contextmanager
-    def admitted(self) -> Iterator["Held"]:
-        """Admits a request until the block ends; yields the counter of its bytes.
+    def admitted(self) -> Iterator[Hold]:
+        """Admits a request until the block ends; yields a function that counts its bytes in memory.
 
         Raises:
-            ProblemError: too many requests are in progress.
+            ProblemError: too many requests are in progress; of the function: too many bytes are in memory.
         """
         if self.in_flight >= self._most:
             raise ProblemError(OVERLOADED, f"{self.in_flight} requests are in progress: {LATER}")
         self.in_flight += 1
-        held = Held(self)
+        held = 0
+
+        def hold(size: int) -> None:
+            nonlocal held
+            if self._held + size > self._max_held:
+                raise ProblemError(OVERLOADED, f"other uploads fill the memory: {LATER}")
+            self._held += size
+            held += size
+
         try:
-            yield held
+            yield hold
         finally:
             self.in_flight -= 1
-            self._held -= held.size
+            self._held -= held
 
     @asynccontextmanager
     async def turn(self, deadline: float) -> AsyncIterator[None]:
@@ -56,25 +65,3 @@ class Limits:
             yield
         finally:
             self._turns.release()
-
-    def hold(self, size: int) -> None:
-        """Counts bytes in memory.
-
-        Raises:
-            ProblemError: the limit is reached.
-        """
-        if self._held + size > self._max_held:
-            raise ProblemError(OVERLOADED, f"other uploads fill the memory: {LATER}")
-        self._held += size
-
-
-class Held:
-    """The bytes that one request has in memory."""
-
-    def __init__(self, limits: Limits) -> None:
-        self._limits, self.size = limits, 0
-
-    def add(self, size: int) -> None:
-        """Counts more bytes; see `Limits.hold`."""
-        self._limits.hold(size)
-        self.size += size

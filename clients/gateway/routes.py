@@ -153,8 +153,8 @@ class Api:
         """
         if self._store is None:
             raise ProblemError(NO_FEEDBACK, "its operator has to start it with --feedback FOLDER")
-        with self._limits.admitted() as held:
-            files, fields = await self._uploads.form(request, held, most=2)
+        with self._limits.admitted() as hold:
+            files, fields = await self._uploads.form(request, hold, most=2)
             image, text = _parts(files, fields)
             form, (width, height) = await pictures.check(image)
             feedback = parse(text, width, height)
@@ -178,8 +178,8 @@ class Api:
     ) -> Response:
         """Reads the pictures of a request and answers with the results of `work`, which gets them and the deadline."""
         started = time.perf_counter()
-        with self._limits.admitted() as held:
-            uploads = await self._uploads.images(request, held)
+        with self._limits.admitted() as hold:
+            uploads = await self._uploads.images(request, hold)
             read_ms = milliseconds(time.perf_counter() - started)
             both = asyncio.gather(work(uploads, self._deadline()), self._upstream.versions())
             found, versions = await _while_connected(request, both)

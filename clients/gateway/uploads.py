@@ -9,7 +9,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
-from clients.gateway.limits import Held
+from clients.gateway.limits import Hold
 from clients.gateway.metrics import Metrics
 from clients.gateway.problems import SLOW_UPLOAD, TOO_LARGE, UNREADABLE, WRONG_TYPE, ProblemError
 from clients.gateway.settings import MEBIBYTE, Settings
@@ -39,7 +39,7 @@ class Uploads:
         self._settings, self._metrics = settings, metrics
         self._most = settings.max_upload * MEBIBYTE
 
-    async def images(self, request: Request, held: Held) -> list[Upload]:
+    async def images(self, request: Request, hold: Hold) -> list[Upload]:
         """Reads one picture, or the parts `image` of a form.
 
         Raises:
@@ -48,7 +48,7 @@ class Uploads:
         kind = _type_of(request)
         if kind.startswith(IMAGE) or kind == BYTES:
             async with self._in_time():
-                data = b"".join([chunk async for chunk in self._body(request, held)])
+                data = b"".join([chunk async for chunk in self._body(request, hold)])
             if not data:
                 raise ProblemError(UNREADABLE, "the body is empty: send the bytes of an image file")
             return [Upload(data)]
@@ -58,7 +58,7 @@ class Uploads:
                 f"Content-Type is {kind[:100] or 'missing'}: send an image file as image/jpeg (or png, webp, bmp, "
                 f"x-portable-pixmap) or {BYTES}, or a form as {FORM} with the part `image`",
             )
-        files, fields = await self.form(request, held, self._settings.max_images)
+        files, fields = await self.form(request, hold, self._settings.max_images)
         if fields or not files or any(name != IMAGE_PART for name, _ in files):
             raise ProblemError(
                 UNREADABLE, "send each picture as a file in a part named `image`, with a filename, and nothing else"
@@ -66,7 +66,7 @@ class Uploads:
         return [upload for _, upload in files]
 
     async def form(
-        self, request: Request, held: Held, most: int
+        self, request: Request, hold: Hold, most: int
     ) -> tuple[list[tuple[str, Upload]], list[tuple[str, str]]]:
         """Reads a form; returns its files and its other fields, each with the name of the part.
 
@@ -77,7 +77,7 @@ class Uploads:
             raise ProblemError(WRONG_TYPE, f"Content-Type is {kind[:100] or 'missing'}: send a form as {FORM}")
         parser = MultiPartParser(
             request.headers,
-            self._body(request, held),
+            self._body(request, hold),
             max_files=most,
             max_fields=MOST_FIELDS,
             max_part_size=FIELD_BYTES,
@@ -104,7 +104,7 @@ class Uploads:
                 fields.append((name, value))
         return files, fields
 
-    async def _body(self, request: Request, held: Held) -> AsyncGenerator[bytes, None]:
+    async def _body(self, request: Request, hold: Hold) -> AsyncGenerator[bytes, None]:
         """Yields the body as it arrives."""
         declared, most, received = request.headers.get("content-length", ""), self._most, 0
         if declared.isdecimal() and int(declared) > most:
@@ -114,7 +114,7 @@ class Uploads:
                 received += len(chunk)
                 if received > most:
                     raise _too_large(most)
-                held.add(len(chunk))
+                hold(len(chunk))
                 yield chunk
         finally:
             self._metrics.uploaded(received)

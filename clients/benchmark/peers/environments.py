@@ -30,13 +30,7 @@ def folder_of(peer: Peer, home: Path, gpu: bool) -> Path:
 
 
 def prepare(peer: Peer, home: Path, gpu: bool, say: Say) -> Path:
-    """Makes a peer's environment if it is missing or has other packages; returns the folder of its programs.
-
-    Args:
-        peer: the peer.
-        home: folder of all environments.
-        gpu: whether it will use a GPU.
-        say: receives a line if there is something to install.
+    """Makes a peer's environment in `home` if it is missing or has other packages; returns the folder of its programs.
 
     Raises:
         ClientError: it cannot be installed; the message holds pip's reason. A previous environment is lost.

@@ -52,20 +52,16 @@ class Point:
 
 
 def point(outcome: Mapping[str, Any], clients: int, rate: float) -> Point:
-    """Returns the figures of a load.
-
-    Args:
-        outcome: the load generator's JSON, see `clients.benchmark.peers.load.Outcome`.
-        clients: clients of a closed loop, else 0.
-        rate: requests a second of an open loop, else 0.
-    """
+    """Returns the figures of a load from the load generator's JSON, see `clients.benchmark.peers.load.Outcome`."""
     latencies = np.asarray(outcome["latencies_us"], np.float64) / 1000
-    percentiles = np.percentile(latencies, (50, 95, 99)).tolist() if len(latencies) else [math.nan] * 3
+    p50, p95, p99 = np.percentile(latencies, (50, 95, 99)).tolist() if len(latencies) else [math.nan] * 3
     return Point(
         clients,
         rate,
         outcome["answered"] / outcome["seconds"],
-        *percentiles,
+        p50,
+        p95,
+        p99,
         requests=len(latencies),
         failures=outcome["failures"],
         unanswered=outcome["unanswered"],
@@ -90,7 +86,10 @@ def _median(points: Sequence[Point]) -> Point:
 
     return replace(
         points[0],
-        **{name: middle(name) for name in ("throughput", "p50_ms", "p95_ms", "p99_ms")},
+        throughput=middle("throughput"),
+        p50_ms=middle("p50_ms"),
+        p95_ms=middle("p95_ms"),
+        p99_ms=middle("p99_ms"),
         requests=sum(each.requests for each in points),
         failures=sum(each.failures for each in points),
         unanswered=sum(each.unanswered for each in points),

@@ -72,7 +72,7 @@ def prepare_work(
     Args:
         repository: folder of the Triton models.
         task: the task.
-        pictures: folder, zip or file of pictures; None draws them.
+        pictures: folder, zip or file; None draws them.
         hardware: what the servers compute on.
         crops: crops in each request to classify.
 

@@ -40,15 +40,7 @@ MOST_TRIAL_S = 3.0
 
 
 def run_comparison(plan: Plan, output: Path, say: Say) -> dict[str, Any]:
-    """Compares the servers, and writes the report after each round.
-
-    Args:
-        plan: what to compare.
-        output: folder of the report.
-        say: receives a line about each step.
-
-    Returns:
-        The content of peers.json.
+    """Compares the servers, writes the report into `output` after each round, and returns the content of peers.json.
 
     Raises:
         ClientError: there is nothing to compare, or no server could be measured.

@@ -40,9 +40,9 @@ def running(
     Args:
         command: its command line.
         environment: all its environment variables.
-        port: port that it will listen on.
+        port: its port.
         request: a whole HTTP request that it answers with 200 when it is ready.
-        log: file that takes what it prints; its folder is the working folder.
+        log: file for its output, in its working folder.
 
     Raises:
         ClientError: it ended, or did not answer in time; the message holds the end of its log.

@@ -183,11 +183,11 @@ def environment_of(
     """Returns all environment variables of a peer.
 
     Args:
-        peer: the peer to start.
+        peer: the peer.
         models: paths of the ONNX files for CPUs, by name of the model.
         setting: one of its settings.
         port: port to listen on.
-        folder: working folder, with links to PACKAGES.
+        folder: its working folder, with links to PACKAGES.
         device: `cpu` or `cuda`.
     """
     # A user's own variables for Python and threads must not reach the servers.

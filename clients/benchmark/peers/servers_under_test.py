@@ -27,7 +27,7 @@ class ServerUnderTest:
         title: its name for people.
         exchange: how it is called.
         settings: the settings to try.
-        serve: starts it with a setting, given an empty folder.
+        serve: runs it with a setting in an empty folder.
         versions: versions of its packages.
         setting: the chosen setting.
         tried: requests a second with each setting, or why it failed.
@@ -59,16 +59,7 @@ def described(setting: Any) -> str:
 def prepare_servers(
     names: Sequence[str], work: Work, repository: Path, installation: Installation | None, home: Path, say: Say
 ) -> list[ServerUnderTest]:
-    """Returns the servers, installed; one that cannot be installed has a problem.
-
-    Args:
-        names: names of the peers.
-        work: what they are asked.
-        repository: folder of Triton's models.
-        installation: the tritonserver, or None to leave it out.
-        home: folder of the peers' environments.
-        say: receives a line about each installation.
-    """
+    """Installs the named peers into `home`, and returns them and Triton; one that cannot be installed has a problem."""
     servers = [_install(peer, work, home, say) for peer in PEERS if peer.name in names]
     if installation is not None:
         servers.append(
@@ -103,14 +94,7 @@ def _install(peer: Peer, work: Work, home: Path, say: Say) -> ServerUnderTest:
 
 @contextlib.contextmanager
 def serve_peer(peer: Peer, programs: Path, work: Work, setting: Variables, folder: Path) -> Iterator[Endpoint]:
-    """Runs a peer until the block ends.
-
-    Args:
-        peer: the peer to start.
-        programs: folder of its environment's programs.
-        work: what it is asked.
-        setting: one of its settings.
-        folder: empty; takes its files and `server.log`.
+    """Runs a peer in an empty folder, which gets its files and `server.log`, until the block ends.
 
     Raises:
         ClientError: it does not start; the message holds the end of its log.

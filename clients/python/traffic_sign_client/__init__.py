@@ -1,4 +1,4 @@
-"""The Python client of the traffic signs: photographs or crops in, named signs out."""
+"""Python client for the traffic-sign models on Triton: photographs or crops in, named signs out."""
 
 from traffic_sign_client.answers import Prediction, Sign, SignClass
 from traffic_sign_client.client import AsyncSignClient, SignClient

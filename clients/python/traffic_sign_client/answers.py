@@ -1,4 +1,4 @@
-"""What is known of a sign, and how photographs and answers travel as tensors."""
+"""The answers, and photographs as tensors."""
 
 import os
 from dataclasses import dataclass
@@ -11,19 +11,12 @@ import numpy.typing as npt
 from traffic_sign_client.errors import RefusedError
 
 Photograph = bytes | str | os.PathLike[str] | npt.NDArray[np.uint8]
-RECOGNIZER_OUTPUTS = (
-    "boxes",
-    "detection_scores",
-    "categories",
-    "class_ids",
-    "class_scores",
-    "names",
-)  # outputs of the recognizer
+RECOGNIZER_OUTPUTS = ("boxes", "detection_scores", "categories", "class_ids", "class_scores", "names")
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """One class that a crop may show: its id, name and probability."""
+    """A class that a crop may show: its id, name and probability."""
 
     class_id: int
     name: str
@@ -38,12 +31,12 @@ class Prediction:
 
 @dataclass(frozen=True)
 class SignClass:
-    """A class that the served models tell apart.
+    """A class of the served models.
 
     Attributes:
-        class_id: its place among the classifier's probabilities, from 0 on.
-        name: as the classifier's labels have it.
-        category: what the detector takes such a sign for; empty where no served recognizer says it.
+        class_id: its index in the classifier's probabilities.
+        name: its label in the classifier.
+        category: the detector's category of it; empty if no served recognizer has one.
     """
 
     class_id: int
@@ -56,13 +49,12 @@ class Sign:
     """One sign of a photograph.
 
     Attributes:
-        box: left, top, right, bottom in pixels of the photograph as people see it (turned as its EXIF says),
-            exclusive on the right and bottom.
-        score: how sure the detector is, 0 to 1.
-        category: what kind of sign the detector sees: of the bundled one prohibitory, mandatory, danger or other.
-        class_id: which of its classes the classifier sees; -1 where it is not sure enough of any.
-        class_score: how sure it is of the most probable one, 0 to 1.
-        name: of that class, or "unknown".
+        box: left, top, right, bottom in pixels of the upright photograph, exclusive on the right and bottom.
+        score: the detector's score, 0 to 1.
+        category: the detector's category; of the bundled one prohibitory, mandatory, danger or other.
+        class_id: the most probable class; -1 if its score is too low.
+        class_score: the classifier's probability of the most probable class.
+        name: name of the class, or "unknown".
     """
 
     box: tuple[float, float, float, float]
@@ -74,18 +66,17 @@ class Sign:
 
     @classmethod
     def read(cls, box: Any, score: Any, category: bytes, class_id: Any, class_score: Any, name: bytes) -> "Sign":
-        """Reads what the outputs of RECOGNIZER_OUTPUTS hold of one sign."""
+        """Reads one sign of RECOGNIZER_OUTPUTS."""
         left, top, right, bottom = (float(side) for side in box)
         sure = float(score), category.decode(), int(class_id), float(class_score), name.decode()
         return cls((left, top, right, bottom), *sure)
 
 
 def encoded(photograph: Photograph) -> npt.NDArray[np.object_]:
-    """Returns a photograph as the recognizer takes it: the bytes of an image file, object [1, 1].
+    """Returns the recognizer's input: the bytes of an image file, object [1, 1].
 
     Args:
-        photograph: those bytes, the path of such a file, or uint8 [height, width, 3], RGB, which is written as PPM:
-            that loses nothing and needs no library.
+        photograph: these bytes, the path of a file, or uint8 [height, width, 3], RGB, which is encoded as PPM.
 
     Raises:
         RefusedError: the file cannot be read, or the array has another shape or type.

@@ -1,8 +1,7 @@
-"""The clients of the traffic signs: photographs or crops in, named signs out.
+"""The clients: photographs or crops in, named signs out.
 
-What is asked is written once, to be awaited; `SignClient` waits for it in an event loop of its own. tritonclient's own
-blocking HTTP client would not do: it belongs to the thread that made it, leaks files in others, and has no time limit
-for a single request.
+`SignClient` runs the methods of `AsyncSignClient` in its own event loop. tritonclient's blocking HTTP client is bound
+to the thread that made it, leaks files in others, and has no timeout for a single request.
 """
 
 import asyncio
@@ -23,9 +22,9 @@ from traffic_sign_client.connection import Asking, Connection, Options
 from traffic_sign_client.errors import ClientError, RefusedError, UnknownModelError
 
 CROPS, PROBABILITIES, PHOTOGRAPH = "images", "probabilities", "image"
-MOST_CLASSES = 2**31 - 1  # what Triton can be asked for; it answers with as many as there are
+MOST_CLASSES = 2**31 - 1  # most that a request can name; Triton answers with as many as there are
 CATEGORIES = "class_categories"  # parameter of the recognizer: a line for each class
-CONCURRENCY = 8  # requests at once: enough for the server to fill batches
+CONCURRENCY = 8  # concurrent requests, enough for the server to fill batches
 
 Crops = npt.NDArray[np.uint8]
 Answer = list[Sign] | RefusedError
@@ -34,7 +33,7 @@ T = TypeVar("T")
 
 
 class AsyncSignClient(Options):
-    """Asks a Triton server about traffic signs, in one event loop, where any number of tasks may share a client.
+    """Client for one event loop; any number of tasks may share it.
 
     >>> import asyncio
     >>> from traffic_sign_client import AsyncSignClient
@@ -43,7 +42,7 @@ class AsyncSignClient(Options):
     ...         return [sign.name for sign in await client.recognize(path)]
     >>> print(asyncio.run(names("street.jpg")))
 
-    Arguments and errors are those of `SignClient`. A task that is cancelled leaves nothing behind.
+    Arguments and errors are those of `SignClient`. Tasks may be cancelled.
     """
 
     def __post_init__(self) -> None:
@@ -61,18 +60,18 @@ class AsyncSignClient(Options):
         await self._server.close()
 
     async def ready(self, model: str = "") -> bool:
-        """Returns whether the server, or one of its models, takes requests; False too where nobody answers."""
+        """Returns whether the server, or one of its models, is ready; False also if there is no answer."""
         return await self._server.ready(model)
 
     async def metadata(self, model: str = "") -> dict[str, Any]:
-        """Returns what the server says of itself, or of a model: its versions, inputs and outputs."""
+        """Returns the metadata of the server, or of a model: its versions, inputs and outputs."""
         metadata = await self._server.describe("metadata", model)
         for tensor in [*metadata.get("inputs", ()), *metadata.get("outputs", ())]:
-            tensor["shape"] = [int(side) for side in tensor["shape"]]  # over gRPC JSON has no numbers so large
+            tensor["shape"] = [int(side) for side in tensor["shape"]]  # over gRPC large numbers are strings
         return metadata
 
     async def input_size(self) -> int:
-        """Asks for the height and width in pixels of the crops that the classifier takes."""
+        """Returns the height and width in pixels of the classifier's input."""
         config = await self._server.describe("config", self.classifier)
         if [entry["name"] for entry in config.get("input", ())] != [CROPS]:
             raise ClientError(f"{self.classifier} at {self.url} is not a sign classifier: name one")
@@ -80,21 +79,15 @@ class AsyncSignClient(Options):
         return self._side
 
     async def classes(self, **asking: Unpack[Asking]) -> list[SignClass]:
-        """Asks for the classes that the served models tell apart, in the order of their ids.
+        """Returns the served classes in the order of their ids.
 
-        Triton gives the classifier's labels with answers alone: one black crop is classified. Categories are a
-        parameter of the recognizer's configuration; without a recognizer they are empty.
-
-        Args:
-            asking: as for `probabilities`.
-
-        Raises:
-            ClientError: there is no answer; its subclass says why.
+        It classifies a black crop, because Triton gives the labels only with answers. The categories are a parameter of
+        the recognizer; without one they are empty. Arguments and errors are those of `probabilities`.
         """
         side = await self.input_size()
         (best,) = await self.classify(np.zeros((1, side, side, 3), np.uint8), MOST_CLASSES, **asking)
         categories = await self._categories()
-        if len(categories) != len(best):  # a recognizer of other classes, or one that does not say
+        if len(categories) != len(best):  # a recognizer of other classes, or without the parameter
             categories = [""] * len(best)
         ordered = sorted(best, key=lambda each: each.class_id)
         return [
@@ -113,9 +106,9 @@ class AsyncSignClient(Options):
         """Classifies crops and returns every class's probability.
 
         Args:
-            images: uint8 [n, input_size, input_size, 3], RGB; any n, sent in batches the server takes.
-            asking: `request_id` for the server's log and traces; `timeout`, the seconds to wait for the answer to a
-                batch, in place of the client's own; `headers`, sent beside the client's own, such as `traceparent`.
+            images: uint8 [n, input_size, input_size, 3], RGB; any n, sent in batches of the server's size.
+            asking: `request_id` in the server's log and traces; `timeout` of a batch in seconds, instead of the
+                client's; `headers` in addition to the client's, such as `traceparent`.
 
         Returns:
             float32 [n, classes].
@@ -129,7 +122,7 @@ class AsyncSignClient(Options):
     async def classify(self, images: Crops, top: int = 3, **asking: Unpack[Asking]) -> list[list[Prediction]]:
         """Classifies crops and returns the `top` most probable classes of each, best first, with the server's names.
 
-        If the classifier has fewer classes, all of them. Arguments and errors are those of `probabilities`.
+        Arguments and errors are those of `probabilities`.
         """
         if top < 1:
             raise RefusedError(f"top is {top}: give 1 or more")
@@ -147,16 +140,15 @@ class AsyncSignClient(Options):
 
         Args:
             image: content or path of a JPEG, PNG, PPM, WebP or BMP file, or uint8 [height, width, 3], RGB.
-            score_threshold: lowest detection score that counts, 0 to 1; the server's own where it is None.
-            unknown_threshold: class score below which a sign is unknown, 0 to 1; the server's own where it is None.
-                0 names every sign.
-            asking: as for `probabilities`.
+            score_threshold: lowest detection score that counts, 0 to 1; None for the server's.
+            unknown_threshold: class score below which a sign is unknown, 0 to 1; None for the server's.
+            asking: see `probabilities`.
 
         Returns:
-            The signs, the surest detection first; none is an answer too.
+            The signs, by descending detection score; may be empty.
 
         Raises:
-            RefusedError: the file cannot be read, the server cannot decode it, or the threshold is no score.
+            RefusedError: the file cannot be read or decoded, or a threshold is not from 0 to 1.
             ClientError: there is no answer; its subclass says why.
         """
         values = encoded(image) if isinstance(image, bytes) else await asyncio.to_thread(encoded, image)
@@ -181,8 +173,8 @@ class AsyncSignClient(Options):
     ) -> AsyncGenerator[Answer, None]:
         """Recognizes any number of photographs, `concurrency` at once, and yields their answers in their order.
 
-        It takes no more of them than are in work; those that must be waited for come from an asynchronous iterable.
-        For a photograph that is refused it yields the RefusedError and continues; other problems are raised.
+        It reads only as many photographs ahead. For a photograph that is refused it yields the RefusedError and
+        continues; other errors are raised.
         """
         waiting: deque[asyncio.Task[Answer]] = deque()
         try:
@@ -198,7 +190,7 @@ class AsyncSignClient(Options):
             await asyncio.gather(*waiting, return_exceptions=True)
 
     async def _attempt(self, image: Photograph, score_threshold: float | None) -> Answer:
-        """Does what `recognize` does, but returns a RefusedError and does not raise it."""
+        """Like `recognize`, but returns a RefusedError instead of raising it."""
         try:
             return await self.recognize(image, score_threshold)
         except RefusedError as error:
@@ -206,7 +198,7 @@ class AsyncSignClient(Options):
 
     async def _classified(self, images: Crops, class_count: int, **asking: Unpack[Asking]) -> npt.NDArray[Any]:
         if not isinstance(images, np.ndarray):
-            raise RefusedError(f"images are a {type(images).__name__}: give one array, as of numpy.stack")
+            raise RefusedError(f"images are a {type(images).__name__}: give one array, such as numpy.stack returns")
         if images.shape[1:2] != (self._side,):
             await self.input_size()  # for the first time, or because it may have changed with a new version
         shape = (self._side, self._side, 3)
@@ -238,32 +230,31 @@ def _waiting(
 
 
 class SignClient(Options):
-    """Asks a Triton server about traffic signs; any number of threads may share a client.
+    """Client for synchronous code; any number of threads may share it.
 
     >>> from traffic_sign_client import SignClient
     >>> with SignClient("localhost:8001") as client:
     ...     for sign in client.recognize("street.jpg"):
     ...         print(f"{sign.name}: {sign.class_score:.0%}, at {sign.box}")
 
-    Nothing is opened before the first question, and a model is needed only where it is asked.
+    It connects at the first request, and the server needs only the models that are used.
 
     Args:
-        url: host:port of the server, without a scheme; over gRPC also what gRPC itself takes for several servers, as
+        url: host:port of the server, without a scheme; over gRPC also its address of several servers, such as
             ipv4:10.0.0.1:8001,10.0.0.2:8001.
         protocol: "grpc" or "http"; each has its own port.
-        classifier: name of the model on the server, or name/version.
-        recognizer: name of the model that takes photographs, or name/version.
-        timeout: seconds to wait for the answer to a request, retries included; 30. The README says what the
-            server does with it.
-        retries: how often to ask again, after growing, random pauses, where nobody answers or too many ask; 2. A model
-            that has answered is asked for longer where its server ends: see the README.
-        tls: True to trust the usual authorities (gRPC brings its own list), or the path of one's certificate (PEM).
-        client_certificate: paths of the client's own certificate and of its key (PEM), where the server asks for one.
-        headers: sent with each request, such as {"authorization": "Bearer ..."}; no message shows their values.
-        shared_memory: hand inputs over in this machine's memory; the server must run on it.
+        classifier: name of the model for crops, or name/version.
+        recognizer: name of the model for photographs, or name/version.
+        timeout: seconds for a request, including retries; see the README for the server's part.
+        retries: retries if the server does not answer or is overloaded, after growing random pauses. While a server
+            ends, the client retries for longer: see the README.
+        tls: True for the well-known authorities, or the path of an authority's certificate (PEM).
+        client_certificate: paths of the client's certificate and its key (PEM).
+        headers: headers of each request, such as {"authorization": "Bearer ..."}; messages never contain their values.
+        shared_memory: pass inputs through the shared memory of this machine, on which the server must run.
 
     Raises:
-        ClientError: an option makes no sense.
+        ClientError: an option is invalid.
     """
 
     def __post_init__(self) -> None:
@@ -296,7 +287,7 @@ class SignClient(Options):
     def stream(
         self, images: Iterable[Photograph], score_threshold: float | None = None, concurrency: int = CONCURRENCY
     ) -> Generator[Answer, None, None]:
-        """See `AsyncSignClient.stream`; the photographs are taken in the thread of the caller."""
+        """See `AsyncSignClient.stream`; it reads the photographs in the caller's thread."""
         waiting: deque[Future[Answer]] = deque()
         try:
             for image in images:
@@ -310,13 +301,13 @@ class SignClient(Options):
                 future.cancel()
 
     def _start(self, method: Callable[P, Coroutine[Any, Any, T]], *arguments: P.args, **options: P.kwargs) -> Future[T]:
-        with self._lock:  # so that nothing is started which the end does not see
+        with self._lock:  # so that nothing starts after the end
             if not self._end.alive:
                 raise ClientError("the client is closed: make a new one")
             coroutine = method(*arguments, **options)
             try:
                 return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-            except BaseException:  # Ctrl-C, which may come before the loop has it, or when it just began
+            except BaseException:  # Ctrl-C before the loop has the coroutine, or when it has just begun
                 with contextlib.suppress(ValueError):
                     coroutine.close()
                 raise
@@ -328,11 +319,11 @@ def _result(future: Future[T]) -> T:
     except CancelledError:
         raise ClientError("the client was closed before there was an answer") from None
     finally:
-        future.cancel()  # where the wait was broken off, as by Ctrl-C
+        future.cancel()  # if the wait was interrupted, such as by Ctrl-C
 
 
 def _serve(client: AsyncSignClient, loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:
-    """Runs the event loop of a SignClient in its thread; it does not hold the SignClient, which may be forgotten."""
+    """Runs the event loop of a SignClient in its thread, without a reference to it, so that it can be collected."""
 
     async def serve() -> None:
         await ended.wait()
@@ -343,7 +334,7 @@ def _serve(client: AsyncSignClient, loop: asyncio.AbstractEventLoop, ended: asyn
 
 
 def _end(loop: asyncio.AbstractEventLoop, ended: asyncio.Event, thread: threading.Thread) -> None:
-    """Ends the event loop of a SignClient; called too where it was forgotten, in whichever thread."""
+    """Ends the event loop of a SignClient; also called when it is collected, in any thread."""
     loop.call_soon_threadsafe(ended.set)
     if threading.current_thread() is not thread:
         thread.join()

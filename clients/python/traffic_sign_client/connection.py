@@ -1,4 +1,4 @@
-"""How a Triton server is asked over gRPC or HTTP: time limits, retries, TLS, shared memory, and what went wrong."""
+"""A connection to a Triton server over gRPC or HTTP: timeouts, retries, TLS, shared memory and errors."""
 
 import asyncio
 import contextlib
@@ -30,29 +30,29 @@ from traffic_sign_client.shared_memory import Regions
 
 Protocol = Literal["grpc", "http"]
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0  # at most so much before a retry, by chance; doubled each time
-# Seconds for which a model that has answered is asked for again where nobody answers: a killed server's neighbours are
-# found sooner, and whoever has no other server is not kept waiting for the whole timeout.
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0  # upper bounds of the random pause before a retry; doubled each time
+# Seconds of retries if a model that has answered does not answer any more: enough to reach another server, and less
+# than the timeout if there is none.
 FAILOVER_S = 5.0
 GRPC_OPTIONS = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
-    # So that a retry finds a server that is back: left alone, gRPC looks again after up to two minutes.
+    # So that a retry finds a restarted server: by default gRPC waits up to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
-    # A name that stands for several servers, such as a headless Service: left alone, one of them would get everything.
+    # For a name of several servers, such as a headless Service: by default one of them gets all requests.
     ("grpc.lb_policy_name", "round_robin"),
-    # So that a new client opens connections of its own: left alone, it shares those of the one whose server is ending.
+    # So that a new client opens its own connections: by default it shares those of a client whose server is ending.
     ("grpc.use_local_subchannel_pool", 1),
 ]
 ADDRESS = re.compile(r"(?:[^\s/:]+|\[[0-9a-fA-F:]+\]):(\d{1,5})")
-# What gRPC itself takes besides, as ipv4:10.0.0.1:8001,10.0.0.2:8001 for two servers; it says what is wrong with one.
+# gRPC's other addresses, such as ipv4:10.0.0.1:8001,10.0.0.2:8001 for two servers; gRPC reports invalid ones.
 GRPC_TARGET = re.compile(r"(?:ipv4|ipv6|dns):\S+")
 
 
 @dataclass(eq=False, repr=False)  # headers are secret
 class Options:
-    """What is asked, and how; `traffic_sign_client.SignClient` explains it."""
+    """The options of a client; `traffic_sign_client.SignClient` explains them."""
 
     url: str = "localhost:8001"
     protocol: Protocol = "grpc"
@@ -66,11 +66,11 @@ class Options:
     shared_memory: bool = False
 
     def __post_init__(self) -> None:
-        """Makes of them what each class is."""
+        """Initialises the subclass."""
 
 
 class Asking(TypedDict, total=False):
-    """How one question is asked; `traffic_sign_client.AsyncSignClient.probabilities` explains it."""
+    """Options of one request; `traffic_sign_client.AsyncSignClient.probabilities` explains them."""
 
     request_id: str
     timeout: float | None
@@ -78,9 +78,9 @@ class Asking(TypedDict, total=False):
 
 
 class Connection(Options):
-    """Asks one server, in one event loop; opens nothing before the first question.
+    """A connection for one event loop, opened at the first request.
 
-    A model is a name, or name/version. Every problem is a ClientError whose class says of what kind it is.
+    A model is a name, or name/version. Every error is a ClientError; its subclass is the kind of error.
     """
 
     def __post_init__(self) -> None:
@@ -93,7 +93,7 @@ class Connection(Options):
             raise ClientError(f"{given}: give grpc or http, over 0 s, 0 or more")
         self._headers = _checked(self.headers or {})
         if self.client_certificate and not self.tls:
-            raise ClientError("a client certificate is shown over TLS only: give `tls` too")
+            raise ClientError("a client certificate needs TLS: give `tls` too")
         authority, certificates = None if isinstance(self.tls, bool) else self.tls, self.client_certificate
         try:
             context = ssl.create_default_context(cafile=authority) if self.tls else None
@@ -113,7 +113,7 @@ class Connection(Options):
         self._regions = Regions(self._call) if self.shared_memory else None
         self._client: Any = None
         self._calls: Counter[Any] = Counter()  # in flight, by tritonclient's client
-        self._answered: set[str] = set()  # models that have, or were ready
+        self._answered: set[str] = set()  # models that have answered, or were ready
         self._closed = False
 
     async def close(self) -> None:
@@ -125,7 +125,7 @@ class Connection(Options):
             await client.close()
 
     async def ready(self, model: str) -> bool:
-        """Returns whether a model, or the server where it is empty, takes requests; False too if nobody answers."""
+        """Returns whether a model, or the server if it is empty, is ready; False also if there is no answer."""
         try:
             question = ("is_model_ready", *_split(model)) if model else ("is_server_ready",)
             ready = bool(await self._retried(lambda seconds: self._call(seconds, *question), "", self.timeout, 0))
@@ -155,11 +155,11 @@ class Connection(Options):
         timeout: float | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> list[npt.NDArray[Any]]:
-        """Returns the outputs with which a model answers its one input, in the order of their names given.
+        """Returns the named outputs of a model with one input.
 
-        Values that are objects of the type bytes are sent as BYTES. With `class_count` so many of the best classes are
-        answered with their labels, and not all numbers. `timeout` takes the place of the connection's own; `headers`
-        are sent beside the connection's own and go before them.
+        Values of dtype object are sent as BYTES. With `class_count` the answer is as many of the best classes with
+        their labels, instead of all numbers. `timeout` replaces the connection's; `headers` are added to, and override,
+        the connection's.
         """
         from tritonclient.utils import np_to_triton_dtype
 
@@ -178,7 +178,7 @@ class Connection(Options):
         }
 
         async def attempt(seconds: float) -> Any:
-            options["timeout"] = int(seconds * 1_000_000)  # as Triton's scheduler wants to know it
+            options["timeout"] = int(seconds * 1_000_000)  # microseconds, for Triton's scheduler
             async with self._regions.holding(tensor, values, seconds) if self._regions else contextlib.nullcontext():
                 return await self._call(seconds, "infer", name, [tensor], version, given=given, **options)
 
@@ -188,9 +188,9 @@ class Connection(Options):
     async def _retried(
         self, attempt: Callable[[float], Awaitable[Any]], model: str, timeout: float, retries: int
     ) -> Any:
-        """Returns what an attempt does that is given the seconds left; asking twice changes nothing on a server.
+        """Returns the result of `attempt`, which gets the seconds left, with retries; requests are idempotent.
 
-        The last attempt begins just before the time is up, so that a server which is back by then is found.
+        The last attempt begins just before the timeout, to reach a server that has restarted by then.
         """
         begun, longest, tries = time.monotonic(), FIRST_PAUSE_S, 0
         reserve = min(FIRST_PAUSE_S, timeout / 10)  # for that attempt
@@ -206,7 +206,7 @@ class Connection(Options):
                 if before is None or not (isinstance(before, NotServedError) or seconds <= reserve):
                     raise
                 self._give_up(model, timeout)
-                raise before from error  # which is why the time ran out
+                raise before from error  # the reason for the timeout
             except (UnavailableError, NotServedError) as error:
                 before, waited = error, time.monotonic() - begun
                 elsewhere = _elsewhere_s(error, timeout) if has_answered else 0.0
@@ -221,14 +221,14 @@ class Connection(Options):
             longest, tries = min(2 * longest, LONGEST_PAUSE_S), tries + 1
 
     def _give_up(self, model: str, waited: float) -> None:
-        """Has nobody else wait for a model that stayed away for so many seconds."""
+        """Stops the longer retries for a model that was missing for so many seconds."""
         if waited >= FAILOVER_S:
             self._answered.discard(model)
 
     async def _call(
         self, seconds: float, name: str, *arguments: Any, given: float | None = None, **options: Any
     ) -> Any:
-        """Calls a method of tritonclient's client; `given` is what a message says of the time there was."""
+        """Calls a method of tritonclient's client; `given` is the timeout for the message."""
         client = self._client = self._client or self._triton.InferenceServerClient(self.url, **self._opening)
         options["headers"] = self._headers | options.get("headers", {})
         if self.protocol == "grpc":
@@ -242,11 +242,11 @@ class Connection(Options):
             if not self._closed or task is None or task.cancelling():
                 raise
             raise ClientError("the client was closed before there was an answer") from None  # as gRPC cancelled it
-        except Exception as error:  # the HTTP client lets errors of sockets and of its parser through
+        except Exception as error:  # the HTTP client also raises errors of sockets and of its parser
             problem = explained(error, self.url, self.protocol, self.timeout if given is None else given)
             gone = isinstance(problem, UnavailableError | NotServedError) and not isinstance(problem, OverloadedError)
             if gone and client is self._client:
-                self._client = None  # a new connection may lead to another server, a kept one never does
+                self._client = None  # only a new connection may reach another server
             raise problem from error
         finally:
             self._calls[client] -= 1
@@ -257,26 +257,21 @@ class Connection(Options):
 
 
 def _elsewhere_s(error: ClientError, timeout: float) -> float:
-    """Returns for how many seconds a model that has answered may do so again, as one server takes another's place.
-
-    Args:
-        error: why it did not answer now.
-        timeout: seconds that there are.
-    """
+    """Returns for how many seconds to look for another server after an error, at most `timeout`."""
     if isinstance(error, NotServedError | StoppingError):
         return timeout
     return 0.0 if isinstance(error, OverloadedError) else min(FAILOVER_S, timeout)
 
 
 def channel_options(url: str) -> list[tuple[str, Any]]:
-    """Returns the options of a gRPC channel to host:port; on this machine it goes through no proxy."""
+    """Returns the options of a gRPC channel to host:port, without a proxy on this machine."""
     return [*GRPC_OPTIONS, ("grpc.enable_http_proxy", int(not is_loopback(url)))]
 
 
 def _checked(headers: Mapping[str, str]) -> dict[str, str]:
-    """Returns headers with names in lower case; raises ClientError where one cannot be sent."""
+    """Returns headers with names in lower case; raises ClientError if one is invalid."""
     lowered = {name.lower(): value for name, value in headers.items()}
-    for name, value in lowered.items():  # the libraries would print the value of one that cannot be sent
+    for name, value in lowered.items():  # the libraries would print the value of an invalid one
         if not re.fullmatch(r"[a-z0-9_.-]+(?<!-bin)", name) or not re.fullmatch(r"[ -~]+", value):
             raise ClientError(f"header {name!r} cannot be sent: give a name and a value of printable ASCII")
     return lowered
@@ -284,6 +279,6 @@ def _checked(headers: Mapping[str, str]) -> dict[str, str]:
 
 def _split(model: str) -> tuple[str, str]:
     name, _, version = model.partition("/")
-    if not name or (version and not version.isdecimal()):  # Triton would blame the input
-        raise ClientError(f"{model!r} is no model: give its name, or name/version such as sign_classifier/3")
+    if not name or (version and not version.isdecimal()):  # Triton's error would name the input
+        raise ClientError(f"{model!r} is not a model: give its name, or name/version such as sign_classifier/3")
     return name, version

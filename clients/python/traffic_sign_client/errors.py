@@ -1,74 +1,66 @@
-"""What the clients raise when there is no answer; the message names the fix, the class says of what kind it is."""
+"""The errors of the clients; the message names the fix."""
 
 from traffic_sign_client.direct import GRPC_VARIABLES, proxy_note
 
 
 class ClientError(Exception):
-    """A problem the caller can mend; the message says how."""
+    """A problem that the caller can fix; the message names the fix."""
 
 
 class RefusedError(ClientError):
-    """This input is refused, by the server or before it was sent; another one may do."""
+    """The input is invalid, by the server's answer or before sending."""
 
 
 class UnknownModelError(ClientError):
-    """The server has no such model or version, or another kind of model by that name."""
+    """The server has no such model or version, or a model of another kind."""
 
 
 class NotServedError(UnknownModelError):
-    """The server has no such model or version now: it never had, or it is ending and has unloaded it."""
+    """The server does not have the model or version now; it may be ending and have unloaded it."""
 
 
 class TimedOutError(ClientError):
-    """No answer came in time; asking again at once would make it worse."""
+    """There was no answer in time; an immediate retry would add to the load."""
 
 
 class UnavailableError(ClientError):
-    """No server is there, or it or one of its models cannot answer now; the same request may do later."""
+    """There is no server, or it cannot answer now; the same request may succeed later."""
 
 
 class OverloadedError(UnavailableError):
-    """The server has as many requests waiting as it takes."""
+    """The server's queue is full."""
 
 
 class StoppingError(UnavailableError):
-    """The server is ending and takes no more requests; another one may."""
+    """The server is ending and takes no more requests; another server may."""
 
 
-FORGOTTEN = "find shared memory region"  # what Triton cannot do after it was started again
+FORGOTTEN = "find shared memory region"  # in Triton's error after a restart
 NO_CLIENT_SHM = (
-    "From 26.04 on Triton takes clients' shared memory only where it is started with --allow-client-shm=true "
+    "From 26.04 on Triton uses clients' shared memory only if it is started with --allow-client-shm=true "
     "(`signs serve --allow-client-shm`)"
 )
 
-# What the libraries say where nobody answers, or a connection ends before the answer is complete.
-UNREACHABLE = (
-    "connect",
-    "unavailable",
-    "refused",
-    "resol",
-    "name or service",
-    "socket",
-    "payload is not completed",
-)
-BROKEN_OFF = ("cancel", "rst_stream")  # what gRPC says where a server, or a proxy before it, ends during a request
+# In the libraries' errors if there is no answer, or the connection ends before the end of the answer.
+UNREACHABLE = ("connect", "unavailable", "refused", "resol", "name or service", "socket", "payload is not completed")
+BROKEN_OFF = ("cancel", "rst_stream")  # in gRPC's errors if the server, or a proxy, ends during a request
 
 
 def explained(error: Exception, url: str, protocol: str, timeout: float) -> ClientError:
-    """Returns what to raise in place of an error of tritonclient, a socket or a parser, and what to do about it.
+    """Returns the ClientError for an error of tritonclient, a socket or a parser.
 
     Args:
-        error: what was raised when a server was asked.
-        url: of the server.
+        error: the error.
+        url: address of the server.
         protocol: "grpc" or "http".
-        timeout: seconds that were to be waited for an answer.
+        timeout: the request's timeout in seconds.
     """
     from tritonclient.utils import InferenceServerException
 
     reason, status = str(error) or type(error).__name__, ""
     if isinstance(error, InferenceServerException):
         reason, status = error.message() or reason, str(error.status()).removeprefix("StatusCode.")
-    proxy = proxy_note(url, GRPC_VARIABLES) if protocol == "grpc" else ""  # the HTTP client heeds none
+    proxy = proxy_note(url, GRPC_VARIABLES) if protocol == "grpc" else ""  # the HTTP client uses none
     said, answer = reason.lower(), f"{url} answers: {reason[:2000]}"  # a proxy may answer with a whole page
 
     def says(*words: str) -> bool:

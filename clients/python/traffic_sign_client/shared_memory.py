@@ -1,4 +1,4 @@
-"""Memory of this machine that the server reads inputs from, so that they do not travel through a socket."""
+"""Inputs in shared memory of this machine, instead of through a socket."""
 
 import asyncio
 import os
@@ -15,29 +15,29 @@ import numpy.typing as npt
 
 from traffic_sign_client.errors import FORGOTTEN, NO_CLIENT_SHM, ClientError, TimedOutError, UnavailableError
 
-FORGETTING = 5.0  # seconds that a server has, when the client closes, to give up all regions
-SMALLEST = 1 << 20  # bytes of a region; sizes double from here, so that regions are used again
+FORGETTING = 5.0  # seconds for the server to unregister all regions when the client closes
+SMALLEST = 1 << 20  # bytes of a region; larger sizes are powers of two, so that regions are reused
 
 
 class Regions:
-    """The regions of one client; each request in flight has one of its own.
+    """The regions of one client; each request in flight has its own.
 
     Args:
-        call: asks the server: a method of tritonclient's clients, and its arguments.
+        call: calls a method of tritonclient's client, given the timeout, its name and its arguments.
     """
 
     def __init__(self, call: Callable[..., Awaitable[Any]]) -> None:
         self._call = call
         self._all: list[SharedMemory] = []
         self._idle: list[SharedMemory] = []
-        self._known: set[str] = set()  # names of those that the server has registered
+        self._known: set[str] = set()  # names of the registered regions
 
     @asynccontextmanager
     async def holding(self, tensor: Any, values: npt.NDArray[Any], seconds: float) -> AsyncIterator[None]:
-        """Puts values into a region that the server knows, where an input of tritonclient's then says that they are.
+        """Copies values into a registered region and points an input of tritonclient to it.
 
         Raises:
-            ClientError: the machine has no room for it, or the server cannot use it.
+            ClientError: there is not enough shared memory, or the server cannot use it.
         """
         from tritonclient.utils import serialize_byte_tensor
 
@@ -51,16 +51,16 @@ class Regions:
             tensor.set_shared_memory(region.name, values.nbytes)
             yield
         except UnavailableError as error:
-            if FORGOTTEN in str(error):  # it was started again, and knows none: a retry may get any of them
+            if FORGOTTEN in str(error):  # it was restarted: a retry registers again
                 self._known.clear()
             raise
-        finally:  # where nobody waits for the answer any more, it does not matter what the server still reads here
+        finally:  # after a timeout it does not matter what the server still reads here
             self._idle.append(region)
 
     async def close(self) -> None:
         """Removes all regions from the machine."""
         calls = (self._forget(name) for name in self._known)
-        try:  # an error is nobody's trouble: a server that is gone has forgotten them, a slow one yet will
+        try:  # errors do not matter: a server that has ended has no regions
             await asyncio.gather(*calls, return_exceptions=True)
         finally:
             for region in self._all:
@@ -69,7 +69,7 @@ class Regions:
             self._all, self._idle = [], []
 
     async def _forget(self, name: str) -> None:
-        """Has the server give up a region; it refuses for a moment, while it lets go of the last request."""
+        """Unregisters a region; the server may refuse while it finishes the last request."""
         deadline = time.monotonic() + FORGETTING
         while time.monotonic() < deadline:
             try:
@@ -86,9 +86,9 @@ class Regions:
                 self._idle.remove(region)
                 return region
         size = max(SMALLEST, 1 << (size - 1).bit_length())
-        if shutil.disk_usage("/dev/shm").free < size:  # the kernel ends a process that writes all the same
+        if shutil.disk_usage("/dev/shm").free < size:  # the kernel kills a process that writes to a full one
             raise ClientError(f"/dev/shm has no room for {size} bytes: enlarge it, or leave out shared_memory")
-        name = f"signs-{os.getpid()}-{secrets.token_hex(8)}"  # so that the owner of what is left over is known
+        name = f"signs-{os.getpid()}-{secrets.token_hex(8)}"  # names the owner of a leftover
         self._all.append(SharedMemory(name, create=True, size=size))
         return self._all[-1]
 
@@ -98,6 +98,6 @@ class Regions:
         except (UnavailableError, TimedOutError):
             raise
         except ClientError as error:
-            if "already in manager" not in str(error):  # it had answered too late
+            if "already in manager" not in str(error):  # an earlier registration that timed out
                 raise ClientError(str(error) if NO_CLIENT_SHM in str(error) else f"{error}. {NO_CLIENT_SHM}") from error
         self._known.add(region.name)

@@ -204,7 +204,7 @@ def test_a_question_that_makes_no_sense_is_told_before_it_is_asked() -> None:
     """No server is there: nothing was sent."""
     with SignClient(f"127.0.0.1:{free_ports().grpc}") as client:
         for model in ("sign_classifier/x", "sign_classifier//", "/1"):
-            with pytest.raises(ClientError, match="is no model") as told:
+            with pytest.raises(ClientError, match="is not a model") as told:
                 client.metadata(model)
             assert type(told.value) is ClientError, "it is not the input that is refused"
         with pytest.raises(RefusedError, match="images are a list"):

@@ -132,15 +132,7 @@ def open_answer(
     device: str = "cpu",
     network: Callable[[Path, int, str], Network] = OnnxNetwork,
 ) -> Answer:
-    """Returns what answers crops, or photographs if there is a detector.
-
-    Args:
-        classifier: path of the ONNX file.
-        detector: path of the ONNX file, or None.
-        threads: threads of one run of a network; 0 for one per core.
-        device: `cpu` or `cuda`.
-        network: opens an ONNX file.
-    """
+    """Returns what answers crops, or photographs if there is a detector; `network` opens the ONNX files."""
     opened = network(classifier, threads, device)
     return Recognizer(network(detector, threads, device), opened) if detector else Classifier(opened)
 

@@ -1,9 +1,8 @@
-"""A network of PyTorch's eager functions with the weights and the structure of an ONNX file.
+"""Runs an ONNX file in PyTorch eager.
 
-An export has no way back to the module it came from, so the file's own operations are called one after another, each
-as the function of PyTorch that does the same. That is what an eager module does too, less the calls of submodules and
-less the batch normalisation, which the export has folded into the convolutions: it is no slower than the original.
-The operations are those of this project's exports; another one is refused by name.
+An exported file has no PyTorch module, so each of its operations is called as the equivalent function of PyTorch. This
+is no slower than the original module, because the export has folded the batch normalisation into the convolutions. Only
+the operations of this project's exports are supported.
 """
 
 import os
@@ -26,16 +25,9 @@ DTYPES = {
     TensorProto.BOOL: torch.bool,
     TensorProto.UINT8: torch.uint8,
 }
-# Inputs that say how, such as axes and shapes: by operation, their places.
-NUMBERS = {
-    "ReduceMean": 1,
-    "ReduceMax": 1,
-    "Reshape": 1,
-    "Unsqueeze": 1,
-    "Expand": 1,
-    "Split": 1,
-    "TopK": 1,
-    "Resize": 2,
+# The place of the input with axes, shapes or sizes, by operation.
+NUMBERS = dict.fromkeys(("ReduceMean", "ReduceMax", "Reshape", "Unsqueeze", "Expand", "Split", "TopK"), 1) | {
+    "Resize": 2
 }
 
 Attributes = dict[str, Any]
@@ -43,18 +35,10 @@ Operation = Callable[..., Any]
 
 
 class TorchNetwork:
-    """A network in PyTorch eager.
-
-    Args:
-        path: of the ONNX file, of one input uint8 [n, height, width, 3].
-        threads: of one run; 0 for as many as cores.
-        device: `cpu` or `cuda`.
-
-    Attributes:
-        size: height and width of the input.
+    """A network in PyTorch eager; see `signs_models.OnnxNetwork`.
 
     Raises:
-        ValueError: the file has an operation that is not known here.
+        ValueError: the file has an operation that is not supported.
     """
 
     def __init__(self, path: Path, threads: int, device: str = "cpu") -> None:

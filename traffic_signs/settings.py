@@ -176,7 +176,8 @@ URL = Setting("host:port of the server; gRPC is usually on 8001, HTTP on 8000.")
 Url = Annotated[str, URL]
 Protocol = Annotated[Literal["grpc", "http"], Setting("grpc or http; each has its own port.")]
 Timeout = Annotated[float, Setting("Seconds to wait for an answer.", min=0.001)]
-Concurrency = Annotated[int, Setting("Requests in flight at the same time.", min=1, max=4096)]
+CONCURRENCY = Setting("Requests in flight at the same time.", min=1, max=4096)
+Concurrency = Annotated[int, CONCURRENCY]
 Host = Annotated[str, Setting("Address to listen on; 0.0.0.0 is all of them.")]
 Port = Annotated[int, Setting("Port to listen on; 0 takes a free one.", min=0, max=65535)]
 CONFIGURATION = Setting("Configuration of a model: NAME of configs/NAME.pbtxt, such as gpu or cpu-8.")

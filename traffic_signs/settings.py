@@ -165,9 +165,14 @@ Split = Annotated[Literal["train", "test"], Setting("Split of the data: test or 
 Seed = Annotated[int, Setting("Seed of all random choices.", min=0, max=2**32 - 1)]
 Device = Annotated[Literal["cpu", "cuda"], Setting("Device that runs the model: cpu, or cuda without TF32.")]
 ScoreThreshold = Annotated[float, Setting("Lowest score of a detection that counts.", min=0, max=1)]
-UNKNOWN_THRESHOLD = "Class score below which a sign is unknown; 0: never."
 UnknownThreshold = Annotated[
-    float | None, Setting(UNKNOWN_THRESHOLD, min=0, max=1, show_default="calibrated in the classifier's training")
+    float | None,
+    Setting(
+        "Class score below which a sign is unknown; 0: never.",
+        min=0,
+        max=1,
+        show_default="calibrated in the classifier's training",
+    ),
 ]
 Rounds = Annotated[int, Setting("Rounds; each measures everything once, in a new order.", min=1, max=100)]
 

@@ -41,12 +41,13 @@ os.environ["PATH"] += f"{os.pathsep}{ROOT / '.tools' / 'bin'}"
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(trylast=True)  # once all is left out that -m leaves out
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Puts the files first whose tests may take longest, then those with real servers: the processes end together."""
 
     def patience(item: pytest.Item) -> tuple[float, bool]:
         timeout = item.get_closest_marker("timeout")
-        return (timeout.args[0] if timeout else 0.0, item.get_closest_marker("end_to_end") is not None)
+        return (timeout.args[0] if timeout and timeout.args else 0.0, item.get_closest_marker("end_to_end") is not None)
 
     longest: dict[Path, tuple[float, bool]] = {}
     for item in items:

@@ -31,6 +31,8 @@ def kubectl(arguments: list[str], wrong: str) -> tuple[int, str]:
         return int(wrong == "kinds cannot be listed"), "pods\nservices"
     if line.startswith("get pods,services"):
         return 0, "pod/signs-test-grpc" if wrong == "an uninstall leaves a pod" else ""
+    if line.startswith("get pods") and line.endswith("restartCount}"):
+        return 0, "0 0" if wrong == "no server is killed" else "0 1"
     if line.startswith("get pods") and line.endswith("--output name"):
         return 0, "pod/one\npod/two"
     if line.startswith("get pods"):

@@ -72,15 +72,14 @@ def kubectl(arguments: list[str]) -> int:
     """Makes objects by a dry run; of all else the objects must be there."""
     rest = arguments[2:] if arguments[0] == "-n" else arguments
     command, *rest = rest
-    own = rest[: rest.index("--")] if "--" in rest else rest
-    flags = [each.partition("=")[0] for each in own if each.startswith("--")]
-    known = run(os.environ["REAL_KUBECTL"], command, "--help").stdout if flags and command != "create" else ""
-    for flag in flags if known else []:
-        if not re.search(rf"{flag}\b", known):
-            return fail(f"kubectl {command} has no {flag}")
     if command == "create":
         done = run(os.environ["REAL_KUBECTL"], "create", *rest, "--dry-run=client", "--output", "yaml")
         return done.returncode or keep(done.stdout)
+    own = rest[: rest.index("--")] if "--" in rest else rest
+    flags = [each.partition("=")[0] for each in own if each.startswith("--")]
+    known = run(os.environ["REAL_KUBECTL"], command, "--help").stdout if flags else ""
+    if unknown := [flag for flag in flags if not re.search(rf"{flag}\b", known)]:
+        return fail(f"kubectl {command} has no {', '.join(unknown)}")
     if command == "apply":
         return keep(sys.stdin.read() if rest == ["-f", "-"] else Path(rest[-1]).read_text())
     if command == "cp":

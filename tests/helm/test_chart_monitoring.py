@@ -266,6 +266,8 @@ def test_a_challenger_that_does_no_worse_passes(prometheus: str, tmp_path: Path)
 @pytest.mark.parametrize("what", ["no server", "no query"])
 def test_a_question_without_an_answer_is_no_pass(what: str, prometheus: str, tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{free_ports().http}" if what == "no server" else prometheus
-    done = compare(url, {"Broken.promql": "# broken\nsum(" if what == "no query" else "# never\nvector(1) > 2"}, tmp_path)
+    done = compare(
+        url, {"Broken.promql": "# broken\nsum(" if what == "no query" else "# never\nvector(1) > 2"}, tmp_path
+    )
     assert done.returncode
     assert "no worse" not in done.stdout

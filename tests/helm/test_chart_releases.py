@@ -123,6 +123,37 @@ def test_long_names_that_begin_alike_differ(ending: str) -> None:
     assert all(re.fullmatch(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", name) for name in names)
 
 
+def test_names_that_yaml_takes_for_something_else_stay_names(helm: str) -> None:
+    """A release in Norway, and Secrets, claims and classes that are called 1, 1e5 or true."""
+    values = merged(
+        LEAST,
+        {
+            "fullnameOverride": "no",
+            "gpu": {"runtimeClassName": "1e5"},
+            "image": {"pullSecrets": [{"name": "1"}]},
+            "models": {
+                "source": {"pvc": {"claimName": "1"}},
+                "publicKeyConfigMap": "true",
+                "publicKeyConfigMapKey": "1",
+            },
+            "triton": {"priorityClassName": "1", "restrictedApi": {"existingSecret": "", "secretKey": "1"}},
+            "gateway": {"priorityClassName": "1"},
+            "engineBuilder": {"enabled": True, "existingClaim": "1"},
+            "ingress": {"enabled": True, "className": "1", "host": "a.b", "tls": {"secretName": "1"}},
+            "route": {
+                "enabled": True,
+                "host": "a.b",
+                "createGateway": {"enabled": True, "className": "1", "tlsSecretName": "1"},
+            },
+            "monitoring": MONITORING,
+            "autoscaling": {"type": "hpa"},
+        },
+    )
+    objects = render(helm, values, release="no")
+    assert named(objects, "Ingress")["metadata"]["name"] == "no"
+    assert not [problem for each in objects for problem in problems(each, "1.35")]
+
+
 def test_a_name_that_fits_is_left_as_it_is() -> None:
     objects = render(find_helm("helm"), merged(LEAST, {"fullnameOverride": "s" * 40}))
     assert named(objects, "Deployment", "-triton")["metadata"]["name"] == "s" * 40 + "-triton"

@@ -19,8 +19,8 @@ the chart is has no name twice; one whose name merely holds the chart's has both
 {{- end -}}
 
 {{- define "traffic-signs.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "traffic-signs.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "traffic-signs.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- /* Labels of an object. Takes root and component, and more: labels that come before the common ones. Pods have the
@@ -56,7 +56,7 @@ app.kubernetes.io/part-of: traffic-sign-mlops
 
 {{- /* What all pods have in common. */ -}}
 {{- define "traffic-signs.podBasics" -}}
-serviceAccountName: {{ include "traffic-signs.serviceAccountName" . }}
+serviceAccountName: {{ include "traffic-signs.serviceAccountName" . | quote }}
 automountServiceAccountToken: false
 enableServiceLinks: false
 {{- with .Values.image.pullSecrets }}

@@ -20,7 +20,7 @@ metadata:
     kubectl.kubernetes.io/default-container: tritonserver
     traffic-signs/versions: {{ join " " $described | quote }}
     {{- with .root.Values.models.publicKey }}
-    traffic-signs/public-key: {{ trim . | sha256sum }}
+    traffic-signs/public-key: {{ trim . | sha256sum | quote }}
     {{- end }}
     {{- with $triton.podAnnotations }}
     {{- toYaml . | nindent 4 }}
@@ -30,10 +30,10 @@ spec:
   # The drain, the time for requests in flight, and a little for the end of the process.
   terminationGracePeriodSeconds: {{ add (int $triton.drain.delaySeconds) (int $triton.drain.timeoutSeconds) 10 }}
   {{- with $triton.priorityClassName }}
-  priorityClassName: {{ . }}
+  priorityClassName: {{ . | quote }}
   {{- end }}
   {{- if and $gpu.enabled $gpu.runtimeClassName }}
-  runtimeClassName: {{ $gpu.runtimeClassName }}
+  runtimeClassName: {{ $gpu.runtimeClassName | quote }}
   {{- end }}
   initContainers:
     {{- include "traffic-signs.pullContainers" . | trim | nindent 4 }}
@@ -105,7 +105,7 @@ spec:
     {{- if $builder.enabled }}
     - name: engines
       persistentVolumeClaim:
-        claimName: {{ default (printf "%s-engines" (include "traffic-signs.fullname" .root)) $builder.existingClaim }}
+        claimName: {{ default (printf "%s-engines" (include "traffic-signs.fullname" .root)) $builder.existingClaim | quote }}
     {{- end }}
     {{- with $triton.extraVolumes }}
     {{- toYaml . | nindent 4 }}
@@ -124,7 +124,7 @@ spec:
   {{- if $triton.spread.enabled }}
   topologySpreadConstraints:
     - maxSkew: {{ int $triton.spread.maxSkew }}
-      topologyKey: {{ $triton.spread.topologyKey }}
+      topologyKey: {{ $triton.spread.topologyKey | quote }}
       whenUnsatisfiable: {{ $triton.spread.whenUnsatisfiable }}
       labelSelector:
         matchLabels:
@@ -221,8 +221,8 @@ cpu-{{ $fit }}
 - name: TRITON_ADMIN_KEY
   valueFrom:
     secretKeyRef:
-      name: {{ include "traffic-signs.adminSecret" . }}
-      key: {{ .Values.triton.restrictedApi.secretKey }}
+      name: {{ include "traffic-signs.adminSecret" . | quote }}
+      key: {{ .Values.triton.restrictedApi.secretKey | quote }}
 {{- end }}
 {{- with .Values.triton.extraEnv }}
 {{ toYaml . }}

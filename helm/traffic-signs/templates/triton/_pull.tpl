@@ -42,7 +42,7 @@ its hash: a.b, a-b and A_b beside a_b. */ -}}
     - --version={{ $model }}={{ include "traffic-signs.numbers" $numbers }}
     {{- end }}
     - --configuration={{ include "traffic-signs.configuration" .root }}
-    {{- if or $models.publicKey $models.publicKeyConfigMap }}
+    {{- if or $models.publicKey $models.publicKeyConfigMap | quote }}
     - --public-key=/keys/release.pub
     {{- end }}
     {{- if and (eq $source.type "oci") $source.oci.plainHttp }}
@@ -61,7 +61,7 @@ its hash: a.b, a-b and A_b beside a_b. */ -}}
     {{- end }}
   {{- if and (eq $source.type "bucket") $source.bucket.envSecret }}
   envFrom:
-    - secretRef: {name: {{ $source.bucket.envSecret }}}
+    - secretRef: {name: {{ $source.bucket.envSecret | quote }}}
   {{- end }}
   resources: {{- toYaml $models.pull.resources | nindent 4 }}
   securityContext: {{- include "traffic-signs.containerSecurity" .root | nindent 4 }}
@@ -73,7 +73,7 @@ its hash: a.b, a-b and A_b beside a_b. */ -}}
     {{- else if or (and (eq $source.type "bucket") $source.bucket.fileSecret) (and (eq $source.type "oci") $source.oci.pullSecret) }}
     - {name: credentials, mountPath: /credentials, readOnly: true}
     {{- end }}
-    {{- if or $models.publicKey $models.publicKeyConfigMap }}
+    {{- if or $models.publicKey $models.publicKeyConfigMap | quote }}
     - {name: keys, mountPath: /keys, readOnly: true}
     {{- end }}
     {{- with $models.pull.extraVolumeMounts }}
@@ -91,7 +91,7 @@ its hash: a.b, a-b and A_b beside a_b. */ -}}
   emptyDir: {sizeLimit: 1Gi}
 {{- if eq $source.type "pvc" }}
 - name: source
-  persistentVolumeClaim: {claimName: {{ $source.pvc.claimName }}, readOnly: true}
+  persistentVolumeClaim: {claimName: {{ $source.pvc.claimName | quote }}, readOnly: true}
 {{- else if eq $source.type "image" }}
 - name: source
   image:
@@ -101,20 +101,20 @@ its hash: a.b, a-b and A_b beside a_b. */ -}}
 {{- with $source.oci.pullSecret }}
 - name: credentials
   secret:
-    secretName: {{ . }}
+    secretName: {{ . | quote }}
     items: [{key: .dockerconfigjson, path: config.json}]
 {{- end }}
 {{- else if $source.bucket.fileSecret }}
 - name: credentials
   secret:
-    secretName: {{ $source.bucket.fileSecret }}
-    items: [{key: {{ $source.bucket.fileSecretKey }}, path: key.json}]
+    secretName: {{ $source.bucket.fileSecret | quote }}
+    items: [{key: {{ $source.bucket.fileSecretKey | quote }}, path: key.json}]
 {{- end }}
-{{- if or $models.publicKey $models.publicKeyConfigMap }}
+{{- if or $models.publicKey $models.publicKeyConfigMap | quote }}
 - name: keys
   configMap:
-    name: {{ default (printf "%s-public-key" (include "traffic-signs.fullname" .)) $models.publicKeyConfigMap }}
-    items: [{key: {{ empty $models.publicKeyConfigMap | ternary "release.pub" $models.publicKeyConfigMapKey }}, path: release.pub}]
+    name: {{ default (printf "%s-public-key" (include "traffic-signs.fullname" .)) $models.publicKeyConfigMap | quote }}
+    items: [{key: {{ empty $models.publicKeyConfigMap | ternary "release.pub" $models.publicKeyConfigMapKey | quote }}, path: release.pub}]
 {{- end }}
 {{- end -}}
 

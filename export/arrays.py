@@ -1,4 +1,4 @@
-"""What goes into a network and what comes out: images in, named arrays out."""
+"""Inputs and outputs of a network: images in, named arrays out."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,5 +21,5 @@ def select(outputs: Outputs, which: slice | npt.NDArray[np.int64]) -> Outputs:
 
 
 def spread(count: int, most: int) -> npt.NDArray[np.int64]:
-    """Returns at most so many of `count` positions, evenly apart; all for 0."""
+    """Returns at most `most` of `count` positions, evenly spaced; all for 0."""
     return np.linspace(0, count - 1, min(most or count, count)).round().astype(np.int64)

@@ -1,4 +1,4 @@
-"""Does the exported classifier give the probabilities of the trained one?"""
+"""Parity of classifiers: the probabilities and classes of both networks."""
 
 from collections.abc import Iterable, Sequence
 
@@ -11,7 +11,7 @@ from export.precision import FP32, TOLERANCES, Tolerance
 
 
 def compare_classes(trained: Outputs, exported: Outputs) -> Parity:
-    """Measures how far two implementations are apart."""
+    """Returns the differences between two implementations."""
     reference, candidate = trained["probabilities"], exported["probabilities"]
     difference = np.abs(reference.astype(np.float64) - candidate)
     disagreements = int((reference.argmax(axis=1) != candidate.argmax(axis=1)).sum())
@@ -21,10 +21,7 @@ def compare_classes(trained: Outputs, exported: Outputs) -> Parity:
 def require_same_classes(
     trained: Outputs, exported: Outputs, real: int, tolerance: Tolerance = TOLERANCES[FP32]
 ) -> Parity:
-    """Compares two implementations and refuses a difference that matters.
-
-    Args:
-        real: how many of the images, from the first on, are real; of these few classes or none may differ.
+    """Compares two implementations within a tolerance; of the first `real` images few classes or none may differ.
 
     Raises:
         ParityError: a probability is not a number or differs by more than the tolerance, or too many real images are
@@ -56,6 +53,5 @@ def require_same_classes(
 
 
 def _some(names: Sequence[str], chosen: Iterable[int]) -> str:
-    """Returns ten of the images chosen by name, and says where there are more."""
     shown = [names[index] for index in chosen]
     return ", ".join(shown[:10]) + (" and others" if len(shown) > 10 else "")

@@ -66,11 +66,7 @@ def convert(model: nn.Module, info: CheckpointInfo, path: Path) -> Simplificatio
 
 
 def write_model(proto: onnx.ModelProto, path: Path, metadata: Mapping[str, str]) -> None:
-    """Writes a checked model with this metadata and no other.
-
-    Raises:
-        ExportError: as `check_model`.
-    """
+    """Writes a model with this metadata only, after `check_model`."""
     del proto.metadata_props[:]
     onnx.helper.set_model_props(proto, dict(metadata))
     check_model(proto)
@@ -79,11 +75,7 @@ def write_model(proto: onnx.ModelProto, path: Path, metadata: Mapping[str, str])
 
 
 def check_model(proto: onnx.ModelProto) -> None:
-    """Checks that a model is valid, has our opset and IR, and takes any batch.
-
-    Raises:
-        ExportError: it does not; the message has the values found.
-    """
+    """Raises ExportError unless a model is valid, has our opset and IR, and takes any batch."""
     try:
         onnx.checker.check_model(proto, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:

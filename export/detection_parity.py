@@ -1,4 +1,4 @@
-"""Does the exported detector find what the trained one finds? Outputs are those of `training.models.detector.Found`."""
+"""Parity of detectors; outputs are those of `training.models.detector.Found`."""
 
 from dataclasses import dataclass
 
@@ -14,31 +14,25 @@ from training.detector.predict import keep_signs
 
 @dataclass(frozen=True)
 class DetectionParity(Parity):
-    """How far two implementations of one detector are apart.
-
-    The differences are those of scores; a disagreement is a sign that only one of them finds.
-
-    Attributes:
-        max_box_difference: largest absolute difference of an edge in pixels.
-    """
+    """Parity of scores, with the largest absolute difference of an edge in pixels."""
 
     max_box_difference: float
 
 
 def read_detections(outputs: Outputs) -> list[Detections]:
-    """Returns the signs of each scene that an evaluation looks at; labels are category ids."""
+    """Returns the signs of each scene for an evaluation; labels are category ids."""
     return list(map(keep_signs, outputs["boxes"], outputs["scores"], outputs["categories"]))
 
 
 def count_signs(outputs: Outputs, tolerance: Tolerance) -> int:
-    """Returns how many signs are sure enough to be compared."""
+    """Returns how many signs have a score that is compared."""
     return int((outputs["scores"] >= tolerance.floor).sum())
 
 
 def require_same_signs(
     reference: Outputs, candidate: Outputs, real: int, tolerance: Tolerance = TOLERANCES[FP32]
 ) -> DetectionParity:
-    """Compares what two implementations find in the same scenes, and refuses a difference that matters.
+    """Compares the signs of two implementations in the same scenes, within a tolerance.
 
     Args:
         real: how many of the scenes, from the first on, are real.
@@ -70,11 +64,7 @@ def require_same_signs(
 def compare_signs(
     reference: Outputs, candidate: Outputs, tolerance: Tolerance = TOLERANCES[FP32]
 ) -> tuple[DetectionParity, list[int]]:
-    """Compares what two implementations find in the same scenes.
-
-    Returns:
-        How far they are apart, and the numbers of the scenes where that is beyond the tolerance, the farthest first.
-    """
+    """Returns the differences between two implementations, and the scenes beyond the tolerance, the farthest first."""
     same = max(1.0, tolerance.pixels)  # boxes whose edges are this near are of one sign
     scenes = len(reference["scores"])
     largest, edges, lost = np.zeros(scenes), np.zeros(scenes), np.zeros(scenes, np.int64)
@@ -91,8 +81,8 @@ def compare_signs(
                 edges[scene] = max(edges[scene], apart[nearest])
                 differences.append(float(abs(other["scores"][scene][nearest] - mine["scores"][scene][sign])))
                 largest[scene] = max(largest[scene], differences[-1])
-        # In a plain area neighbouring cells are equal but for rounding, which tosses which of them are peaks: what is
-        # fainter than any sign that counts is made equal. A score that is no number stays one.
+        # In a plain area rounding decides which of equal neighbouring cells are peaks: scores below the floor are made
+        # equal. NaN stays NaN.
         scores = (np.sort(np.maximum(each["scores"][scene], tolerance.floor)) for each in (reference, candidate))
         faint = float(np.abs(np.subtract(*scores)).max())
         largest[scene] = np.nan if np.isnan(faint) else max(largest[scene], faint)

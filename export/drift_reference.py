@@ -1,4 +1,4 @@
-"""Runs the recognizer over whole scenes without a server: its own code, on the models of a repository."""
+"""Runs the code of the recognizer over whole scenes, on the models of a repository, without a server."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,7 +19,7 @@ from traffic_signs.progress import ProgressCallback, silent
 from training.data.images import read_images
 from training.data.records import FEEDBACK, Dataset, Sample, Split
 
-FEWEST = 50  # scenes: with fewer a tenth of them is less than the five that a test of shares needs
+FEWEST = 50  # scenes: a test of shares needs five in each tenth
 
 Alter = Callable[[Image.Image], Image.Image]
 
@@ -30,10 +30,10 @@ def open_recognizer(
     """Opens a recognizer on the files of a repository.
 
     Args:
-        models: version of the detector and of the classifier, by name; those that are served for None.
+        models: versions of detector and classifier, by name; the served ones for None.
 
     Raises:
-        ExportError: there is none, or ONNX Runtime cannot load one of them.
+        ExportError: one is missing, or ONNX Runtime cannot load it.
     """
     names = (DETECTOR.name, CLASSIFIER.name)
     models = models or {name: served_version(repository, name) for name in names}
@@ -42,11 +42,7 @@ def open_recognizer(
 
 
 def served_version(repository: Path, model: str) -> int:
-    """Returns the version of a model that the recognizer is answered by: the highest that is served.
-
-    Raises:
-        ExportError: there is none.
-    """
+    """Returns the highest served version of a model, which the recognizer calls; raises ExportError for none."""
     path = repository / model / "config.pbtxt"
     chosen = served(read_config(path.read_bytes(), str(path)), versions(repository, model)) if path.is_file() else []
     if not chosen:
@@ -63,10 +59,10 @@ def measure_scenes(
     progress: ProgressCallback = silent,
     alter: Alter | None = None,
 ) -> tuple[Measurements, str]:
-    """Runs the recognizer over scenes; labels are not looked at.
+    """Runs the recognizer over scenes, without their labels.
 
     Args:
-        alter: changes each photograph before it is looked at.
+        alter: changes each photograph first.
 
     Returns:
         What its metrics would observe, and the fingerprint of the scenes.
@@ -105,7 +101,7 @@ def make_reference(
     """Measures the scenes of one split of a data set.
 
     Raises:
-        ExportError: it has fewer than FEWEST scenes, or none of another kind of data.
+        ExportError: it has fewer than FEWEST street scenes.
         training.errors.DataError: a scene cannot be read.
     """
     samples = list(dataset.split(split))

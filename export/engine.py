@@ -70,11 +70,7 @@ class Builder:
 
 
 def find_builder(trtexec: Path | None) -> Builder:
-    """Returns what can compile here: the trtexec given, the machine's own, or the package `tensorrt`.
-
-    Raises:
-        ExportError: there is none, or it is too old.
-    """
+    """Returns the trtexec given or found, or the package `tensorrt`; raises ExportError for none or an old one."""
     trtexec = trtexec or find_trtexec()
     if trtexec is not None:
         builder = Builder(trtexec, version_of_trtexec(trtexec))

@@ -1,14 +1,14 @@
-"""The errors of export: why something must not be published."""
+"""The errors of export."""
 
 from traffic_signs.errors import SignsError
 
 
 class ExportError(SignsError):
-    """A problem the caller can mend; the message says how. The repository is as it was."""
+    """A problem that the caller can fix; the message names the fix. The repository is unchanged."""
 
 
 class ParityError(ExportError):
-    """The exported model does not answer as the trained one does."""
+    """The exported model differs from the trained one."""
 
 
 class RepositoryError(ExportError):
@@ -16,12 +16,12 @@ class RepositoryError(ExportError):
 
 
 class SignatureError(RepositoryError):
-    """A version is not signed with the key that is asked for, or was altered since."""
+    """A version is not signed with this key, or was changed later."""
 
 
 class AccuracyError(ExportError):
-    """The exported model does its work worse than the trained one, by more than is allowed."""
+    """The exported model loses more accuracy than is allowed."""
 
 
 class UndecidedError(Exception):
-    """The gate could not decide; the cause is the error that kept it from that. It must not look like a refusal."""
+    """The gate could not decide, because of its `__cause__`; it must not look like a refusal."""

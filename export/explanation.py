@@ -1,4 +1,4 @@
-"""Why a config.pbtxt says what it says: one line for every choice."""
+"""The reasons for the settings of a config.pbtxt, a line each."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from traffic_sign_client.client import CATEGORIES
 
 
 class Choice(NamedTuple):
-    """One choice: what is set, to what, and why."""
+    """A setting, its value and the reason."""
 
     name: str
     value: str
@@ -20,41 +20,41 @@ class Choice(NamedTuple):
 
 
 _PLATFORMS = {
-    ONNX: "the ONNX Runtime backend of the official image; without it, this project's stand-in, on the same files",
-    ENGINE: "a compiled engine: the fastest, and only for the GPU, driver and TensorRT that its manifest names",
+    ONNX: "the ONNX Runtime backend of the official image, or this project's stand-in for it",
+    ENGINE: "a compiled engine: the fastest, only for the GPU, driver and TensorRT that its manifest names",
 }
 _KINDS = {
-    pb.ModelInstanceGroup.KIND_AUTO: "on a GPU where the server has one, else on the CPU: one repository for both",
-    pb.ModelInstanceGroup.KIND_CPU: "on the CPU, also where there is a GPU: the file for GPUs is served there",
-    pb.ModelInstanceGroup.KIND_GPU: "on every GPU; without one the server does not start, rather than be slow unseen",
-    pb.ModelInstanceGroup.KIND_MODEL: "the model itself chooses where it runs",
+    pb.ModelInstanceGroup.KIND_AUTO: "on a GPU if the server has one, else on the CPU",
+    pb.ModelInstanceGroup.KIND_CPU: "on the CPU; a server with a GPU uses another configuration and the file for GPUs",
+    pb.ModelInstanceGroup.KIND_GPU: "on every GPU; a server without one does not start, instead of being slow",
+    pb.ModelInstanceGroup.KIND_MODEL: "the model chooses where it runs",
 }
 _PARAMETERS = {
     THREADS: "threads of ONNX Runtime within an operator, of each instance: instances x threads are the cores",
     "inter_op_thread_count": "threads of ONNX Runtime across operators; counts only with execution_mode 1",
     "execution_mode": "0 runs operators one after the other, 1 side by side, which pays off in graphs with branches",
-    "score_threshold": "lowest detection score that counts where a request names none",
-    "unknown_threshold": "class score below which a sign is answered as unknown where a request names none",
-    "detector_version": "which version of the detector is asked; latest is the one that is served",
-    "classifier_version": "which version of the classifier is asked; latest is the one that is served",
+    "score_threshold": "lowest detection score that counts, unless the request has one",
+    "unknown_threshold": "class score below which a sign is unknown, unless the request has one",
+    "detector_version": "version of the detector that is called; latest is the one that is served",
+    "classifier_version": "version of the classifier that is called; latest is the one that is served",
     CATEGORIES: "category of each class, by its id, for clients that list the classes",
 }
 _ACCELERATORS = {
-    TENSORRT: "ONNX Runtime hands the graph to TensorRT; the precision stands in the graph, as TensorRT 11 wants it",
+    TENSORRT: "ONNX Runtime passes the graph to TensorRT; the graph has the precision, as TensorRT 11 requires",
     CUDA: "ONNX Runtime's own way on a GPU, with the options below",
 }
 _ACCELERATOR = {
     "use_tf32": "0: TensorFloat-32 differs from the trained network by more than parity in fp32 allows",
-    "max_workspace_size_bytes": "memory of the GPU that TensorRT may use while it runs a layer",
-    "trt_engine_cache_enable": "engines are kept: building one takes minutes, and only the first start should wait",
-    "trt_engine_cache_path": "where they are kept: a volume, for the next pod on this GPU to find them",
-    "trt_timing_cache_enable": "what was measured of kernels is kept: a new version builds faster than the first did",
-    "trt_timing_cache_path": "where that is kept",
+    "max_workspace_size_bytes": "memory of the GPU that TensorRT may use for a layer",
+    "trt_engine_cache_enable": "engines are stored: building one takes minutes, once",
+    "trt_engine_cache_path": "their folder: a volume, so that the next pod on this GPU finds them",
+    "trt_timing_cache_enable": "timings of kernels are stored: a new version builds faster than the first",
+    "trt_timing_cache_path": "their folder",
     "trt_profile_min_shapes": "smallest input of the one engine: without a profile each new batch size builds another",
-    "trt_profile_opt_shapes": "input that kernels are chosen for: full batches, what comes when it matters",
+    "trt_profile_opt_shapes": "input that kernels are chosen for: full batches, which come under load",
     "trt_profile_max_shapes": "largest input of the engine: the largest batch",
 }
-_ELSEWHERE = "not a choice of this project: see the model configuration in Triton's manual"
+_ELSEWHERE = "not set by this project: see the model configuration in Triton's manual"
 
 
 def explain(config: pb.ModelConfig) -> list[Choice]:
@@ -68,23 +68,22 @@ def explain(config: pb.ModelConfig) -> list[Choice]:
 
 
 def _others(message: Any, prefix: str, explained: set[str]) -> Iterator[Choice]:
-    """Yields what is set and was not explained yet: nothing is left out because nobody thought of it."""
+    """Yields the fields that are set and not explained yet, so that none is missing."""
     for field, value in message.ListFields():
         if field.name not in explained:
             yield Choice(prefix + field.name, " ".join(str(value).split())[:60], _ELSEWHERE)
 
 
 def _identity(config: pb.ModelConfig) -> Iterator[Choice]:
-    yield Choice("name", config.name, "what clients ask for; the same for all versions")
+    yield Choice("name", config.name, "the name for clients; the same for all versions")
     if config.platform:
         yield Choice("platform", config.platform, _PLATFORMS.get(config.platform, _ELSEWHERE))
     if config.backend:
         why = "sources in Python that call other models of the server" if config.backend == "python" else _ELSEWHERE
         yield Choice("backend", config.backend, why)
-    if config.default_model_filename:
+    if file := config.default_model_filename:
         why = "the file for GPUs: each convolution has one batch, or ONNX Runtime would search it again at each change"
-        is_gpu = config.default_model_filename == GPU_FILE
-        yield Choice("default_model_filename", config.default_model_filename, why if is_gpu else _ELSEWHERE)
+        yield Choice("default_model_filename", file, why if file == GPU_FILE else _ELSEWHERE)
     kind = config.version_policy.WhichOneof("policy_choice")
     if kind == "latest":
         count = config.version_policy.latest.num_versions
@@ -99,12 +98,12 @@ def _identity(config: pb.ModelConfig) -> Iterator[Choice]:
 def _tensors(config: pb.ModelConfig) -> Iterator[Choice]:
     batch = "; the batch comes before these sizes" if config.max_batch_size else ""
     for tensor in config.input:
-        bytes_in = "bytes: the graph normalises them itself, so no client can do it otherwise"
-        why = bytes_in if tensor.data_type == pb.TYPE_UINT8 else "a picture as it lies on the disk"
+        bytes_in = "bytes: the graph normalises them, the same for all clients"
+        why = bytes_in if tensor.data_type == pb.TYPE_UINT8 else "the bytes of a picture file"
         yield Choice(f"input.{tensor.name}", _tensor(tensor), why + batch)
     for tensor in config.output:
         labels = f", and class names from {tensor.label_filename}" if tensor.label_filename else ""
-        yield Choice(f"output.{tensor.name}", _tensor(tensor), f"as the network gives it{labels}")
+        yield Choice(f"output.{tensor.name}", _tensor(tensor), f"as the network returns it{labels}")
 
 
 def _instances(config: pb.ModelConfig) -> Iterator[Choice]:
@@ -122,13 +121,13 @@ def _why_so_many(config: pb.ModelConfig, group: pb.ModelInstanceGroup) -> str:
     if group.count <= 1:
         return "more would share the same cores; `signs export tune` measures it"
     if group.kind == pb.ModelInstanceGroup.KIND_CPU and config.platform == ONNX:
-        return "one a core while they are few: side by side they need not wait for each other after every operator"
-    return "one computes while the other reads and answers"
+        return "one a core while they are few: instances do not wait for each other after every operator"
+    return "one computes while the other reads and replies"
 
 
 def _batching(config: pb.ModelConfig) -> Iterator[Choice]:
     if config.max_batch_size:
-        why = "one run for many requests; as large as parity was proved for, or as was tuned"
+        why = "one run for many requests; the largest that parity was checked for, or that was tuned"
         if config.default_model_filename == GPU_FILE:
             why += "; no more than the fixed batch of the file"
         yield Choice("max_batch_size", str(config.max_batch_size), why)
@@ -136,31 +135,31 @@ def _batching(config: pb.ModelConfig) -> Iterator[Choice]:
         return
     batching = config.dynamic_batching
     delay = batching.max_queue_delay_microseconds
-    why = "a request may wait so long for others to join its batch: little beside what the network takes"
+    why = "a request may wait so long for others to join its batch: little against the time of the network"
     yield Choice(
         "dynamic_batching.max_queue_delay_microseconds",
         str(delay),
-        why if delay else "a batch is what waits already: no request waits for others to come",
+        why if delay else "a batch is what is waiting already: no request waits for later ones",
     )
     if batching.preferred_batch_size:
         sizes = ", ".join(map(str, batching.preferred_batch_size))
         yield Choice("dynamic_batching.preferred_batch_size", sizes, "batches of these sizes leave without delay")
     policy, prefix = batching.default_queue_policy, "dynamic_batching.default_queue_policy"
     if not batching.HasField("default_queue_policy"):
-        why = "any number waits, until its client gives up: with a limit Triton's core stalls (server issue 8870)"
+        why = "any number waits until the client gives up: with a limit Triton's core stalls (server issue 8870)"
         yield Choice(prefix, "not set", why)
         return
     if policy.max_queue_size:
-        why = "one more is refused at once: an answer that says so beats one that comes too late"
+        why = "more are refused at once, which is better than an answer that comes too late"
         yield Choice(f"{prefix}.max_queue_size", str(policy.max_queue_size), why)
     if policy.default_timeout_microseconds:
-        why = "whoever waited so long is refused; less than a client waits, or work is done for nobody"
+        why = "a request that waited so long is refused; less than a client waits, or nobody reads the answer"
         yield Choice(f"{prefix}.default_timeout_microseconds", str(policy.default_timeout_microseconds), why)
     action = pb.ModelQueuePolicy.TimeoutAction.Name(policy.timeout_action)
-    why = "refused, not put last: who waits behind must not wait longer" if action == "REJECT" else _ELSEWHERE
+    why = "refused, not put last, so that later requests do not wait longer" if action == "REJECT" else _ELSEWHERE
     yield Choice(f"{prefix}.timeout_action", action, why)
     if policy.allow_timeout_override:
-        yield Choice(f"{prefix}.allow_timeout_override", "true", "a request in a hurry may ask for less time")
+        yield Choice(f"{prefix}.allow_timeout_override", "true", "a request may set a shorter time")
 
 
 def _rest(config: pb.ModelConfig) -> Iterator[Choice]:
@@ -174,12 +173,12 @@ def _rest(config: pb.ModelConfig) -> Iterator[Choice]:
         yield Choice(f"optimization.cpu_execution_accelerator.{accelerator.name}", "on", _ELSEWHERE)
     for warm_up in config.model_warmup:
         files = {entry.input_data_file for entry in warm_up.inputs.values()} - {""}
-        why = "the first run is slow (memory, kernels, engines): it happens before the server says it is ready"
-        data = f"{', '.join(sorted(files))}, a drawn picture as it would come" if files else "made-up data"
+        why = "the first run is slow (memory, kernels, engines): it runs before the server is ready"
+        data = f"{', '.join(sorted(files))}, a drawn picture" if files else "made-up data"
         yield Choice(f"model_warmup.{warm_up.name}", f"{warm_up.batch_size} x {data}", why)
     cache = config.response_cache.enable
-    asked = "an input seen before is answered from memory, where the server was started with `signs serve --cache`"
-    yield Choice("response_cache", "on" if cache else "off", asked if cache else "two photographs are never the same")
+    why = "a known input is answered from memory, with `signs serve --cache`"
+    yield Choice("response_cache", "on" if cache else "off", why if cache else "no two photographs are the same")
 
 
 def _tensor(tensor: "pb.ModelInput | pb.ModelOutput") -> str:

@@ -67,11 +67,7 @@ def fix_batch(model: onnx.ModelProto, sizes: Sequence[int]) -> onnx.ModelProto:
 
 
 def require_fixed(model: onnx.ModelProto, sizes: Sequence[int]) -> None:
-    """Checks by shape inference that every convolution takes and gives a batch of one of these sizes.
-
-    Raises:
-        ExportError: one does not, or there is none at all.
-    """
+    """Raises ExportError unless each convolution, by shape inference, has one of these batches."""
     inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
     found = list(_convolution_batches(inferred.graph, {}))
     for name, batch in found:

@@ -1,9 +1,10 @@
-"""Half precision as types in the graph, which every runtime understands, and TensorRT 11 nothing else.
+"""Half precision as types in the graph, which every runtime reads and TensorRT 11 requires.
 
-Two converters were tried on our classifier. That of ONNX Runtime 1.32 wrote an invalid graph; that of
-onnxconverter-common 1.16 keeps every tensor outside the layers in half precision and casts around each of its readers,
-and so rounds what is to stay exact.
+Two converters were tried on our classifier: that of ONNX Runtime 1.32 writes an invalid graph; that of
+onnxconverter-common 1.16 keeps every tensor outside the layers in half precision, and so rounds what must stay exact.
 """
+
+from copy import deepcopy
 
 import numpy as np
 import onnx
@@ -21,13 +22,13 @@ LARGEST = float(np.finfo(np.float16).max)
 def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
     """Returns a network whose inner layers (`export.quantizable_nodes`) have weights and activations in half precision.
 
-    Inputs and outputs keep their types; between the parts of either precision stands a cast.
+    Inputs and outputs keep their types; casts connect the parts.
 
     Args:
-        model: fp32, whose operators have names of their own.
+        model: fp32, each operator with a unique name.
 
     Raises:
-        ExportError: a weight is too large for half precision, or no part of the network bears it.
+        ExportError: a weight is too large for half precision, or the network has no inner layers.
     """
     typed = onnx.shape_inference.infer_shapes(model)
     inner = set(inner_layers(typed.graph))
@@ -62,13 +63,12 @@ def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def require_range(model: onnx.ModelProto, images: Images) -> None:
-    """Refuses a network whose inner layers come near the end of half precision.
+    """Refuses a network whose activations come near the limit of half precision.
 
-    ONNX Runtime calculates half precision on a CPU in single precision, where nothing overflows: a comparison of
-    answers there would not show what a GPU makes of it.
+    ONNX Runtime computes half precision on a CPU in single precision, so parity there does not show an overflow.
 
     Args:
-        images: uint8 [n, height, width, 3], to run it on.
+        images: uint8 [n, height, width, 3].
 
     Raises:
         ExportError: an activation is larger than half of the largest number.
@@ -96,9 +96,8 @@ def require_range(model: onnx.ModelProto, images: Images) -> None:
 
 
 def _rebuilt(model: onnx.ModelProto, nodes: list[onnx.NodeProto], halves: dict[str, TensorProto]) -> onnx.ModelProto:
-    """Returns the model with other operators, without casts and constants that nothing reads any more."""
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
+    """Returns the model with these operators, without unused casts and constants."""
+    result = deepcopy(model)
     read = {name for node in nodes for name in node.input} | {value.name for value in model.graph.output}
     kept = [node for node in nodes if node.op_type != "Cast" or node.output[0] in read]
     constants = [*model.graph.initializer, *halves.values()]
@@ -111,17 +110,13 @@ def _rebuilt(model: onnx.ModelProto, nodes: list[onnx.NodeProto], halves: dict[s
 
 def _floats(graph: onnx.GraphProto) -> set[str]:
     """Returns the names of all fp32 tensors."""
-    values = {value.name for value in (*graph.value_info, *graph.output) if _type(value) == TensorProto.FLOAT}
+    typed = (*graph.value_info, *graph.output)
+    values = {value.name for value in typed if value.type.tensor_type.elem_type == TensorProto.FLOAT}
     return values | {tensor.name for tensor in graph.initializer if tensor.data_type == TensorProto.FLOAT}
 
 
-def _type(value: onnx.ValueInfoProto) -> int:
-    kind: int = value.type.tensor_type.elem_type
-    return kind
-
-
 def _takes_halves(node: onnx.NodeProto, index: int) -> bool:
-    """Says whether an operator may have half precision in an input; the scales of a Resize, for one, are fp32."""
+    """Returns whether an operator accepts half precision in an input, unlike the scales of a Resize."""
     schema = onnx.defs.get_schema(node.op_type, OPSET, node.domain)
     formal = schema.inputs[min(index, len(schema.inputs) - 1)]
     return "tensor(float16)" in formal.types

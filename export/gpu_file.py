@@ -1,4 +1,4 @@
-"""Makes the file for GPUs beside a version's file for CPUs, and proves it as that one was proven."""
+"""Makes the file for GPUs beside a version's file for CPUs, and checks its parity."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,67 +13,54 @@ from export.parity import batch_sizes, noises_for, predict_in_batches, probe_ima
 from export.precision import FP32, INT8, TOLERANCES
 from export.precision_search import Candidate
 from export.predictor import OnnxPredictor
-from export.proof import Proof, Proven
+from export.proof import Proof
 from export.repository.manifest import GPU_FILE, MODEL_FILE, Manifest
 
 
 @dataclass(frozen=True)
 class GpuFile:
-    """A file for GPUs.
-
-    Attributes:
-        path: of it, beside the file for CPUs, without which it lacks its weights.
-        proven: what was found of it, on a CPU.
-    """
+    """A file for GPUs, which needs the weights of the file for CPUs beside it, and its entry in the manifest."""
 
     path: Path
-    precision: str
-    proven: Proven
+    facts: dict[str, Any]
 
-    def facts(self, sizes: tuple[int, ...]) -> dict[str, Any]:
-        """Returns what the manifest says of it; `sizes` are its fixed batches."""
-        return {
-            "file": GPU_FILE,
-            "fixed_batches": list(sizes),
-            "precision": self.precision,
-            "parity": self.proven.parity_figures(self.precision),
-        }
+
+def _facts(sizes: tuple[int, ...], precision: str, parity: dict[str, float], **more: str) -> dict[str, Any]:
+    return {"file": GPU_FILE, "fixed_batches": list(sizes), "precision": precision, "parity": parity} | more
 
 
 def prove_gpu_file(proof: Proof, fp32: Path, candidate: Candidate, sizes: tuple[int, ...]) -> GpuFile | None:
-    """Makes the file for GPUs of a network and proves it on a CPU; None where there is to be none.
+    """Makes the file for GPUs of a network and checks its parity on a CPU; None for no `sizes`.
 
-    It has the precision of the file for CPUs, whose weights it takes. Where that is int8, which a GPU calculates no
-    faster without TensorRT, it is fp32, with weights of its own.
+    It has the precision and the weights of the file for CPUs; but if that is int8, which is no faster on a GPU without
+    TensorRT, it is fp32 with its own weights.
 
     Args:
-        fp32: the network as it was converted.
-        candidate: the network as it is published for CPUs.
+        fp32: the converted network.
+        candidate: the network that is published for CPUs.
         sizes: fixed batches, smallest first.
 
     Raises:
-        ExportError: a convolution has no fixed batch, or it answers otherwise than the trained network.
+        ExportError: a convolution has no fixed batch, or the file differs from the trained network.
     """
     if not sizes:
         return None
-    # In a folder of its own, under the names that both have in a version.
+    # In its own folder, with the names of a version.
     folder = fp32.parent / "gpu"
     folder.mkdir()
     (folder / MODEL_FILE).write_bytes(candidate.path.read_bytes())
     source, precision = (fp32, FP32) if candidate.precision == INT8 else (candidate.path, candidate.precision)
     path = write_gpu_file(source, folder, sizes, precision)
-    return GpuFile(path, precision, proof.check(path, precision, largest=sizes[-1]))
+    parity = proof.check(path, precision, largest=sizes[-1]).parity_figures(precision)
+    return GpuFile(path, _facts(sizes, precision, parity))
 
 
 def write_gpu_file(source: Path, folder: Path, sizes: tuple[int, ...], precision: str) -> Path:
-    """Writes the file for GPUs of a network.
+    """Writes the file for GPUs of a network and returns its path.
 
     Args:
-        folder: to write it to, in which the file for CPUs is.
+        folder: with the file for CPUs.
         sizes: fixed batches, smallest first.
-
-    Returns:
-        The path of the file.
 
     Raises:
         ExportError: a convolution has no fixed batch, or the file is not valid.
@@ -81,7 +68,7 @@ def write_gpu_file(source: Path, folder: Path, sizes: tuple[int, ...], precision
     model = fix_batch(onnx.load(source), sizes)
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     write_model(model, folder / GPU_FILE, metadata | {PRECISION: precision})
-    # Only now: the checks of a whole model want the weights in it.
+    # Only now, because the checks of a whole model need its weights.
     share_weights(model, (folder / MODEL_FILE).read_bytes(), MODEL_FILE)
     (folder / GPU_FILE).write_bytes(model.SerializeToString())
     return folder / GPU_FILE
@@ -90,17 +77,16 @@ def write_gpu_file(source: Path, folder: Path, sizes: tuple[int, ...], precision
 def compare_with_cpu_file(
     folder: Path, manifest: Manifest, sizes: tuple[int, ...], samples: Images | None = None
 ) -> dict[str, Any]:
-    """Compares the file for GPUs with the one for CPUs, which was proven, where the trained network is not at hand.
+    """Compares the file for GPUs with the checked one for CPUs, where the trained network is missing.
 
     Args:
-        manifest: of the version that the file for CPUs is of.
-        samples: uint8 [n, height, width, 3], real images besides random and extreme ones; a drawn one where None.
+        samples: uint8 [n, height, width, 3], real images besides random and extreme ones; a drawn one for None.
 
     Returns:
-        What the manifest says of the file for GPUs.
+        The entry `gpu` of the manifest.
 
     Raises:
-        ExportError: they answer differently.
+        ExportError: they differ.
     """
     cpu, gpu = (OnnxPredictor(folder / name, max_batch=sizes[-1]) for name in (MODEL_FILE, GPU_FILE))
     kind, tolerance = cpu.kind, TOLERANCES[manifest.precision]
@@ -109,10 +95,5 @@ def compare_with_cpu_file(
     images = probe_images(samples, noises_for(tried, real, fewest=2))
     answers = [predict_in_batches(each, images, tried) for each in (cpu, gpu)]
     figures = asdict(kind.require_parity(answers[0], answers[1], real, tolerance))
-    return {
-        "file": GPU_FILE,
-        "fixed_batches": list(sizes),
-        "precision": manifest.precision,
-        "parity": figures | {"real_samples": real, "tolerance": tolerance.difference},
-        "compared_with": MODEL_FILE,
-    }
+    parity = figures | {"real_samples": real, "tolerance": tolerance.difference}
+    return _facts(sizes, manifest.precision, parity, compared_with=MODEL_FILE)

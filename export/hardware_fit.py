@@ -1,10 +1,10 @@
-"""Which configuration fits the machine: `configs/NAME.pbtxt` of a model, which Triton takes by --model-config-name.
+"""Chooses the configuration for a machine: `configs/NAME.pbtxt` of a model, for Triton's --model-config-name.
 
     python -m export.hardware_fit
 
-prints the name for this machine, and on standard error why; an image takes it for its own tritonserver. Triton knows
-the option since 24.05 (2.46). A model that has no configuration of that name is served by its config.pbtxt, which is
-for two cores.
+prints the name for this machine, for the tritonserver of an image, and the reason on standard error. Triton has the
+option since 24.05 (2.46), and serves a model without a configuration of that name with its config.pbtxt, which is for
+two cores.
 """
 
 import sys
@@ -21,9 +21,9 @@ from serving.recognizer.cores import usable_cores
 
 CORES = (2, 4, 8, 16)
 SMALLEST, *LARGER = CORES  # config.pbtxt is for the first, configs/cpu-N.pbtxt for the others
-MOST_INSTANCES = 8  # each takes memory; beyond, an instance has several threads
-NUMBERS_DEVICES = (2, 59)  # 25.06: from there on the ONNX Runtime backend says which GPU TensorRT is to use
-LIKE_CPU = "cpu-"  # how the names of configurations for CPUs begin
+MOST_INSTANCES = 8  # each needs memory; on more cores an instance has several threads
+NUMBERS_DEVICES = (2, 59)  # 25.06: from here the ONNX Runtime backend gives TensorRT the number of the GPU
+LIKE_CPU = "cpu-"  # prefix of configurations for CPUs
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Fit:
     """The configuration for a machine.
 
     Attributes:
-        reason: what of the machine it was chosen for.
-        gpu: the server can use a GPU, whatever was chosen.
+        reason: for the choice.
+        gpu: whether the server can use a GPU.
     """
 
     name: str
@@ -41,31 +41,27 @@ class Fit:
 
 
 def name_for(cores: int) -> str:
-    """Returns the name of the configuration for so many cores.
-
-    That is the largest that asks for a third more than there are at most: instances that take turns cost less than
-    cores that idle.
-    """
+    """Returns the largest configuration for at most a third more cores: waiting instances cost less than idle cores."""
     return cpu_name(max((size for size in CORES if 3 * size <= 4 * cores), default=SMALLEST))
 
 
 def cpu_name(cores: int) -> str:
-    """Returns the name of the configuration that is made for exactly so many cores, one of CORES."""
+    """Returns the name of the configuration for a number of cores, one of CORES."""
     return f"{LIKE_CPU}{cores}"
 
 
 def share_out(cores: int) -> tuple[int, int]:
-    """Returns instances of a network, and threads of each, that use so many cores.
+    """Returns the instances of a network, and the threads of each, for a number of cores.
 
-    One thread each as long as they are few: instances beside each other need not wait for each other after every
-    operator, and run twice as many images of a small network as the threads of one.
+    Few cores get an instance each: instances do not wait for each other after every operator, and run twice as many
+    images of a small network as the threads of one.
     """
     instances = min(cores, MOST_INSTANCES)
     return instances, cores // instances
 
 
 def find_fit(gpu: bool) -> Fit:
-    """Returns what fits this machine."""
+    """Returns what fits this machine, for a server that can use a GPU or not."""
     if gpu:
         return Fit(GPU, "the server has a GPU", gpu)
     cores = usable_cores()
@@ -73,17 +69,17 @@ def find_fit(gpu: bool) -> Fit:
 
 
 def can_use_gpu(installation: Installation) -> bool:
-    """Returns whether models of a server run on a GPU: the stand-in for the ONNX Runtime backend computes on CPUs."""
+    """Returns whether a server runs models on a GPU; the stand-in for the ONNX Runtime backend uses CPUs."""
     return not installation.has_standin and has_gpu()
 
 
 def fitting_arguments(installation: Installation) -> tuple[str, ...]:
-    """Returns the arguments for a server on this machine that takes the configuration that fits it."""
+    """Returns the arguments that make a server use the configuration for this machine."""
     return (f"--model-config-name={find_fit(can_use_gpu(installation)).name}",)
 
 
 def choose_configuration(repository: Path, installation: Installation, asked: str) -> Fit:
-    """Returns the configuration that a server on this machine is to take.
+    """Returns the configuration for a server on this machine; an empty name chooses what fits.
 
     Raises:
         ServingError: it is for a GPU, and the server has none.
@@ -102,11 +98,7 @@ def choose_configuration(repository: Path, installation: Installation, asked: st
 
 
 def check_tensorrt(repository: Path, fit: Fit, version: str) -> None:
-    """Checks that a server puts TensorRT on the GPU of each instance.
-
-    Raises:
-        ServingError: its ONNX Runtime backend gives TensorRT no number of the device, and there are several GPUs.
-    """
+    """Raises ServingError for TensorRT on several GPUs with a server that would put it on the first only."""
     if not fit.gpu or tuple(map(int, version.split(".")[:2])) >= NUMBERS_DEVICES or len(gpus()) < 2:
         return
     store = open_store(repository)

@@ -1,4 +1,4 @@
-"""The recognizer's own code on two networks, without its server."""
+"""The code of the recognizer on two networks, without a server."""
 
 import threading
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ class LocalRecognizer:
     """Finds and names signs in photographs.
 
     Args:
-        classifier: names them; None gives all of them class 0 with a score of 1.
+        classifier: names the signs; None gives all of them class 0 with a score of 1.
         score_threshold: lowest detection score that counts as a sign.
     """
 
@@ -31,11 +31,11 @@ class LocalRecognizer:
     ) -> None:
         self.score_threshold, self.models = score_threshold, dict(models or {})
         self._detector, self._classifier = detector, classifier
-        # The networks use all cores by themselves: scenes are decoded beside each other, and asked about in turn.
+        # A network uses all cores: scenes are decoded in parallel, and recognized one after another.
         self._lock, self._pool = threading.Lock(), ThreadPoolExecutor(1)
 
     def __call__(self, photograph: Image.Image) -> tuple[Scene, Signs]:
-        """Returns what the recognizer sees in a photograph, RGB; may be called by several threads."""
+        """Returns the scene and signs of a photograph, RGB; several threads may call it."""
         scene = see_scene(photograph, *self._detector.size)
         side = self._classifier.size[0] if self._classifier else 1
         with self._lock:

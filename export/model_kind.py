@@ -123,33 +123,33 @@ class ModelKind:
         input: its only input, images of [height, width, 3].
         outputs: in the order in which the wrapped network returns them.
         open_size: maps the number of classes to the size that None stands for in the shapes of `outputs`.
-        wrap: makes of a checkpoint's network the module that is served, with these outputs.
+        wrap: turns a checkpoint's network into the module that is served, with these outputs.
         max_batch: largest batch that is served, unless the model was tuned.
-        smaller_batches: sizes of the fixed batch of the file for GPUs, besides the largest.
-        few: size of the batch between one and the largest on which parity is proved.
-        most_compared: how many real images parity is proved on; None is all.
-        fewest_noises: how many random images parity is proved on at least.
-        compare: measures how far two implementations are apart.
-        count_compared: how many items of the first one `compare` counts disagreements against.
-        require_parity: compares the trained network with the exported one, and raises ParityError where they differ by
-            more than is tolerated; so many images, from the first on, are real.
+        smaller_batches: of the file for GPUs, besides the largest.
+        few: size of the batch between one and the largest for parity.
+        most_compared: real images for parity; None for all.
+        fewest_noises: random images for parity, at least.
+        compare: returns the differences between two implementations.
+        count_compared: number of items of the first one that `compare` counts disagreements in.
+        require_parity: compares the trained network with the exported one, and raises ParityError beyond the tolerance;
+            the number is that of real images, which come first.
         timing_batch: images at once when precisions are timed.
-        calibration_images: how many training images int8 takes its ranges from.
+        calibration_images: training images for the ranges of int8.
         calibration_batch: of these at once: what fits into memory with all activations.
-        label_names: which names of a data set's classes the network distinguishes, by id.
-        read_images: reads test images of a data set, uint8 [n, height, width, 3], to prove parity on.
+        label_names: the names of a data set's classes that the network distinguishes, by id.
+        read_images: reads test images of a data set for parity, uint8 [n, height, width, 3].
         read_labelled: reads all labelled images of a split, and their labels.
         draw: draws one image with a sign, uint8 [height, width, 3].
-        score: how well a network does by these labels and their names: the figure `measure`.
+        score: the figure `measure` of a network for labels and their names.
         measure: its name in manifests.
         max_loss: largest loss of it against fp32 that is published by default.
-        evaluate: returns the figures of `signs evaluate`, and writes them into a folder where one is given; a network
-            that takes scenes may have a classifier to name the signs.
+        evaluate: returns the figures of `signs evaluate`, and writes them into a folder if there is one; a classifier
+            can name the signs of scenes.
         rated_images: reads at most so many labelled images of a split, all for 0; returns them, the name of a figure,
-            and what measures it on altered copies of them.
-        load_evaluation_set: reads the evaluation set of the gate for versions of this kind, with the score from which
-            on a detection counts.
-        min_score: what the gate asks of a first champion by default.
+            and the function that measures it on altered copies.
+        load_evaluation_set: reads the evaluation set of the gate for the input size of each version, with the lowest
+            score of a detection that counts.
+        min_score: default limit of the gate for a first champion.
     """
 
     name: str
@@ -185,11 +185,11 @@ class ModelKind:
     min_score: float
 
     def fixed_batches(self, max_batch: int) -> tuple[int, ...]:
-        """Returns the batches that the convolutions of a file for GPUs have, smallest first."""
+        """Returns the fixed batches of a file for GPUs, smallest first."""
         return (*(size for size in self.smaller_batches if size < max_batch), max_batch)
 
     def draw_samples(self, size: Size, count: int) -> Images:
-        """Draws images as the network gets them, uint8 [count, height, width, 3]; equal arguments, equal images."""
+        """Draws inputs of the network, uint8 [count, height, width, 3]; the same for the same arguments."""
         rng = np.random.default_rng(0)
         # Neighbours in this order look unlike each other.
         return np.stack([self.draw(number * 7 % len(GERMAN_SIGNS), rng, size) for number in range(count)])

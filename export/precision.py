@@ -1,4 +1,4 @@
-"""The precisions that a network can be exported in, and how far each may be from the trained one."""
+"""The precisions of exported networks, and the tolerance of each."""
 
 from dataclasses import dataclass
 
@@ -9,17 +9,15 @@ AUTO = "auto"  # the fastest of them on this machine
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far an exported network may be from the trained one.
+    """How far an exported network may differ from the trained one.
 
     Attributes:
         difference: of a probability or a score.
-        changed: share of the real images whose class may change, or of the signs that only one of the two may find.
+        changed: share of the real images that may change their class, or of the signs that only one network may find.
         pixels: of an edge of a box.
-        floor: score of the faintest signs that are compared. Ranking below a score of 0.05 is noise: it
-            decides which of the faintest peaks are among a detector's 100. Int8 does the same to much of what is below
-            0.3, the score that counts.
-        invented: whether random and extreme images count, too. Int8 has ranges of what it was calibrated on, and
-            nobody promises anything of noise.
+        floor: lowest score that is compared. Ranking below a score of 0.05 is noise: it decides which of the faintest
+            peaks are among a detector's 100. In int8 that holds up to about 0.3, the score that counts.
+        invented: whether random and extreme images count, too; not in int8, whose ranges come from real images.
     """
 
     difference: float

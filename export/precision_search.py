@@ -1,4 +1,4 @@
-"""One network in several precisions: made, proven, timed, and the best of them chosen."""
+"""A network in several precisions: makes, checks and times them, and chooses the best."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -12,14 +12,14 @@ from export.arrays import Images
 from export.conversion import PRECISION, write_model
 from export.errors import ExportError
 from export.fp16 import require_range, to_fp16
-from export.precision import FP16, FP32, PRECISIONS
+from export.precision import FP16, FP32, INT8
 from export.proof import Proof, Proven
 from export.quantization import quantize
 from export.samples import Labels
 from export.speed import Speed, measure_speeds
 from traffic_signs.progress import ProgressCallback, silent
 
-WORTHWHILE = 1.1  # times the speed of fp32; for less nobody wants to round
+WORTHWHILE = 1.1  # times the speed of fp32, below which rounding does not pay
 NO_LABELS = "int8 is calibrated on training images and evaluated on labelled test images: give them with --data"
 
 
@@ -29,9 +29,9 @@ class Candidate:
 
     Attributes:
         size: of the file in bytes.
-        proven: what was found of it; None where something is wrong.
-        problem: what is wrong with it; empty where it may be published.
-        speed: on this machine, where it was measured.
+        proven: its parity and accuracy; None if there is a problem.
+        problem: why it may not be published; empty if it may.
+        speed: on this machine, if it was measured.
     """
 
     precision: str
@@ -43,7 +43,7 @@ class Candidate:
     speed: Speed | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Returns its figures in types that JSON has."""
+        """Returns its figures for JSON."""
         proven = self.proven
         return {
             "precision": self.precision,
@@ -59,16 +59,16 @@ class Candidate:
 def make_candidate(
     fp32: Path, precision: str, proof: Proof, images: Images, labels: Labels | None, int8_for: str
 ) -> Candidate:
-    """Brings a network into a precision and proves it.
+    """Converts a network to a precision, one of PRECISIONS, and checks it.
 
     Args:
-        fp32: the network as it was converted; the candidate comes to lie beside it.
-        images: uint8 [n, height, width, 3], among which half precision must not overflow.
-        labels: with the images to calibrate int8 with; other precisions need none.
-        int8_for: who int8 is for, one of `export.quantization.TARGETS`.
+        fp32: the converted network; the candidate is written beside it.
+        images: uint8 [n, height, width, 3], on which half precision must not overflow.
+        labels: with the images that calibrate int8; other precisions need none.
+        int8_for: the target of int8, one of `export.quantization.TARGETS`.
 
     Raises:
-        ExportError: the network cannot be brought into this precision, or is not what it was in it.
+        ExportError: the network cannot be converted, or fails a check in this precision.
     """
     path = fp32
     if precision != FP32:
@@ -88,18 +88,13 @@ def make_candidate(
 
 
 def make_all(make: Callable[[str], Candidate], fp32: Path) -> list[Candidate]:
-    """Returns a network in all precisions; what is wrong with one stands in its `problem`.
+    """Returns a network in all precisions; a failure other than of fp32 is in the candidate's `problem`.
 
     Args:
         make: returns the candidate of a precision, or raises ExportError.
-
-    Raises:
-        ExportError: already in fp32 something is wrong with it.
     """
     candidates = [make(FP32)]
-    for precision in PRECISIONS:
-        if precision == FP32:
-            continue
+    for precision in (FP16, INT8):
         try:
             candidates.append(make(precision))
         except ExportError as error:
@@ -110,12 +105,12 @@ def make_all(make: Callable[[str], Candidate], fp32: Path) -> list[Candidate]:
 def timed(
     candidates: Sequence[Candidate], images: Images, count: int, progress: ProgressCallback = silent
 ) -> list[Candidate]:
-    """Returns the candidates with the speed of those that may be published.
+    """Returns the candidates with the speed of those without a problem.
 
     Args:
         candidates: fp32 first.
-        images: uint8 [n, height, width, 3], what to run them on.
-        count: images at once.
+        images: uint8 [n, height, width, 3].
+        count: size of the batch.
     """
     batch = np.resize(images, (count, *images.shape[1:]))
     sound = {each.precision: each.path for each in candidates if not each.problem}
@@ -124,16 +119,16 @@ def timed(
 
 
 def fastest(candidates: Sequence[Candidate]) -> Candidate:
-    """Returns the fastest of the candidates, fp32 where none is faster by a tenth, and faster in every round.
+    """Returns the fastest candidate: fp32 unless another is faster by a tenth, and in every round.
 
-    On a busy machine the median of a few rounds alone is a toss.
+    On a busy machine the median of a few rounds alone is noise.
     """
-    return max(candidates, key=_worth)
 
+    def worth(candidate: Candidate) -> float:
+        if candidate.problem or candidate.speed is None:
+            return 0.0
+        if candidate.precision == FP32:
+            return WORTHWHILE
+        return candidate.speed.ratio if candidate.speed.worst_ratio > 1 else 0.0
 
-def _worth(candidate: Candidate) -> float:
-    if candidate.problem or candidate.speed is None:
-        return 0.0
-    if candidate.precision == FP32:
-        return WORTHWHILE
-    return candidate.speed.ratio if candidate.speed.worst_ratio > 1 else 0.0
+    return max(candidates, key=worth)

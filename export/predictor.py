@@ -1,4 +1,4 @@
-"""Runs a network, wherever it is: in PyTorch, in ONNX Runtime or on a Triton server. Images in, named arrays out."""
+"""Runs networks: in PyTorch, in ONNX Runtime or on a Triton server, with the interface `Predictor`."""
 
 import asyncio
 import weakref
@@ -59,16 +59,16 @@ class OnnxPredictor(Predictor):
 
     Args:
         device: cpu or cuda, where it must run.
-        max_batch: most images at once; as many as are served by default for 0.
+        max_batch: most images at once; 0 for the default of its kind.
 
     Raises:
-        ExportError: ONNX Runtime cannot load the file or cannot run it on the device, or it is no network of ours.
+        ExportError: ONNX Runtime cannot load the file or cannot run it on the device, or its kind is unknown.
     """
 
     def __init__(self, path: Path, device: str = "cpu", max_batch: int = 0) -> None:
         from onnx import TensorProto  # heavy, as ONNX Runtime: a checkpoint and a server need neither
 
-        inputs = read_inputs(path)  # first: it says more clearly than ONNX Runtime what a wrong file is
+        inputs = read_inputs(path)  # first: clearer than ONNX Runtime about a wrong file
         kind = kind_of_inputs([each.name for each in inputs])
         tensor = inputs[0].type.tensor_type
         sides = [dim.dim_value for dim in tensor.shape.dim[1:]]
@@ -92,14 +92,14 @@ class OnnxPredictor(Predictor):
 
 
 class TritonPredictor(Predictor):
-    """A model on a server, asked over one connection from one thread, until its block ends or it is forgotten.
+    """A model on a server, over one connection for one thread, until its block ends or it is garbage-collected.
 
     Attributes:
         inputs: names of its inputs.
 
     Args:
         model: its name, or name/version.
-        retries: how often to ask again where nobody answers.
+        retries: if the server cannot be reached.
 
     Raises:
         ClientError: the server cannot be reached, or has no such model.
@@ -118,7 +118,7 @@ class TritonPredictor(Predictor):
         self.inputs = [str(entry["name"]) for entry in config.get("input", ())]
         self.max_batch = max(1, int(config.get("max_batch_size", 0)))
         kind = kind_of_inputs(self.inputs)
-        if kind is not None:  # what else a server has can be looked at, and not asked
+        if kind is not None:  # other models can be described, not called
             self.kind, self.size = kind, _size(config["input"][0]["dims"])
 
     def class_names(self) -> list[str] | None:
@@ -146,11 +146,7 @@ class TritonPredictor(Predictor):
 
 
 def read_inputs(path: Path) -> list[Any]:
-    """Returns the inputs of an ONNX file, as ONNX describes them.
-
-    Raises:
-        ExportError: it cannot be read, or has none.
-    """
+    """Returns the inputs of an ONNX file as ONNX describes them; raises ExportError for another file."""
     import onnx
 
     try:
@@ -171,6 +167,6 @@ def _suffix(device: str) -> str:
 
 
 def _end(loop: asyncio.Runner, server: Connection) -> None:
-    """Ends the connection of a TritonPredictor; called too where it was forgotten."""
+    """Ends the connection of a TritonPredictor, also of one that is garbage-collected."""
     loop.run(server.close())
     loop.close()

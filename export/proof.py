@@ -1,6 +1,6 @@
-"""What an exported network must stand before it is published: parity with PyTorch, and what its precision costs.
+"""Checks an exported network before its publication: parity with PyTorch, and the loss of its precision.
 
-The trained network answers once, whatever number of candidates is compared with it.
+The trained network answers once for all candidates.
 """
 
 from collections.abc import Sequence
@@ -23,10 +23,10 @@ from traffic_signs.progress import ProgressCallback, silent
 
 @dataclass(frozen=True)
 class Accuracy:
-    """How well an exported network does beside the trained one, on the same labelled images.
+    """Accuracy of the exported and the trained network on the same labelled images.
 
     Attributes:
-        measure: what is measured: accuracy, or map50 of a detector.
+        measure: accuracy, or map50 for a detector.
         fp32: of the trained network, in PyTorch.
         exported: of the exported one, in ONNX Runtime.
     """
@@ -40,7 +40,7 @@ class Accuracy:
 
     @property
     def loss(self) -> float:
-        """What the exported network loses; negative where it is better."""
+        """Loss of the exported network; negative if it is better."""
         return self.fp32 - self.exported
 
     def as_dict(self) -> dict[str, Any]:
@@ -50,11 +50,11 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Proven:
-    """What was found of an exported network.
+    """The checks of an exported network.
 
     Attributes:
-        real: how many of the samples compared were real images.
-        accuracy: how well it does; None where there were no labels.
+        real: number of real images among the samples.
+        accuracy: None without labels.
     """
 
     parity: Parity
@@ -62,18 +62,18 @@ class Proven:
     accuracy: Accuracy | None = None
 
     def parity_figures(self, precision: str) -> dict[str, float]:
-        """Returns those of `parity`, how many samples were `real_samples`, and the `tolerance` of its precision."""
+        """Returns `parity`, the number of `real_samples`, and the `tolerance` of the precision."""
         return asdict(self.parity) | {"real_samples": self.real, "tolerance": TOLERANCES[precision].difference}
 
 
 class Proof:
-    """Compares exported networks with the trained one, which answers when this is made.
+    """Compares exported networks with the trained one, whose answers the constructor collects.
 
     Args:
         network: the trained one.
         samples: uint8 [n, height, width, 3], real images; n may be 0.
         max_loss: largest loss of accuracy or mAP50.
-        largest: batch that is served, which is among those that are compared; the default of its kind for None.
+        largest: batch that is served; None for the default of the kind.
 
     Attributes:
         kind: of the network.
@@ -95,7 +95,7 @@ class Proof:
         self._real = len(real)
         compared = probe_images(real, noises_for(self._sizes, self._real, self.kind.fewest_noises))
         self._compared = len(compared)
-        # What parity is proved on comes first; of the other images only the labels are compared.
+        # The images for parity come first; the others are compared with their labels only.
         self._images = [*compared, *(samples[self._real :] if labels is not None else ())]
         usual = batch_sizes(self.kind.max_batch, self.kind.few)
         self._reference = self._answers(network, "PyTorch", usual)
@@ -104,18 +104,18 @@ class Proof:
         """Compares an ONNX file, run in process, with the trained network.
 
         Args:
-            precision: of the file; it decides what is tolerated.
-            largest: batch that the file takes, where that is not any.
+            precision: of the file, for the tolerance.
+            largest: batch of a file with a limit.
 
         Raises:
-            ParityError: it answers otherwise.
-            AccuracyError: it does worse by more than the largest loss.
+            ParityError: it differs by more than the tolerance.
+            AccuracyError: it loses more than the largest loss.
             ExportError: ONNX Runtime cannot load the file, or cannot run it on the device.
         """
         return self.check_network(OnnxPredictor(path, device, largest or self._sizes[-1]), precision)
 
     def check_network(self, exported: Predictor, precision: str) -> Proven:
-        """Compares an exported network with the trained one, wherever it runs; otherwise as `check`."""
+        """Does `check` for a network that runs anywhere."""
         answers, compared = self._answers(exported, precision, self._sizes), slice(self._compared)
         parity = self.kind.require_parity(
             select(self._reference, compared), select(answers, compared), self._real, TOLERANCES[precision]
@@ -127,7 +127,6 @@ class Proof:
         return predict_in_batches(network, self._images, sizes, partial(self._progress, f"{self.kind.images} in {who}"))
 
     def _measure(self, answers: Outputs, precision: str) -> Accuracy:
-        """Returns how well both networks do on the real images."""
         assert self._labels is not None
         real = np.r_[: self._real, self._compared : len(self._images)]
         truth, names = self._labels.truth, self._labels.names

@@ -1,4 +1,4 @@
-"""Which part of a network bears a lower precision: its layers, but neither what comes before nor what is read off."""
+"""Finds the part of a network for a lower precision: its layers, without normalisation and outputs."""
 
 import onnx
 
@@ -8,15 +8,14 @@ WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 def inner_layers(graph: onnx.GraphProto) -> list[str]:
-    """Returns the names of the operators from the first weighted layer on, up to and without the last ones.
+    """Returns the names of the operators from the first weighted layer up to, and without, the last ones.
 
-    Before the first, bytes are normalised: their mean and spread want all digits. The last layers stay as they are,
-    and so does what follows them. They are small, and what they say is read off directly: a softmax, or a peak that
-    must be higher than its neighbours and boxes with coordinates above 1,000, where half precision counts in whole
-    pixels.
+    The normalisation before needs all digits. The last layers, and all after them, are small and give the outputs: a
+    softmax, or peaks that must be higher than their neighbours and boxes with coordinates above 1,000, where half
+    precision has only whole pixels.
 
     Args:
-        graph: of a network, operators in the order of their calculation, each with a name of its own.
+        graph: with its operators in the order of computation, each with a unique name.
 
     Raises:
         ExportError: there are none, so that the network has no other precision than fp32.

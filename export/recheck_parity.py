@@ -1,4 +1,4 @@
-"""A version that is published, compared with its checkpoint once more: as a file, or as a running Triton answers."""
+"""Compares a published version with its checkpoint again, as a file or through a running Triton."""
 
 from pathlib import Path
 from typing import Any
@@ -19,23 +19,23 @@ from training.checkpoint import load_checkpoint
 def compare_version(
     version: Path, checkpoint: Path, samples: Images, url: str = "", device: str = "cpu"
 ) -> dict[str, Any]:
-    """Compares a version with the network it was exported from.
+    """Compares a version with the network that it was exported from.
 
     Args:
-        samples: uint8 [n, height, width, 3], real images to compare on besides random and extreme ones; n may be 0.
-        url: host:port of the gRPC port of a server that serves this version; empty compares the file.
-        device: cpu or cuda, where the file runs; a server has chosen its own.
+        samples: uint8 [n, height, width, 3], real images besides random and extreme ones; n may be 0.
+        url: gRPC host:port of a server of this version; empty compares the file.
+        device: cpu or cuda, where the file runs.
 
     Returns:
-        What `export.proof.Proven.parity_figures` gives, and the `device` of a file; of a version that has a file for
-        GPUs also that file's, as `gpu`.
+        `export.proof.Proven.parity_figures`, and for a file `device` and, if there is a file for GPUs, its figures as
+        `gpu`.
 
     Raises:
-        ParityError: they are apart by more than the tolerance of the version's precision.
+        ParityError: they differ by more than the tolerance of the version's precision.
         ExportError: the version is damaged or of another checkpoint, or the server does not answer.
         training.errors.CheckpointError: the checkpoint cannot be read.
     """
-    providers_for(device)  # first: without a GPU nothing needs to be read
+    providers_for(device)  # first, because it may fail
     manifest = _manifest(version)
     model, info = load_checkpoint(checkpoint, manifest.model)
     if manifest.source.get("weights_sha256") != hash_weights(checkpoint):
@@ -49,7 +49,7 @@ def compare_version(
         )
     if not len(samples) and not TOLERANCES[manifest.precision].invented:
         raise ExportError(
-            f"{version} is in {manifest.precision}, which is compared on real images alone: give some with --data"
+            f"{version} is in {manifest.precision}, which is compared only on real images: give them with --data"
         )
     network = TorchPredictor(model, info)
     if url:
@@ -65,7 +65,6 @@ def compare_version(
 
 
 def _compare_served(url: str, manifest: Manifest, network: TorchPredictor, samples: Images) -> dict[str, Any]:
-    """Returns the parity figures of what a server answers, in batches up to the largest that it takes."""
     try:
         with TritonPredictor(url, "grpc", f"{manifest.model}/{manifest.version}") as served:
             proof = Proof(network, samples, largest=served.max_batch)
@@ -91,8 +90,7 @@ def _manifest(version: Path) -> Manifest:
 
 
 def _largest_batch(version: Path) -> int:
-    """Returns the largest batch that a version is served in, by its own config.pbtxt or the one beside it."""
     for path in (version / CONFIG, version.parent / CONFIG):
         if path.is_file():
             return max(int(read_config(path.read_bytes(), str(path)).max_batch_size), 1)
-    raise ExportError(f"{version} has no {CONFIG}, so nothing says in what batches it is served: export it again")
+    raise ExportError(f"{version} has no {CONFIG}, which has the largest batch that is served: export it again")

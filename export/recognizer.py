@@ -1,4 +1,4 @@
-"""Publishes the recognizer: its Python sources, fitted to the detector and the classifier of the repository."""
+"""Publishes the recognizer: its Python sources, with settings for the detector and classifier of the repository."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -28,12 +28,12 @@ from traffic_signs.progress import ProgressCallback, silent
 from training.data.records import Dataset, Split
 
 RECOGNIZER = "sign_recognizer"
-# It computes on CPUs alone. On two cores two processes of up to 8 photographs: one decodes while the other waits for
-# the detector, which gains nothing from more. On more cores as many processes as the detector has instances, of few
-# photographs each, or most of them would idle.
+# It computes on CPUs only. Two cores have two processes of up to 8 photographs: one decodes while the other waits for
+# the detector. More cores have as many processes as the detector has instances, with few photographs each, or most
+# would idle.
 SERVING = Serving(8, queue_delay_us=1000, instances=2, target="cpu")
-# With a GPU, decoding is what limits: 8 processes with threads for all cores. None waits for others to come; the GPU
-# gets several scenes in one call since Triton batches the calls of all processes.
+# With a GPU decoding is the limit: 8 processes with threads for all cores, without a queue delay, because Triton
+# batches the calls of all processes.
 BESIDE_GPU = replace(SERVING, max_batch=2, queue_delay_us=0, instances=8)
 SCORE_THRESHOLD = 0.3
 
@@ -46,19 +46,19 @@ def export_recognizer(
     progress: ProgressCallback = silent,
     unknown_threshold: float | None = None,
 ) -> Manifest:
-    """Publishes the recognizer as a new version, fitted to the detector and classifier that are served.
+    """Publishes the recognizer as a new version, for the detector and classifier that are served.
 
     Args:
-        repository: folder of the Triton models, which holds a detector and a classifier.
-        score_threshold: lowest detection score that counts where a request names none.
-        scenes: data set on which the reference for drift is measured; without it the version has none.
-        split: which part of it: one that the models were not trained on, or they are surer of it than of the street.
-        unknown_threshold: class score below which a sign is answered as unknown where a request names none; None
-            takes what the classifier's training calibrated on held-out signs, and 0 where it held none out.
+        repository: folder with a detector and a classifier.
+        score_threshold: lowest detection score that counts, if the request has none.
+        scenes: data set for the reference for drift; the version has no reference without it.
+        split: a part that the models were not trained on, or their scores are too high.
+        unknown_threshold: class score below which a sign is unknown, if the request has none; None takes what the
+            classifier's training calibrated on held-out signs, else 0.
 
     Raises:
-        ExportError: a model is missing or is not what the recognizer can call, the reference cannot be measured, or
-            the version cannot be published. Nothing is.
+        ExportError: a model is missing or unfit, the reference cannot be measured, or the version cannot be published;
+            nothing is published.
         training.errors.DataError: a scene of the reference cannot be read.
     """
     for name, threshold in (("score", score_threshold), ("unknown", unknown_threshold or 0)):
@@ -112,12 +112,12 @@ def export_recognizer(
 
 
 def _max_batch(repository: Path, model: str) -> int:
-    """Returns the largest batch that a model takes on every hardware it has a configuration for."""
+    """Returns the largest batch that all configurations of a model take."""
     return min(int(config.max_batch_size) for config in present_configs(open_store(repository), model).values())
 
 
 def _read_config(repository: Path, kind: ModelKind) -> pb.ModelConfig:
-    """Reads how a network is served and checks that the recognizer can call it."""
+    """Reads the configuration of a network and checks that the recognizer can call it."""
     path = repository / kind.name / "config.pbtxt"
     if not path.is_file() or not versions(repository, kind.name):
         raise ExportError(
@@ -166,11 +166,7 @@ def _class_names(repository: Path, classifier: pb.ModelConfig) -> list[str]:
 
 
 def _classes(repository: Path, called: Mapping[str, int], names: Sequence[str]) -> ClassSet:
-    """Returns the classes of the classifier, with the categories of the detector, as both were trained on them.
-
-    Raises:
-        ExportError: they were trained on different classes.
-    """
+    """Returns the classes of classifier and detector; raises ExportError if they were trained on different ones."""
     store = open_store(repository)
     categories = {}
     for model, version in called.items():
@@ -198,6 +194,6 @@ def _describe(tensor: Any) -> dict[str, object]:
 
 
 def _datatype(number: int) -> str:
-    """Returns the name that Triton's protocol gives a datatype of its configuration."""
+    """Returns the name of a configuration's datatype in Triton's protocol."""
     name: str = pb.DataType.Name(number).removeprefix("TYPE_")
     return "BYTES" if name == "STRING" else name

@@ -1,7 +1,7 @@
-"""reference.json: what a recognizer measured on scenes like those it is meant for, to see later whether they changed.
+"""reference.json: what a recognizer measured on typical scenes, against which drift is measured later.
 
-It holds every measurement, not counts: whoever compares puts them into the buckets that the server has, and knows
-which signs stood in one scene. It lies among the files of a version, under its checksum and signature.
+It has every measurement, not counts, so that a comparison can use the server's buckets and knows which signs are in one
+scene. It is a file of the version, so checksum and signature cover it.
 """
 
 import json
@@ -15,8 +15,8 @@ import numpy.typing as npt
 from export.errors import RepositoryError
 
 FILE = "reference.json"
-FORM = 1  # of the file; another is refused
-# As the server's histograms are called, without their prefix.
+FORM = 1  # of the file; others are refused
+# The names of the server's histograms, without their prefix.
 SCENE_MEASURES = ("scene_brightness", "scene_sharpness")
 SIGN_MEASURES = ("detection_score", "class_score", "sign_size_pixels")
 
@@ -26,13 +26,13 @@ Numbers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Measurements:
-    """What the recognizer's metrics observe of scenes.
+    """What the recognizer's metrics observe in scenes.
 
     Attributes:
         scenes: each of SCENE_MEASURES of each scene, float64 [scenes].
         signs: each of SIGN_MEASURES of each sign found, float64 [signs].
         class_ids: of each sign, int64 [signs].
-        scene_of: index of the scene that each sign stands in, int64 [signs], ascending.
+        scene_of: index of the scene of each sign, int64 [signs], ascending.
     """
 
     scenes: Mapping[str, Values]
@@ -44,7 +44,7 @@ class Measurements:
         return len(self.scenes[SCENE_MEASURES[0]])
 
     def select(self, indices: Numbers) -> "Measurements":
-        """Returns the scenes at `indices`, in that order; one may be there more than once."""
+        """Returns the scenes at `indices`, in that order; an index may be repeated."""
         ends = np.searchsorted(self.scene_of, np.arange(len(self) + 1))
         parts = [np.arange(ends[index], ends[index + 1]) for index in indices.tolist()]
         chosen = np.concatenate([np.empty(0, np.int64), *parts])
@@ -58,11 +58,11 @@ class Measurements:
 
 @dataclass(frozen=True)
 class Reference:
-    """The measurements of one version, and what they were taken on.
+    """The measurements of one version, and their source.
 
     Attributes:
         fingerprint: sha256 over names and image bytes of the scenes.
-        models: version of the detector and of the classifier that were asked, by model.
+        models: versions of detector and classifier, by model.
         score_threshold: lowest detection score that counted as a sign.
     """
 
@@ -76,25 +76,19 @@ class Reference:
     def to_bytes(self) -> bytes:
         """Returns the content of reference.json."""
         facts = {name: value for name, value in vars(self).items() if name != "measurements"}
-        lists = {
-            group: {name: _rounded(values) for name, values in getattr(self.measurements, group).items()}
-            for group in ("scenes", "signs")
-        }
-        lists["signs"] |= {name: getattr(self.measurements, name).tolist() for name in ("class_ids", "scene_of")}
-        # A line for each list: they are long, and people look at the facts.
+        scenes, signs = (  # six digits are more than a bucket distinguishes
+            {name: [float(f"{value:.6g}") for value in each.tolist()] for name, each in group.items()}
+            for group in (self.measurements.scenes, self.measurements.signs)
+        )
+        signs |= {name: getattr(self.measurements, name).tolist() for name in ("class_ids", "scene_of")}
+        # The facts a line each, since people read them; the long lists in the last line.
         text = json.dumps({"form": FORM, **facts}, indent=2).removesuffix("\n}")
-        for group, values in lists.items():
-            lines = ",\n".join(f"    {json.dumps(name)}: {json.dumps(each)}" for name, each in values.items())
-            text += f',\n  "{group}": {{\n{lines}\n  }}'
-        return (text + "\n}\n").encode()
+        lists = json.dumps({"scenes": scenes, "signs": signs})
+        return f"{text},\n  {lists[1:]}\n".encode()
 
 
 def parse_reference(content: bytes, where: str) -> Reference:
-    """Reads the content of a reference.json.
-
-    Raises:
-        RepositoryError: it is damaged or of another form.
-    """
+    """Reads the content of a reference.json; raises RepositoryError if it is damaged or of another form."""
     try:
         values = json.loads(content)
         if values["form"] != FORM:
@@ -116,13 +110,13 @@ def parse_reference(content: bytes, where: str) -> Reference:
 
 
 def _check(measurements: Measurements) -> None:
-    """Raises ValueError for lists that do not belong together."""
+    """Raises ValueError for lists that do not fit each other."""
     signs = (*measurements.signs.values(), measurements.class_ids, measurements.scene_of)
     if len({len(values) for values in measurements.scenes.values()}) != 1 or len({len(each) for each in signs}) != 1:
         raise ValueError("its lists differ in length")
     scene_of = measurements.scene_of
     if len(scene_of) and (scene_of[0] < 0 or scene_of[-1] >= len(measurements) or (np.diff(scene_of) < 0).any()):
-        raise ValueError("a sign stands in a scene that is not there")
+        raise ValueError("a sign is in a scene that does not exist")
 
 
 def _floats(values: Any) -> Values:
@@ -130,8 +124,3 @@ def _floats(values: Any) -> Values:
     if numbers.ndim != 1 or not np.isfinite(numbers).all():
         raise ValueError("a measurement is no number")
     return numbers
-
-
-def _rounded(values: Values) -> list[float]:
-    """Returns values with six digits: more than a bucket distinguishes."""
-    return [float(f"{value:.6g}") for value in values.tolist()]

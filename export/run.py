@@ -1,4 +1,4 @@
-"""One export from checkpoint to published version: convert, lower the precision, prove, publish."""
+"""Exports a checkpoint: converts it, lowers the precision, checks parity, publishes the version."""
 
 import hashlib
 import tempfile
@@ -51,19 +51,19 @@ def export_checkpoint(
     asked: ServingOverrides | None = None,
     other_classes: bool = False,
 ) -> Manifest:
-    """Exports a network, proves that it answers as in PyTorch, and publishes it as a new version.
+    """Exports a classifier or detector, checks its parity with PyTorch, and publishes it as a new version.
 
     Args:
-        samples: uint8 [n, height, width, 3], real images of the network's input size to prove parity on besides
-            random and extreme ones; n may be 0.
-        wanted: in which precision; fp32 where it is not said.
+        samples: uint8 [n, height, width, 3], real images of the network's input size for parity, besides random and
+            extreme ones; n may be 0.
+        wanted: the precision; fp32 for None.
         labels: of the samples; int8 needs them.
-        chosen_among: receives all candidates where the fastest precision is wanted.
-        asked: how Triton is to serve it; as the version that is served now where it is None.
-        other_classes: publish it also where the champion, or else the newest version, has other class names.
+        chosen_among: receives all candidates if the fastest precision is wanted.
+        asked: how Triton serves it; None as the version that is served now.
+        other_classes: publish it even if the champion, or else the newest version, has other class names.
 
     Raises:
-        ExportError: the model cannot be exported, differs from PyTorch, or cannot be published. Nothing is.
+        ExportError: the model cannot be exported, differs from PyTorch, or cannot be published; nothing is published.
         training.errors.CheckpointError: the checkpoint cannot be read.
     """
     wanted = wanted or PrecisionRequest()
@@ -71,7 +71,7 @@ def export_checkpoint(
     model, info = load_checkpoint(checkpoint)
     if samples.shape[1:] != (*info.input_size, 3):
         raise ExportError(f"samples are {samples.shape[1:]}, the model takes {info.input_size} pixels")
-    # Before the work: a repository that is not there, or options that contradict each other, are reported at once.
+    # First, so that a missing repository or contradicting options are reported at once.
     kind, chosen = find_kind(info.model), choose_serving(repository, info.model, asked)
     if not other_classes:
         store = open_store(repository)
@@ -118,7 +118,7 @@ def export_checkpoint(
             "outputs": [_describe(value) for value in graph.output],
             "parity": proven.parity_figures(candidate.precision),
             "accuracy": proven.accuracy.as_dict() if proven.accuracy else {},
-            "gpu": on_gpu.facts(chosen.fixed_batches) if on_gpu else {},
+            "gpu": on_gpu.facts if on_gpu else {},
             "metrics": info.metrics,
             "tuning": chosen.tuning,
         },
@@ -128,12 +128,7 @@ def export_checkpoint(
 
 
 def check_wanted(wanted: PrecisionRequest, labelled: bool) -> None:
-    """Refuses what cannot be, before any work is done.
-
-    Raises:
-        ExportError: there is no such precision or target, the largest loss is no share, data are missing, or it asks
-            for what would not be looked at.
-    """
+    """Raises ExportError for unknown values, missing data and options that would have no effect."""
     if wanted.precision not in (*PRECISIONS, AUTO):
         raise ExportError(f"{wanted.precision!r} is no precision: choose {', '.join(PRECISIONS)} or {AUTO}")
     if wanted.int8_for not in TARGETS:
@@ -141,7 +136,7 @@ def check_wanted(wanted: PrecisionRequest, labelled: bool) -> None:
     if wanted.max_loss is not None and not 0 <= wanted.max_loss <= 1:
         raise ExportError(f"the largest loss of accuracy is {wanted.max_loss:g}: give a share, such as 0.002")
     if wanted.int8_for != PrecisionRequest.int8_for and wanted.precision not in (INT8, AUTO):
-        raise ExportError(f"{wanted.precision} is for everyone: leave --int8-for away, or choose int8")
+        raise ExportError(f"{wanted.precision} is for all targets: leave out --int8-for, or choose int8")
     if wanted.precision == INT8 and not labelled:
         raise ExportError(NO_LABELS)
     if wanted.max_loss is not None and (wanted.precision == FP32 or not labelled):
@@ -149,10 +144,10 @@ def check_wanted(wanted: PrecisionRequest, labelled: bool) -> None:
 
 
 def find_exported(checkpoint: Path, model: str, repository: str | Path, precision: str) -> Manifest | None:
-    """Returns the manifest of the newest version that was made of a checkpoint, None where there is none.
+    """Returns the manifest of the newest version made of a checkpoint, None for none.
 
     Args:
-        precision: that the version must have; AUTO takes any.
+        precision: of the version; any for AUTO.
 
     Raises:
         ExportError: the repository or the weights cannot be read.
@@ -180,7 +175,7 @@ def _prove(
     progress: ProgressCallback,
     chosen_among: Callable[[Sequence[Candidate]], None],
 ) -> Candidate:
-    """Returns the network in the precision that is wanted, proven."""
+    """Returns the network in the wanted precision, checked."""
     tried = probe_images(samples[: proof.kind.max_batch], noises=4)
 
     def make(precision: str) -> Candidate:
@@ -194,14 +189,12 @@ def _prove(
 
 
 def _calibration(precision: str, wanted: PrecisionRequest, labels: Labels | None) -> dict[str, Any]:
-    """Returns what the ranges of int8 were taken from, and who they are for."""
     if precision != INT8 or labels is None:
         return {}
     return {"data": labels.data, "split": "train", "samples": len(labels.calibration), "for": wanted.int8_for}
 
 
 def _shared_files(info: CheckpointInfo, configs: dict[str, pb.ModelConfig]) -> dict[str, str]:
-    """Returns what lies beside the versions of a model."""
     has_labels = any(output.labelled for output in find_kind(info.model).outputs)
     labels = {LABELS_FILE: "\n".join(info.class_names) + "\n"} if has_labels else {}
     return {path: to_text(config) for path, config in configs.items()} | labels

@@ -1,4 +1,4 @@
-"""Real images in the shape of a network's input: to prove parity on, to calibrate int8 and to measure what it costs."""
+"""Real images in the shape of a network's input, for parity, calibration of int8, and accuracy."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,10 +18,10 @@ from training.data.records import Dataset
 
 @dataclass(frozen=True)
 class Labels:
-    """What makes it possible to calibrate a network and to measure what a lower precision costs.
+    """Labels and images to calibrate a network and to measure its accuracy.
 
     Attributes:
-        truth: of the test images that parity is proved on, as `export.kinds.ModelKind.score` takes it.
+        truth: of the test images, as `export.kinds.ModelKind.score` takes it.
         calibration: uint8 [m, height, width, 3], training images.
     """
 
@@ -35,7 +35,7 @@ def real_samples(info: CheckpointInfo, data: str) -> Images:
     """Returns test images of a data set: all sign crops for a classifier, the first scenes for a detector.
 
     Args:
-        data: of one data set, as `training.data.load.load_data` takes it; empty for none.
+        data: as `training.data.load.load_data` takes it; empty for none.
 
     Returns:
         uint8 [n, height, width, 3].
@@ -54,7 +54,7 @@ def labelled_samples(info: CheckpointInfo, data: str, progress: ProgressCallback
     """Returns all labelled test images of a data set, their labels, and training images to calibrate with.
 
     Returns:
-        uint8 [n, height, width, 3], and what is known of them.
+        uint8 [n, height, width, 3], and their labels.
 
     Raises:
         ExportError: the data set has no scenes, or the network has other classes than the labels.
@@ -64,8 +64,8 @@ def labelled_samples(info: CheckpointInfo, data: str, progress: ProgressCallback
     names = kind.label_names(dataset.classes)
     if tuple(info.class_names) != tuple(names):
         raise ExportError(
-            f"the checkpoint has {len(info.class_names)} other classes than the labels of {dataset.name}: what a lower "
-            "precision costs cannot be measured on them"
+            f"the checkpoint has {len(info.class_names)} other classes than the labels of {dataset.name}: give data "
+            "of its own classes"
         )
     size, count = (height, width), kind.calibration_images
     images, truth = kind.read_labelled(dataset, "test", size, partial(progress, "reading test images"))
@@ -75,7 +75,7 @@ def labelled_samples(info: CheckpointInfo, data: str, progress: ProgressCallback
 
 
 def _some(dataset: Dataset, count: int) -> Dataset:
-    """Returns the data set with so many of its training images that have signs, drawn the same way each time."""
+    """Returns the data set with `count` of its training images with signs, the same each time."""
     samples = [sample for sample in dataset.split("train") if sample.boxes]
     chosen = np.random.default_rng(0).permutation(len(samples))[:count]
     return replace(dataset, samples=tuple(samples[index] for index in chosen))

@@ -1,4 +1,4 @@
-"""How a new version is to be served: the defaults of its model, and what was tuned or chosen for the one before."""
+"""How a new version is served: the defaults of its kind, and what was tuned or chosen for the previous one."""
 
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -20,14 +20,17 @@ from export.settings import ServingOverrides
 from export.tuning.plan import setting_in
 from training.checkpoint import CheckpointInfo
 
+# One instance computes while the images of the other are transferred.
+ON_GPU: dict[str, Any] = {"instances": 2, "threads": 0, "queue_delay_us": 200}
+
 
 @dataclass(frozen=True)
 class ServingPlan:
-    """How a version is to be served.
+    """How a version is served.
 
     Attributes:
-        servings: all choices, by the name of the configuration that holds them; "" is config.pbtxt.
-        tuning: for its manifest, what `signs export tune` measured for an earlier version and is kept; {} for nothing.
+        servings: by the name of the configuration; "" is config.pbtxt.
+        tuning: for its manifest, the results of `signs export tune` that still apply; {} for none.
     """
 
     servings: dict[str, Serving]
@@ -40,7 +43,7 @@ class ServingPlan:
 
     @property
     def fixed_batches(self) -> tuple[int, ...]:
-        """The fixed batches of the file for GPUs; () where there is to be none."""
+        """The fixed batches of the file for GPUs; () for no such file."""
         return next((each.fixed_batches for each in self.servings.values() if each.fixed_batches), ())
 
     @property
@@ -58,13 +61,13 @@ class ServingPlan:
 
 
 def choose_serving(repository: str | Path, model: str, asked: ServingOverrides | None = None) -> ServingPlan:
-    """Returns how a new version of a network is to be served.
+    """Returns how a new version of a network is served.
 
-    What is not asked for is as in the version that is served now, the champion or else the newest: target, response
-    cache and limits of the queue; and, for the same hardware, what was tuned. All else is the default of this release.
+    What `asked` leaves open is as in the champion, or else the newest version: target, response cache and limits of the
+    queue and, for the same hardware, what was tuned. The rest are the defaults of this release.
 
     Raises:
-        ExportError: the repository cannot be read, or what is asked for makes no sense.
+        ExportError: the repository cannot be read, or a value is out of range.
     """
     store = open_store(repository)
     present = versions(store, model)
@@ -73,7 +76,7 @@ def choose_serving(repository: str | Path, model: str, asked: ServingOverrides |
     serving, tuning = default_serving(kind), {}
     if number is not None:
         serving = _as_now(serving, own_configs(store, model, number))
-        with suppress(RepositoryError):  # made by hand, or damaged: no reason not to publish a whole one
+        with suppress(RepositoryError):  # made by hand, or damaged
             tuning = load_manifest(store, model, number).tuning
     serving = replace(
         serving, **{name: value for name, value in asdict(asked or ServingOverrides()).items() if value is not None}
@@ -86,31 +89,22 @@ def choose_serving(repository: str | Path, model: str, asked: ServingOverrides |
         servings = _on_cpus(_tuned(serving, tuning) if tuned_for == "cpu" else serving, tuned_for == "cpu")
     if serving.target != "cpu":
         name = GPU if servings else ""
-        servings[name] = on_gpu(kind, _tuned(serving, tuning) if tuned_for == "gpu" else _untuned(serving))
+        servings[name] = on_gpu(kind, _tuned(serving, tuning) if tuned_for == "gpu" else replace(serving, **ON_GPU))
     return ServingPlan(servings, tuning | {"from_version": tuning.get("from_version", number)} if tuned_for else {})
 
 
 def default_serving(kind: ModelKind) -> Serving:
-    """Returns the choices of this release for CPUs of two cores.
-
-    Without a delay: there a batch is what waits already, and to wait for more only costs time.
-    """
+    """Returns the defaults for two cores, without a queue delay: requests that wait already form the batch."""
     return Serving(kind.max_batch, queue_delay_us=0, instances=2, threads=1)
 
 
 def on_gpu(kind: ModelKind, serving: Serving) -> Serving:
-    """Returns choices for a GPU, with the fixed batches that the largest one served asks for."""
+    """Returns the settings for a GPU, with fixed batches up to the largest that is served."""
     fixed = () if serving.tensorrt else kind.fixed_batches(serving.max_batch)
     return replace(serving, target="gpu", fixed_batches=fixed)
 
 
-def _untuned(serving: Serving) -> Serving:
-    """Returns the defaults for a GPU: two instances, one of which computes while the other's images are brought."""
-    return replace(serving, instances=2, threads=0, queue_delay_us=200)
-
-
 def _on_cpus(serving: Serving, tuned: bool) -> dict[str, Serving]:
-    """Returns the choices for CPUs; what was tuned holds for all of them."""
     if tuned:
         return {"": serving}
     shares = {"" if cores == SMALLEST else cpu_name(cores): share_out(cores) for cores in (SMALLEST, *LARGER)}

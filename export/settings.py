@@ -1,4 +1,4 @@
-"""The settings of an export: in which precision, and how Triton serves the version."""
+"""The settings of an export: the precision, and how Triton serves the version."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
@@ -11,7 +11,7 @@ TARGETS: tuple[Target, ...] = get_args(Target)
 
 @dataclass(frozen=True)
 class PrecisionRequest(BaseSettings):
-    """In which precision a network is to be exported; `export.run.check_wanted` checks it."""
+    """The precision of an exported network; `export.run.check_wanted` checks it."""
 
     precision: Annotated[
         str, Setting("Precision of weights and activations; auto measures all.", metavar="fp32|fp16|int8|auto")
@@ -34,7 +34,7 @@ class PrecisionRequest(BaseSettings):
 
 @dataclass(frozen=True)
 class ServingOverrides(BaseSettings):
-    """What somebody asks for; None is as it was. The fields are those of `export.config.Serving`."""
+    """Fields of `export.config.Serving`; None keeps the value of the served version."""
 
     target: Annotated[
         Target | None,

@@ -1,4 +1,4 @@
-"""How fast exported networks are on this machine: in turn, so that all of them see the same moods of it."""
+"""Times exported networks on this machine alternately, so that its slow phases hit all alike."""
 
 import time
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from export.devices import CPU, CUDA, open_session
 from traffic_signs.progress import ProgressCallback, silent
 
 ROUNDS = 7
-SECONDS = 0.2  # a round of each network, at the least
+SECONDS = 0.2  # at least, for a network in a round
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class Speed:
 
     Attributes:
         images_per_second: median over the rounds.
-        ratio: to the first network, median over the rounds, in each of which they ran one after the other.
-        worst_ratio: of the round in which it did worst.
-        provider: of ONNX Runtime, what they ran on.
+        ratio: to the first network, median over the rounds.
+        worst_ratio: of its worst round.
+        provider: of ONNX Runtime.
     """
 
     images_per_second: float
@@ -37,10 +37,10 @@ class Speed:
 def measure_speeds(
     paths: Mapping[str, Path], batch: Images, rounds: int = ROUNDS, progress: ProgressCallback = silent
 ) -> dict[str, Speed]:
-    """Times networks in ONNX Runtime, on the GPU where it has one and else on the CPU.
+    """Times networks in ONNX Runtime, on a GPU if it can use one.
 
     Args:
-        paths: of the ONNX files, by name; the others are compared with the first one.
+        paths: of the ONNX files, by name; the first is the one to compare with.
         batch: uint8 [n, height, width, 3].
 
     Raises:
@@ -48,7 +48,7 @@ def measure_speeds(
     """
     providers = [CUDA, CPU] if CUDA in onnxruntime.get_available_providers() else [CPU]
     sessions = {name: open_session(path, providers=providers) for name, path in paths.items()}
-    used = next(iter(sessions.values())).get_providers()[0]  # the GPU's falls back where there is no device
+    used = next(iter(sessions.values())).get_providers()[0]  # without a device CUDA falls back to the CPU
     for session in sessions.values():
         _run_for(session, batch, 0)  # memory, kernels
     measured = []
@@ -70,7 +70,7 @@ def measure_speeds(
 
 
 def _run_for(session: onnxruntime.InferenceSession, batch: Images, seconds: float) -> float:
-    """Runs a network at least once and for so long; returns images per second."""
+    """Runs a network at least once and for so many seconds; returns images per second."""
     feed = {session.get_inputs()[0].name: batch}
     images, began = 0, time.perf_counter()
     while not images or time.perf_counter() - began < seconds:

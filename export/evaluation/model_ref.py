@@ -1,4 +1,4 @@
-"""What `signs evaluate` evaluates: a network in PyTorch, an ONNX file in ONNX Runtime, or a model on a server."""
+"""References to models: a checkpoint in PyTorch, a file in ONNX Runtime, or a model on a server."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from traffic_sign_client.errors import ClientError, UnknownModelError
 from training.checkpoint import load_checkpoint, load_info
 from training.data.records import SCENE_KINDS
 
-RECOGNIZER = "sign_recognizer"  # which calls a detector and a classifier, and is of no kind itself
+RECOGNIZER = "sign_recognizer"  # it calls two models, and has no kind
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class ModelRef:
 
     Attributes:
         path: a checkpoint, a version's folder or an ONNX file; None for a server's model.
-        version: of the server's model; the server's choice where it is empty.
+        version: of the server's model; empty for the server's choice.
         device: cpu or cuda, where a checkpoint or file runs in this process.
     """
 
@@ -34,11 +34,7 @@ class ModelRef:
     device: str = "cpu"
 
     def kind(self) -> str:
-        """Returns the name of its kind, one of `export.kinds.KINDS`, or RECOGNIZER.
-
-        Raises:
-            ClientError: it is none of them, or not there.
-        """
+        """Returns the name of its kind, or RECOGNIZER; raises ClientError for an unknown or missing model."""
         if self.path is None:
             with self._served() as served:
                 inputs = served.inputs
@@ -55,7 +51,7 @@ class ModelRef:
         return kind.name
 
     def open(self) -> Predictor:
-        """Opens a network; a recognizer is none.
+        """Opens a network, not a recognizer.
 
         Raises:
             ClientError: the server cannot be reached.
@@ -72,11 +68,7 @@ class ModelRef:
 
 
 def usual_model(url: str, protocol: Protocol, kind: str) -> str:
-    """Returns the model that a server is asked about data of a kind where nobody names one.
-
-    Raises:
-        ClientError: the server cannot be reached.
-    """
+    """Returns the default model of a server for a kind of data; raises ClientError if it cannot be reached."""
     for name in (RECOGNIZER, *(each.name for each in KINDS)) if kind in SCENE_KINDS else ():
         try:
             TritonPredictor(url, protocol, name).close()
@@ -87,7 +79,7 @@ def usual_model(url: str, protocol: Protocol, kind: str) -> str:
 
 
 def metrics_of(path: Path) -> dict[str, float]:
-    """Returns the figures that a checkpoint or a version says of itself; none of an ONNX file alone."""
+    """Returns the figures stored in a checkpoint or a version; none for an ONNX file alone."""
     if _is_checkpoint(path):
         return load_info(path).metrics
     manifest = _onnx_file(path).with_name(MANIFEST)

@@ -1,4 +1,4 @@
-"""A model on corrupted pictures, and a classifier on what is no sign that it knows: figures, tables and a picture."""
+"""Robustness: a model on corrupted pictures, and a classifier on unknown signs and background."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -24,8 +24,8 @@ from training.data.load import load_data
 from training.data.synthetic_crops import draw_others
 from training.plots import draw_robustness
 
-SURE = 0.9  # a score that people act on
-OTHERS = 2000  # drawn German signs that GTSRB has none of; own classes may have them
+SURE = 0.9  # a score that is acted on
+OTHERS = 2000  # drawn German signs that GTSRB lacks; own classes may include them
 SEED = 0
 
 
@@ -89,7 +89,7 @@ def _over_corruptions(images: Images, rate: Callable[[Images], float], progress:
 
 
 def _measure_unknown(network: Predictor, pictures: Mapping[str, Images], threshold: float | None) -> dict[str, Any]:
-    """Shows a classifier pictures of several kinds, of the size that it takes.
+    """Classifies pictures of several kinds, in the size of the classifier's input.
 
     Returns:
         `threshold`, and by kind of picture `samples`, `named_surely`, the share with a score above SURE, and `unknown`,

@@ -1,7 +1,7 @@
-"""Evaluates what finds signs in whole scenes: a detector, alone or with a classifier, or a server's recognizer.
+"""Evaluates detectors, alone or with a classifier, and recognizers of servers on whole scenes.
 
-The figures are those of `training.detector.evaluate`, whoever answers: of the four categories as the benchmark has it,
-and end to end of all classes where somebody names them.
+The figures are those of `training.detector.evaluate`: of the four categories, as in the benchmark, and of all classes
+if the signs are named.
 """
 
 from collections.abc import Callable
@@ -25,17 +25,17 @@ from training.detector.evaluate import DetectionEvaluation, evaluate_detections
 from training.detector.scenes import Scenes, load_scenes
 from training.detector.task import labelled
 
-FLOOR = 0.01  # scores below say nothing, and a detector gives 100 a scene
+FLOOR = 0.01  # lower scores are noise, and a detector returns 100 a scene
 
 
 @dataclass(frozen=True)
 class SceneAnswer:
-    """What was found in one scene.
+    """The detections in one scene.
 
     Attributes:
         signs: with category ids for labels.
-        named: the same signs with class ids for labels; a score is that of the detection times that of the class.
-            None where nobody names them.
+        named: the same signs with class ids for labels; each score is detection score times class score. None without
+            names.
     """
 
     signs: Detections
@@ -55,7 +55,7 @@ def evaluate_scenes(
         output: folder for the figures and pictures, or None.
 
     Returns:
-        `categories` and, where somebody names the signs, `classes`: what `DetectionEvaluation.as_dict` gives.
+        `DetectionEvaluation.as_dict` of `categories` and, if the signs are named, of `classes`.
 
     Raises:
         training.errors.DataError: the data cannot be used.
@@ -81,7 +81,7 @@ def evaluate_scenes(
 
 
 def local_finder(detector: Predictor, classifier: Predictor | None) -> Find:
-    """Returns a finder that asks a detector, and a classifier where there is one, by the recognizer's own code."""
+    """Returns a finder that runs the recognizer's code on a detector and, if given, a classifier."""
     recognizer = LocalRecognizer(detector, classifier, FLOOR)
 
     def find(photograph: Image.Image, data: bytes) -> SceneAnswer:
@@ -104,7 +104,7 @@ def served_recognizer(url: str, protocol: Protocol, name: str, version: str, cla
     client = SignClient(url, protocol, recognizer=f"{name}/{version}", timeout=60.0)
 
     def find(photograph: Image.Image, data: bytes) -> SceneAnswer:
-        found = client.recognize(data, score_threshold=FLOOR, unknown_threshold=0)  # the ranking needs every name
+        found = client.recognize(data, score_threshold=FLOOR, unknown_threshold=0)  # the ranking needs all names
         boxes = np.array([sign.box for sign in found], np.float32).reshape(-1, 4)
         scores = np.array([sign.score for sign in found], np.float32)
         categories = _ids(classes.category_names, [sign.category for sign in found])
@@ -132,10 +132,7 @@ def _named(
     class_ids: npt.NDArray[np.int64],
     class_scores: npt.NDArray[np.float32],
 ) -> Detections:
-    """Returns signs with classes for labels.
-
-    The category is not asked twice: of two that disagree, the classifier has seen more of the sign.
-    """
+    """Returns signs with classes for labels; the classifier decides where the category disagrees."""
     return Detections(boxes, (scores * class_scores).astype(np.float32), class_ids.astype(np.int64))
 
 

@@ -58,11 +58,7 @@ class Staged:
 
 
 class ServedVersion(TritonPredictor):
-    """A version on the server.
-
-    Raises:
-        ClientError: the server cannot be reached.
-    """
+    """A version on the server at a gRPC `host:port`."""
 
     def __init__(self, staged: Staged, url: str) -> None:
         # A retry would look like a slow answer.

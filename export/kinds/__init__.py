@@ -1,4 +1,4 @@
-"""The kinds of networks that are exported, evaluated and gated: one object each, and nothing else asks for a kind."""
+"""The kinds of networks that are exported, evaluated and gated, one object each."""
 
 from collections.abc import Sequence
 
@@ -13,11 +13,7 @@ KINDS: tuple[ModelKind, ...] = (CLASSIFIER, DETECTOR)
 
 
 def find_kind(name: str) -> ModelKind:
-    """Returns the kind of a model by its name.
-
-    Raises:
-        ExportError: there is none.
-    """
+    """Returns the kind of a model by its name; raises ExportError for an unknown name."""
     for kind in KINDS:
         if kind.name == name:
             return kind
@@ -25,5 +21,5 @@ def find_kind(name: str) -> ModelKind:
 
 
 def kind_of_inputs(inputs: Sequence[str]) -> ModelKind | None:
-    """Returns the kind of a network by the names of its inputs; None where it is none of ours."""
+    """Returns the kind of a network by the names of its inputs, None for an unknown one."""
     return next((kind for kind in KINDS if [kind.input.name] == list(inputs)), None)

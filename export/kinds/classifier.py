@@ -26,7 +26,7 @@ STREET = (400, 240)  # width and height in pixels of the scenes that drawn signs
 
 
 class WithSoftmax(nn.Module):
-    """A classifier whose answers are probabilities: what is served."""
+    """The classifier that is served: its outputs are probabilities."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -102,7 +102,7 @@ CLASSIFIER = ModelKind(
     count_compared=lambda reference, tolerance: len(reference["probabilities"]),
     require_parity=require_same_classes,
     timing_batch=64,
-    calibration_images=512,  # twice as many moved no figure by more than its error
+    calibration_images=512,  # twice as many changed no figure by more than its error
     calibration_batch=16,
     label_names=lambda classes: classes.names,
     read_images=lambda dataset, size: cut_crops(dataset, "test", size[0]).images,

@@ -31,7 +31,7 @@ MOST_COMPARED = 16  # a scene is as much work as 500 crops
 
 
 class WithPeaks(nn.Module):
-    """A detector whose answers are boxes, scores and categories: what is served."""
+    """The detector that is served: its outputs are boxes, scores and categories."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -45,9 +45,7 @@ class WithPeaks(nn.Module):
 
 def _require_scenes(dataset: Dataset) -> None:
     if not dataset.has_scenes or dataset.kind == FEEDBACK:
-        raise ExportError(
-            f"{dataset.name} has no street scenes: prove a detector on gtsdb=PATH, coco=PATH or yolo=PATH"
-        )
+        raise ExportError(f"{dataset.name} has no street scenes: give gtsdb=PATH, coco=PATH or yolo=PATH")
 
 
 def _read_images(dataset: Dataset, size: Size) -> Images:
@@ -57,7 +55,7 @@ def _read_images(dataset: Dataset, size: Size) -> Images:
 
 
 def _read_labelled(dataset: Dataset, split: Split, size: Size, progress: Progress) -> tuple[Images, Any]:
-    """Reads scenes as the detector takes them, and where their signs then are."""
+    """Reads scenes in the size of the detector's input, and their signs at that size."""
     _require_scenes(dataset)
     scenes = load_scenes(dataset, split, progress)
     fitted = [fit_scene(Image.fromarray(pixels), *size) for pixels in scenes.images]
@@ -115,8 +113,8 @@ DETECTOR = ModelKind(
     open_size=lambda classes: MAX_DETECTIONS,
     wrap=WithPeaks,
     max_batch=4,  # scenes of 3.3 MB: more at once gain nothing
-    # A batch of 64 crops takes a GPU hardly longer than one crop; but four scenes take nearly three times as long as
-    # one, so a single scene has its own branch.
+    # On a GPU 64 crops take hardly longer than one; but four scenes take nearly three times as long as one, so a single
+    # scene has its own branch.
     smaller_batches=(1,),
     few=3,
     most_compared=MOST_COMPARED,

@@ -1,7 +1,7 @@
-"""A version as an OCI artifact: a repository of that one version in a layer, which a registry keeps by its digest.
+"""A version as an OCI artifact: a layer with a repository of that version, stored under its digest.
 
-It has the form of an image, with a tar layer and the configuration of an image, so that Kubernetes can mount it as a
-volume too. The same version is the same digest, whoever pushes it.
+It has the form of an image, with a tar layer and a configuration, so that Kubernetes can mount it as a volume. The same
+version has the same digest, whoever pushes it.
 """
 
 import json
@@ -33,14 +33,14 @@ from traffic_signs.progress import ProgressCallback, silent
 ARTIFACT_TYPE = "application/vnd.traffic-signs.model-version.v1"
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
-# Annotations of a manifest. The manifest.json of the version is one, so that it is known without the layer.
+# Annotations of a manifest. One is the version's manifest.json, which is then readable without the layer.
 MODEL, VERSION, DESCRIPTION = "traffic-signs.model", "org.opencontainers.image.version", "traffic-signs.manifest"
 CREATED, TITLE = "org.opencontainers.image.created", "org.opencontainers.image.title"
 
 
 @dataclass(frozen=True)
 class Pushed:
-    """One version that is in the registry now; `sent` is False where it was there already."""
+    """One version that is in the registry now; `sent` is False if it was there before."""
 
     model: str
     version: int
@@ -56,17 +56,15 @@ def push(
     plain_http: bool | None = None,
     progress: ProgressCallback = silent,
 ) -> list[Pushed]:
-    """Puts versions into a registry, each an artifact of its own under the tag MODEL-N.
-
-    Every version is checked first, as by a pull; what the registry has already is not sent again.
+    """Pushes versions into a registry, each as an artifact with the tag MODEL-N, after the checks of a pull.
 
     Args:
         target: oci://HOST[:PORT]/NAME.
-        wanted: numbers by model; an empty list is the champion, or the newest before any; all models where it is empty.
+        wanted: numbers by model; an empty list is the champion, or the newest before any; an empty mapping all models.
 
     Raises:
-        RepositoryError: a version is not there, damaged or not signed so, the registry has another one of that number,
-            or cannot be written.
+        RepositoryError: a version is missing, damaged or not signed with the key, the registry has another one with its
+            number, or cannot be written.
     """
     address = Address.parse(target)
     if address.digest:
@@ -95,7 +93,7 @@ def _send(registry: Registry, scratch: Path, folder: Path, number: int) -> tuple
     described = there and there[1]["annotations"].get(DESCRIPTION, "")
     if there and not is_same_version(str(described).encode(), content):
         raise RepositoryError(
-            f"{registry.name} has another version under the tag {tag}: a number is never given twice, publish it anew"
+            f"{registry.name} has another version under the tag {tag}: a number is never reused, publish it again"
         )
     layer = scratch / f"{tag}.tar"
     _pack(folder, layer)
@@ -128,15 +126,15 @@ def opened(
     plain_http: bool | None = None,
     progress: ProgressCallback = silent,
 ) -> Iterator[Store]:
-    """Opens what versions are pulled from; those in a registry are fetched for as long as the block runs.
+    """Opens the source of a pull; versions from a registry exist until the block ends.
 
     Args:
         source: folder or address of all models; oci://HOST[:PORT]/NAME, with @sha256:DIGEST exactly that version.
-        wanted: numbers by model, as `pull` takes them; models that a registry lacks, the store lacks too.
+        wanted: numbers by model, as for `pull`; models that the registry lacks are missing in the store.
 
     Raises:
-        RepositoryError: the registry cannot be read, has other versions of a model than those wanted, or sends
-            something else than the digest names.
+        RepositoryError: the registry cannot be read, lacks a version of a model that it has, or sends other bytes than
+            the digest names.
     """
     if not source.startswith(SCHEME):
         yield open_store(source)
@@ -157,11 +155,7 @@ def opened(
 
 
 def _tags(registry: Registry, wanted: Mapping[str, Sequence[int]]) -> list[str]:
-    """Returns the tags of the versions wanted: all numbers asked for, or the newest; none of a model that is not there.
-
-    Raises:
-        RepositoryError: a model is there, but not in a version that is wanted.
-    """
+    """Returns the tags of the wanted versions, or else the newest; raises RepositoryError for a missing version."""
     present: dict[str, list[int]] = {}
     for tag in registry.tags():
         model, _, text = tag.rpartition("-")
@@ -199,7 +193,7 @@ def _fetch(
 
 
 def _pack(folder: Path, target: Path) -> None:
-    """Writes a tar file of a folder that depends on its names and bytes alone."""
+    """Writes a tar file of a folder that depends only on its names and bytes."""
 
     def plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
         entry.uid = entry.gid = 0
@@ -212,7 +206,7 @@ def _pack(folder: Path, target: Path) -> None:
 
 
 def _unpack(packed: Path, root: Path, where: str) -> None:
-    """Writes the files of a tar file below a folder; raises RepositoryError for all else that can be in one."""
+    """Writes the files of a tar file below a folder; raises RepositoryError for other entries."""
     try:
         with tarfile.open(packed, "r:") as tar:
             for entry in tar:
@@ -230,7 +224,7 @@ def _unpack(packed: Path, root: Path, where: str) -> None:
 
 
 def _image_config(version: Manifest, diff_id: str) -> dict[str, Any]:
-    """Returns the configuration that an image has; the platform is what most nodes are, the files run on any."""
+    """Returns the configuration of an image; the platform is that of most nodes, the files run on any."""
     return {
         "architecture": "amd64",
         "os": "linux",

@@ -216,7 +216,7 @@ class BucketStore:
         )
 
     def _find(self, path: str) -> dict[str, dict[str, Any]]:
-        """Returns what lies under a path, by path relative to the root."""
+        """Returns what is under a path, by path relative to the root."""
         with self._clear_errors("list"):
             try:
                 found: dict[str, dict[str, Any]] = self._files.find(self._key(path), detail=True)

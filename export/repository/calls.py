@@ -20,11 +20,7 @@ DIGEST = "_files_sha256"  # after the name of the model that is called
 
 
 def describe_call(store: Store, model: str, version: int) -> dict[str, str]:
-    """Returns the entries for the `source` of a manifest about a version that its model calls.
-
-    Raises:
-        RepositoryError: there is no such version, or its manifest is damaged.
-    """
+    """Returns the entries of a manifest's `source` about a version that its model calls."""
     manifest = require_version(store, model, version)
     return {model: f"version {version}"} | ({f"{model}{DIGEST}": manifest.files_sha256} if manifest else {})
 

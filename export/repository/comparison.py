@@ -24,11 +24,7 @@ class Difference:
 
 
 def compare_versions(repository: RepositoryLike, model: str, first: int, second: int) -> list[Difference]:
-    """Returns the facts of two versions side by side: all figures, and of the rest what differs.
-
-    Raises:
-        RepositoryError: one is not there, or has no manifest.
-    """
+    """Returns the facts of two versions, which need manifests, side by side: all figures, and other differences."""
     store = open_store(repository)
     facts = []
     for version in (first, second):

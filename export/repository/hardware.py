@@ -37,11 +37,7 @@ class Gpu:
 
 
 def gpus() -> list[Gpu]:
-    """Returns the GPUs of this machine.
-
-    Raises:
-        RepositoryError: there is none, or the driver does not answer.
-    """
+    """Returns the GPUs of this machine; raises RepositoryError for none, or if the driver does not answer."""
     query = ["nvidia-smi", "--query-gpu=name,compute_cap,driver_version", "--format=csv,noheader"]
     try:
         answer = subprocess.run(query, capture_output=True, text=True, check=True, timeout=TIMEOUT_S).stdout

@@ -1,4 +1,4 @@
-"""What is in a repository."""
+"""Lists the versions of a repository."""
 
 from contextlib import suppress
 from dataclasses import asdict
@@ -12,9 +12,9 @@ from export.repository.store import RepositoryLike, Store, open_store
 
 
 def list_versions(repository: RepositoryLike, model: str | None = None) -> list[dict[str, Any]]:
-    """Returns a row for each version: `model`, `version`, `champion`, `served`, `signed`, and what its manifest says.
+    """Returns a row for each version: `model`, `version`, `champion`, `served`, `signed`, and its manifest.
 
-    A damaged manifest is reported in `problem` and hides nothing else.
+    A damaged manifest is reported in `problem`.
 
     Raises:
         RepositoryError: the repository cannot be read, or has no such model.
@@ -29,11 +29,7 @@ def list_versions(repository: RepositoryLike, model: str | None = None) -> list[
 
 
 def show_version(repository: RepositoryLike, model: str, version: int) -> dict[str, Any]:
-    """Returns the manifest of a version with `champion`, `served` and `signed`.
-
-    Raises:
-        RepositoryError: there is no such version, or its manifest is damaged.
-    """
+    """Returns the manifest of a version, which must be whole, with `champion`, `served` and `signed`."""
     store = open_store(repository)
     with clear_errors(f"read {store.name}"):
         require_version(store, model, version)  # says what is damaged, which a row of the list only notes
@@ -42,7 +38,7 @@ def show_version(repository: RepositoryLike, model: str, version: int) -> dict[s
 
 
 def show_model(repository: RepositoryLike, model: str) -> dict[str, Any]:
-    """Returns `versions`, `served`, `champion`, `rollback` (the version one would go back to) and `history`.
+    """Returns `versions`, `served`, `champion`, `rollback` (the version that it restores) and `history`.
 
     Raises:
         RepositoryError: there is no such model, or its history is damaged.
@@ -93,7 +89,7 @@ def _rows(store: Store, model: str) -> list[dict[str, Any]]:
 
 
 def served_versions(store: Store, model: str) -> list[int]:
-    """Returns the versions that config.pbtxt has Triton serve; none where it is missing or damaged."""
+    """Returns the versions that config.pbtxt serves; none if it is missing or damaged."""
     with suppress(FileNotFoundError, RepositoryError):  # `verify` reports what is wrong with it
         path = f"{model}/{CONFIG}"
         return served(read_config(store.read(path), f"{store.name}/{path}"), store.versions(model))

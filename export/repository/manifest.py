@@ -13,45 +13,40 @@ from typing import Any, get_args, get_origin, get_type_hints
 from export.errors import RepositoryError
 
 MANIFEST = "manifest.json"
-SCHEMA = 1  # of manifest.json; a file without it is of 1. A field that older releases may pass over needs no new one
+SCHEMA = 1  # of manifest.json; 1 in a file without it. A field that older releases may ignore needs no new one
 MODEL_FILE = "model.onnx"
-GPU_FILE = (
-    "model.gpu.onnx"  # the same network for GPUs, with a batch that is fixed inside; its weights are MODEL_FILE's
-)
+GPU_FILE = "model.gpu.onnx"  # for GPUs: the network with a batch fixed inside, and the weights of MODEL_FILE
 LABELS_FILE = "labels.txt"  # class names, one per line
 SIGNATURE = "model.sig"  # the name that OpenSSF model signing gives it
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a version is and where it comes from; stands beside the model file, and Triton ignores it.
+    """Content and source of a version; the file is beside the model file, and Triton ignores it.
 
     Attributes:
         files: for each file of the version, `sha256` and `size` in bytes.
         source: MLflow run, git commit and checkpoint the weights come from.
         data: name and fingerprint of the training data.
-        opset: of the ONNX graph; 0 for a model that is none.
-        ir_version: of the ONNX file; 0 for a model that is none.
-        graph: operators and bytes of the ONNX graph, as it was traced, slimmed and published.
-        calibration: images that the ranges of int8 were taken from: `data`, `split`, `samples`; and who they are `for`.
+        opset: of the ONNX graph; 0 for other models.
+        ir_version: of the ONNX file; 0 for other models.
+        graph: operators and bytes of the ONNX graph: traced, simplified (`slim_`) and published.
+        calibration: images for the ranges of int8: `data`, `split`, `samples`; and the target, `for`.
         inputs: name, datatype and shape of each; -1 is any.
         outputs: the same of each output.
-        parity: how far the exported model is from the trained one.
-        accuracy: how well it does beside the trained one: `measure`, `fp32`, `exported` and `loss`, on which `data`,
-            `split` and how many `samples`.
+        parity: differences from the trained model.
+        accuracy: beside the trained model: `measure`, `fp32`, `exported`, `loss`, `data`, `split` and `samples`.
         gpu: the file for GPUs beside the one for CPUs: `file`, `fixed_batches`, `precision`, and its own `parity`; {}
             for a version without one.
         metrics: evaluation figures by name.
         created: time of publishing, ISO 8601, UTC.
-        origin: where a copy was taken from: `repository`, `version` and `manifest_sha256` (empty where there was
-            none), and the `origin` that version had itself; {} for a version that was exported into this repository.
-        tuning: how `signs export tune` found this version is best served: `instances`, `threads`, `queue_delay_us`,
-            `max_batch`, `target`, and what it measured where; with `from_version` where an earlier version was
-            measured. {} for the defaults.
-        built_for: GPU, compute capability, driver and TensorRT that an engine was built with and runs on; {} for a
-            version that runs anywhere.
-        gate: the last verdict of the promotion gate, what `export.gate.verdict.Verdict.as_dict` gives; {} before any.
-            It is all that may be added to a manifest later.
+        origin: of a copy: `repository`, `version`, `manifest_sha256` (empty for none) and the `origin` of that version;
+            {} for a version that was exported into this repository.
+        tuning: the best setting of `signs export tune`: `instances`, `threads`, `queue_delay_us`, `max_batch`,
+            `target`, and its measurement, with `from_version` if of an earlier version; {} for the defaults.
+        built_for: GPU, compute capability, driver and TensorRT of an engine; {} for other versions.
+        gate: the last verdict of the promotion gate, `export.gate.verdict.Verdict.as_dict`; {} before any. Only
+            this field changes later.
     """
 
     model: str
@@ -103,7 +98,7 @@ class Manifest:
 
 
 def parse_manifest(content: bytes, where: str) -> Manifest:
-    """Reads the content of a manifest.json; unknown fields are passed over.
+    """Reads the content of a manifest.json; unknown fields are ignored.
 
     Raises:
         RepositoryError: it is damaged, of a newer schema, or names a file outside its version.
@@ -135,7 +130,7 @@ def parse_manifest(content: bytes, where: str) -> Manifest:
 
 
 def _is_of(value: Any, kind: Any) -> bool:
-    """Says whether a value out of JSON is of the type of a field, such as `dict[str, float]`."""
+    """Returns whether a value from JSON has the type of a field, such as `dict[str, float]`."""
     inner = get_args(kind)
     if kind is Any:
         return True
@@ -148,7 +143,7 @@ def _is_of(value: Any, kind: Any) -> bool:
 
 
 def is_same_version(first: bytes, second: bytes) -> bool:
-    """Says whether two manifests are of one version, whatever verdict of the gate they hold."""
+    """Returns whether two manifests are of one version; verdicts of the gate may differ."""
     try:
         both = [replace(parse_manifest(content, MANIFEST), gate={}) for content in (first, second)]
     except RepositoryError:
@@ -157,18 +152,14 @@ def is_same_version(first: bytes, second: bytes) -> bool:
 
 
 def check_model_name(name: str) -> str:
-    """Returns the name of a model.
-
-    Raises:
-        RepositoryError: it cannot be one, as `../x` cannot.
-    """
+    """Returns the name of a model; raises RepositoryError for others, such as `../x`."""
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
         raise RepositoryError(f"{name!r} cannot name a model: use letters, digits, '.', '-' and '_'")
     return name
 
 
 def version_number(name: str) -> int | None:
-    """Returns the number that a folder's name is, None for another name; as Triton, no leading zeros."""
+    """Returns the number in a folder's name, without leading zeros as in Triton, or None."""
     return int(name) if re.fullmatch("[1-9][0-9]{0,17}", name) else None
 
 
@@ -202,11 +193,7 @@ def damage(folder: Path, manifest: Manifest) -> Iterator[str]:
 
 
 def verify_files(folder: Path, manifest: Manifest) -> None:
-    """Checks every file of a version against its manifest.
-
-    Raises:
-        RepositoryError: a file is missing or altered.
-    """
+    """Raises RepositoryError if a file of a version is missing or differs from its manifest."""
     for problem in damage(folder, manifest):
         raise RepositoryError(f"{problem}: publish the model again")
 
@@ -223,6 +210,6 @@ def clear_errors(doing: str) -> Iterator[None]:
 
 
 def stays_inside(name: str) -> bool:
-    """Says whether a relative path leads to a file below the folder it is relative to."""
+    """Returns whether a relative path stays below its folder."""
     path = PurePosixPath(name)
     return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\\" not in name

@@ -21,11 +21,7 @@ WARM_UP = "warmup"  # the folder beside the versions in which Triton looks for t
 
 
 def read_config(content: bytes, where: str) -> "pb.ModelConfig":
-    """Reads the content of a config.pbtxt.
-
-    Raises:
-        RepositoryError: it is not a model configuration.
-    """
+    """Reads the content of a config.pbtxt; raises RepositoryError if it is no model configuration."""
     from google.protobuf import text_format
     from tritonclient.grpc import model_config_pb2 as pb
 
@@ -81,11 +77,7 @@ def served(config: "pb.ModelConfig", present: Sequence[int]) -> list[int]:
 
 
 def companions(*configs: "pb.ModelConfig") -> list[str]:
-    """Returns the paths of the files that Triton reads beside a configuration: names of classes, data of the warm-up.
-
-    Raises:
-        RepositoryError: one would lie outside the folder of the model.
-    """
+    """Returns the paths of the files that Triton reads beside configurations of a model: labels, warm-up data."""
     labels = {output.label_filename for config in configs for output in config.output} - {""}
     warm_ups = (warm_up for config in configs for warm_up in config.model_warmup)
     samples = {entry.input_data_file for warm_up in warm_ups for entry in warm_up.inputs.values()} - {""}

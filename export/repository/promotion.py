@@ -1,8 +1,8 @@
 """Which version is the champion, and how config.pbtxt follows it.
 
-Each promotion and each rollback is a file of its own, promotion-1.json, promotion-2.json and so on, created where no
-such file is yet: the history cannot be rewritten by accident, and of two who promote at once neither is lost. A bucket
-has no way to change one file of a history safely. config.pbtxt is made from the history and can be made again.
+Each promotion and each rollback is a new file, promotion-1.json, promotion-2.json and so on: the history cannot be
+rewritten by accident, and no concurrent promotion is lost, also in a bucket, where no file can be changed safely.
+config.pbtxt is derived from the history and can be written again.
 """
 
 import json
@@ -59,11 +59,7 @@ class Promotion:
 
 
 def history(store: Store, model: str) -> list[Promotion]:
-    """Returns all promotions and rollbacks of a model, oldest first.
-
-    Raises:
-        RepositoryError: an entry is damaged.
-    """
+    """Returns all promotions and rollbacks, oldest first; raises RepositoryError for a damaged entry."""
     entries = []
     for number in _numbers(store, model):
         path = f"{model}/{PROMOTION}{number}.json"
@@ -78,7 +74,7 @@ def history(store: Store, model: str) -> list[Promotion]:
 
 
 def champions(entries: list[Promotion]) -> list[int]:
-    """Returns the champions a rollback can go through, the present one last: a rollback undoes a promotion."""
+    """Returns the champions that rollbacks restore, the present one last: a rollback undoes a promotion."""
     stack: list[int] = []
     for entry in entries:
         if entry.action == "promote":
@@ -102,14 +98,14 @@ def promote(
     *,
     other_classes: bool = False,
 ) -> Promotion | None:
-    """Makes a version the champion and has config.pbtxt serve it and no other.
+    """Makes a version the champion, and the only one that config.pbtxt serves.
 
     Args:
-        gated: only where it has passed the gate against the present champion.
+        gated: requires that it has passed the gate against the present champion.
         other_classes: promote it also if the champion has other class names.
 
     Returns:
-        The new entry of the history; None where the version was the champion already.
+        The new entry of the history; None if the version was the champion already.
 
     Raises:
         RepositoryError: there is no such version, it is damaged, has not passed the gate or has other classes than the
@@ -133,10 +129,10 @@ def promote(
 
 
 def rollback(repository: RepositoryLike, model: str, reason: str) -> Promotion:
-    """Makes the champion before the present one champion again.
+    """Makes the previous champion champion again.
 
     Raises:
-        RepositoryError: there is none before, it is no longer there, or the repository cannot be written.
+        RepositoryError: there is no previous champion, it was removed, or the repository cannot be written.
     """
     store = open_store(repository)
     with clear_errors(f"roll back {model} in {store.name}"):
@@ -146,14 +142,7 @@ def rollback(repository: RepositoryLike, model: str, reason: str) -> Promotion:
 
 
 def rollback_from(repository: RepositoryLike, model: str, version: int, reason: str) -> Promotion | None:
-    """Does `rollback` where a version is the champion, else nothing: twice is as good as once.
-
-    Returns:
-        The new entry of the history; None where another version is the champion.
-
-    Raises:
-        RepositoryError: as `rollback`.
-    """
+    """Does `rollback` if this version is the champion, else returns None: a repeated call changes nothing."""
     store = open_store(repository)
     with clear_errors(f"roll back {model} in {store.name}"):
         check_model_name(model)
@@ -162,22 +151,22 @@ def rollback_from(repository: RepositoryLike, model: str, version: int, reason: 
 
 
 def _go_back(store: Store, model: str, reason: str) -> Promotion:
-    """Records that the champion before is the champion again; under the lock."""
+    """Records the rollback; under the lock."""
     line = champions(history(store, model))
     if len(line) < 2:
         raise RepositoryError(f"{model} in {store.name} has no earlier champion: promote a version instead")
     if line[-2] not in store.versions(model):
         raise RepositoryError(
-            f"version {line[-2]} of {model}, the champion before, is no longer in {store.name}: promote another one"
+            f"version {line[-2]} of {model}, the previous champion, is no longer in {store.name}: promote another one"
         )
     _require_whole(store, model, line[-2])
     return _record(store, model, line[-2], "rollback", reason)
 
 
 def gate_failure_reason(repository: RepositoryLike, model: str, version: int) -> str:
-    """Says what a version lacks of having passed the gate against the present champion; empty where nothing.
+    """Returns why a version counts as not passed by the gate against the champion; empty if it is passed, or champion.
 
-    The champion itself lacks nothing. Versions are compared by their model files: numbers differ between repositories.
+    Versions are compared by their model files, because numbers differ between repositories.
 
     Raises:
         RepositoryError: there is no such version, or a manifest or the history is damaged.
@@ -212,7 +201,7 @@ def require_version(store: Store, model: str, version: int) -> Manifest | None:
     """Returns the manifest of a version, None for one that was made by hand.
 
     Raises:
-        RepositoryError: the version is not there, its manifest is damaged, or is that of another.
+        RepositoryError: the version is missing, or its manifest is damaged or of another version.
     """
     present = store.versions(check_model_name(model))
     if version not in present:
@@ -226,7 +215,7 @@ def require_version(store: Store, model: str, version: int) -> Manifest | None:
         return None
     if (manifest.model, manifest.version) != (model, version):
         raise RepositoryError(
-            f"{store.name}/{path} is that of {manifest.model} {manifest.version}: make copies with "
+            f"{store.name}/{path} is of {manifest.model} {manifest.version}: make copies with "
             "`signs repository publish`"
         )
     return manifest
@@ -240,13 +229,9 @@ def _require_whole(store: Store, model: str, version: int) -> None:
 
 
 def wanted_configs(store: Store, model: str) -> "dict[str, pb.ModelConfig]":
-    """Returns what the configurations beside the versions are to be, by path, config.pbtxt last.
+    """Returns the right configurations beside the versions, by path, config.pbtxt last.
 
-    These are the champion's own, pinned; before any promotion the newest version's own. None where there is neither a
-    version nor a configuration.
-
-    Raises:
-        RepositoryError: a configuration is damaged.
+    These are the champion's own, pinned; before any promotion the newest version's own.
     """
     best, present = champion(store, model), store.versions(model)
     current = best or (present[-1] if present else None)
@@ -255,16 +240,13 @@ def wanted_configs(store: Store, model: str) -> "dict[str, pb.ModelConfig]":
 
 
 def own_configs(store: Store, model: str, version: int) -> "dict[str, pb.ModelConfig]":
-    """Returns the configurations a version was published with, by path, config.pbtxt last.
-
-    Of a version that brought none that is the model's config.pbtxt.
-    """
+    """Returns the configurations of a version by path, config.pbtxt last; without any, the model's config.pbtxt."""
     found = _read_configs(store, f"{model}/{version}", store.files(model, version))
     return found if CONFIG in found else {**found, **_read_configs(store, model, [CONFIG])}
 
 
 def present_configs(store: Store, model: str) -> "dict[str, pb.ModelConfig]":
-    """Returns the configurations that lie beside the versions of a model, by path, config.pbtxt last."""
+    """Returns the configurations beside the versions of a model, by path, config.pbtxt last."""
     return _read_configs(store, model, store.shared_files(model))
 
 
@@ -277,7 +259,7 @@ def _read_configs(store: Store, folder: str, paths: Iterable[str]) -> "dict[str,
 
 
 def follow(store: Store, model: str) -> None:
-    """Writes configurations and companions of what is to be served where they are not there yet, and no others."""
+    """Writes the configurations and companions of the served version, as far as they differ, and removes others."""
     while True:
         entries = history(store, model)
         configs = wanted_configs(store, model)
@@ -292,27 +274,22 @@ def follow(store: Store, model: str) -> None:
         for path, config in configs.items():
             if there.get(path) != config:
                 store.replace(f"{model}/{path}", to_bytes(config))
-        for path in (
-            there.keys() - configs.keys()
-        ):  # of another version, for hardware that this one leaves to config.pbtxt
+        for path in there.keys() - configs.keys():  # of another version
             store.discard(f"{model}/{path}")
-        # A bucket has no lock: where another promoted meanwhile, the last word must be the history's.
+        # A bucket has no lock: after a concurrent promotion the history decides.
         if history(store, model) == entries:
             return
 
 
 @contextmanager
 def followed(store: Store, model: str) -> Iterator[ExitStack]:
-    """Has config.pbtxt follow what the block changes.
-
-    Where either fails, as on a full disk, what stands on the stack by then is undone, and config.pbtxt is as it was.
-    """
+    """Updates config.pbtxt after the block; if either fails, as on a full disk, undoes the stack and config.pbtxt."""
     with ExitStack() as undo:
         try:
             yield undo
             follow(store, model)
         except BaseException:
-            with suppress(Exception):  # the first error is the one to report
+            with suppress(Exception):  # the first error is reported
                 undo.close()
             with suppress(Exception):
                 follow(store, model)
@@ -321,12 +298,12 @@ def followed(store: Store, model: str) -> Iterator[ExitStack]:
 
 
 def hold(store: Store, model: str, coming: "dict[str, pb.ModelConfig]") -> None:
-    """Pins what is served now, before a version appears that needs other configurations.
+    """Pins the served versions before one with other configurations appears.
 
-    Without it a server could load the new version with the old configuration, or the other way round.
+    Otherwise a server could load a new version with an old configuration, or the reverse.
 
     Args:
-        coming: configurations of the version that is to appear, by path.
+        coming: configurations of the new version, by path.
     """
     there, present = present_configs(store, model), store.versions(model)
     if CONFIG not in there or not present or champion(store, model) is not None:
@@ -339,7 +316,7 @@ def hold(store: Store, model: str, coming: "dict[str, pb.ModelConfig]") -> None:
 
 
 def _record(store: Store, model: str, version: int, action: Action, reason: str) -> Promotion:
-    """Adds an entry to the history and has config.pbtxt follow it: both, or neither."""
+    """Adds an entry to the history and updates config.pbtxt, both or neither."""
     entry = Promotion(model, version, action, reason, datetime.now(UTC).isoformat(timespec="seconds"))
     path = f"{model}/{PROMOTION}{max(_numbers(store, model), default=0) + 1}.json"
     with followed(store, model) as undo:
@@ -347,8 +324,8 @@ def _record(store: Store, model: str, version: int, action: Action, reason: str)
             store.create(path, (json.dumps(asdict(entry), indent=2) + "\n").encode())
         except FileExistsError as error:
             raise RepositoryError(
-                f"another promotion of {model} was recorded at this very moment: look with `signs repository show "
-                f"{model}` and decide again"
+                f"another promotion of {model} was recorded at the same time: see `signs repository show {model}` and "
+                "decide again"
             ) from error
         undo.callback(store.discard, path)
     return entry

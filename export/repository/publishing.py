@@ -42,11 +42,7 @@ def versions(repository: RepositoryLike, model: str) -> list[int]:
 
 
 def load_manifest(repository: RepositoryLike, model: str, version: int) -> Manifest:
-    """Reads the manifest of a version.
-
-    Raises:
-        RepositoryError: there is none, or it is damaged.
-    """
+    """Reads the manifest of a version; raises RepositoryError if it is missing or damaged."""
     store = open_store(repository)
     path = f"{model}/{version}/{MANIFEST}"
     try:

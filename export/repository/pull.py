@@ -1,16 +1,16 @@
-"""Brings exactly the versions asked for into another folder, checked, for a server to start on."""
+"""Fetches exactly the requested versions into a folder, checked, for a server."""
 
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from export.errors import RepositoryError
-from export.repository.configuration import GPU, need_gpu, unfit_for_gpu
+from export.repository.configuration import GPU, require_hardware
 from export.repository.fetching import fetch_version
 from export.repository.hardware import misfit
 from export.repository.local import LocalStore, staging_parent, staging_prefix, sync_folder, write
@@ -44,11 +44,11 @@ class Pulled:
 
 
 def parse_wanted(options: Sequence[str], file: Path | None = None) -> dict[str, list[int]]:
-    """Reads which versions are wanted.
+    """Reads the requested versions.
 
     Args:
         options: `MODEL=N`, `MODEL=N,M`, or `MODEL` for its champion.
-        file: JSON, {"MODEL": N or [N, M] or null}; instead of options or besides them.
+        file: JSON, {"MODEL": N or [N, M] or null}, in addition to the options.
 
     Returns:
         Numbers by model; an empty list is the champion, or the newest version before any promotion.
@@ -86,23 +86,22 @@ def pull(
     any_gpu: bool = False,
     configuration: str = "",
 ) -> list[Pulled]:
-    """Brings versions into a folder and has its config.pbtxt serve exactly these.
+    """Fetches versions into a folder whose config.pbtxt then serves exactly these.
 
-    Everything is fetched into a staging folder and checked there before the first name in `destination` changes;
-    where a step fails after that, what was done is undone. Versions that are there and whole are not fetched again;
-    a damaged one is replaced. Other versions and models in `destination` stay; of the models asked for, they are
-    no longer served.
+    All files are fetched into a staging folder and checked before the first name in `destination` changes; later
+    failures are undone. Whole versions are not fetched again, damaged ones are replaced. Other versions of these models
+    stay, and are no longer served.
 
     Args:
-        wanted: numbers by model; an empty list is the champion, or the newest before any promotion; all models of
-            the source where the mapping is empty.
-        any_gpu: also an engine that this machine cannot run, for another one to serve.
-        configuration: name of the one that the server is to take where a model has it; `gpu` is for a GPU.
+        wanted: numbers by model; an empty list is the champion, or the newest before any promotion; an empty mapping
+            is all models.
+        any_gpu: accept engines that this machine cannot run.
+        configuration: name of the server's; `gpu` is for a GPU.
 
     Raises:
-        RepositoryError: a version is not there, damaged, not signed so, cannot share a configuration with another
-            asked for, is another than the one in `destination`, was built for another GPU, or would run on a GPU with
-            its file for CPUs; or `destination` cannot be written. It is as it was.
+        RepositoryError: a version is missing, damaged, not signed with the key, needs another configuration than a
+            second one, differs from the one in `destination`, or does not run on the hardware; or `destination` cannot
+            be written. It is unchanged.
     """
     store = open_store(source)
     with clear_errors(f"pull {store.name} to {destination}"), _staging(destination) as staged:
@@ -125,17 +124,15 @@ def pull(
                 public_key is not None,
             )
         if configuration:
-            _check_configuration(staged, chosen, configuration)
+            configs = {model: present_configs(LocalStore(staged), model) for model in chosen}
+            server = f"the configuration {configuration} is for a server without one"
+            require_hardware(configs, configuration, configuration == GPU, server)
         _move(staged, destination, pulled)
         return pulled
 
 
 def choose_versions(store: Store, wanted: Mapping[str, Sequence[int]], any_gpu: bool) -> dict[str, list[int]]:
-    """Returns the numbers that are meant, by model; the arguments are those of `pull`.
-
-    Raises:
-        RepositoryError: a version is not there, or was built for another GPU.
-    """
+    """Returns the numbers by model for the arguments of `pull`; raises RepositoryError as `pull` does."""
     chosen = {}
     for model, numbers in (wanted or {model: [] for model in store.models()}).items():
         present = store.versions(check_model_name(model))
@@ -165,14 +162,14 @@ def _bring(
     public_key: Path | None,
     progress: ProgressCallback,
 ) -> Pulled:
-    """Fetches one version into the staging folder, or finds that the destination has it."""
+    """Fetches one version into the staging folder unless the destination has it."""
     there = destination / model / str(version)
     if there.exists():
         require_version(store, model, version)
         with suppress(FileNotFoundError, NotADirectoryError):
             here, wanted = (there / MANIFEST).read_bytes(), store.read(f"{model}/{version}/{MANIFEST}")
             if is_same_version(here, wanted):
-                # A verdict of the gate comes along with the signature that covers it.
+                # A new verdict of the gate is fetched with the signature that covers it.
                 if here == wanted and not check_folder(there, model, version, public_key).problems:
                     return Pulled(model, version, fetched=False)
                 fetch_version(store, model, version, staged / model / str(version), public_key, progress)
@@ -185,13 +182,12 @@ def _bring(
 
 
 def _configure(store: Store, folders: Mapping[int, Path], beside: Path, signed: bool) -> None:
-    """Writes configurations and their companions beside the versions: their own, checked, pinned to exactly these.
+    """Writes the versions' configurations, pinned to exactly these, and companions into the folder `beside`.
 
     Args:
-        store: holds what versions of earlier releases, which have no configuration of their own, are served with.
+        store: has the configurations for versions of earlier releases.
         folders: of the versions, by number.
-        beside: folder to write to, with the name of the model.
-        signed: no configuration but a signed one will do.
+        signed: configurations must be signed.
     """
     model = beside.name
 
@@ -232,29 +228,12 @@ def _configure(store: Store, folders: Mapping[int, Path], beside: Path, signed: 
         write(beside / name, labels.pop())
 
 
-def _check_configuration(staged: Path, models: Iterable[str], name: str) -> None:
-    """Raises RepositoryError where a server that takes this configuration would not serve the models rightly."""
-    store = LocalStore(staged)
-    configs = {model: present_configs(store, model) for model in models}
-    if name == GPU:
-        for sentence in unfit_for_gpu(configs, name):
-            raise RepositoryError(sentence)
-    else:
-        waiting = need_gpu(configs, name)
-        if waiting:
-            raise RepositoryError(
-                f"{' and '.join(waiting)} need a GPU, and the configuration {name} is for a server without one: "
-                "export again without --target gpu, or serve where there is one"
-            )
-
-
 @contextmanager
 def _staging(destination: Path) -> Iterator[Path]:
-    """Gives a folder from which everything can be renamed into the destination.
+    """Yields a folder from which files can be renamed into the destination.
 
-    That is beside it; inside it where it is a mount of its own, as a volume of a container is. There a server would
-    take the staging folder for a model: start it afterwards. What a pull that was killed has left there goes first, or
-    a container that is started again would never serve.
+    It is beside the destination, or inside if that is a mount, as a container's volume. A server would take it for a
+    model: start it afterwards. Leftovers of a killed pull are removed first, or a restarted container never serves.
     """
     if destination.exists() and not destination.is_dir():
         raise RepositoryError(f"{destination} is a file: give a folder")
@@ -263,7 +242,7 @@ def _staging(destination: Path) -> Iterator[Path]:
         if parent is None:
             destination.mkdir(parents=True, exist_ok=True)
             parent = destination
-            lock.enter_context(LocalStore(destination).locked())  # so nobody is at work in what lies there
+            lock.enter_context(LocalStore(destination).locked())  # so no other process uses the leftovers
             for left in destination.glob(f"{prefix}*"):
                 shutil.rmtree(left)
         with tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True) as scratch:
@@ -271,7 +250,7 @@ def _staging(destination: Path) -> Iterator[Path]:
 
 
 def _move(staged: Path, destination: Path, pulled: Sequence[Pulled]) -> None:
-    """Renames everything into place; on any failure back again."""
+    """Renames everything into place; on a failure back."""
     destination.mkdir(parents=True, exist_ok=True)
     grave = staged / ".replaced"
     is_locked = staged.parent.samefile(destination)  # as `_staging` has left it

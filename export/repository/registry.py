@@ -1,7 +1,4 @@
-"""A registry of OCI artifacts, through oras: blobs and manifests go there and come back by their digests.
-
-Nothing is believed that a registry sends: what comes back has the digest that was asked for, or is an error.
-"""
+"""A registry of OCI artifacts, through oras: pushes and fetches blobs and manifests, and checks every digest."""
 
 import base64
 import contextlib
@@ -79,8 +76,8 @@ class Registry:
     Credentials are those of docker's configuration: `docker login`, or config.json in the folder DOCKER_CONFIG.
 
     Args:
-        address: its digest does not count.
-        plain_http: whether to speak HTTP without TLS; on this machine alone where it is None.
+        address: its digest is ignored.
+        plain_http: use HTTP without TLS; None only on this machine.
 
     Raises:
         RepositoryError: the library is not installed, or the registry cannot be reached.
@@ -92,7 +89,7 @@ class Registry:
             import oras.provider
         except ImportError as error:
             raise RepositoryError(f"the library for {SCHEME} is not installed: pip install '.[oci]'") from error
-        oras.logger.logger.set_level(logging.CRITICAL)  # whatever happens is raised; its log has answers of registries
+        oras.logger.logger.set_level(logging.CRITICAL)  # errors are raised; its log has answers of registries
         self.name = f"{SCHEME}{address.host}/{address.name}"
         self._host = address.host
         self._container = _container(address)
@@ -121,7 +118,7 @@ class Registry:
                 raise
 
     def manifest(self, reference: str) -> tuple[str, dict[str, Any]] | None:
-        """Returns the digest and the content of the manifest that a tag or a digest names, None where there is none.
+        """Returns digest and content of the manifest of a tag or a digest, None for none.
 
         Raises:
             RepositoryError: the registry sends another one than the digest names, or no manifest.
@@ -153,7 +150,7 @@ class Registry:
         return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
     def put_blob(self, file: Path, media_type: str) -> dict[str, Any]:
-        """Stores a file, where it is not there yet, and returns its descriptor: mediaType, digest and size in bytes."""
+        """Stores a file unless it is there, and returns its descriptor: mediaType, digest and size in bytes."""
         import oras.oci
 
         descriptor: dict[str, Any] = oras.oci.NewLayer(str(file), media_type=media_type)
@@ -162,11 +159,7 @@ class Registry:
         return descriptor
 
     def fetch_blob(self, descriptor: dict[str, Any], target: Path, advance: Advance) -> None:
-        """Downloads a blob.
-
-        Raises:
-            RepositoryError: it is not there, or not what the descriptor says.
-        """
+        """Downloads a blob; raises RepositoryError if it is missing or not what the descriptor says."""
         found, size = hashlib.sha256(), 0
         with (
             self._clear_errors("read"),
@@ -187,7 +180,6 @@ class Registry:
             )
 
     def _check(self, response: Any) -> None:
-        """Raises where a registry refuses."""
         if response.status_code in (401, 403):
             raise RepositoryError(
                 f"may not use {self.name} ({response.status_code}): `docker login {self._host}` with the rights for it"
@@ -218,11 +210,7 @@ class Registry:
 
 
 def _container(address: Address, host: str = "") -> Any:
-    """Returns what oras calls a repository, whose own reading of names sends oci://localhost/a to Docker's registry.
-
-    Args:
-        host: the registry's; where it is empty, the one that answers.
-    """
+    """Returns oras' repository for an address; oras itself reads oci://localhost/a as a name on Docker Hub."""
     import oras.container
 
     container = oras.container.Container(address.name)
@@ -240,7 +228,7 @@ def _client(insecure: bool, auth_backend: str) -> Any:
     client = oras.provider.Registry(insecure=insecure, auth_backend=auth_backend)
     client.do_request = types.MethodType(oras.provider.Registry.do_request.__wrapped__, client)
     client.session.request = functools.partial(client.session.request, timeout=TIMEOUT_S)
-    # Nothing is written twice: a blob and a manifest are what their digests say.
+    # A repeated write is harmless, because blobs and manifests have digests.
     retry = Retry(ATTEMPTS, backoff_factor=PAUSE_S, status_forcelist=(429, 502, 503, 504), allowed_methods=None)
     retry.raise_on_status = False
     client.session.mount(f"{client.prefix}://", HTTPAdapter(max_retries=retry))
@@ -248,7 +236,7 @@ def _client(insecure: bool, auth_backend: str) -> Any:
 
 
 def _docker_config() -> dict[str, Any]:
-    """Returns what docker's configuration says of credentials."""
+    """Returns the credentials in docker's configuration."""
     folder = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
     names: dict[str, Any] = {"auths": {}, "credHelpers": {}, "credsStore": None}
     try:
@@ -265,7 +253,7 @@ def _docker_config() -> dict[str, Any]:
 
 
 def _with_auth(login: dict[str, str]) -> dict[str, str]:
-    """Returns a login with `auth`, which Kubernetes does without where user and password are there."""
+    """Returns a login with `auth`, which Kubernetes leaves out beside user and password."""
     if not login or login.get("auth") or not login.get("username"):
         return login
     return {**login, "auth": base64.b64encode(f"{login['username']}:{login.get('password', '')}".encode()).decode()}

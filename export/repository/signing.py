@@ -27,11 +27,7 @@ class Signer:
         self._config()
 
     def sign(self, folder: Path) -> None:
-        """Writes model.sig into the folder of a version.
-
-        Raises:
-            RepositoryError: the key cannot be used.
-        """
+        """Writes model.sig into the folder of a version; raises RepositoryError if the key cannot be used."""
         config = self._config()
         try:
             config.set_hashing_config(_hashing()).sign(folder, folder / SIGNATURE)

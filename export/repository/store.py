@@ -45,11 +45,7 @@ class Store(Protocol):
         """Writes a file so that a reader finds the old content or the new; leaves it alone where nothing changes."""
 
     def create(self, path: str, content: bytes) -> None:
-        """Writes a file that must be new.
-
-        Raises:
-            FileExistsError: another has made it.
-        """
+        """Writes a file that must be new; raises FileExistsError if it exists."""
 
     def discard(self, path: str) -> None:
         """Deletes a file that `create` has just made."""
@@ -67,11 +63,7 @@ class Store(Protocol):
         """Keeps other writers out where the store has locks; elsewhere `claim` and `create` decide who was first."""
 
     def claim(self, model: str, number: int | None) -> int:
-        """Takes a number for a new version, the next free one for None; it is never given out again.
-
-        Raises:
-            RepositoryError: the number was given out before.
-        """
+        """Takes a number, or the next one, for ever; raises RepositoryError if it was given out before."""
 
     def commit(
         self, staged: Path, model: str, version: int, shared: dict[str, bytes], progress: ProgressCallback = silent

@@ -1,4 +1,4 @@
-"""Is a repository what was published? Files against manifests, signatures, and what config.pbtxt serves."""
+"""Verifies a repository: files against manifests, signatures, and the versions that config.pbtxt serves."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from export.errors import RepositoryError, SignatureError
 from export.repository.calls import changed_calls
-from export.repository.configuration import effective, need_gpu, unfit_for_gpu
+from export.repository.configuration import effective, require_hardware
 from export.repository.fatal_values import check_folder_values, check_values
 from export.repository.hardware import has_gpu, misfit
 from export.repository.manifest import (
@@ -41,13 +41,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Check:
-    """What was found in one version, or, with version None, beside the versions of a model.
+    """The result for one version, or, with version None, for the files beside the versions of a model.
 
     Attributes:
-        problems: a sentence each; none is good.
+        problems: a sentence each.
         extra: files of the version that were not published.
-        signature: `none`; `unchecked` where no key was given; `valid` or `invalid` where one was.
-        misfit: why this machine cannot run it, as an engine that was built for another GPU; empty where it can.
+        signature: `none`, `unchecked` without a key, `valid` or `invalid`.
+        misfit: why this machine cannot run it, such as an engine for another GPU; empty if it can.
     """
 
     model: str
@@ -60,16 +60,13 @@ class Check:
 
 
 def check_folder(folder: Path, model: str, version: int, public_key: Path | None = None) -> Check:
-    """Checks a version in a folder of this machine.
+    """Checks a version in a folder of this machine; raises RepositoryError if the public key cannot be used.
 
-    A version without a manifest was made by hand: a notice; but a problem where a signature is asked for.
-
-    Raises:
-        RepositoryError: the public key cannot be used.
+    A version without a manifest was made by hand: a notice without a key, a problem with one.
     """
     check = Check(model, version, signature="unchecked" if (folder / SIGNATURE).exists() else "none")
     if not (folder / MANIFEST).exists():
-        text = f"{folder} has no {MANIFEST}: it was made by hand, and nothing says what its files should be"
+        text = f"{folder} has no {MANIFEST}: it was made by hand, and its files cannot be checked"
         (check.notices if public_key is None else check.problems).append(text)
         return check
     try:
@@ -100,9 +97,9 @@ def verify(
     public_key: Path | None = None,
     progress: ProgressCallback = silent,
 ) -> list[Check]:
-    """Checks versions: every file against the manifest, files too many, and the signature where a key is given.
+    """Checks versions: every file against the manifest, extra files, and, with a key, the signature.
 
-    Of whole models also what lies beside the versions: the history, and whether config.pbtxt follows it.
+    For whole models it also checks the history, and that config.pbtxt follows it.
 
     Raises:
         RepositoryError: the repository cannot be read, or has no such model or version.
@@ -118,10 +115,8 @@ def verify(
             todo = [(each, number) for each in models for number in store.versions(each)]
             if model is not None and not todo:
                 raise RepositoryError(f"there is no model {model} in {store.name}")
-            if not models:  # a misspelt address would look like a repository in order
-                raise RepositoryError(
-                    f"there is no model in {store.name}: nothing was verified; is it the right place?"
-                )
+            if not models:  # or a misspelt address would pass
+                raise RepositoryError(f"there is no model in {store.name}: nothing was verified; check the path")
         checks = []
         for done, (each, number) in enumerate(todo, start=1):
             with store.folder(each, number, progress) as folder:
@@ -131,7 +126,7 @@ def verify(
             problems += [f"{where}/{name} was not published" for name in found.extra]
             notices = [text.replace(str(folder), where) for text in found.notices]
             if found.misfit:
-                # A repository is also looked after from machines that serve nothing, which have no GPU.
+                # A machine without a GPU may only manage the repository.
                 (problems if has_gpu() else notices).append(f"{where} cannot run here: {found.misfit}")
             checks.append(replace(found, problems=problems, notices=notices))
             progress("verifying versions", done, len(todo))
@@ -141,23 +136,21 @@ def verify(
 
 
 def _check_model(store: Store, model: str) -> Check:
-    """Checks that config.pbtxt serves what it should."""
     check = Check(model, None)
     where = f"{store.name}/{model}/{CONFIG}"
     try:
         best, present = champion(store, model), store.versions(model)
         if best is not None and best not in present:
-            check.problems.append(f"version {best} of {model} is the champion, but it is not there")
+            check.problems.append(f"version {best} of {model} is the champion, but it is missing")
         config = read_config(store.read(f"{model}/{CONFIG}"), where)
         check_values(config, where)
         numbers = served(config, present)
         if not numbers:
-            check.problems.append(f"{where} serves no version that is there")
+            check.problems.append(f"{where} serves no existing version")
         there, wanted = present_configs(store, model), wanted_configs(store, model)
         for path in _different(there, wanted) if best is not None and numbers else ():
             check.problems.append(
-                f"{store.name}/{model}/{path} is not that of the champion: `signs repository promote {model} {best}` "
-                "mends it"
+                f"{store.name}/{model}/{path} is not that of the champion: `signs repository promote {model} {best}`"
             )
         for path in _different(_without_policies(there), _without_policies(wanted)) if best is None and wanted else ():
             check.notices.append(f"{store.name}/{model}/{path} is not that of version {present[-1]}, the newest")
@@ -171,14 +164,14 @@ def _check_model(store: Store, model: str) -> Check:
         )
         check.notices.extend(changed_calls(store, model))
     except FileNotFoundError:
-        check.notices.append(f"{where} is not there: Triton makes up a configuration where it can")
+        check.notices.append(f"{where} is missing: Triton generates a configuration if it can")
     except RepositoryError as error:
         check.problems.append(str(error))
     return check
 
 
 def _different(there: "Configs", wanted: "Configs") -> list[str]:
-    """Returns the paths of the configurations that are not as they should be, too many or missing."""
+    """Returns the paths of configurations that differ, are extra or missing."""
     return sorted(path for path in there.keys() | wanted.keys() if there.get(path) != wanted.get(path))
 
 
@@ -200,21 +193,20 @@ def check_served(
     """Checks the versions that a server on this folder would load.
 
     Args:
-        configuration: name of the one that the server is to take where a model has it.
-        gpu: the server has a GPU; where it is None, if this machine has.
+        configuration: its name; models without it use config.pbtxt.
+        gpu: whether the server has a GPU; None looks at this machine.
 
     Returns:
         Notices, as of versions that were made by hand.
 
     Raises:
-        RepositoryError: a file is missing or altered, in the version or beside it, a signature does not hold, a
-            configuration would end the server, an engine was built for another machine, or a model would not run on
-            what the server has; the message names it.
+        RepositoryError: a file is missing or altered, a signature is invalid, a configuration would end the server, or
+            a model or engine does not run on its hardware; the message names it.
     """
     notices: list[str] = []
     store = open_store(repository)
     folders = (path for path in repository.iterdir() if path.is_dir()) if repository.is_dir() else ()
-    for folder in sorted(folders):  # Triton loads those with a name that begins with a dot too
+    for folder in sorted(folders):  # Triton loads those with a leading dot, too
         present = store.versions(folder.name)
         path = folder / CONFIG
         config = effective(present_configs(store, folder.name), configuration) if path.exists() else None
@@ -242,33 +234,22 @@ def check_served(
                 )
             notices += check.notices
             notices += [f"{folder / str(version) / name} was not published" for name in check.extra]
-    _check_hardware(store, configuration, has_gpu() if gpu is None else gpu)
+    models = {model: present_configs(store, model) for model in store.models()}
+    has = has_gpu() if gpu is None else gpu
+    require_hardware(models, configuration, has, "this server has none", f"{store.name}: ")
     return notices
 
 
-def _check_hardware(store: Store, configuration: str, gpu: bool) -> None:
-    """Raises RepositoryError where a model would not run, or would crawl, on what the server has."""
-    models = {model: present_configs(store, model) for model in store.models()}
-    for sentence in unfit_for_gpu(models, configuration) if gpu else ():
-        raise RepositoryError(f"{store.name}: {sentence}")
-    waiting = [] if gpu else need_gpu(models, configuration)
-    if waiting:
-        raise RepositoryError(
-            f"{store.name}: {' and '.join(waiting)} need{'s' if len(waiting) == 1 else ''} a GPU, and this server has "
-            "none: serve where there is one, or export again without --target gpu"
-        )
-
-
 def _altered_companions(store: Store, model: str, version: int, configs: "Configs") -> Iterator[str]:
-    """Yields a sentence for each file beside a version that its configurations name and that is not its own."""
+    """Yields a sentence for each file beside the versions that configurations name and that is not of this version."""
     for name in companions(*configs.values()):
-        with suppress(FileNotFoundError):  # early versions have none; what lacks beside is reported elsewhere
+        with suppress(FileNotFoundError):  # early versions have none; missing files beside are reported elsewhere
             if store.read(f"{model}/{name}") != store.read(f"{model}/{version}/{name}"):
                 yield f"{store.name}/{model}/{name} is not that of version {version}"
 
 
 def _unsigned_beside(folder: Path, version: int) -> Iterator[str]:
-    """Yields a sentence for each file beside a signed version that differs from its own, which the signature covers."""
+    """Yields a sentence for each file beside a signed version that differs from its own, signed one."""
     signed, beside = folder / str(version) / CONFIG, folder / CONFIG
     if not signed.exists():
         yield f"{folder / str(version)} was published without its configuration, so no signature covers {beside}"

@@ -1,4 +1,4 @@
-"""The settings of tuning: which serving settings are tried, and under which load."""
+"""The settings of tuning: the serving settings to try, and the load."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,7 @@ MOST_BATCH = 4096  # of an exported graph
 
 @dataclass(frozen=True)
 class Load(BaseSettings):
-    """How a server is loaded."""
+    """The load on a server."""
 
     concurrency: Concurrency = 32
     seconds: Annotated[float, Setting("Seconds of each measurement in a round.", min=0.1, max=600)] = 2
@@ -33,7 +33,7 @@ class Load(BaseSettings):
 
 @dataclass(frozen=True)
 class TuningConfig(BaseSettings):
-    """What is tuned, and how; an empty tuple stands for values that fit the machine and the version."""
+    """What is tuned, and how; an empty tuple chooses values for the machine and the version."""
 
     model: Model
     latency_budget_ms: Annotated[float, Setting("Largest p99 latency in milliseconds.", min=0.001)]

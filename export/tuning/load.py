@@ -1,8 +1,7 @@
-"""A closed loop of requests: so many are under way at any time, and the next leaves when one was answered.
+"""A closed loop: a fixed number of concurrent requests, each followed by the next after its answer.
 
-It is ours and not perf_analyzer's because that one needs glibc 2.38, which Debian 12, Ubuntu 22.04 and Red Hat 9 lack,
-and measures until its windows agree, which interleaved rounds of one length cannot wait for. What Python adds, about
-0.3 ms of processor time a request, it adds to all settings alike.
+perf_analyzer needs glibc 2.38, which Debian 12, Ubuntu 22.04 and Red Hat 9 lack, and measures until its windows agree,
+while interleaved rounds have one length. Python adds about 0.3 ms of processor time to every request of all settings.
 """
 
 import asyncio
@@ -17,17 +16,17 @@ import numpy.typing as npt
 from export.tuning.config import Load
 from traffic_sign_client.connection import channel_options
 
-TIMEOUT_S = 120.0  # for one answer; a server that hangs must not hang this
-WARM_UP = 0.25  # of the time that is measured goes before, unmeasured: connections, threads, the first batches
+TIMEOUT_S = 120.0  # for one answer
+WARM_UP = 0.25  # share of the measured time, before it: connections, threads, the first batches
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What came of it.
+    """The answers of a round.
 
     Attributes:
-        latencies_ms: float64 [n], of the requests answered while it was measured, in milliseconds.
-        reason: what the server said of the first of these.
+        latencies_ms: float64 [n], milliseconds of the requests answered in the measured time.
+        reason: of the first failure, from the server.
     """
 
     latencies_ms: npt.NDArray[np.float64]
@@ -65,7 +64,7 @@ async def _run(url: str, model: str, input_name: str, images: npt.NDArray[np.uin
                 await client.infer(model, requests[number % len(requests)], client_timeout=TIMEOUT_S)
             except InferenceServerException as error:
                 reasons.append(error.message() or str(error))
-                await asyncio.sleep(0.01)  # a server that refuses at once must not be asked in a tight loop
+                await asyncio.sleep(0.01)  # no tight loop on a server that refuses at once
                 continue
             done = time.perf_counter()
             if start <= done < end:
@@ -75,7 +74,7 @@ async def _run(url: str, model: str, input_name: str, images: npt.NDArray[np.uin
     async with AsyncExitStack() as stack:
         clients = []
         for number in range(load.channels):
-            # gRPC has clients of equal settings share a connection unless a setting differs.
+            # Clients with equal settings would share a connection.
             options = [*channel_options(url), ("grpc.use_local_subchannel_pool", 1), ("signs.channel", number)]
             client = triton.InferenceServerClient(url, channel_args=options)
             clients.append(await stack.enter_async_context(client))

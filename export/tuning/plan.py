@@ -59,11 +59,7 @@ class Outcome:
 
 
 def measured(setting: Setting, rounds: Sequence[tuple[float, npt.NDArray[np.float64]]]) -> Outcome:
-    """Returns the outcome of a setting that worked.
-
-    Args:
-        rounds: of each, how many seconds it took and the latencies in milliseconds of the requests answered in it.
-    """
+    """Returns the outcome of a setting that works; `rounds` are seconds and latencies in ms, float64 [n], of each."""
     latencies = np.concatenate([each for _, each in rounds])
     if not len(latencies):
         return Outcome(setting, problem="no request was answered in time: give more --seconds")
@@ -105,11 +101,7 @@ def choose(outcomes: Sequence[Outcome], budget_ms: float, present: Setting) -> O
 
 
 def setting_of(config: pb.ModelConfig) -> Setting:
-    """Returns the setting in a configuration.
-
-    Raises:
-        ExportError: its model cannot be tuned.
-    """
+    """Returns the setting in a configuration; raises ExportError if its model cannot be tuned."""
     if config.platform not in (ONNX, ENGINE):
         kind = config.platform or config.backend or "nothing"
         raise ExportError(

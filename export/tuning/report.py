@@ -1,4 +1,4 @@
-"""What `signs export tune` shows and keeps: a table, tuning.json and a picture of all settings."""
+"""The reports of `signs export tune`: a table, tuning.json and a picture of all settings."""
 
 import json
 from collections.abc import Sequence
@@ -61,7 +61,7 @@ def draw_outcomes(
     chosen: Outcome | None,
     title: str,
 ) -> None:
-    """Draws throughput over p99, one point a setting, with the budget, the choice and what is there now.
+    """Draws throughput over p99, a point for each setting, with the budget, the choice and the present setting.
 
     Bars span the rounds.
     """

@@ -1,4 +1,4 @@
-"""One tuning from the version to the version that is better served: fetch, measure, choose, show, publish."""
+"""Tunes a version: fetches it, measures settings, chooses, reports, and publishes the best as a new version."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -24,18 +24,18 @@ from traffic_signs.progress import progress_bars, silent
 
 
 def run_tuning(config: TuningConfig, folder: Path, may_publish: Callable[[], bool], console: Console) -> dict[str, Any]:
-    """Measures all settings, and publishes the best as the next version where that is wanted.
+    """Measures all settings, and publishes the best as the next version if `may_publish` agrees.
 
     Args:
-        folder: takes tuning.json, tuning.png and the server's log.
-        may_publish: is called when there is something to publish.
+        folder: for tuning.json, tuning.png and the server's log.
+        may_publish: called if there is a better setting.
 
     Returns:
         The content of tuning.json: `outcomes` of all settings, `present` and `chosen` settings, and `published`, the
         number of the new version or None.
 
     Raises:
-        ClientError: no setting is within the budget; the repository is as it was.
+        ClientError: no setting is within the budget; the repository is unchanged.
         export.errors.ExportError: there is no such version, it cannot be tuned, or the best cannot be published.
         serving.errors.ServingError: the server does not start, or ends by itself.
         OSError: a file cannot be written.
@@ -56,7 +56,7 @@ def run_tuning(config: TuningConfig, folder: Path, may_publish: Callable[[], boo
         instances = config.instances or ((1, 2, 4) if on_gpu else sorted({1, 2, cores}))
         threads = config.threads or ((0,) if on_gpu else sorted({1, cores}))
         settings = grid(instances, threads, config.queue_delay_us, batches, present)
-        # Made now: a place that cannot be written must not show after minutes of measuring.
+        # Now, so that an error comes before minutes of measuring.
         folder.mkdir(parents=True, exist_ok=True)
         _announce(console, candidate, len(settings), config.load, installation)
         with progress_bars(console) as progress:
@@ -69,7 +69,7 @@ def run_tuning(config: TuningConfig, folder: Path, may_publish: Callable[[], boo
         if chosen is None:
             raise ClientError(_nothing_fits(outcomes, config.latency_budget_ms))
         if chosen.setting == present:
-            console.print("it is served so now, or as well: nothing to publish")
+            console.print("the present setting is the best: nothing to publish")
         elif may_publish():
             tuning = _facts(config, candidate, installation, chosen)
             summary["published"] = candidate.publish(store, chosen.setting, tuning).version
@@ -83,7 +83,7 @@ def run_tuning(config: TuningConfig, folder: Path, may_publish: Callable[[], boo
 
 
 def _configuration(store: Store, config: TuningConfig, version: int, installation: Installation) -> Fit:
-    """Returns the configuration that is tuned: the one asked for, which must be there, or what fits this machine."""
+    """Returns the configuration that is tuned: the requested one, which must exist, or the one for this machine."""
     fit = find_fit(can_use_gpu(installation))
     if config.configuration == GPU and not fit.gpu:
         raise ClientError("the configuration gpu is tuned on a server with a GPU, and this one has none")
@@ -152,7 +152,7 @@ def _summarise(
 
 
 def _facts(config: TuningConfig, candidate: Candidate, installation: Installation, chosen: Outcome) -> dict[str, Any]:
-    """Returns what the manifest of the new version says of the measurement."""
+    """Returns the field `tuning` of the new manifest."""
     return {
         **asdict(chosen.setting),
         "target": target_of(candidate.config),

@@ -1,4 +1,4 @@
-"""Measures settings of one version on a real server, each as a model of its own, one loaded at a time."""
+"""Measures settings of one version on a real server, each as a separate model, one loaded at a time."""
 
 import contextlib
 import shutil
@@ -35,18 +35,18 @@ from traffic_signs.progress import ProgressCallback
 
 IMAGES = 16  # of different content, sent in turn
 SEED = 0
-LOAD_TIMEOUT_S = 900.0  # TensorRT builds an engine in that time; on a CPU it is a second
+LOAD_TIMEOUT_S = 900.0  # for TensorRT to build an engine; on a CPU loading takes a second
 EXPLICIT = ("--model-control-mode=explicit",)
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """The version that is tuned, in a folder of this process.
+    """The version that is tuned, in a temporary folder.
 
     Attributes:
-        config: that it is served with on this machine.
-        beside: content of the files that Triton reads beside its config.pbtxt, by name.
-        configs: all that it is served with, by path.
+        config: for this machine.
+        beside: content of the files that Triton reads beside config.pbtxt, by name.
+        configs: all configurations, by path.
     """
 
     manifest: Manifest
@@ -57,24 +57,21 @@ class Candidate:
 
     @property
     def present(self) -> Setting:
-        """How it is set now."""
+        """Its present setting."""
         return setting_of(self.config)
 
     @property
     def kind(self) -> ModelKind:
-        """Its kind of network; whatever else takes one picture is loaded like a classifier."""
+        """Its kind of network; other models with one picture get the images of a classifier."""
         return kind_of_inputs([self.config.input[0].name]) or CLASSIFIER
 
     @property
     def is_fixed(self) -> bool:
-        """Whether its file is the one for GPUs: each largest batch then has a file of its own."""
+        """Whether its file is the one for GPUs, of which each largest batch needs another."""
         return str(self.config.default_model_filename) == GPU_FILE
 
     def files_for(self, max_batch: int, folder: Path) -> Path:
-        """Returns a folder with the files of the version for a largest batch.
-
-        Args:
-            folder: to make it in, where it is not the version's own.
+        """Returns a folder with the files of the version for a largest batch, within `folder` if made anew.
 
         Raises:
             ExportError: the file for GPUs cannot be made again.
@@ -83,24 +80,20 @@ class Candidate:
             return self.folder
         made = folder / f"batch-{max_batch}"
         if not made.exists():
-            # Copies: ONNX Runtime takes weights out of no file that a link leads to.
+            # Copies, because ONNX Runtime reads no weights through a link.
             shutil.copytree(self.folder, made)
             sizes = self.kind.fixed_batches(max_batch)
             write_gpu_file(made / MODEL_FILE, made, sizes, self.manifest.precision)
         return made
 
     def publish(self, store: Store, setting: Setting, tuning: dict[str, Any]) -> Manifest:
-        """Publishes the version again, to be served with another setting.
-
-        Args:
-            tuning: what its manifest is to say of the measurement.
-        """
+        """Publishes the version again, with another setting and this field `tuning`."""
         tuned = retuned(self.config, setting)
         gpu_path = config_path(GPU)
         if target_of(self.config) == "gpu":
             path = gpu_path if gpu_path in self.configs else CONFIG
             configs = self.configs | {path: tuned}
-        else:  # what was tuned is for all CPUs
+        else:  # a tuned setting is for all CPUs
             configs = {CONFIG: tuned} | {path: each for path, each in self.configs.items() if path == gpu_path}
         with tempfile.TemporaryDirectory(prefix="signs-tune-") as scratch:
             folder = self.files_for(setting.max_batch, Path(scratch))
@@ -117,13 +110,10 @@ class Candidate:
 def fetched(
     store: Store, model: str, version: int, progress: ProgressCallback, configuration: str = ""
 ) -> Iterator[Candidate]:
-    """Gives a checked copy of a version for as long as the block runs.
-
-    Args:
-        configuration: name of the one that is tuned; where it has none of that name, config.pbtxt.
+    """Yields a checked copy of a version, with the named configuration or else config.pbtxt.
 
     Raises:
-        ExportError: there is no such version, it is damaged, or cannot be tuned.
+        ExportError: the version is missing, damaged, or cannot be tuned.
     """
     with tempfile.TemporaryDirectory(prefix="signs-tune-") as scratch:
         folder = Path(scratch) / str(version)
@@ -134,7 +124,7 @@ def fetched(
             raise ClientError(f"{store.name}/{model}/{version} has no {CONFIG}: export the model again")
         setting_of(config)
         if len(config.input) != 1 or config.input[0].data_type != pb.TYPE_UINT8 or len(config.input[0].dims) != 3:
-            raise ClientError(f"{model} does not take one picture in bytes, so there is nothing to load it with")
+            raise ClientError(f"{model} does not take one picture in bytes, so it cannot be tuned with drawn pictures")
         beside = {}
         for name in companions(config):
             inside = folder / name
@@ -143,7 +133,7 @@ def fetched(
 
 
 def check_batches(candidate: Candidate, batches: Sequence[int]) -> None:
-    """Raises ClientError where an engine would be asked for batches it was not built for, or a file cannot be made."""
+    """Raises ClientError for batches that an engine was not built for, or that no file can be made for."""
     present = candidate.present.max_batch
     if (
         candidate.is_fixed
@@ -167,9 +157,7 @@ def sweep(
     progress: ProgressCallback,
     log: Path,
 ) -> list[Outcome]:
-    """Measures settings in interleaved rounds; returns their outcomes in the order given.
-
-    The server, its models and everything they need are gone when this returns, however it does.
+    """Measures settings in interleaved rounds on a temporary server; returns the outcomes in the same order.
 
     Raises:
         ServingError: the server does not start, or ends by itself.
@@ -200,10 +188,7 @@ def sweep(
 
 
 def stage(candidate: Candidate, settings: Sequence[Setting], folder: Path) -> dict[Setting, str]:
-    """Writes a repository in which each setting is a model of its own, all with the same files; returns their names.
-
-    The cache of answers is off in all of them: it would be measured instead of the network.
-    """
+    """Writes a repository with a model for each setting, without response cache; returns their names."""
     names = {}
     for number, setting in enumerate(settings):
         names[setting] = f"{candidate.config.name}_{number}"
@@ -223,15 +208,7 @@ def stage(candidate: Candidate, settings: Sequence[Setting], folder: Path) -> di
 def _measure(
     server: RunningServer, name: str, candidate: Candidate, images: npt.NDArray[np.uint8], load: Load
 ) -> tuple[float, npt.NDArray[np.float64]]:
-    """Loads one setting's model, measures it for one round and unloads it.
-
-    Returns:
-        Seconds of the round and latencies in milliseconds.
-
-    Raises:
-        ClientError: this setting does not work.
-        ServingError: the server has ended.
-    """
+    """Returns the seconds and latencies in ms of one round of a setting; raises ClientError if it does not work."""
     with _loaded(server, name):
         answers = closed_loop(server.grpc_url, name, candidate.config.input[0].name, images, load)
     server.check_alive()
@@ -242,7 +219,7 @@ def _measure(
 
 @contextlib.contextmanager
 def _loaded(server: RunningServer, name: str) -> Iterator[None]:
-    """Has a model loaded for as long as the block runs."""
+    """Loads a model until the block ends."""
     import tritonclient.grpc as triton
     from tritonclient.utils import InferenceServerException
 
@@ -257,7 +234,7 @@ def _loaded(server: RunningServer, name: str) -> Iterator[None]:
         try:
             client.unload_model(name)
             deadline = time.monotonic() + LOAD_TIMEOUT_S
-            # What is still being unloaded would compute beside the next setting.
+            # A model that is unloading would compute beside the next setting.
             while _state(client, name) != ("UNAVAILABLE", "unloaded") and time.monotonic() < deadline:
                 time.sleep(0.02)
         except InferenceServerException as error:

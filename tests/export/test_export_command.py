@@ -64,7 +64,7 @@ def test_int8_is_calibrated_judged_signed_and_described(
     assert len(model.graph.node) == graph["nodes"]
     check_signature(folder, tmp_path / "key.pub")
     code, _, err = signs("parity", folder, "--checkpoint", checkpoint)
-    assert code == 1 and "is compared on real images alone: give some with --data" in err
+    assert code == 1 and "is compared only on real images: give them with --data" in err
 
     rows = {row.name: row for row in compare_versions(tmp_path / "model_repository", "sign_classifier", 1, 2)}
     assert (rows["precision"].first, rows["precision"].second) == ("fp32", "int8")
@@ -96,7 +96,7 @@ def test_auto_shows_what_it_chose_among(signs: Signs, checkpoint: Path) -> None:
         (("--precision", "bf16"), "'bf16' is no precision: choose fp32, fp16, int8 or auto"),
         (("--precision", "int8", "--data", "x", "--int8-for", "gpu"), "choose cpu or tensorrt"),
         (("--precision", "fp16", "--max-accuracy-loss", "2"), "give a share"),
-        (("--precision", "fp16", "--int8-for", "tensorrt"), "leave --int8-for away"),
+        (("--precision", "fp16", "--int8-for", "tensorrt"), "leave out --int8-for"),
         (("--precision", "fp16", "--max-accuracy-loss", "0.1"), "on labelled test images of --data"),
         (("--data", "x", "--max-accuracy-loss", "0.1"), "is measured in fp16, int8 and auto"),
         (("--precision", "int8", "--data", "nowhere"), "names no data set"),

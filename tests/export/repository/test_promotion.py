@@ -148,7 +148,7 @@ def test_a_folder_copied_by_hand_under_another_number_is_refused(tmp_path: Path)
 
     publish_once(tmp_path)
     shutil.copytree(tmp_path / "m" / "1", tmp_path / "m" / "2")
-    with pytest.raises(RepositoryError, match="is that of m 1"):
+    with pytest.raises(RepositoryError, match="is of m 1"):
         promote(tmp_path, "m", 2, "")
 
 
@@ -158,7 +158,7 @@ def test_a_rollback_to_what_was_removed_is_refused(tmp_path: Path) -> None:
     promote(tmp_path, "m", 1, "")
     promote(tmp_path, "m", 2, "")
     withdraw(tmp_path, "m", 1)
-    with pytest.raises(RepositoryError, match="version 1 of m, the champion before, is no longer"):
+    with pytest.raises(RepositoryError, match="version 1 of m, the previous champion, is no longer"):
         rollback(tmp_path, "m", "")
     assert what_is_served(tmp_path) == [2]
 
@@ -187,7 +187,7 @@ def test_promoters_at_once_are_recorded_one_after_the_other(place: str) -> None:
         try:
             promote(place, "m", number, "")
         except RepositoryError as error:
-            assert "at this very moment" in str(error)
+            assert "at the same time" in str(error)
             return False
         return True
 

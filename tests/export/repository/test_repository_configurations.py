@@ -120,7 +120,7 @@ def test_pull_refuses_what_the_server_could_not_serve(tmp_path: Path, signs: Sig
     text = shared()["config.pbtxt"].replace('backend: "none"', 'backend: "none"\ninstance_group { kind: KIND_GPU }')
     publish(source, "m", {"model.onnx": b"gpu"}, {**shared(), "config.pbtxt": text}, FACTS)
     code, _, err = signs("repository", "pull", source, place, "--version", "m=2", "--configuration", "cpu-4")
-    assert code == 1 and "m need a GPU, and the configuration cpu-4 is for a server without one" in err
+    assert code == 1 and "m needs a GPU, and the configuration cpu-4 is for a server without one" in err
     assert tree(place) == before
     pull(source, place, {"m": [2]}, configuration="gpu")
 

@@ -81,7 +81,7 @@ def test_a_configuration_that_serves_nothing_or_is_damaged_is_a_problem(tmp_path
     promote(tmp_path, "m", 1, "")
     path = tmp_path / "m" / "config.pbtxt"
     path.write_text('name: "m" version_policy { specific { versions: 7 } }')
-    assert "serves no version that is there" in problems(tmp_path)[0]
+    assert "serves no existing version" in problems(tmp_path)[0]
     path.write_text("nonsense")
     assert "cannot be read" in problems(tmp_path)[0]
     shutil.rmtree(tmp_path / "m" / "1")

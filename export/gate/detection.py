@@ -28,7 +28,7 @@ def check_false_alarms(
     passed = chance >= limits.significance
     text += f", champion {int(champion.sum())}: more in {more} scenes, fewer in {fewer}"
     text += f" (p {chance:.2g})" if passed else f" (significantly worse, p = {chance:.2g})"
-    figures = {"challenger": total, "champion": int(champion.sum())}
+    figures: dict[str, float] = {"challenger": total, "champion": int(champion.sum())}
     figures |= {"more_scenes": more, "fewer_scenes": fewer, "p": chance}
     return Finding("false alarms", passed, text, figures)
 

@@ -1,7 +1,7 @@
 """Reads in a config.pbtxt which versions Triton serves and which files it reads beside them.
 
-Besides config.pbtxt a model may have configurations for other hardware,
-`configs/NAME.pbtxt`, for servers started with --model-config-name=NAME.
+Besides config.pbtxt a model may have configurations for other hardware, `configs/NAME.pbtxt`, for servers started with
+--model-config-name=NAME.
 """
 
 from collections.abc import Iterable, Sequence

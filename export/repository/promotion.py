@@ -164,7 +164,7 @@ def _go_back(store: Store, model: str, reason: str) -> Promotion:
 
 
 def gate_failure_reason(repository: RepositoryLike, model: str, version: int) -> str:
-    """Returns why a version counts as not passed by the gate against the champion; empty if it is passed, or champion.
+    """Returns why a version has not passed the gate against the champion; empty if it has, or is the champion.
 
     Versions are compared by their model files, because numbers differ between repositories.
 

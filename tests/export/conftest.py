@@ -1,4 +1,4 @@
-"""Networks of random weights as ONNX in fp32, converted once for all tests of export, and data to judge them on."""
+"""Networks of random weights as ONNX in fp32, converted once for all tests of export, and data to evaluate them on."""
 
 from pathlib import Path
 

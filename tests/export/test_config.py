@@ -40,9 +40,9 @@ def test_what_is_written_is_what_is_read_and_every_choice_has_its_reason(config:
     assert read_config(to_text(config).encode(), "") == config
     choices = explain(config)
     assert all(choice.why and "\n" not in choice.why and "Triton's manual" not in choice.why for choice in choices)
-    told = " ".join(f"{choice.name} {choice.value} {choice.why}" for choice in choices)
+    reported = " ".join(f"{choice.name} {choice.value} {choice.why}" for choice in choices)
     for number in re.findall(r": (\d\d+)$", to_text(config), flags=re.MULTILINE):
-        assert number in told, "a number in the file that nobody explains"
+        assert number in reported, "a number in the file that nobody explains"
 
 
 def test_says_what_triton_needs() -> None:
@@ -168,16 +168,16 @@ def test_what_was_set_by_hand_is_told_with_a_hint_to_the_manual() -> None:
     config.optimization.graph.level = 1
     config.dynamic_batching.preserve_ordering = True
     config.parameters["mine"].string_value = "7"
-    told = {choice.name: choice for choice in explain(config)}
+    reported = {choice.name: choice for choice in explain(config)}
     for name in (
         "default_model_filename",
         "optimization.graph",
         "dynamic_batching.preserve_ordering",
         "parameters.mine",
     ):
-        assert "Triton's manual" in told[name].why
+        assert "Triton's manual" in reported[name].why
 
 
 def test_without_a_queue_policy_it_says_why() -> None:
-    told = {choice.name: choice for choice in explain(read_config(b"dynamic_batching { }", ""))}
-    assert "issue 8870" in told["dynamic_batching.default_queue_policy"].why
+    reported = {choice.name: choice for choice in explain(read_config(b"dynamic_batching { }", ""))}
+    assert "issue 8870" in reported["dynamic_batching.default_queue_policy"].why

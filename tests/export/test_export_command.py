@@ -32,7 +32,7 @@ def signs(signs: Signs) -> Signs:
     return functools.partial(signs, "export")
 
 
-def test_int8_is_calibrated_judged_signed_and_described(
+def test_int8_is_calibrated_evaluated_signed_and_described(
     signs: Signs, checkpoint: Path, tiny_data: str, tmp_path: Path
 ) -> None:
     key = ec.generate_private_key(ec.SECP256R1())

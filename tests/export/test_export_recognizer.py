@@ -183,9 +183,9 @@ def signs(*arguments: object) -> "subprocess.CompletedProcess[str]":
 
 
 def test_the_command_publishes_and_says_what_is_next(models: Path) -> None:
-    told = signs("--repository", models, "--score-threshold", "0.5")
-    assert told.returncode == 0, told.stderr
-    assert f"published: {models / 'sign_recognizer' / '1'}" in told.stdout and "signs serve" in told.stdout
+    reported = signs("--repository", models, "--score-threshold", "0.5")
+    assert reported.returncode == 0, reported.stderr
+    assert f"published: {models / 'sign_recognizer' / '1'}" in reported.stdout and "signs serve" in reported.stdout
     as_json = signs("--repository", models, "--json")
     assert json.loads(as_json.stdout)["version"] == 2
 

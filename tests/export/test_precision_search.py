@@ -112,7 +112,7 @@ def test_in_fp32_not_one_image_may_change(
         Proof(TorchPredictor(*load_checkpoint(checkpoint)), one_unsure, labels, max_loss=1.0).check(one_mistake, FP32)
 
 
-def test_a_detector_is_judged_by_map50_on_all_scenes(detector_checkpoint: Path, detector_onnx: Path) -> None:
+def test_a_detector_is_evaluated_by_map50_on_all_scenes(detector_checkpoint: Path, detector_onnx: Path) -> None:
     network = TorchPredictor(*load_checkpoint(detector_checkpoint))
     blocks = np.random.default_rng(2).integers(0, 256, (18, 12, 20, 3), dtype=np.uint8)
     scenes = blocks.repeat(8, axis=1).repeat(8, axis=2)
@@ -121,12 +121,14 @@ def test_a_detector_is_judged_by_map50_on_all_scenes(detector_checkpoint: Path, 
         Detections(each.boxes[:3], np.ones(len(each.boxes[:3]), np.float32), each.labels[:3]) for each in found
     )
     seen: list[tuple[str, int, int]] = []
-    proof = Proof(network, scenes, Labels(truth, scenes[:2], "blocks"), 0.01, progress=lambda *told: seen.append(told))
+    proof = Proof(
+        network, scenes, Labels(truth, scenes[:2], "blocks"), 0.01, progress=lambda *reported: seen.append(reported)
+    )
     proven = proof.check(detector_onnx, FP32)
     assert proven.real == 16 and proven.parity.samples > 16, "parity is proved on the first scenes alone"
     assert proven.accuracy is not None and (proven.accuracy.measure, proven.accuracy.samples) == ("map50", 18)
     assert proven.accuracy.exported == pytest.approx(proven.accuracy.fp32, abs=1e-6) and proven.accuracy.fp32 > 0
-    assert {told[0] for told in seen} == {"scenes in PyTorch", "scenes in fp32"}
+    assert {reported[0] for reported in seen} == {"scenes in PyTorch", "scenes in fp32"}
 
 
 def candidate(precision: str, ratio: float, problem: str = "", worst: float = 0.0) -> Candidate:
@@ -160,12 +162,12 @@ def test_a_network_that_is_wrong_in_fp32_is_no_candidate_at_all() -> None:
 
 
 def test_speeds_are_compared_with_the_first(classifier_onnx: Path, random_crops: Crops) -> None:
-    told: list[tuple[str, int, int]] = []
+    reported: list[tuple[str, int, int]] = []
     speeds = measure_speeds(
-        {"a": classifier_onnx, "b": classifier_onnx}, random_crops[:2], 1, lambda *each: told.append(each)
+        {"a": classifier_onnx, "b": classifier_onnx}, random_crops[:2], 1, lambda *each: reported.append(each)
     )
     assert speeds["a"].ratio == 1.0 and speeds["b"].ratio > 0 and speeds["a"].batch == 2
-    assert told == [("timing rounds", 1, 1)]
+    assert reported == [("timing rounds", 1, 1)]
 
 
 def test_what_onnx_runtime_cannot_load_is_not_timed(tmp_path: Path, random_crops: Crops) -> None:

@@ -107,7 +107,7 @@ def test_target_cache_and_limits_stay_unless_asked_for(tmp_path: Path) -> None:
 
 
 def test_what_was_set_by_hand_and_not_tuned_does_not_go_on_for_ever(tmp_path: Path) -> None:
-    publish_version(tmp_path, Serving(32, queue_delay_us=7, newest=3), gpu=True)
+    publish_version(tmp_path, Serving(32, queue_delay_us=7), gpu=True)
     assert choose_serving(tmp_path, MODEL).serving == DEFAULT, "or no better default would ever arrive"
 
 

@@ -164,7 +164,7 @@ def test_a_number_stands_for_one_version(registry: RunningRegistry, tmp_path: Pa
     publish_once(tmp_path / "r", b"ours")
     publish_once(tmp_path / "other", b"theirs")
     (first,) = push(tmp_path / "r", registry.address, {})
-    with pytest.raises(RepositoryError, match=r"another version under the tag m-1.*publish it anew"):
+    with pytest.raises(RepositoryError, match=r"another version under the tag m-1.*publish it again"):
         push(tmp_path / "other", registry.address, {})
     publish_copy(tmp_path / "other" / "m" / "1", tmp_path / "r")
     assert [each.version for each in push(tmp_path / "r", registry.address, {"m": [2]})] == [2]

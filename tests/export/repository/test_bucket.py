@@ -189,8 +189,8 @@ def test_a_large_file_goes_up_and_down_in_pieces(new_bucket: NewRepository, tmp_
     seen: list[tuple[str, int, int]] = []
     source = tmp_path / "source"
     publish_once(source, bytes(3_000_000))
-    publish_copy(source / "m" / "1", place, progress=lambda *told: seen.append(told))
-    pull(place, tmp_path / "here", {"m": [1]}, progress=lambda *told: seen.append(told))
+    publish_copy(source / "m" / "1", place, progress=lambda *reported: seen.append(reported))
+    pull(place, tmp_path / "here", {"m": [1]}, progress=lambda *reported: seen.append(reported))
     for what in ("fetching m 1 (kB)", "uploading m 1 (kB)"):
         counts = [(done, total) for name, done, total in seen if name == what]
         assert counts and counts[-1][0] == counts[-1][1], "the bar ends full"

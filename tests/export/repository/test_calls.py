@@ -1,4 +1,4 @@
-"""Whoever promotes another detector is told that the recognizer was exported with the one before."""
+"""Whoever promotes another detector sees that the recognizer was exported with the one before."""
 
 import functools
 import json

@@ -19,7 +19,7 @@ from tests.export.repository.samples import publish_once, tree
 def verdict(challenger: Manifest, best: Manifest | None, passed: bool = True) -> dict[str, Any]:
     return {
         "passed": passed,
-        "verdict": f"m {challenger.version} is judged",
+        "verdict": f"m {challenger.version} is evaluated",
         "challenger": {"version": challenger.version, "sha256": challenger.model_sha256},
         "champion": {"version": best.version, "sha256": best.model_sha256} if best else None,
     }
@@ -35,9 +35,9 @@ def test_the_verdict_stands_in_the_manifest_and_nothing_else_changes(place: str)
     first, second = two_versions(place)
     said = verdict(second, first, passed=False)
     record_verdict(place, second, said)
-    judged = load_manifest(place, "m", 2)
-    assert judged.gate == said
-    assert (judged.files, judged.created, load_manifest(place, "m", 1).gate) == (second.files, second.created, {})
+    evaluated = load_manifest(place, "m", 2)
+    assert evaluated.gate == said
+    assert (evaluated.files, evaluated.created, load_manifest(place, "m", 1).gate) == (second.files, second.created, {})
     record_verdict(place, second, verdict(second, first))
     assert load_manifest(place, "m", 2).gate["passed"] is True, "the last one counts"
     assert not any(check.problems for check in verify(place))
@@ -57,7 +57,7 @@ def test_promote_gated_takes_what_has_passed_against_the_present_champion(tmp_pa
 
     assert f"m 2 has not been through the gate (`signs export gate m --challenger 2 -r {tmp_path}`)" in refused(2)
     record_verdict(tmp_path, second, verdict(second, first, passed=False))
-    assert "m 2 has not passed the gate (m 2 is judged)" in refused(2)
+    assert "m 2 has not passed the gate (m 2 is evaluated)" in refused(2)
     record_verdict(tmp_path, second, verdict(third, first))
     assert "m 2 has the verdict of another version" in refused(2)
     record_verdict(tmp_path, second, verdict(second, third))
@@ -98,7 +98,7 @@ def test_a_copy_carries_the_verdict_along_and_a_signature_covers_it(tmp_path: Pa
     publish_copy(f"{tmp_path}/staging/m/2", production, signer=Signer(keys / "release.pem"))
     assert gate_failure_reason(production, "m", 3) == "", "it was compared with the very files that are champion here"
     path = production / "m" / "3" / "manifest.json"
-    path.write_text(path.read_text().replace("is judged", "is forged"))
+    path.write_text(path.read_text().replace("is evaluated", "is forged"))
     (problem,) = next(check.problems for check in verify(production, "m", 3, keys / "release.pub"))
     assert "signature" in problem
 

@@ -2,7 +2,7 @@
 
 A child does the work and kills itself with SIGKILL just before its n-th change of the disk, or its n-th request to
 the store; n counts up until one comes through. Nothing in the code under test knows of it: the interpreter's own audit
-events tell of each open for writing, rename, removal and new folder.
+events report each open for writing, rename, removal and new folder.
 """
 
 import os

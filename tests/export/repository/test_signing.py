@@ -156,9 +156,9 @@ def test_a_public_key_that_cannot_be_used_is_named_and_no_version_is_blamed(
         ):
             with pytest.raises(
                 RepositoryError, match=r"no signature can be checked with .*: give the PEM file"
-            ) as told:
+            ) as reported:
                 attempt()
-            assert "publish the version again" not in str(told.value)
+            assert "publish the version again" not in str(reported.value)
     assert versions(place, "m") == [] and not (tmp_path / "pulled").exists()
 
 

@@ -41,7 +41,7 @@ def test_each_kind_of_damage_is_named(tmp_path: Path) -> None:
     assert problems(tmp_path, "m", 5) == []
 
 
-def test_a_bucket_is_checked_likewise(new_bucket: Callable[[], str]) -> None:
+def test_a_bucket_is_checked_too(new_bucket: Callable[[], str]) -> None:
     from export.repository.store import open_store
 
     place = new_bucket()
@@ -85,7 +85,7 @@ def test_a_configuration_that_serves_nothing_or_is_damaged_is_a_problem(tmp_path
     path.write_text("nonsense")
     assert "cannot be read" in problems(tmp_path)[0]
     shutil.rmtree(tmp_path / "m" / "1")
-    assert any("is the champion, but it is not there" in text for text in problems(tmp_path))
+    assert any("is the champion, but it is missing" in text for text in problems(tmp_path))
 
 
 def test_only_what_a_server_would_load_keeps_it_from_starting(tmp_path: Path) -> None:

@@ -165,9 +165,14 @@ Split = Annotated[Literal["train", "test"], Setting("Split of the data: test or 
 Seed = Annotated[int, Setting("Seed of all random choices.", min=0, max=2**32 - 1)]
 Device = Annotated[Literal["cpu", "cuda"], Setting("Device that runs the model: cpu, or cuda without TF32.")]
 ScoreThreshold = Annotated[float, Setting("Lowest score of a detection that counts.", min=0, max=1)]
-UNKNOWN_THRESHOLD = "Class score below which a sign is unknown; 0: never."
 UnknownThreshold = Annotated[
-    float | None, Setting(UNKNOWN_THRESHOLD, min=0, max=1, show_default="calibrated in the classifier's training")
+    float | None,
+    Setting(
+        "Class score below which a sign is unknown; 0: never.",
+        min=0,
+        max=1,
+        show_default="calibrated in the classifier's training",
+    ),
 ]
 Rounds = Annotated[int, Setting("Rounds; each measures everything once, in a new order.", min=1, max=100)]
 
@@ -176,7 +181,8 @@ URL = Setting("host:port of the server; gRPC is usually on 8001, HTTP on 8000.")
 Url = Annotated[str, URL]
 Protocol = Annotated[Literal["grpc", "http"], Setting("grpc or http; each has its own port.")]
 Timeout = Annotated[float, Setting("Seconds to wait for an answer.", min=0.001)]
-Concurrency = Annotated[int, Setting("Requests in flight at the same time.", min=1, max=4096)]
+CONCURRENCY = Setting("Requests in flight at the same time.", min=1, max=4096)
+Concurrency = Annotated[int, CONCURRENCY]
 Host = Annotated[str, Setting("Address to listen on; 0.0.0.0 is all of them.")]
 Port = Annotated[int, Setting("Port to listen on; 0 takes a free one.", min=0, max=65535)]
 CONFIGURATION = Setting("Configuration of a model: NAME of configs/NAME.pbtxt, such as gpu or cpu-8.")

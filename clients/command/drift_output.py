@@ -1,33 +1,34 @@
 """The findings of one look, for people and for machines."""
 
-from dataclasses import asdict
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from monitoring.drift.limits import Limits
+from clients.command.output import plain_table
 from monitoring.drift.watch import Finding
+from monitoring.settings import DriftConfig
+from traffic_signs.console import Console
 
 
-def as_dict(findings: list[Finding], window: str, limits: Limits) -> dict[str, Any]:
-    """Returns all of it by name, for JSON."""
+def as_dict(findings: list[Finding], config: DriftConfig) -> dict[str, Any]:
+    """Returns all of it by name, for `print_json`."""
     versions = [
         {
             "version": finding.version,
             "verdict": finding.verdict,
             "scenes": finding.scenes,
             "reference_missing": finding.missing,
-            "features": [asdict(score) for score in finding.scores],
+            "features": finding.scores,
         }
         for finding in findings
     ]
-    return {"window": window, "limits": asdict(limits), "versions": versions}
+    return {"window": config.window, "limits": config.limits, "versions": versions}
 
 
-def print_findings(console: Console, findings: list[Finding], window: str) -> None:
+def print_findings(findings: list[Finding], window: str) -> None:
     """Prints a table for each version."""
+    console = Console()
     if not findings:
         console.print(
             "Prometheus has no metrics of a sign_recognizer: check that it scrapes the server, and --selector"
@@ -40,20 +41,17 @@ def print_findings(console: Console, findings: list[Finding], window: str) -> No
             (finding.verdict, colours[finding.verdict]),
             f", {finding.scenes:.0f} scenes in the last {window}",
         )
-        console.print(heading, highlight=False)
+        console.print(heading)
         if finding.missing:
-            console.print(f"  {finding.missing}", highlight=False, markup=False, soft_wrap=True)
+            console.print(f"  {finding.missing}", soft_wrap=True)
         else:
             console.print(_table(finding))
 
 
 def _table(finding: Finding) -> Table:
-    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    for column in ("", "feature"):
-        table.add_column(column)
-    for column in ("samples", "PSI", "p"):
-        table.add_column(column, justify="right")
-    table.add_column("what there is more of, or why there is no verdict", style="dim")
+    more = "what there is more of, or why there is no verdict"
+    table = plain_table("", "feature", "samples", "PSI", "p", more, right=("samples", "PSI", "p"))
+    table.columns[-1].style = "dim"
     for score in finding.scores:
         has_verdict = score.psi is not None and score.p_value is not None
         mark = Text("drift", "red") if score.is_firing else Text("ok", "green") if has_verdict else Text("-", "yellow")

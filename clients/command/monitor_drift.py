@@ -4,18 +4,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clients.command.monitor_watch import FINE, UNCLEAR, WORSE, unclear_on_error
 from clients.command.output import print_json, progress_bars
 from monitoring.settings import DriftConfig, StudyConfig, seconds
 from traffic_signs.options import with_options
 from traffic_signs.settings import Json, Setting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from monitoring.drift.watch import Finding, Watch
-
-# What --once ends with, as diff(1) does.
-NO_DRIFT, DRIFT, UNCLEAR = 0, 1, 2
+    from monitoring.drift.watch import Finding
 
 
 @with_options
@@ -48,7 +44,12 @@ def drift(
         return Watch(Prometheus(config.prometheus, config.window, config.selector), config.repository, config.limits)
 
     if once:
-        raise typer.Exit(_once(open_watch, config, as_json))
+        from clients.command.drift_output import as_dict, print_findings
+
+        with unclear_on_error():
+            findings = open_watch().look()
+        print_json(as_dict(findings, config)) if as_json else print_findings(findings, config.window)
+        raise typer.Exit(exit_code(findings))
 
     from monitoring.drift.exporter import export
 
@@ -58,30 +59,13 @@ def drift(
         typer.echo("stopped")
 
 
-def _once(open_watch: "Callable[[], Watch]", config: DriftConfig, as_json: bool) -> int:
-    """Looks once, prints what is found, and returns the exit code."""
-    from clients.command.drift_output import as_dict, print_findings
-    from traffic_signs.console import Console
-
-    try:
-        findings = open_watch().look()
-    except Exception as error:  # whatever it is: the code of a crash would say drift
-        typer.echo(f"signs: {error}", err=True)
-        return UNCLEAR
-    if as_json:
-        print_json(as_dict(findings, config.window, config.limits))
-    else:
-        print_findings(Console(), findings, config.window)
-    return exit_code(findings)
-
-
 def exit_code(findings: "list[Finding]") -> int:
-    """Returns DRIFT for any version that has drifted, and UNCLEAR for one with traffic and no verdict, or for none."""
+    """Returns WORSE if any version has drifted, and UNCLEAR if one has traffic and no verdict, or if there is none."""
     verdicts = [finding.verdict for finding in findings]
     if "drift" in verdicts:
-        return DRIFT
+        return WORSE
     overlooked = any(finding.busy and finding.verdict == "not evaluated" for finding in findings)
-    return NO_DRIFT if "no drift" in verdicts and not overlooked else UNCLEAR
+    return FINE if "no drift" in verdicts and not overlooked else UNCLEAR
 
 
 @with_options

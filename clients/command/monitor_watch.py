@@ -1,5 +1,7 @@
 """`signs monitor watch` and `signs monitor alerts`: questions to Prometheus after a roll-out and before training."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -9,8 +11,18 @@ from monitoring.settings import PROMETHEUS, PrometheusAddress, WatchConfig, seco
 from traffic_signs.options import with_options
 from traffic_signs.settings import Json, Setting
 
-# What both end with, as `signs monitor drift --once`.
+# Exit codes of both and of `signs monitor drift --once`, as of diff(1).
 FINE, WORSE, UNCLEAR = 0, 1, 2
+
+
+@contextmanager
+def unclear_on_error() -> Iterator[None]:
+    """Ends with UNCLEAR on any error: the code of a crash would mean that something is worse."""
+    try:
+        yield
+    except Exception as error:
+        typer.echo(f"signs: {error}", err=True)
+        raise typer.Exit(UNCLEAR) from error
 
 
 @with_options
@@ -29,7 +41,7 @@ def watch(config: WatchConfig, as_json: Json = False) -> None:
     from monitoring import comparison
     from monitoring.drift.prometheus import Prometheus
 
-    try:
+    with unclear_on_error():
         verdict = comparison.watch(
             Prometheus(config.prometheus),
             comparison.Comparison(config.old, config.new, seconds(config.window), config.since),
@@ -37,9 +49,6 @@ def watch(config: WatchConfig, as_json: Json = False) -> None:
             seconds(config.interval),
             print_note,
         )
-    except Exception as error:  # whatever it is: the code of a crash would say worse
-        typer.echo(f"signs: {error}", err=True)
-        raise typer.Exit(UNCLEAR) from error
     if as_json:
         print_json(verdict)
     else:
@@ -71,15 +80,12 @@ def alerts(
     wanted = [tuple(each.split("=", 1)) for each in label]
     if any(len(each) != 2 or not each[0] for each in wanted):
         raise typer.BadParameter("give NAME=VALUE, such as retrain=true", param_hint="--label")
-    try:
+    with unclear_on_error():
         firing = [
             each
             for each in Prometheus(prometheus).alerts()
             if each["state"] == "firing" and set(wanted) <= set(each["labels"].items())
         ]
-    except Exception as error:  # whatever it is: the code of a crash would say that one fires
-        typer.echo(f"signs: {error}", err=True)
-        raise typer.Exit(UNCLEAR) from error
     if as_json:
         print_json({"firing": firing})
     for each in firing if not as_json else []:

@@ -1,6 +1,5 @@
 """`signs repository promote` and `rollback`: which version is the champion."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -91,8 +90,7 @@ def _print(
 ) -> None:
     """Prints which version is the champion now, and the notes about it."""
     if as_json:
-        recorded = asdict(entry) if entry else None
-        print_json({"model": model, "champion": champion, "entry": recorded, "notes": notes})
+        print_json({"model": model, "champion": champion, "entry": entry, "notes": notes})
         return
     typer.echo(sentence)
     for note in notes:

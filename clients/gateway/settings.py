@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
-from traffic_signs.settings import TRACES, URL, BaseSettings, Concurrency, Setting, SettingError, Timeout
+from traffic_signs.settings import CONCURRENCY, TRACES, URL, BaseSettings, Setting, SettingError, Timeout
 
 MEBIBYTE = 1 << 20
 ENVIRONMENT = "SIGNS_GATEWAY"  # what the variables begin with that set the fields
@@ -29,7 +29,7 @@ class Settings(BaseSettings):
     timeout: Timeout = 10.0
     upload_timeout: Annotated[float, Setting("Seconds for an upload to arrive.", min=0.001)] = 30.0
     retries: Annotated[int, Setting("Number of retries if Triton does not answer.", min=0, max=10)] = 1
-    concurrency: Concurrency = 16
+    concurrency: Annotated[int, replace(CONCURRENCY, max=None)] = 16
     queue: Annotated[int, Setting("Largest number of waiting requests; more are answered 429.", min=0)] = 48
     max_upload: Annotated[int, Setting("Largest size of a request in MiB.", min=1, max=1024)] = 16
     max_held: Annotated[int, Setting("Largest size of all uploads in memory in MiB; more are answered 429.", min=1)] = (

@@ -38,7 +38,7 @@ EXPORT_FLOORS: tuple[set[str], ...] = (
     },
     {"predictor", "samples", "proof", "conversion", "fp16", "quantization", "speed", "precision_search", "gpu_file"},
     {
-        *("run", "recheck_parity", "serving_plan", "engine", "tensorrt_build", "recognizer"),
+        *("run", "recheck_parity", "serving_plan", "config_lookup", "engine", "tensorrt_build", "recognizer"),
         *("drift_reference", "evaluation", "gate", "tuning"),
     },
 )

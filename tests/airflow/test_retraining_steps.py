@@ -17,7 +17,7 @@ import pytest
 import typer
 
 from clients.command.main import app
-from monitoring.drift.prometheus import seconds
+from monitoring.settings import seconds
 from retraining import facts as read
 from retraining import failure, processes, steps
 from retraining.facts import StepError
@@ -191,7 +191,7 @@ def test_the_cool_down_ends() -> None:
 
 def test_broken_data_end_the_run_and_are_named() -> None:
     part = {"fingerprint": "f" * 64}
-    whole = {"name": "gtsdb=x", "splits": {"train": part, "test": part}, "broken": [], "bad_boxes": []}
+    whole: dict[str, Any] = {"name": "gtsdb=x", "splits": {"train": part, "test": part}, "broken": [], "bad_boxes": []}
     whole["classes"] = [{"name": "stop"}]
     audit = {"problems": 0, "data_sets": [whole]}
     first = read.audited(0, audit, facts())

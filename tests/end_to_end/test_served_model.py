@@ -14,6 +14,7 @@ from serving.server import RunningServer
 from tests.end_to_end.street import PROTOCOLS, address, street
 from traffic_sign_client.connection import Protocol
 from traffic_sign_client.errors import ClientError, UnknownModelError
+from traffic_signs.classes import CLASS_NAMES
 
 pytestmark = pytest.mark.end_to_end
 
@@ -29,9 +30,11 @@ def test_more_images_than_a_batch_holds_are_answered_as_by_the_file(
     with TritonPredictor(address(recognizer_server, protocol), protocol, "sign_classifier") as served:
         probabilities = served(crops)["probabilities"]
         assert (served.kind, served.size, served.max_batch) == (CLASSIFIER, (48, 48), 64)
+        assert served.class_names() == list(CLASS_NAMES), "by the labels of Triton's answers"
 
     alone = OnnxPredictor(recognizer_repository / "sign_classifier" / "1" / "model.onnx")
     assert probabilities == pytest.approx(alone(crops)["probabilities"], abs=1e-5)
+    assert alone.class_names() == list(CLASS_NAMES), "by the metadata of the file"
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -45,6 +48,7 @@ def test_a_served_detector_answers_as_its_file(
 
     with reference.open() as network:
         assert (network.size, network.backend) == ((400, 680), f"triton_{protocol}")
+        assert network.class_names() is None, "a detector has no labels"
         found = network(scene)
 
     assert found.keys() == {"boxes", "scores", "categories"}

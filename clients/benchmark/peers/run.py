@@ -106,10 +106,10 @@ class _TaskRun:
 
     def run(self, summary: dict[str, Any]) -> None:
         """Measures all rounds; adds the results to `summary`."""
-        for server in self.measurable:
-            self._try_settings(server)
-        for server in self.servers:
-            self._report_problem(server)
+        for measurable in self.measurable:
+            self._try_settings(measurable)
+        for tried in self.servers:
+            self._report_problem(tried)
         rates = self.plan.rates or choose_rates(self.plan.shares, self.servers)
         way = self._best_way()
         rng = random.Random(SEED)

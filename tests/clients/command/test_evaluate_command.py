@@ -15,6 +15,7 @@ from export.repository import Manifest
 from serving.server import RunningServer
 from tests.clients.command.test_main import one_line, signs
 from tests.training.tiny_gtsdb import write_tiny_gtsdb
+from traffic_sign_client.connection import Protocol
 from traffic_sign_client.errors import ClientError
 from training.data.records import Split
 
@@ -49,7 +50,9 @@ def test_onnx_runtime_gives_the_figures_of_pytorch(
 
 @pytest.mark.end_to_end
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
-def test_triton_gives_the_figures_of_pytorch(server: RunningServer, checkpoint: Path, data: str, protocol: str) -> None:
+def test_triton_gives_the_figures_of_pytorch(
+    server: RunningServer, checkpoint: Path, data: str, protocol: Protocol
+) -> None:
     url = server.grpc_url if protocol == "grpc" else server.http_url
     pytorch = evaluate_model(EvaluationRequest(data, checkpoint))
 

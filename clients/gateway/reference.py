@@ -35,7 +35,8 @@ def written(described: dict[str, Any]) -> str:
     parts = [
         "<!doctype html><html lang='en'><meta charset='utf-8'>",
         "<meta name='viewport' content='width=device-width, initial-scale=1'>",
-        f"<title>{title}</title><link rel='stylesheet' href='static/docs.css'><h1>{title} {escape(described['info']['version'])}</h1>",
+        f"<title>{title}</title><link rel='stylesheet' href='static/docs.css'>",
+        f"<h1>{title} {escape(described['info']['version'])}</h1>",
         _text(described["info"]["description"]),
         "<p>For tools: <a href='openapi.json'>openapi.json</a></p>",
     ]

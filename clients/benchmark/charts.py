@@ -5,7 +5,6 @@ from typing import Any
 
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from clients.benchmark.page import embed
@@ -62,9 +61,10 @@ def draw_curves(points: Points, limit: float | None) -> str:
         axes[0].set(xlim=(min(rates) / ROOM, max(rates) * ROOM), ylim=(min(times) / ROOM, max(times) * ROOM))
         for place, quantile in zip(axes, QUANTILES, strict=True):
             for (protocol, batch), line in lines.items():
-                _draw_line(place, line, quantile, LINES[batches.index(batch) % len(LINES)], DASHES[protocol])
+                style = {"color": LINES[batches.index(batch) % len(LINES)], "linestyle": DASHES[protocol]}
+                _draw_line(place, line, quantile, label=f"{protocol}, batch {batch}", **style)
             if limit:
-                place.axvline(limit, color=SOFT, linewidth=1.2, linestyle=":")
+                place.axvline(limit, color=SOFT, linewidth=1.2, linestyle=":", label="ONNX Runtime in process")
             place.set(title=quantile, xlabel="images a second")
             place.title.set_fontsize(11)
             place.grid(color=RULE, linewidth=0.6, which="major")
@@ -73,32 +73,24 @@ def draw_curves(points: Points, limit: float | None) -> str:
                 axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
                 axis.set_minor_formatter(NullFormatter())
         axes[0].set_ylabel("milliseconds for one request")
-        handles = [
-            Line2D([], [], color=LINES[batches.index(batch) % len(LINES)], linestyle=DASHES[protocol], marker="o")
-            for protocol, batch in lines
-        ]
-        labels = [f"{protocol}, batch {batch}" for protocol, batch in lines]
-        if limit:
-            handles.append(Line2D([], [], color=SOFT, linestyle=":"))
-            labels.append("ONNX Runtime in process")
         figure.tight_layout(rect=(0, 0.1, 1, 1))
-        figure.legend(
-            handles, labels, loc="lower center", ncols=min(5, len(labels)), frameon=False, fontsize=9, handlelength=3
-        )
+        handles, labels = axes[0].get_legend_handles_labels()
+        style = {"ncols": min(5, len(labels)), "frameon": False, "fontsize": 9, "handlelength": 3}
+        figure.legend(handles, labels, loc="lower center", **style)
         return embed(figure, "image/svg+xml", bbox_inches="tight", metadata={"Date": None})
 
 
-def _draw_line(axes: Axes, line: Points, quantile: str, colour: str, dashes: Any) -> None:
+def _draw_line(axes: Axes, line: Points, quantile: str, color: str, **style: Any) -> None:
     """Draws the medians, thin bars that span the rounds, and the number of clients beside each dot."""
     rates = [each["images_per_second"] for each in line]
     times = [each["latency_ms"][quantile] for each in line]
     x, y = [each["median"] for each in rates], [each["median"] for each in times]
-    axes.plot(x, y, color=colour, linestyle=dashes, linewidth=1.6, marker="o", markersize=4)
-    axes.hlines(y, [each["min"] for each in rates], [each["max"] for each in rates], color=colour, alpha=0.4)
-    axes.vlines(x, [each["min"] for each in times], [each["max"] for each in times], color=colour, alpha=0.4)
+    axes.plot(x, y, color=color, linewidth=1.6, marker="o", markersize=4, **style)
+    axes.hlines(y, [each["min"] for each in rates], [each["max"] for each in rates], color=color, alpha=0.4)
+    axes.vlines(x, [each["min"] for each in times], [each["max"] for each in times], color=color, alpha=0.4)
     for each, across, up in zip(line, x, y, strict=True):
         axes.annotate(
-            str(each["concurrency"]), (across, up), (4, 4), textcoords="offset points", fontsize=8, color=colour
+            str(each["concurrency"]), (across, up), (4, 4), textcoords="offset points", fontsize=8, color=color
         )
 
 

@@ -60,7 +60,7 @@ def print_comparison(console: Console, comparison: Mapping[str, Any]) -> None:
                     "overlap" if each["overlaps"] else "faster" if each["slowdown"] < 1 else "slower",
                 )
         console.print(table, highlight=False)
-    for what, said in (("failed", "fails now"), ("only_old", "not measured now"), ("only_new", "not measured then")):
+    for what, said in (("failed", "fails now"), ("only_old", "not measured now"), ("only_new", "was not measured")):
         for each in comparison[what]:
             console.print(f"{_name(each)}: {said}", highlight=False, soft_wrap=True)
 

@@ -234,7 +234,7 @@ def test_with_a_classifier_alone_the_picture_is_taken_as_one_sign(browser: Brows
 def test_what_is_no_class_of_the_served_models_is_refused(gateway: RunningGateway) -> None:
     picture = encode(Image.new("RGB", (60, 50)))
     for sign, words in (
-        ({"class_id": 5}, "0 to 4 apart"),
+        ({"class_id": 5}, "the classes 0 to 4"),
         ({"class_id": 2, "name": "give way"}, "class 2 is 'stop' and not 'give way'"),
     ):
         text = json.dumps({"signs": [{"box": [0, 0, 10, 10], **sign}]}).encode()

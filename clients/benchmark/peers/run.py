@@ -117,13 +117,13 @@ class _TaskRun:
             # In a new order: if the machine becomes slower or faster, it does so for all.
             order: list[ServerUnderTest | None] = [*self.measurable, None]
             rng.shuffle(order)
-            for server in order:
-                if server is None:
+            for turn in order:
+                if turn is None:
                     self.limits.append(self._limit(way, self.plan.seconds))
                     continue
-                self.say(f"{self.work.task}, round {number} of {self.plan.rounds}: {server.title}")
-                self._load(server, rates)
-                self._report_problem(server)
+                self.say(f"{self.work.task}, round {number} of {self.plan.rounds}: {turn.title}")
+                self._load(turn, rates)
+                self._report_problem(turn)
             summary["tasks"][self.work.task] = self._summarise(rates, way, number)
             summary["machine"]["load_after"] = round(os.getloadavg()[0], 2)
             write_report(self.output, summary)

@@ -15,7 +15,6 @@ from export.repository import Manifest
 from serving.server import RunningServer
 from tests.clients.command.test_main import one_line, signs
 from tests.training.tiny_gtsdb import write_tiny_gtsdb
-from traffic_sign_client.connection import Protocol
 from traffic_sign_client.errors import ClientError
 from training.data.records import Split
 

@@ -171,7 +171,7 @@ def test_a_first_champion_keeps_to_the_floors(gate: Gate, tmp_path: Path, colour
     assert failed(verdict).keys() == {"accuracy", "classes"}
 
 
-def test_a_classifier_of_fewer_classes_cannot_be_judged(gate: Gate, place: Path, colours: str) -> None:
+def test_a_classifier_of_fewer_classes_cannot_be_evaluated(gate: Gate, place: Path, colours: str) -> None:
     publish_colours(place, colour_classifier(classes=40), classes=40)
 
     code, out, err = gate(MODEL, colours)
@@ -210,7 +210,7 @@ def blind(content: bytes) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def test_detectors_are_judged_on_scenes(gate: Gate, tmp_path: Path) -> None:
+def test_detectors_are_evaluated_on_scenes(gate: Gate, tmp_path: Path) -> None:
     place, data = tmp_path / "model_repository", write_streets(tmp_path / "streets")
     publish_detector(place)
     publish_detector(place)
@@ -280,7 +280,7 @@ def unread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("export.gate.run.find_or_install", lambda *_: pytest.fail("no server is needed to know that"))
 
 
-def test_what_cannot_be_judged_ends_with_2_and_one_line(
+def test_what_cannot_be_evaluated_ends_with_2_and_one_line(
     gate: Gate, place: Path, colours: str, tmp_path: Path, unread: None
 ) -> None:
     def reason(model: str, data: str, *arguments: str) -> str:

@@ -124,12 +124,12 @@ def test_long_names_that_begin_alike_differ(ending: str) -> None:
 
 
 def test_names_that_yaml_takes_for_something_else_stay_names(helm: str) -> None:
-    """A release in Norway, and Secrets, claims and classes that are called 1, 1e5 or true."""
+    """A release in Norway, and Secrets, claims and classes that are called 1 or true."""
     values = merged(
         LEAST,
         {
             "fullnameOverride": "no",
-            "gpu": {"runtimeClassName": "1e5"},
+            "gpu": {"runtimeClassName": "1"},
             "image": {"pullSecrets": [{"name": "1"}]},
             "models": {
                 "source": {"pvc": {"claimName": "1"}},

@@ -17,7 +17,6 @@ from tests.clients.command.test_main import one_line, signs
 from tests.training.tiny_gtsdb import write_tiny_gtsdb
 from traffic_sign_client.connection import Protocol
 from traffic_sign_client.errors import ClientError
-from traffic_signs.settings import Protocol
 from training.data.records import Split
 
 

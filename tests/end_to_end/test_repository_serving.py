@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from serving.errors import ServingError
 from serving.install import Installation
 from serving.loading import load
 from serving.server import RELOADABLE, RunningServer, running_server, served_versions
+from tests.signs_here import signs_here
 from traffic_sign_client import SignClient
 
 pytestmark = pytest.mark.end_to_end
@@ -184,10 +184,8 @@ def test_a_server_starts_on_exactly_what_was_pulled(
 
 
 def serve(place: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    code = "from clients.command.main import main; main()"
     home = ["--home", str(ROOT / ".tritonserver"), "--log", str(place.parent / "serve.log")]
-    command = [sys.executable, "-c", code, "serve", "--repository", str(place), *home, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=250)
+    return signs_here("serve", "--repository", str(place), *home, *arguments)
 
 
 def damage(path: Path, at: float = 0.5) -> None:

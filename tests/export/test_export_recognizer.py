@@ -3,7 +3,6 @@
 import json
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from export.repository.policy import read_config, to_bytes
 from serving import RECOGNIZER_SOURCES
 from serving.recognizer.settings import load_settings
 from tests.red_detector import publish_red_detector
+from tests.signs_here import signs_here
 from traffic_signs.classes import CATEGORIES, CLASS_NAMES
 
 ROOT = Path(__file__).parents[2]
@@ -178,8 +178,7 @@ def test_a_threshold_that_is_no_score_is_refused(models: Path) -> None:
 
 
 def signs(*arguments: object) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-c", "from clients.command.main import main; main()", "export", "recognizer"]
-    return subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, check=False, cwd=ROOT)
+    return signs_here("export", "recognizer", *arguments)
 
 
 def test_the_command_publishes_and_says_what_is_next(models: Path) -> None:

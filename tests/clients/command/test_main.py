@@ -8,13 +8,15 @@ import pytest
 from PIL import Image
 
 from export.repository import Manifest
+from tests.signs_here import signs_here
 
 ROOT = Path(__file__).parents[3]
+signs = signs_here
 
 
-def signs(*arguments: str, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
+def signs_process(*arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-c", "from clients.command.main import main; main()", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd or ROOT, check=False, timeout=240)
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False, timeout=240)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +108,7 @@ def test_a_name_that_the_terminal_cannot_show_is_shown_with_escapes(
     """Bytes that are no UTF-8 in a UTF-8 locale, letters in a terminal of ASCII."""
     for encoding, name in (("utf-8:strict", "stra\udcdfe.jpg"), ("ascii:strict", "straße.jpg")):
         monkeypatch.setenv("PYTHONIOENCODING", encoding)
-        result = signs("predict", name, cwd=tmp_path)
+        result = signs_process("predict", name, cwd=tmp_path)
         assert "No such file" in one_line(result) and "not read" in result.stdout
 
 

@@ -42,7 +42,7 @@ its hash: a.b, a-b and A_b beside a_b. */ -}}
     - --version={{ $model }}={{ include "traffic-signs.numbers" $numbers }}
     {{- end }}
     - --configuration={{ include "traffic-signs.configuration" .root }}
-    {{- if or $models.publicKey $models.publicKeyConfigMap | quote }}
+    {{- if or $models.publicKey $models.publicKeyConfigMap }}
     - --public-key=/keys/release.pub
     {{- end }}
     {{- if and (eq $source.type "oci") $source.oci.plainHttp }}
@@ -73,7 +73,7 @@ its hash: a.b, a-b and A_b beside a_b. */ -}}
     {{- else if or (and (eq $source.type "bucket") $source.bucket.fileSecret) (and (eq $source.type "oci") $source.oci.pullSecret) }}
     - {name: credentials, mountPath: /credentials, readOnly: true}
     {{- end }}
-    {{- if or $models.publicKey $models.publicKeyConfigMap | quote }}
+    {{- if or $models.publicKey $models.publicKeyConfigMap }}
     - {name: keys, mountPath: /keys, readOnly: true}
     {{- end }}
     {{- with $models.pull.extraVolumeMounts }}
@@ -110,7 +110,7 @@ its hash: a.b, a-b and A_b beside a_b. */ -}}
     secretName: {{ $source.bucket.fileSecret | quote }}
     items: [{key: {{ $source.bucket.fileSecretKey | quote }}, path: key.json}]
 {{- end }}
-{{- if or $models.publicKey $models.publicKeyConfigMap | quote }}
+{{- if or $models.publicKey $models.publicKeyConfigMap }}
 - name: keys
   configMap:
     name: {{ default (printf "%s-public-key" (include "traffic-signs.fullname" .)) $models.publicKeyConfigMap | quote }}

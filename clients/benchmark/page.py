@@ -9,7 +9,7 @@ import jinja2
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from clients.benchmark.report import figure
+from clients.benchmark.rounding import figure
 
 
 def render(template: Path, **values: Any) -> str:

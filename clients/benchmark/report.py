@@ -91,11 +91,6 @@ def to_html(report: Mapping[str, Any]) -> str:
     return render(Path(__file__).with_name("report.html.j2"), report=report, models=models, problems=problems)
 
 
-def figure(value: float) -> str:
-    """Returns a number with three significant digits, or all digits before the point."""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
-
-
 def write_file(path: Path, content: str) -> None:
     """Writes a file, whole or not at all."""
     with atomic_write(path) as staging:

@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from clients.benchmark.report import figure
+from clients.benchmark.rounding import figure
 
 
 def print_points(console: Console, report: Mapping[str, Any]) -> None:

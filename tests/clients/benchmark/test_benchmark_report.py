@@ -170,7 +170,7 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ClientError, match="no point in common"):
         compare(old, made_up_report(found(100.0), points=POINTS[1:]), "old")
     for content, reason in (
-        ("{", "no JSON"),
+        ("{", "not JSON"),
         ("[]", "schema 1"),
         ('{"schema": 99, "points": []}', "but 99"),
         ('{"schema": 1}', "schema 1"),

@@ -45,7 +45,7 @@ def test_labels_follow_too(tmp_path: Path) -> None:
     from tests.export.repository.samples import FACTS
 
     for labels in ("a\n", "b\n"):
-        publish(tmp_path, "m", {"model.onnx": b"x"}, shared(labels=labels), FACTS)
+        publish(tmp_path, "m", {"model.onnx": b"x"}, shared(labels=labels), FACTS, other_classes=True)
     promote(tmp_path, "m", 1, "")
     assert (tmp_path / "m" / "labels.txt").read_text() == "a\n"
 

@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -77,7 +78,7 @@ def running_proxy(servers: Mapping[str, tuple[str, Ports]], folder: Path) -> Ite
         folder: for its files.
     """
     http, grpc, retrying = (_free_port() for _ in range(3))
-    control, file = folder / "haproxy.sock", folder / "haproxy.cfg"
+    file = folder / "haproxy.cfg"
     lines = {
         kind: "\n".join(
             f"  server {name} {host}:{getattr(ports, kind)} port {ports.http}"
@@ -85,17 +86,21 @@ def running_proxy(servers: Mapping[str, tuple[str, Ports]], folder: Path) -> Ite
         )
         for kind in ("http", "grpc")
     }
-    file.write_text(
-        CONFIG.format(
-            socket=control,
-            http=http,
-            grpc=grpc,
-            retrying=retrying,
-            http_servers=lines["http"],
-            grpc_servers=lines["grpc"],
+    with contextlib.ExitStack() as stack:
+        # Not in `folder`: the path of a socket has at most 97 characters.
+        control = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "haproxy.sock"
+        file.write_text(
+            CONFIG.format(
+                socket=control,
+                http=http,
+                grpc=grpc,
+                retrying=retrying,
+                http_servers=lines["http"],
+                grpc_servers=lines["grpc"],
+            )
         )
-    )
-    with _running([_find("haproxy"), "-db", "-f", str(file)], folder / "haproxy.log") as process:
+        command = [_find("haproxy"), "-db", "-f", str(file)]
+        process = stack.enter_context(_running(command, folder / "haproxy.log"))
         _wait(lambda: control.exists() and _listens(http), process, folder / "haproxy.log")
         yield Proxy(f"127.0.0.1:{http}", f"127.0.0.1:{grpc}", f"127.0.0.1:{retrying}", control)
 

@@ -29,7 +29,9 @@ COMMAND = [sys.executable, "-c", "from clients.command.main import main; main()"
 
 def predict(server: RunningServer, *arguments: object) -> "subprocess.CompletedProcess[str]":
     command = [*COMMAND, "--url", server.grpc_url, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    # Wide, as long paths would else be broken in the table.
+    environment = os.environ | {"COLUMNS": "400"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
 
 @pytest.fixture

@@ -126,7 +126,10 @@ def test_classifier_learns_from_all_kinds_together(
     assert "gtsdb_test_accuracy" in result["metrics"] and "temperature" in result["metrics"]
     facts = load_info(Path(result["checkpoint"])).data
     assert facts["name"] == "gtsdb=FullIJCNN2013, feedback=feedback, synthetic=4" and facts["free_of"] == "gtsdb"
-    assert f"show test images or signs of GTSDB are left out: 1, such as {entry_id(20)}; --keep" in captured.err
+    assert (
+        f"show test images or signs of gtsdb=FullIJCNN2013 are left out: 1, such as {entry_id(20)}; --keep"
+        in captured.err
+    )
     assert f"{entry_id(21)} is left out: its image cannot be used" in captured.err
     evaluated = ["evaluate", result["checkpoint"], "--data", f"feedback={folder}"]
     assert signs(*evaluated, "--split", "train", "--json") == 0

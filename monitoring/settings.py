@@ -34,7 +34,7 @@ def seconds(duration: str) -> float:
     parts = re.findall(r"(\d+)([smhdw])", duration)
     total = sum(int(number) * UNITS[unit] for number, unit in parts)
     if "".join(number + unit for number, unit in parts) != duration or not 0 < total <= 100 * UNITS["w"]:
-        raise MonitoringError(f"{duration!r} is not a duration: write 60s, 90m, 1h30m or 2d")
+        raise MonitoringError(f"{duration!r}: give a duration such as 60s, 90m, 1h30m or 2d")
     return float(total)
 
 

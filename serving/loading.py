@@ -13,17 +13,17 @@ ASK_TIMEOUT_S = 10.0
 
 
 def load(url: str, model: str, version: int, timeout: float) -> None:
-    """Has a server load a model as its configuration says, and waits until a version of it is ready.
+    """Makes a server load a model by its configuration, and waits until a version of it is ready.
 
     Args:
-        url: host:port of its HTTP.
+        url: host:port of the server's HTTP.
         model: name of the model.
-        version: that must be ready then.
-        timeout: seconds for all of it.
+        version: number of the version to wait for.
+        timeout: seconds for loading and waiting together.
 
     Raises:
-        ServingError: the server does not answer, refuses, or cannot load the version, or the version is not ready in
-            time; the server keeps serving what it had.
+        ServingError: the server does not answer, refuses, or fails to load the version, or the version is not ready in
+            time; the server keeps serving the versions that it had.
     """
     deadline = time.monotonic() + timeout
     _post(url, f"repository/models/{model}/load", timeout)

@@ -57,12 +57,25 @@ def _information(name: str, described: Described, default: Any) -> Any:
     facts: dict[str, Any] = {"help": setting.help, "metavar": setting.metavar or None}
     facts["show_default"] = words or default not in (Parameter.empty, "", None)
     facts["envvar"] = list(setting.envvars) or None
+    if setting.check is not None:
+        facts["callback"] = _checker(described)  # so that typer names the option of a refused value
     if get_origin(kind) is not tuple:
         facts |= {"min": setting.min, "max": setting.max}
     elif not setting.repeatable:
         facts |= {"metavar": "N,..." if described.is_numeric else "NAME,...", "parser": described.parse_list}
     flags = setting.flags or ((f"--{name.replace('_', '-')}",) if kind is bool else ())
     return typer.Argument(**facts) if setting.argument else typer.Option(*flags, **facts)
+
+
+def _checker(described: Described) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        try:
+            described.require(value)
+        except SettingError as error:
+            raise typer.BadParameter(str(error)) from error
+        return value
+
+    return check
 
 
 def _value(hint: Any, name: str, given: dict[str, Any]) -> Any:

@@ -77,7 +77,7 @@ def predict(
 
 @contextlib.contextmanager
 def _progress(found: "Sequence[Found]", frames: int | None, form: "Form") -> Iterator[Callable[[int], None]]:
-    """Shows a bar of the pictures that are done, on a terminal, where they are many and no answers scroll by there."""
+    """Shows a bar of the answered pictures on a terminal, if there are many and no answers are printed there."""
     from traffic_signs.console import Console
     from traffic_signs.pictures import count
     from traffic_signs.progress import progress_bars

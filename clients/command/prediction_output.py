@@ -25,8 +25,8 @@ CLASS_COLUMNS = ("file", "rank", "class_id", "name", "score")
 def printing(form: Form) -> Iterator[Add]:
     """Prints answers as they are added; a table when the block ends, however it ends, so that no answer is lost.
 
-    An answer holds `image`, `frame` where it is one of a video, and `signs`, `predictions` or `error`; see
-    `clients.prediction.answers`. Nothing is printed where there is none.
+    An answer holds `image`, `frame` for one of a video, and `signs`, `predictions` or `error`; see
+    `clients.prediction.answers`. Without answers nothing is printed.
     """
     out = sys.stdout  # now: a progress bar would take what is printed later for its own terminal
     if form == "table":

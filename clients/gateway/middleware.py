@@ -61,9 +61,8 @@ class Requests:
     async def _answer(self, exchange: "Exchange") -> None:
         try:
             scope = exchange.request.scope
-            if (
-                scope["method"] == "HEAD"
-            ):  # load balancers and monitors send it; the server omits the body of the answer
+            # Load balancers and monitors send HEAD; the server omits the body of the answer.
+            if scope["method"] == "HEAD":
                 scope = {**scope, "method": "GET"}
             await self._app(scope, exchange.receive, exchange.send)
         except ClientDisconnect:

@@ -17,22 +17,22 @@ from traffic_signs.preprocessing import decode
 from traffic_signs.video import VideoCopy
 
 Box = tuple[float, float, float, float]
-COLOR, INK = (255, 214, 0), (0, 0, 0)  # black on yellow is read on road, sky and leaves alike
-QUALITY = 92  # of the JPEG: the frames stay crisp
+COLOR, INK = (255, 214, 0), (0, 0, 0)  # black on yellow is legible on road, sky and leaves
+QUALITY = 92  # of the JPEG, so that the frames stay sharp
 
 
 def annotate(photograph: Image.Image, signs: Sequence[Sign]) -> Image.Image:
     """Returns a copy with a frame around each sign and its name and class score beside it.
 
-    Lines and letters grow with the picture: on one of 1360 pixels, letters are 20 pixels high. A label covers no
-    sign and no other label where there is such a place near its sign, and a line leads from one to the other. In a
-    picture that is tall or small letters are smaller, so that the usual name fits into its width.
+    Lines and letters scale with the picture: in one of 1360 pixels, letters are 20 pixels high. If there is room near
+    the sign, its label covers no sign and no other label; a line connects the two. Tall or small pictures have smaller
+    letters, so that the usual name fits into the width.
     """
     picture = photograph.copy()
     draw = ImageDraw.Draw(picture)
-    long_side = min(max(picture.size), 3.4 * picture.width)  # what that of a picture as wide as this may be
+    long_side = min(max(picture.size), 3.4 * picture.width)  # bounded by the width, for tall pictures
     line = max(2, round(long_side / 680))
-    smallest = min(12, max(7, picture.width // 12))  # of letters that can be read
+    smallest = min(12, max(7, picture.width // 12))  # size of legible letters
     font = ImageFont.load_default(max(smallest, round(long_side / 68)))
     frames = [_grown(sign.box, line) for sign in signs]
     labels: list[tuple[Box, str, Box]] = []
@@ -57,8 +57,8 @@ def annotate(photograph: Image.Image, signs: Sequence[Sign]) -> Image.Image:
 def write_annotated(original: Path, photograph: Image.Image, signs: Sequence[Sign], folder: Path) -> Path:
     """Writes the annotated copy of a photograph into `folder`, whole or not at all.
 
-    Its name is that of the original and a mark made of the original's full path: pictures of the same name from
-    different folders do not meet, and no original is written over. The same picture once more replaces its copy.
+    Its name is that of the original and a hash of the original's full path, so that pictures of the same name from
+    different folders get different copies, and no original is overwritten. A later copy of a picture replaces it.
 
     Raises:
         OSError: the folder cannot be written.
@@ -70,13 +70,13 @@ def write_annotated(original: Path, photograph: Image.Image, signs: Sequence[Sig
 
 
 class Copies:
-    """Annotated copies in a folder: of each photograph a JPEG, of the frames of each video an MP4.
+    """Annotated copies in a folder: a JPEG of each photograph, an MP4 of the frames of each video.
 
     Args:
-        folder: made where it is missing.
+        folder: the folder, created if it is missing.
 
     Raises:
-        OSError: the folder cannot be made.
+        OSError: the folder cannot be created.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -94,7 +94,7 @@ class Copies:
     def add(self, picture: Picture, signs: Sequence[Sign]) -> Path:
         """Writes the copy of a photograph, or appends a frame to that of its video, and returns the copy's path.
 
-        A video's copy appears when its last frame, or the last before a stop, is in it.
+        A video's copy appears after its last frame, or the last one before a stop.
 
         Raises:
             ClientError, OSError: the folder cannot be written.
@@ -104,7 +104,7 @@ class Copies:
             return write_annotated(original, decode(picture.content), signs, self._folder)
         if original.exists():
             target = _target(original, self._folder, ".mp4")
-        else:  # a camera, which never shows the same again
+        else:  # a camera, whose pictures are always new
             target = self._folder / f"{picture.name.replace(' ', '-')}-{self._started:%Y%m%d-%H%M%S}.mp4"
         if self._video is None or self._video.target != target:
             self._finish()
@@ -127,7 +127,7 @@ def _grown(box: Box, margin: float) -> Box:
 
 
 def _places(frame: Box, size: tuple[float, float], picture: tuple[int, int], gap: float) -> Iterator[Box]:
-    """Yields where a label of `size` may stand, the best first: above, below, beside, ever further up and down."""
+    """Yields places for a label of `size`, the best first: above, below, then beside, further and further away."""
     left, top, right, bottom = frame
     width, height = size
     middle = (top + bottom - height) / 2

@@ -26,19 +26,19 @@ def recognized(
     concurrency: int,
     copies: Copies | None,
 ) -> Iterator[Result]:
-    """Finds the signs of pictures on a server, some at once.
+    """Finds the signs of pictures on a server, several at the same time.
 
     Args:
-        pictures: read only as fast as they are answered.
-        client: asks the server.
-        threshold: lowest detection score that counts; the server's own where it is None.
-        concurrency: how many are asked about at once.
-        copies: takes copies with the signs drawn in; None for no copies.
+        pictures: the pictures, which are read only as fast as they are answered.
+        client: client of the server.
+        threshold: lowest detection score that counts; None for the server's.
+        concurrency: requests in flight at the same time.
+        copies: gets copies with the signs drawn in; None for no copies.
 
     Yields:
-        For each picture, in order, `image`, `frame` where it is one of a video, and `signs`: a list of `box` (left,
-        top, right, bottom in pixels), `score`, `category`, `class_id`, `class_score` and `name`, the surest first;
-        `annotated`, the copy's path, where one was asked for. For one that cannot be read `error` in place of `signs`.
+        For each picture, in order, `image`, `frame` for one of a video, and `signs`: a list of `box` (left, top, right,
+        bottom in pixels), `score`, `category`, `class_id`, `class_score` and `name`, by descending score; `annotated`,
+        the path of the copy, if there is one. A picture that cannot be read has `error` instead of `signs`.
 
     Raises:
         ClientError: the server does not answer.
@@ -74,8 +74,8 @@ def classified(pictures: Iterable[Picture], client: SignClient, top: int) -> Ite
     """Classifies pictures of one sign each on a server.
 
     Yields:
-        For each picture, in order, `image` and `predictions`: a list of `class_id`, `name` and `score`, best first; or,
-        where it cannot be read, `error`.
+        For each picture, in order, `image` and `predictions`: a list of `class_id`, `name` and `score`, best first. A
+        picture that cannot be read has `error` instead of `predictions`.
 
     Raises:
         ClientError: the server does not answer.

@@ -195,7 +195,7 @@ def test_one_look_is_a_table_and_an_exit_code(repository: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "what"),
     [
-        (["--window", "1x"], "is not a duration"),
+        (["--window", "1x"], "'--window': '1x': give a duration"),
         (["--json"], "add --once"),
         (["--min-samples", "5"], "min-samples"),
     ],

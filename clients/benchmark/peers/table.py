@@ -39,7 +39,8 @@ def hardware(summary: Mapping[str, Any]) -> str:
     """Returns what the servers computed on: the GPU, if they used one, and the cores."""
     machine = summary["machine"]
     cores = f"{machine['cores']} cores ({machine['cpu']})"
-    return f"{machine['gpus'][0]}, {cores}" if summary["plan"]["device"] == "cuda" else cores
+    gpus = machine["gpus"][:1] if summary["plan"]["device"] == "cuda" else []  # none is known without nvidia-smi
+    return ", ".join([*gpus, cores])
 
 
 def ranked(task: Mapping[str, Any]) -> list[str]:

@@ -62,7 +62,7 @@ def run_gate(config: GateConfig, console: Console) -> Outcome:
         if not config.other_classes:
             raise ClientError(
                 f"{config.model} {challenger} has other classes than {best} ({difference}): compare versions of the "
-                "same classes, or apply only the floors with --other-classes"
+                "same classes, or apply only the absolute limits with --other-classes"
             )
         best = None
     signer = load_signer(config.private_key)

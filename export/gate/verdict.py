@@ -74,7 +74,7 @@ class Verdict:
             stays = f", and version {self.champion.version} stays" if self.champion else ""
             return f"{name} is refused for its {broken}{stays}"
         if self.champion is None:
-            return f"{name} may become the first champion: it passes every rule"
+            return f"{name} may become champion: it passes every rule, without a version to compare it with"
         return f"{name} may become champion: it passes every rule against version {self.champion.version}"
 
     def as_dict(self) -> dict[str, Any]:

@@ -73,6 +73,8 @@ def _evaluate(
             f"the classifier has {probabilities.shape[1]} classes and {dataset.name} has {len(names)}: evaluate it on "
             "data of its own classes"
         )
+    if not np.isfinite(probabilities).all():
+        raise ClientError("the classifier answers with NaN or infinite probabilities: train or export it again")
     evaluation = evaluate(probabilities, crops.class_ids, names)
     if output is not None:
         write_evaluation(output, evaluation, crops, probabilities)

@@ -77,7 +77,7 @@ class Registry:
 
     Args:
         address: its digest is ignored.
-        plain_http: use HTTP without TLS; None only on this machine.
+        plain_http: use HTTP without TLS; None does so for registries of this machine only.
 
     Raises:
         RepositoryError: the library is not installed, or the registry cannot be reached.

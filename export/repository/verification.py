@@ -30,7 +30,7 @@ from export.repository.policy import (
 )
 from export.repository.promotion import champion, own_configs, present_configs, require_version, wanted_configs
 from export.repository.signing import check_signature
-from export.repository.store import RepositoryLike, Store, open_store
+from export.repository.store import RepositoryLike, Store, open_store, repository_flag
 from traffic_signs.progress import ProgressCallback, silent
 
 if TYPE_CHECKING:
@@ -150,7 +150,8 @@ def _check_model(store: Store, model: str) -> Check:
         there, wanted = present_configs(store, model), wanted_configs(store, model)
         for path in _different(there, wanted) if best is not None and numbers else ():
             check.problems.append(
-                f"{store.name}/{model}/{path} is not that of the champion: `signs repository promote {model} {best}`"
+                f"{store.name}/{model}/{path} is not that of the champion: `signs repository promote {model} "
+                f"{best}{repository_flag(store.name)}` writes it again"
             )
         for path in _different(_without_policies(there), _without_policies(wanted)) if best is None and wanted else ():
             check.notices.append(f"{store.name}/{model}/{path} is not that of version {present[-1]}, the newest")

@@ -65,7 +65,7 @@ class ClassifierTrainer(Trainer[Crops, Tensor, Evaluation, ClassifierRun]):
     def _hold_out(self) -> npt.NDArray[np.int64]:
         held, problem = hold_out(self.data, self.recipe.holdout, self.recipe.config.seed)
         if problem and not len(held) and self.recipe.config.patience:
-            raise TrainingError(f"{problem}; patience needs held-out data")
+            raise TrainingError(f"{problem}, or leave out --patience, which needs held-out data")
         if problem:
             self.run.reporter.notify(problem)
         return held
@@ -127,17 +127,18 @@ def hold_out(data: CropData, share: float, seed: int) -> tuple[npt.NDArray[np.in
     notice = ""
     if len(held) and len(small):
         notice = (
-            f"{len(small)} classes, such as {shown[small[counts[small].argmin()]]}, have fewer than {wanted}: they "
-            "are not validated. Give more data, or raise --holdout"
+            f"{len(small)} of {len(counts)} classes, such as {shown[small[counts[small].argmin()]]}, have fewer than "
+            f"{wanted}: they are not held out. Give more data, or raise --holdout"
         )
     elif not len(held):
         held = holdout_indices(crops, share, seed, one_each=True)
         largest = f"no class has {wanted}, the largest is {shown[counts.argmax()]}"
         notice = (
-            f"{largest}: one of each class with at least {FEWEST} is held out, {len(held)} crops in all, so that "
-            f"validation and calibration are rough. Give {needed} of each class, or raise --holdout"
+            f"{largest}: one of each class with at least {FEWEST} is held out, {len(held)} "
+            f"crop{'s' * (len(held) != 1)} in all, so that the validation is rough and, without --folds, the "
+            f"calibration, too. Give {needed} of each class, or raise --holdout"
             if len(held)
-            else f"{largest}, and fewer than {FEWEST} are too few: the training is not validated and its scores are "
-            "not calibrated. Give more data, or raise --holdout"
+            else f"{largest}, and fewer than {FEWEST} are too few: the training is not validated and, without --folds, "
+            "its scores are not calibrated. Give more data, or raise --holdout"
         )
     return candidates[held], notice

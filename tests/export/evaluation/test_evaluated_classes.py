@@ -1,5 +1,6 @@
-"""A model is evaluated only on data with the same class names in the same order."""
+"""A model is evaluated only on data with the same class names in the same order, and by answers that are numbers."""
 
+import numpy as np
 import pytest
 
 from export.arrays import Images, Outputs
@@ -8,6 +9,7 @@ from export.kinds import CLASSIFIER, DETECTOR
 from export.model_kind import ModelKind, Predictor
 from traffic_sign_client.errors import ClientError
 from traffic_signs.classes import GERMAN_SIGNS
+from traffic_signs.progress import silent
 from training.data.load import load_data
 
 
@@ -33,3 +35,18 @@ def test_names_must_agree_in_their_order(tiny_data: str) -> None:
             require_classes(Named(kind, [*reversed(names)]), dataset)
         with pytest.raises(ClientError, match=rf"\({len(names) - 1} classes instead of {len(names)}\)"):
             require_classes(Named(kind, list(names[1:])), dataset)
+
+
+class Broken(Predictor):
+    """A classifier whose probabilities are NaN."""
+
+    def __init__(self) -> None:
+        self.kind, self.size, self.max_batch = CLASSIFIER, (48, 48), 64
+
+    def _run(self, images: Images) -> Outputs:
+        return {"probabilities": np.full((len(images), len(GERMAN_SIGNS)), np.nan, np.float32)}
+
+
+def test_answers_that_are_no_numbers_are_an_error(tiny_data: str) -> None:
+    with pytest.raises(ClientError, match="NaN or infinite probabilities"):
+        CLASSIFIER.evaluate(Broken(), load_data(tiny_data), "test", None, None, silent)

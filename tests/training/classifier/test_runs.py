@@ -190,7 +190,7 @@ def test_hold_out_that_no_class_can_spare_is_left_out(gtsdb: TinyGtsdb, runs: Pa
     assert "temperature" not in run.metrics
     (notice,) = [each for each in notices if "raise --holdout" in each]
     assert "no class has the 10 tracks or images" in notice and "not calibrated" in notice
-    with pytest.raises(TrainingError, match=r"no class has the 10 .*raise --holdout; patience needs held-out data"):
+    with pytest.raises(TrainingError, match=r"no class has the 10 .*raise --holdout, or leave out --patience"):
         train_classifier(_sources(gtsdb), replace(_with(epochs=1, patience=2), holdout=0.1), "second", runs)
 
 
@@ -207,9 +207,9 @@ def _photographs(counts: Sequence[int]) -> CropData:
     ("counts", "held_out", "said"),
     [
         ((20, 30, 40), [1, 1, 2], ""),
-        ((7, 20, 40), [0, 1, 2], "1 classes, such as 'bin' with 7, have fewer than the 20 tracks or images"),
+        ((7, 20, 40), [0, 1, 2], "1 of 3 classes, such as 'bin' with 7, have fewer than the 20 tracks or images"),
         ((5, 12, 19), [1, 1, 1], "no class has the 20 .* the largest is 'tree' with 19: one of each class .* 3 crops"),
-        ((4, 12, 3), [0, 1, 0], "one of each class with at least 5 is held out, 1 crops"),
+        ((4, 12, 3), [0, 1, 0], "one of each class with at least 5 is held out, 1 crop in all"),
         ((4, 2, 3), [0, 0, 0], "the largest is 'bin' with 4, and fewer than 5 are too few: .* not calibrated"),
     ],
 )

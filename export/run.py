@@ -24,7 +24,7 @@ from export.predictor import TorchPredictor
 from export.proof import Proof
 from export.quantization import TARGETS
 from export.repository import Manifest, champion, load_manifest, publish, versions
-from export.repository.class_names import require_same_classes
+from export.repository.class_names import require_same_class_names
 from export.repository.manifest import GPU_FILE, LABELS_FILE, MODEL_FILE
 from export.repository.policy import CONFIG
 from export.repository.signing import Signer
@@ -75,7 +75,7 @@ def export_checkpoint(
     kind, chosen = find_kind(info.model), choose_serving(repository, info.model, asked)
     if not other_classes:
         store = open_store(repository)
-        require_same_classes(store, info.model, info.class_names, champion(store, info.model))
+        require_same_class_names(store, info.model, info.class_names, champion(store, info.model))
     configs = chosen.configs(info)
     with tempfile.TemporaryDirectory(prefix="signs-export-") as scratch:
         path = Path(scratch) / MODEL_FILE

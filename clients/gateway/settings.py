@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
-from traffic_signs.settings import CONCURRENCY, TRACES, URL, BaseSettings, Setting, SettingError, Timeout
+from traffic_signs.settings import TRACES, BaseSettings, Setting, SettingError
 
 MEBIBYTE = 1 << 20
 ENVIRONMENT = "SIGNS_GATEWAY"  # prefix of the environment variables
@@ -14,7 +14,9 @@ ENVIRONMENT = "SIGNS_GATEWAY"  # prefix of the environment variables
 class Settings(BaseSettings):
     """The gateway's settings. Sizes are in MiB, times in seconds."""
 
-    url: Annotated[str, replace(URL, envvars=(f"{ENVIRONMENT}_TRITON_URL",))] = "localhost:8001"
+    url: Annotated[str, Setting("host:port of Triton's gRPC.", envvars=(f"{ENVIRONMENT}_TRITON_URL",))] = (
+        "localhost:8001"
+    )
     recognizer: Annotated[str, Setting("Model for photographs, or name/version.")] = "sign_recognizer"
     classifier: Annotated[str, Setting("Model for pictures of one sign, or name/version.")] = "sign_classifier"
     need: Annotated[
@@ -25,11 +27,14 @@ class Settings(BaseSettings):
             repeatable=True,
         ),
     ] = ("sign_recognizer", "sign_detector", "sign_classifier")
-    # From the moment the upload is there: the wait for a turn and Triton's work.
-    timeout: Timeout = 10.0
+    timeout: Annotated[
+        float, Setting("Seconds for an answer after the upload, with the wait in the queue.", min=0.001)
+    ] = 10.0
     upload_timeout: Annotated[float, Setting("Seconds for an upload to arrive.", min=0.001)] = 30.0
     retries: Annotated[int, Setting("Number of retries if Triton does not answer.", min=0, max=10)] = 1
-    concurrency: Annotated[int, replace(CONCURRENCY, max=None)] = 16
+    concurrency: Annotated[
+        int, Setting("Calls of Triton at the same time; more requests wait in the queue.", min=1)
+    ] = 16
     queue: Annotated[int, Setting("Largest number of waiting requests; more are answered 429.", min=0)] = 48
     max_upload: Annotated[int, Setting("Largest size of a request in MiB.", min=1, max=1024)] = 16
     max_held: Annotated[int, Setting("Largest size of all uploads in memory in MiB; more are answered 429.", min=1)] = (

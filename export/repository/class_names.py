@@ -70,7 +70,7 @@ def class_difference(names: Sequence[str] | None, expected: Sequence[str] | None
     return next((f"class {i} is {a!r} instead of {b!r}" for i, (a, b) in enumerate(pairs) if a != b), "")
 
 
-def require_same_classes(store: Store, model: str, names: Sequence[str] | None, version: int | None = None) -> None:
+def require_same_class_names(store: Store, model: str, names: Sequence[str] | None, version: int | None = None) -> None:
     """Checks that a version may replace the one that is served: both have the same class names in the same order.
 
     Args:

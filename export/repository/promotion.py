@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from export.errors import RepositoryError
-from export.repository.class_names import require_same_classes, version_class_names, version_difference
+from export.repository.class_names import require_same_class_names, version_class_names, version_difference
 from export.repository.manifest import (
     MANIFEST,
     Manifest,
@@ -121,7 +121,7 @@ def promote(
                 raise RepositoryError(f"{lack}: it is not promoted")
             best = champion(store, model)
             if best is not None and not other_classes:
-                require_same_classes(store, model, version_class_names(store, model, version), best)
+                require_same_class_names(store, model, version_class_names(store, model, version), best)
             if best != version:
                 return _record(store, model, version, "promote", reason)
             follow(store, model)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from export.errors import RepositoryError
-from export.repository.class_names import read_class_names, require_same_classes
+from export.repository.class_names import read_class_names, require_same_class_names
 from export.repository.counting import counting
 from export.repository.fatal_values import check_folder_values
 from export.repository.fetching import fetch_version
@@ -199,7 +199,7 @@ def _add(
     with store.locked():
         if not other_classes:
             class_names = read_class_names(lambda name: (staged / name).read_bytes(), f"the new version of {model}")
-            require_same_classes(store, model, class_names, champion(store, model))
+            require_same_class_names(store, model, class_names, champion(store, model))
         version = store.claim(model, number)
         manifest = manifest_of(version, described)
         write(staged / MANIFEST, manifest.to_bytes())

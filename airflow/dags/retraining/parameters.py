@@ -67,8 +67,8 @@ def parameters(settings: Settings) -> dict[str, Param]:
             False,
             type="boolean",
             title="Other classes",
-            description="Allow data with other classes than the champion's; the gate then applies only its floors. "
-            "Afterwards retrain the other network and export the recognizer again.",
+            description="Allow data with other classes than the champion's; the gate then applies only its absolute "
+            "limits. Afterwards retrain the other network and export the recognizer again.",
         ),
         "if_unclear": Param(
             "roll back",

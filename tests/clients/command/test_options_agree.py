@@ -14,6 +14,7 @@ EXCEPTIONS = {
     "--architecture": "classifier and detector have networks of their own",
     "--batch-size": "the default follows from the data for a classifier alone",
     "--classifier": "a file for evaluate, a model on the server for the gateway",
+    "--concurrency": "requests that a client sends, calls that the gateway passes on",
     "--data": "training takes several data sets, a detector only scenes, the demo only GTSDB",
     "--device": "training takes a number of a GPU and chooses by itself",
     "--epochs": "a detector takes several crops of each scene, and the demo has few crops",
@@ -24,7 +25,8 @@ EXCEPTIONS = {
     "--precision": "of the training, and of the exported graph",
     "--refit": "crops of a classifier, scenes of a detector",
     "--repository": "an address works where nothing needs files; the demo has a repository of its own",
-    "--url": "bench takes one for each protocol",
+    "--timeout": "the gateway's begins after the upload and includes the queue",
+    "--url": "bench takes one for each protocol, the gateway gRPC alone",
     "--version": "a version on the server for evaluate, any number of models and versions for pull and push",
 }
 

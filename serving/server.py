@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,9 @@ KEEP_GOING = ("--exit-on-error=false", "--strict-readiness=false")
 # Load versions on request. A version that fails to load must not make the server unready for the others.
 RELOADABLE = ("--model-control-mode=explicit", "--load-model=*", "--strict-readiness=false")
 GRPC_THREADS, FEWEST, MOST = "--grpc-infer-thread-count", 2, 128  # and how many Triton takes
+# Triton's Python backend may abort on a busy machine (issue 8882 of the server), seen with 2.51 while it starts. Nobody
+# has been answered then, so the server is started again.
+ABORT, STARTS = b"boost::interprocess::lock_exception", 3
 STOP_TIMEOUT_S = 35.0  # tritonserver gives requests in flight 30 s
 ENVIRONMENT = {
     # No __pycache__ beside the models, for servers whose stub reads variables; our own installation uses a .pth file.
@@ -146,20 +149,17 @@ def running_server(
     with contextlib.ExitStack() as stack:
         paths = SafePaths(stack)
         installation = located(installation, paths)
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                _command(installation, paths.safe(repository), host, ports, extra_arguments),
-                env={**os.environ, **ENVIRONMENT, **installation.environment},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                # In its own session: Ctrl-C reaches only this process, which then stops the server.
-                start_new_session=True,
-                preexec_fn=die_with_parent(os.getpid()),
-            )
-        stack.callback(stop, process)
-        server = RunningServer(ports, host, process, log, paths)
-        _wait_until_ready(server)
+        command = _command(installation, paths.safe(repository), host, ports, extra_arguments)
+        for remaining in reversed(range(STARTS)):
+            process = _start(command, installation.environment, log)
+            stack.callback(stop, process)
+            server = RunningServer(ports, host, process, log, paths)
+            try:
+                _wait_until_ready(server)
+                break
+            except ServingError:
+                if not remaining or process.poll() != -signal.SIGABRT or ABORT not in log.read_bytes():
+                    raise
         yield server
 
 
@@ -259,6 +259,20 @@ def _command(
         *installation.arguments,
         *extra,
     ]
+
+
+def _start(command: list[str], environment: Mapping[str, str], log: Path) -> "subprocess.Popen[bytes]":
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            command,
+            env={**os.environ, **ENVIRONMENT, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            # In its own session: Ctrl-C reaches only this process, which then stops the server.
+            start_new_session=True,
+            preexec_fn=die_with_parent(os.getpid()),
+        )
 
 
 def _wait_until_ready(server: RunningServer) -> None:

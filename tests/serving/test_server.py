@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -153,6 +154,28 @@ def test_a_binary_that_cannot_run_is_reported(repository: Path, manifest: Manife
         running_server(Installation(script, {}, [], "broken"), repository, tmp_path / "log"),
     ):
         pass
+
+
+@pytest.mark.parametrize("aborts", [1, 3])
+def test_a_server_that_aborts_while_it_starts_is_started_again(
+    installation: Installation, repository: Path, manifest: Manifest, tmp_path: Path, aborts: int
+) -> None:
+    """The abort of Triton's Python backend on a busy machine cannot be caused at will: a script stands in for it."""
+    script, starts = tmp_path / "tritonserver", tmp_path / "starts"
+    script.write_text(
+        f"#!/bin/sh\necho >> '{starts}'\n"
+        f"[ $(wc -l < '{starts}') -gt {aborts} ] && exec '{installation.binary}' \"$@\"\n"
+        'echo "  what():  boost::interprocess::lock_exception" >&2\nkill -ABRT $$\n'
+    )
+    script.chmod(0o755)
+    server = running_server(replace(installation, binary=script, home=None), repository, tmp_path / "log")
+    if aborts == 3:
+        with pytest.raises(ServingError, match=r"SIGABRT.*lock_exception"), server:
+            pass
+    else:
+        with server as running:
+            assert urllib.request.urlopen(f"http://{running.http_url}/v2/health/ready").status == 200
+    assert len(starts.read_text().splitlines()) == min(aborts + 1, 3)
 
 
 def test_the_python_of_any_server_is_reported_to_leave_no_caches(

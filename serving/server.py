@@ -28,9 +28,10 @@ KEEP_GOING = ("--exit-on-error=false", "--strict-readiness=false")
 # Load versions on request. A version that fails to load must not make the server unready for the others.
 RELOADABLE = ("--model-control-mode=explicit", "--load-model=*", "--strict-readiness=false")
 GRPC_THREADS, FEWEST, MOST = "--grpc-infer-thread-count", 2, 128  # and how many Triton takes
-# Triton's Python backend may abort on a busy machine (issue 8882 of the server), seen with 2.51 while it starts. Nobody
-# has been answered then, so the server is started again.
-ABORT, STARTS = b"boost::interprocess::lock_exception", 3
+# What the log of a server has that aborted on a busy machine before it was ready. Nobody has been answered then, so the
+# server is started again. The first is from Triton's Python backend (issue 8882 of the server, seen with 2.51), the
+# second from gRPC in a process that uses it and forks.
+ABORTS, STARTS = (b"boost::interprocess::lock_exception", b"epoll_ctl failed"), 3
 STOP_TIMEOUT_S = 35.0  # tritonserver gives requests in flight 30 s
 ENVIRONMENT = {
     # No __pycache__ beside the models, for servers whose stub reads variables; our own installation uses a .pth file.
@@ -158,7 +159,8 @@ def running_server(
                 _wait_until_ready(server)
                 break
             except ServingError:
-                if not remaining or process.poll() != -signal.SIGABRT or ABORT not in log.read_bytes():
+                printed = log.read_bytes()
+                if not remaining or process.poll() != -signal.SIGABRT or not any(each in printed for each in ABORTS):
                     raise
         yield server
 

@@ -16,7 +16,7 @@ from export.errors import ExportError
 from export.kinds import find_kind, kind_of_inputs
 from export.model_kind import Predictor
 from export.repository import MANIFEST, parse_manifest
-from export.repository.class_names import onnx_class_names
+from export.repository.class_names import CLASS_NAMES
 from traffic_sign_client.answers import Prediction
 from traffic_sign_client.client import MOST_CLASSES
 from traffic_sign_client.connection import Connection, Protocol
@@ -80,11 +80,11 @@ class OnnxPredictor(Predictor):
         manifest = path.with_name(MANIFEST)
         self.trained_on = parse_manifest(manifest.read_bytes(), str(manifest)).data if manifest.is_file() else {}
         self._session = open_session(path, device)
-        self._path = path
 
     def class_names(self) -> list[str] | None:
         """Returns those in the metadata of the file."""
-        return onnx_class_names(self._path.read_bytes())
+        names: str | None = self._session.get_modelmeta().custom_metadata_map.get(CLASS_NAMES)
+        return None if names is None else names.split("\n")
 
     def _run(self, images: Images) -> Outputs:
         names = [output.name for output in self.kind.outputs]

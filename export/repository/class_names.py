@@ -39,11 +39,11 @@ def read_class_names(read: Callable[[str], bytes], name: str) -> list[str] | Non
         except UnicodeDecodeError as error:
             raise RepositoryError(f"{name}/{LABELS_FILE} cannot be read: {error}") from error
     with suppress(FileNotFoundError):
-        return onnx_class_names(read(MODEL_FILE))
+        return _onnx_class_names(read(MODEL_FILE))
     return None
 
 
-def onnx_class_names(content: bytes) -> list[str] | None:
+def _onnx_class_names(content: bytes) -> list[str] | None:
     """Returns the class names in the metadata of an ONNX file; None if it has none or is damaged."""
     import onnx
     from google.protobuf.message import DecodeError

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from serving.server import Ports
+from traffic_signs.ports import free_ports
 
 START_S = 20.0
 # As a Service does, `http` and `grpc` pass connections on and know nothing of requests. `retrying` reads requests and
@@ -77,7 +78,7 @@ def running_proxy(servers: Mapping[str, tuple[str, Ports]], folder: Path) -> Ite
         servers: host and ports of each server by name; they need not run yet.
         folder: for its files.
     """
-    http, grpc, retrying = (_free_port() for _ in range(3))
+    http, grpc, retrying = free_ports(3)
     file = folder / "haproxy.cfg"
     lines = {
         kind: "\n".join(
@@ -126,7 +127,7 @@ class Names:
 @contextlib.contextmanager
 def running_names(folder: Path, *addresses: str) -> Iterator[Names]:
     """Runs dnsmasq until the block ends; skips where there is none."""
-    port, hosts = _free_port(), folder / "hosts"
+    (port,), hosts = free_ports(1), folder / "hosts"
     hosts.write_text("".join(f"{address} triton.test\n" for address in addresses))
     options = ["--keep-in-foreground", "--no-resolv", "--no-hosts", "--conf-file=/dev/null", "--pid-file="]
     options += [f"--addn-hosts={hosts}", f"--port={port}", "--listen-address=127.0.0.1", "--bind-interfaces"]
@@ -164,9 +165,3 @@ def _wait(is_there: Callable[[], bool], process: "subprocess.Popen[bytes]", log:
 def _listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

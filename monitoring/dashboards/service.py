@@ -6,6 +6,7 @@ from monitoring.dashboards.panels import RED, YELLOW, Query, graph, number, page
 
 CHOSEN = 'model=~"$model",version=~"$version"'
 NAME = "{{model}} {{version}}"
+QUANTILE = f"{NAME}, quantile {{{{quantile}}}}"
 
 
 def build() -> Dashboard:
@@ -161,17 +162,13 @@ def _triton(new: Dashboard) -> Dashboard:
             "End to end",
             "From arrival at Triton to the answer, over the last minute.",
             "s",
-            Query(
-                f"model_version:nv_inference_request_seconds:quantile{quantiles}", f"{NAME}, quantile {{{{quantile}}}}"
-            ),
+            Query(f"model_version:nv_inference_request_seconds:quantile{quantiles}", QUANTILE),
         ),
         graph(
             "In the queue",
             "Waiting time before the model takes a request. There is an alert from a mean of 0.1 s on.",
             "s",
-            Query(
-                f"model_version:nv_inference_queue_seconds:quantile{quantiles}", f"{NAME}, quantile {{{{quantile}}}}"
-            ),
+            Query(f"model_version:nv_inference_queue_seconds:quantile{quantiles}", QUANTILE),
             Query(f"model_version:nv_inference_queue_seconds:mean5m{{{CHOSEN}}}", f"{NAME}, mean"),
             limit=0.1,
         ),
@@ -179,8 +176,6 @@ def _triton(new: Dashboard) -> Dashboard:
             "Inference",
             "Time in the model, over the last minute.",
             "s",
-            Query(
-                f"model_version:nv_inference_compute_seconds:quantile{quantiles}", f"{NAME}, quantile {{{{quantile}}}}"
-            ),
+            Query(f"model_version:nv_inference_compute_seconds:quantile{quantiles}", QUANTILE),
         ),
     )

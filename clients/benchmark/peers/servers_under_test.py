@@ -14,8 +14,8 @@ from clients.benchmark.peers.models import Work
 from clients.benchmark.peers.running import HOST, Endpoint, running
 from clients.benchmark.peers.servers import FOLDER, PACKAGES, PEERS, TRITON, Peer, Variables, environment_of
 from serving.install import Installation
-from serving.server import free_ports
 from traffic_sign_client.errors import ClientError
+from traffic_signs.ports import free_ports
 
 
 @dataclass
@@ -101,7 +101,7 @@ def serve_peer(peer: Peer, programs: Path, work: Work, setting: Variables, folde
     """
     for package in PACKAGES:
         (folder / package).symlink_to(FOLDER.parents[2] / package)
-    port = free_ports(HOST).http
+    (port,) = free_ports(1, HOST)
     program, *arguments = peer.command(peer.folder, port)
     environment = environment_of(peer, work.models, setting, port, folder, work.hardware.device)
     request = peer.exchange.request(work.images[0], HOST, port)

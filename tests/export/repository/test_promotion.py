@@ -121,7 +121,7 @@ def test_promoting_the_champion_again_mends_the_configuration_and_records_nothin
     promote(place, "m", 1, "")
     open_store(place).replace("m/config.pbtxt", shared(batch=9)["config.pbtxt"].encode())
     (problem,) = [text for check in verify(place) for text in check.problems]
-    assert "promote m 1`" in problem
+    assert "promote m 1 " in problem
     assert promote(place, "m", 1, "") is None
     assert len(history(open_store(place), "m")) == 1
     assert not any(check.problems for check in verify(place))

@@ -39,6 +39,8 @@ class Serving:
 
     Attributes:
         max_batch: largest batch that Triton may form out of waiting requests.
+        preferred_batch: batch that Triton forms as soon as so many images wait, before any larger one; 0: none. An
+            instance that takes all that waits leaves the others without work.
         queue_delay_us: microseconds that a request may wait for others to join its batch.
         queue_timeout_ms: milliseconds that a request may wait before it is refused; 0: without end.
         max_queue: requests that may wait before more are refused; 0: any number. Some servers stall with either limit:
@@ -55,6 +57,7 @@ class Serving:
     """
 
     max_batch: int
+    preferred_batch: int = 0
     queue_delay_us: int = 200
     queue_timeout_ms: int = 0
     max_queue: int = 0
@@ -177,6 +180,8 @@ def _schedule(config: pb.ModelConfig, serving: Serving) -> None:
     config.version_policy.latest.num_versions = 1  # before any promotion the newest is served
     config.instance_group.add(kind=KINDS[serving.target], count=serving.instances)
     config.dynamic_batching.max_queue_delay_microseconds = serving.queue_delay_us
+    if 0 < serving.preferred_batch < serving.max_batch:
+        config.dynamic_batching.preferred_batch_size.append(serving.preferred_batch)
     if serving.queue_timeout_ms or serving.max_queue:
         _limit_queue(config, serving)
     if serving.response_cache:

@@ -143,7 +143,8 @@ def _batching(config: pb.ModelConfig) -> Iterator[Choice]:
     )
     if batching.preferred_batch_size:
         sizes = ", ".join(map(str, batching.preferred_batch_size))
-        yield Choice("dynamic_batching.preferred_batch_size", sizes, "batches of these sizes leave without delay")
+        why = "formed first: an instance that takes all that waits leaves the others idle"
+        yield Choice("dynamic_batching.preferred_batch_size", sizes, why)
     policy, prefix = batching.default_queue_policy, "dynamic_batching.default_queue_policy"
     if not batching.HasField("default_queue_policy"):
         why = "any number waits until the client gives up: with a limit Triton's core stalls (server issue 8870)"

@@ -125,6 +125,7 @@ class ModelKind:
         open_size: maps the number of classes to the size that None stands for in the shapes of `outputs`.
         wrap: turns a checkpoint's network into the module that is served, with these outputs.
         max_batch: largest batch that is served, unless the model was tuned.
+        images_on_cpus: images that all instances on CPUs share before one of them takes a larger batch.
         smaller_batches: of the file for GPUs, besides the largest.
         few: size of the batch between one and the largest for parity.
         most_compared: real images for parity; None for all.
@@ -160,6 +161,7 @@ class ModelKind:
     open_size: Callable[[int], int]
     wrap: Callable[[nn.Module], nn.Module]
     max_batch: int
+    images_on_cpus: int
     smaller_batches: tuple[int, ...] = ()
     few: int
     most_compared: int | None = None

@@ -86,31 +86,33 @@ def choose_serving(repository: str | Path, model: str, asked: ServingOverrides |
         tuned_for, tuning = "", {}
     servings = {}
     if serving.target != "gpu":
-        servings = _on_cpus(_tuned(serving, tuning) if tuned_for == "cpu" else serving, tuned_for == "cpu")
+        servings = {"": _tuned(serving, tuning)} if tuned_for == "cpu" else _on_cpus(kind, serving)
     if serving.target != "cpu":
         name = GPU if servings else ""
         servings[name] = on_gpu(kind, _tuned(serving, tuning) if tuned_for == "gpu" else replace(serving, **ON_GPU))
     return ServingPlan(servings, tuning | {"from_version": tuning.get("from_version", number)} if tuned_for else {})
 
 
-def default_serving(kind: ModelKind) -> Serving:
-    """Returns the defaults for two cores, without a queue delay: requests that wait already form the batch."""
-    return Serving(kind.max_batch, queue_delay_us=0, instances=2, threads=1)
+def default_serving(kind: ModelKind, cores: int = SMALLEST) -> Serving:
+    """Returns the defaults for CPUs, without a queue delay: requests that wait already form the batch."""
+    instances, threads = share_out(cores)
+    preferred = max(kind.images_on_cpus // instances, 1)
+    return Serving(kind.max_batch, preferred, queue_delay_us=0, instances=instances, threads=threads)
 
 
 def on_gpu(kind: ModelKind, serving: Serving) -> Serving:
     """Returns the settings for a GPU, with fixed batches up to the largest that is served."""
     fixed = () if serving.tensorrt else kind.fixed_batches(serving.max_batch)
-    return replace(serving, target="gpu", fixed_batches=fixed)
+    return replace(serving, target="gpu", fixed_batches=fixed, preferred_batch=0)
 
 
-def _on_cpus(serving: Serving, tuned: bool) -> dict[str, Serving]:
-    if tuned:
-        return {"": serving}
-    shares = {"" if cores == SMALLEST else cpu_name(cores): share_out(cores) for cores in (SMALLEST, *LARGER)}
-    return {
-        name: replace(serving, instances=instances, threads=threads) for name, (instances, threads) in shares.items()
-    }
+def _on_cpus(kind: ModelKind, serving: Serving) -> dict[str, Serving]:
+    servings = {}
+    for cores in (SMALLEST, *LARGER):
+        fit = default_serving(kind, cores)
+        shares = {name: getattr(fit, name) for name in ("instances", "threads", "preferred_batch")}
+        servings["" if cores == SMALLEST else cpu_name(cores)] = replace(serving, **shares)
+    return servings
 
 
 def _tuned(serving: Serving, tuning: dict[str, Any]) -> Serving:
@@ -128,6 +130,7 @@ def _as_now(serving: Serving, configs: dict[str, pb.ModelConfig]) -> Serving:
         serving,
         target="auto" if config_path(GPU) in configs else target_of(config),
         tensorrt=any(uses_tensorrt(each) for each in configs.values()),
+        preferred_batch=next(iter(config.dynamic_batching.preferred_batch_size), 0),
         response_cache=config.response_cache.enable,
         max_queue=max(policy.max_queue_size, serving.max_batch) if policy.max_queue_size else 0,
         queue_timeout_ms=policy.default_timeout_microseconds // 1000,

@@ -113,6 +113,7 @@ DETECTOR = ModelKind(
     open_size=lambda classes: MAX_DETECTIONS,
     wrap=WithPeaks,
     max_batch=4,  # scenes of 3.3 MB: more at once gain nothing
+    images_on_cpus=1,  # nor on a CPU, where a second instance would have nothing to do
     # On a GPU 64 crops take hardly longer than one; but four scenes take nearly three times as long as one, so a single
     # scene has its own branch.
     smaller_batches=(1,),

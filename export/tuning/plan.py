@@ -138,12 +138,16 @@ def retuned(config: pb.ModelConfig, setting: Setting) -> pb.ModelConfig:
     """Returns a configuration with another setting, and the rest unchanged."""
     new = deepcopy(config)
     new.max_batch_size = setting.max_batch
-    new.dynamic_batching.max_queue_delay_microseconds = setting.queue_delay_us
+    batching = new.dynamic_batching
+    batching.max_queue_delay_microseconds = setting.queue_delay_us
+    preferred = [size for size in batching.preferred_batch_size if size < setting.max_batch]
+    del batching.preferred_batch_size[:]
+    batching.preferred_batch_size.extend(preferred)
     if not new.instance_group:
         new.instance_group.add()
     new.instance_group[0].count = setting.instances
     set_threads(new, setting.threads)
-    policy = new.dynamic_batching.default_queue_policy
+    policy = batching.default_queue_policy
     if policy.max_queue_size:  # or a full batch could never wait
         policy.max_queue_size = max(policy.max_queue_size, setting.max_batch)
     _warm_up_again(new, config.max_batch_size)

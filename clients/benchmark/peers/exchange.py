@@ -17,7 +17,8 @@ from traffic_sign_client.errors import ClientError
 Task = Literal["classify", "recognize"]
 TASKS: tuple[Task, ...] = ("classify", "recognize")
 
-TOLERANCE = 1e-3  # of a probability or a score
+# Of a probability or a score; a sign's box moves by hundredths of a pixel, and with it the crop that is classified.
+TOLERANCES: dict[Task, float] = {"classify": 1e-3, "recognize": 1e-2}
 BOX_TOLERANCE = 0.5  # pixels of the photograph
 SIGN_OUTPUTS = ("boxes", "detection_scores", "class_ids", "class_scores")  # of Triton's recognizer
 

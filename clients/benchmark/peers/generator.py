@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from clients.benchmark.peers.exchange import TOLERANCE, Exchange, difference
+from clients.benchmark.peers.exchange import TOLERANCES, Exchange, difference
 from clients.benchmark.peers.figures import Point, point
 from clients.benchmark.peers.models import Work
 from clients.benchmark.peers.running import Endpoint
@@ -72,8 +72,8 @@ def run_load(
         except (ValueError, LookupError, TypeError) as error:
             raise ClientError(f"the answer cannot be read: {base64.b64decode(body)[:200]!r}") from error
         worst = max(worst, difference(work.task, answer, work.expected[number]))
-    if worst > TOLERANCE:
-        raise ClientError(f"its answers differ by {worst:.2g} from ONNX Runtime's, more than {TOLERANCE:g}")
+    if worst > (tolerance := TOLERANCES[work.task]):
+        raise ClientError(f"its answers differ by {worst:.2g} from ONNX Runtime's, more than {tolerance:g}")
     return Loaded(point(outcome, clients, rate), len(outcome["answers"]), worst)
 
 

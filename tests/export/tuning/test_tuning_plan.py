@@ -88,6 +88,13 @@ def test_a_setting_goes_into_a_configuration_and_comes_back() -> None:
     assert setting_of(config) == PRESENT
 
 
+def test_a_preferred_batch_stays_where_it_fits() -> None:
+    config = classifier_config("sign_classifier", 48, 43, Serving(64, preferred_batch=16))
+    assert list(config.dynamic_batching.preferred_batch_size) == [16]
+    for largest, kept in ((64, [16]), (32, [16]), (16, []), (8, [])):
+        assert list(retuned(config, Setting(2, 1, 0, largest)).dynamic_batching.preferred_batch_size) == kept
+
+
 def test_a_server_is_started_with_the_threads_it_was_tuned_with() -> None:
     assert grpc_threads_in({"grpc_threads": 8}) == "--grpc-threads 8, triton.grpcThreads in the chart"
     assert grpc_threads_in({"grpc_threads": 0}) == grpc_threads_in({}) == ""

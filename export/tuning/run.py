@@ -61,11 +61,11 @@ def run_tuning(config: TuningConfig, folder: Path, may_publish: Callable[[], boo
         _announce(console, candidate, len(settings), config.load, installation)
         with progress_bars(console) as progress:
             log = folder / "tritonserver.log"
-            outcomes = sweep(candidate, settings, config.load, installation, progress, log)
-        chosen = choose(outcomes, config.latency_budget_ms, present)
-        summary = _summarise(config, candidate, installation, outcomes, chosen)
+            for outcomes in sweep(candidate, settings, config.load, installation, progress, log):
+                chosen = choose(outcomes, config.latency_budget_ms, present)
+                summary = _summarise(config, candidate, installation, outcomes, chosen)
+                write_report(folder, summary)  # a stopped run keeps its whole rounds
         _show(config, folder, candidate, installation, outcomes, chosen, console)
-        write_report(folder, summary)
         if chosen is None:
             raise ClientError(_nothing_fits(outcomes, config.latency_budget_ms))
         if chosen.setting == present:

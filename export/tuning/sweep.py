@@ -156,8 +156,8 @@ def sweep(
     installation: Installation,
     progress: ProgressCallback,
     log: Path,
-) -> list[Outcome]:
-    """Measures settings in interleaved rounds on a temporary server; returns the outcomes in the same order.
+) -> Iterator[list[Outcome]]:
+    """Measures settings in interleaved rounds on a temporary server; yields all outcomes so far after each round.
 
     Raises:
         ServingError: the server does not start, or ends by itself.
@@ -181,10 +181,10 @@ def sweep(
                             problems[setting] = str(error)
                     done += 1
                     progress("measuring", done, total)
-    return [
-        Outcome(setting, problem=problems[setting]) if setting in problems else measured(setting, found[setting])
-        for setting in settings
-    ]
+                yield [
+                    Outcome(each, problem=problems[each]) if each in problems else measured(each, found[each])
+                    for each in settings
+                ]
 
 
 def stage(candidate: Candidate, settings: Sequence[Setting], folder: Path) -> dict[Setting, str]:

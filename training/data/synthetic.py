@@ -294,15 +294,20 @@ def _write_scene(folder: Path, number: int, class_ids: Sequence[int], rng: np.ra
     image, boxes = draw_scene(class_ids, rng)
     name = f"{number:05d}.jpg"
     quality = int(rng.integers(70, 96))
-    done, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
-    if not done:
-        raise OSError(f"scene {name} could not be encoded as JPEG")
-    (folder / name).write_bytes(data.tobytes())
+    (folder / name).write_bytes(encode_jpeg(image, quality).tobytes())
     # GTSDB's boxes include the last row and column.
     return [
         f"{name};{left};{top};{right - 1};{bottom - 1};{class_id}"
         for class_id, (left, top, right, bottom) in zip(class_ids, boxes, strict=True)
     ]
+
+
+def encode_jpeg(image: Image, quality: int) -> npt.NDArray[np.uint8]:
+    """Returns the bytes of the picture as a JPEG, uint8 [n]."""
+    done, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise OSError("a drawn picture could not be encoded as JPEG")
+    return np.asarray(data, np.uint8)
 
 
 def _readme(train_scenes: int, test_scenes: int, seed: int) -> str:

@@ -20,11 +20,12 @@ from PIL import Image as PillowImage
 from traffic_signs.preprocessing import crop
 from training.data.crops import Crops, Progress
 from training.data.pictograms import CLASS_COUNT, OTHER_SIGNS
-from training.data.synthetic import mount, paste
+from training.data.synthetic import encode_jpeg, mount, paste
 from training.data.synthetic_ground import branches, surroundings
 from training.data.synthetic_objects import furnish
 from training.data.synthetic_sign import SignPatch, draw_sign, motion_kernel
 from training.data.synthetic_street import Field, Image, Street, ellipse, noise, paint_street, pick
+from training.data.threads import map_in_pool
 
 DRAWING_VERSION = 2  # part of every fingerprint: raise it when the same seed starts to give other pixels
 MOST_CROPS = 1_000_000
@@ -115,11 +116,7 @@ def _draw_decks(count: int, size: int, seed: int, processes: int | None) -> Iter
         yield from map(draw, range(decks), lengths)
         return
     with ProcessPoolExecutor(min(processes, decks), get_context("spawn"), _start_process) as pool:
-        try:
-            yield from pool.map(draw, range(decks), lengths)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        yield from map_in_pool(pool, draw, range(decks), lengths)
 
 
 def _start_process() -> None:
@@ -267,11 +264,7 @@ def _coloured(picture: Field, rng: np.random.Generator) -> Field:
 
 def _compressed(image: Image, quality: int) -> Image:
     """Compresses the picture as a JPEG of this quality and decodes it again."""
-    swapped = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    done, data = cv2.imencode(".jpg", swapped, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    if not done:
-        raise OSError("a drawn crop could not be encoded as JPEG")
-    shown = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
+    shown = np.asarray(cv2.imdecode(encode_jpeg(image, quality), cv2.IMREAD_COLOR), np.uint8)
     return np.asarray(cv2.cvtColor(shown, cv2.COLOR_BGR2RGB), np.uint8)
 
 

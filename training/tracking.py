@@ -40,11 +40,7 @@ PLACES = (
 
 def default_tracking_uri(runs: Path) -> str:
     """Returns $MLFLOW_TRACKING_URI, or the URI of a SQLite file in the folder of runs."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or _own_uri(runs)
-
-
-def _own_uri(runs: Path) -> str:
-    return database_uri(runs / "mlflow.db")
+    return os.environ.get("MLFLOW_TRACKING_URI") or database_uri(runs / "mlflow.db")
 
 
 def database_uri(path: Path) -> str:
@@ -146,13 +142,12 @@ def _open_run(name: str, runs: Path, uri: str, run_id: str) -> str:
     mlflow.set_tracking_uri(uri)
     with (runs / ".mlflow.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two concurrent first runs would both create the database
-        location = (runs / "artifacts").resolve().as_uri() if uri.startswith("sqlite:") else None
+        artifacts, is_own = (runs / "artifacts").resolve(), uri == database_uri(runs / "mlflow.db")
+        location = artifacts.as_uri() if uri.startswith("sqlite:") else None
         known = mlflow.get_experiment_by_name(EXPERIMENT)
         if known is None:
             mlflow.create_experiment(EXPERIMENT, artifact_location=location)
-        elif (
-            location and uri == _own_uri(runs) and known.artifact_location != location and (runs / "artifacts").is_dir()
-        ):
+        elif location and is_own and known.artifact_location != location and artifacts.is_dir():
             _move_artifacts(runs, known.artifact_location, location)
     mlflow.set_experiment(EXPERIMENT)
     run = mlflow.start_run(run_id=run_id or None, run_name=None if run_id else name, log_system_metrics=True)

@@ -205,8 +205,9 @@ def audit(data_sets: Sequence[Dataset], progress: ProgressCallback = silent) -> 
     digests: dict[str, list[tuple[str, Sample]]] = defaultdict(list)
     for dataset in data_sets:
         checked = []
-        for each in _check_all(dataset, progress):
+        for each in map_in_threads(partial(_check, dataset), dataset.samples):
             checked.append(each)
+            progress(f"reading {dataset.name}", len(checked), len(dataset.samples))
             if each.sha256 is not None:
                 digests[each.sha256].append((dataset.name, each.sample))
         facts.append(_facts(dataset, checked))
@@ -221,12 +222,6 @@ def audit(data_sets: Sequence[Dataset], progress: ProgressCallback = silent) -> 
             entries = _entries(used, len(sound[number].samples) - len(used.samples))
             facts[number] = replace(facts[number], notices=used.notices, entries=entries)
     return Audit(tuple(facts), _duplicates(digests), tuple(_compare(names, signs, progress)), signs)
-
-
-def _check_all(dataset: Dataset, progress: ProgressCallback) -> Iterator[_Checked]:
-    for done, checked in enumerate(map_in_threads(partial(_check, dataset), dataset.samples), start=1):
-        yield checked
-        progress(f"reading {dataset.name}", done, len(dataset.samples))
 
 
 def _check(dataset: Dataset, sample: Sample) -> _Checked:

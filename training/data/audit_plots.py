@@ -99,9 +99,11 @@ def draw_leakage(audit: Audit, path: Path) -> None:
     figure = plt.figure(figsize=(2.1 * PAIR_COLUMNS, sum(1.35 * count + 0.6 for count in rows)), layout="constrained")
     sections = figure.subfigures(len(found), 1, height_ratios=[1.35 * count + 0.6 for count in rows], squeeze=False)
     for section, comparison, count in zip(sections.flat, found, rows, strict=True):
+        pairs = len(comparison.leakage.repeats)
+        excerpt = f"; {SHOWN_PAIRS} of {pairs:,} pairs" if pairs > SHOWN_PAIRS else ""
         section.suptitle(
             f"{comparison.repeated_signs} of {comparison.test_signs:,} test signs of {_plain(comparison.test)} (left "
-            f"of each pair) stand in the training split of {_plain(comparison.train)} (right){_excerpt(comparison)}",
+            f"of each pair) stand in the training split of {_plain(comparison.train)} (right){excerpt}",
             fontsize=11,
         )
         panels = section.subplots(count, PAIR_COLUMNS, squeeze=False)
@@ -117,11 +119,6 @@ def draw_leakage(audit: Audit, path: Path) -> None:
 def _plain(name: str) -> str:
     """Escapes dollar signs, between which Matplotlib would read a formula."""
     return name.replace("$", r"\$")
-
-
-def _excerpt(comparison: Comparison) -> str:
-    count = len(comparison.leakage.repeats)
-    return f"; {SHOWN_PAIRS} of {count:,} pairs" if count > SHOWN_PAIRS else ""
 
 
 def _pairs(audit: Audit, comparison: Comparison) -> list[tuple[npt.NDArray[np.uint8], str]]:

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from traffic_signs.classes import ClassSet
 from training.data.classes import class_set
 from training.data.records import Box, Dataset, Problem, Sample
 from training.data.source import Source, open_source
@@ -45,7 +44,9 @@ def load_coco(path: Path) -> Dataset:
     if not samples:
         raise DataError(f"{path} holds labels, but none of their images: put the images beside {next(iter(files))}")
     settled, notices = settle_splits([each for each, _ in samples.values()], [split for _, split in samples.values()])
-    classes = _class_set(source, list(categories.values()))
+    groups = [group for _, group in categories.values()]
+    is_grouped = all(groups) and len(set(groups)) > 1
+    classes = class_set(path, [name for name, _ in categories.values()], groups if is_grouped else ())
     read = lambda sample: source.read(sample.image)  # noqa: E731
     return Dataset(f"coco={source.name}", settled, read, notices, tuple(left_out), classes=classes)
 
@@ -99,12 +100,6 @@ def _categories(source: Source, files: Mapping[str, dict[str, Any]]) -> dict[int
             f"{source.path} has boxes of category {min(unknown)}, which no file describes: restore the file"
         )
     return {number: found[number] for number in sorted(used)}
-
-
-def _class_set(source: Source, categories: list[tuple[str, str]]) -> ClassSet:
-    names, groups = [name for name, _ in categories], [group for _, group in categories]
-    is_grouped = all(groups) and len(set(groups)) > 1
-    return class_set(source.path, names, groups if is_grouped else ())
 
 
 def _samples(

@@ -163,7 +163,8 @@ def _photograph(street: Street, rng: np.random.Generator) -> Image:
     grain = np.float32(rng.uniform(0.8, 5.0))
     for channel in range(3):
         picture[..., channel] += grain * noise(rng, height, width, 1, 1)
-    table = _tone_curve(float(rng.uniform(0.85, 1.15)))
+    gamma = float(rng.uniform(0.85, 1.15))
+    table = np.round(255 * (np.arange(256) / 255) ** gamma).astype(np.uint8)
     return np.asarray(cv2.LUT(np.clip(picture, 0, 255).astype(np.uint8), table), np.uint8)
 
 
@@ -173,11 +174,6 @@ def _fringed(image: Image, scale: float) -> Image:
     matrix = np.array([[scale, 0, width / 2 * (1 - scale)], [0, scale, height / 2 * (1 - scale)]])
     red = cv2.warpAffine(image[..., 0], matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
     return np.dstack([red, image[..., 1:]])
-
-
-def _tone_curve(gamma: float) -> npt.NDArray[np.uint8]:
-    """Returns a look-up table, uint8 [256], that raises brightness to the power ``gamma``."""
-    return np.round(255 * (np.arange(256) / 255) ** gamma).astype(np.uint8)
 
 
 def write_gtsdb(

@@ -40,7 +40,7 @@ def load_coco(path: Path) -> Dataset:
     left_out: list[Problem] = []
     for name, content in files.items():
         for sample in _samples(source, name, content, ids, by_name, present, left_out):
-            samples.setdefault(sample.image, (sample, _split(name)))
+            samples.setdefault(sample.image, (sample, split_named(re.split("[^a-zA-Z]+", name))))
     if not samples:
         raise DataError(f"{path} holds labels, but none of their images: put the images beside {next(iter(files))}")
     settled, notices = settle_splits([each for each, _ in samples.values()], [split for _, split in samples.values()])
@@ -66,11 +66,6 @@ def _content(source: Source, name: str) -> dict[str, Any] | None:
         raise DataError(f"{source.path}: {name} is no JSON ({error}): restore the file, or remove it") from error
     has_parts = isinstance(content, dict) and all(isinstance(content.get(part), list) for part in PARTS)
     return content if has_parts else None
-
-
-def _split(name: str) -> str:
-    words = [word for part in PurePosixPath(name).parts for word in re.split(r"[^a-zA-Z]+", part)]
-    return next((said for word in words if (said := split_named(word))), "")
 
 
 def _categories(source: Source, files: Mapping[str, dict[str, Any]]) -> dict[int, tuple[str, str]]:

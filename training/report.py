@@ -20,8 +20,6 @@ def write_report(
     An old JSON file is removed first and the new one is written last: if it exists, the pictures belong to it.
 
     Args:
-        path: the JSON file.
-        figures: its content.
         pictures: by file name, a function that draws the picture into a file.
         progress: receives the number of finished pictures.
 

@@ -102,7 +102,6 @@ def tracked_run(
     """Opens an MLflow run, with system metrics; it ends as FAILED when the block raises.
 
     Args:
-        name: name of the run.
         runs: folder of the SQLite database and its artifacts.
         parameters: the configuration to record.
         warn: receives a sentence if the run is not recorded.

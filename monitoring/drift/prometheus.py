@@ -36,7 +36,6 @@ class Window:
         counts: counts [buckets] of each readable feature.
         edges: edges of each readable histogram.
         problems: why a feature is unreadable, by feature.
-        class_names: class names by id.
     """
 
     scenes: float

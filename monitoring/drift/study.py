@@ -216,7 +216,6 @@ class _Trials:
         others, because repeated scenes are not independent.
 
         Args:
-            trials: number of streams.
             changed: tables of the scenes at `of`, or of all scenes.
             of: indices of the scenes after the change, ascending.
 

@@ -33,7 +33,6 @@ class SplitFacts:
     """The facts of one split of a data set.
 
     Attributes:
-        images: number of images.
         signs: number of labelled signs, including those in broken images.
         without_signs: number of images that are labelled as empty.
         unlabelled: number of images without labels.
@@ -58,7 +57,6 @@ class Entries:
     """Numbers of entries of feedback.
 
     Attributes:
-        total: all entries.
         used: entries used for training.
         superseded: entries whose picture has a later correction.
         repeated: entries that repeat pictures of the other data sets; the notices have the reasons.
@@ -101,7 +99,6 @@ class DatasetFacts:
     """The facts of one data set.
 
     Attributes:
-        name: name of the data set.
         splits: facts of each split that has images.
         broken: images that cannot be read or decoded.
         bad_boxes: boxes that reach outside their image or have no area.
@@ -111,7 +108,6 @@ class DatasetFacts:
         notices: notices of the reader, and about repeated entries of feedback.
         left_out: unusable entries of feedback, which training leaves out.
         entries: numbers of entries of feedback; None for other data sets.
-        classes: the classes.
     """
 
     name: str
@@ -135,7 +131,6 @@ class Comparison:
         train: name of the data set with the training crops.
         test: name of the data set with the test crops.
         leakage: the repeats, with indices into `Signs`.
-        test_signs: number of test crops.
         repeated_signs: number of test crops that a training crop repeats.
         images: number of training images in the leaked tracks.
     """

@@ -47,7 +47,6 @@ class TrainingData(Generic[Examples]):
         tests: test examples by kind of data set.
         notices: notices to the user, a sentence each.
         free_of: kinds of data sets whose test signs were removed from the training examples.
-        classes: the classes.
     """
 
     name: str

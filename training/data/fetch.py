@@ -47,7 +47,6 @@ class Benchmark:
     Attributes:
         kind: name of its reader in training.data.load.
         address: URL of the folder with its archives.
-        archives: the zips.
         folder: folder to unpack into; None if the single zip is read directly.
         counts: numbers of images and signs of each split.
         credit: licence and citation.

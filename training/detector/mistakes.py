@@ -19,7 +19,6 @@ class Mistake:
     """A false alarm, which is a detection above the threshold that matches no sign, or a missed sign.
 
     Attributes:
-        scene: index of the scene.
         detection: index of the detection; of a missed sign, the closest one of any score and label, None if none
             touches it.
         sign: index of the sign; of a false alarm, the one of any label with the largest overlap, None if there is none.

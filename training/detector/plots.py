@@ -30,7 +30,6 @@ class Tile:
         image: uint8 [h, w, 3], RGB, a part of the scene.
         found: float [n, 4], boxes of detections in pixels of the tile.
         labelled: float [n, 4], boxes of labelled signs in pixels of the tile.
-        title: heading of the tile.
         caption: text below the tile; line breaks are kept.
     """
 

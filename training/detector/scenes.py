@@ -28,7 +28,6 @@ class Scenes:
         images: for each scene uint8 [height, width, 3], RGB.
         boxes: for each scene float32 [signs, 4]: left, top, right and bottom in pixels, right and bottom exclusive.
         class_ids: for each scene int64 [signs].
-        names: name of each scene.
         fingerprint: sha256 over names, boxes, classes and image bytes.
         classes: the classes, and the category of each, which the detector learns.
     """

@@ -63,7 +63,6 @@ class SignDetector(nn.Module):
     """Finds traffic signs in street scenes.
 
     Args:
-        num_categories: number of categories.
         widths: channels of the layers at strides 2, 4, 8, 16 and 32.
         neck: channels of the upsampling path to stride 4.
         depths: residual blocks of the layers at strides 4, 8, 16 and 32.

@@ -25,7 +25,6 @@ def run(command: Sequence[str], home: str, answers: frozenset[int] = frozenset({
     """Runs a command to its end.
 
     Args:
-        command: the command.
         home: working directory.
         answers: exit codes with an answer on standard output.
 

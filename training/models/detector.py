@@ -88,13 +88,9 @@ class SignDetector(nn.Module):
         self.answers.bias = nn.Parameter(bias)
 
     def forward(self, images: Tensor) -> Maps:
-        """Maps scenes to maps.
+        """Maps scenes [n, height, width, 3], RGB, 0 to 255, uint8 or float, to maps.
 
-        Args:
-            images: [n, height, width, 3], RGB, 0 to 255, uint8 or float.
-
-        Returns:
-            Maps of ceil(height / 32) * 8 by ceil(width / 32) * 8 cells.
+        A map has ceil(height / 32) * 8 by ceil(width / 32) * 8 cells.
         """
         dtype = next(self.parameters()).dtype
         x = ((images.to(dtype) - PIXEL_MEAN) / PIXEL_STD).permute(0, 3, 1, 2)

@@ -11,11 +11,7 @@ LONGEST_REASON = 300
 
 
 class StepError(Exception):
-    """A step failed.
-
-    Attributes:
-        final: whether a repetition would fail, too.
-    """
+    """A step failed; `final` is whether a repetition would fail, too."""
 
     def __init__(self, message: str, final: bool) -> None:
         super().__init__(message)

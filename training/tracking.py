@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 # Set before the import, unless the user has set them: no progress bars of MLflow, and fewer retries, so that a server
 # that is down is noticed in seconds instead of minutes.
@@ -26,6 +27,8 @@ with warnings.catch_warnings():  # MLflow's imports print deprecation warnings
     import mlflow
 
 from traffic_signs.commit import git_commit
+
+Result = TypeVar("Result")
 
 EXPERIMENT = "traffic-signs"
 # Columns of MLflow's schema with absolute addresses of artifacts.
@@ -77,22 +80,21 @@ class Tracker:
         Returns:
             The registry's version number, as text; empty if MLflow has failed.
         """
-        versions: list[str] = []
-        self.record(lambda: versions.append(_register(model, self.run_id, metrics)))
-        return versions[0] if versions else ""
+        return self.record(lambda: _register(model, self.run_id, metrics)) or ""
 
-    def record(self, record: Callable[[], object]) -> None:
-        """Calls a function of MLflow, unless MLflow has failed before."""
+    def record(self, record: Callable[[], Result]) -> Result | None:
+        """Returns the result of a function of MLflow; None if MLflow fails, or has failed before."""
         if not self._is_recording:
-            return
+            return None
         try:
-            record()
+            return record()
         except Exception as error:  # MLflow lets the errors of its database and network libraries through
             self._is_recording = False
             self._warn(
                 f"MLflow at {without_password(mlflow.get_tracking_uri())} has failed ({first_line(error)}): training "
                 "continues, its files stay in the run's folder, but MLflow records nothing more and no version"
             )
+            return None
 
 
 @contextmanager

@@ -5,13 +5,14 @@ The scenes are for demonstrations and for training without photographs. Figures 
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from training.data.images import Progress, silent
 from training.data.pictograms import CLASS_COUNT
 from training.data.synthetic_objects import furnish
 from training.data.synthetic_sign import MAX_SIZE, MIN_SIZE, SignPatch, draw_sign, motion_kernel
@@ -182,7 +183,7 @@ def write_gtsdb(
     test_scenes: int,
     seed: int,
     signs_per_scene: int = 5,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = silent,
 ) -> Path:
     """Writes a drawn data set in GTSDB's layout: ``00000.jpg`` ... and ``gt.txt``.
 
@@ -196,7 +197,7 @@ def write_gtsdb(
         test_scenes: 0 to 300, numbered from 00600.
         seed: of all random choices; not negative.
         signs_per_scene: in all scenes but one in twenty, which carries none.
-        progress: called after every scene with (scenes done, scenes in total).
+        progress: counts scenes.
 
     Returns:
         ``folder``.
@@ -221,8 +222,7 @@ def write_gtsdb(
         ]
         for done, (split, first, index, class_ids) in enumerate(scenes, start=1):
             lines += _write_scene(unfinished, first + index, class_ids, _stream(seed, split, _LOOKS, index))
-            if progress is not None:
-                progress(done, len(scenes))
+            progress(done, len(scenes))
         (unfinished / "gt.txt").write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
         (unfinished / "README.txt").write_text(_readme(train_scenes, test_scenes, seed), encoding="ascii")
         if folder.exists():

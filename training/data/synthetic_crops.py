@@ -18,7 +18,8 @@ import numpy.typing as npt
 from PIL import Image as PillowImage
 
 from traffic_signs.preprocessing import crop
-from training.data.crops import Crops, Progress
+from training.data.crops import Crops
+from training.data.images import Progress, silent
 from training.data.pictograms import CLASS_COUNT, OTHER_SIGNS
 from training.data.synthetic import encode_jpeg, mount, paste
 from training.data.synthetic_ground import branches, surroundings
@@ -40,16 +41,14 @@ _STREET_WIDTH, _STREET_HEIGHT = 480, 300
 _MEDIAN_SIZE, _SIZE_SPREAD, _SMALLEST_SIGN, _LARGEST_SIGN = 31.0, 0.5, 14.0, 250.0
 
 
-def draw_crops(
-    count: int, size: int, seed: int, progress: Progress | None = None, processes: int | None = None
-) -> Crops:
+def draw_crops(count: int, size: int, seed: int, progress: Progress = silent, processes: int | None = None) -> Crops:
     """Draws crops of signs, with equal numbers of all classes.
 
     The same arguments give the same pixels with the same versions of the libraries, for any number of processes; a
     smaller count gives the first of the same crops. Processes are spawned, so a script that calls this at its top level
     needs ``if __name__ == "__main__":``.
 
-    A crop is a square of `size` pixels. `progress` is called with (crops done, crops in total).
+    A crop is a square of `size` pixels. `progress` counts crops.
 
     Returns:
         Crops with the margins of ``cut_crops``, each of its own sign.
@@ -65,15 +64,14 @@ def draw_crops(
         images[done : done + len(drawn)] = drawn
         class_ids[done : done + len(drawn)] = dealt
         done += len(drawn)
-        if progress is not None:
-            progress(done, count)
+        progress(done, count)
     digest = hashlib.sha256(f"synthetic {DRAWING_VERSION} {count} {size} {seed}".encode())
     digest.update(images.data)
     sources = tuple(f"synthetic-{number:07d}" for number in range(count))
     return Crops(images, class_ids, sources, digest.hexdigest())
 
 
-def draw_others(count: int, size: int, seed: int, progress: Progress | None = None) -> npt.NDArray[np.uint8]:
+def draw_others(count: int, size: int, seed: int, progress: Progress = silent) -> npt.NDArray[np.uint8]:
     """Draws crops of German signs outside the 43 classes, with equal numbers of all OTHER_SIGNS.
 
     Returns:
@@ -85,8 +83,7 @@ def draw_others(count: int, size: int, seed: int, progress: Progress | None = No
         if number % CLASS_COUNT == 0:
             streets = [_street(rng) for _ in range(_STREETS_PER_DECK)]
         crops.append(_draw_crop(signs[number % len(signs)], size, streets, rng))
-        if progress is not None:
-            progress(number + 1, count)
+        progress(number + 1, count)
     return np.stack(crops)
 
 

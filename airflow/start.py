@@ -39,6 +39,7 @@ TERM_SECONDS = 10
 MARK = "SIGNS_STARTED_IN"  # environment variable that marks all processes of this Airflow
 USER, PASSWORDS = "admin", "passwords.json"  # Airflow generates the password and writes it to the file
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
+LIBC = ctypes.CDLL(None)
 
 
 class StartError(Exception):
@@ -85,7 +86,7 @@ def run(port: int, home: Path, dags: Path) -> None:
         check_port(port)
         log = home / "standalone.log"
         print(f"starting Airflow {metadata.version('apache-airflow')}; log: {log}", flush=True)
-        become_subreaper()
+        prctl(PR_SET_CHILD_SUBREAPER, 1)  # orphaned descendants become children, so that they can be stopped
         begun = datetime.now(UTC)
         with log.open("wb") as stream:
             process = start(port, home, dags, stream)
@@ -200,12 +201,10 @@ def start(port: int, home: Path, dags: Path, log: IO[bytes]) -> subprocess.Popen
     """Starts Airflow in its own process group, which Ctrl-C in the terminal does not reach."""
     program = Path(sys.prefix, "bin", "airflow")
     parent = os.getpid()
-    libc = ctypes.CDLL(None)
 
     def end_with_parent() -> None:
         # If this process is killed, the kernel interrupts Airflow, which then stops its processes.
-        if hasattr(libc, "prctl"):
-            libc.prctl(PR_SET_PDEATHSIG, signal.SIGINT)
+        prctl(PR_SET_PDEATHSIG, signal.SIGINT)
         if os.getppid() != parent:
             os._exit(1)
 
@@ -317,11 +316,10 @@ def tail(log: Path, lines: int = 25) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
 
 
-def become_subreaper() -> None:
-    """Makes this process the new parent of orphaned descendants, so that it can stop them."""
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "prctl"):
-        libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
+def prctl(option: int, value: int) -> None:
+    """Sets an attribute of this process; only Linux has the call."""
+    if hasattr(LIBC, "prctl"):
+        LIBC.prctl(option, value)
 
 
 def reap(process: subprocess.Popen[bytes]) -> None:

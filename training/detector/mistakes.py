@@ -45,7 +45,7 @@ def find_false_alarms(
         for detection in np.flatnonzero((detections.scores >= evaluation.chosen.threshold) & (matches < 0)).tolist():
             sign = _most_overlapping(shared[detection])
             alarms.append(_mistake(scene, detection, sign, shared.T, signs, detections, "duplicate"))
-    return sorted(alarms, key=lambda alarm: -found[alarm.scene].scores[alarm.detection])
+    return sorted(alarms, key=lambda alarm: -float(found[alarm.scene].scores[alarm.detection]))
 
 
 def find_misses(
@@ -62,7 +62,7 @@ def find_misses(
             nearest = int(fits[detections.scores[fits].argmax()]) if len(fits) else _most_overlapping(shared[sign])
             fitting: Literal["taken", "score"] = "taken" if nearest is not None and counts[nearest] else "score"
             misses.append(_mistake(scene, nearest, sign, shared, signs, detections, fitting))
-    return sorted(misses, key=lambda miss: -long_sides(truth[miss.scene].boxes)[miss.sign])
+    return sorted(misses, key=lambda miss: -float(long_sides(truth[miss.scene].boxes)[miss.sign]))
 
 
 def _most_overlapping(shared: npt.NDArray[np.float64]) -> int | None:

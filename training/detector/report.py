@@ -73,20 +73,18 @@ def write_detection_evaluation(
         },
     }
 
+    def cut(mistake: Mistake, reasons: dict[str, str], image: Image.Image) -> Tile:
+        scene = mistake.scene
+        return _tile(mistake, reasons, truth[scene], found[scene], image, names[scene], labels)
+
     def draw_shown(path: Path) -> None:
-        shown = [(each, ALARMS) for each in alarms[:SHOWN_MISTAKES]]
-        first_miss = len(shown)
-        shown += [(each, MISSES) for each in misses[:SHOWN_MISTAKES]]
-        tiles: dict[int, Tile] = {}
-        for scene in sorted({each.scene for each, _ in shown}):
-            image = read_scene(scene)  # every scene is read once, and one is in memory at a time
-            for place, (each, reasons) in enumerate(shown):
-                if each.scene == scene:
-                    tiles[place] = _tile(each, reasons, truth[scene], found[scene], image, names[scene], labels)
-        drawn = [tiles[place] for place in range(len(shown))]
-        alarm_heading = _heading("false alarm", len(alarms), first_miss, "the surest first (red)")
-        miss_heading = _heading("missed sign", len(misses), len(shown) - first_miss, "the largest first (blue)")
-        draw_mistakes([(alarm_heading, drawn[:first_miss]), (miss_heading, drawn[first_miss:])], path)
+        shown_alarms = [(alarm, ALARMS) for alarm in alarms[:SHOWN_MISTAKES]]
+        shown_misses = [(miss, MISSES) for miss in misses[:SHOWN_MISTAKES]]
+        tiles = _cut_tiles([*shown_alarms, *shown_misses], cut, read_scene)
+        alarm_heading = _heading("false alarm", len(alarms), len(shown_alarms), "the surest first (red)")
+        miss_heading = _heading("missed sign", len(misses), len(shown_misses), "the largest first (blue)")
+        sections = [(alarm_heading, tiles[: len(shown_alarms)]), (miss_heading, tiles[len(shown_alarms) :])]
+        draw_mistakes(sections, path)
 
     pictures: dict[str, Callable[[Path], None]] = {
         "precision_recall.png": partial(draw_precision_recall, evaluation),
@@ -106,6 +104,19 @@ def _as_dict(mistake: Mistake, signs: Detections, detections: Detections, neares
         detection = _box_as_dict(detections, mistake.detection) | {"score": score}
     own, other = (detection, sign) if nearest == "nearest_sign" else (sign, detection)
     return {"kind": mistake.kind, **(own or {}), nearest: other and {**other, "iou": mistake.overlap}}
+
+
+def _cut_tiles(
+    shown: Sequence[tuple[Mistake, dict[str, str]]],
+    cut: Callable[[Mistake, dict[str, str], Image.Image], Tile],
+    read_scene: Callable[[int], Image.Image],
+) -> list[Tile]:
+    """Cuts the tile of each mistake; every scene is read once, and one is in memory at a time."""
+    tiles: dict[int, Tile] = {}
+    for scene in sorted({mistake.scene for mistake, _ in shown}):
+        image = read_scene(scene)
+        tiles |= {place: cut(*each, image) for place, each in enumerate(shown) if each[0].scene == scene}
+    return [tiles[place] for place in range(len(shown))]
 
 
 def _tile(

@@ -348,19 +348,13 @@ def _compare(
     for done, (train, test) in enumerate(pairs, start=1):
         train_signs, test_signs = signs[train, "train"], signs[test, "test"]
         leakage = leaked_tracks(train_signs.crops, test_signs.crops, THRESHOLD)
-        dropped = set(leakage.tracks)
+        dropped, shown = set(leakage.tracks), zip(train_signs.images, train_signs.crops.sources, strict=True)
         yield Comparison(
             train=train,
             test=test,
             leakage=leakage,
             test_signs=len(test_signs.crops),
             repeated_signs=len({repeat.test for repeat in leakage.repeats}),
-            images=len(
-                {
-                    image
-                    for image, track in zip(train_signs.images, train_signs.crops.sources, strict=True)
-                    if track in dropped
-                }
-            ),
+            images=len({image for image, track in shown if track in dropped}),
         )
         progress("comparing training with test signs", done, len(pairs))

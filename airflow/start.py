@@ -5,9 +5,10 @@
     .airflow/bin/python airflow/start.py --port 8089 --home /tmp/another
 
 It uses SQLite and the LocalExecutor, listens on loopback only and keeps all its state in one folder. Ctrl-C or SIGTERM
-stops it with all its processes; a task that was running is run again after the next start. This script needs only the
-standard library.
+stops it with all its processes; a task that was running is run again after the next start.
 """
+
+from __future__ import annotations
 
 import argparse
 import contextlib
@@ -28,6 +29,9 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
+with contextlib.suppress(ImportError):  # Airflow brings it; without Airflow, check_environment names the fix
+    import psutil
+
 ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS = 600  # twenty seconds on an idle machine, minutes on a busy one
 GRACE_SECONDS = 20  # for Airflow to stop its processes; then they get SIGTERM, and later SIGKILL
@@ -35,6 +39,7 @@ TERM_SECONDS = 10
 MARK = "SIGNS_STARTED_IN"  # environment variable that marks all processes of this Airflow
 USER, PASSWORDS = "admin", "passwords.json"  # Airflow generates the password and writes it to the file
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
+LIBC = ctypes.CDLL(None)
 
 
 class StartError(Exception):
@@ -81,7 +86,7 @@ def run(port: int, home: Path, dags: Path) -> None:
         check_port(port)
         log = home / "standalone.log"
         print(f"starting Airflow {metadata.version('apache-airflow')}; log: {log}", flush=True)
-        become_subreaper()
+        prctl(PR_SET_CHILD_SUBREAPER, 1)  # orphaned descendants become children, so that they can be stopped
         begun = datetime.now(UTC)
         with log.open("wb") as stream:
             process = start(port, home, dags, stream)
@@ -196,12 +201,10 @@ def start(port: int, home: Path, dags: Path, log: IO[bytes]) -> subprocess.Popen
     """Starts Airflow in its own process group, which Ctrl-C in the terminal does not reach."""
     program = Path(sys.prefix, "bin", "airflow")
     parent = os.getpid()
-    libc = ctypes.CDLL(None)
 
     def end_with_parent() -> None:
         # If this process is killed, the kernel interrupts Airflow, which then stops its processes.
-        if hasattr(libc, "prctl"):
-            libc.prctl(PR_SET_PDEATHSIG, signal.SIGINT)
+        prctl(PR_SET_PDEATHSIG, signal.SIGINT)
         if os.getppid() != parent:
             os._exit(1)
 
@@ -246,9 +249,11 @@ def check_parts(process: subprocess.Popen[bytes], log: Path) -> None:
             raise StartError(f"one of its parts has ended, and without it no task runs:\n{tail(log)}")
 
 
-def zombies(parent: int) -> set[int]:
+def zombies(parent: int) -> set[psutil.Process]:
     """Returns the zombie children of a process."""
-    return {pid for pid, (above, state) in processes().items() if above == parent and state == "Z"}
+    with contextlib.suppress(psutil.NoSuchProcess):  # one was reaped meanwhile
+        return {child for child in psutil.Process(parent).children() if child.status() == psutil.STATUS_ZOMBIE}
+    return set()
 
 
 def announce(process: subprocess.Popen[bytes], port: int, home: Path, begun: datetime) -> None:
@@ -311,11 +316,10 @@ def tail(log: Path, lines: int = 25) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
 
 
-def become_subreaper() -> None:
-    """Makes this process the new parent of orphaned descendants, so that it can stop them."""
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "prctl"):
-        libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
+def prctl(option: int, value: int) -> None:
+    """Sets an attribute of this process; only Linux has the call."""
+    if hasattr(LIBC, "prctl"):
+        LIBC.prctl(option, value)
 
 
 def reap(process: subprocess.Popen[bytes]) -> None:
@@ -330,30 +334,16 @@ def reap(process: subprocess.Popen[bytes]) -> None:
         os.waitpid(ended.si_pid, 0)
 
 
-def processes() -> dict[int, tuple[int, str]]:
-    """Returns the parent and the state of each process by its id; the state Z is a zombie."""
-    found = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            # The name in parentheses may contain anything; state and parent follow it.
-            state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
-            found[int(folder.name)] = int(parent), state
-    return found
+def descendants() -> list[psutil.Process]:
+    """Returns all descendants; also zombies: while a thread of one still runs, it keeps its children."""
+    return psutil.Process().children(recursive=True)
 
 
-def descendants(roots: Iterable[int]) -> list[int]:
-    """Returns all descendants of processes."""
-    children: dict[int, list[int]] = {}
-    # Including zombies: while a thread of one still runs, it keeps its children.
-    for pid, (parent, _) in processes().items():
-        children.setdefault(parent, []).append(pid)
-    found: list[int] = []
-    waiting = [*roots]
-    while waiting:
-        below = children.get(waiting.pop(), [])
-        found += below
-        waiting += below
-    return found
+def signal_all(found: Iterable[psutil.Process], number: int) -> None:
+    """Sends a signal to those processes that have not ended."""
+    for each in found:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            each.send_signal(number)
 
 
 def end_leftovers(home: Path) -> None:
@@ -362,22 +352,19 @@ def end_leftovers(home: Path) -> None:
         left = leftovers(home)
         if left and number == signal.SIGTERM:
             print(f"ending {len(left)} processes of an Airflow that was killed", flush=True)
-        for pid in left:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
+        signal_all(left, number)
         deadline = time.monotonic() + TERM_SECONDS
         while time.monotonic() < deadline and leftovers(home):
             time.sleep(0.1)
 
 
-def leftovers(home: Path) -> set[int]:
+def leftovers(home: Path) -> set[psutil.Process]:
     """Returns the processes that are marked with this folder, and their descendants, which may lack the mark."""
-    marked = set()
-    for pid in processes():
-        with contextlib.suppress(OSError):  # it has just ended, or belongs to another user
-            if f"{MARK}={home}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
-                marked.add(pid)
-    return marked.union(descendants(marked))
+    found = {each for each in psutil.process_iter(["environ"]) if (each.info["environ"] or {}).get(MARK) == str(home)}
+    for marked in [*found]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found.update(marked.children(recursive=True))
+    return found
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
@@ -387,9 +374,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGINT)
         _have_ended(process, GRACE_SECONDS)
     for number, seconds in ((signal.SIGTERM, TERM_SECONDS), (signal.SIGKILL, TERM_SECONDS)):
-        for pid in descendants([os.getpid()]):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
+        signal_all(descendants(), number)
         if _have_ended(process, seconds):
             return
 
@@ -400,7 +385,7 @@ def _have_ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
     while time.monotonic() < deadline:
         process.poll()
         reap(process)
-        if not descendants([os.getpid()]):
+        if not descendants():
             return True
         time.sleep(0.1)
     return False

@@ -27,7 +27,6 @@ class Check:
     """One query to Prometheus, which has a result only if the new version is worse.
 
     Attributes:
-        name: name of the check.
         severity: critical or warning; `info` if a result means that there are too few requests for a comparison.
         summary: the meaning of a result, in one sentence.
         query: PromQL with the placeholders CHAMPION, CHALLENGER and WINDOW.

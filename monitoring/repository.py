@@ -4,13 +4,14 @@ Triton exports only which versions are loaded. The repository is read at each sc
 version.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from prometheus_client.exposition import ThreadingWSGIServer
 
 from export.errors import ExportError
 from export.repository.listing import list_versions
@@ -37,9 +38,8 @@ def render(repository: str) -> bytes:
         champion.labels(*labels).set(row["champion"])
         served.labels(*labels).set(row["served"])
         size.labels(*labels).set(row["size"])
-        time = _timestamp(row)
-        if time is not None:
-            created.labels(*labels).set(time)
+        with suppress(ValueError):  # a version that was not published has no time
+            created.labels(*labels).set(datetime.fromisoformat(row["created"]).timestamp())
         for name, value in row["metrics"].items():
             if isinstance(value, int | float):
                 figure.labels(*labels, name).set(value)
@@ -61,70 +61,45 @@ def export(repository: str, host: str, port: int, notify: Callable[[str], None])
 
 
 @contextmanager
-def listening(repository: str, host: str, port: int, notify: Callable[[str], None]) -> Iterator[ThreadingHTTPServer]:
+def listening(repository: str, host: str, port: int, notify: Callable[[str], None]) -> Iterator[WSGIServer]:
     """Opens the port for the block; call `serve_forever` of the server to answer scrapes.
 
     Raises:
         MonitoringError: the port cannot be opened.
     """
+    known_problem = ""
+
+    def answer(request: dict[str, Any], start: Callable[..., object]) -> Iterable[bytes]:
+        nonlocal known_problem
+        if request["PATH_INFO"] != "/metrics":
+            start("404 Not Found", [("Content-Type", "text/plain")])
+            return [b"the metrics are at /metrics\n"]
+        problem, content = "", b""
+        try:
+            content = render(repository)
+        except (ExportError, OSError) as error:
+            problem = str(error) or type(error).__name__
+        if problem != known_problem:
+            notify(problem or f"{repository} can be read again")
+        known_problem = problem
+        if problem:
+            start("503 Service Unavailable", [("Content-Type", "text/plain")])
+            return [f"{problem}\n".encode()]
+        start("200 OK", [("Content-Type", CONTENT_TYPE_LATEST)])
+        return [content]
+
     try:
-        server = _Server((host, port), repository, notify)
+        server = make_server(host, port, answer, ThreadingWSGIServer, _Handler)
     except OSError as error:
         raise cannot_listen(host, port, error) from error
     with server:
         yield server
 
 
-class _Server(ThreadingHTTPServer):
-    def __init__(self, address: tuple[str, int], repository: str, notify: Callable[[str], None]) -> None:
-        self.repository = repository
-        self._notify = notify
-        self._problem = ""
-        super().__init__(address, _Handler)
-
-    def note(self, problem: str) -> None:
-        """Reports a problem once, and its end; an empty string is no problem."""
-        if problem != self._problem:
-            self._notify(problem or f"{self.repository} can be read again")
-        self._problem = problem
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: _Server
-
-    def do_GET(self) -> None:
-        """Answers a scrape."""
-        if self.path.partition("?")[0] != "/metrics":
-            self._answer(404, "text/plain", b"the metrics are at /metrics\n")
-            return
-        try:
-            content = render(self.server.repository)
-        except (ExportError, OSError) as error:
-            self.server.note(str(error))
-            self._answer(503, "text/plain", f"{error}\n".encode())
-        else:
-            self.server.note("")
-            self._answer(200, CONTENT_TYPE_LATEST, content)
-
+class _Handler(WSGIRequestHandler):
     def log_message(self, format: str, *arguments: object) -> None:
         """Does not log scrapes."""
-
-    def _answer(self, status: int, content_type: str, content: bytes) -> None:
-        with suppress(ConnectionError):  # the scraper has closed the connection
-            self.send_response(status)
-            self.send_header("Content-Type", content_type)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
 
 
 def _gauge(registry: CollectorRegistry, name: str, about: str, *more: str) -> Gauge:
     return Gauge(PREFIX + name, about, [*LABELS, *more], registry=registry)
-
-
-def _timestamp(row: dict[str, Any]) -> float | None:
-    """Returns the time of publication in seconds since 1970; None if the version has none."""
-    try:
-        return datetime.fromisoformat(row["created"]).timestamp()
-    except ValueError:
-        return None

@@ -46,11 +46,10 @@ def holdout_indices(crops: Crops, share: float, seed: int, one_each: bool = Fals
         Their indices, ascending; empty if every class has too few tracks.
     """
     classes_of = _classes_by_source(crops)
-    room = np.zeros(int(crops.class_ids.max()) + 1)
-    for found in classes_of.values():
-        room[list(found)] += share
+    counts = sources_per_class(crops, int(crops.class_ids.max()) + 1)
+    room = np.floor(share * counts + 1e-9)  # 0.29 of 100 is 28.999...
     if one_each:
-        room = np.maximum(room, sources_per_class(crops, len(room)) >= FEWEST)
+        room = np.maximum(room, counts >= FEWEST)
     held: set[str] = set()
     sources = sorted(classes_of)
     for position in np.random.default_rng(seed).permutation(len(sources)):

@@ -19,11 +19,7 @@ def write_report(
 
     An old JSON file is removed first and the new one is written last: if it exists, the pictures belong to it.
 
-    Args:
-        path: the JSON file.
-        figures: its content.
-        pictures: by file name, a function that draws the picture into a file.
-        progress: receives the number of finished pictures.
+    `pictures` has, by file name, a function that draws the picture into a file; `progress` counts finished pictures.
 
     Returns:
         Paths of all files, the JSON file first.

@@ -60,9 +60,6 @@ class Run:
     Attributes:
         model: name of the model in the registry and on the server.
         score: name of the task's score in MLflow.
-        recipe: settings of the run.
-        folder: the run's folder.
-        reporter: receives progress and notices.
         specs: the data sets as given on the command line; needed to resume the run.
         world: the processes that train together.
         run_id: id of the MLflow run that an earlier process has started; empty for a new run.

@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 # Set before the import, unless the user has set them: no progress bars of MLflow, and fewer retries, so that a server
 # that is down is noticed in seconds instead of minutes.
@@ -26,6 +27,8 @@ with warnings.catch_warnings():  # MLflow's imports print deprecation warnings
     import mlflow
 
 from traffic_signs.commit import git_commit
+
+Result = TypeVar("Result")
 
 EXPERIMENT = "traffic-signs"
 # Columns of MLflow's schema with absolute addresses of artifacts.
@@ -40,11 +43,7 @@ PLACES = (
 
 def default_tracking_uri(runs: Path) -> str:
     """Returns $MLFLOW_TRACKING_URI, or the URI of a SQLite file in the folder of runs."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or _own_uri(runs)
-
-
-def _own_uri(runs: Path) -> str:
-    return database_uri(runs / "mlflow.db")
+    return os.environ.get("MLFLOW_TRACKING_URI") or database_uri(runs / "mlflow.db")
 
 
 def database_uri(path: Path) -> str:
@@ -81,22 +80,21 @@ class Tracker:
         Returns:
             The registry's version number, as text; empty if MLflow has failed.
         """
-        versions: list[str] = []
-        self.record(lambda: versions.append(_register(model, self.run_id, metrics)))
-        return versions[0] if versions else ""
+        return self.record(lambda: _register(model, self.run_id, metrics)) or ""
 
-    def record(self, record: Callable[[], object]) -> None:
-        """Calls a function of MLflow, unless MLflow has failed before."""
+    def record(self, record: Callable[[], Result]) -> Result | None:
+        """Returns the result of a function of MLflow; None if MLflow fails, or has failed before."""
         if not self._is_recording:
-            return
+            return None
         try:
-            record()
+            return record()
         except Exception as error:  # MLflow lets the errors of its database and network libraries through
             self._is_recording = False
             self._warn(
                 f"MLflow at {without_password(mlflow.get_tracking_uri())} has failed ({first_line(error)}): training "
                 "continues, its files stay in the run's folder, but MLflow records nothing more and no version"
             )
+            return None
 
 
 @contextmanager
@@ -106,7 +104,6 @@ def tracked_run(
     """Opens an MLflow run, with system metrics; it ends as FAILED when the block raises.
 
     Args:
-        name: name of the run.
         runs: folder of the SQLite database and its artifacts.
         parameters: the configuration to record.
         warn: receives a sentence if the run is not recorded.
@@ -146,13 +143,12 @@ def _open_run(name: str, runs: Path, uri: str, run_id: str) -> str:
     mlflow.set_tracking_uri(uri)
     with (runs / ".mlflow.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two concurrent first runs would both create the database
-        location = (runs / "artifacts").resolve().as_uri() if uri.startswith("sqlite:") else None
+        artifacts, is_own = (runs / "artifacts").resolve(), uri == database_uri(runs / "mlflow.db")
+        location = artifacts.as_uri() if uri.startswith("sqlite:") else None
         known = mlflow.get_experiment_by_name(EXPERIMENT)
         if known is None:
             mlflow.create_experiment(EXPERIMENT, artifact_location=location)
-        elif (
-            location and uri == _own_uri(runs) and known.artifact_location != location and (runs / "artifacts").is_dir()
-        ):
+        elif location and is_own and known.artifact_location != location and artifacts.is_dir():
             _move_artifacts(runs, known.artifact_location, location)
     mlflow.set_experiment(EXPERIMENT)
     run = mlflow.start_run(run_id=run_id or None, run_name=None if run_id else name, log_system_metrics=True)

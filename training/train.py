@@ -93,8 +93,6 @@ def train(
 
     Args:
         model: maps images, uint8 [n, h, w, 3], to the outputs of the task; it is modified.
-        task: the learning task.
-        config: settings of the loop.
         state: state file of an unfinished training; training resumes from it if it exists.
         on_epoch: receives the report of every finished epoch.
         world: the processes that train together; each needs the same data.

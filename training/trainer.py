@@ -73,11 +73,8 @@ class Trainer(ABC, Generic[Examples, Answers, Evaluation, Finished]):
         """Trains a model on the training splits, evaluates it on the test splits and records the run.
 
         Args:
-            sources: the data sets.
-            recipe: settings of the run.
             name: name of the run; `runs/<name>` must not exist.
             runs: folder of all runs and of MLflow's database.
-            reporter: receives progress and notices.
             specs: the sources as given on the command line; needed to resume the run.
             world: the processes that train together.
 

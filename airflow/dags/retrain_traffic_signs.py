@@ -2,7 +2,7 @@
 
 import logging
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, TriggerRule, chain, dag, get_current_context, task
@@ -13,7 +13,7 @@ from retraining.assets import LABELLED, MODELS, PUBLISHED
 from retraining.parameters import parameters
 from retraining.planning import make_plan, recipe, require_known, require_same_classes, verdict_lines
 from retraining.settings import SettingsError, load_settings
-from retraining.tasks import TAGS, airflow_errors, defaults, step_task
+from retraining.tasks import airflow_errors, dag_options, step_task
 
 log = logging.getLogger(__name__)
 
@@ -47,13 +47,9 @@ if SETTINGS.schedule:
     dag_display_name="Retrain traffic signs",
     description="Audits data, trains, checks, publishes and rolls out a new version, and watches it",
     schedule=SCHEDULE,
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),
-    catchup=False,
-    max_active_runs=1,  # two runs at once would compare with a champion that is about to be replaced
     params=parameters(SETTINGS),
-    default_args=defaults(SETTINGS),
-    tags=TAGS,
     doc_md=ABOUT,
+    **dag_options(SETTINGS),
 )
 def retrain_traffic_signs() -> None:
     """Builds the graph."""
@@ -137,13 +133,8 @@ def retrain_traffic_signs() -> None:
     def step(which: steps.Step, **options: Any) -> Any:
         return step_task(which, SETTINGS, **options)
 
-    train, fetch, export, gate = step(steps.TRAIN), step(steps.FETCH), step(steps.EXPORT), step(steps.GATE)
-    evaluate, parity, settle, promote = (
-        step(steps.EVALUATE),
-        step(steps.PARITY),
-        step(steps.SETTLE),
-        step(steps.PROMOTE),
-    )
+    train, evaluate, fetch, export = map(step, (steps.TRAIN, steps.EVALUATE, steps.FETCH, steps.EXPORT))
+    parity, gate, settle, promote = map(step, (steps.PARITY, steps.GATE, steps.SETTLE, steps.PROMOTE))
     # Without any version, `settle_champion` is skipped.
     publish = step(steps.PUBLISH, trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
     noted, decided, watch = before(), verdict(), step(steps.WATCH)

@@ -11,7 +11,7 @@ from retraining import steps
 from retraining.assets import DRIFT
 from retraining.planning import cooling
 from retraining.settings import load_settings
-from retraining.tasks import TAGS, defaults, step_task
+from retraining.tasks import dag_options, step_task
 
 log = logging.getLogger(__name__)
 
@@ -33,12 +33,8 @@ Most runs end after `decide`; the log of that task says why.
     dag_display_name="Watch drift",
     description="Starts a retraining if a drift alert fires",
     schedule="*/10 * * * *",
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),
-    catchup=False,
-    max_active_runs=1,
-    default_args=defaults(SETTINGS),
-    tags=TAGS,
     doc_md=ABOUT,
+    **dag_options(SETTINGS),
 )
 def watch_drift() -> None:
     """Builds the graph."""

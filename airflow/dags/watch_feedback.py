@@ -1,7 +1,6 @@
 """Announces new labelled data when enough new entries of feedback have arrived."""
 
 import logging
-from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk import dag, get_current_context, task
@@ -10,7 +9,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from retraining.assets import LABELLED
 from retraining.planning import entries
 from retraining.settings import load_settings
-from retraining.tasks import TAGS, defaults
+from retraining.tasks import dag_options
 
 log = logging.getLogger(__name__)
 
@@ -31,12 +30,8 @@ Announce labelled data from other sources by `POST /api/v2/assets/events`.
     dag_display_name="Watch feedback",
     description="Announces new labelled data",
     schedule="@hourly",
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),
-    catchup=False,
-    max_active_runs=1,
-    default_args=defaults(SETTINGS),
-    tags=TAGS,
     doc_md=ABOUT,
+    **dag_options(SETTINGS),
 )
 def watch_feedback() -> None:
     """Builds the graph."""

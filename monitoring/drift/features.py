@@ -22,7 +22,6 @@ def count_by_scene(measurements: Measurements, edges: Mapping[str, Edges], class
     """Sorts measurements into the buckets of a server's metrics.
 
     Args:
-        measurements: measurements of scenes.
         edges: upper, inclusive edges of each histogram's buckets, without infinity.
         classes: number of classes; a higher class id counts as the last one.
 
@@ -50,7 +49,6 @@ def describe_group(
     """Names a group of buckets, such as "96 to 104".
 
     Args:
-        feature: the feature.
         edges: edges of its histogram; None if it is not a histogram.
         members: the group's buckets, ascending.
         class_names: known class names by id.

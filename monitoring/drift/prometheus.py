@@ -6,7 +6,7 @@ import math
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -23,6 +23,7 @@ TIMEOUT_S = 15.0
 MOST_BYTES = 16_000_000  # of an answer, a hundred times the usual size
 # `increase` extrapolates each bucket separately, so neighbours may differ a little.
 SLACK = 0.01
+Series = tuple[dict[str, str], float, float]  # labels, time in seconds since 1970, and value
 T = TypeVar("T")
 
 
@@ -35,7 +36,6 @@ class Window:
         counts: counts [buckets] of each readable feature.
         edges: edges of each readable histogram.
         problems: why a feature is unreadable, by feature.
-        class_names: class names by id.
     """
 
     scenes: float
@@ -65,13 +65,18 @@ class Prometheus:
         Raises:
             MonitoringError: Prometheus does not answer, or the answer is not from a Prometheus.
         """
-        scenes, now = self._increase("scenes_total")
-        # All queries are for the same time by Prometheus' own clock.
-        found = {name: self._increase(f"{name}_bucket", "le", now)[0] for name in HISTOGRAMS}
-        found[EMPTY], _ = self._increase("empty_scenes_total", at=now)
-        found[CLASSES], names = self._classes(now)
+        scenes = self._increases("scenes_total")
+        now = scenes[0][1] if scenes else None  # all queries are for the same time by Prometheus' own clock
+        found = {name: _by_version(self._increases(f"{name}_bucket", "le", at=now), "le") for name in HISTOGRAMS}
+        found[EMPTY] = _by_version(self._increases("empty_scenes_total", at=now))
+        signs = self._increases("signs_total", "class_id", "name", at=now)
+        found[CLASSES] = _by_version(signs, "class_id")
+        names: dict[str, dict[int, str]] = {}
+        for labels, _, _ in signs:
+            if labels.get("class_id", "").isdecimal() and labels.get("name"):
+                names.setdefault(labels.get("version", ""), {})[int(labels["class_id"])] = labels["name"]
         windows = {}
-        for version, series in scenes.items():
+        for version, series in _by_version(scenes).items():
             window = windows[version] = Window(series[""], class_names=names.get(version, {}))
             for feature, by_version in found.items():
                 try:
@@ -83,40 +88,11 @@ class Prometheus:
                     window.edges[feature] = edges
         return windows
 
-    def _increase(
-        self, metric: str, label: str = "", at: float | None = None
-    ) -> tuple[dict[str, dict[str, float]], float | None]:
-        """Returns the increase of a counter in the window, and the end of the window.
-
-        Args:
-            metric: name without the prefix.
-            label: label that separates the series; empty for their sum.
-            at: end of the window in seconds since 1970; None is now.
-
-        Returns:
-            The increase by version and value of the label; and the end of the window, None without any series.
-        """
-        labels = f"version, {label}" if label else "version"
-        result = self._grown(metric, labels, at)
-        series: dict[str, dict[str, float]] = {}
-        for found, _, value in result:
-            series.setdefault(found.get("version", ""), {})[found.get(label, "")] = value
-        return series, result[0][1] if result else at
-
-    def _classes(self, at: float | None) -> tuple[dict[str, dict[str, float]], dict[str, dict[int, str]]]:
-        """Returns the increase of the signs by version and class id, and the names of the classes."""
-        series: dict[str, dict[str, float]] = {}
-        names: dict[str, dict[int, str]] = {}
-        for labels, _, value in self._grown("signs_total", "version, class_id, name", at):
-            version, class_id = labels.get("version", ""), labels.get("class_id", "")
-            series.setdefault(version, {})[class_id] = value
-            if class_id.isdecimal() and labels.get("name"):
-                names.setdefault(version, {})[int(class_id)] = labels["name"]
-        return series, names
-
-    def _grown(self, metric: str, labels: str, at: float | None) -> list[tuple[dict[str, str], float, float]]:
+    def _increases(self, metric: str, *labels: str, at: float | None = None) -> list[Series]:
+        """Returns the increase of a counter in the window that ends at `at`, by version and `labels`."""
         matchers = f"{{{self.selector}}}" if self.selector else ""
-        return self.ask(f"sum by ({labels}) (increase({PREFIX}{metric}{matchers}[{self.window}]))", at)
+        by = ", ".join(("version", *labels))
+        return self.ask(f"sum by ({by}) (increase({PREFIX}{metric}{matchers}[{self.window}]))", at)
 
     def alerts(self) -> list[dict[str, Any]]:
         """Returns all alerts, also pending ones, with `labels`, `annotations`, `state`, `activeAt` and `value`.
@@ -127,8 +103,8 @@ class Prometheus:
         found: list[dict[str, Any]] = self._get("alerts", None, lambda data: [dict(each) for each in data["alerts"]])
         return found
 
-    def ask(self, query: str, at: float | None = None) -> list[tuple[dict[str, str], float, float]]:
-        """Returns the labels, time and value of each series in the result of a query.
+    def ask(self, query: str, at: float | None = None) -> list[Series]:
+        """Returns the series in the result of a query.
 
         Args:
             query: PromQL that returns an instant vector.
@@ -140,7 +116,7 @@ class Prometheus:
         moment = {} if at is None else {"time": f"{at:.3f}"}
         body = urllib.parse.urlencode({"query": query, "timeout": f"{TIMEOUT_S:g}s", **moment}).encode()
 
-        def read(data: Any) -> list[tuple[dict[str, str], float, float]]:
+        def read(data: Any) -> list[Series]:
             if data["resultType"] != "vector":
                 raise ValueError(data["resultType"])
             pairs = [(each["metric"], each["value"]) for each in data["result"]]
@@ -176,6 +152,14 @@ def _open(url: str, body: bytes | None) -> Iterator[Any]:
             raise
         with error:
             yield error
+
+
+def _by_version(found: Iterable[Series], label: str = "") -> dict[str, dict[str, float]]:
+    """Returns the values by version and by the value of a label."""
+    values: dict[str, dict[str, float]] = {}
+    for labels, _, value in found:
+        values.setdefault(labels.get("version", ""), {})[labels.get(label, "")] = value
+    return values
 
 
 def _read(feature: str, series: Mapping[str, float], scenes: float) -> tuple[Counts, Edges | None]:

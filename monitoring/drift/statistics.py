@@ -13,13 +13,10 @@ PRIOR = 0.5  # added to each count, because an empty group has no logarithm; Kri
 
 
 def group_buckets(counts: Counts) -> npt.NDArray[np.int64]:
-    """Merges neighbouring buckets until each group has a tenth of the reference.
+    """Merges neighbouring buckets until each group has a tenth of the reference, whose counts are [buckets].
 
     Values beyond the reference fall into the group at that end. If one bucket has more than nine tenths, it is a group,
     and all others are the second one.
-
-    Args:
-        counts: counts of the reference, [buckets].
 
     Returns:
         int64 [buckets], the group of each bucket, from 0.
@@ -68,24 +65,17 @@ def psi(reference: Counts, window: Counts) -> float:
     """Returns the population stability index of two samples: the sum of (q - p) ln(q / p) over the groups.
 
     N. Siddiqi, "Credit Risk Scorecards", 2006. Usual reading: below 0.1 no change, above 0.25 a major one. It is the
-    symmetrised Kullback-Leibler divergence. In small samples it is large by chance, so use it only with the test.
-
-    Args:
-        reference: counts, [groups].
-        window: counts, [groups].
+    symmetrised Kullback-Leibler divergence. In small samples it is large by chance, so use it only with the test. Both
+    arguments are counts, [groups].
     """
     p, q = ((each + PRIOR) / (each + PRIOR).sum() for each in (reference, window))
     return float(((q - p) * np.log(q / p)).sum())
 
 
 def p_value(reference: Counts, window: Counts) -> float:
-    """Returns the p-value of two samples from one population.
+    """Returns the p-value of two samples, counts of independent observations [groups], from one population.
 
     Pearson's chi-squared test of two samples; Fisher's exact test for two groups if one is nearly empty.
-
-    Args:
-        reference: counts of independent observations, [groups].
-        window: counts of independent observations, [groups].
     """
     table = np.stack([reference, window])
     table = table[:, table.sum(axis=0) > 0]

@@ -4,7 +4,8 @@ The recognizer measures real scenes, some also darkened or blurred. Each trial d
 a reference and live traffic, without common scenes, and compares them by the code for real traffic.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-from export.reference import Measurements, Reference, parse_reference
+from export.reference import Reference, parse_reference
 from monitoring.drift.features import CLASSES, Edges, count_by_scene
 from monitoring.drift.limits import FLOOR, Limits
-from monitoring.drift.scores import Baseline, Score, make_baselines, score_features
+from monitoring.drift.scores import Baseline, make_baselines, score_features
 from monitoring.drift.statistics import Counts
 from monitoring.errors import MonitoringError
 from serving.recognizer.buckets import BUCKETS
@@ -132,13 +133,13 @@ def study(
 
     Returns:
         `data`, `models`, `scenes`, `signs`, `reference` (scenes in each), `window` (scenes, for the delays), `limits`,
-        `false_alarms` and `delays`; the last two are lists of rows, see `_false_alarms` and `_delays`.
+        `false_alarms` and `delays`; the last two are lists of rows, see `_Trials`.
     """
     rng = np.random.default_rng(seed)
     classes = 1 + max(
         int(each.measurements.class_ids.max(initial=0)) for each in (measured.real, *measured.altered.values())
     )
-    real = _tables(measured.real.measurements, classes)
+    real = count_by_scene(measured.real.measurements, EDGES, classes)
     scenes = len(measured.real.measurements)
     size = scenes // 3
     windows = [window for window in (FLOOR, 2 * FLOOR, 4 * FLOOR) if window <= scenes - size]
@@ -148,13 +149,12 @@ def study(
         (f"{FLOOR} scenes, {FRAMES} frames of each", FLOOR, FRAMES, 1),
         (f"{FLOOR} scenes, {FRAMES} frames of each, --repeats {FRAMES}", FLOOR, FRAMES, FRAMES),
     ):
-        report = _about(f"no drift: {name}", progress)
-        held = replace(limits, repeats=repeats)
-        rows.append({"traffic": name} | _false_alarms(real, size, window, frames, trials, held, rng, report))
-    window, few, delays = windows[-1], max(1, trials // 10), []
+        calm = _Trials(real, size, window, replace(limits, repeats=repeats), rng, _about(f"no drift: {name}", progress))
+        rows.append({"traffic": name} | calm.count_false_alarms(trials, frames))
+    window, delays = windows[-1], []
     for name, (changed, of) in _changes(measured, real).items():
-        report = _about(f"drift: {name}", progress)
-        delays.append({"change": name} | _delays(real, changed, of, size, window, few, limits, rng, report))
+        drifting = _Trials(real, size, window, limits, rng, _about(f"drift: {name}", progress))
+        delays.append({"change": name} | drifting.count_delays(max(1, trials // 10), changed, of))
     return {
         "data": measured.real.data,
         "models": measured.real.models,
@@ -173,100 +173,84 @@ def _changes(measured: Measured, real: Tables) -> dict[str, tuple[Tables, Indice
     """Returns the changes by name: the counts after the change, and the indices of their scenes."""
     changes: dict[str, tuple[Tables, Indices]] = {"nothing": (real, np.arange(len(real[CLASSES])))}
     for name, (label, _) in ALTERATIONS.items():
-        changes[label] = (_tables(measured.altered[name].measurements, real[CLASSES].shape[1]), measured.chosen)
+        altered = count_by_scene(measured.altered[name].measurements, EDGES, real[CLASSES].shape[1])
+        changes[label] = (altered, measured.chosen)
     without = np.flatnonzero(real[CLASSES][:, SPEED_LIMITS].sum(axis=1) == 0)
     if measured.real.data.startswith("gtsdb=") and len(without) >= FLOOR:
         changes["no speed limits"] = (real, without)
     return changes
 
 
-def _false_alarms(
-    real: Tables,
-    size: int,
-    window: int,
-    frames: int,
-    trials: int,
-    limits: Limits,
-    rng: np.random.Generator,
-    report: ProgressCallback,
-) -> dict[str, Any]:
-    """Counts the alarms in windows without a change.
+@dataclass(frozen=True)
+class _Trials:
+    """Trials that divide the `real` scenes at random into a reference of `size` scenes and live traffic.
 
-    Returns:
-        `photographs` in each window, `windows`, `alarms`, and `p_values`: the smallest corrected one of each window.
+    A `window` has that many scenes of the live traffic; `report` receives the number of finished trials.
     """
-    alarms, least = 0, []
-    for trial in range(trials):
-        baselines, live = _deal(real, size, rng)
-        counts = {name: frames * rows[live[:window]].sum(axis=0) for name, rows in real.items()}
-        scores = _scores(baselines, counts, limits)
-        alarms += any(score.is_firing for score in scores)
-        least.append(min(score.p_value for score in scores if score.p_value is not None))
-        report("trials", trial + 1, trials)
-    return {"photographs": window * frames, "windows": trials, "alarms": alarms, "p_values": least}
 
+    real: Tables
+    size: int
+    window: int
+    limits: Limits
+    rng: np.random.Generator
+    report: ProgressCallback
 
-def _delays(
-    real: Tables,
-    changed: Tables,
-    of: Indices,
-    size: int,
-    window: int,
-    trials: int,
-    limits: Limits,
-    rng: np.random.Generator,
-    report: ProgressCallback,
-) -> dict[str, Any]:
-    """Counts the photographs between a change and the first alarm.
+    def count_false_alarms(self, trials: int, frames: int) -> dict[str, Any]:
+        """Counts the alarms in windows without a change, with `frames` photographs of each scene.
 
-    A window slides from unchanged scenes over twice as many changed ones. A scene is repeated only after all others,
-    because repeated scenes are not independent.
+        Returns:
+            `photographs` in each window, `windows`, `alarms`, and `p_values`: the smallest corrected one of each.
+        """
+        alarms, least = 0, []
+        for baselines, live in self._deal(trials):
+            counts = {name: frames * rows[live[: self.window]].sum(axis=0) for name, rows in self.real.items()}
+            scores = score_features(baselines, counts, EDGES, self.limits)
+            alarms += any(score.is_firing for score in scores)
+            least.append(min(score.p_value for score in scores if score.p_value is not None))
+        return {"photographs": self.window * frames, "windows": trials, "alarms": alarms, "p_values": least}
 
-    Args:
-        changed: tables of the scenes at `of`, or of all scenes.
-        of: indices of the scenes after the change, ascending.
-        size: number of scenes in the reference.
-        window: number of scenes in the window.
+    def count_delays(self, trials: int, changed: Tables, of: Indices) -> dict[str, Any]:
+        """Counts the photographs between a change and the first alarm.
 
-    Returns:
-        `streams`, `delays` of the streams with an alarm, and `features`: the number of first alarms of each feature.
-    """
-    delays: list[int] = []
-    features: dict[str, int] = {}
-    is_whole = len(changed[CLASSES]) == len(real[CLASSES])
-    for trial in range(trials):
-        baselines, live = _deal(real, size, rng)
-        before, next_ones = live[:window], np.roll(live, -window)
-        after = np.resize(next_ones[np.isin(next_ones, of)], 2 * window)
-        after = after if is_whole else np.searchsorted(of, after)
-        sums = {
-            name: np.concatenate([np.zeros((1, rows.shape[1])), rows[before], changed[name][after]]).cumsum(axis=0)
-            for name, rows in real.items()
-        }
-        for seen in range(STEP, 2 * window + 1, STEP):
-            counts = {name: each[window + seen] - each[seen] for name, each in sums.items()}
-            firing = [score.feature for score in _scores(baselines, counts, limits) if score.is_firing]
-            if firing:
-                delays.append(seen)
-                features |= {name: features.get(name, 0) + 1 for name in firing}
-                break
-        report("trials", trial + 1, trials)
-    return {"streams": trials, "delays": delays, "features": features}
+        A window slides from unchanged scenes over twice as many changed ones. A scene is repeated only after all
+        others, because repeated scenes are not independent.
+
+        Args:
+            changed: tables of the scenes at `of`, or of all scenes.
+            of: indices of the scenes after the change, ascending.
+
+        Returns:
+            `streams`, `delays` of the streams with an alarm, and `features`: the number of first alarms of each.
+        """
+        delays: list[int] = []
+        features: Counter[str] = Counter()
+        window = self.window
+        is_whole = len(changed[CLASSES]) == len(self.real[CLASSES])
+        for baselines, live in self._deal(trials):
+            before, next_ones = live[:window], np.roll(live, -window)
+            after = np.resize(next_ones[np.isin(next_ones, of)], 2 * window)
+            after = after if is_whole else np.searchsorted(of, after)
+            sums = {
+                name: np.concatenate([np.zeros((1, rows.shape[1])), rows[before], changed[name][after]]).cumsum(axis=0)
+                for name, rows in self.real.items()
+            }
+            for seen in range(STEP, 2 * window + 1, STEP):
+                counts = {name: each[window + seen] - each[seen] for name, each in sums.items()}
+                scores = score_features(baselines, counts, EDGES, self.limits)
+                if firing := [score.feature for score in scores if score.is_firing]:
+                    delays.append(seen)
+                    features.update(firing)
+                    break
+        return {"streams": trials, "delays": delays, "features": dict(features)}
+
+    def _deal(self, trials: int) -> Iterator[tuple[dict[str, Baseline], Indices]]:
+        """Yields the reference and the indices of the live scenes of each trial."""
+        for trial in range(trials):
+            order = self.rng.permutation(len(self.real[CLASSES]))
+            reference = {name: rows[order[: self.size]] for name, rows in self.real.items()}
+            yield make_baselines(reference), order[self.size :]
+            self.report("trials", trial + 1, trials)
 
 
 def _about(what: str, progress: ProgressCallback) -> ProgressCallback:
     return lambda _, done, total: progress(what, done, total)
-
-
-def _deal(real: Tables, size: int, rng: np.random.Generator) -> tuple[dict[str, Baseline], Indices]:
-    """Divides the scenes at random into a reference of `size` scenes and live traffic."""
-    order = rng.permutation(len(real[CLASSES]))
-    return make_baselines({name: rows[order[:size]] for name, rows in real.items()}), order[size:]
-
-
-def _scores(baselines: Mapping[str, Baseline], counts: Mapping[str, Counts], limits: Limits) -> Sequence[Score]:
-    return score_features(baselines, counts, EDGES, limits)
-
-
-def _tables(measurements: Measurements, classes: int) -> dict[str, Counts]:
-    return count_by_scene(measurements, EDGES, classes)

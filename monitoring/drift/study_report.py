@@ -33,18 +33,12 @@ def print_study(console: Console, found: dict[str, Any]) -> None:
         + f"; references of {found['reference']} scenes, alpha {limits['alpha']:g}, PSI from {limits['psi']:g}",
         highlight=False,
     )
-    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("nothing changed: a window of")
-    for column in ("windows", "alarms", "95% interval"):
-        table.add_column(column, justify="right")
+    table = _table("nothing changed: a window of", "windows", "alarms", "95% interval")
     for row in found["false_alarms"]:
         low, high = interval(row["alarms"], row["windows"])
         table.add_row(row["traffic"], str(row["windows"]), str(row["alarms"]), f"{low:.2%} to {high:.2%}")
     console.print(table)
-    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column(f"what changed; a window of {found['window']} scenes")
-    for column in ("alarmed", "median", "90%", "all"):
-        table.add_column(column, justify="right")
+    table = _table(f"what changed; a window of {found['window']} scenes", "alarmed", "median", "90%", "all")
     table.add_column("first", style="dim")
     for row in found["delays"]:
         delays = np.array(row["delays"])
@@ -52,6 +46,14 @@ def print_study(console: Console, found: dict[str, Any]) -> None:
         first = sorted(row["features"], key=row["features"].get, reverse=True)[:2]
         table.add_row(row["change"], f"{len(delays)} of {row['streams']}", *numbers, ", ".join(first))
     console.print(table)
+
+
+def _table(first: str, *numbers: str) -> Table:
+    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    table.add_column(first)
+    for column in numbers:
+        table.add_column(column, justify="right")
+    return table
 
 
 def interval(events: int, trials: int) -> tuple[float, float]:

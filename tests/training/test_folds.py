@@ -79,3 +79,8 @@ def test_hold_out_repeats_by_seed() -> None:
 
 def test_too_few_tracks_hold_nothing_out() -> None:
     assert len(holdout_indices(_crops({"a": [0, 1], "b": [0, 1]}), 0.1, 0)) == 0
+
+
+@pytest.mark.parametrize(("share", "tracks", "held"), [(0.1, 10, 1), (0.05, 60, 3), (0.29, 100, 29), (0.1, 9, 0)])
+def test_a_share_that_makes_whole_tracks_is_held_out_whole(share: float, tracks: int, held: int) -> None:
+    assert len(holdout_indices(_crops({str(track): [0] for track in range(tracks)}), share, seed=0)) == held

@@ -78,12 +78,7 @@ class Reliability:
 
 
 def reliability(probabilities: npt.NDArray[np.float32], class_ids: npt.NDArray[np.int64]) -> Reliability:
-    """Bins predictions by the probability of their most probable class.
-
-    Args:
-        probabilities: float32 [n, classes].
-        class_ids: int64 [n].
-    """
+    """Bins predictions, float32 [n, classes], by their highest probability; `class_ids`, int64 [n], are the labels."""
     confidence = probabilities.max(axis=1).astype(np.float64)
     right = probabilities.argmax(axis=1) == class_ids
     bins = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)

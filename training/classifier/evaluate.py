@@ -60,13 +60,7 @@ class Evaluation:
 def evaluate(
     probabilities: npt.NDArray[np.float32], class_ids: npt.NDArray[np.int64], class_names: tuple[str, ...]
 ) -> Evaluation:
-    """Compares predictions with labels.
-
-    Args:
-        probabilities: float32 [n, classes].
-        class_ids: int64 [n], the labels.
-        class_names: name of each class, by class id.
-    """
+    """Compares predictions, float32 [n, classes], with the labels `class_ids`, int64 [n]."""
     predicted = probabilities.argmax(axis=1)
     confusion = np.zeros((probabilities.shape[1],) * 2, dtype=np.int64)
     np.add.at(confusion, (class_ids, predicted), 1)

@@ -16,9 +16,7 @@ class AugmentedBatches(Dataset[tuple[Tensor, ...]]):
 
     Args:
         crops: crops to sample from, with replacement.
-        batch_size: crops per batch.
         balance: 0 samples every crop equally often, 1 every class.
-        seed: seed of sampling and augmentation.
         share: (rank, count) of the processes that divide each batch.
     """
 

@@ -36,7 +36,6 @@ class ClassifierRun(FinishedRun):
     """A finished training run of the classifier.
 
     Attributes:
-        data: the training and test crops.
         probabilities: float32 [n, classes] for the test crops of each data set, by its kind.
         evaluations: their evaluations, by the same keys.
     """

@@ -30,8 +30,6 @@ class Throughput:
         network: median over the rounds, with a batch that is already in memory.
         loop: median over the rounds, with batches that the workers prepare.
         ratio: median over the rounds of loop / network.
-        device: device of the network.
-        precision: precision of the forward pass.
         workers: number of processes that prepared batches.
     """
 

@@ -33,7 +33,6 @@ class SplitFacts:
     """The facts of one split of a data set.
 
     Attributes:
-        images: number of images.
         signs: number of labelled signs, including those in broken images.
         without_signs: number of images that are labelled as empty.
         unlabelled: number of images without labels.
@@ -58,7 +57,6 @@ class Entries:
     """Numbers of entries of feedback.
 
     Attributes:
-        total: all entries.
         used: entries used for training.
         superseded: entries whose picture has a later correction.
         repeated: entries that repeat pictures of the other data sets; the notices have the reasons.
@@ -101,7 +99,6 @@ class DatasetFacts:
     """The facts of one data set.
 
     Attributes:
-        name: name of the data set.
         splits: facts of each split that has images.
         broken: images that cannot be read or decoded.
         bad_boxes: boxes that reach outside their image or have no area.
@@ -111,7 +108,6 @@ class DatasetFacts:
         notices: notices of the reader, and about repeated entries of feedback.
         left_out: unusable entries of feedback, which training leaves out.
         entries: numbers of entries of feedback; None for other data sets.
-        classes: the classes.
     """
 
     name: str
@@ -135,7 +131,6 @@ class Comparison:
         train: name of the data set with the training crops.
         test: name of the data set with the test crops.
         leakage: the repeats, with indices into `Signs`.
-        test_signs: number of test crops.
         repeated_signs: number of test crops that a training crop repeats.
         images: number of training images in the leaked tracks.
     """
@@ -205,8 +200,9 @@ def audit(data_sets: Sequence[Dataset], progress: ProgressCallback = silent) -> 
     digests: dict[str, list[tuple[str, Sample]]] = defaultdict(list)
     for dataset in data_sets:
         checked = []
-        for each in _check_all(dataset, progress):
+        for each in map_in_threads(partial(_check, dataset), dataset.samples):
             checked.append(each)
+            progress(f"reading {dataset.name}", len(checked), len(dataset.samples))
             if each.sha256 is not None:
                 digests[each.sha256].append((dataset.name, each.sample))
         facts.append(_facts(dataset, checked))
@@ -221,12 +217,6 @@ def audit(data_sets: Sequence[Dataset], progress: ProgressCallback = silent) -> 
             entries = _entries(used, len(sound[number].samples) - len(used.samples))
             facts[number] = replace(facts[number], notices=used.notices, entries=entries)
     return Audit(tuple(facts), _duplicates(digests), tuple(_compare(names, signs, progress)), signs)
-
-
-def _check_all(dataset: Dataset, progress: ProgressCallback) -> Iterator[_Checked]:
-    for done, checked in enumerate(map_in_threads(partial(_check, dataset), dataset.samples), start=1):
-        yield checked
-        progress(f"reading {dataset.name}", done, len(dataset.samples))
 
 
 def _check(dataset: Dataset, sample: Sample) -> _Checked:
@@ -358,19 +348,13 @@ def _compare(
     for done, (train, test) in enumerate(pairs, start=1):
         train_signs, test_signs = signs[train, "train"], signs[test, "test"]
         leakage = leaked_tracks(train_signs.crops, test_signs.crops, THRESHOLD)
-        dropped = set(leakage.tracks)
+        dropped, shown = set(leakage.tracks), zip(train_signs.images, train_signs.crops.sources, strict=True)
         yield Comparison(
             train=train,
             test=test,
             leakage=leakage,
             test_signs=len(test_signs.crops),
             repeated_signs=len({repeat.test for repeat in leakage.repeats}),
-            images=len(
-                {
-                    image
-                    for image, track in zip(train_signs.images, train_signs.crops.sources, strict=True)
-                    if track in dropped
-                }
-            ),
+            images=len({image for image, track in shown if track in dropped}),
         )
         progress("comparing training with test signs", done, len(pairs))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +34,8 @@ def draw_contact_sheet(audit: Audit, path: Path) -> None:
     # The class ids run down the columns.
     for class_id, axes in zip(range(len(class_names)), grid.T.flat, strict=False):
         strips = [_strip(_choose(audit, facts.name, class_id, rng), SHEET_CROPS) for facts in audit.data_sets]
-        axes.imshow(_stack(strips), interpolation="bilinear")
+        sheet = np.vstack([np.pad(strip, ((0, GAP), (0, 0), (0, 0)), constant_values=255) for strip in strips])[:-GAP]
+        axes.imshow(sheet, interpolation="bilinear")
         counts = [sum(each.signs_per_class[class_id] for each in facts.splits.values()) for facts in audit.data_sets]
         numbers = " and ".join(f"{count:,}" for count in counts)
         colour = INK if all(counts) else SECOND
@@ -54,17 +56,9 @@ def draw_sizes(data_sets: Sequence[DatasetFacts], path: Path) -> None:
         edges = np.arange(0, largest + 8, 4 if largest <= 150 else 8)
         for split, each in facts.splits.items():
             if each.signs:
-                sides, counts = list(each.long_sides), np.array(list(each.long_sides.values()))
-                label = f"{split}, {each.signs:,} signs"
-                axes.hist(
-                    sides,
-                    edges,
-                    weights=100 * counts / counts.sum(),
-                    histtype="step",
-                    linewidth=1.8,
-                    color=COLOURS[split],
-                    label=label,
-                )
+                shares = 100 * np.array(list(each.long_sides.values())) / each.signs
+                style: dict[str, Any] = {"histtype": "step", "linewidth": 1.8, "color": COLOURS[split]}
+                axes.hist(list(each.long_sides), edges, weights=shares, label=f"{split}, {each.signs:,} signs", **style)
         if not largest:
             axes.text(0.5, 0.5, "no labelled signs", ha="center", va="center", transform=axes.transAxes)
         axes.set(xlabel="long side of the sign, pixels", ylabel="share of the split, %", title=_plain(facts.name))
@@ -99,9 +93,11 @@ def draw_leakage(audit: Audit, path: Path) -> None:
     figure = plt.figure(figsize=(2.1 * PAIR_COLUMNS, sum(1.35 * count + 0.6 for count in rows)), layout="constrained")
     sections = figure.subfigures(len(found), 1, height_ratios=[1.35 * count + 0.6 for count in rows], squeeze=False)
     for section, comparison, count in zip(sections.flat, found, rows, strict=True):
+        pairs = len(comparison.leakage.repeats)
+        excerpt = f"; {SHOWN_PAIRS} of {pairs:,} pairs" if pairs > SHOWN_PAIRS else ""
         section.suptitle(
             f"{comparison.repeated_signs} of {comparison.test_signs:,} test signs of {_plain(comparison.test)} (left "
-            f"of each pair) stand in the training split of {_plain(comparison.train)} (right){_excerpt(comparison)}",
+            f"of each pair) stand in the training split of {_plain(comparison.train)} (right){excerpt}",
             fontsize=11,
         )
         panels = section.subplots(count, PAIR_COLUMNS, squeeze=False)
@@ -117,11 +113,6 @@ def draw_leakage(audit: Audit, path: Path) -> None:
 def _plain(name: str) -> str:
     """Escapes dollar signs, between which Matplotlib would read a formula."""
     return name.replace("$", r"\$")
-
-
-def _excerpt(comparison: Comparison) -> str:
-    count = len(comparison.leakage.repeats)
-    return f"; {SHOWN_PAIRS} of {count:,} pairs" if count > SHOWN_PAIRS else ""
 
 
 def _pairs(audit: Audit, comparison: Comparison) -> list[tuple[npt.NDArray[np.uint8], str]]:
@@ -153,12 +144,6 @@ def _strip(images: Sequence[npt.NDArray[np.uint8]], places: int) -> npt.NDArray[
         left = place * (side + GAP)
         strip[:, left : left + side] = image
     return strip
-
-
-def _stack(strips: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
-    gap = np.full((GAP, strips[0].shape[1], 3), 255, np.uint8)
-    parts = [part for strip in strips for part in (strip, gap)]
-    return np.concatenate(parts[:-1])
 
 
 def _tidy(axes: Axes, grid: str = "both") -> None:

@@ -5,8 +5,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from traffic_signs.preprocessing import crop
-from training.data.crops import Progress
-from training.data.images import read_images
+from training.data.images import Progress, read_images, silent
 from training.data.records import Dataset, Sample, Split
 
 CROPS_A_SCENE = 10
@@ -15,7 +14,7 @@ TRIES = 50
 
 
 def cut_background(
-    dataset: Dataset, split: Split, size: int, seed: int, progress: Progress | None = None
+    dataset: Dataset, split: Split, size: int, seed: int, progress: Progress = silent
 ) -> npt.NDArray[np.uint8]:
     """Cuts CROPS_A_SCENE squares from each scene, of the sizes of signs, that touch no labelled sign.
 

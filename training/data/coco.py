@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from traffic_signs.classes import ClassSet
 from training.data.classes import class_set
 from training.data.records import Box, Dataset, Problem, Sample
 from training.data.source import Source, open_source
@@ -41,11 +40,13 @@ def load_coco(path: Path) -> Dataset:
     left_out: list[Problem] = []
     for name, content in files.items():
         for sample in _samples(source, name, content, ids, by_name, present, left_out):
-            samples.setdefault(sample.image, (sample, _split(name)))
+            samples.setdefault(sample.image, (sample, split_named(re.split("[^a-zA-Z]+", name))))
     if not samples:
         raise DataError(f"{path} holds labels, but none of their images: put the images beside {next(iter(files))}")
     settled, notices = settle_splits([each for each, _ in samples.values()], [split for _, split in samples.values()])
-    classes = _class_set(source, list(categories.values()))
+    groups = [group for _, group in categories.values()]
+    is_grouped = all(groups) and len(set(groups)) > 1
+    classes = class_set(path, [name for name, _ in categories.values()], groups if is_grouped else ())
     read = lambda sample: source.read(sample.image)  # noqa: E731
     return Dataset(f"coco={source.name}", settled, read, notices, tuple(left_out), classes=classes)
 
@@ -65,11 +66,6 @@ def _content(source: Source, name: str) -> dict[str, Any] | None:
         raise DataError(f"{source.path}: {name} is no JSON ({error}): restore the file, or remove it") from error
     has_parts = isinstance(content, dict) and all(isinstance(content.get(part), list) for part in PARTS)
     return content if has_parts else None
-
-
-def _split(name: str) -> str:
-    words = [word for part in PurePosixPath(name).parts for word in re.split(r"[^a-zA-Z]+", part)]
-    return next((said for word in words if (said := split_named(word))), "")
 
 
 def _categories(source: Source, files: Mapping[str, dict[str, Any]]) -> dict[int, tuple[str, str]]:
@@ -99,12 +95,6 @@ def _categories(source: Source, files: Mapping[str, dict[str, Any]]) -> dict[int
             f"{source.path} has boxes of category {min(unknown)}, which no file describes: restore the file"
         )
     return {number: found[number] for number in sorted(used)}
-
-
-def _class_set(source: Source, categories: list[tuple[str, str]]) -> ClassSet:
-    names, groups = [name for name, _ in categories], [group for _, group in categories]
-    is_grouped = all(groups) and len(set(groups)) > 1
-    return class_set(source.path, names, groups if is_grouped else ())
 
 
 def _samples(

@@ -1,6 +1,5 @@
 """Crops of signs from the images of a data set, the classifier's training data."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,10 +7,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from traffic_signs.preprocessing import crop
-from training.data.images import no_signs, read_images
+from training.data.images import Progress, no_signs, read_images, silent
 from training.data.records import Dataset, Sample, Split
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -40,10 +37,10 @@ class Crops:
         return Crops(self.images[indices], self.class_ids[indices], sources, self.fingerprint)
 
 
-def cut_crops(dataset: Dataset, split: Split, size: int, progress: Progress | None = None) -> Crops:
+def cut_crops(dataset: Dataset, split: Split, size: int, progress: Progress = silent) -> Crops:
     """Decodes the images of a split that have signs, and crops the signs.
 
-    A crop is a square of `size` pixels. `progress` is called with (images done, images in total).
+    A crop is a square of `size` pixels. `progress` counts images.
 
     Raises:
         DataError: the split has no signs, an image is broken, or a box lies outside its image.

@@ -47,7 +47,6 @@ class TrainingData(Generic[Examples]):
         tests: test examples by kind of data set.
         notices: notices to the user, a sentence each.
         free_of: kinds of data sets whose test signs were removed from the training examples.
-        classes: the classes.
     """
 
     name: str
@@ -126,8 +125,8 @@ def gather_crops(
     if not trains:
         reasons = f" ({'; '.join(notices)})" if notices else ""
         raise DataError(f"there are no labelled training signs in the data{reasons}: give a benchmark's training part")
-    if all(kind == FEEDBACK for kind, _ in trains):
-        _check_feedback(trains)
+    if all(kind == FEEDBACK for kind, _ in trains) and len(_shown(trains)) == 1:  # nothing to learn
+        raise DataError("all signs of the feedback are of one class: give other data as well, such as images=PATH")
     free_of: tuple[str, ...] = ()
     if not keep_leaked:
         free_of = tuple(sorted(tests))
@@ -152,15 +151,14 @@ def _check_copies(sources: Sequence[Dataset | Drawings]) -> None:
                 raise DataError(f"two data sets of the kind {kind} have a {what} split: give one of them")
 
 
-def _check_feedback(trains: Sequence[tuple[str, Crops]]) -> None:
-    """Raises DataError if all signs of the feedback have the same class, so that there is nothing to learn."""
-    if len(set(np.concatenate([crops.class_ids for _, crops in trains]).tolist())) == 1:
-        raise DataError("all signs of the feedback are of one class: give other data as well, such as images=PATH")
+def _shown(trains: Sequence[tuple[str, Crops]]) -> set[int]:
+    """Returns the classes that have training signs."""
+    return set(np.concatenate([crops.class_ids for _, crops in trains]).tolist())
 
 
 def _unlearned_classes(trains: Sequence[tuple[str, Crops]], count: int) -> list[str]:
     """Returns a notice if classes have no training sign."""
-    shown = set(np.concatenate([crops.class_ids for _, crops in trains]).tolist())
+    shown = _shown(trains)
     empty = [str(class_id) for class_id in range(count) if class_id not in shown]
     if not empty:
         return []

@@ -16,7 +16,7 @@ from email.message import Message
 from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse, InvalidURL
 from pathlib import Path
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 from traffic_signs.progress import ProgressCallback
@@ -166,10 +166,8 @@ def _open(address: str, version: _Version | None, done: int) -> HTTPResponse:
         ) from error
     except (InvalidURL, ValueError) as error:
         raise DataError(f"{address!r} is no web address ({error}): check it") from error
-    except URLError as error:
-        raise _BrokenError(str(error.reason)) from error
     except (OSError, HTTPException) as error:
-        raise _BrokenError(str(error) or type(error).__name__) from error
+        raise _BrokenError(str(getattr(error, "reason", error)) or type(error).__name__) from error
     assert isinstance(response, HTTPResponse)
     return response
 

@@ -20,7 +20,7 @@ automatic retraining. Therefore every image is decoded once on loading.
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -86,7 +86,8 @@ def load_feedback(path: Path, classes: ClassSet | None = None, known_to: str = "
     # By name, in any folder of a zip: names begin with the time.
     ordered = sorted(folders.items(), key=lambda item: (PurePosixPath(item[0]).name, item[0]))
     read = list(map_in_threads(partial(_read_entry, source), ordered))
-    classes = classes or _newest_classes(entry for entry in read if isinstance(entry, _Entry))
+    listed = [entry.classes for entry in read if isinstance(entry, _Entry) and entry.classes is not None]
+    classes = classes or (listed[-1] if listed else GERMAN_SIGNS)
     ids = {name: number for number, name in enumerate(classes.names)}
     newest: dict[str, Sample] = {}
     left_out: list[Problem] = []
@@ -150,11 +151,6 @@ def _read_entry(source: Source, entry: tuple[str, Sequence[str]]) -> _Entry | Pr
         return _Entry(folder, images[0], signs, classes, _size(data), hashlib.sha256(data).hexdigest())
     except (_EntryError, DataError) as error:
         return Problem(folder, str(error))
-
-
-def _newest_classes(entries: Iterable[_Entry]) -> ClassSet:
-    listed = [entry.classes for entry in entries if entry.classes is not None]
-    return listed[-1] if listed else GERMAN_SIGNS
 
 
 def _size(data: bytes) -> tuple[int, int]:

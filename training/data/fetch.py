@@ -13,7 +13,7 @@ import shutil
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -47,7 +47,6 @@ class Benchmark:
     Attributes:
         kind: name of its reader in training.data.load.
         address: URL of the folder with its archives.
-        archives: the zips.
         folder: folder to unpack into; None if the single zip is read directly.
         counts: numbers of images and signs of each split.
         credit: licence and citation.
@@ -126,7 +125,11 @@ def fetch(
     require_web_address(address)
     path = to / (benchmark.folder or benchmark.archives[0].name)
     if path.exists():
-        _check_present(path, lambda: _check_whole(path, benchmark, progress))
+        with _already_there(path):
+            if benchmark.folder:
+                _check_counts(path, benchmark)
+            else:
+                _check_archive(path, benchmark.archives[0], benchmark, progress)
         return Fetched(path, 0, 0, time.monotonic() - started)
     to.mkdir(parents=True, exist_ok=True)
     with _alone_in(to):
@@ -147,46 +150,37 @@ def _fetch(archive: Archive, benchmark: Benchmark, address: str, to: Path, progr
         _check_archive(path, archive, benchmark, progress)
 
     if file.exists():
-        _check_present(file, lambda: check(file))
+        with _already_there(file):
+            check(file)
         return 0
     download(f"{address}/{archive.name}", file, check, progress)
     return file.stat().st_size
 
 
-def _check_present(path: Path, check: Callable[[], None]) -> None:
-    """Checks a file of an earlier call or of the user; it is never removed automatically."""
+@contextmanager
+def _already_there(path: Path) -> Iterator[None]:
+    """Names in its errors a file of an earlier call or of the user, which is never removed automatically."""
     try:
-        check()
+        yield
     except DataError as problem:
         raise DataError(
             f"{path} is there already, but is not whole ({problem}): remove it and run the command again"
         ) from problem
 
 
-def _check_whole(path: Path, benchmark: Benchmark, progress: ProgressCallback) -> None:
-    if benchmark.folder:
-        _check_counts(path, benchmark)
-    else:
-        _check_archive(path, benchmark.archives[0], benchmark, progress)
-
-
 def _check_archive(path: Path, archive: Archive, benchmark: Benchmark, progress: ProgressCallback) -> None:
     what = f"checking {archive.name}"
     progress(what, 0, 1)
-    if archive.md5 is not None:
-        _check_md5(path, archive.md5)
-    else:
+    if archive.md5 is None:
         _check_members(path)
+    else:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        if found != archive.md5:
+            raise DataError(f"its MD5 sum is {found}, not {archive.md5}")
     if benchmark.folder is None:
         _check_counts(path, benchmark)
     progress(what, 1, 1)
-
-
-def _check_md5(path: Path, expected: str) -> None:
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    if found != expected:
-        raise DataError(f"its MD5 sum is {found}, not {expected}")
 
 
 def _check_members(path: Path) -> None:

@@ -51,9 +51,8 @@ def load_image_folders(path: Path) -> Dataset:
 def _place(name: PurePosixPath) -> tuple[str, str]:
     """Returns the split and the class that a picture's folders name; the class is empty without a folder."""
     folders = list(name.parts[:-1])
-    split = next((said for folder in folders if (said := split_named(folder))), "")
-    folders = [folder for folder in folders if not split_named(folder)]
-    return split, folders[-1] if folders else ""
+    classes = [folder for folder in folders if not split_named([folder])]
+    return split_named(folders), classes[-1] if classes else ""
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

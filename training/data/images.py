@@ -14,6 +14,11 @@ from training.data.threads import map_in_threads
 from training.errors import DataError
 
 Result = TypeVar("Result")
+Progress = Callable[[int, int], None]  # called with (items done, items in total)
+
+
+def silent(done: int, total: int) -> None:
+    """Ignores progress."""
 
 
 def no_signs(dataset: Dataset, split: Split) -> DataError:
@@ -48,7 +53,7 @@ def read_images(
     dataset: Dataset,
     samples: Sequence[Sample],
     use: Callable[[Sample, Image.Image], Result],
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = silent,
 ) -> tuple[list[Result], str]:
     """Decodes images and applies a function to each.
 
@@ -77,6 +82,5 @@ def read_images(
         results.append(result)
         digest.update(f"{sample.image.rsplit('/', 1)[-1]} {sample.split} {sample.boxes}".encode())
         digest.update(image_digest)
-        if progress is not None:
-            progress(len(results), len(samples))
+        progress(len(results), len(samples))
     return results, digest.hexdigest()

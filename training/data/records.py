@@ -74,7 +74,6 @@ class Dataset:
         notices: notices about this copy of the data, a sentence each.
         left_out: unusable entries of feedback; always empty for benchmarks.
         superseded: entries of feedback whose picture has a later correction.
-        classes: the classes.
     """
 
     name: str

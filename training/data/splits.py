@@ -2,27 +2,23 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from training.data.records import Sample
 
 SHARE = 10  # one of so many images is a test image
 FEWEST = 5  # images of a class from which a test image is taken
-TRAIN_FOLDERS, VALIDATION_FOLDERS, TEST_FOLDERS = (
-    ("train", "training"),
-    ("val", "valid", "validation"),
-    ("test", "testing"),
-)
+SPLITS_BY_WORD = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
 
 
-def split_named(part: str) -> str:
-    """Returns the split that a folder or file name contains: "train", "validation", "test" or an empty string."""
-    word = part.lower()
-    for split, names in (("train", TRAIN_FOLDERS), ("validation", VALIDATION_FOLDERS), ("test", TEST_FOLDERS)):
-        if word in names:
-            return split
-    return ""
+def split_named(words: Iterable[str]) -> str:
+    """Returns the split that the first such word names: "train", "validation", "test" or an empty string."""
+    return next((SPLITS_BY_WORD[word.lower()] for word in words if word.lower() in SPLITS_BY_WORD), "")
 
 
 def settle_splits(samples: Sequence[Sample], named: Sequence[str]) -> tuple[tuple[Sample, ...], tuple[str, ...]]:

@@ -5,13 +5,14 @@ The scenes are for demonstrations and for training without photographs. Figures 
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from training.data.images import Progress, silent
 from training.data.pictograms import CLASS_COUNT
 from training.data.synthetic_objects import furnish
 from training.data.synthetic_sign import MAX_SIZE, MIN_SIZE, SignPatch, draw_sign, motion_kernel
@@ -163,7 +164,8 @@ def _photograph(street: Street, rng: np.random.Generator) -> Image:
     grain = np.float32(rng.uniform(0.8, 5.0))
     for channel in range(3):
         picture[..., channel] += grain * noise(rng, height, width, 1, 1)
-    table = _tone_curve(float(rng.uniform(0.85, 1.15)))
+    gamma = float(rng.uniform(0.85, 1.15))
+    table = np.round(255 * (np.arange(256) / 255) ** gamma).astype(np.uint8)
     return np.asarray(cv2.LUT(np.clip(picture, 0, 255).astype(np.uint8), table), np.uint8)
 
 
@@ -175,18 +177,13 @@ def _fringed(image: Image, scale: float) -> Image:
     return np.dstack([red, image[..., 1:]])
 
 
-def _tone_curve(gamma: float) -> npt.NDArray[np.uint8]:
-    """Returns a look-up table, uint8 [256], that raises brightness to the power ``gamma``."""
-    return np.round(255 * (np.arange(256) / 255) ** gamma).astype(np.uint8)
-
-
 def write_gtsdb(
     folder: Path,
     train_scenes: int,
     test_scenes: int,
     seed: int,
     signs_per_scene: int = 5,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = silent,
 ) -> Path:
     """Writes a drawn data set in GTSDB's layout: ``00000.jpg`` ... and ``gt.txt``.
 
@@ -200,7 +197,7 @@ def write_gtsdb(
         test_scenes: 0 to 300, numbered from 00600.
         seed: of all random choices; not negative.
         signs_per_scene: in all scenes but one in twenty, which carries none.
-        progress: called after every scene with (scenes done, scenes in total).
+        progress: counts scenes.
 
     Returns:
         ``folder``.
@@ -225,8 +222,7 @@ def write_gtsdb(
         ]
         for done, (split, first, index, class_ids) in enumerate(scenes, start=1):
             lines += _write_scene(unfinished, first + index, class_ids, _stream(seed, split, _LOOKS, index))
-            if progress is not None:
-                progress(done, len(scenes))
+            progress(done, len(scenes))
         (unfinished / "gt.txt").write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
         (unfinished / "README.txt").write_text(_readme(train_scenes, test_scenes, seed), encoding="ascii")
         if folder.exists():
@@ -294,15 +290,20 @@ def _write_scene(folder: Path, number: int, class_ids: Sequence[int], rng: np.ra
     image, boxes = draw_scene(class_ids, rng)
     name = f"{number:05d}.jpg"
     quality = int(rng.integers(70, 96))
-    done, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
-    if not done:
-        raise OSError(f"scene {name} could not be encoded as JPEG")
-    (folder / name).write_bytes(data.tobytes())
+    (folder / name).write_bytes(encode_jpeg(image, quality).tobytes())
     # GTSDB's boxes include the last row and column.
     return [
         f"{name};{left};{top};{right - 1};{bottom - 1};{class_id}"
         for class_id, (left, top, right, bottom) in zip(class_ids, boxes, strict=True)
     ]
+
+
+def encode_jpeg(image: Image, quality: int) -> npt.NDArray[np.uint8]:
+    """Returns the bytes of the picture as a JPEG, uint8 [n]."""
+    done, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise OSError("a drawn picture could not be encoded as JPEG")
+    return np.asarray(data, np.uint8)
 
 
 def _readme(train_scenes: int, test_scenes: int, seed: int) -> str:

@@ -18,13 +18,15 @@ import numpy.typing as npt
 from PIL import Image as PillowImage
 
 from traffic_signs.preprocessing import crop
-from training.data.crops import Crops, Progress
+from training.data.crops import Crops
+from training.data.images import Progress, silent
 from training.data.pictograms import CLASS_COUNT, OTHER_SIGNS
-from training.data.synthetic import mount, paste
+from training.data.synthetic import encode_jpeg, mount, paste
 from training.data.synthetic_ground import branches, surroundings
 from training.data.synthetic_objects import furnish
 from training.data.synthetic_sign import SignPatch, draw_sign, motion_kernel
 from training.data.synthetic_street import Field, Image, Street, ellipse, noise, paint_street, pick
+from training.data.threads import map_in_pool
 
 DRAWING_VERSION = 2  # part of every fingerprint: raise it when the same seed starts to give other pixels
 MOST_CROPS = 1_000_000
@@ -39,16 +41,14 @@ _STREET_WIDTH, _STREET_HEIGHT = 480, 300
 _MEDIAN_SIZE, _SIZE_SPREAD, _SMALLEST_SIGN, _LARGEST_SIGN = 31.0, 0.5, 14.0, 250.0
 
 
-def draw_crops(
-    count: int, size: int, seed: int, progress: Progress | None = None, processes: int | None = None
-) -> Crops:
+def draw_crops(count: int, size: int, seed: int, progress: Progress = silent, processes: int | None = None) -> Crops:
     """Draws crops of signs, with equal numbers of all classes.
 
     The same arguments give the same pixels with the same versions of the libraries, for any number of processes; a
     smaller count gives the first of the same crops. Processes are spawned, so a script that calls this at its top level
     needs ``if __name__ == "__main__":``.
 
-    A crop is a square of `size` pixels. `progress` is called with (crops done, crops in total).
+    A crop is a square of `size` pixels. `progress` counts crops.
 
     Returns:
         Crops with the margins of ``cut_crops``, each of its own sign.
@@ -64,15 +64,14 @@ def draw_crops(
         images[done : done + len(drawn)] = drawn
         class_ids[done : done + len(drawn)] = dealt
         done += len(drawn)
-        if progress is not None:
-            progress(done, count)
+        progress(done, count)
     digest = hashlib.sha256(f"synthetic {DRAWING_VERSION} {count} {size} {seed}".encode())
     digest.update(images.data)
     sources = tuple(f"synthetic-{number:07d}" for number in range(count))
     return Crops(images, class_ids, sources, digest.hexdigest())
 
 
-def draw_others(count: int, size: int, seed: int, progress: Progress | None = None) -> npt.NDArray[np.uint8]:
+def draw_others(count: int, size: int, seed: int, progress: Progress = silent) -> npt.NDArray[np.uint8]:
     """Draws crops of German signs outside the 43 classes, with equal numbers of all OTHER_SIGNS.
 
     Returns:
@@ -84,8 +83,7 @@ def draw_others(count: int, size: int, seed: int, progress: Progress | None = No
         if number % CLASS_COUNT == 0:
             streets = [_street(rng) for _ in range(_STREETS_PER_DECK)]
         crops.append(_draw_crop(signs[number % len(signs)], size, streets, rng))
-        if progress is not None:
-            progress(number + 1, count)
+        progress(number + 1, count)
     return np.stack(crops)
 
 
@@ -115,11 +113,7 @@ def _draw_decks(count: int, size: int, seed: int, processes: int | None) -> Iter
         yield from map(draw, range(decks), lengths)
         return
     with ProcessPoolExecutor(min(processes, decks), get_context("spawn"), _start_process) as pool:
-        try:
-            yield from pool.map(draw, range(decks), lengths)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        yield from map_in_pool(pool, draw, range(decks), lengths)
 
 
 def _start_process() -> None:
@@ -267,11 +261,7 @@ def _coloured(picture: Field, rng: np.random.Generator) -> Field:
 
 def _compressed(image: Image, quality: int) -> Image:
     """Compresses the picture as a JPEG of this quality and decodes it again."""
-    swapped = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    done, data = cv2.imencode(".jpg", swapped, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    if not done:
-        raise OSError("a drawn crop could not be encoded as JPEG")
-    shown = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
+    shown = np.asarray(cv2.imdecode(encode_jpeg(image, quality), cv2.IMREAD_COLOR), np.uint8)
     return np.asarray(cv2.cvtColor(shown, cv2.COLOR_BGR2RGB), np.uint8)
 
 

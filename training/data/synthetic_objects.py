@@ -39,28 +39,15 @@ def _car(street: Street, rng: np.random.Generator, x: float, y: float, size: flo
     ellipse(image, x, y, s * 1.15, s * 0.14, dark)
     for wheel in (-0.72, 0.72):
         rectangle(image, x + (wheel - 0.16) * s, y - 0.3 * s, 0.32 * s, 0.34 * s, dark)
-    polygon(image, [(x - s, y - 0.15 * s), (x - s, y - 0.7 * s), (x + s, y - 0.7 * s), (x + s, y - 0.15 * s)], paint)
-    polygon(
-        image,
-        [
-            (x - 0.9 * s, y - 0.68 * s),
-            (x - 0.66 * s, y - 1.25 * s),
-            (x + 0.66 * s, y - 1.25 * s),
-            (x + 0.9 * s, y - 0.68 * s),
-        ],
-        paint,
-    )
     glass = np.array([70, 80, 92], np.float32) * light
-    polygon(
-        image,
-        [
-            (x - 0.76 * s, y - 0.74 * s),
-            (x - 0.58 * s, y - 1.16 * s),
-            (x + 0.58 * s, y - 1.16 * s),
-            (x + 0.76 * s, y - 0.74 * s),
-        ],
-        glass,
-    )
+    # Half width and height of the lower and of the upper edge: body, roof and rear window.
+    for (wide, low), (narrow, high), colour in (
+        ((1, 0.15), (1, 0.7), paint),
+        ((0.9, 0.68), (0.66, 1.25), paint),
+        ((0.76, 0.74), (0.58, 1.16), glass),
+    ):
+        corners = (-wide, low), (-narrow, high), (narrow, high), (wide, low)
+        polygon(image, [(x + across * s, y - up * s) for across, up in corners], colour)
     lamp = pick(rng, [(190, 24, 20), (236, 232, 214)])
     for sign in (-1, 1):
         ellipse(image, x + sign * 0.82 * s, y - 0.52 * s, 0.13 * s, 0.1 * s, lamp)

@@ -118,7 +118,6 @@ def draw_sign(sign: int | str, rng: np.random.Generator, size: float, gain: floa
     Args:
         sign: a class id, or one of the names of `training.data.pictograms.OTHER_SIGNS`.
         rng: source of all other random choices.
-        size: long side in pixels.
         gain: brightness of the light on the plate, 1 in plain daylight; None is random.
 
     Raises:

@@ -52,8 +52,7 @@ def load_yolo(path: Path) -> Dataset:
     samples = list(map_in_threads(read, images))
     if not any(sample.boxes for sample in samples):
         raise DataError(f"{path} has pictures and no labels: the labels of images/a.jpg are in labels/a.txt")
-    named = [next((said for part in PurePosixPath(name).parts if (said := split_named(part))), "") for name in images]
-    settled, notices = settle_splits(samples, named)
+    settled, notices = settle_splits(samples, [split_named(PurePosixPath(name).parts) for name in images])
     return Dataset(f"yolo={source.name}", settled, lambda sample: source.read(sample.image), notices, classes=classes)
 
 

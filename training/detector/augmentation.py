@@ -80,7 +80,6 @@ class SceneAugmentation:
             boxes: boxes of its signs, float32 [n, 4].
             labels: labels of its signs, int64 [n].
             target: index of the sign that must lie inside the crop; None takes any place of the scene.
-            rng: source of all random choices.
         """
         scale = float(np.exp(rng.uniform(*np.log(SCALES))))
         if target is not None:

@@ -60,7 +60,6 @@ class Curve:
         thresholds: float64 [p], the distinct scores, descending.
         hits: int64 [p], right detections with at least that score.
         detections: int64 [p], all detections with at least that score.
-        signs: number of labelled signs.
     """
 
     thresholds: npt.NDArray[np.float64]
@@ -114,7 +113,6 @@ def trace_curve(scores: npt.NDArray[np.float32], is_right: npt.NDArray[np.bool_]
     Args:
         scores: float32 [n], in any order.
         is_right: bool [n], whether each has found a sign that no detection with a higher score has found.
-        signs: number of labelled signs.
     """
     thresholds, places, detections = np.unique(-scores.astype(np.float64), return_inverse=True, return_counts=True)
     hits = np.bincount(places, weights=is_right, minlength=len(thresholds)).astype(np.int64)

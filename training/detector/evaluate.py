@@ -36,7 +36,6 @@ class LabelFigures:
     """The figures of one label.
 
     Attributes:
-        name: name of the label.
         signs: number of labelled signs; without any, all averages are NaN.
         ap50: COCO's average precision at IoU 0.5.
         ap60: COCO's average precision at IoU 0.6.
@@ -81,7 +80,6 @@ class SizeFigures:
     """The figures of signs of one size.
 
     Attributes:
-        band: the range of sizes.
         signs: int64 [labels], number of signs of each label.
         ap50: float64 [labels], average precision at IoU 0.5; NaN for a label without signs of this size.
         ap60: float64 [labels], average precision at IoU 0.6; NaN for a label without signs of this size.
@@ -121,7 +119,6 @@ class DetectionEvaluation:
     """The result of comparing detections with labelled signs.
 
     Attributes:
-        scenes: number of scenes.
         labels: figures of each label, by id.
         sizes: figures of each of SIZE_BANDS.
         curve50: precision-recall curve of all labels together, at IoU 0.5.

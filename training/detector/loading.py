@@ -19,9 +19,7 @@ class SceneBatches(Dataset[tuple[Tensor, ...]]):
 
     Args:
         scenes: scenes to cut from.
-        batch_size: crops per batch.
         balance: 0 chooses every sign equally often, 1 every category.
-        seed: seed of all random choices.
         share: (rank, count) of the processes that divide each batch.
     """
 

@@ -33,7 +33,6 @@ def draw_targets(boxes: Tensor, labels: Tensor, categories: int, rows: int, colu
     Args:
         boxes: float32 [n, m, 4], pixels.
         labels: int64 [n, m], category ids; -1 is an ignored sign, lower values are padding.
-        categories: number of categories.
         rows: height h of the maps.
         columns: width w of the maps.
     """

@@ -19,7 +19,6 @@ class Mistake:
     """A false alarm, which is a detection above the threshold that matches no sign, or a missed sign.
 
     Attributes:
-        scene: index of the scene.
         detection: index of the detection; of a missed sign, the closest one of any score and label, None if none
             touches it.
         sign: index of the sign; of a false alarm, the one of any label with the largest overlap, None if there is none.
@@ -40,21 +39,20 @@ def find_false_alarms(
     evaluation: DetectionEvaluation, truth: Sequence[Detections], found: Sequence[Detections]
 ) -> list[Mistake]:
     """Returns the false alarms by descending score."""
-    alarms: list[tuple[float, Mistake]] = []
+    alarms: list[Mistake] = []
     for scene, (signs, detections, matches) in enumerate(zip(truth, found, evaluation.matches, strict=True)):
         shared = overlaps(detections.boxes, signs.boxes)
         for detection in np.flatnonzero((detections.scores >= evaluation.chosen.threshold) & (matches < 0)).tolist():
             sign = _most_overlapping(shared[detection])
-            alarm = _mistake(scene, detection, sign, shared.T, signs, detections, "duplicate")
-            alarms.append((float(detections.scores[detection]), alarm))
-    return [alarm for _, alarm in sorted(alarms, key=lambda each: -each[0])]
+            alarms.append(_mistake(scene, detection, sign, shared.T, signs, detections, "duplicate"))
+    return sorted(alarms, key=lambda alarm: -float(found[alarm.scene].scores[alarm.detection]))
 
 
 def find_misses(
     evaluation: DetectionEvaluation, truth: Sequence[Detections], found: Sequence[Detections]
 ) -> list[Mistake]:
     """Returns the missed signs by descending size."""
-    misses: list[tuple[float, Mistake]] = []
+    misses: list[Mistake] = []
     for scene, (signs, detections, matches) in enumerate(zip(truth, found, evaluation.matches, strict=True)):
         shared = overlaps(signs.boxes, detections.boxes)
         counts = detections.scores >= evaluation.chosen.threshold
@@ -63,9 +61,8 @@ def find_misses(
             # Show the fitting detection with the highest score, or else the closest one.
             nearest = int(fits[detections.scores[fits].argmax()]) if len(fits) else _most_overlapping(shared[sign])
             fitting: Literal["taken", "score"] = "taken" if nearest is not None and counts[nearest] else "score"
-            miss = _mistake(scene, nearest, sign, shared, signs, detections, fitting)
-            misses.append((float(long_sides(signs.boxes)[sign]), miss))
-    return [miss for _, miss in sorted(misses, key=lambda each: -each[0])]
+            misses.append(_mistake(scene, nearest, sign, shared, signs, detections, fitting))
+    return sorted(misses, key=lambda miss: -float(long_sides(truth[miss.scene].boxes)[miss.sign]))
 
 
 def _most_overlapping(shared: npt.NDArray[np.float64]) -> int | None:

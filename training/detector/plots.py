@@ -30,7 +30,6 @@ class Tile:
         image: uint8 [h, w, 3], RGB, a part of the scene.
         found: float [n, 4], boxes of detections in pixels of the tile.
         labelled: float [n, 4], boxes of labelled signs in pixels of the tile.
-        title: heading of the tile.
         caption: text below the tile; line breaks are kept.
     """
 
@@ -85,7 +84,8 @@ def draw_sizes(evaluation: DetectionEvaluation, path: Path) -> None:
         for position, (label, colour) in enumerate(zip(evaluation.labels, COLOURS, strict=False))
         if few and label.signs
     ]
-    bars.append(("mean" if len(evaluation.labels) > 1 else evaluation.labels[0].name, INK, _size_means(evaluation)))
+    means = [size.metrics()[f"map50_{size.band.name}"] for size in evaluation.sizes]
+    bars.append(("mean" if len(evaluation.labels) > 1 else evaluation.labels[0].name, INK, means))
     width = min(0.82 / len(bars), 0.4)
     places = np.arange(len(evaluation.sizes))
     for position, (name, colour, values) in enumerate(bars):
@@ -160,10 +160,6 @@ def _lowest(curves: Sequence[tuple[Curve, OperatingPoint]]) -> float:
     worst = min((min(point.precision, point.recall) for point in points if point.hits), default=0.0)
     # Twice the range of the lowest bend, in steps of 0.05, and at least 0.2, so that noise does not look large.
     return float(np.clip(np.floor((1 - max(2 * (1 - worst), 0.2)) * 20) / 20, 0, 1))
-
-
-def _size_means(evaluation: DetectionEvaluation) -> list[float]:
-    return [size.metrics()[f"map50_{size.band.name}"] for size in evaluation.sizes]
 
 
 def _range(lower: float, upper: float) -> str:

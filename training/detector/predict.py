@@ -1,12 +1,13 @@
 """Runs a detector over whole scenes."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
+from training.data.images import Progress, silent
 from training.detector.detections import Detections
 from training.models.detector import Maps, find_peaks
 
@@ -44,11 +45,7 @@ def keep_signs(
     return Detections(boxes[kept], scores[kept], categories[kept].astype(np.int64))
 
 
-def detect(
-    model: nn.Module,
-    images: Sequence[npt.NDArray[np.uint8]],
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> list[Detections]:
+def detect(model: nn.Module, images: Sequence[npt.NDArray[np.uint8]], progress: Progress = silent) -> list[Detections]:
     """Detects the signs of scenes; see `scene_maps` and `read_maps`."""
     found = []
     for image, maps in zip(images, scene_maps(model, images), strict=True):

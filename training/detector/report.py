@@ -2,13 +2,11 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from training.detector.detections import Detections, long_sides
@@ -63,14 +61,9 @@ def write_detection_evaluation(
     alarms, misses = find_false_alarms(evaluation, truth, found), find_misses(evaluation, truth, found)
     labels = [label.name for label in evaluation.labels]
 
-    def show(mistake: Mistake, reasons: dict[str, str]) -> _Shown:
-        return _show(mistake, reasons, truth[mistake.scene], found[mistake.scene], names[mistake.scene], labels)
-
     def as_dict(mistake: Mistake, nearest: str) -> dict[str, Any]:
         return {"scene": names[mistake.scene], **_as_dict(mistake, truth[mistake.scene], found[mistake.scene], nearest)}
 
-    shown_alarms = [show(each, ALARMS) for each in alarms[:SHOWN_MISTAKES]]
-    shown_misses = [show(each, MISSES) for each in misses[:SHOWN_MISTAKES]]
     figures = evaluation.as_dict() | {
         "false_alarms_by_kind": dict(sorted(Counter(alarm.kind for alarm in alarms).items())),
         "misses_by_kind": dict(sorted(Counter(miss.kind for miss in misses).items())),
@@ -80,8 +73,14 @@ def write_detection_evaluation(
         },
     }
 
+    def cut(mistake: Mistake, reasons: dict[str, str], image: Image.Image) -> Tile:
+        scene = mistake.scene
+        return _tile(mistake, reasons, truth[scene], found[scene], image, names[scene], labels)
+
     def draw_shown(path: Path) -> None:
-        tiles = _cut_tiles([*shown_alarms, *shown_misses], read_scene)
+        shown_alarms = [(alarm, ALARMS) for alarm in alarms[:SHOWN_MISTAKES]]
+        shown_misses = [(miss, MISSES) for miss in misses[:SHOWN_MISTAKES]]
+        tiles = _cut_tiles([*shown_alarms, *shown_misses], cut, read_scene)
         alarm_heading = _heading("false alarm", len(alarms), len(shown_alarms), "the surest first (red)")
         miss_heading = _heading("missed sign", len(misses), len(shown_misses), "the largest first (blue)")
         sections = [(alarm_heading, tiles[: len(shown_alarms)]), (miss_heading, tiles[len(shown_alarms) :])]
@@ -93,45 +92,6 @@ def write_detection_evaluation(
         "mistakes.png": draw_shown,
     }
     return write_report(folder / "evaluation.json", figures, pictures)
-
-
-@dataclass(frozen=True)
-class _Shown:
-    """A mistake to draw; boxes are [n, 4] in pixels of the scene, and those in `centre` must be visible."""
-
-    scene: int
-    found: npt.NDArray[np.float32]
-    labelled: npt.NDArray[np.float32]
-    centre: npt.NDArray[np.float32]
-    title: str
-    caption: str
-
-
-def _show(
-    mistake: Mistake,
-    reasons: dict[str, str],
-    signs: Detections,
-    detections: Detections,
-    name: str,
-    labels: Sequence[str],
-) -> _Shown:
-    is_alarm = reasons is ALARMS
-    box, sign_box = detections.boxes[:0], signs.boxes[:0]
-    answer = sign = ""
-    if mistake.detection is not None:
-        box = detections.boxes[[mistake.detection]]
-        answer = f"{labels[detections.labels[mistake.detection]]} {detections.scores[mistake.detection]:.2f}"
-    if mistake.sign is not None:
-        sign_box, sign = signs.boxes[[mistake.sign]], labels[signs.labels[mistake.sign]]
-    reason = reasons[mistake.kind].format(sign=sign, answer=answer, iou=mistake.overlap)
-    return _Shown(
-        scene=mistake.scene,
-        found=box,
-        labelled=signs.boxes if is_alarm else sign_box,
-        centre=np.vstack([box, sign_box]),
-        title=answer if is_alarm else sign,
-        caption=f"{reason}\n{name}, {long_sides(box if is_alarm else sign_box)[0]:.0f} pixels",
-    )
 
 
 def _as_dict(mistake: Mistake, signs: Detections, detections: Detections, nearest: str) -> dict[str, Any]:
@@ -146,17 +106,40 @@ def _as_dict(mistake: Mistake, signs: Detections, detections: Detections, neares
     return {"kind": mistake.kind, **(own or {}), nearest: other and {**other, "iou": mistake.overlap}}
 
 
-def _cut_tiles(shown: Sequence[_Shown], read_scene: Callable[[int], Image.Image]) -> list[Tile]:
-    """Cuts the view of each mistake from its scene; every scene is read once, and one is in memory at a time."""
+def _cut_tiles(
+    shown: Sequence[tuple[Mistake, dict[str, str]]],
+    cut: Callable[[Mistake, dict[str, str], Image.Image], Tile],
+    read_scene: Callable[[int], Image.Image],
+) -> list[Tile]:
+    """Cuts the tile of each mistake; every scene is read once, and one is in memory at a time."""
     tiles: dict[int, Tile] = {}
-    for scene in sorted({each.scene for each in shown}):
+    for scene in sorted({mistake.scene for mistake, _ in shown}):
         image = read_scene(scene)
-        tiles |= {place: _cut_tile(each, image) for place, each in enumerate(shown) if each.scene == scene}
+        tiles |= {place: cut(*each, image) for place, each in enumerate(shown) if each[0].scene == scene}
     return [tiles[place] for place in range(len(shown))]
 
 
-def _cut_tile(shown: _Shown, image: Image.Image) -> Tile:
-    (left, top), (right, bottom) = shown.centre[:, :2].min(axis=0), shown.centre[:, 2:].max(axis=0)
+def _tile(
+    mistake: Mistake,
+    reasons: dict[str, str],
+    signs: Detections,
+    detections: Detections,
+    image: Image.Image,
+    name: str,
+    labels: Sequence[str],
+) -> Tile:
+    """Cuts the view of a mistake from its scene; `reasons` are ALARMS or MISSES."""
+    is_alarm = reasons is ALARMS
+    box, sign_box = detections.boxes[:0], signs.boxes[:0]
+    answer = sign = ""
+    if mistake.detection is not None:
+        box = detections.boxes[[mistake.detection]]
+        answer = f"{labels[detections.labels[mistake.detection]]} {detections.scores[mistake.detection]:.2f}"
+    if mistake.sign is not None:
+        sign_box, sign = signs.boxes[[mistake.sign]], labels[signs.labels[mistake.sign]]
+    reason = reasons[mistake.kind].format(sign=sign, answer=answer, iou=mistake.overlap)
+    both = np.vstack([box, sign_box])
+    (left, top), (right, bottom) = both[:, :2].min(axis=0), both[:, 2:].max(axis=0)
     side = round(max(SMALLEST_VIEW, max(right - left, bottom - top) / WIDEST_BOX))
 
     def begin(middle: float, length: int) -> int:
@@ -168,10 +151,10 @@ def _cut_tile(shown: _Shown, image: Image.Image) -> Tile:
     scale, offset = TILE / side, np.array([x, y, x, y])
     return Tile(
         image=np.asarray(view.convert("RGB"), dtype=np.uint8),
-        found=(shown.found - offset) * scale,
-        labelled=(shown.labelled - offset) * scale,
-        title=shown.title,
-        caption=shown.caption,
+        found=(box - offset) * scale,
+        labelled=((signs.boxes if is_alarm else sign_box) - offset) * scale,
+        title=answer if is_alarm else sign,
+        caption=f"{reason}\n{name}, {long_sides(box if is_alarm else sign_box)[0]:.0f} pixels",
     )
 
 

@@ -39,11 +39,7 @@ INPUT_SIZE = (800, 1360)  # height and width in pixels of GTSDB's scenes
 
 @dataclass(frozen=True)
 class DetectorRun(FinishedRun):
-    """A finished training run of the detector.
-
-    Attributes:
-        evaluation: evaluation on the test scenes; None if the data has none.
-    """
+    """A finished training run of the detector; `evaluation` is that on the test scenes, None if the data has none."""
 
     evaluation: DetectionEvaluation | None
 

@@ -1,7 +1,7 @@
 """Street scenes in memory, for training and evaluating the detector."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,11 +10,9 @@ from PIL import Image
 
 from traffic_signs.classes import GERMAN_SIGNS, ClassSet
 from traffic_signs.preprocessing import fit_scene
-from training.data.images import no_signs, read_images
+from training.data.images import Progress, no_signs, read_images, silent
 from training.data.records import FEEDBACK, Dataset, Sample, Split
 from training.errors import DataError
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,6 @@ class Scenes:
         images: for each scene uint8 [height, width, 3], RGB.
         boxes: for each scene float32 [signs, 4]: left, top, right and bottom in pixels, right and bottom exclusive.
         class_ids: for each scene int64 [signs].
-        names: name of each scene.
         fingerprint: sha256 over names, boxes, classes and image bytes.
         classes: the classes, and the category of each, which the detector learns.
     """
@@ -57,7 +54,7 @@ class Scenes:
 
 
 def load_scenes(
-    dataset: Dataset, split: Split, progress: Progress | None = None, within: tuple[int, int] | None = None
+    dataset: Dataset, split: Split, progress: Progress = silent, within: tuple[int, int] | None = None
 ) -> Scenes:
     """Decodes the labelled scenes of a split, including scenes that are labelled as empty.
 

@@ -35,14 +35,7 @@ class SignClassifier(nn.Module):
         self.register_buffer("temperature", torch.ones(()))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Maps images to logits.
-
-        Args:
-            images: [n, height, width, 3], RGB, 0 to 255, uint8 or float.
-
-        Returns:
-            float [n, num_classes]; softmax turns them into probabilities.
-        """
+        """Maps images [n, height, width, 3], RGB, 0 to 255, uint8 or float, to logits, float [n, num_classes]."""
         dtype = next(self.backbone.parameters()).dtype
         x = even_light((images.to(dtype) - PIXEL_MEAN) / PIXEL_STD)
         logits: Tensor = self.backbone(x.permute(0, 3, 1, 2))

@@ -63,7 +63,6 @@ class SignDetector(nn.Module):
     """Finds traffic signs in street scenes.
 
     Args:
-        num_categories: number of categories.
         widths: channels of the layers at strides 2, 4, 8, 16 and 32.
         neck: channels of the upsampling path to stride 4.
         depths: residual blocks of the layers at strides 4, 8, 16 and 32.
@@ -89,13 +88,9 @@ class SignDetector(nn.Module):
         self.answers.bias = nn.Parameter(bias)
 
     def forward(self, images: Tensor) -> Maps:
-        """Maps scenes to maps.
+        """Maps scenes [n, height, width, 3], RGB, 0 to 255, uint8 or float, to maps.
 
-        Args:
-            images: [n, height, width, 3], RGB, 0 to 255, uint8 or float.
-
-        Returns:
-            Maps of ceil(height / 32) * 8 by ceil(width / 32) * 8 cells.
+        A map has ceil(height / 32) * 8 by ceil(width / 32) * 8 cells.
         """
         dtype = next(self.parameters()).dtype
         x = ((images.to(dtype) - PIXEL_MEAN) / PIXEL_STD).permute(0, 3, 1, 2)

@@ -11,11 +11,7 @@ LONGEST_REASON = 300
 
 
 class StepError(Exception):
-    """A step failed.
-
-    Attributes:
-        final: whether a repetition would fail, too.
-    """
+    """A step failed; `final` is whether a repetition would fail, too."""
 
     def __init__(self, message: str, final: bool) -> None:
         super().__init__(message)
@@ -31,7 +27,12 @@ def audited(code: int, answer: Any, facts: Facts) -> dict[str, Any]:
         StepError: an image or label is broken.
     """
     sets = answer["data_sets"]
-    broken = [f"{each['name']}: {problem}" for each in sets for problem in _problems(each)]
+    broken = [
+        f"{each['name']}: {problem['image']}: {problem['what']}"
+        for each in sets
+        for kind in ("broken", "bad_boxes")
+        for problem in each.get(kind, [])
+    ]
     if broken:
         listed = "; ".join(broken[:MOST_REASONS]) + ("; ..." if len(broken) > MOST_REASONS else "")
         count = "a problem" if len(broken) == 1 else f"{len(broken)} problems"
@@ -48,10 +49,6 @@ def audited(code: int, answer: Any, facts: Facts) -> dict[str, Any]:
         "left_out": left_out,
         "classes": [each["name"] for each in sets[0]["classes"]],
     }
-
-
-def _problems(facts: Mapping[str, Any]) -> list[str]:
-    return [f"{each['image']}: {each['what']}" for kind in ("broken", "bad_boxes") for each in facts.get(kind, [])]
 
 
 def trained(code: int, answer: Any, facts: Facts) -> dict[str, Any]:

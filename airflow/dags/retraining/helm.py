@@ -8,10 +8,6 @@ from retraining.settings import Settings
 TIMEOUT = "20m"
 
 
-def _status_command(settings: Settings) -> list[str]:
-    return [*settings.helm, "status", settings.release, "--namespace", settings.namespace, "--output", "json"]
-
-
 def upgrade_command(settings: Settings, model: str, version: int) -> list[str]:
     """Returns the command that pins a version and waits until its pods are ready."""
     upgrade = ["upgrade", settings.release, settings.chart, "--namespace", settings.namespace]
@@ -31,7 +27,8 @@ def status(settings: Settings) -> dict[str, Any]:
     Raises:
         StepError: there is no such release, or Helm cannot reach the cluster.
     """
-    _, answer = processes.run(_status_command(settings), settings.home)
+    command = [*settings.helm, "status", settings.release, "--namespace", settings.namespace, "--output", "json"]
+    _, answer = processes.run(command, settings.home)
     return {"revision": int(answer["version"]), "state": str(answer["info"]["status"])}
 
 

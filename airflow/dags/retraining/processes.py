@@ -25,7 +25,6 @@ def run(command: Sequence[str], home: str, answers: frozenset[int] = frozenset({
     """Runs a command to its end.
 
     Args:
-        command: the command.
         home: working directory.
         answers: exit codes with an answer on standard output.
 
@@ -68,7 +67,9 @@ def run(command: Sequence[str], home: str, answers: frozenset[int] = frozenset({
         output.seek(0)
         printed = output.read()
     log.info("exit code %d", code)
-    answer = _parse(printed)
+    answer = None
+    with contextlib.suppress(ValueError):
+        answer = json.loads(printed)
     if code not in answers or (code and answer is None):  # a verdict has an answer, a failure has none
         why = last.removeprefix("signs: ").removeprefix("Error: ") or f"{command[0]} ended with code {code}"
         if code < 0:  # killed: its last line is about something else
@@ -93,13 +94,6 @@ def _signal(number: int) -> str:
         "SIGBUS": ": /dev/shm or the disk may be full",
     }
     return name + hints.get(name, "")
-
-
-def _parse(printed: str) -> Any:
-    try:
-        return json.loads(printed)
-    except ValueError:
-        return None
 
 
 def _end(process: "subprocess.Popen[str]") -> None:

@@ -12,10 +12,6 @@ from retraining.settings import Settings
 DONE = frozenset({0})
 
 
-def _never(facts: Facts) -> str:
-    return ""
-
-
 @dataclass(frozen=True)
 class Step:
     """One call of `signs`.
@@ -46,7 +42,7 @@ class Step:
     retries: int = 2
     gpu: bool = False
     gate: bool = False
-    skip: Callable[[Facts], str] = _never
+    skip: Callable[[Facts], str] = lambda facts: ""
 
 
 def _audit(settings: Settings, facts: Facts) -> list[str]:
@@ -138,10 +134,10 @@ def require_in_place(facts: Facts) -> None:
 
 def _roll_out(settings: Settings, facts: Facts) -> list[str]:
     require_in_place(facts)
-    return _reload(settings, facts)
+    return _restore(settings, facts)
 
 
-def _reload(settings: Settings, facts: Facts) -> list[str]:
+def _restore(settings: Settings, facts: Facts) -> list[str]:
     where = ["--repository", settings.repository, "--url", settings.server]
     return ["repository", "roll-out", facts["plan"]["model"], *where, "--json"]
 
@@ -149,14 +145,8 @@ def _reload(settings: Settings, facts: Facts) -> list[str]:
 def _watch(settings: Settings, facts: Facts) -> list[str]:
     require_in_place(facts)
     series = ["--old", settings.watch_series, "--new", settings.watch_series] if settings.watch_series else []
-    times = [
-        "--since",
-        f"{facts['before']['time']:.3f}",
-        "--for",
-        settings.watch_for,
-        "--window",
-        settings.watch_window,
-    ]
+    since = f"{facts['before']['time']:.3f}"
+    times = ["--since", since, "--for", settings.watch_for, "--window", settings.watch_window]
     return ["monitor", "watch", "--prometheus", settings.prometheus, *series, *times, "--json"]
 
 
@@ -208,7 +198,6 @@ TRAIN = Step(
     "Read the last lines of the log: out of memory, a full disk, MLflow not reachable. Clear this task to resume.",
     _train,
     read.trained,
-    needs=("plan",),
     minutes=24 * 60,
     gpu=True,
 )
@@ -319,7 +308,7 @@ RESTORE = Step(
     "restore",
     "Has the server load the restored champion.",
     "The server does not answer: restart it; it then serves the restored champion.",
-    _reload,
+    _restore,
     read.restored,
 )
 ALERTS = Step(

@@ -1,8 +1,9 @@
 """Turns steps into Airflow tasks, which run a local process or a pod, depending on SIGNS_RUN_ON."""
 
 import logging
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import Context, get_current_context, task
@@ -16,21 +17,23 @@ from retraining.steps import Step
 
 log = logging.getLogger(__name__)
 
-OWNER = "traffic-signs"
-TAGS = ["traffic-signs", "mlops"]
-LONGEST_PAUSE = timedelta(minutes=10)
 
-
-def defaults(settings: Settings) -> dict[str, Any]:
-    """Returns the default arguments of all tasks."""
+def dag_options(settings: Settings) -> dict[str, Any]:
+    """Returns what all DAGs have in common, with the default arguments of their tasks."""
     return {
-        "owner": OWNER,
-        "retries": 2,
-        "retry_delay": timedelta(seconds=settings.retry_seconds),
-        "retry_exponential_backoff": 2,
-        "max_retry_delay": LONGEST_PAUSE,
-        "execution_timeout": timedelta(minutes=10),
-        "on_failure_callback": explain,
+        "start_date": datetime(2026, 1, 1, tzinfo=UTC),
+        "catchup": False,
+        "max_active_runs": 1,  # two retrainings at once would compare with a champion that is about to be replaced
+        "tags": ["traffic-signs", "mlops"],
+        "default_args": {
+            "owner": "traffic-signs",
+            "retries": 2,
+            "retry_delay": timedelta(seconds=settings.retry_seconds),
+            "retry_exponential_backoff": 2,
+            "max_retry_delay": timedelta(minutes=10),
+            "execution_timeout": timedelta(minutes=10),
+            "on_failure_callback": explain,
+        },
     }
 
 
@@ -90,14 +93,10 @@ def digest(step: Step, code: int, answer: Any, facts: Mapping[str, Any]) -> dict
     return passed_on
 
 
-class airflow_errors:  # noqa: N801 - reads as a statement: with airflow_errors():
-    """Context manager that turns a StepError into Airflow's exceptions; a final one is not retried."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, StepError):
-            if error.final:
-                raise AirflowFailException(str(error)) from None
-            raise RuntimeError(str(error)) from None
+@contextmanager
+def airflow_errors() -> Iterator[None]:
+    """Turns a StepError in the block into Airflow's exceptions; a final one is not retried."""
+    try:
+        yield
+    except StepError as error:
+        raise (AirflowFailException if error.final else RuntimeError)(str(error)) from None

@@ -8,8 +8,6 @@ class ResidualBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut.
 
     Args:
-        in_channels: channels of the input.
-        out_channels: channels of the output.
         stride: 2 halves the resolution; None is 2 if the number of channels changes, else 1.
     """
 
@@ -37,7 +35,6 @@ class SmallResNet(nn.Module):
     """A residual network for small square images: 0.97 M parameters with the defaults.
 
     Args:
-        num_classes: number of classes.
         widths: channels of each block; a block that changes them halves the resolution. Multiples of 32 suit the
             vector units of CPUs: 40 and 80 instead of 32 and 64 take 1.7 times as long.
         dropout: share of the pooled features to drop during training.

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ import traffic_signs.ports
 from serving.errors import ServingError
 from serving.exit_reason import describe_end, last_error
 from serving.install import Installation, located
-from serving.lifetime import die_with_parent
+from serving.lifetime import start_process
 from serving.paths import SafePaths, check_model_names
 from traffic_signs.direct import open_url
 
@@ -152,7 +152,7 @@ def running_server(
         installation = located(installation, paths)
         command = _command(installation, paths.safe(repository), host, ports, extra_arguments)
         for remaining in reversed(range(STARTS)):
-            process = _start(command, installation.environment, log)
+            process = start_process(command, log, {**os.environ, **ENVIRONMENT, **installation.environment})
             stack.callback(stop, process)
             server = RunningServer(ports, host, process, log, paths)
             try:
@@ -261,20 +261,6 @@ def _command(
         *installation.arguments,
         *extra,
     ]
-
-
-def _start(command: list[str], environment: Mapping[str, str], log: Path) -> "subprocess.Popen[bytes]":
-    with log.open("wb") as output:
-        return subprocess.Popen(
-            command,
-            env={**os.environ, **ENVIRONMENT, **environment},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            # In its own session: Ctrl-C reaches only this process, which then stops the server.
-            start_new_session=True,
-            preexec_fn=die_with_parent(os.getpid()),
-        )
 
 
 def _wait_until_ready(server: RunningServer) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from clients.benchmark.interruption import held
 from clients.benchmark.plan import Point
 from serving.exit_reason import describe_code
-from serving.lifetime import die_with_parent
+from serving.lifetime import start_process
 from traffic_sign_client.errors import ClientError
 
 PROGRAM = "perf_analyzer"
@@ -134,23 +134,14 @@ def measure(arguments: Sequence[str], folder: Path, name: str, seconds: float) -
     limit = START_S + 2 * seconds * MOST_WINDOWS / WINDOWS
     process: subprocess.Popen[bytes] | None = None
     try:
-        with printed.open("wb") as output, held():
-            process = subprocess.Popen(
-                arguments,
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                # In its own session, because PyPI's program starts another one, which must end with it.
-                start_new_session=True,
-                preexec_fn=die_with_parent(os.getpid()),
-            )
+        with held():
+            process = start_process(arguments, printed, folder=folder)
         process.wait(limit)
     except subprocess.TimeoutExpired as error:
         raise ClientError(f"{PROGRAM} did not end within {limit:.0f} s: is the server alive?") from error
     finally:
         if process is not None:
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError):  # PyPI's program starts another one, which must end with it
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
     said = printed.read_text(errors="replace")

@@ -34,9 +34,7 @@ if TYPE_CHECKING:
 def make_app(settings: Settings, draining: Callable[[], bool] = lambda: False) -> FastAPI:
     """Returns the gateway as an ASGI app; it does not call Triton before its first request.
 
-    Args:
-        settings: the gateway's settings.
-        draining: returns whether the gateway is about to end and is no longer ready.
+    `draining` returns whether the gateway is about to end and is no longer ready.
 
     Raises:
         ClientError: the keys, the feedback folder, the certificates or the address for traces cannot be used.
@@ -111,8 +109,7 @@ async def _on_problem(request: Request, error: Exception) -> Response:
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    kind, detail = problems.of_status(error.status_code)
-    request.state.problem = ProblemError(kind, detail)
+    request.state.problem = problems.of_status(error.status_code)
     return problems.response(request.state.problem, request.state.request_id, dict(error.headers or {}))
 
 

@@ -25,22 +25,15 @@ from traffic_sign_client import SignClass
 from traffic_signs.classes import GERMAN_SIGNS
 
 T = TypeVar("T")
+OF_TRITON = (429, 502, 503, 504)  # statuses of the problems
+OF_UPLOADS = (400, 408, 413, 415, 422, *OF_TRITON)
 Result = dict[str, Any] | ProblemError  # for one picture
 # We have drawings of the German signs; a class of the same name has one, whatever its id.
 DRAWINGS = {name: f"static/pictograms/{number}.svg" for number, name in enumerate(GERMAN_SIGNS.names)}
 
 
 class Api:
-    """The routes of one gateway.
-
-    Args:
-        settings: the gateway's settings.
-        limits: limits the requests in progress.
-        uploads: reads the bodies.
-        upstream: calls Triton.
-        store: stores feedback; None if there is no folder for it.
-        keys: the API keys; None if no key is needed.
-    """
+    """The routes of one gateway; without `store` it takes no feedback, without `keys` no key is needed."""
 
     def __init__(
         self,
@@ -59,41 +52,30 @@ class Api:
                 request.state.key = keys.check(request)
 
         self.router = APIRouter(prefix="/v1", dependencies=[Depends(check_key)])
-        add = self.router.add_api_route
-        add(
+        self.router.post(
             "/recognize",
-            self.recognize,
-            methods=["POST"],
             summary="Find and name the signs of photographs",
             openapi_extra=IMAGES,
-            responses=answers(schema.Recognition | schema.Recognitions, 400, 408, 413, 415, 422, 429, 502, 503, 504),
-        )
-        add(
+            responses=answers(schema.Recognition | schema.Recognitions, *OF_UPLOADS),
+        )(self.recognize)
+        self.router.post(
             "/classify",
-            self.classify,
-            methods=["POST"],
             summary="Name the sign of each picture of one sign",
             openapi_extra=IMAGES,
-            responses=answers(
-                schema.Classification | schema.Classifications, 400, 408, 413, 415, 422, 429, 502, 503, 504
-            ),
-        )
-        add(
+            responses=answers(schema.Classification | schema.Classifications, *OF_UPLOADS),
+        )(self.classify)
+        self.router.post(
             "/feedback",
-            self.feedback,
-            methods=["POST"],
             status_code=201,
             summary="Send the true signs of a photograph",
             openapi_extra=FEEDBACK,
-            responses=answers(schema.Stored, 400, 404, 408, 413, 415, 422, 429, 502, 503, 504, 507, status=201),
-        )
-        add(
+            responses=answers(schema.Stored, 404, *OF_UPLOADS, 507, status=201),
+        )(self.feedback)
+        self.router.get(
             "/classes",
-            self.classes,
-            methods=["GET"],
             summary="The classes of the served models",
-            responses=answers(list[schema.SignClass], 429, 502, 503, 504),
-        )
+            responses=answers(list[schema.SignClass], *OF_TRITON),
+        )(self.classes)
 
     async def recognize(
         self,

@@ -17,12 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 def serve(settings: Settings, host: str, port: int) -> None:
-    """Runs a gateway until a signal ends it.
-
-    Args:
-        settings: the gateway's settings.
-        host: address to listen on.
-        port: port to listen on; 0 takes a free one, which the log names.
+    """Runs a gateway until a signal ends it; port 0 takes a free one, which the log names.
 
     Raises:
         ClientError: it cannot listen on the address, or the settings cannot be used.
@@ -45,9 +40,6 @@ class Server(uvicorn.Server):
     On SIGTERM it reports that it is not ready and still answers for `drain_delay` seconds, so that load balancers
     notice; then it accepts no more connections and waits up to `drain_timeout` seconds for the requests in progress.
     Ctrl-C skips the delay; a second signal skips the wait.
-
-    Args:
-        settings: the gateway's settings.
     """
 
     def __init__(self, settings: Settings) -> None:

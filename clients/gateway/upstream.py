@@ -55,14 +55,7 @@ class Timed:
 
 
 class Upstream:
-    """The model server behind a gateway, called over one gRPC channel.
-
-    Args:
-        settings: its address and the models.
-        limits: limits the concurrent calls.
-        metrics: counts the failures.
-        tracing: makes a span of each call; None for no spans.
-    """
+    """The model server behind a gateway, called over one gRPC channel; without `tracing` calls have no spans."""
 
     def __init__(self, settings: Settings, limits: Limits, metrics: Metrics, tracing: "Tracing | None") -> None:
         self._settings, self._limits, self._metrics, self._tracing = settings, limits, metrics, tracing
@@ -198,23 +191,24 @@ class Upstream:
             if said.startswith(LARGE_IMAGE):
                 return ProblemError(TOO_LARGE, f"{said}: scale it down")
             return ProblemError(UNREADABLE, said)
-        self._metrics.failed(error)
         logger.warning("Triton failed: %s", error or "no answer in time", extra={"request_id": request_id})
         if isinstance(error, TimedOutError | TimeoutError):
-            return ProblemError(TIMEOUT, f"the models did not answer within {self._settings.timeout:g} s: {LATER}")
-        if isinstance(error, OverloadedError):
-            return ProblemError(OVERLOADED, f"the queues of the models are full: {LATER}")
-        if isinstance(error, UnknownModelError):
-            return ProblemError(
-                NOT_SERVED,
-                "the model for this request is not served: publish it and try again; a picture of one sign needs only "
-                "the classifier",
-            )
-        if isinstance(error, UnavailableError):
-            return ProblemError(
-                UNAVAILABLE, "the model server does not answer: try again after the seconds in Retry-After"
-            )
-        return ProblemError(UPSTREAM, "the model server answered with an error: see its log and the gateway's")
+            reason, kind = "deadline_exceeded", TIMEOUT
+            detail = f"the models did not answer within {self._settings.timeout:g} s: {LATER}"
+        elif isinstance(error, OverloadedError):
+            reason, kind, detail = "overloaded", OVERLOADED, f"the queues of the models are full: {LATER}"
+        elif isinstance(error, UnknownModelError):
+            reason, kind = "unknown_model", NOT_SERVED
+            detail = "the model for this request is not served: publish it and try again"
+            detail += "; a picture of one sign needs only the classifier"
+        elif isinstance(error, UnavailableError):
+            reason, kind = "unavailable", UNAVAILABLE
+            detail = "the model server does not answer: try again after the seconds in Retry-After"
+        else:
+            reason, kind = "other", UPSTREAM
+            detail = "the model server answered with an error: see its log and the gateway's"
+        self._metrics.failed(reason)
+        return ProblemError(kind, detail)
 
 
 def milliseconds(seconds: float) -> float:

@@ -60,25 +60,15 @@ class Tool:
 
 @dataclass(frozen=True)
 class Measurement:
-    """The results of one run.
-
-    Attributes:
-        images_per_second: answered pictures per second.
-        latency_ms: latencies of a request in milliseconds: p50, p90, p95, p99 and mean.
-        parts_ms: mean milliseconds of its parts; their sum is the mean latency.
-        requests: number of measured requests.
-        table: the row of perf_analyzer's own table.
-        inside_ms: mean milliseconds that an execution waited for each model that it calls.
-        mean_batch: mean number of pictures in an execution.
-    """
+    """The results of one run."""
 
     images_per_second: float
-    latency_ms: dict[str, float]
-    parts_ms: dict[str, float]
+    latency_ms: dict[str, float]  # p50, p90, p95, p99 and mean of a request
+    parts_ms: dict[str, float]  # means; their sum is the mean latency
     requests: int
-    table: dict[str, str]
-    inside_ms: dict[str, float] = field(default_factory=dict)
-    mean_batch: float = 0.0
+    table: dict[str, str]  # the row of perf_analyzer's own table
+    inside_ms: dict[str, float] = field(default_factory=dict)  # mean wait of an execution for each model that it calls
+    mean_batch: float = 0.0  # pictures in an execution
 
 
 def find(given: Path | None = None) -> Tool:
@@ -88,10 +78,9 @@ def find(given: Path | None = None) -> Tool:
         ClientError: there is none, or it does not run here; the message names where to get it.
     """
     found = shutil.which(str(given) if given else PROGRAM)
-    if found is None and given:
-        raise ClientError(f"{given} cannot be run: give the path of {PROGRAM} with --perf-analyzer")
     if found is None:
-        raise ClientError(f"there is no {PROGRAM} on the PATH: {HOW_TO_GET_IT}")
+        named = f"{given} cannot be run: give the path of {PROGRAM} with --perf-analyzer"
+        raise ClientError(named if given else f"there is no {PROGRAM} on the PATH: {HOW_TO_GET_IT}")
     program = Path(found).resolve() if "/" in found else Path(found)
     try:
         answer = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=START_S, check=False)
@@ -119,13 +108,9 @@ def command(tool: Tool, point: Point, url: str, pictures: Path, table: str, seco
 
 
 def measure(arguments: Sequence[str], folder: Path, name: str, seconds: float) -> Measurement:
-    """Runs perf_analyzer once; it has always ended when this returns.
+    """Runs perf_analyzer once, with the arguments of `command`; it has always ended when this returns.
 
-    Args:
-        arguments: the command line of `command` for the table `name`.csv.
-        folder: its working folder, which gets `name`.csv and its output as `name`.txt.
-        name: name of its files.
-        seconds: how long it measures.
+    The folder gets its table as `name`.csv and its output as `name`.txt.
 
     Raises:
         ClientError: it could not measure; the message has its last error.

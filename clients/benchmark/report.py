@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from clients.benchmark.perf_analyzer import PARTS
+from clients.benchmark.plan import Point
 from traffic_sign_client.errors import ClientError
 from traffic_signs.atomic_write import atomic_write
 
 JSON = "report.json"
 QUANTILES = ("p50", "p90", "p95", "p99", "mean")
 MANY = 100  # requests that a p99 needs
-POINT = ("model", "protocol", "batch", "concurrency")
 
 
 def prepare_folder(folder: Path) -> None:
@@ -48,11 +48,11 @@ def to_csv(report: Mapping[str, Any]) -> str:
     output = io.StringIO()
     rates = {"images_per_second": "median", "images_per_second_min": "min", "images_per_second_max": "max"}
     times = [f"{each}_ms" for each in (*QUANTILES, *PARTS)]
-    names = [*POINT, "rounds", "requests", *rates, *times, "mean_batch", "share_of_limit", "problem"]
+    names = [*Point._fields, "rounds", "requests", *rates, *times, "mean_batch", "share_of_limit", "problem"]
     writer = csv.DictWriter(output, names, lineterminator="\n")
     writer.writeheader()
     for each in report["points"]:
-        row = {name: each[name] for name in (*POINT, "problem")}
+        row = {name: each[name] for name in (*Point._fields, "problem")}
         if "images_per_second" in each:
             row |= {"rounds": len(each["rounds"]), "requests": each["requests"]}
             row |= {name: round(each["images_per_second"][end], 3) for name, end in rates.items()}

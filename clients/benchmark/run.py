@@ -56,16 +56,9 @@ class Bench:
 def run_benchmark(
     config: BenchmarkConfig, folder: Path, console: Console, finish: Callable[[dict[str, Any]], None]
 ) -> dict[str, Any]:
-    """Measures all points and writes the report; if it is stopped, a report of the results so far.
+    """Measures all points and writes the report into `folder`; if it is stopped, a report of the results so far.
 
-    Args:
-        config: what to measure.
-        folder: folder of the report.
-        console: shows progress.
-        finish: may add to the report before it is written.
-
-    Returns:
-        The content of report.json.
+    Returns the content of report.json, to which `finish` may add before it is written.
 
     Raises:
         ClientError: a model, file or program is missing, or no point could be measured.

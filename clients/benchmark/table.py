@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from clients.benchmark.plan import Point
 from clients.benchmark.rounding import figure
 
 
@@ -37,7 +38,7 @@ def print_points(console: Console, report: Mapping[str, Any]) -> None:
         )
     for each in report["points"]:
         if each["problem"]:
-            console.print(f"{_name(each)}: {each['problem']}", highlight=False, markup=False, soft_wrap=True)
+            console.print(f"{Point.read(each)}: {each['problem']}", highlight=False, markup=False, soft_wrap=True)
 
 
 def print_comparison(console: Console, comparison: Mapping[str, Any]) -> None:
@@ -62,7 +63,7 @@ def print_comparison(console: Console, comparison: Mapping[str, Any]) -> None:
         console.print(table, highlight=False)
     for what, said in (("failed", "fails now"), ("only_old", "not measured now"), ("only_new", "was not measured")):
         for each in comparison[what]:
-            console.print(f"{_name(each)}: {said}", highlight=False, soft_wrap=True)
+            console.print(f"{Point.read(each)}: {said}", highlight=False, soft_wrap=True)
 
 
 def _table(first: str, *names: str) -> Table:
@@ -71,7 +72,3 @@ def _table(first: str, *names: str) -> Table:
     for name in names:
         table.add_column(name, justify="right")
     return table
-
-
-def _name(point: Mapping[str, Any]) -> str:
-    return f"{point['model']}, {point['protocol']}, batch {point['batch']}, {point['concurrency']} at a time"

@@ -88,8 +88,7 @@ async def _ask(url: str, protocol: Protocol, timeout: float) -> tuple[dict[str, 
     from clients.benchmark.target import CLASSIFIER, DETECTOR, RECOGNIZER, runs_on_stand_in
     from traffic_sign_client.connection import Connection
 
-    connection = Connection(url, protocol, timeout=timeout)
-    try:
+    async with Connection(url, protocol, timeout=timeout) as connection:
         metadata = await connection.describe("metadata", "")
         models = {}
         for name in (CLASSIFIER, DETECTOR, RECOGNIZER):
@@ -97,5 +96,3 @@ async def _ask(url: str, protocol: Protocol, timeout: float) -> tuple[dict[str, 
                 config = await connection.describe("config", name)
                 models[name] = "stand-in" if runs_on_stand_in(config) else str(config.get("backend", ""))
         return metadata, models
-    finally:
-        await connection.close()

@@ -35,14 +35,7 @@ class Endpoint:
 def running(
     command: list[str], environment: dict[str, str], port: int, request: bytes, log: Path
 ) -> Iterator[Endpoint]:
-    """Starts a server, waits until it answers a request, and stops it when the block ends.
-
-    Args:
-        command: its command line.
-        environment: all its environment variables.
-        port: its port.
-        request: a whole HTTP request that it answers with 200 when it is ready.
-        log: file for its output, in its working folder.
+    """Starts a server in its log's folder, waits until it answers an HTTP request with 200, and stops it at the end.
 
     Raises:
         ClientError: it ended, or did not answer in time; the message holds the end of its log.

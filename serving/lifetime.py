@@ -33,12 +33,7 @@ def start_process(
     """Starts a program that writes everything into a log file.
 
     It has its own session: Ctrl-C reaches only this process, which then stops the program and what that has started.
-
-    Args:
-        command: command line.
-        log: file for its output.
-        environment: all its environment variables; None for those of this process.
-        folder: its working folder; None for that of this process.
+    Environment and folder are those of this process, if none are given.
 
     Raises:
         OSError: the program or the log file cannot be opened.

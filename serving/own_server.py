@@ -36,14 +36,9 @@ def find_program(given: Path | None = None) -> Path | None:
 
 
 def examine(program: Path, backends: Path | None = None) -> tuple[str, Path]:
-    """Starts a tritonserver briefly, without a model and on loopback, to read its version.
+    """Starts a tritonserver briefly, without a model and on loopback, to read its version, such as 2.73.0.
 
-    Args:
-        program: path of the executable.
-        backends: folder of its backends; None takes the folder beside it, else the default of every server.
-
-    Returns:
-        Its version, such as 2.73.0, and the folder of its backends.
+    It returns the folder of its backends too: the given one, else the one beside it, else the default of every server.
 
     Raises:
         ServingError: the program is not a tritonserver or does not run here, or the folder does not exist.

@@ -33,19 +33,12 @@ ABOUT = {
 
 @dataclass
 class StageResult:
-    """The result of a stage; the stage fills in what applies to it.
+    """The result of a stage; the stage fills in what applies to it."""
 
-    Attributes:
-        examples: number of training examples.
-        version: number of the version that it published or evaluated.
-        gate_passed: the gate's verdict.
-        figures: other figures by name, such as accuracies.
-    """
-
-    examples: int | None = None
-    version: int | None = None
+    examples: int | None = None  # that it trained on
+    version: int | None = None  # that it published or evaluated
     gate_passed: bool | None = None
-    figures: dict[str, float] = field(default_factory=dict)
+    figures: dict[str, float] = field(default_factory=dict)  # others by name, such as accuracies
 
 
 @contextmanager

@@ -46,10 +46,10 @@ class Bench:
     target: Target
     pictures: Pictures
     scratch: Path
-    points: list[Point]
-    ways: list[Way]
+    server: RunningServer | None  # if it was started here
+    points: list[Point] = field(default_factory=list)
+    ways: list[Way] = field(default_factory=list)
     measure_way: Callable[[Way, float], float] = lambda way, seconds: 0.0
-    server: RunningServer | None = None
     found: Found = field(default_factory=Found)
 
 
@@ -76,7 +76,8 @@ def run_benchmark(
         machine = describe_machine(perf_analyzer=tool.version)  # before the server starts and uses it
         urls, server, installation = _serve(config, folder / "tritonserver.log", stack, console)
         target = look_at({protocol: urls[protocol] for protocol in config.asked_protocols}, config.models)
-        bench = _prepared(config, folder, tool, target, pictures, scratch, server)
+        bench = Bench(config, folder, tool, target, pictures, scratch, server)
+        _plan(bench)
         head = _head(bench, machine, installation, started)
         _announce(console, bench, head)
         interrupted: BaseException | None = None
@@ -118,36 +119,25 @@ def _serve(
     return {"grpc": server.grpc_url, "http": server.http_url}, server, installation
 
 
-def _prepared(
-    config: BenchmarkConfig,
-    folder: Path,
-    tool: perf_analyzer.Tool,
-    target: Target,
-    pictures: Pictures,
-    scratch: Path,
-    server: RunningServer | None,
-) -> Bench:
-    """Checks all settings and writes the pictures, before anything is measured."""
-    largest = {model.name: model.largest_batch for model in target.models}
-    points = plan_points(largest, config.asked_protocols, config.batch_sizes, config.concurrencies)
-    for model in target.models:
-        if not any(point.model == model.name for point in points):
-            raise ClientError(
-                f"{model.name} takes batches of {max(1, model.largest_batch)} at most: give smaller --batch-sizes"
-            )
-        write_input(scratch / f"{model.name}.json", model, pictures)
-    bench = Bench(config, folder, tool, target, pictures, scratch, points, [], server=server)
+def _plan(bench: Bench) -> None:
+    """Plans the measurements, checks all settings and writes the pictures, before anything is measured."""
+    config, models = bench.config, {model.name: model for model in bench.target.models}
+    largest = {name: model.largest_batch for name, model in models.items()}
+    bench.points = plan_points(largest, config.asked_protocols, config.batch_sizes, config.concurrencies)
+    for name, model in models.items():
+        if not any(point.model == name for point in bench.points):
+            raise ClientError(f"{name} takes batches of {max(1, largest[name])} at most: give smaller --batch-sizes")
+        write_input(bench.scratch / f"{name}.json", model, bench.pictures)
     if config.limit:
-        classifier = next((model for model in target.models if model.name == CLASSIFIER), None)
+        classifier = models.get(CLASSIFIER)
         if classifier is None:
             raise ClientError(f"--limit needs {CLASSIFIER}, which is not measured here: leave it out")
         onnx = config.onnx or _served_file(config.repository, classifier)
         check_network(onnx, classifier.shape)
-        bench.measure_way = partial(measure_in_process, onnx, tensors(classifier, pictures))
-        own = {point.batch for point in points if point.model == CLASSIFIER}
+        bench.measure_way = partial(measure_in_process, onnx, tensors(classifier, bench.pictures))
+        own = {point.batch for point in bench.points if point.model == CLASSIFIER}
         # With the largest batch too: the server joins requests into such batches.
         bench.ways = plan_ways(usable_cores(), sorted({1, *own, max(1, classifier.largest_batch)}))
-    return bench
 
 
 def _served_file(repository: Path, model: Model) -> Path:

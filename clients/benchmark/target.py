@@ -89,23 +89,21 @@ async def _model(connection: Connection, name: str) -> Model:
     metadata = await connection.describe("metadata", name)
     config = await connection.describe("config", name)
     inputs = config.get("input", [])
-    refusal = (
-        f"{name} takes more than a picture: `signs bench` measures networks of one UINT8 input, and the recognizer"
-    )
-    if len(inputs) != 1:
-        raise ClientError(refusal)
-    kind, shape = str(inputs[0]["data_type"]), tuple(int(side) for side in inputs[0]["dims"])
+    tensor = inputs[0] if len(inputs) == 1 else {}
+    kind, shape = tensor.get("data_type"), tuple(int(side) for side in tensor.get("dims", ()))
     takes: Takes
-    if inputs[0]["name"] == PHOTOGRAPH and kind == "TYPE_STRING":
+    if tensor.get("name") == PHOTOGRAPH and kind == "TYPE_STRING":
         takes = "photographs"
     elif kind == "TYPE_UINT8" and len(shape) == 3 and shape[2] == 3 and min(shape) > 0:
-        takes = "scenes" if inputs[0]["name"] == SCENES or shape[0] != shape[1] else "signs"
+        takes = "scenes" if tensor["name"] == SCENES or shape[0] != shape[1] else "signs"
     else:
-        raise ClientError(refusal)
+        raise ClientError(
+            f"{name} takes more than a picture: `signs bench` measures networks of one UINT8 input, and the recognizer"
+        )
     return Model(
         name,
         takes,
-        str(inputs[0]["name"]),
+        str(tensor["name"]),
         shape,
         # The recognizer takes one photograph per request and joins requests itself.
         1 if takes == "photographs" else int(config.get("max_batch_size", 0)),

@@ -69,9 +69,15 @@ def make_app(settings: Settings, draining: Callable[[], bool] = lambda: False) -
     files = page.Files()
     app.include_router(Api(settings, limits, Uploads(settings, metrics), upstream, store, keys).router)
     app.include_router(status.router(upstream, metrics, draining))
-    app.include_router(reference.router(app))
-    app.include_router(page.router(files))
     app.mount("/static", files)
+
+    @app.get("/", include_in_schema=False)
+    async def index(request: Request) -> Response:
+        return await files.get_response("index.html", request.scope)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        return reference.answer(app)
 
     def openapi() -> dict[str, Any]:
         app.openapi_schema = app.openapi_schema or describe(app, keys is not None)

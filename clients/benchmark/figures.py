@@ -23,11 +23,6 @@ class Found:
     ways: dict[Way, list[tuple[int, float]]] = field(default_factory=dict)  # pictures per second in process
     commands: dict[Point, list[str]] = field(default_factory=dict)  # of perf_analyzer
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is no result yet."""
-        return not (self.points or self.problems or self.ways)
-
 
 def describe_points(points: Sequence[Point], found: Found) -> list[dict[str, Any]]:
     """Returns the points of report.json; one that was not measured has a problem instead of figures."""
@@ -57,6 +52,13 @@ def describe_limit(ways: Mapping[Way, Sequence[tuple[int, float]]]) -> dict[str,
     ]
     described.sort(key=lambda each: -each["images_per_second"]["median"])
     return {"images_per_second": described[0]["images_per_second"]["median"], "ways": described}
+
+
+def measured_by_model(report: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
+    """Returns the points of report.json that have figures, by their model."""
+    measured = [each for each in report["points"] if "images_per_second" in each]
+    models = dict.fromkeys(each["model"] for each in measured)
+    return {model: [each for each in measured if each["model"] == model] for model in models}
 
 
 def span(values: Sequence[float]) -> Span:

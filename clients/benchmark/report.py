@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from clients.benchmark.figures import measured_by_model
 from clients.benchmark.perf_analyzer import PARTS
 from clients.benchmark.plan import Point
 from traffic_sign_client.errors import ClientError
@@ -69,10 +70,8 @@ def to_html(report: Mapping[str, Any]) -> str:
     from clients.benchmark.charts import draw_curves, draw_parts
     from clients.benchmark.page import render
 
-    measured = [each for each in report["points"] if "images_per_second" in each]
     models = []
-    for name in dict.fromkeys(each["model"] for each in measured):
-        points = [each for each in measured if each["model"] == name]
+    for name, points in measured_by_model(report).items():
         limit = (report["limit"] or {}).get("images_per_second") if any("share_of_limit" in p for p in points) else None
         models.append(
             {

@@ -89,7 +89,8 @@ def run_benchmark(
         except (KeyboardInterrupt, SystemExit, ServingError, OSError) as error:
             interrupted = error
         report = _report(bench, head, complete=interrupted is None)
-        if not (bench.found.is_empty or isinstance(interrupted, OSError)):
+        has_results = bench.found.points or bench.found.problems or bench.found.ways
+        if has_results and not isinstance(interrupted, OSError):
             with undisturbed():
                 try:
                     finish(report)

@@ -6,15 +6,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from clients.benchmark.figures import measured_by_model
 from clients.benchmark.plan import Point
 from clients.benchmark.rounding import figure
 
 
 def print_points(console: Console, report: Mapping[str, Any]) -> None:
     """Prints a row for each point, the limit, and the problems."""
-    measured = [each for each in report["points"] if "images_per_second" in each]
-    for model in dict.fromkeys(each["model"] for each in measured):
-        points = [each for each in measured if each["model"] == model]
+    for model, points in measured_by_model(report).items():
         has_limit = any("share_of_limit" in each for each in points)
         console.print(f"\n{model}", highlight=False, style="bold")
         columns = ("batch", "clients", "images/s", "span", "p50 ms", "p95 ms", "p99 ms", "queue", "infer")

@@ -69,10 +69,12 @@ def _median(points: Sequence[Point]) -> Point:
         values = [value for each in points if not math.isnan(value := getattr(each, name))]
         return float(median(values)) if values else math.nan
 
-    medians: dict[str, Any] = {name: middle(name) for name in ("throughput", "p50_ms", "p95_ms", "p99_ms")}
-    sums = {name: sum(getattr(each, name) for each in points) for name in ("requests", "failures", "unanswered")}
-    worst = {name: max(getattr(each, name) for each in points) for name in ("generator_share", "late_ms")}
-    return replace(points[0], **medians, **sums, **worst, keeps_up=all(each.keeps_up for each in points))
+    figures: dict[str, Any] = {name: middle(name) for name in ("throughput", "p50_ms", "p95_ms", "p99_ms")}
+    for name in ("requests", "failures", "unanswered"):
+        figures[name] = sum(getattr(each, name) for each in points)
+    for name in ("generator_share", "late_ms"):
+        figures[name] = max(getattr(each, name) for each in points)
+    return replace(points[0], **figures, keeps_up=all(each.keeps_up for each in points))
 
 
 def within(points: Sequence[Point], budget_ms: float) -> Point | None:

@@ -7,6 +7,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from clients.benchmark.figures import QUANTILES
 from clients.benchmark.page import embed
 from traffic_signs.plots import RULE
 
@@ -25,7 +26,6 @@ COLOURS = {
 NAMES = {"client": "client: writing and reading", "network": "network and endpoint"}  # the others are their own
 INSIDE = ("#4a7fc1", "#9dc3ec", "#c9def4")  # the models that the inference waits for
 ROOM = 1.25  # factor around the extremes, for the numbers beside the dots
-QUANTILES = ("p50", "p95", "p99")
 DECADE, FEW, MANY = 10, (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7)  # ticks of a long and of a short axis
 STYLE: dict[Any, Any] = {"svg.hashsalt": "signs bench"}  # the same figures give the same file
 

@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from clients.benchmark.figures import SCHEMA
+from clients.benchmark.figures import QUANTILES, SCHEMA
 from clients.benchmark.plan import Point
 from traffic_sign_client.errors import ClientError
 
-LATENCIES = ("p50", "p95", "p99")
 MACHINE = ("cpu", "cores", "memory_bytes", "gpus", "system", "python")
 ARGUMENTS = ("seconds", "rounds")
 
@@ -76,7 +75,7 @@ def slower(comparison: Mapping[str, Any], most: float) -> list[dict[str, Any]]:
 def _ratios(key: Point, old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     then, now = old["images_per_second"], new["images_per_second"]
     latencies = {
-        name: _ratio(new["latency_ms"][name]["median"], old["latency_ms"][name]["median"]) for name in LATENCIES
+        name: _ratio(new["latency_ms"][name]["median"], old["latency_ms"][name]["median"]) for name in QUANTILES
     }
     return key._asdict() | {
         "old_images_per_second": then["median"],

@@ -11,6 +11,8 @@ from clients.benchmark.target import CLASSIFIER
 
 SCHEMA = 1  # of report.json; increase it when a name or a meaning changes
 
+QUANTILES = ("p50", "p95", "p99")  # of the latency, that are shown and compared
+
 Span = dict[str, float]
 
 

@@ -34,8 +34,7 @@ HOW_TO_GET_IT = (
 )
 
 # Columns of its table; times are in microseconds.
-LATENCIES = {"p50": "p50 latency", "p90": "p90 latency", "p95": "p95 latency", "p99": "p99 latency"}
-MEAN = "Avg latency"
+LATENCIES = {**{each: f"{each} latency" for each in ("p50", "p90", "p95", "p99")}, "mean": "Avg latency"}
 RATE = "Inferences/Second"
 PARTS: Mapping[str, tuple[str, ...]] = {
     "client": ("Client Send", "Client Recv"),
@@ -150,7 +149,7 @@ def read_measurement(table: str, said: str) -> Measurement:
     requests = _REQUESTS.search(said)
     return Measurement(
         images_per_second=_number(row, RATE),
-        latency_ms={name: _number(row, column) / 1000 for name, column in {**LATENCIES, "mean": MEAN}.items()},
+        latency_ms={name: _number(row, column) / 1000 for name, column in LATENCIES.items()},
         parts_ms={part: sum(_number(row, column) for column in columns) / 1000 for part, columns in PARTS.items()},
         requests=int(requests[1]) if requests else 0,
         table=row,

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from clients.benchmark.figures import measured_by_model
-from clients.benchmark.perf_analyzer import PARTS
+from clients.benchmark.perf_analyzer import LATENCIES, PARTS
 from clients.benchmark.plan import Point
 from traffic_sign_client.errors import ClientError
 from traffic_signs.atomic_write import atomic_write
 
 JSON = "report.json"
-QUANTILES = ("p50", "p90", "p95", "p99", "mean")
 MANY = 100  # requests that a p99 needs
 
 
@@ -48,7 +47,7 @@ def to_csv(report: Mapping[str, Any]) -> str:
     """Returns a row for each point: medians over the rounds, with the lowest and highest pictures per second."""
     output = io.StringIO()
     rates = {"images_per_second": "median", "images_per_second_min": "min", "images_per_second_max": "max"}
-    times = [f"{each}_ms" for each in (*QUANTILES, *PARTS)]
+    times = [f"{each}_ms" for each in (*LATENCIES, *PARTS)]
     names = [*Point._fields, "rounds", "requests", *rates, *times, "mean_batch", "share_of_limit", "problem"]
     writer = csv.DictWriter(output, names, lineterminator="\n")
     writer.writeheader()

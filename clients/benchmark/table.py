@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from clients.benchmark.figures import measured_by_model
+from clients.benchmark.figures import QUANTILES, measured_by_model
 from clients.benchmark.plan import Point
 from clients.benchmark.rounding import figure
 
@@ -22,7 +22,7 @@ def print_points(console: Console, report: Mapping[str, Any]) -> None:
             rate, latency, parts = each["images_per_second"], each["latency_ms"], each["parts_ms"]
             cells = [str(each["batch"]), str(each["concurrency"]), figure(rate["median"])]
             cells.append(f"{(rate['max'] - rate['min']) / (rate['median'] or 1):.0%}")
-            cells += [figure(latency[name]["median"]) for name in ("p50", "p95", "p99")]
+            cells += [figure(latency[name]["median"]) for name in QUANTILES]
             cells += [figure(parts[name]["median"]) for name in ("queue", "inference")]
             cells += [f"{each['share_of_limit']:.2f}"] if has_limit else []
             table.add_row(each["protocol"], *cells)
@@ -56,7 +56,7 @@ def print_comparison(console: Console, comparison: Mapping[str, Any]) -> None:
                     str(each["concurrency"]),
                     figure(each["old_images_per_second"]),
                     figure(each["new_images_per_second"]),
-                    *(f"{each[name]:.2f}x" for name in ("images_per_second", "p50", "p95", "p99")),
+                    *(f"{each[name]:.2f}x" for name in ("images_per_second", *QUANTILES)),
                     "overlap" if each["overlaps"] else "faster" if each["slowdown"] < 1 else "slower",
                 )
         console.print(table, highlight=False)

@@ -4,12 +4,9 @@ A measurement succeeded if it wrote its table. Its exit code does not say so: Py
 original returns 99 both for a wrong model and for a server that is down.
 """
 
-import contextlib
 import csv
-import os
 import re
 import shutil
-import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +16,7 @@ from clients.benchmark.interruption import held
 from clients.benchmark.plan import Point
 from serving.exit_reason import describe_code
 from serving.lifetime import start_process
+from serving.server import stop
 from traffic_sign_client.errors import ClientError
 
 PROGRAM = "perf_analyzer"
@@ -125,9 +123,7 @@ def measure(arguments: Sequence[str], folder: Path, name: str, seconds: float) -
         raise ClientError(f"{PROGRAM} did not end within {limit:.0f} s: is the server alive?") from error
     finally:
         if process is not None:
-            with contextlib.suppress(ProcessLookupError):  # PyPI's program starts another one, which must end with it
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            stop(process, 0)  # and its session: PyPI's program starts another one
     said = printed.read_text(errors="replace")
     try:
         return read_measurement((folder / f"{name}.csv").read_text(), said)

@@ -282,9 +282,8 @@ def _describe(home: Path, named: Callable[[Path], Path]) -> Installation:
     link = triton / "backends" / "onnxruntime"
     ours = Path(__file__).parent / "backends" / "onnxruntime"
     if not link.exists() or link.resolve() != ours.resolve():
-        staged = link.with_name(f"{link.name}.{os.getpid()}")  # unique: another process may do the same now
-        staged.symlink_to(ours)
-        staged.replace(link)
+        with atomic_write(link) as staging:  # another process may do the same now
+            staging.symlink_to(ours)
     version = ".".join(map(str, interpreter["version"]))
     with contextlib.suppress(OSError):  # another user's older installation; caches do no harm
         _forbid_caches(home / "python", version)

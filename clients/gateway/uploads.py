@@ -82,10 +82,10 @@ class Uploads:
             async with self._in_time():
                 parsed = await parser.parse()
         except MultiPartException as error:
-            kind, advice = UNREADABLE, "send it as multipart/form-data with a boundary"
+            problem, advice = UNREADABLE, "send it as multipart/form-data with a boundary"
             if error.message.startswith(("Too many", "Part exceeded")):
-                kind, advice = TOO_LARGE, f"send at most {most} files, and no more fields than /docs shows"
-            raise ProblemError(kind, f"{error.message} {advice}") from None
+                problem, advice = TOO_LARGE, f"send at most {most} files, and no more fields than /docs shows"
+            raise ProblemError(problem, f"{error.message} {advice}") from None
         except (LookupError, ValueError) as error:  # of an unknown charset
             raise ProblemError(UNREADABLE, f"the form cannot be read ({error}): send it as UTF-8") from None
         files: list[tuple[str, Upload]] = []

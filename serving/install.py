@@ -25,6 +25,7 @@ from serving.exit_reason import describe_code
 from serving.lifetime import die_with_parent
 from serving.own_server import examine, find_program
 from serving.paths import SafePaths
+from traffic_signs.atomic_write import atomic_write
 
 WHEEL = "nvidia-pytriton==0.7.0"  # the last release
 VERSION = "2.51.0"  # of the tritonserver in the wheel
@@ -53,25 +54,15 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Installation:
-    """A tritonserver that can be started.
-
-    Attributes:
-        binary: the program.
-        environment: environment variables it needs in addition to the caller's.
-        arguments: command-line arguments it needs.
-        description: one line for users.
-        home: folder of our own installation; None for another server.
-        version: version that the server reports.
-        has_standin: its ONNX Runtime backend is the stand-in, which is slower than the real one.
-    """
+    """A tritonserver that can be started."""
 
     binary: Path
-    environment: dict[str, str]
-    arguments: list[str]
-    description: str
-    home: Path | None = None
-    version: str = VERSION
-    has_standin: bool = False
+    environment: dict[str, str]  # that it needs in addition to the caller's
+    arguments: list[str]  # that it needs
+    description: str  # one line for users
+    home: Path | None = None  # of our own installation; None for another server
+    version: str = VERSION  # that the server reports
+    has_standin: bool = False  # its ONNX Runtime backend is the stand-in, which is slower than the real one
 
 
 @dataclass(frozen=True)
@@ -146,7 +137,7 @@ def is_installed(home: Path) -> bool:
         record = json.loads((home / "installation.json").read_text())
         version = ".".join(map(str, record["interpreter"]["version"]))
         parts = [home / part for part in PARTS] + [Path(record["interpreter"]["executable"])]
-        parts += [home / f"python/lib/python{version}/site-packages" / name for name in ("numpy", "onnxruntime", "PIL")]
+        parts += [_packages(home / "python", version) / name for name in ("numpy", "onnxruntime", "PIL")]
         is_current = record["layout"] == LAYOUT and record["packages"] == list(PACKAGES)
         return is_current and all(part.exists() for part in parts)
     except (OSError, ValueError, KeyError, TypeError):
@@ -174,8 +165,8 @@ def install(home: Path, say: Say) -> None:
         # Without pip: the interpreter may have none, and the environment can be moved afterwards.
         command = [interpreter.executable, "-m", "venv", "--without-pip", "--symlinks", str(environment)]
         subprocess.run(command, check=True, capture_output=True)
-        target = str(environment / "lib" / f"python{version}" / "site-packages")
-        _pip("install", "--only-binary=:all:", "--python-version", version, "--target", target, *PACKAGES)
+        target = _packages(environment, version)
+        _pip("install", "--only-binary=:all:", "--python-version", version, "--target", str(target), *PACKAGES)
         _forbid_caches(environment, version)
         record = {"layout": LAYOUT, "wheel": WHEEL, "packages": PACKAGES, "interpreter": asdict(interpreter)}
         (staging / "installation.json").write_text(json.dumps(record, indent=2) + "\n")
@@ -291,9 +282,8 @@ def _describe(home: Path, named: Callable[[Path], Path]) -> Installation:
     link = triton / "backends" / "onnxruntime"
     ours = Path(__file__).parent / "backends" / "onnxruntime"
     if not link.exists() or link.resolve() != ours.resolve():
-        staged = link.with_name(f"{link.name}.{os.getpid()}")  # unique: another process may do the same now
-        staged.symlink_to(ours)
-        staged.replace(link)
+        with atomic_write(link) as staging:  # another process may do the same now
+            staging.symlink_to(ours)
     version = ".".join(map(str, interpreter["version"]))
     with contextlib.suppress(OSError):  # another user's older installation; caches do no harm
         _forbid_caches(home / "python", version)
@@ -311,13 +301,16 @@ def _describe(home: Path, named: Callable[[Path], Path]) -> Installation:
     return Installation(binary, environment, arguments, description, home, has_standin=True)
 
 
+def _packages(environment: Path, version: str) -> Path:
+    return environment / "lib" / f"python{version}" / "site-packages"
+
+
 def _forbid_caches(environment: Path, version: str) -> None:
     """Stops the models' Python from writing bytecode by a .pth file: the stub ignores environment variables."""
-    rule = environment / "lib" / f"python{version}" / "site-packages" / "no_caches.pth"
+    rule = _packages(environment, version) / "no_caches.pth"
     if not rule.exists():
-        staged = rule.with_name(f"{rule.name}.{os.getpid()}")
-        staged.write_text(NO_CACHES)
-        staged.replace(rule)
+        with atomic_write(rule) as staging:
+            staging.write_text(NO_CACHES)
 
 
 def _pip(*arguments: str) -> None:

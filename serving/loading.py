@@ -15,11 +15,7 @@ ASK_TIMEOUT_S = 10.0
 def load(url: str, model: str, version: int, timeout: float) -> None:
     """Makes a server load a model by its configuration, and waits until a version of it is ready.
 
-    Args:
-        url: host:port of the server's HTTP.
-        model: name of the model.
-        version: number of the version to wait for.
-        timeout: seconds for loading and waiting together.
+    `url` is the host:port of its HTTP, and the timeout the seconds for loading and waiting together.
 
     Raises:
         ServingError: the server does not answer, refuses, or fails to load the version, or the version is not ready in

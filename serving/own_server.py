@@ -4,14 +4,13 @@ import http.client
 import json
 import os
 import shutil
-import subprocess
 import tempfile
 import time
 from pathlib import Path
 
 from serving.errors import ServingError
 from serving.exit_reason import describe_end
-from serving.lifetime import die_with_parent
+from serving.lifetime import start_process
 from traffic_signs.direct import open_url
 from traffic_signs.ports import free_ports
 
@@ -37,14 +36,9 @@ def find_program(given: Path | None = None) -> Path | None:
 
 
 def examine(program: Path, backends: Path | None = None) -> tuple[str, Path]:
-    """Starts a tritonserver briefly, without a model and on loopback, to read its version.
+    """Starts a tritonserver briefly, without a model and on loopback, to read its version, such as 2.73.0.
 
-    Args:
-        program: path of the executable.
-        backends: folder of its backends; None takes the folder beside it, else the default of every server.
-
-    Returns:
-        Its version, such as 2.73.0, and the folder of its backends.
+    It returns the folder of its backends too: the given one, else the one beside it, else the default of every server.
 
     Raises:
         ServingError: the program is not a tritonserver or does not run here, or the folder does not exist.
@@ -65,15 +59,7 @@ def _ask_version(program: Path) -> str:
         command = [str(program), f"--model-repository={models}", "--http-address=127.0.0.1", f"--http-port={port}"]
         command += ["--allow-grpc=false", "--allow-metrics=false"]
         try:
-            with log.open("wb") as output:
-                process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                    preexec_fn=die_with_parent(os.getpid()),
-                )
+            process = start_process(command, log)
         except OSError as error:
             raise _no_tritonserver(program, error.strerror or str(error)) from error
         try:

@@ -10,15 +10,15 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import traffic_signs.ports
 from serving.errors import ServingError
 from serving.exit_reason import describe_end, last_error
 from serving.install import Installation, located
-from serving.lifetime import die_with_parent
+from serving.lifetime import start_process
 from serving.paths import SafePaths, check_model_names
 from traffic_signs.direct import open_url
 
@@ -51,21 +51,13 @@ class Ports:
 
 @dataclass(frozen=True)
 class RunningServer:
-    """A server that is ready.
-
-    Attributes:
-        ports: the ports it listens on.
-        host: the address it listens on.
-        process: the tritonserver process.
-        log: file with everything it prints.
-        paths: the paths under which it opens files.
-    """
+    """A server that is ready."""
 
     ports: Ports
-    host: str
+    host: str  # the address it listens on
     process: "subprocess.Popen[bytes]"
-    log: Path
-    paths: SafePaths
+    log: Path  # everything it prints
+    paths: SafePaths  # under which it opens files
 
     @property
     def http_url(self) -> str:
@@ -102,20 +94,16 @@ def check_ports(host: str, ports: Ports) -> None:
     """Raises ServingError if a port is taken or two are equal."""
     if len({ports.http, ports.grpc, ports.metrics}) < 3:
         raise ServingError("HTTP, gRPC and metrics need a port each: give three different ones")
-    for kind, port in (("http", ports.http), ("grpc", ports.grpc), ("metrics", ports.metrics)):
+    for kind, port in asdict(ports).items():
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, port))
             except OSError as error:
-                if error.errno not in (errno.EADDRINUSE, errno.EACCES):
-                    raise ServingError(
-                        f"cannot listen on {host} ({error.strerror}): give an IPv4 address of this machine with --host"
-                    ) from error
-                raise ServingError(
-                    f"cannot listen on {host}:{port} ({error.strerror}): stop what uses it, or give another "
-                    f"port with --{kind}-port"
-                ) from error
+                place, fix = host, "give an IPv4 address of this machine with --host"
+                if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                    place, fix = f"{host}:{port}", f"stop what uses it, or give another port with --{kind}-port"
+                raise ServingError(f"cannot listen on {place} ({error.strerror}): {fix}") from error
 
 
 @contextlib.contextmanager
@@ -127,15 +115,9 @@ def running_server(
     host: str = "127.0.0.1",
     extra_arguments: tuple[str, ...] = (),
 ) -> Iterator[RunningServer]:
-    """Starts a server, waits until it is ready, and stops it at the end of the block.
+    """Starts a server for a folder of models, waits until it is ready, and stops it at the end of the block.
 
-    Args:
-        installation: the tritonserver to start.
-        repository: folder of the models.
-        log: file for everything that the server prints.
-        ports: ports to listen on; None takes free ones.
-        host: address to listen on.
-        extra_arguments: further arguments of tritonserver.
+    It prints into `log`, and without `ports` takes free ones.
 
     Raises:
         ServingError: there is no model, a port is taken, or the server ended or was not ready in time; the message
@@ -152,7 +134,7 @@ def running_server(
         installation = located(installation, paths)
         command = _command(installation, paths.safe(repository), host, ports, extra_arguments)
         for remaining in reversed(range(STARTS)):
-            process = _start(command, installation.environment, log)
+            process = start_process(command, log, {**os.environ, **ENVIRONMENT, **installation.environment})
             stack.callback(stop, process)
             server = RunningServer(ports, host, process, log, paths)
             try:
@@ -169,9 +151,7 @@ def tracing(url: str) -> tuple[str, ...]:
     """Returns the arguments for a server that sends its spans to a collector.
 
     The server traces only requests with a `traceparent`, such as the gateway's: the client sets the sampling rate.
-
-    Args:
-        url: address of a collector for OTLP over HTTP, without /v1/traces.
+    `url` is the address of a collector for OTLP over HTTP, without /v1/traces.
 
     Raises:
         ServingError: `url` is not an HTTP address.
@@ -261,20 +241,6 @@ def _command(
         *installation.arguments,
         *extra,
     ]
-
-
-def _start(command: list[str], environment: Mapping[str, str], log: Path) -> "subprocess.Popen[bytes]":
-    with log.open("wb") as output:
-        return subprocess.Popen(
-            command,
-            env={**os.environ, **ENVIRONMENT, **environment},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            # In its own session: Ctrl-C reaches only this process, which then stops the server.
-            start_new_session=True,
-            preexec_fn=die_with_parent(os.getpid()),
-        )
 
 
 def _wait_until_ready(server: RunningServer) -> None:

@@ -13,17 +13,11 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class ClassSet:
-    """The classes of a data set, in the order of their ids, and the categories that a detector distinguishes.
-
-    Attributes:
-        names: name of each class, by class id.
-        category_names: name of each category, by category id.
-        categories: the category id of each class.
-    """
+    """The classes of a data set, in the order of their ids, and the categories that a detector distinguishes."""
 
     names: tuple[str, ...]
     category_names: tuple[str, ...]
-    categories: tuple[int, ...]
+    categories: tuple[int, ...]  # the category id of each class
 
     @classmethod
     def of(cls, names: Sequence[str], categories: Sequence[str] = ()) -> "ClassSet":

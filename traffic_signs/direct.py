@@ -38,12 +38,9 @@ def keep_loopback_direct() -> None:
 
 
 def open_url(request: str | urllib.request.Request, timeout: float, is_ours: bool = False) -> Any:
-    """Opens a URL like `urllib.request.urlopen`, but without a proxy for this machine.
+    """Opens a URL like `urllib.request.urlopen`, but without a proxy for this machine; the timeout is in seconds.
 
-    Args:
-        request: a request or a URL.
-        timeout: in seconds.
-        is_ours: the caller has started the server; connect without a proxy.
+    A server that `is_ours`, started by the caller, is called without a proxy too.
 
     Raises:
         urllib.error.HTTPError: the server answers with an error.
@@ -68,9 +65,7 @@ def open_url(request: str | urllib.request.Request, timeout: float, is_ours: boo
 def proxy_note(host: str, variables: Sequence[str]) -> str:
     """Returns a note about the proxy for a connection error; empty if no proxy is used for the host.
 
-    Args:
-        host: with or without a port.
-        variables: environment variables that may name a proxy; the first one that is set counts.
+    The first of the environment variables that is set names the proxy.
     """
     variable = next((each for each in variables if os.environ.get(each)), None)
     if variable is None or is_loopback(host) or urllib.request.proxy_bypass(host):

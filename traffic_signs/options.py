@@ -1,7 +1,7 @@
 """Options of a command line, made of settings: typer shows, completes and checks them as it does its own."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, Field, fields
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
@@ -33,10 +33,8 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
 def _parameters(name: str, hint: Any, default: Any) -> Iterator[Parameter]:
     """Yields what typer reads for one parameter of a command, or one field of settings."""
     if _is_settings(hint):
-        hints = get_type_hints(hint, include_extras=True)
-        for field in fields(hint):
-            if describe(hints[field.name]) or _is_settings(hints[field.name]):
-                yield from _parameters(field.name, hints[field.name], field.default)
+        for field, kind in _shown_fields(hint):
+            yield from _parameters(field.name, kind, field.default)
         return
     described = describe(hint)
     if described is not None:
@@ -84,16 +82,18 @@ def _value(hint: Any, name: str, given: dict[str, Any]) -> Any:
         described = describe(hint)
         is_repeatable = described is not None and described.setting.repeatable
         return (tuple(given[name] or ()) or None) if is_repeatable else given[name]
-    hints = get_type_hints(hint, include_extras=True)
-    values = {
-        field.name: _value(hints[field.name], field.name, given)
-        for field in fields(hint)
-        if describe(hints[field.name]) or _is_settings(hints[field.name])
-    }
+    values = {field.name: _value(kind, field.name, given) for field, kind in _shown_fields(hint)}
     try:
         return hint(**{name: value for name, value in values.items() if value is not None})
     except SettingError as error:
         raise typer.BadParameter(str(error)) from error
+
+
+def _shown_fields(settings: Any) -> list[tuple[Field[Any], Any]]:
+    """Returns the fields of a class of settings that are on the command line, each with its type."""
+    hints = get_type_hints(settings, include_extras=True)
+    typed = [(field, hints[field.name]) for field in fields(settings)]
+    return [(field, hint) for field, hint in typed if describe(hint) or _is_settings(hint)]
 
 
 def _is_settings(hint: Any) -> bool:

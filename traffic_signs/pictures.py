@@ -31,21 +31,13 @@ class Found:
 
 @dataclass(frozen=True)
 class Picture:
-    """A photograph or a video frame, or the reason why it could not be read.
+    """A photograph or a video frame, or the reason why it could not be read."""
 
-    Attributes:
-        name: name of the file or camera.
-        content: the bytes of an image file, or the pixels of a frame, uint8 [height, width, 3], RGB.
-        frame: number of the frame in its video, from 0.
-        rate: frames per second of the video.
-        problem: why there is no content; empty if there is.
-    """
-
-    name: str
-    content: bytes | npt.NDArray[np.uint8] = b""
-    frame: int | None = None
-    rate: float = 0.0
-    problem: str = ""
+    name: str  # of the file or camera
+    content: bytes | npt.NDArray[np.uint8] = b""  # of an image file, or pixels, uint8 [height, width, 3], RGB
+    frame: int | None = None  # its number in the video, from 0
+    rate: float = 0.0  # frames per second of the video
+    problem: str = ""  # why there is no content
 
 
 def find(names: Sequence[str | Path]) -> list[Found]:

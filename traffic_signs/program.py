@@ -17,12 +17,9 @@ ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(sig
 
 
 def run_program(name: str, command: Callable[[], object], *expected: type[Exception]) -> None:
-    """Runs a command line; every expected problem is one line on standard error and exit code 1.
+    """Runs a typer application; every expected problem is one line on standard error, after its name, and exit code 1.
 
-    Args:
-        name: name of the program, the prefix of its messages.
-        command: a typer application, which ends by SystemExit.
-        expected: errors with a message for the user, besides SignsError.
+    Besides SignsError, those of the types `expected` have a message for the user.
     """
     for number in ENDING:
         if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup

@@ -18,33 +18,19 @@ from traffic_signs.errors import SignsError
 
 @dataclass(frozen=True)
 class Setting:
-    """What the `Annotated` type of a field says of its values. A field without one is not for the command line.
+    """What the `Annotated` type of a field says of its values. A field without one is not for the command line."""
 
-    Attributes:
-        help: a sentence for a person who sets it.
-        min: smallest value; of a tuple, that of each item.
-        max: largest value.
-        show_default: words for a default that is chosen later; an empty one is not shown.
-        flags: on the command line, where that is not the field's name alone. A bool has no `--no-` form by itself.
-        metavar: what stands for the value in the help; empty for the type.
-        argument: on the command line it has a place, and no flag.
-        repeatable: the items of a tuple are given one by one, not with commas.
-        choices: all values, where the type does not list them.
-        envvars: environment variables that set it.
-        check: raises a SignsError for a value that it does not take.
-    """
-
-    help: str
-    min: float | None = None
+    help: str  # a sentence for a person who sets it
+    min: float | None = None  # of a tuple, that of each item
     max: float | None = None
-    show_default: str = ""
-    flags: tuple[str, ...] = ()
-    metavar: str = ""
-    argument: bool = False
-    repeatable: bool = False
-    choices: tuple[str, ...] = ()
-    envvars: tuple[str, ...] = ()
-    check: Callable[[Any], object] | None = None
+    show_default: str = ""  # words for a default that is chosen later; an empty one is not shown
+    flags: tuple[str, ...] = ()  # where they are not the field's name alone; a bool has no `--no-` form by itself
+    metavar: str = ""  # what stands for the value in the help; empty for the type
+    argument: bool = False  # it has a place on the command line, and no flag
+    repeatable: bool = False  # the items of a tuple are given one by one, not with commas
+    choices: tuple[str, ...] = ()  # all values, where the type does not list them
+    envvars: tuple[str, ...] = ()  # environment variables that set it
+    check: Callable[[Any], object] | None = None  # raises a SignsError for a value that it does not take
 
 
 class SettingError(SignsError, ValueError):

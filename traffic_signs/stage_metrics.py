@@ -33,19 +33,12 @@ ABOUT = {
 
 @dataclass
 class StageResult:
-    """The result of a stage; the stage fills in what applies to it.
+    """The result of a stage; the stage fills in what applies to it."""
 
-    Attributes:
-        examples: number of training examples.
-        version: number of the version that it published or evaluated.
-        gate_passed: the gate's verdict.
-        figures: other figures by name, such as accuracies.
-    """
-
-    examples: int | None = None
-    version: int | None = None
+    examples: int | None = None  # that it trained on
+    version: int | None = None  # that it published or evaluated
     gate_passed: bool | None = None
-    figures: dict[str, float] = field(default_factory=dict)
+    figures: dict[str, float] = field(default_factory=dict)  # others by name, such as accuracies
 
 
 @contextmanager
@@ -86,34 +79,27 @@ class _MetricsWriter:
     """Writes the metrics of one stage and model to the places that the environment names."""
 
     def __init__(self, stage: str, model: str, notify: Callable[[str], None]) -> None:
-        self._labels = {"stage": stage, "model": model}
-        self._notify = notify
-        self._folder = os.environ.get("SIGNS_METRICS_DIR", "")
-        self._gateway = os.environ.get("SIGNS_PUSHGATEWAY_URL", "")
+        self._labels, self._notify = {"stage": stage, "model": model}, notify
 
     def __call__(self, part: str, values: Mapping[str, float], figures: Mapping[str, float] | None = None) -> None:
         """Replaces one part of the stage's metrics: `start`, `end` or `success`."""
-        if self._folder:
-            self._try("SIGNS_METRICS_DIR", self._folder, lambda: self._write(part, values, figures or {}))
-        if self._gateway:
-            self._try("SIGNS_PUSHGATEWAY_URL", self._gateway, lambda: self._push(values, figures or {}))
+        for variable, write in (("SIGNS_METRICS_DIR", self._write), ("SIGNS_PUSHGATEWAY_URL", self._push)):
+            where = os.environ.get(variable)
+            try:
+                if where:
+                    write(where, part, values, figures or {})
+            except (OSError, HTTPException, ValueError) as error:
+                self._notify(f"cannot write the metrics of this stage to {where} ({error}): check {variable}")
 
-    def _write(self, part: str, values: Mapping[str, float], figures: Mapping[str, float]) -> None:
-        folder = Path(self._folder)
-        folder.mkdir(parents=True, exist_ok=True)
+    def _write(self, folder: str, part: str, values: Mapping[str, float], figures: Mapping[str, float]) -> None:
+        Path(folder).mkdir(parents=True, exist_ok=True)
         name = "-".join(("signs", *self._labels.values(), part))
-        write_to_textfile(str(folder / f"{name}.prom"), _registry(values, figures, self._labels))
+        write_to_textfile(f"{folder}/{name}.prom", _registry(values, figures, self._labels))
 
-    def _push(self, values: Mapping[str, float], figures: Mapping[str, float]) -> None:
+    def _push(self, gateway: str, part: str, values: Mapping[str, float], figures: Mapping[str, float]) -> None:
         # The Pushgateway adds the grouping labels, and replaces only those metrics of a group that are pushed again.
         registry = _registry(values, figures, {})
-        pushadd_to_gateway(self._gateway, JOB, registry, grouping_key=self._labels, timeout=PUSH_TIMEOUT_S)
-
-    def _try(self, variable: str, where: str, write: Callable[[], None]) -> None:
-        try:
-            write()
-        except (OSError, HTTPException, ValueError) as error:
-            self._notify(f"cannot write the metrics of this stage to {where} ({error}): check {variable}")
+        pushadd_to_gateway(gateway, JOB, registry, grouping_key=self._labels, timeout=PUSH_TIMEOUT_S)
 
 
 def _registry(

@@ -7,6 +7,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from clients.benchmark.figures import QUANTILES
 from clients.benchmark.page import embed
 from traffic_signs.plots import RULE
 
@@ -22,17 +23,9 @@ COLOURS = {
     "inference": "#154889",
     "output": "#b44593",
 }
-NAMES = {
-    "client": "client: writing and reading",
-    "network": "network and endpoint",
-    "queue": "queue",
-    "input": "input",
-    "inference": "inference",
-    "output": "output",
-}
+NAMES = {"client": "client: writing and reading", "network": "network and endpoint"}  # the others are their own
 INSIDE = ("#4a7fc1", "#9dc3ec", "#c9def4")  # the models that the inference waits for
 ROOM = 1.25  # factor around the extremes, for the numbers beside the dots
-QUANTILES = ("p50", "p95", "p99")
 DECADE, FEW, MANY = 10, (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7)  # ticks of a long and of a short axis
 STYLE: dict[Any, Any] = {"svg.hashsalt": "signs bench"}  # the same figures give the same file
 
@@ -75,8 +68,7 @@ def draw_curves(points: Points, limit: float | None) -> str:
         axes[0].set_ylabel("milliseconds for one request")
         figure.tight_layout(rect=(0, 0.1, 1, 1))
         handles, labels = axes[0].get_legend_handles_labels()
-        style = {"ncols": min(5, len(labels)), "frameon": False, "fontsize": 9, "handlelength": 3}
-        figure.legend(handles, labels, loc="lower center", **style)
+        figure.legend(handles, labels, loc="lower center", ncols=min(5, len(labels)), handlelength=3)
         return embed(figure, "image/svg+xml", bbox_inches="tight", metadata={"Date": None})
 
 
@@ -97,7 +89,7 @@ def _draw_line(axes: Axes, line: Points, quantile: str, color: str, **style: Any
 def draw_parts(points: Points) -> str:
     """Draws where the mean time of a request went, for each point of one model in report.json."""
     called = list(points[0]["inside_ms"])
-    names = [*NAMES.values()]
+    names = [NAMES.get(part, part) for part in COLOURS]
     place = names.index("inference")
     if called:
         names[place : place + 1] = ["inference: its own", *(f"inference: {each}" for each in called)]
@@ -119,14 +111,7 @@ def draw_parts(points: Points) -> str:
         axes.set(xlim=(0, 100), xlabel="% of the mean time of a request, which stands at the right")
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
-        axes.legend(
-            loc="lower left",
-            bbox_to_anchor=(0, 1),
-            ncols=min(4, len(names)),
-            frameon=False,
-            fontsize=9,
-            borderaxespad=0.2,
-        )
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=min(4, len(names)), borderaxespad=0.2)
         return embed(figure, "image/svg+xml", bbox_inches="tight", metadata={"Date": None})
 
 

@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from clients.benchmark.figures import SCHEMA
+from clients.benchmark.figures import QUANTILES, SCHEMA
+from clients.benchmark.plan import Point
 from traffic_sign_client.errors import ClientError
 
-KEYS = ("model", "protocol", "batch", "concurrency")  # of a point
-LATENCIES = ("p50", "p95", "p99")
 MACHINE = ("cpu", "cores", "memory_bytes", "gpus", "system", "python")
 ARGUMENTS = ("seconds", "rounds")
 
@@ -51,16 +50,16 @@ def compare(old: Mapping[str, Any], new: Mapping[str, Any], name: str) -> dict[s
     both = [key for key in after if key in before]
     if not both:
         raise ClientError(f"{name} has no point in common with this run: measure the same models, batches and so on")
-    failed = {_key(each): each["problem"] for each in new["points"] if each["problem"]}
+    failed = {Point.read(each): each["problem"] for each in new["points"] if each["problem"]}
     return {
         "old": name,
         "old_created": old.get("created"),
         "old_git_commit": old.get("environment", {}).get("git_commit", ""),
         "notes": _differences(old, new),
         "points": [_ratios(key, before[key], after[key]) for key in both],
-        "failed": [_named(key) | {"problem": failed[key]} for key in before if key in failed],
-        "only_old": [_named(key) for key in before if key not in after and key not in failed],
-        "only_new": [_named(key) for key in after if key not in before],
+        "failed": [key._asdict() | {"problem": failed[key]} for key in before if key in failed],
+        "only_old": [key._asdict() for key in before if key not in after and key not in failed],
+        "only_new": [key._asdict() for key in after if key not in before],
     }
 
 
@@ -73,12 +72,12 @@ def slower(comparison: Mapping[str, Any], most: float) -> list[dict[str, Any]]:
     return [*points, *comparison["failed"]]
 
 
-def _ratios(key: tuple[Any, ...], old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+def _ratios(key: Point, old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     then, now = old["images_per_second"], new["images_per_second"]
     latencies = {
-        name: _ratio(new["latency_ms"][name]["median"], old["latency_ms"][name]["median"]) for name in LATENCIES
+        name: _ratio(new["latency_ms"][name]["median"], old["latency_ms"][name]["median"]) for name in QUANTILES
     }
-    return _named(key) | {
+    return key._asdict() | {
         "old_images_per_second": then["median"],
         "new_images_per_second": now["median"],
         "images_per_second": _ratio(now["median"], then["median"]),
@@ -92,19 +91,11 @@ def _ratio(value: float, to: float) -> float:
     return value / to if to > 0 else 1.0
 
 
-def _measured(report: Mapping[str, Any]) -> dict[tuple[Any, ...], dict[str, Any]]:
+def _measured(report: Mapping[str, Any]) -> dict[Point, dict[str, Any]]:
     try:
-        return {_key(each): each for each in report["points"] if "images_per_second" in each}
+        return {Point.read(each): each for each in report["points"] if "images_per_second" in each}
     except (KeyError, TypeError) as error:
         raise ClientError(f"a report lacks {error} in its points: it was altered; measure again") from error
-
-
-def _key(point: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(point[name] for name in KEYS)
-
-
-def _named(key: tuple[Any, ...]) -> dict[str, Any]:
-    return dict(zip(KEYS, key, strict=True))
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -11,44 +11,34 @@ from clients.benchmark.target import CLASSIFIER
 
 SCHEMA = 1  # of report.json; increase it when a name or a meaning changes
 
+QUANTILES = ("p50", "p95", "p99")  # of the latency, that are shown and compared
+
 Span = dict[str, float]
 
 
 @dataclass
 class Found:
-    """The results so far.
-
-    Attributes:
-        points: measurements of each point, each with the number of its round.
-        problems: why a point cannot be measured.
-        ways: pictures per second of ONNX Runtime in process, each with the number of its round.
-        commands: perf_analyzer's command line for each point.
-    """
+    """The results so far; measurements have the number of their round."""
 
     points: dict[Point, list[tuple[int, Measurement]]] = field(default_factory=dict)
-    problems: dict[Point, str] = field(default_factory=dict)
-    ways: dict[Way, list[tuple[int, float]]] = field(default_factory=dict)
-    commands: dict[Point, list[str]] = field(default_factory=dict)
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is no result yet."""
-        return not (self.points or self.problems or self.ways)
+    problems: dict[Point, str] = field(default_factory=dict)  # why a point cannot be measured
+    ways: dict[Way, list[tuple[int, float]]] = field(default_factory=dict)  # pictures per second in process
+    commands: dict[Point, list[str]] = field(default_factory=dict)  # of perf_analyzer
 
 
 def describe_points(points: Sequence[Point], found: Found) -> list[dict[str, Any]]:
     """Returns the points of report.json; one that was not measured has a problem instead of figures."""
-    limit = best_rate(found.ways)
+    limit = describe_limit(found.ways)
     described = []
     for point in points:
         problem = found.problems.get(point, "")
         rounds = found.points.get(point, [])
-        entry: dict[str, Any] = asdict(point) | {"problem": problem or ("" if rounds else "it was not measured")}
+        entry: dict[str, Any] = point._asdict() | {"problem": problem or ("" if rounds else "it was not measured")}
         if rounds:
             entry |= _figures([measurement for _, measurement in rounds])
             entry["rounds"] = [{"round": number} | asdict(measurement) for number, measurement in rounds]
             if limit and point.model == CLASSIFIER:
-                entry["share_of_limit"] = entry["images_per_second"]["median"] / limit
+                entry["share_of_limit"] = entry["images_per_second"]["median"] / limit["images_per_second"]
         entry["command"] = found.commands.get(point, [])
         described.append(entry)
     return described
@@ -66,9 +56,11 @@ def describe_limit(ways: Mapping[Way, Sequence[tuple[int, float]]]) -> dict[str,
     return {"images_per_second": described[0]["images_per_second"]["median"], "ways": described}
 
 
-def best_rate(ways: Mapping[Way, Sequence[tuple[int, float]]]) -> float:
-    """Returns the highest median of pictures per second; 0 if none was measured."""
-    return max((median(rate for _, rate in rates) for rates in ways.values()), default=0.0)
+def measured_by_model(report: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
+    """Returns the points of report.json that have figures, by their model."""
+    measured = [each for each in report["points"] if "images_per_second" in each]
+    models = dict.fromkeys(each["model"] for each in measured)
+    return {model: [each for each in measured if each["model"] == model] for model in models}
 
 
 def span(values: Sequence[float]) -> Span:

@@ -33,13 +33,9 @@ def check_network(path: Path, shape: tuple[int, ...]) -> None:
 
 
 def measure_in_process(path: Path, pictures: npt.NDArray[np.uint8], way: Way, seconds: float) -> float:
-    """Runs a network over and over, without any server; returns pictures per second.
+    """Runs an ONNX file over and over, without any server; returns pictures per second.
 
-    Args:
-        path: path of the ONNX file.
-        pictures: uint8 [n, height, width, 3], repeated to fill batches.
-        way: how the cores are used.
-        seconds: how long to measure.
+    `pictures`, uint8 [n, height, width, 3], are repeated to fill batches.
     """
     batch = pictures[np.arange(way.batch) % len(pictures)]
     networks = [OnnxNetwork(path, min(way.threads, MOST_THREADS)) for _ in range(way.sessions)]

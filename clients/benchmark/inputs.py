@@ -33,19 +33,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Pictures:
-    """Pictures to send.
+    """Pictures to send."""
 
-    Attributes:
-        source: where they are from, for people.
-        photographs: contents of image files.
-        scenes: the same, decoded to RGB.
-        boxes: boxes of the signs in each scene; a scene without boxes counts as one sign.
-    """
-
-    source: str
-    photographs: tuple[bytes, ...]
-    scenes: tuple[Image.Image, ...]
-    boxes: tuple[tuple[Box, ...], ...]
+    source: str  # for people
+    photographs: tuple[bytes, ...]  # contents of image files
+    scenes: tuple[Image.Image, ...]  # the same, decoded to RGB
+    boxes: tuple[tuple[Box, ...], ...]  # of the signs in each scene; a scene without boxes counts as one sign
 
     def crops(self, size: int) -> npt.NDArray[np.uint8]:
         """Returns the signs, cropped for a classifier: uint8 [n, size, size, 3]."""

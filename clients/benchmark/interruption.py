@@ -30,19 +30,8 @@ def heeded() -> Iterator[Callable[[], None]]:
         if seen:
             note(seen[0], None)
 
-    if threading.current_thread() is not threading.main_thread():  # only the main thread receives signals
+    with _handled(tuple(number for number, handler in before.items() if callable(handler)), note):
         yield again
-        return
-    for number, handler in before.items():
-        if callable(handler):
-            signal.signal(number, note)
-    try:
-        yield again
-    finally:
-        for number, handler in before.items():
-            # A handler may have replaced itself, so that it runs only once.
-            if signal.getsignal(number) is note:
-                signal.signal(number, handler)
 
 
 @contextlib.contextmanager
@@ -70,4 +59,5 @@ def _handled(numbers: tuple[signal.Signals, ...], handler: Handler) -> Iterator[
         yield
     finally:
         for number, each in before.items():
-            signal.signal(number, each)
+            if signal.getsignal(number) is handler:  # one may have replaced itself, so that it runs only once
+                signal.signal(number, each)

@@ -30,4 +30,9 @@ def embed(plot: Figure, media_type: str, **options: Any) -> str:
     buffer = io.BytesIO()
     plot.savefig(buffer, format=media_type.partition("/")[2].partition("+")[0], **options)
     plt.close(plot)
-    return f"data:{media_type};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return data_url(buffer.getvalue(), media_type)
+
+
+def data_url(content: bytes, media_type: str) -> str:
+    """Returns the content of a picture as the source of an <img>."""
+    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"

@@ -4,12 +4,9 @@ A measurement succeeded if it wrote its table. Its exit code does not say so: Py
 original returns 99 both for a wrong model and for a server that is down.
 """
 
-import contextlib
 import csv
-import os
 import re
 import shutil
-import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +15,8 @@ from pathlib import Path
 from clients.benchmark.interruption import held
 from clients.benchmark.plan import Point
 from serving.exit_reason import describe_code
-from serving.lifetime import die_with_parent
+from serving.lifetime import start_process
+from serving.server import stop
 from traffic_sign_client.errors import ClientError
 
 PROGRAM = "perf_analyzer"
@@ -34,8 +32,7 @@ HOW_TO_GET_IT = (
 )
 
 # Columns of its table; times are in microseconds.
-LATENCIES = {"p50": "p50 latency", "p90": "p90 latency", "p95": "p95 latency", "p99": "p99 latency"}
-MEAN = "Avg latency"
+LATENCIES = {**{each: f"{each} latency" for each in ("p50", "p90", "p95", "p99")}, "mean": "Avg latency"}
 RATE = "Inferences/Second"
 PARTS: Mapping[str, tuple[str, ...]] = {
     "client": ("Client Send", "Client Recv"),
@@ -60,25 +57,15 @@ class Tool:
 
 @dataclass(frozen=True)
 class Measurement:
-    """The results of one run.
-
-    Attributes:
-        images_per_second: answered pictures per second.
-        latency_ms: latencies of a request in milliseconds: p50, p90, p95, p99 and mean.
-        parts_ms: mean milliseconds of its parts; their sum is the mean latency.
-        requests: number of measured requests.
-        table: the row of perf_analyzer's own table.
-        inside_ms: mean milliseconds that an execution waited for each model that it calls.
-        mean_batch: mean number of pictures in an execution.
-    """
+    """The results of one run."""
 
     images_per_second: float
-    latency_ms: dict[str, float]
-    parts_ms: dict[str, float]
+    latency_ms: dict[str, float]  # p50, p90, p95, p99 and mean of a request
+    parts_ms: dict[str, float]  # means; their sum is the mean latency
     requests: int
-    table: dict[str, str]
-    inside_ms: dict[str, float] = field(default_factory=dict)
-    mean_batch: float = 0.0
+    table: dict[str, str]  # the row of perf_analyzer's own table
+    inside_ms: dict[str, float] = field(default_factory=dict)  # mean wait of an execution for each model that it calls
+    mean_batch: float = 0.0  # pictures in an execution
 
 
 def find(given: Path | None = None) -> Tool:
@@ -88,10 +75,9 @@ def find(given: Path | None = None) -> Tool:
         ClientError: there is none, or it does not run here; the message names where to get it.
     """
     found = shutil.which(str(given) if given else PROGRAM)
-    if found is None and given:
-        raise ClientError(f"{given} cannot be run: give the path of {PROGRAM} with --perf-analyzer")
     if found is None:
-        raise ClientError(f"there is no {PROGRAM} on the PATH: {HOW_TO_GET_IT}")
+        named = f"{given} cannot be run: give the path of {PROGRAM} with --perf-analyzer"
+        raise ClientError(named if given else f"there is no {PROGRAM} on the PATH: {HOW_TO_GET_IT}")
     program = Path(found).resolve() if "/" in found else Path(found)
     try:
         answer = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=START_S, check=False)
@@ -119,13 +105,9 @@ def command(tool: Tool, point: Point, url: str, pictures: Path, table: str, seco
 
 
 def measure(arguments: Sequence[str], folder: Path, name: str, seconds: float) -> Measurement:
-    """Runs perf_analyzer once; it has always ended when this returns.
+    """Runs perf_analyzer once, with the arguments of `command`; it has always ended when this returns.
 
-    Args:
-        arguments: the command line of `command` for the table `name`.csv.
-        folder: its working folder, which gets `name`.csv and its output as `name`.txt.
-        name: name of its files.
-        seconds: how long it measures.
+    The folder gets its table as `name`.csv and its output as `name`.txt.
 
     Raises:
         ClientError: it could not measure; the message has its last error.
@@ -134,25 +116,14 @@ def measure(arguments: Sequence[str], folder: Path, name: str, seconds: float) -
     limit = START_S + 2 * seconds * MOST_WINDOWS / WINDOWS
     process: subprocess.Popen[bytes] | None = None
     try:
-        with printed.open("wb") as output, held():
-            process = subprocess.Popen(
-                arguments,
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                # In its own session, because PyPI's program starts another one, which must end with it.
-                start_new_session=True,
-                preexec_fn=die_with_parent(os.getpid()),
-            )
+        with held():
+            process = start_process(arguments, printed, folder=folder)
         process.wait(limit)
     except subprocess.TimeoutExpired as error:
         raise ClientError(f"{PROGRAM} did not end within {limit:.0f} s: is the server alive?") from error
     finally:
         if process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            stop(process, 0)  # and its session: PyPI's program starts another one
     said = printed.read_text(errors="replace")
     try:
         return read_measurement((folder / f"{name}.csv").read_text(), said)
@@ -174,7 +145,7 @@ def read_measurement(table: str, said: str) -> Measurement:
     requests = _REQUESTS.search(said)
     return Measurement(
         images_per_second=_number(row, RATE),
-        latency_ms={name: _number(row, column) / 1000 for name, column in {**LATENCIES, "mean": MEAN}.items()},
+        latency_ms={name: _number(row, column) / 1000 for name, column in LATENCIES.items()},
         parts_ms={part: sum(_number(row, column) for column in columns) / 1000 for part, columns in PARTS.items()},
         requests=int(requests[1]) if requests else 0,
         table=row,

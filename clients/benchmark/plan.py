@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -12,14 +12,18 @@ from traffic_sign_client.connection import Protocol
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Point:
+class Point(NamedTuple):
     """A load on a model: the number of requests in flight at any time, each with a batch of pictures."""
 
     model: str
     protocol: Protocol
     batch: int
     concurrency: int
+
+    @classmethod
+    def read(cls, entry: Mapping[str, Any]) -> "Point":
+        """Reads the load of an entry in report.json."""
+        return cls(*(entry[name] for name in cls._fields))
 
     def __str__(self) -> str:
         return f"{self.model}, {self.protocol}, batch {self.batch}, {self.concurrency} at a time"

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from clients.benchmark.perf_analyzer import PARTS
+from clients.benchmark.figures import measured_by_model
+from clients.benchmark.perf_analyzer import LATENCIES, PARTS
+from clients.benchmark.plan import Point
 from traffic_sign_client.errors import ClientError
 from traffic_signs.atomic_write import atomic_write
 
 JSON = "report.json"
-QUANTILES = ("p50", "p90", "p95", "p99", "mean")
 MANY = 100  # requests that a p99 needs
-POINT = ("model", "protocol", "batch", "concurrency")
 
 
 def prepare_folder(folder: Path) -> None:
@@ -47,12 +47,12 @@ def to_csv(report: Mapping[str, Any]) -> str:
     """Returns a row for each point: medians over the rounds, with the lowest and highest pictures per second."""
     output = io.StringIO()
     rates = {"images_per_second": "median", "images_per_second_min": "min", "images_per_second_max": "max"}
-    times = [f"{each}_ms" for each in (*QUANTILES, *PARTS)]
-    names = [*POINT, "rounds", "requests", *rates, *times, "mean_batch", "share_of_limit", "problem"]
+    times = [f"{each}_ms" for each in (*LATENCIES, *PARTS)]
+    names = [*Point._fields, "rounds", "requests", *rates, *times, "mean_batch", "share_of_limit", "problem"]
     writer = csv.DictWriter(output, names, lineterminator="\n")
     writer.writeheader()
     for each in report["points"]:
-        row = {name: each[name] for name in (*POINT, "problem")}
+        row = {name: each[name] for name in (*Point._fields, "problem")}
         if "images_per_second" in each:
             row |= {"rounds": len(each["rounds"]), "requests": each["requests"]}
             row |= {name: round(each["images_per_second"][end], 3) for name, end in rates.items()}
@@ -69,10 +69,8 @@ def to_html(report: Mapping[str, Any]) -> str:
     from clients.benchmark.charts import draw_curves, draw_parts
     from clients.benchmark.page import render
 
-    measured = [each for each in report["points"] if "images_per_second" in each]
     models = []
-    for name in dict.fromkeys(each["model"] for each in measured):
-        points = [each for each in measured if each["model"] == name]
+    for name, points in measured_by_model(report).items():
         limit = (report["limit"] or {}).get("images_per_second") if any("share_of_limit" in p for p in points) else None
         models.append(
             {

@@ -46,26 +46,19 @@ class Bench:
     target: Target
     pictures: Pictures
     scratch: Path
-    points: list[Point]
-    ways: list[Way]
+    server: RunningServer | None  # if it was started here
+    points: list[Point] = field(default_factory=list)
+    ways: list[Way] = field(default_factory=list)
     measure_way: Callable[[Way, float], float] = lambda way, seconds: 0.0
-    server: RunningServer | None = None
     found: Found = field(default_factory=Found)
 
 
 def run_benchmark(
     config: BenchmarkConfig, folder: Path, console: Console, finish: Callable[[dict[str, Any]], None]
 ) -> dict[str, Any]:
-    """Measures all points and writes the report; if it is stopped, a report of the results so far.
+    """Measures all points and writes the report into `folder`; if it is stopped, a report of the results so far.
 
-    Args:
-        config: what to measure.
-        folder: folder of the report.
-        console: shows progress.
-        finish: may add to the report before it is written.
-
-    Returns:
-        The content of report.json.
+    Returns the content of report.json, to which `finish` may add before it is written.
 
     Raises:
         ClientError: a model, file or program is missing, or no point could be measured.
@@ -83,7 +76,8 @@ def run_benchmark(
         machine = describe_machine(perf_analyzer=tool.version)  # before the server starts and uses it
         urls, server, installation = _serve(config, folder / "tritonserver.log", stack, console)
         target = look_at({protocol: urls[protocol] for protocol in config.asked_protocols}, config.models)
-        bench = _prepared(config, folder, tool, target, pictures, scratch, server)
+        bench = Bench(config, folder, tool, target, pictures, scratch, server)
+        _plan(bench)
         head = _head(bench, machine, installation, started)
         _announce(console, bench, head)
         interrupted: BaseException | None = None
@@ -95,7 +89,8 @@ def run_benchmark(
         except (KeyboardInterrupt, SystemExit, ServingError, OSError) as error:
             interrupted = error
         report = _report(bench, head, complete=interrupted is None)
-        if not (bench.found.is_empty or isinstance(interrupted, OSError)):
+        has_results = bench.found.points or bench.found.problems or bench.found.ways
+        if has_results and not isinstance(interrupted, OSError):
             with undisturbed():
                 try:
                     finish(report)
@@ -125,36 +120,25 @@ def _serve(
     return {"grpc": server.grpc_url, "http": server.http_url}, server, installation
 
 
-def _prepared(
-    config: BenchmarkConfig,
-    folder: Path,
-    tool: perf_analyzer.Tool,
-    target: Target,
-    pictures: Pictures,
-    scratch: Path,
-    server: RunningServer | None,
-) -> Bench:
-    """Checks all settings and writes the pictures, before anything is measured."""
-    largest = {model.name: model.largest_batch for model in target.models}
-    points = plan_points(largest, config.asked_protocols, config.batch_sizes, config.concurrencies)
-    for model in target.models:
-        if not any(point.model == model.name for point in points):
-            raise ClientError(
-                f"{model.name} takes batches of {max(1, model.largest_batch)} at most: give smaller --batch-sizes"
-            )
-        write_input(scratch / f"{model.name}.json", model, pictures)
-    bench = Bench(config, folder, tool, target, pictures, scratch, points, [], server=server)
+def _plan(bench: Bench) -> None:
+    """Plans the measurements, checks all settings and writes the pictures, before anything is measured."""
+    config, models = bench.config, {model.name: model for model in bench.target.models}
+    largest = {name: model.largest_batch for name, model in models.items()}
+    bench.points = plan_points(largest, config.asked_protocols, config.batch_sizes, config.concurrencies)
+    for name, model in models.items():
+        if not any(point.model == name for point in bench.points):
+            raise ClientError(f"{name} takes batches of {max(1, largest[name])} at most: give smaller --batch-sizes")
+        write_input(bench.scratch / f"{name}.json", model, bench.pictures)
     if config.limit:
-        classifier = next((model for model in target.models if model.name == CLASSIFIER), None)
+        classifier = models.get(CLASSIFIER)
         if classifier is None:
             raise ClientError(f"--limit needs {CLASSIFIER}, which is not measured here: leave it out")
         onnx = config.onnx or _served_file(config.repository, classifier)
         check_network(onnx, classifier.shape)
-        bench.measure_way = partial(measure_in_process, onnx, tensors(classifier, pictures))
-        own = {point.batch for point in points if point.model == CLASSIFIER}
+        bench.measure_way = partial(measure_in_process, onnx, tensors(classifier, bench.pictures))
+        own = {point.batch for point in bench.points if point.model == CLASSIFIER}
         # With the largest batch too: the server joins requests into such batches.
         bench.ways = plan_ways(usable_cores(), sorted({1, *own, max(1, classifier.largest_batch)}))
-    return bench
 
 
 def _served_file(repository: Path, model: Model) -> Path:

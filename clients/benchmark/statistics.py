@@ -15,17 +15,11 @@ STAGES = ("queue", "compute_input", "compute_infer", "compute_output")
 
 
 class Statistics(NamedTuple):
-    """A server's counters of a model since its start.
-
-    Attributes:
-        pictures: answered pictures.
-        executions: executions of the model, each of a batch of pictures.
-        milliseconds: time in the queue and in computation, over all requests.
-    """
+    """A server's counters of a model since its start."""
 
     pictures: int
-    executions: int
-    milliseconds: float
+    executions: int  # each of a batch of pictures
+    milliseconds: float  # in the queue and in computation, over all requests
 
     def since(self, before: "Statistics") -> "Statistics":
         """Returns the difference to earlier counters."""
@@ -40,11 +34,8 @@ def ask_statistics(protocol: Protocol, url: str, models: Sequence[str]) -> dict[
     """
 
     async def ask() -> dict[str, Statistics]:
-        connection = Connection(url, protocol)
-        try:
+        async with Connection(url, protocol) as connection:
             return {name: read_statistics(await connection.describe("statistics", name)) for name in models}
-        finally:
-            await connection.close()
 
     return asyncio.run(ask())
 
@@ -63,14 +54,7 @@ def read_statistics(answer: Mapping[str, Any]) -> Statistics:
 def waited_inside(
     before: Mapping[str, Statistics], after: Mapping[str, Statistics], model: str, called: Sequence[str]
 ) -> dict[str, float]:
-    """Returns the mean milliseconds that an execution of `model` waited for each model that it calls.
-
-    Args:
-        before: statistics before a measurement, by name.
-        after: statistics after it.
-        model: the model that calls.
-        called: the models that it calls.
-    """
+    """Returns the mean milliseconds that an execution of `model` waited for each model that it called in between."""
     executions = max(1, after[model].since(before[model]).executions)
     return {name: after[name].since(before[name]).milliseconds / executions for name in called}
 

@@ -6,14 +6,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from clients.benchmark.figures import QUANTILES, measured_by_model
+from clients.benchmark.plan import Point
 from clients.benchmark.rounding import figure
 
 
 def print_points(console: Console, report: Mapping[str, Any]) -> None:
     """Prints a row for each point, the limit, and the problems."""
-    measured = [each for each in report["points"] if "images_per_second" in each]
-    for model in dict.fromkeys(each["model"] for each in measured):
-        points = [each for each in measured if each["model"] == model]
+    for model, points in measured_by_model(report).items():
         has_limit = any("share_of_limit" in each for each in points)
         console.print(f"\n{model}", highlight=False, style="bold")
         columns = ("batch", "clients", "images/s", "span", "p50 ms", "p95 ms", "p99 ms", "queue", "infer")
@@ -22,7 +22,7 @@ def print_points(console: Console, report: Mapping[str, Any]) -> None:
             rate, latency, parts = each["images_per_second"], each["latency_ms"], each["parts_ms"]
             cells = [str(each["batch"]), str(each["concurrency"]), figure(rate["median"])]
             cells.append(f"{(rate['max'] - rate['min']) / (rate['median'] or 1):.0%}")
-            cells += [figure(latency[name]["median"]) for name in ("p50", "p95", "p99")]
+            cells += [figure(latency[name]["median"]) for name in QUANTILES]
             cells += [figure(parts[name]["median"]) for name in ("queue", "inference")]
             cells += [f"{each['share_of_limit']:.2f}"] if has_limit else []
             table.add_row(each["protocol"], *cells)
@@ -37,7 +37,7 @@ def print_points(console: Console, report: Mapping[str, Any]) -> None:
         )
     for each in report["points"]:
         if each["problem"]:
-            console.print(f"{_name(each)}: {each['problem']}", highlight=False, markup=False, soft_wrap=True)
+            console.print(f"{Point.read(each)}: {each['problem']}", highlight=False, markup=False, soft_wrap=True)
 
 
 def print_comparison(console: Console, comparison: Mapping[str, Any]) -> None:
@@ -56,13 +56,13 @@ def print_comparison(console: Console, comparison: Mapping[str, Any]) -> None:
                     str(each["concurrency"]),
                     figure(each["old_images_per_second"]),
                     figure(each["new_images_per_second"]),
-                    *(f"{each[name]:.2f}x" for name in ("images_per_second", "p50", "p95", "p99")),
+                    *(f"{each[name]:.2f}x" for name in ("images_per_second", *QUANTILES)),
                     "overlap" if each["overlaps"] else "faster" if each["slowdown"] < 1 else "slower",
                 )
         console.print(table, highlight=False)
     for what, said in (("failed", "fails now"), ("only_old", "not measured now"), ("only_new", "was not measured")):
         for each in comparison[what]:
-            console.print(f"{_name(each)}: {said}", highlight=False, soft_wrap=True)
+            console.print(f"{Point.read(each)}: {said}", highlight=False, soft_wrap=True)
 
 
 def _table(first: str, *names: str) -> Table:
@@ -71,7 +71,3 @@ def _table(first: str, *names: str) -> Table:
     for name in names:
         table.add_column(name, justify="right")
     return table
-
-
-def _name(point: Mapping[str, Any]) -> str:
-    return f"{point['model']}, {point['protocol']}, batch {point['batch']}, {point['concurrency']} at a time"

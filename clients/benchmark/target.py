@@ -19,46 +19,27 @@ Takes = Literal["signs", "scenes", "photographs"]
 
 @dataclass(frozen=True)
 class Model:
-    """A model that is ready.
-
-    Attributes:
-        name: name on the server.
-        takes: signs or scenes as pixels, or whole photographs as files.
-        input_name: name of its only input.
-        shape: shape of one picture, without the batch.
-        largest_batch: largest batch of a request; 0 if it takes no batches.
-        versions: served versions.
-        is_cached: whether answers may come from Triton's cache.
-        metadata: the server's metadata of it.
-    """
+    """A model that is ready."""
 
     name: str
-    takes: Takes
+    takes: Takes  # signs or scenes as pixels, or whole photographs as files
     input_name: str
-    shape: tuple[int, ...]
-    largest_batch: int
+    shape: tuple[int, ...]  # of one picture, without the batch
+    largest_batch: int  # of a request; 0 if it takes no batches
     versions: tuple[str, ...]
-    is_cached: bool
+    is_cached: bool  # answers may come from Triton's cache
     metadata: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Target:
-    """A server that answers.
+    """A server that answers."""
 
-    Attributes:
-        urls: host:port for each protocol.
-        metadata: the server's metadata.
-        models: the models to measure.
-        others: names of the served models that the recognizer calls.
-        has_standin: whether the ONNX models run on the stand-in for Triton's backend.
-    """
-
-    urls: Mapping[Protocol, str]
+    urls: Mapping[Protocol, str]  # host:port
     metadata: dict[str, Any]
-    models: tuple[Model, ...]
-    others: tuple[str, ...]
-    has_standin: bool = False
+    models: tuple[Model, ...]  # to measure
+    others: tuple[str, ...]  # names of the served models that the recognizer calls
+    has_standin: bool = False  # ONNX models run on the stand-in for Triton's backend
 
     @property
     def description(self) -> str:
@@ -68,11 +49,9 @@ class Target:
 
 
 def look_at(urls: Mapping[Protocol, str], wanted: Sequence[str]) -> Target:
-    """Reads a server's metadata over every protocol, and its models' over the first one.
+    """Reads a server's metadata over every protocol, and over the first one that of the models that are wanted.
 
-    Args:
-        urls: host:port for each protocol.
-        wanted: names of models; empty takes the classifier and the recognizer if they are served.
+    If none is named, it takes the classifier and the recognizer, where they are served.
 
     Raises:
         ClientError: no server answers, a model is missing, or it does not take pictures.
@@ -83,15 +62,11 @@ def look_at(urls: Mapping[Protocol, str], wanted: Sequence[str]) -> Target:
 async def _look_at(urls: Mapping[Protocol, str], wanted: Sequence[str]) -> Target:
     metadata: dict[str, Any] = {}
     for protocol, url in urls.items():
-        connection = Connection(url, protocol)
-        try:
+        async with Connection(url, protocol) as connection:
             metadata = await connection.describe("metadata", "")
-        finally:
-            await connection.close()
     protocol, url = next(iter(urls.items()))
-    connection = Connection(url, protocol)
-    try:
-        models = []
+    models = []
+    async with Connection(url, protocol) as connection:
         for name in wanted or (CLASSIFIER, RECOGNIZER):
             try:
                 models.append(await _model(connection, name))
@@ -100,8 +75,6 @@ async def _look_at(urls: Mapping[Protocol, str], wanted: Sequence[str]) -> Targe
                     raise UnknownModelError(f"the server at {url} has no model {name} ready: {error}") from error
         others = [name for name in CALLED if await connection.ready(name)]
         configs = [await connection.describe("config", name) for name in {*others, *(model.name for model in models)}]
-    finally:
-        await connection.close()
     if not models:
         raise ClientError(f"the server at {url} has neither {CLASSIFIER} nor {RECOGNIZER}: name a model with --models")
     return Target(urls, metadata, tuple(models), tuple(others), any(map(runs_on_stand_in, configs)))
@@ -116,23 +89,21 @@ async def _model(connection: Connection, name: str) -> Model:
     metadata = await connection.describe("metadata", name)
     config = await connection.describe("config", name)
     inputs = config.get("input", [])
-    refusal = (
-        f"{name} takes more than a picture: `signs bench` measures networks of one UINT8 input, and the recognizer"
-    )
-    if len(inputs) != 1:
-        raise ClientError(refusal)
-    kind, shape = str(inputs[0]["data_type"]), tuple(int(side) for side in inputs[0]["dims"])
+    tensor = inputs[0] if len(inputs) == 1 else {}
+    kind, shape = tensor.get("data_type"), tuple(int(side) for side in tensor.get("dims", ()))
     takes: Takes
-    if inputs[0]["name"] == PHOTOGRAPH and kind == "TYPE_STRING":
+    if tensor.get("name") == PHOTOGRAPH and kind == "TYPE_STRING":
         takes = "photographs"
     elif kind == "TYPE_UINT8" and len(shape) == 3 and shape[2] == 3 and min(shape) > 0:
-        takes = "scenes" if inputs[0]["name"] == SCENES or shape[0] != shape[1] else "signs"
+        takes = "scenes" if tensor["name"] == SCENES or shape[0] != shape[1] else "signs"
     else:
-        raise ClientError(refusal)
+        raise ClientError(
+            f"{name} takes more than a picture: `signs bench` measures networks of one UINT8 input, and the recognizer"
+        )
     return Model(
         name,
         takes,
-        str(inputs[0]["name"]),
+        str(tensor["name"]),
         shape,
         # The recognizer takes one photograph per request and joins requests itself.
         1 if takes == "photographs" else int(config.get("max_batch_size", 0)),

@@ -43,6 +43,7 @@ def bench(
     """
     from clients.benchmark.comparison import compare as compared
     from clients.benchmark.comparison import load_report, slower
+    from clients.benchmark.plan import Point
     from clients.benchmark.run import run_benchmark
     from clients.benchmark.table import print_comparison, print_points
     from traffic_sign_client.errors import ClientError
@@ -78,5 +79,5 @@ def bench(
     if failed and report is None:
         raise ClientError(f"{len(failed)} of {len(summary['points'])} points could not be measured; the report has why")
     if max_slowdown is not None and (slow := slower(summary["comparison"], max_slowdown)):
-        named = "; ".join("{model}, {protocol}, batch {batch}, {concurrency} at a time".format(**each) for each in slow)
+        named = "; ".join(str(Point.read(each)) for each in slow)
         raise ClientError(f"more than {max_slowdown:g} times slower than {compare}: {named}")

@@ -4,30 +4,20 @@ import asyncio
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import typer
-
-from clients.command.output import print_json
+from clients.command.output import print_result
 from traffic_signs.options import with_options
 from traffic_signs.settings import Json, Protocol, ServerAddress, Setting
 
 
 @dataclass(frozen=True)
 class ServerCheck:
-    """What a server says of itself.
+    """What a server says of itself."""
 
-    Attributes:
-        url: host:port it was asked at.
-        version: of tritonserver.
-        minimum: the oldest version that is accepted.
-        is_safe: whether its version is that or a later one.
-        models: that are ready, each with what runs it: `stand-in`, or the backend's own name.
-    """
-
-    url: str
-    version: str
-    minimum: str
-    is_safe: bool
-    models: dict[str, str]
+    url: str  # host:port
+    version: str  # of tritonserver
+    minimum: str  # the oldest version that is accepted
+    is_safe: bool  # its version is that or a later one
+    models: dict[str, str]  # that are ready, each with what runs it: `stand-in`, or the backend's own name
 
 
 @with_options
@@ -51,12 +41,9 @@ def check_server(
 
     oldest = parse_version(minimum) if minimum else MINIMUM
     found = examine_server(server.url, server.protocol, oldest, server.timeout)
-    if as_json:
-        print_json(found)
-    else:
-        typer.echo(f"tritonserver {found.version} at {found.url}")
-        for model, backend in found.models.items():
-            typer.echo(f"  {model}: {backend}")
+    lines = [f"tritonserver {found.version} at {found.url}"]
+    lines += [f"  {model}: {backend}" for model, backend in found.models.items()]
+    print_result(found, as_json, "\n".join(lines))
     if not found.is_safe:
         raise ClientError(
             f"tritonserver {found.version} at {found.url} is older than {found.minimum}: take the server's image of "
@@ -65,13 +52,7 @@ def check_server(
 
 
 def examine_server(url: str, protocol: Protocol, oldest: tuple[int, int], timeout: float = 30.0) -> ServerCheck:
-    """Asks a server what it is.
-
-    Args:
-        url: host:port.
-        protocol: grpc or http.
-        oldest: version that is accepted.
-        timeout: seconds to wait for an answer.
+    """Asks the server at host:port what it is, with a timeout in seconds.
 
     Raises:
         ClientError: it does not answer.
@@ -88,8 +69,7 @@ async def _ask(url: str, protocol: Protocol, timeout: float) -> tuple[dict[str, 
     from clients.benchmark.target import CLASSIFIER, DETECTOR, RECOGNIZER, runs_on_stand_in
     from traffic_sign_client.connection import Connection
 
-    connection = Connection(url, protocol, timeout=timeout)
-    try:
+    async with Connection(url, protocol, timeout=timeout) as connection:
         metadata = await connection.describe("metadata", "")
         models = {}
         for name in (CLASSIFIER, DETECTOR, RECOGNIZER):
@@ -97,5 +77,3 @@ async def _ask(url: str, protocol: Protocol, timeout: float) -> tuple[dict[str, 
                 config = await connection.describe("config", name)
                 models[name] = "stand-in" if runs_on_stand_in(config) else str(config.get("backend", ""))
         return metadata, models
-    finally:
-        await connection.close()

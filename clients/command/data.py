@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from clients.command.output import print_json, progress_bars
+from clients.command.output import print_result, progress_bars
 from traffic_signs.options import with_options
 from traffic_signs.settings import DATA_SET, OUTPUT, Json, Setting
 
@@ -49,13 +49,14 @@ def fetch(
     chosen = fetching.BENCHMARKS[benchmark]
     with progress_bars() as progress:
         fetched = fetching.fetch(chosen, to or Path("data") / benchmark, mirror, keep_archives, progress)
-    if as_json:
-        print_json(asdict(fetched) | {"path": str(fetched.path)})
-        return
     what = f"fetched {fetched.bytes / 1e6:.1f} MB in {fetched.seconds:.0f} s" if fetched.files else "there and whole"
     path = shlex.quote(str(fetched.path))
-    typer.echo(f"{what}: {fetched.path}\n{chosen.credit}")
-    typer.echo(f"next: signs data check {path}\n      signs train classifier --data {benchmark}={path}")
+    print_result(
+        asdict(fetched) | {"path": str(fetched.path)},
+        as_json,
+        f"{what}: {fetched.path}\n{chosen.credit}\n"
+        f"next: signs data check {path}\n      signs train classifier --data {benchmark}={path}",
+    )
 
 
 @app.command()

@@ -8,7 +8,7 @@ import typer
 
 from clients.command.export_serving import config, engine
 from clients.command.gate import gate
-from clients.command.output import print_json, print_note, progress_bars
+from clients.command.output import print_json, print_note, print_result, progress_bars
 from clients.command.tune import tune
 from export.settings import PrecisionRequest, ServingOverrides
 from traffic_signs.options import with_options
@@ -82,7 +82,7 @@ def onnx_(
     signer, info = load_signer(private_key), load_info(checkpoint)
     there = find_exported(checkpoint, info.model, repository, wanted.precision) if once else None
     if there is not None:
-        print_json(there) if as_json else typer.echo(f"published already: {info.model} {there.version}")
+        print_result(there, as_json, f"published already: {info.model} {there.version}")
         return
     compared: list[dict[str, object]] = []
 
@@ -141,7 +141,7 @@ def parity_(
         raise typer.BadParameter("a server has its own device: leave out --url", param_hint="--device")
     samples = real_samples(load_info(checkpoint), data)
     figures = compare_version(version, checkpoint, samples, url, device)
-    print_json(figures) if as_json else typer.echo(describe_parity(figures))
+    print_result(figures, as_json, describe_parity(figures))
 
 
 @app.command("recognizer")
@@ -172,13 +172,12 @@ def recognizer_(
     scenes = load_data(reference) if reference else None
     with progress_bars() as progress:
         manifest = export_recognizer(repository, score_threshold, scenes, split, progress, unknown_threshold)
-    if as_json:
-        print_json(manifest)
-        return
-    typer.echo(
+    print_result(
+        manifest,
+        as_json,
         f"published: {repository / manifest.model / str(manifest.version)}\n"
         + ("" if scenes else "no reference for drift: give one with --reference gtsdb=PATH\n")
-        + f"next: signs serve{repository_flag(repository)}, then signs predict PHOTO --annotate DIR"
+        + f"next: signs serve{repository_flag(repository)}, then signs predict PHOTO --annotate DIR",
     )
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from clients.command.output import print_json
+from clients.command.output import print_json, print_result
 from export.settings import ServingOverrides
 from traffic_signs.options import with_options
 from traffic_signs.settings import DEFAULT_REPOSITORY, Configuration, Json, Repository, Setting
@@ -100,11 +100,10 @@ def engine(
     manifest = build_engine(
         repository, source, version, trtexec, timing_cache, lambda what: typer.echo(what, err=as_json)
     )
-    if as_json:
-        print_json(manifest)
-        return
-    typer.echo(
+    print_result(
+        manifest,
+        as_json,
         f"published: {repository}/{manifest.model}/{manifest.version}\n"
         "next: signs evaluate it on a server, then signs repository promote "
-        f"{manifest.model} {manifest.version}{repository_flag(repository)}"
+        f"{manifest.model} {manifest.version}{repository_flag(repository)}",
     )

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from clients.command.output import print_json, print_note
+from clients.command.output import print_json, print_note, print_result
 from monitoring.settings import PROMETHEUS, PrometheusAddress, WatchConfig, seconds
 from traffic_signs.options import with_options
 from traffic_signs.settings import Json, Setting
@@ -49,10 +49,7 @@ def watch(config: WatchConfig, as_json: Json = False) -> None:
             seconds(config.interval),
             print_note,
         )
-    if as_json:
-        print_json(verdict)
-    else:
-        typer.echo("\n".join([verdict.state, *(f"  {reason}" for reason in verdict.reasons)]))
+    print_result(verdict, as_json, "\n".join([verdict.state, *(f"  {reason}" for reason in verdict.reasons)]))
     raise typer.Exit({"fine": FINE, "worse": WORSE, "unclear": UNCLEAR}[verdict.state])
 
 

@@ -19,6 +19,11 @@ def print_json(content: Any, indent: int | None = None) -> None:
     typer.echo(json.dumps(content, default=asdict, indent=indent))
 
 
+def print_result(content: Any, as_json: bool, text: str) -> None:
+    """Prints a result as JSON, or as a text for people."""
+    print_json(content) if as_json else typer.echo(text)
+
+
 def print_note(sentence: str) -> None:
     """Prints a note to standard error."""
     typer.echo(f"note: {sentence}", err=True)

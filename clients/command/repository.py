@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from clients.command.output import print_json, progress_bars
+from clients.command.output import print_json, print_result, progress_bars
 from clients.command.repository_promote import promote, rollback
 from clients.command.repository_publish import publish, sign
 from clients.command.repository_transfer import pull, push
@@ -146,12 +146,9 @@ def prune(
     from export.repository.pruning import prune as remove_old
 
     pruned = remove_old(repository, model, keep, dry_run, leftovers * 3600)
-    if as_json:
-        print_json(pruned)
-        return
-    typer.echo(f"{'would remove' if dry_run else 'removed'}: {numbers(pruned.removed)}\nkept: {numbers(pruned.kept)}")
-    for path in pruned.swept:
-        typer.echo(f"removed files of interrupted work: {path}")
+    lines = [f"{'would remove' if dry_run else 'removed'}: {numbers(pruned.removed)}", f"kept: {numbers(pruned.kept)}"]
+    lines += [f"removed files of interrupted work: {path}" for path in pruned.swept]
+    print_result(pruned, as_json, "\n".join(lines))
 
 
 app.command()(pull)

@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from clients.command.output import print_json, print_note
+from clients.command.output import print_note, print_result
 from traffic_signs.options import with_options
 from traffic_signs.settings import DEFAULT_REPOSITORY, Json, Model, OtherClasses, Repository, Runs, Setting, Version
 
@@ -89,11 +87,8 @@ def _print(
     model: str, champion: int | None, entry: "Promotion | None", notes: list[str], sentence: str, as_json: bool
 ) -> None:
     """Prints which version is the champion now, and the notes about it."""
-    if as_json:
-        print_json({"model": model, "champion": champion, "entry": entry, "notes": notes})
-        return
-    typer.echo(sentence)
-    for note in notes:
+    print_result({"model": model, "champion": champion, "entry": entry, "notes": notes}, as_json, sentence)
+    for note in notes if not as_json else ():
         print_note(note)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from clients.command.output import print_json, progress_bars
+from clients.command.output import print_result, progress_bars
 from traffic_signs.options import with_options
 from traffic_signs.settings import (
     DEFAULT_REPOSITORY,
@@ -56,11 +56,9 @@ def publish(
         manifest = publish_copy(
             *(source, repository, number, again, signer, public_key, progress), once=once, other_classes=other_classes
         )
-    if as_json:
-        print_json(manifest)
-        return
     name = f"{manifest.model} {manifest.version}{repository_flag(repository)}"
-    typer.echo(f"published: {repository}/{manifest.model}/{manifest.version}\nnext: signs repository promote {name}")
+    text = f"published: {repository}/{manifest.model}/{manifest.version}\nnext: signs repository promote {name}"
+    print_result(manifest, as_json, text)
 
 
 @with_options

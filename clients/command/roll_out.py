@@ -1,8 +1,6 @@
 """`signs repository roll-out`: a running server loads the champion of its repository."""
 
-import typer
-
-from clients.command.output import print_json
+from clients.command.output import print_result
 from traffic_signs.options import with_options
 from traffic_signs.settings import DEFAULT_REPOSITORY, Json, Model, Repository, Timeout, Url
 
@@ -25,15 +23,13 @@ def roll_out(
     signs repository promote sign_classifier 3 && signs repository roll-out sign_classifier
     """
     from export.repository.promotion import champion
-    from export.repository.store import open_store
+    from export.repository.store import open_store, repository_flag
     from serving.loading import load
     from traffic_sign_client.errors import ClientError
 
     best = champion(open_store(repository), model)
     if best is None:
-        raise ClientError(f"{model} has no champion in {repository}: `signs repository promote {model} N` first")
+        command = f"signs repository promote {model} N{repository_flag(repository)}"
+        raise ClientError(f"{model} has no champion in {repository}: `{command}` first")
     load(url, model, best, timeout)
-    if as_json:
-        print_json({"model": model, "version": best, "url": url})
-    else:
-        typer.echo(f"{model} {best} is served at {url}")
+    print_result({"model": model, "version": best, "url": url}, as_json, f"{model} {best} is served at {url}")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from clients.command import train_run
-from clients.command.output import print_json, progress_bars
+from clients.command.output import print_result, progress_bars
 from clients.command.train_run import RunSettings
 from traffic_signs.options import with_options
 from traffic_signs.settings import DATA_SET, Json, Rounds, Runs, Setting
@@ -112,11 +112,10 @@ def throughput(
     config = TrainingConfig(epochs=1, batch_size=batch_size, device=device, precision=precision, workers=workers)
     with progress_bars() as progress:
         result = measure_throughput(architecture, config, steps, rounds, progress)
-    if as_json:
-        print_json(result)
-        return
-    typer.echo(
+    print_result(
+        result,
+        as_json,
         f"{result.device}, {result.precision}, {result.workers} workers, batches of {batch_size}\n"
         f"network alone: {result.network:.0f} images/s\nwhole loop:    {result.loop:.0f} images/s\n"
-        f"ratio:         {result.ratio:.2f} (median of {rounds} pairs)"
+        f"ratio:         {result.ratio:.2f} (median of {rounds} pairs)",
     )

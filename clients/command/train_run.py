@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clients.command.output import print_json
+from clients.command.output import print_json, print_result
 from traffic_signs.settings import BaseSettings, Json, Runs, Setting, SettingError
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _resume_or_skip(settings: RunSettings) -> bool:
         return False
     info = load_info(folder / CHECKPOINT)
     done = {"checkpoint": str(folder / CHECKPOINT), "run_id": info.run_id, "metrics": info.metrics}
-    print_json(done) if settings.as_json else typer.echo(f"done already: {folder / CHECKPOINT}")
+    print_result(done, settings.as_json, f"done already: {folder / CHECKPOINT}")
     return True
 
 

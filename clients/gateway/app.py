@@ -34,9 +34,7 @@ if TYPE_CHECKING:
 def make_app(settings: Settings, draining: Callable[[], bool] = lambda: False) -> FastAPI:
     """Returns the gateway as an ASGI app; it does not call Triton before its first request.
 
-    Args:
-        settings: the gateway's settings.
-        draining: returns whether the gateway is about to end and is no longer ready.
+    `draining` returns whether the gateway is about to end and is no longer ready.
 
     Raises:
         ClientError: the keys, the feedback folder, the certificates or the address for traces cannot be used.
@@ -71,9 +69,15 @@ def make_app(settings: Settings, draining: Callable[[], bool] = lambda: False) -
     files = page.Files()
     app.include_router(Api(settings, limits, Uploads(settings, metrics), upstream, store, keys).router)
     app.include_router(status.router(upstream, metrics, draining))
-    app.include_router(reference.router(app))
-    app.include_router(page.router(files))
     app.mount("/static", files)
+
+    @app.get("/", include_in_schema=False)
+    async def index(request: Request) -> Response:
+        return await files.get_response("index.html", request.scope)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        return reference.answer(app)
 
     def openapi() -> dict[str, Any]:
         app.openapi_schema = app.openapi_schema or describe(app, keys is not None)
@@ -111,8 +115,7 @@ async def _on_problem(request: Request, error: Exception) -> Response:
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    kind, detail = problems.of_status(error.status_code)
-    request.state.problem = ProblemError(kind, detail)
+    request.state.problem = problems.of_status(error.status_code)
     return problems.response(request.state.problem, request.state.request_id, dict(error.headers or {}))
 
 

@@ -40,8 +40,7 @@ def line_of(name: str, key: str) -> str:
 class Keys:
     """The keys of a file, reloaded when it changes, so that a key can be revoked at once.
 
-    Args:
-        path: file with lines `NAME sha256:HASH`, empty lines and comments with #.
+    The file has lines `NAME sha256:HASH`, empty lines and comments with #.
 
     Raises:
         ClientError: the file cannot be read, or has an invalid line or no key.

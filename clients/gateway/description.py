@@ -30,20 +30,20 @@ request in the logs of the gateway and of Triton; the caller may choose it (1 to
 """
 _FILE = {"type": "string", "format": "binary"}
 _TYPES = ("image/jpeg", "image/png", "image/webp", "image/bmp", "image/x-portable-pixmap", "application/octet-stream")
+
+
+def _form(**parts: Any) -> dict[str, Any]:
+    """Returns the schema of a form with these parts and no others."""
+    return {"type": "object", "required": [*parts], "additionalProperties": False, "properties": parts}
+
+
 IMAGES: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "description": "The bytes of one picture, or a form with one or more parts `image`.",
         "content": {
             **{kind: {"schema": _FILE} for kind in _TYPES},
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["image"],
-                    "additionalProperties": False,
-                    "properties": {"image": {"type": "array", "minItems": 1, "items": _FILE}},
-                }
-            },
+            "multipart/form-data": {"schema": _form(image={"type": "array", "minItems": 1, "items": _FILE})},
         },
     }
 }
@@ -52,12 +52,7 @@ FEEDBACK: dict[str, Any] = {
         "required": True,
         "content": {
             "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["image", "feedback"],
-                    "additionalProperties": False,
-                    "properties": {"image": _FILE, "feedback": {"$ref": "#/components/schemas/Feedback"}},
-                },
+                "schema": _form(image=_FILE, feedback={"$ref": "#/components/schemas/Feedback"}),
                 "encoding": {"feedback": {"contentType": "application/json"}},
             }
         },

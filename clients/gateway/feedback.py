@@ -91,11 +91,7 @@ def parse(text: str, width: int, height: int) -> Feedback:
 
 
 def with_names(feedback: Feedback, classes: Sequence[SignClass]) -> Feedback:
-    """Returns feedback with the names of the classes, because the ids depend on the served models.
-
-    Args:
-        feedback: the feedback that was sent.
-        classes: the served classes, by id.
+    """Returns feedback with the names of the served classes, because the ids depend on the served models.
 
     Raises:
         ProblemError: there is no such class, or it has another name.
@@ -120,11 +116,9 @@ def with_names(feedback: Feedback, classes: Sequence[SignClass]) -> Feedback:
 
 
 class Store:
-    """A folder of feedback; several gateways may share it.
+    """A folder of feedback, created if it is missing; several gateways may share it.
 
-    Args:
-        folder: the folder, created if it is missing.
-        reserve: bytes that must stay free on its disk.
+    `reserve` bytes stay free on its disk.
 
     Raises:
         ClientError: the folder cannot be written.

@@ -13,10 +13,7 @@ LATER = "try again after the seconds in Retry-After, or send fewer requests at o
 class Limits:
     """Counts the requests in progress, within one event loop.
 
-    Args:
-        concurrency: most concurrent calls of Triton.
-        queue: most requests that may wait besides.
-        max_held: most bytes of uploads in memory.
+    `concurrency` of them may call Triton at a time, `queue` more may wait; all may hold `max_held` bytes of uploads.
     """
 
     def __init__(self, concurrency: int, queue: int, max_held: int) -> None:

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clients.gateway import problems
 from clients.gateway.metrics import Metrics, outcome_of
-from clients.gateway.problems import INTERNAL, UNAVAILABLE, ProblemError
+from clients.gateway.problems import UNAVAILABLE, ProblemError
 
 if TYPE_CHECKING:
     from clients.gateway.tracing import Tracing  # its extra may not be there
@@ -35,13 +35,7 @@ logger = logging.getLogger(__name__)
 
 
 class Requests:
-    """Wraps the app; every request gets an answer, whatever fails in the app.
-
-    Args:
-        app: the app.
-        metrics: counts the answers.
-        tracing: makes a span of each request under /v1; None for no spans.
-    """
+    """Wraps the app; every request gets an answer, whatever fails in it. With `tracing` those under /v1 get a span."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, tracing: "Tracing | None") -> None:
         self._app, self._metrics, self._tracing = app, metrics, tracing
@@ -75,18 +69,13 @@ class Requests:
             logger.exception("a bug of the gateway", extra={"request_id": exchange.request.state.request_id})
             if exchange.status:  # the answer has begun: the server ends the connection
                 raise
-            await exchange.answer(ProblemError(INTERNAL, problems.of_status(500)[1]))
+            await exchange.answer(problems.of_status(500))
         finally:
             exchange.note(self._metrics)
 
 
 class Exchange:
-    """One request and its answer.
-
-    Attributes:
-        request: the request; its state has its id.
-        status: status of the answer; 0 before the answer.
-    """
+    """One request, whose state has its id, and its answer, whose status is 0 before it begins."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.request, self.status = Request(scope), 0

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from fastapi import APIRouter, Request
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
@@ -24,14 +23,3 @@ class Files(StaticFiles):
         response = await super().get_response(path, scope)
         response.headers["Cache-Control"] = "no-cache"
         return response
-
-
-def router(files: Files) -> APIRouter:
-    """Returns the route of the page itself."""
-    made = APIRouter()
-
-    @made.get("/", include_in_schema=False)
-    async def page(request: Request) -> Response:
-        return await files.get_response("index.html", request.scope)
-
-    return made

@@ -2,11 +2,11 @@
 
 import asyncio
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
-from typing import TypeVar
+from functools import partial, wraps
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,48 +20,30 @@ DECODED_PIXELS = 50_000_000  # most pixels of a photograph that the gateway deco
 ORIENTATION = 0x0112  # EXIF tag; with 5 to 8 the picture lies on its side
 SAME_FILE = {"MPO": "JPEG"}  # Pillow's name of a phone's JPEG with a second picture after the first
 EXIF_IN_PNG = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp")
+P = ParamSpec("P")
 T = TypeVar("T")
 
 # Only a few at once, because decoded pixels need much memory.
 _threads = ThreadPoolExecutor(2, thread_name_prefix="pictures")
 
 
-async def size_of(data: bytes) -> tuple[int, int]:
-    """Returns the width and height of a photograph, upright by its EXIF orientation, as the recognizer sees it.
+def _in_thread(read: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Makes a function that reads a picture wait for a thread, and raise ProblemError if it cannot be read."""
 
-    Raises:
-        ProblemError: it cannot be read.
-    """
-    return await _apart(partial(_size_of, data))
+    @wraps(read)
+    async def run(*arguments: P.args, **options: P.kwargs) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(_threads, partial(read, *arguments, **options))
+        except ImageError as error:
+            kind = TOO_LARGE if error.reason == "too_large" else UNREADABLE
+            raise ProblemError(kind, f"the image cannot be read: {error}") from None
 
-
-async def crop_of(data: bytes, size: int) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
-    """Returns a picture of one sign for the classifier, uint8 [size, size, 3], and its own width and height.
-
-    Raises:
-        ProblemError: it cannot be read, or has more pixels than CROP_PIXELS.
-    """
-    return await _apart(partial(_crop_of, data, size))
+    return run
 
 
-async def check(data: bytes) -> tuple[str, tuple[int, int]]:
-    """Decodes a photograph; returns its format, one of preprocessing.FORMATS, and its width and height.
-
-    Raises:
-        ProblemError: it cannot be read, or has more pixels than DECODED_PIXELS.
-    """
-    return await _apart(partial(_check, data))
-
-
-async def _apart(work: Callable[[], T]) -> T:
-    try:
-        return await asyncio.get_running_loop().run_in_executor(_threads, work)
-    except ImageError as error:
-        kind = TOO_LARGE if error.reason == "too_large" else UNREADABLE
-        raise ProblemError(kind, f"the image cannot be read: {error}") from None
-
-
-def _size_of(data: bytes) -> tuple[int, int]:
+@_in_thread
+def size_of(data: bytes) -> tuple[int, int]:
+    """Returns the width and height of a photograph, upright by its EXIF orientation, as the recognizer sees it."""
     with _opened(data, MAX_PIXELS) as image:
         width, height = image.size
         # A PNG may have its EXIF after the pixels, and Pillow decodes them to find it: only if there can be one.
@@ -70,13 +52,20 @@ def _size_of(data: bytes) -> tuple[int, int]:
         return _upright(image)
 
 
-def _crop_of(data: bytes, size: int) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
+@_in_thread
+def crop_of(data: bytes, size: int) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
+    """Returns a picture of one sign for the classifier, uint8 [size, size, 3], and its own width and height.
+
+    It may have CROP_PIXELS at most.
+    """
     with _opened(data, CROP_PIXELS):
         image = decode(data)
     return resize(image, size), image.size
 
 
-def _check(data: bytes) -> tuple[str, tuple[int, int]]:
+@_in_thread
+def check(data: bytes) -> tuple[str, tuple[int, int]]:
+    """Decodes a photograph of DECODED_PIXELS at most; returns its format, one of FORMATS, and its width and height."""
     with _opened(data, DECODED_PIXELS) as image:
         image.load()
         return SAME_FILE.get(str(image.format), str(image.format)), _upright(image)

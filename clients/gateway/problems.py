@@ -11,19 +11,12 @@ MEDIA_TYPE = "application/problem+json"
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of problem.
+    """A kind of problem."""
 
-    Attributes:
-        name: its name, and its anchor in /docs.
-        status: status of the answer.
-        title: title of all its problems.
-        retry_after: seconds after which a retry may succeed; 0 for never.
-    """
-
-    name: str
+    name: str  # and its anchor in /docs
     status: int
     title: str
-    retry_after: int = 0
+    retry_after: int = 0  # seconds; 0 for never
 
 
 UNREADABLE = Kind("unreadable", 400, "The request cannot be read")
@@ -47,12 +40,7 @@ KINDS = tuple(each for each in vars().values() if isinstance(each, Kind))
 
 
 class ProblemError(Exception):
-    """Ends a request with a problem.
-
-    Args:
-        kind: kind of the problem.
-        detail: what is wrong with this request, and the fix.
-    """
+    """Ends a request with a problem; `detail` says what is wrong with this request, and the fix."""
 
     def __init__(self, kind: Kind, detail: str) -> None:
         super().__init__(detail)
@@ -81,12 +69,12 @@ def response(error: ProblemError, request_id: str, headers: dict[str, str] | Non
     return JSONResponse(body(error, request_id), kind.status, headers, MEDIA_TYPE)
 
 
-def of_status(status: int) -> tuple[Kind, str]:
-    """Returns the kind and the detail of an error of the framework."""
+def of_status(status: int) -> ProblemError:
+    """Returns the problem for an error status of the framework."""
     if status == HTTPStatus.NOT_FOUND:
-        return NOT_FOUND, "see /docs for the routes"
+        return ProblemError(NOT_FOUND, "see /docs for the routes")
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
-        return METHOD, "use one of the methods in the header Allow; see /docs"
+        return ProblemError(METHOD, "use one of the methods in the header Allow; see /docs")
     if status < HTTPStatus.INTERNAL_SERVER_ERROR:
-        return UNREADABLE, "send the request as /docs shows it"
-    return INTERNAL, "try again later; the gateway's log has the reason under this request id"
+        return ProblemError(UNREADABLE, "send the request as /docs shows it")
+    return ProblemError(INTERNAL, "try again later; the gateway's log has the reason under this request id")

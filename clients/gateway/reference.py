@@ -10,7 +10,7 @@ from html import escape
 from textwrap import dedent
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from starlette.responses import HTMLResponse, Response
 
 from clients.gateway.problems import KINDS
@@ -18,18 +18,12 @@ from clients.gateway.problems import KINDS
 POLICY = "default-src 'none'; style-src 'self'"
 
 
-def router(app: FastAPI) -> APIRouter:
-    """Returns the route of the reference of an app."""
-    made = APIRouter()
-
-    @made.get("/docs", include_in_schema=False)
-    async def docs() -> Response:
-        return HTMLResponse(written(app.openapi()), headers={"Content-Security-Policy": POLICY})
-
-    return made
+def answer(app: FastAPI) -> Response:
+    """Returns the reference of an app."""
+    return HTMLResponse(_written(app.openapi()), headers={"Content-Security-Policy": POLICY})
 
 
-def written(described: dict[str, Any]) -> str:
+def _written(described: dict[str, Any]) -> str:
     """Returns the reference of an OpenAPI description as HTML."""
     title = escape(described["info"]["title"])
     parts = [

@@ -25,22 +25,15 @@ from traffic_sign_client import SignClass
 from traffic_signs.classes import GERMAN_SIGNS
 
 T = TypeVar("T")
-Result = dict[str, Any] | ProblemError  # for one picture
+OF_TRITON = (429, 502, 503, 504)  # statuses of the problems
+OF_UPLOADS = (400, 408, 413, 415, 422, *OF_TRITON)
+Result = dict[str, Any] | BaseException  # for one picture
 # We have drawings of the German signs; a class of the same name has one, whatever its id.
 DRAWINGS = {name: f"static/pictograms/{number}.svg" for number, name in enumerate(GERMAN_SIGNS.names)}
 
 
 class Api:
-    """The routes of one gateway.
-
-    Args:
-        settings: the gateway's settings.
-        limits: limits the requests in progress.
-        uploads: reads the bodies.
-        upstream: calls Triton.
-        store: stores feedback; None if there is no folder for it.
-        keys: the API keys; None if no key is needed.
-    """
+    """The routes of one gateway; without `store` it takes no feedback, without `keys` no key is needed."""
 
     def __init__(
         self,
@@ -59,41 +52,30 @@ class Api:
                 request.state.key = keys.check(request)
 
         self.router = APIRouter(prefix="/v1", dependencies=[Depends(check_key)])
-        add = self.router.add_api_route
-        add(
+        self.router.post(
             "/recognize",
-            self.recognize,
-            methods=["POST"],
             summary="Find and name the signs of photographs",
             openapi_extra=IMAGES,
-            responses=answers(schema.Recognition | schema.Recognitions, 400, 408, 413, 415, 422, 429, 502, 503, 504),
-        )
-        add(
+            responses=answers(schema.Recognition | schema.Recognitions, *OF_UPLOADS),
+        )(self.recognize)
+        self.router.post(
             "/classify",
-            self.classify,
-            methods=["POST"],
             summary="Name the sign of each picture of one sign",
             openapi_extra=IMAGES,
-            responses=answers(
-                schema.Classification | schema.Classifications, 400, 408, 413, 415, 422, 429, 502, 503, 504
-            ),
-        )
-        add(
+            responses=answers(schema.Classification | schema.Classifications, *OF_UPLOADS),
+        )(self.classify)
+        self.router.post(
             "/feedback",
-            self.feedback,
-            methods=["POST"],
             status_code=201,
             summary="Send the true signs of a photograph",
             openapi_extra=FEEDBACK,
-            responses=answers(schema.Stored, 400, 404, 408, 413, 415, 422, 429, 502, 503, 504, 507, status=201),
-        )
-        add(
+            responses=answers(schema.Stored, 404, *OF_UPLOADS, 507, status=201),
+        )(self.feedback)
+        self.router.get(
             "/classes",
-            self.classes,
-            methods=["GET"],
             summary="The classes of the served models",
-            responses=answers(list[schema.SignClass], 429, 502, 503, 504),
-        )
+            responses=answers(list[schema.SignClass], *OF_TRITON),
+        )(self.classes)
 
     async def recognize(
         self,
@@ -108,18 +90,16 @@ class Api:
         Of several, one that cannot be read has `error` instead of `signs`.
         """
 
-        async def one(upload: Upload, request_id: str, deadline: float) -> Result:
-            try:
-                # The size after the answer: the recognizer reports and counts what cannot be read.
-                timed = await self._upstream.recognize(upload.data, threshold, request_id, deadline)
-                return _result("signs", timed.answer, await pictures.size_of(upload.data), timed)
-            except ProblemError as problem:
-                return problem
+        async def one(upload: Upload, request_id: str, deadline: float) -> dict[str, Any]:
+            # The size after the answer: the recognizer reports and counts what cannot be read.
+            timed = await self._upstream.recognize(upload.data, threshold, request_id, deadline)
+            return _result("signs", timed.answer, await pictures.size_of(upload.data), timed)
 
         async def work(uploads: Sequence[Upload], deadline: float) -> list[Result]:
             base, count = request.state.request_id, len(uploads)
             ids = [base] if count == 1 else [f"{base}.{number}" for number in range(count)]
-            return await asyncio.gather(*(one(*each, deadline) for each in zip(uploads, ids, strict=True)))
+            ones = (one(*each, deadline) for each in zip(uploads, ids, strict=True))
+            return await asyncio.gather(*ones, return_exceptions=True)
 
         return await self._answer(request, work)
 
@@ -133,14 +113,15 @@ class Api:
         async def work(uploads: Sequence[Upload], deadline: float) -> list[Result]:
             request_id = request.state.request_id
             side = await self._upstream.crop_size(request_id, deadline)
-            read = await asyncio.gather(*(self._crop(upload, side) for upload in uploads))
-            crops = [each[0] for each in read if not isinstance(each, ProblemError)]
+            reads = (pictures.crop_of(upload.data, side) for upload in uploads)
+            read = await asyncio.gather(*reads, return_exceptions=True)
+            crops = [each[0] for each in read if not isinstance(each, BaseException)]
             if not crops:
-                return [each for each in read if isinstance(each, ProblemError)]
+                return [each for each in read if isinstance(each, BaseException)]
             timed = await self._upstream.classify(np.stack(crops), k, request_id, deadline)
             rows = iter(timed.answer)
             return [
-                each if isinstance(each, ProblemError) else _result("classes", next(rows), each[1], timed)
+                each if isinstance(each, BaseException) else _result("classes", next(rows), each[1], timed)
                 for each in read
             ]
 
@@ -185,8 +166,8 @@ class Api:
             found, versions = await _while_connected(request, both)
         request_id, results = request.state.request_id, []
         for upload, each in zip(uploads, found, strict=True):
-            if isinstance(each, ProblemError):
-                if len(uploads) == 1 or each.kind not in (UNREADABLE, TOO_LARGE):
+            if isinstance(each, BaseException):
+                if len(uploads) == 1 or not isinstance(each, ProblemError) or each.kind not in (UNREADABLE, TOO_LARGE):
                     raise each
                 results.append({"image": upload.name, "error": body(each, request_id), "request_id": request_id})
                 continue
@@ -195,12 +176,6 @@ class Api:
             results.append({"image": upload.name, **each, "models": versions, "request_id": request_id})
         request.state.pictures = len(uploads)
         return JSONResponse(results[0] if len(results) == 1 else {"results": results, "request_id": request_id})
-
-    async def _crop(self, upload: Upload, side: int) -> tuple[Any, tuple[int, int]] | ProblemError:
-        try:
-            return await pictures.crop_of(upload.data, side)
-        except ProblemError as problem:
-            return problem
 
 
 def _parts(files: Sequence[tuple[str, Upload]], fields: Sequence[tuple[str, str]]) -> tuple[bytes, str]:

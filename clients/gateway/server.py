@@ -1,15 +1,20 @@
 """Runs the gateway under uvicorn; on SIGTERM it finishes the requests in progress."""
 
+import json
 import logging
+import secrets
 import signal
 import socket
 import time
 from types import FrameType
 
+import h11
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from clients.gateway import problems
 from clients.gateway.app import make_app
-from clients.gateway.protocol import ProblemProtocol
+from clients.gateway.problems import UNREADABLE, ProblemError
 from clients.gateway.settings import Settings
 from traffic_sign_client.errors import ClientError
 
@@ -17,12 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 def serve(settings: Settings, host: str, port: int) -> None:
-    """Runs a gateway until a signal ends it.
-
-    Args:
-        settings: the gateway's settings.
-        host: address to listen on.
-        port: port to listen on; 0 takes a free one, which the log names.
+    """Runs a gateway until a signal ends it; port 0 takes a free one, which the log names.
 
     Raises:
         ClientError: it cannot listen on the address, or the settings cannot be used.
@@ -45,9 +45,6 @@ class Server(uvicorn.Server):
     On SIGTERM it reports that it is not ready and still answers for `drain_delay` seconds, so that load balancers
     notice; then it accepts no more connections and waits up to `drain_timeout` seconds for the requests in progress.
     Ctrl-C skips the delay; a second signal skips the wait.
-
-    Args:
-        settings: the gateway's settings.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -78,3 +75,22 @@ class Server(uvicorn.Server):
         if self._until and time.monotonic() >= self._until:
             self.should_exit = True
         return await super().on_tick(counter)
+
+
+class ProblemProtocol(H11Protocol):
+    """uvicorn's protocol on h11, with JSON instead of its line of text."""
+
+    def send_400_response(self, msg: str) -> None:
+        """Answers a request that cannot be parsed and ends the connection."""
+        request_id = secrets.token_hex(16)
+        problem = ProblemError(UNREADABLE, f"{msg} Send HTTP/1.1 with short and well-formed headers")
+        data = json.dumps(problems.body(problem, request_id)).encode()
+        headers = [
+            (b"content-type", problems.MEDIA_TYPE.encode()),
+            (b"content-length", str(len(data)).encode()),
+            (b"x-request-id", request_id.encode()),
+            (b"connection", b"close"),
+        ]
+        for event in (h11.Response(status_code=400, headers=headers), h11.Data(data=data), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()

@@ -28,8 +28,7 @@ PROPAGATOR = TraceContextTextMapPropagator()
 class Tracing:
     """Makes spans and sends them in batches from its own thread; a missing collector does not affect answers.
 
-    Args:
-        url: address of the collector, without /v1/traces.
+    `url` is the address of the collector, without /v1/traces.
 
     Raises:
         ClientError: the address or a standard variable is invalid.
@@ -56,12 +55,7 @@ class Tracing:
 
     @contextmanager
     def request(self, request: Request, status: Callable[[], int]) -> Iterator[None]:
-        """Makes the span of a request, as a child of the caller's if there is one.
-
-        Args:
-            request: the request; its state has its id.
-            status: returns the status of the answer at the end; 0 for none.
-        """
+        """Makes the span of a request, a child of the caller's if there is one; `status` returns that of the answer."""
         attributes = {
             "http.request.method": request.method,
             "url.path": request.scope["path"][:200],

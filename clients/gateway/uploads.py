@@ -28,12 +28,7 @@ class Upload:
 
 
 class Uploads:
-    """Reads the bodies of requests.
-
-    Args:
-        settings: the limits of size and time.
-        metrics: counts the bytes.
-    """
+    """Reads the bodies of requests."""
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._settings, self._metrics = settings, metrics
@@ -87,11 +82,10 @@ class Uploads:
             async with self._in_time():
                 parsed = await parser.parse()
         except MultiPartException as error:
-            many = error.message.startswith(("Too many", "Part exceeded"))
-            advice = "send it as multipart/form-data with a boundary"
-            if many:
-                advice = f"send at most {most} files, and no more fields than /docs shows"
-            raise ProblemError(TOO_LARGE if many else UNREADABLE, f"{error.message} {advice}") from None
+            problem, advice = UNREADABLE, "send it as multipart/form-data with a boundary"
+            if error.message.startswith(("Too many", "Part exceeded")):
+                problem, advice = TOO_LARGE, f"send at most {most} files, and no more fields than /docs shows"
+            raise ProblemError(problem, f"{error.message} {advice}") from None
         except (LookupError, ValueError) as error:  # of an unknown charset
             raise ProblemError(UNREADABLE, f"the form cannot be read ({error}): send it as UTF-8") from None
         files: list[tuple[str, Upload]] = []

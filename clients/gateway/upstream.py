@@ -4,8 +4,8 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,22 +47,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Timed:
-    """An answer, and the milliseconds in the queue and in Triton."""
+    """A call of Triton: the client's options for it, its answer, and the milliseconds in the queue and in Triton."""
 
+    asking: Asking = field(default_factory=Asking)
     answer: Any = None
     queue_ms: float = 0.0
     triton_ms: float = 0.0
 
 
 class Upstream:
-    """The model server behind a gateway, called over one gRPC channel.
-
-    Args:
-        settings: its address and the models.
-        limits: limits the concurrent calls.
-        metrics: counts the failures.
-        tracing: makes a span of each call; None for no spans.
-    """
+    """The model server behind a gateway, called over one gRPC channel; without `tracing` calls have no spans."""
 
     def __init__(self, settings: Settings, limits: Limits, metrics: Metrics, tracing: "Tracing | None") -> None:
         self._settings, self._limits, self._metrics, self._tracing = settings, limits, metrics, tracing
@@ -113,14 +107,14 @@ class Upstream:
             ProblemError: there is no answer.
         """
         async with self._asking("infer", self._settings.recognizer, request_id, deadline) as timed:
-            found = await self._client.recognize(data, threshold, **self._how(request_id, deadline))
+            found = await self._client.recognize(data, threshold, **timed.asking)
             timed.answer = [asdict(sign) for sign in found]
         return timed
 
     async def classify(self, crops: npt.NDArray[np.uint8], best: int, request_id: str, deadline: float) -> Timed:
         """Returns the `best` most probable classes of each crop, uint8 [n, size, size, 3], RGB; see `recognize`."""
         async with self._asking("infer", self._settings.classifier, request_id, deadline) as timed:
-            found = await self._client.classify(crops, best, **self._how(request_id, deadline))
+            found = await self._client.classify(crops, best, **timed.asking)
             timed.answer = [[asdict(each) for each in classes] for classes in found]
         return timed
 
@@ -138,8 +132,8 @@ class Upstream:
         """
         versions = await self.versions()
         if versions != self._classes_of:
-            async with self._asking("describe", self._settings.classifier, request_id, deadline):
-                self._classes = await self._client.classes(**self._how(request_id, deadline))
+            async with self._asking("describe", self._settings.classifier, request_id, deadline) as timed:
+                self._classes = await self._client.classes(**timed.asking)
             self._classes_of = dict(versions)
         return self._classes
 
@@ -175,21 +169,16 @@ class Upstream:
             started = time.perf_counter()
             timed.queue_ms = milliseconds(started - begun)
             try:
-                with self._span(what, model, request_id):
+                with self._tracing.question(what, model, request_id) if self._tracing else nullcontext():
+                    headers = self._tracing.headers() if self._tracing else {}
+                    left = deadline - asyncio.get_running_loop().time()
+                    timed.asking = {"request_id": request_id, "timeout": left, "headers": headers}
                     async with asyncio.timeout_at(deadline):
                         yield timed
             except (ClientError, TimeoutError) as error:
                 raise self._problem(error, request_id) from error
             finally:
                 timed.triton_ms = milliseconds(time.perf_counter() - started)
-
-    def _span(self, what: str, model: str, request_id: str) -> AbstractContextManager[None]:
-        return self._tracing.question(what, model, request_id) if self._tracing else nullcontext()
-
-    def _how(self, request_id: str, deadline: float) -> Asking:
-        left = deadline - asyncio.get_running_loop().time()
-        headers = self._tracing.headers() if self._tracing else {}
-        return {"request_id": request_id, "timeout": left, "headers": headers}
 
     def _problem(self, error: ClientError | TimeoutError, request_id: str) -> ProblemError:
         """Returns the problem for an error; it hides the address of Triton, which is in the log."""
@@ -198,23 +187,24 @@ class Upstream:
             if said.startswith(LARGE_IMAGE):
                 return ProblemError(TOO_LARGE, f"{said}: scale it down")
             return ProblemError(UNREADABLE, said)
-        self._metrics.failed(error)
         logger.warning("Triton failed: %s", error or "no answer in time", extra={"request_id": request_id})
         if isinstance(error, TimedOutError | TimeoutError):
-            return ProblemError(TIMEOUT, f"the models did not answer within {self._settings.timeout:g} s: {LATER}")
-        if isinstance(error, OverloadedError):
-            return ProblemError(OVERLOADED, f"the queues of the models are full: {LATER}")
-        if isinstance(error, UnknownModelError):
-            return ProblemError(
-                NOT_SERVED,
-                "the model for this request is not served: publish it and try again; a picture of one sign needs only "
-                "the classifier",
-            )
-        if isinstance(error, UnavailableError):
-            return ProblemError(
-                UNAVAILABLE, "the model server does not answer: try again after the seconds in Retry-After"
-            )
-        return ProblemError(UPSTREAM, "the model server answered with an error: see its log and the gateway's")
+            reason, kind = "deadline_exceeded", TIMEOUT
+            detail = f"the models did not answer within {self._settings.timeout:g} s: {LATER}"
+        elif isinstance(error, OverloadedError):
+            reason, kind, detail = "overloaded", OVERLOADED, f"the queues of the models are full: {LATER}"
+        elif isinstance(error, UnknownModelError):
+            reason, kind = "unknown_model", NOT_SERVED
+            detail = "the model for this request is not served: publish it and try again"
+            detail += "; a picture of one sign needs only the classifier"
+        elif isinstance(error, UnavailableError):
+            reason, kind = "unavailable", UNAVAILABLE
+            detail = "the model server does not answer: try again after the seconds in Retry-After"
+        else:
+            reason, kind = "other", UPSTREAM
+            detail = "the model server answered with an error: see its log and the gateway's"
+        self._metrics.failed(reason)
+        return ProblemError(kind, detail)
 
 
 def milliseconds(seconds: float) -> float:

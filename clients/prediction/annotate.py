@@ -70,10 +70,7 @@ def write_annotated(original: Path, photograph: Image.Image, signs: Sequence[Sig
 
 
 class Copies:
-    """Annotated copies in a folder: a JPEG of each photograph, an MP4 of the frames of each video.
-
-    Args:
-        folder: the folder, created if it is missing.
+    """Annotated copies in a folder, created if it is missing: a JPEG of each photograph, an MP4 of each video's frames.
 
     Raises:
         OSError: the folder cannot be created.

@@ -28,12 +28,8 @@ def recognized(
 ) -> Iterator[Result]:
     """Finds the signs of pictures on a server, several at the same time.
 
-    Args:
-        pictures: the pictures, which are read only as fast as they are answered.
-        client: client of the server.
-        threshold: lowest detection score that counts; None for the server's.
-        concurrency: requests in flight at the same time.
-        copies: gets copies with the signs drawn in; None for no copies.
+    They are read only as fast as they are answered. Without a threshold, the lowest detection score that counts, the
+    server's is taken; `copies` gets copies with the signs drawn in.
 
     Yields:
         For each picture, in order, `image`, `frame` for one of a video, and `signs`: a list of `box` (left, top, right,

@@ -49,11 +49,9 @@ def peers(
 
     output = output or Path(f"runs/peers-{datetime.now(UTC):%Y%m%d-%H%M%S}")
     console = Console(stderr=True)
-    summary = run_comparison(
-        plan, output, lambda text: console.print(text, highlight=False, markup=False, soft_wrap=True)
-    )
+    summary = run_comparison(plan, output, lambda text: console.print(text, soft_wrap=True))
     typer.echo(json.dumps(summary, indent=2) if as_json else markdown(summary), nl=as_json)
-    console.print(f"look: {output}/report.html, peers.md and peers.json", highlight=False, soft_wrap=True)
+    console.print(f"look: {output}/report.html, peers.md and peers.json", soft_wrap=True)
 
 
 def main() -> None:

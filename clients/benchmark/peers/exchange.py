@@ -25,21 +25,13 @@ SIGN_OUTPUTS = ("boxes", "detection_scores", "class_ids", "class_scores")  # of 
 
 @dataclass(frozen=True)
 class Exchange:
-    """How a server is called.
-
-    Attributes:
-        path: path of the endpoint.
-        content_type: content type of the request.
-        headers: further headers, by name.
-        wrap: maps the bytes of an image to the body of a request.
-        unwrap: maps head and body of a response to the bytes of the answer.
-    """
+    """How a server is called."""
 
     path: str
     content_type: str = "application/octet-stream"
-    headers: tuple[tuple[str, str], ...] = ()
-    wrap: Callable[[bytes], bytes] = bytes
-    unwrap: Callable[[bytes, bytes], bytes] = lambda _, body: body
+    headers: tuple[tuple[str, str], ...] = ()  # further ones
+    wrap: Callable[[bytes], bytes] = bytes  # of an image, to the body of a request
+    unwrap: Callable[[bytes, bytes], bytes] = lambda _, body: body  # of a response's head and body, to the answer
 
     def request(self, image: bytes, host: str, port: int) -> bytes:
         """Returns a whole HTTP request for an image."""
@@ -86,12 +78,9 @@ def mlserver() -> Exchange:
 
 
 def triton(model: str, name: str = "", shape: tuple[int, ...] = ()) -> Exchange:
-    """Triton's raw binary request, which holds only one tensor, and its binary answer.
+    """Triton's raw binary request to a model of one input, and its binary answer.
 
-    Args:
-        model: name of a model with one input.
-        name: name of that input, if a shape is given.
-        shape: shape of the tensor, sent before it as JSON; () for a batch of one, Triton's default.
+    A batch of more than one needs the input's name and the shape of the tensor, which are sent before it as JSON.
     """
     path, before = f"/v2/models/{model}/infer", b""
     if shape:

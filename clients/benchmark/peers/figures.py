@@ -15,35 +15,20 @@ BUSY = 0.7  # of a core: a load generator that uses more may itself be the bottl
 
 @dataclass(frozen=True)
 class Point:
-    """One load on one server in one round.
+    """One load on one server in one round."""
 
-    Attributes:
-        clients: clients of a closed loop; 0 for an open one.
-        rate: requests a second that fell due in an open loop; 0 for a closed one.
-        throughput: answers a second.
-        p50_ms: median latency in milliseconds.
-        p95_ms: 95th percentile of the latency in milliseconds.
-        p99_ms: 99th percentile of the latency in milliseconds.
-        requests: number of measured requests.
-        failures: requests that were refused or cut off.
-        unanswered: requests of an open loop that still waited at its end.
-        generator_share: share of one core that the load generator used.
-        late_ms: how late requests of an open loop left although a connection was free, 99th percentile.
-        keeps_up: whether the server keeps up with an open loop; always true of a closed one.
-    """
-
-    clients: int
-    rate: float
-    throughput: float
+    clients: int  # of a closed loop; 0 for an open one
+    rate: float  # requests a second that fell due in an open loop; 0 for a closed one
+    throughput: float  # answers a second
     p50_ms: float
     p95_ms: float
     p99_ms: float
     requests: int
-    failures: int = 0
-    unanswered: int = 0
-    generator_share: float = 0.0
-    late_ms: float = 0.0
-    keeps_up: bool = True
+    failures: int = 0  # requests that were refused or cut off
+    unanswered: int = 0  # requests of an open loop that still waited at its end
+    generator_share: float = 0.0  # of one core, that the load generator used
+    late_ms: float = 0.0  # how late requests of an open loop left although a connection was free, 99th percentile
+    keeps_up: bool = True  # with an open loop; always true of a closed one
 
     @property
     def load(self) -> tuple[int, float]:
@@ -84,19 +69,12 @@ def _median(points: Sequence[Point]) -> Point:
         values = [value for each in points if not math.isnan(value := getattr(each, name))]
         return float(median(values)) if values else math.nan
 
-    return replace(
-        points[0],
-        throughput=middle("throughput"),
-        p50_ms=middle("p50_ms"),
-        p95_ms=middle("p95_ms"),
-        p99_ms=middle("p99_ms"),
-        requests=sum(each.requests for each in points),
-        failures=sum(each.failures for each in points),
-        unanswered=sum(each.unanswered for each in points),
-        generator_share=max(each.generator_share for each in points),
-        late_ms=max(each.late_ms for each in points),
-        keeps_up=all(each.keeps_up for each in points),
-    )
+    figures: dict[str, Any] = {name: middle(name) for name in ("throughput", "p50_ms", "p95_ms", "p99_ms")}
+    for name in ("requests", "failures", "unanswered"):
+        figures[name] = sum(getattr(each, name) for each in points)
+    for name in ("generator_share", "late_ms"):
+        figures[name] = max(getattr(each, name) for each in points)
+    return replace(points[0], **figures, keeps_up=all(each.keeps_up for each in points))
 
 
 def within(points: Sequence[Point], budget_ms: float) -> Point | None:
@@ -106,12 +84,7 @@ def within(points: Sequence[Point], budget_ms: float) -> Point | None:
 
 
 def compare(ours: Sequence[Point], others: Mapping[str, Sequence[Point]], limit: float) -> dict[str, Any]:
-    """Compares one server with others.
-
-    Args:
-        ours: medians of the one.
-        others: medians of the others by name, without those that failed.
-        limit: requests a second without any server; 0 if that was not measured.
+    """Compares the medians of one server with those of others; `limit` is the requests a second without any server.
 
     Returns:
         `at`: by number of clients, `ours` and the `best` other with throughput and p99, the `ratio` of the throughputs

@@ -35,15 +35,9 @@ class Loaded:
 def run_load(
     endpoint: Endpoint, exchange: Exchange, work: Work, seconds: float, clients: int = 0, rate: float = 0.0
 ) -> Loaded:
-    """Loads a server in a closed or an open loop, and checks its answers.
+    """Loads a server in a closed loop of `clients`, or an open one at a `rate` a second, and checks its answers.
 
-    Args:
-        endpoint: where it listens.
-        exchange: how it is called.
-        work: what it is asked.
-        seconds: how long to measure; a closed loop runs until there are as many answers as clients.
-        clients: clients of a closed loop; 0 for an open one.
-        rate: requests a second of an open loop; 0 for a closed one.
+    A closed loop runs on after its time until there are as many answers as clients.
 
     Raises:
         ClientError: it cannot be reached, answered no request, or answered wrongly.

@@ -2,7 +2,7 @@
 
 perf_analyzer speaks only to Triton, TorchServe and OpenAI's interface, and HTTP libraries use 0.2 ms and more of
 processor time for a request, on the cores that the server computes with. This program sends prepared requests over
-asyncio's transports, for some 0.05 ms, and reports its share of a core.
+asyncio's transports, for a fraction of that (README.md), and reports its share of a core.
 
 In a closed loop each client sends its next request after an answer. The loop runs past its time until there are as many
 answers as clients, or the time for one answer is over. In an open loop requests fall due at random moments of a given
@@ -38,29 +38,17 @@ SEED = 0
 
 @dataclass
 class Outcome:
-    """The outcome of a job.
+    """The outcome of a job."""
 
-    Attributes:
-        latencies_us: latency of each measured request in microseconds.
-        seconds: how long was measured.
-        answered: answers that arrived in that time.
-        failures: requests that were refused, cut off or not answered in time.
-        unanswered: requests of an open loop without an answer at its end; the latencies include their waiting times.
-        reasons: the first failures.
-        answers: some of the answers: number of the request, head and body of the response.
-        cpu_share: share of one core that this program used.
-        late_us: how late requests of an open loop left although a connection was free, 99th percentile.
-    """
-
-    latencies_us: list[int] = field(default_factory=list)
-    seconds: float = 0.0
-    answered: int = 0
-    failures: int = 0
-    unanswered: int = 0
-    reasons: list[str] = field(default_factory=list)
-    answers: list[tuple[int, bytes, bytes]] = field(default_factory=list)
-    cpu_share: float = 0.0
-    late_us: int = 0
+    latencies_us: list[int] = field(default_factory=list)  # of each measured request, in microseconds
+    seconds: float = 0.0  # how long was measured
+    answered: int = 0  # in that time
+    failures: int = 0  # requests that were refused, cut off or not answered in time
+    unanswered: int = 0  # requests of an open loop without an answer at its end; their waiting times are latencies too
+    reasons: list[str] = field(default_factory=list)  # of the first failures
+    answers: list[tuple[int, bytes, bytes]] = field(default_factory=list)  # some: request's number, head and body
+    cpu_share: float = 0.0  # of one core, that this program used
+    late_us: int = 0  # how late requests of an open loop left although a connection was free, 99th percentile
 
 
 def arrivals(rate: float, seconds: float) -> list[float]:

@@ -25,29 +25,22 @@ LARGEST_BATCH: dict[Task, int] = {"classify": 32, "recognize": 8}  # on a CPU; o
 
 @dataclass(frozen=True)
 class Work:
-    """What all servers are asked in one task.
-
-    Attributes:
-        task: its name.
-        models: paths of the ONNX files for CPUs, by name of the model.
-        versions: versions of these models.
-        images: the content of each request: crops as they lie in memory, or an image file.
-        expected: ONNX Runtime's answer to each, in this process on the CPU.
-        described: the images, for people.
-        shape: shape of a request's crops, [n, height, width, 3]; () for image files.
-        largest_batch: most requests that a server puts into one batch.
-        hardware: what the servers compute on.
-    """
+    """What all servers are asked in one task."""
 
     task: Task
-    models: dict[str, Path]
+    models: dict[str, Path]  # the ONNX files for CPUs, by name of the model
     versions: dict[str, int]
-    images: Sequence[bytes]
-    expected: list[bytes]
-    described: str
-    shape: tuple[int, ...] = ()
-    largest_batch: int = 1
+    images: Sequence[bytes]  # the content of each request: crops as they lie in memory, or an image file
+    expected: list[bytes]  # ONNX Runtime's answer to each, in this process on the CPU
+    described: str  # the images, for people
+    shape: tuple[int, ...] = ()  # of a request's crops, [n, height, width, 3]; () for image files
+    largest_batch: int = 1  # most requests that a server puts into one batch
     hardware: Hardware = ONE_CORE
+
+    @property
+    def slowest(self) -> str:
+        """The model that takes most of the time."""
+        return NEEDED[self.task][0]
 
     @property
     def fitting(self) -> dict[str, Path]:
@@ -69,12 +62,7 @@ def prepare_work(
 ) -> Work:
     """Finds the models of a task, reads or draws its images and answers them in process.
 
-    Args:
-        repository: folder of the Triton models.
-        task: the task.
-        pictures: folder, zip or file; None draws them.
-        hardware: what the servers compute on.
-        crops: crops in each request to classify.
+    Without `pictures`, a folder, zip or file, it draws them. A request to classify holds `crops` crops.
 
     Raises:
         ClientError: a version is damaged or has no file for GPUs, or a picture cannot be read.
@@ -115,7 +103,7 @@ def answer_in_process(models: dict[str, Path], images: Sequence[bytes]) -> list[
 
 
 def _fixed_batch(models: dict[str, Path], task: Task) -> int:
-    """Returns the largest fixed batch of the network that takes most of the time."""
+    """Returns the largest fixed batch of the slowest network."""
     files = fixed_files(models)
     for model, path in files.items():
         if not path.is_file():

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from clients.benchmark.peers.http_connection import split_response
 from serving.exit_reason import describe_code
-from serving.lifetime import die_with_parent
+from serving.lifetime import start_process
 from serving.server import stop
 from traffic_sign_client.errors import ClientError
 
@@ -35,35 +35,17 @@ class Endpoint:
 def running(
     command: list[str], environment: dict[str, str], port: int, request: bytes, log: Path
 ) -> Iterator[Endpoint]:
-    """Starts a server, waits until it answers a request, and stops it when the block ends.
-
-    Args:
-        command: its command line.
-        environment: all its environment variables.
-        port: its port.
-        request: a whole HTTP request that it answers with 200 when it is ready.
-        log: file for its output, in its working folder.
+    """Starts a server in its log's folder, waits until it answers an HTTP request with 200, and stops it at the end.
 
     Raises:
         ClientError: it ended, or did not answer in time; the message holds the end of its log.
     """
     mark = secrets.token_hex(8)
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as output:
-        try:
-            process = subprocess.Popen(
-                command,
-                env={**environment, MARK: mark},
-                cwd=log.parent,  # some leave files where they are started
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                # In its own session: Ctrl-C reaches only this process, which then stops the server.
-                start_new_session=True,
-                preexec_fn=die_with_parent(os.getpid()),
-            )
-        except OSError as error:
-            raise ClientError(f"cannot start {command[0]} ({error.strerror})") from error
+    try:  # in the log's folder: some leave files where they are started
+        process = start_process(command, log, {**environment, MARK: mark}, log.parent)
+    except OSError as error:
+        raise ClientError(f"cannot start {command[0]} ({error.strerror})") from error
     try:
         _wait_until_answered(process, port, request, log)
         yield Endpoint(port)

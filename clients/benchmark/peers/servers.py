@@ -28,15 +28,10 @@ Variables = dict[str, str]
 
 @dataclass(frozen=True)
 class Hardware:
-    """What every server computes on.
-
-    Attributes:
-        cores: cores that it may use.
-        gpu: the networks run on a GPU, and the cores do the rest.
-    """
+    """What every server computes on."""
 
     cores: int
-    gpu: bool = False
+    gpu: bool = False  # the networks run on a GPU, and the cores do the rest
 
     @property
     def device(self) -> str:
@@ -56,27 +51,17 @@ class Hardware:
 
 @dataclass(frozen=True)
 class Peer:
-    """A server that people would otherwise use.
+    """A server that people would otherwise use."""
 
-    Attributes:
-        name: its name, and that of its folder beside this file with its locked packages.
-        title: its name for people.
-        package: the package whose version is reported.
-        exchange: how it is called.
-        settings: returns the variables to try, for the hardware and the largest batch.
-        command: returns the command line after the folder of its programs, for the folder of its program and a port.
-        program: folder of its program `server.py`, if that is another peer's too.
-        runtime: the package that computes.
-    """
-
-    name: str
-    title: str
-    package: str
-    exchange: Exchange
-    settings: Callable[[Hardware, int], list[Variables]]
+    name: str  # and that of its folder beside this file with its locked packages
+    title: str  # for people
+    package: str  # whose version is reported
+    exchange: Exchange  # how it is called
+    settings: Callable[[Hardware, int], list[Variables]]  # to try, for the hardware and the largest batch
+    # A command in the folder of its environment's programs, for the folder of `server.py` and a port.
     command: Callable[[Path, int], tuple[str, ...]] = lambda folder, port: ("python", str(folder / "server.py"))
-    program: str = ""
-    runtime: str = "onnxruntime"
+    program: str = ""  # folder of `server.py`, if that is another peer's too
+    runtime: str = "onnxruntime"  # the package that computes
 
     @property
     def folder(self) -> Path:
@@ -180,15 +165,9 @@ def fixed_files(models: dict[str, Path]) -> dict[str, Path]:
 def environment_of(
     peer: Peer, models: dict[str, Path], setting: Variables, port: int, folder: Path, device: str = "cpu"
 ) -> Variables:
-    """Returns all environment variables of a peer.
+    """Returns all environment variables of a peer in a working folder with links to PACKAGES.
 
-    Args:
-        peer: the peer.
-        models: paths of the ONNX files for CPUs, by name of the model.
-        setting: one of its settings.
-        port: port to listen on.
-        folder: its working folder, with links to PACKAGES.
-        device: `cpu` or `cuda`.
+    `models` has the ONNX files for CPUs; with the setting FIXED those for GPUs beside them are taken.
     """
     # A user's own variables for Python and threads must not reach the servers.
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "OMP_", "MLSERVER_"))}

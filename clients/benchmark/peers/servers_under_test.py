@@ -1,7 +1,7 @@
 """The servers of one task: the settings to try, how each is started, and what was measured."""
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,35 +20,20 @@ from traffic_signs.ports import free_ports
 
 @dataclass
 class ServerUnderTest:
-    """A server in one task, and its results so far.
+    """A server in one task, and its results so far."""
 
-    Attributes:
-        name: name of the peer, or `triton`.
-        title: its name for people.
-        exchange: how it is called.
-        settings: the settings to try.
-        serve: runs it with a setting in an empty folder.
-        versions: versions of its packages.
-        setting: the chosen setting.
-        tried: requests a second with each setting, or why it failed.
-        points: the measurements of all rounds.
-        checked: how many answers were compared with ONNX Runtime's.
-        difference: the largest difference among them.
-        problem: why it is excluded; empty if it is not.
-    """
-
-    name: str
-    title: str
-    exchange: Exchange
-    settings: list[Any]
-    serve: Callable[[Any, Path], contextlib.AbstractContextManager[Endpoint]]
-    versions: str = ""
-    setting: Any = None
-    tried: list[dict[str, Any]] = field(default_factory=list)
-    points: list[Point] = field(default_factory=list)
-    checked: int = 0
-    difference: float = 0.0
-    problem: str = ""
+    name: str  # of the peer, or `triton`
+    title: str  # for people
+    exchange: Exchange  # how it is called
+    settings: list[Any]  # to try
+    serve: Callable[[Any, Path], AbstractContextManager[Endpoint]]  # runs it with a setting in an empty folder
+    versions: str = ""  # of its packages
+    setting: Any = None  # the chosen one
+    tried: list[dict[str, Any]] = field(default_factory=list)  # requests a second with each setting, or the problem
+    points: list[Point] = field(default_factory=list)  # of all rounds
+    checked: int = 0  # answers that were compared with ONNX Runtime's
+    difference: float = 0.0  # the largest among them
+    problem: str = ""  # why it is excluded
 
 
 def described(setting: Any) -> str:
@@ -92,8 +77,9 @@ def _install(peer: Peer, work: Work, home: Path, say: Say) -> ServerUnderTest:
     return server
 
 
-@contextlib.contextmanager
-def serve_peer(peer: Peer, programs: Path, work: Work, setting: Variables, folder: Path) -> Iterator[Endpoint]:
+def serve_peer(
+    peer: Peer, programs: Path, work: Work, setting: Variables, folder: Path
+) -> AbstractContextManager[Endpoint]:
     """Runs a peer in an empty folder, which gets its files and `server.log`, until the block ends.
 
     Raises:
@@ -105,5 +91,4 @@ def serve_peer(peer: Peer, programs: Path, work: Work, setting: Variables, folde
     program, *arguments = peer.command(peer.folder, port)
     environment = environment_of(peer, work.models, setting, port, folder, work.hardware.device)
     request = peer.exchange.request(work.images[0], HOST, port)
-    with running([str(programs / program), *arguments], environment, port, request, folder / "server.log") as endpoint:
-        yield endpoint
+    return running([str(programs / program), *arguments], environment, port, request, folder / "server.log")

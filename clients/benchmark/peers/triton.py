@@ -19,31 +19,21 @@ from serving.install import Installation
 from serving.server import running_server
 
 
-def model_of(work: Work) -> str:
-    """Returns the model that a task calls."""
-    return CLASSIFIER.name if work.task == "classify" else RECOGNIZER
-
-
 def exchange_for(work: Work) -> Exchange:
     """Returns how Triton is called; a batch of more than one crop needs its shape before the bytes."""
-    shape = work.shape if work.shape[:1] > (1,) else ()
-    return exchange.triton(model_of(work), CLASSIFIER.input.name, shape)
+    model = CLASSIFIER.name if work.task == "classify" else RECOGNIZER
+    return exchange.triton(model, CLASSIFIER.input.name, work.shape if work.shape[:1] > (1,) else ())
 
 
 def settings(repository: Path, work: Work) -> list[Setting]:
     """Returns the settings to try, the present one first, of the classifier, or for scenes of the detector."""
-    cores, present = work.hardware.cores, setting_of(_read_config(repository / _tuned(work), work)[1])
+    cores, present = work.hardware.cores, setting_of(_read_config(repository / work.slowest, work)[1])
     if work.hardware.gpu:
         tried = [Setting(count, 0, delay, present.max_batch) for count in (1, 2, 4) for delay in (0, 200)]
     else:
         tried = [Setting(cores, 1, delay, present.max_batch) for delay in (0, 200)]
         tried.append(Setting(1, cores, 0, present.max_batch))
     return list(dict.fromkeys((present, *tried)))
-
-
-def _tuned(work: Work) -> str:
-    """Returns the model that takes most of the time."""
-    return CLASSIFIER.name if work.task == "classify" else DETECTOR.name
 
 
 def _read_config(folder: Path, work: Work) -> tuple[Path, Any]:
@@ -57,14 +47,7 @@ def _read_config(folder: Path, work: Work) -> tuple[Path, Any]:
 def running_triton(
     installation: Installation, repository: Path, work: Work, setting: Setting, folder: Path
 ) -> Iterator[Endpoint]:
-    """Serves the models of a task with a setting until the block ends.
-
-    Args:
-        installation: the tritonserver.
-        repository: folder of the models; it is not changed.
-        work: the task.
-        setting: setting of the model that takes most of the time.
-        folder: empty; takes the served copy and `server.log`.
+    """Serves the models of a task until the block ends, the slowest with a setting, out of a copy in an empty folder.
 
     Raises:
         serving.errors.ServingError: the server does not start.
@@ -91,7 +74,7 @@ def stage(repository: Path, work: Work, setting: Setting, folder: Path) -> None:
                 shutil.copy(path, folder / name / path.name)
         shutil.copytree(repository / name / str(version), folder / name / str(version))
         path, config = _read_config(folder / name, work)
-        if name == _tuned(work):
+        if name == work.slowest:
             config = retuned(config, setting)
         config.ClearField("response_cache")
         config.version_policy.latest.num_versions = 1

@@ -19,28 +19,15 @@ BATCHES = 40  # a client
 
 @dataclass(frozen=True)
 class Measurement:
-    """What the clients saw.
+    """What the clients saw."""
 
-    Attributes:
-        probabilities: by protocol, float32 [n, classes] for the crops sent.
-        latencies_ms: by protocol, float64 [REQUESTS], milliseconds from request to answer for one image.
-        images_per_second: with CLIENTS gRPC clients at once, each sending batches of BATCH.
-    """
-
-    probabilities: dict[Protocol, npt.NDArray[np.float32]]
-    latencies_ms: dict[Protocol, npt.NDArray[np.float64]]
-    images_per_second: float
+    probabilities: dict[Protocol, npt.NDArray[np.float32]]  # [n, classes] for the crops sent
+    latencies_ms: dict[Protocol, npt.NDArray[np.float64]]  # [REQUESTS], from request to answer for one image
+    images_per_second: float  # with CLIENTS gRPC clients at once, each sending batches of BATCH
 
 
 def measure(server: RunningServer, model: str, version: int, crops: npt.NDArray[np.uint8]) -> Measurement:
-    """Sends crops over gRPC and over HTTP, then times single requests and a stream of batches.
-
-    Args:
-        server: a running server.
-        model: name of a classifier it serves.
-        version: of the model.
-        crops: uint8 [n, size, size, 3].
-    """
+    """Sends crops, uint8 [n, size, size, 3], over gRPC and HTTP, then times single requests and a stream of batches."""
     addresses: dict[Protocol, str] = {"grpc": server.grpc_url, "http": server.http_url}
     probabilities: dict[Protocol, npt.NDArray[np.float32]] = {}
     latencies: dict[Protocol, npt.NDArray[np.float64]] = {}

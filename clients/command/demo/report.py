@@ -1,17 +1,16 @@
 """The report page of a demo: one HTML file with its pictures inside."""
 
-import base64
 import io
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import matplotlib.ticker
 import numpy as np
 import numpy.typing as npt
 from matplotlib import pyplot as plt
 from PIL import Image, ImageDraw, ImageFont
 
+from clients.benchmark.page import data_url, render
 from clients.command.demo.measure import BATCH, CLIENTS, REQUESTS, Measurement
 from clients.command.demo.table import LABELS
 from export.repository import Manifest
@@ -36,18 +35,17 @@ def write_report(
 ) -> None:
     """Writes `folder/report.html`, and its plots into `folder/plots`."""
     _draw_latencies(measurement, folder / "plots" / "latencies.png")
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    page = environment.get_template("report.html.j2").render(
+    files = {
+        "curves": "curves.png",
+        "confusion_matrix": f"{KIND}_test/confusion_matrix.png",
+        "latencies": "latencies.png",
+    }
+    page = render(
+        Path(__file__).with_name("report.html.j2"),
         summary=summary,
         labels=LABELS,
         manifest=manifest,
-        plots={
-            "curves": _embed_file(folder / "plots" / "curves.png"),
-            "confusion_matrix": _embed_file(folder / "plots" / f"{KIND}_test" / "confusion_matrix.png"),
-            "latencies": _embed_file(folder / "plots" / "latencies.png"),
-        },
+        plots={name: data_url((folder / "plots" / file).read_bytes(), "image/png") for name, file in files.items()},
         scene=_draw_scene(dataset, run),
         gallery=_gallery(run, _spread(run)),
         mistakes=_gallery(run, run.evaluations[KIND].mistakes[:GALLERY]),
@@ -122,8 +120,4 @@ def _draw_latencies(measurement: Measurement, path: Path) -> None:
 def _embed(picture: Image.Image, kind: str) -> str:
     buffer = io.BytesIO()
     picture.save(buffer, kind, quality=88)
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
-def _embed_file(path: Path) -> str:
-    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+    return data_url(buffer.getvalue(), f"image/{kind.lower()}")

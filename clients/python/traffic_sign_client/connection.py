@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, Self, TypedDict
 
 import numpy.typing as npt
 
@@ -115,6 +115,12 @@ class Connection(Options):
         self._calls: Counter[Any] = Counter()  # in flight, by tritonclient's client
         self._answered: set[str] = set()  # models that have answered, or were ready
         self._closed = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.close()
 
     async def close(self) -> None:
         """Frees shared memory and ends the connection; a caller that still waits for an answer gets a ClientError."""

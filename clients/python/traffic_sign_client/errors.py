@@ -47,14 +47,7 @@ BROKEN_OFF = ("cancel", "rst_stream")  # in gRPC's errors if the server, or a pr
 
 
 def explained(error: Exception, url: str, protocol: str, timeout: float) -> ClientError:
-    """Returns the ClientError for an error of tritonclient, a socket or a parser.
-
-    Args:
-        error: the error.
-        url: address of the server.
-        protocol: "grpc" or "http".
-        timeout: the request's timeout in seconds.
-    """
+    """Returns the ClientError for an error of tritonclient, a socket or a parser; `timeout` is in seconds."""
     from tritonclient.utils import InferenceServerException
 
     reason, status = str(error) or type(error).__name__, ""

@@ -22,8 +22,7 @@ SMALLEST = 1 << 20  # bytes of a region; larger sizes are powers of two, so that
 class Regions:
     """The regions of one client; each request in flight has its own.
 
-    Args:
-        call: calls a method of tritonclient's client, given the timeout, its name and its arguments.
+    `call` calls a method of tritonclient's client, given the timeout, its name and its arguments.
     """
 
     def __init__(self, call: Callable[..., Awaitable[Any]]) -> None:

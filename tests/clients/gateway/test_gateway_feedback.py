@@ -1,5 +1,6 @@
 """The folder of feedback: entries are whole or not there, whatever ends the writer, and however many write."""
 
+import asyncio
 import errno
 import io
 import json
@@ -177,8 +178,8 @@ def test_a_picture_that_lies_on_its_side_is_measured_upright() -> None:
     for form in ("JPEG", "PNG", "WEBP"):
         buffer = io.BytesIO()
         Image.new("RGB", (40, 20)).save(buffer, form, exif=exif)
-        assert pictures._check(buffer.getvalue()) == (form, (20, 40))
-        assert pictures._size_of(buffer.getvalue()) == (20, 40)
+        assert asyncio.run(pictures.check(buffer.getvalue())) == (form, (20, 40))
+        assert asyncio.run(pictures.size_of(buffer.getvalue())) == (20, 40)
     plain = io.BytesIO()
     Image.new("P", (40, 20)).save(plain, "PNG")
-    assert pictures._size_of(plain.getvalue()) == (40, 20)
+    assert asyncio.run(pictures.size_of(plain.getvalue())) == (40, 20)

@@ -42,12 +42,7 @@ class Network(Protocol):
 
 
 class OnnxNetwork:
-    """A network in ONNX Runtime.
-
-    Args:
-        path: path of the ONNX file.
-        threads: threads of one run; 0 for one per core.
-        device: `cpu` or `cuda`.
+    """A network in ONNX Runtime, on `cpu` or `cuda`; 0 threads are one per core.
 
     Attributes:
         size: height and width of the input.

@@ -27,7 +27,6 @@ from export.repository.policy import CONFIG
 from export.repository.promotion import own_configs
 from export.repository.store import RepositoryLike, open_store
 from serving.exit_reason import describe_code
-from traffic_signs.progress import silent
 
 MODEL, PLAN = "model.onnx", "model.plan"
 OLDEST = 10  # version of TensorRT: earlier ones have no --skipInference and type differently
@@ -110,7 +109,7 @@ def build_engine(
     store = open_store(repository)
     with tempfile.TemporaryDirectory(prefix="signs-engine-") as scratch:
         folder = Path(scratch) / str(version)
-        original = fetch_version(store, model, version, folder, None, silent)
+        original = fetch_version(store, model, version, folder)
         config = own_configs(store, model, version).get(CONFIG)
         if config is None or config.platform != ONNX or MODEL not in original.files:
             raise ExportError(

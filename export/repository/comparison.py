@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from export.repository.manifest import Manifest
-from export.repository.promotion import require_version
-from export.repository.publishing import load_manifest
+from export.repository.promotion import require_manifest
 from export.repository.store import RepositoryLike, open_store
 
 SINGLE = ("created", "size", "precision", "opset", "ir_version", "inputs", "outputs")
@@ -26,11 +25,7 @@ class Difference:
 def compare_versions(repository: RepositoryLike, model: str, first: int, second: int) -> list[Difference]:
     """Returns the facts of two versions, which need manifests, side by side: all figures, and other differences."""
     store = open_store(repository)
-    facts = []
-    for version in (first, second):
-        require_version(store, model, version)
-        facts.append(_facts(load_manifest(store, model, version)))
-    left, right = facts
+    left, right = (_facts(require_manifest(store, model, version)) for version in (first, second))
     rows = []
     for name in dict.fromkeys((*left, *right)):
         a, b = left.get(name), right.get(name)

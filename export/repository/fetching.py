@@ -5,14 +5,19 @@ from pathlib import Path
 from export.errors import RepositoryError
 from export.repository.counting import counting
 from export.repository.manifest import MANIFEST, SIGNATURE, Manifest
-from export.repository.promotion import require_version
+from export.repository.promotion import require_manifest
 from export.repository.store import Store
 from export.repository.verification import check_folder
-from traffic_signs.progress import ProgressCallback
+from traffic_signs.progress import ProgressCallback, silent
 
 
 def fetch_version(
-    store: Store, model: str, version: int, target: Path, public_key: Path | None, progress: ProgressCallback
+    store: Store,
+    model: str,
+    version: int,
+    target: Path,
+    public_key: Path | None = None,
+    progress: ProgressCallback = silent,
 ) -> Manifest:
     """Copies the files that the manifest of a version names, the manifest and the signature; returns the manifest.
 
@@ -20,12 +25,7 @@ def fetch_version(
         RepositoryError: the version is not there, has no manifest, is damaged or not signed so.
         OSError: the target cannot be written.
     """
-    manifest = require_version(store, model, version)
-    where = f"{store.name}/{model}/{version}"
-    if manifest is None:
-        raise RepositoryError(
-            f"{where} has no {MANIFEST}, so nothing can be checked: `signs repository publish {where}` gives it one"
-        )
+    manifest, where = require_manifest(store, model, version), f"{store.name}/{model}/{version}"
     present = store.files(model, version)
     # What is missing is found below.
     names = [name for name in (MANIFEST, SIGNATURE, *manifest.files) if name in present]

@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from export.errors import RepositoryError
@@ -20,6 +19,7 @@ from export.repository.manifest import (
     Manifest,
     check_model_name,
     clear_errors,
+    now,
     parse_manifest,
     verify_files,
 )
@@ -221,6 +221,17 @@ def require_version(store: Store, model: str, version: int) -> Manifest | None:
     return manifest
 
 
+def require_manifest(store: Store, model: str, version: int) -> Manifest:
+    """Does `require_version`, and raises RepositoryError for a version that was made by hand, too."""
+    manifest = require_version(store, model, version)
+    if manifest is None:
+        where = f"{store.name}/{model}/{version}"
+        raise RepositoryError(
+            f"{where} has no {MANIFEST}, so nothing can be checked: `signs repository publish {where}` gives it one"
+        )
+    return manifest
+
+
 def _require_whole(store: Store, model: str, version: int) -> None:
     manifest = require_version(store, model, version)
     if manifest is not None:
@@ -317,7 +328,7 @@ def hold(store: Store, model: str, coming: "dict[str, pb.ModelConfig]") -> None:
 
 def _record(store: Store, model: str, version: int, action: Action, reason: str) -> Promotion:
     """Adds an entry to the history and updates config.pbtxt, both or neither."""
-    entry = Promotion(model, version, action, reason, datetime.now(UTC).isoformat(timespec="seconds"))
+    entry = Promotion(model, version, action, reason, now())
     path = f"{model}/{PROMOTION}{max(_numbers(store, model), default=0) + 1}.json"
     with followed(store, model) as undo:
         try:

@@ -20,14 +20,7 @@ from export.repository.manifest import (
     files_in,
     parse_manifest,
 )
-from export.repository.policy import (
-    CONFIG,
-    companions,
-    config_paths,
-    read_config,
-    served,
-    without_policy,
-)
+from export.repository.policy import CONFIG, companions, config_paths, read_config, served, without_policy
 from export.repository.promotion import champion, own_configs, present_configs, require_version, wanted_configs
 from export.repository.signing import check_signature
 from export.repository.store import RepositoryLike, Store, open_store, repository_flag

@@ -69,19 +69,17 @@ def uses_tensorrt(config: "pb.ModelConfig") -> bool:
 
 def require_hardware(models: "Mapping[str, Configs]", name: str, gpu: bool, server: str, where: str = "") -> None:
     """Raises RepositoryError for models that would not run, or crawl, on a server with or without a GPU."""
-    for sentence in unfit_for_gpu(models, name) if gpu else ():
-        raise RepositoryError(f"{where}{sentence}")
-    if waiting := [] if gpu else need_gpu(models, name):
+    from tritonclient.grpc import model_config_pb2 as pb
+
+    if gpu:
+        for sentence in unfit_for_gpu(models, name):
+            raise RepositoryError(f"{where}{sentence}")
+        return
+    on_gpu = pb.ModelInstanceGroup.KIND_GPU
+    used = {model: effective(configs, name) for model, configs in models.items()}
+    waiting = [model for model, config in used.items() if config and on_gpu in {g.kind for g in config.instance_group}]
+    if waiting:
         raise RepositoryError(
             f"{where}{' and '.join(waiting)} need{'s' if len(waiting) == 1 else ''} a GPU, and {server}: serve on a "
             "machine with one, or export again without --target gpu"
         )
-
-
-def need_gpu(models: "Mapping[str, Configs]", name: str) -> list[str]:
-    """Returns the models that a server without a GPU cannot load."""
-    from tritonclient.grpc import model_config_pb2 as pb
-
-    found = {model: config for model, configs in models.items() if (config := effective(configs, name)) is not None}
-    gpu = pb.ModelInstanceGroup.KIND_GPU
-    return [model for model, config in found.items() if any(group.kind == gpu for group in config.instance_group)]

@@ -4,7 +4,7 @@ Besides config.pbtxt a model may have configurations for other hardware, `config
 --model-config-name=NAME.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -63,6 +63,11 @@ def without_policy(config: "pb.ModelConfig") -> "pb.ModelConfig":
     copy = deepcopy(config)
     copy.ClearField("version_policy")
     return copy
+
+
+def without_policies(configs: "Mapping[str, pb.ModelConfig]") -> "dict[str, pb.ModelConfig]":
+    """Does `without_policy` for the configurations of a model, by path."""
+    return {path: without_policy(config) for path, config in configs.items()}
 
 
 def served(config: "pb.ModelConfig", present: Sequence[int]) -> list[int]:

@@ -31,7 +31,7 @@ from export.repository.policy import (
     read_config,
     served,
     to_bytes,
-    without_policy,
+    without_policies,
 )
 from export.repository.store import RepositoryLike, Store, open_store, repository_flag
 
@@ -113,7 +113,6 @@ def promote(
     """
     store = open_store(repository)
     with clear_errors(f"promote {model} {version} in {store.name}"):
-        check_model_name(model)
         _require_whole(store, model, version)
         with store.locked():
             lack = gate_failure_reason(store, model, version) if gated else ""
@@ -134,33 +133,27 @@ def rollback(repository: RepositoryLike, model: str, reason: str) -> Promotion:
     Raises:
         RepositoryError: there is no previous champion, it was removed, or the repository cannot be written.
     """
-    store = open_store(repository)
-    with clear_errors(f"roll back {model} in {store.name}"):
-        check_model_name(model)
-        with store.locked():
-            return _go_back(store, model, reason)
+    entry = rollback_from(repository, model, None, reason)
+    assert entry is not None
+    return entry
 
 
-def rollback_from(repository: RepositoryLike, model: str, version: int, reason: str) -> Promotion | None:
+def rollback_from(repository: RepositoryLike, model: str, version: int | None, reason: str) -> Promotion | None:
     """Does `rollback` if this version is the champion, else returns None: a repeated call changes nothing."""
     store = open_store(repository)
-    with clear_errors(f"roll back {model} in {store.name}"):
-        check_model_name(model)
-        with store.locked():
-            return _go_back(store, model, reason) if champion(store, model) == version else None
-
-
-def _go_back(store: Store, model: str, reason: str) -> Promotion:
-    """Records the rollback; under the lock."""
-    line = champions(history(store, model))
-    if len(line) < 2:
-        raise RepositoryError(f"{model} in {store.name} has no earlier champion: promote a version instead")
-    if line[-2] not in store.versions(model):
-        raise RepositoryError(
-            f"version {line[-2]} of {model}, the previous champion, is no longer in {store.name}: promote another one"
-        )
-    _require_whole(store, model, line[-2])
-    return _record(store, model, line[-2], "rollback", reason)
+    with clear_errors(f"roll back {check_model_name(model)} in {store.name}"), store.locked():
+        line = champions(history(store, model))
+        if version is not None and line[-1:] != [version]:
+            return None
+        if len(line) < 2:
+            raise RepositoryError(f"{model} in {store.name} has no earlier champion: promote a version instead")
+        if line[-2] not in store.versions(model):
+            raise RepositoryError(
+                f"version {line[-2]} of {model}, the previous champion, is no longer in {store.name}: promote another "
+                "one"
+            )
+        _require_whole(store, model, line[-2])
+        return _record(store, model, line[-2], "rollback", reason)
 
 
 def gate_failure_reason(repository: RepositoryLike, model: str, version: int) -> str:
@@ -319,9 +312,7 @@ def hold(store: Store, model: str, coming: "dict[str, pb.ModelConfig]") -> None:
     there, present = present_configs(store, model), store.versions(model)
     if CONFIG not in there or not present or champion(store, model) is not None:
         return
-    if {path: without_policy(config) for path, config in there.items()} != {
-        path: without_policy(config) for path, config in coming.items()
-    }:
+    if without_policies(there) != without_policies(coming):
         for path, config in there.items():
             store.replace(f"{model}/{path}", to_bytes(pinned(config, served(config, present))))
 

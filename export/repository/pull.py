@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from export.errors import RepositoryError
 from export.repository.configuration import GPU, require_hardware
@@ -23,15 +22,12 @@ from export.repository.policy import (
     pinned,
     read_config,
     to_bytes,
-    without_policy,
+    without_policies,
 )
 from export.repository.promotion import champion, present_configs, require_version
 from export.repository.store import RepositoryLike, Store, open_store
 from export.repository.verification import check_folder
 from traffic_signs.progress import ProgressCallback, silent
-
-if TYPE_CHECKING:
-    from tritonclient.grpc import model_config_pb2 as pb
 
 
 @dataclass(frozen=True)
@@ -166,17 +162,16 @@ def _bring(
     there = destination / model / str(version)
     if there.exists():
         require_version(store, model, version)
+        here = wanted = b""
         with suppress(FileNotFoundError, NotADirectoryError):
             here, wanted = (there / MANIFEST).read_bytes(), store.read(f"{model}/{version}/{MANIFEST}")
-            if is_same_version(here, wanted):
-                # A new verdict of the gate is fetched with the signature that covers it.
-                if here == wanted and not check_folder(there, model, version, public_key).problems:
-                    return Pulled(model, version, fetched=False)
-                fetch_version(store, model, version, staged / model / str(version), public_key, progress)
-                return Pulled(model, version, fetched=True)
-        raise RepositoryError(
-            f"{there} is not the version {version} of {store.name}: pull into an empty folder, or remove it"
-        )
+        if not is_same_version(here, wanted):
+            raise RepositoryError(
+                f"{there} is not the version {version} of {store.name}: pull into an empty folder, or remove it"
+            )
+        # A new verdict of the gate is fetched with the signature that covers it.
+        if here == wanted and not check_folder(there, model, version, public_key).problems:
+            return Pulled(model, version, fetched=False)
     fetch_version(store, model, version, staged / model / str(version), public_key, progress)
     return Pulled(model, version, fetched=True)
 
@@ -191,8 +186,13 @@ def _configure(store: Store, folders: Mapping[int, Path], beside: Path, signed: 
     """
     model = beside.name
 
+    listed = {
+        number: parse_manifest((folder / MANIFEST).read_bytes(), str(folder)).files
+        for number, folder in folders.items()
+    }
+
     def content(version: int, name: str) -> bytes:
-        if name in parse_manifest((folders[version] / MANIFEST).read_bytes(), str(folders[version])).files:
+        if name in listed[version]:
             return (folders[version] / name).read_bytes()
         if signed:
             raise RepositoryError(
@@ -204,17 +204,16 @@ def _configure(store: Store, folders: Mapping[int, Path], beside: Path, signed: 
         except FileNotFoundError as error:
             raise RepositoryError(f"{model} {version} in {store.name} has no {name}: publish it with one") from error
 
-    def own(version: int) -> dict[str, "pb.ModelConfig"]:
-        manifest = parse_manifest((folders[version] / MANIFEST).read_bytes(), str(folders[version]))
-        paths = config_paths({CONFIG, *manifest.files})
-        return {path: read_config(content(version, path), f"{path} of {model} {version}") for path in paths}
-
-    configs = {number: own(number) for number in folders}
+    configs = {
+        number: {
+            path: read_config(content(number, path), f"{path} of {model} {number}")
+            for path in config_paths({CONFIG, *files})
+        }
+        for number, files in listed.items()
+    }
     first, chosen = next(iter(configs.items()))
     for number, each in configs.items():
-        if each.keys() != chosen.keys() or any(
-            without_policy(each[path]) != without_policy(chosen[path]) for path in each
-        ):
+        if without_policies(each) != without_policies(chosen):
             raise RepositoryError(
                 f"{model} {first} and {number} need different configurations, and Triton takes one for all "
                 "versions of a model: pull one of them"

@@ -7,6 +7,7 @@ from export.errors import RepositoryError
 from export.repository.manifest import LABELS_FILE, MODEL_FILE
 from export.repository.store import Store
 
+METADATA_PROPS = 14  # of ONNX's ModelProto
 CLASS_NAMES = "class_names"  # key in the metadata of an ONNX file; one name per line
 
 
@@ -44,14 +45,20 @@ def read_class_names(read: Callable[[str], bytes], name: str) -> list[str] | Non
 
 
 def _onnx_class_names(content: bytes) -> list[str] | None:
-    """Returns the class names in the metadata of an ONNX file; None if it has none or is damaged."""
-    import onnx
+    """Returns the class names in the metadata of an ONNX file; None if it has none or is damaged.
+
+    protobuf reads the fields by number, so that the library `onnx` is not needed to promote a version.
+    """
+    from google.protobuf.empty_pb2 import Empty
     from google.protobuf.message import DecodeError
+    from google.protobuf.unknown_fields import UnknownFieldSet
 
     with suppress(DecodeError):
-        for entry in onnx.load_model_from_string(content).metadata_props:
-            if entry.key == CLASS_NAMES:
-                return str(entry.value).split("\n")
+        for field in UnknownFieldSet(Empty.FromString(content)):
+            if (field.field_number, field.wire_type) == (METADATA_PROPS, 2):
+                entry = {each.field_number: each.data for each in UnknownFieldSet(Empty.FromString(field.data))}
+                if entry.get(1) == CLASS_NAMES.encode():  # 1 is the key, 2 the value
+                    return str(entry.get(2, b"").decode(errors="replace")).split("\n")
     return None
 
 
@@ -74,8 +81,6 @@ def require_same_class_names(store: Store, model: str, names: Sequence[str] | No
     """Checks that a version may replace the one that is served: both have the same class names in the same order.
 
     Args:
-        store: repository.
-        model: name of the model.
         names: class names of the new version; None if it does not name them.
         version: the version to compare with; None takes the newest.
 

@@ -7,7 +7,6 @@ while interleaved rounds have one length. Python adds about 0.3 ms of processor 
 import asyncio
 import time
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,30 +19,17 @@ TIMEOUT_S = 120.0  # for one answer
 WARM_UP = 0.25  # share of the measured time, before it: connections, threads, the first batches
 
 
-@dataclass(frozen=True)
-class Answers:
-    """The answers of a round.
-
-    Attributes:
-        latencies_ms: float64 [n], milliseconds of the requests answered in the measured time.
-        reason: of the first failure, from the server.
-    """
-
-    latencies_ms: npt.NDArray[np.float64]
-    failures: int = 0
-    reason: str = ""
-
-
-def closed_loop(url: str, model: str, input_name: str, images: npt.NDArray[np.uint8], load: Load) -> Answers:
+async def closed_loop(
+    url: str, model: str, input_name: str, images: npt.NDArray[np.uint8], load: Load
+) -> tuple[npt.NDArray[np.float64], list[str]]:
     """Loads a model over gRPC for one round, with requests of one image each.
 
     Args:
         images: uint8 [n, height, width, 3]; sent in turn.
+
+    Returns:
+        Milliseconds of the requests answered in the measured time, float64 [n]; the server's reason for each failure.
     """
-    return asyncio.run(_run(url, model, input_name, images, load))
-
-
-async def _run(url: str, model: str, input_name: str, images: npt.NDArray[np.uint8], load: Load) -> Answers:
     import tritonclient.grpc.aio as triton
     from tritonclient.utils import InferenceServerException
 
@@ -80,4 +66,4 @@ async def _run(url: str, model: str, input_name: str, images: npt.NDArray[np.uin
             clients.append(await stack.enter_async_context(client))
         asking = (keep_asking(clients[number % load.channels], number) for number in range(load.concurrency))
         await asyncio.gather(*asking)
-    return Answers(np.asarray(latencies, np.float64), len(reasons), reasons[0] if reasons else "")
+    return np.asarray(latencies, np.float64), reasons

@@ -63,9 +63,7 @@ def run_tuning(config: TuningConfig, folder: Path, may_publish: Callable[[], boo
             log = folder / "tritonserver.log"
             outcomes = sweep(candidate, settings, config.load, installation, progress, log)
         chosen = choose(outcomes, config.latency_budget_ms, present)
-        summary = _summarise(config, candidate, installation, outcomes, chosen)
-        _show(config, folder, candidate, installation, outcomes, chosen, console)
-        write_report(folder, summary)
+        summary = _report(config, folder, candidate, installation, outcomes, chosen, console)
         if chosen is None:
             raise ClientError(_nothing_fits(outcomes, config.latency_budget_ms))
         if chosen.setting == present:
@@ -75,8 +73,8 @@ def run_tuning(config: TuningConfig, folder: Path, may_publish: Callable[[], boo
             summary["published"] = candidate.publish(store, chosen.setting, tuning).version
             write_report(folder, summary)
             console.print(f"published: {store.name}/{config.model}/{summary['published']}", soft_wrap=True)
-            if grpc_threads_in(tuning):
-                console.print(f"start the server as it was tuned: {grpc_threads_in(tuning)}", soft_wrap=True)
+            if threads := grpc_threads_in(tuning):
+                console.print(f"start the server as it was tuned: {threads}", soft_wrap=True)
             if best is not None:
                 console.print(f"next: signs repository promote {config.model} {summary['published']}", soft_wrap=True)
     return summary
@@ -96,18 +94,16 @@ def _configuration(store: Store, config: TuningConfig, version: int, installatio
 def _announce(console: Console, candidate: Candidate, settings: int, load: Load, installation: Installation) -> None:
     manifest = candidate.manifest
     minutes = settings * load.rounds * (1.25 * load.seconds + 2) / 60
-    console.print(
+    lines = [
         f"{manifest.model} {manifest.version}: {settings} settings, {load.rounds} rounds of {load.seconds:g} s each, "
-        f"about {max(minutes, 1):.0f} min, on {installation.description}",
-        highlight=False,
-        soft_wrap=True,
-    )
+        f"about {max(minutes, 1):.0f} min, on {installation.description}"
+    ]
     if installation.has_standin:
-        note = "note: the stand-in is slower than Triton's own backend: tune again where that one serves"
-        console.print(note, soft_wrap=True)
+        lines.append("note: the stand-in is slower than Triton's own backend: tune again where that one serves")
+    console.print("\n".join(lines), highlight=False, soft_wrap=True)
 
 
-def _show(
+def _report(
     config: TuningConfig,
     folder: Path,
     candidate: Candidate,
@@ -115,7 +111,8 @@ def _show(
     outcomes: Sequence[Outcome],
     chosen: Outcome | None,
     console: Console,
-) -> None:
+) -> dict[str, Any]:
+    """Prints, draws and writes the outcomes; returns the content of tuning.json."""
     budget, present = config.latency_budget_ms, candidate.present
     print_outcomes(console, outcomes, budget, present, chosen)
     title = (
@@ -126,29 +123,22 @@ def _show(
     if chosen is not None:
         best = f"{chosen.throughput:,.0f} images/s, p99 {chosen.p99_ms:.1f} ms"
         console.print(f"best: {chosen.setting}: {best}", highlight=False, soft_wrap=True)
-
-
-def _summarise(
-    config: TuningConfig,
-    candidate: Candidate,
-    installation: Installation,
-    outcomes: Sequence[Outcome],
-    chosen: Outcome | None,
-) -> dict[str, Any]:
-    return {
+    summary = {
         "model": config.model,
         "version": candidate.manifest.version,
         "repository": config.repository,
-        "latency_budget_ms": config.latency_budget_ms,
+        "latency_budget_ms": budget,
         "server": installation.description,
         "cores": usable_cores(),
         "fixed_batch": candidate.is_fixed,
         "load": asdict(config.load),
         "outcomes": [each.as_dict() for each in outcomes],
-        "present": asdict(candidate.present),
+        "present": asdict(present),
         "chosen": asdict(chosen.setting) if chosen else None,
         "published": None,
     }
+    write_report(folder, summary)
+    return summary
 
 
 def _facts(config: TuningConfig, candidate: Candidate, installation: Installation, chosen: Outcome) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Measures settings of one version on a real server, each as a separate model, one loaded at a time."""
 
+import asyncio
 import contextlib
 import shutil
 import tempfile
@@ -134,15 +135,11 @@ def fetched(
 
 def check_batches(candidate: Candidate, batches: Sequence[int]) -> None:
     """Raises ClientError for batches that an engine was not built for, or that no file can be made for."""
-    present = candidate.present.max_batch
-    if (
-        candidate.is_fixed
-        and set(batches) != {present}
-        and candidate.manifest.gpu.get("precision") != (candidate.manifest.precision)
-    ):
+    present, manifest = candidate.present.max_batch, candidate.manifest
+    if candidate.is_fixed and set(batches) != {present} and manifest.gpu.get("precision") != manifest.precision:
         raise ClientError(
-            f"the file for GPUs is in {candidate.manifest.gpu.get('precision')} and the one for CPUs in "
-            f"{candidate.manifest.precision}, so no other fixed batch can be made of it: give --max-batch {present}"
+            f"the file for GPUs is in {manifest.gpu.get('precision')} and the one for CPUs in {manifest.precision}, so "
+            f"no other fixed batch can be made of it: give --max-batch {present}"
         )
     largest = candidate.config.max_batch_size
     if candidate.config.platform == ENGINE and max(batches) > largest:
@@ -210,11 +207,12 @@ def _measure(
 ) -> tuple[float, npt.NDArray[np.float64]]:
     """Returns the seconds and latencies in ms of one round of a setting; raises ClientError if it does not work."""
     with _loaded(server, name):
-        answers = closed_loop(server.grpc_url, name, candidate.config.input[0].name, images, load)
+        asking = closed_loop(server.grpc_url, name, candidate.config.input[0].name, images, load)
+        latencies, failures = asyncio.run(asking)
     server.check_alive()
-    if answers.failures:
-        raise ClientError(f"{answers.failures} requests were refused: {answers.reason}")
-    return load.seconds, answers.latencies_ms
+    if failures:
+        raise ClientError(f"{len(failures)} requests were refused: {failures[0]}")
+    return load.seconds, latencies
 
 
 @contextlib.contextmanager

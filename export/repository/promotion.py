@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from export.errors import RepositoryError
 from export.repository.class_names import require_same_class_names, version_class_names, version_difference
@@ -25,6 +25,7 @@ from export.repository.manifest import (
 )
 from export.repository.policy import (
     CONFIG,
+    Configs,
     companions,
     config_paths,
     pinned,
@@ -35,21 +36,13 @@ from export.repository.policy import (
 )
 from export.repository.store import RepositoryLike, Store, open_store, repository_flag
 
-if TYPE_CHECKING:
-    from tritonclient.grpc import model_config_pb2 as pb
-
 PROMOTION = "promotion-"
 Action = Literal["promote", "rollback"]
 
 
 @dataclass(frozen=True)
 class Promotion:
-    """One entry of the history.
-
-    Attributes:
-        action: `promote`, or `rollback` to an earlier champion.
-        time: ISO 8601, UTC.
-    """
+    """One entry of the history: a promotion, or a rollback to an earlier champion; the time is ISO 8601, UTC."""
 
     model: str
     version: int
@@ -232,7 +225,7 @@ def _require_whole(store: Store, model: str, version: int) -> None:
             verify_files(folder, manifest)
 
 
-def wanted_configs(store: Store, model: str) -> "dict[str, pb.ModelConfig]":
+def wanted_configs(store: Store, model: str) -> Configs:
     """Returns the right configurations beside the versions, by path, config.pbtxt last.
 
     These are the champion's own, pinned; before any promotion the newest version's own.
@@ -243,18 +236,18 @@ def wanted_configs(store: Store, model: str) -> "dict[str, pb.ModelConfig]":
     return {path: pinned(config, [best]) if best is not None else config for path, config in configs.items()}
 
 
-def own_configs(store: Store, model: str, version: int) -> "dict[str, pb.ModelConfig]":
+def own_configs(store: Store, model: str, version: int) -> Configs:
     """Returns the configurations of a version by path, config.pbtxt last; without any, the model's config.pbtxt."""
     found = _read_configs(store, f"{model}/{version}", store.files(model, version))
     return found if CONFIG in found else {**found, **_read_configs(store, model, [CONFIG])}
 
 
-def present_configs(store: Store, model: str) -> "dict[str, pb.ModelConfig]":
+def present_configs(store: Store, model: str) -> Configs:
     """Returns the configurations beside the versions of a model, by path, config.pbtxt last."""
     return _read_configs(store, model, store.shared_files(model))
 
 
-def _read_configs(store: Store, folder: str, paths: Iterable[str]) -> "dict[str, pb.ModelConfig]":
+def _read_configs(store: Store, folder: str, paths: Iterable[str]) -> Configs:
     found = {}
     for path in config_paths(paths):
         with suppress(FileNotFoundError):
@@ -301,13 +294,10 @@ def followed(store: Store, model: str) -> Iterator[ExitStack]:
         undo.pop_all()
 
 
-def hold(store: Store, model: str, coming: "dict[str, pb.ModelConfig]") -> None:
-    """Pins the served versions before one with other configurations appears.
+def hold(store: Store, model: str, coming: Configs) -> None:
+    """Pins the served versions before one with other configurations, `coming`, appears.
 
     Otherwise a server could load a new version with an old configuration, or the reverse.
-
-    Args:
-        coming: configurations of the new version, by path.
     """
     there, present = present_configs(store, model), store.versions(model)
     if CONFIG not in there or not present or champion(store, model) is not None:

@@ -177,11 +177,10 @@ def _bring(
 
 
 def _configure(store: Store, folders: Mapping[int, Path], beside: Path, signed: bool) -> None:
-    """Writes the versions' configurations, pinned to exactly these, and companions into the folder `beside`.
+    """Writes the configurations of these versions, pinned to exactly these, and companions into the folder `beside`.
 
     Args:
         store: has the configurations for versions of earlier releases.
-        folders: of the versions, by number.
         signed: configurations must be signed.
     """
     model = beside.name

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 import numpy as np
 
@@ -91,6 +91,16 @@ class Predictor(ABC):
         self.close()
 
 
+class Entrant(Protocol):
+    """A version that the gate evaluates: model and version for messages, and height and width of the input."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def size(self) -> Size: ...  # noqa: D102
+
+
 class EvaluationSet(ABC):
     """The evaluation set of the gate, in memory, for one or two versions.
 
@@ -147,8 +157,8 @@ class ModelKind:
             can name the signs of scenes.
         rated_images: reads at most so many labelled images of a split, all for 0; returns them, the name of a figure,
             and the function that measures it on altered copies.
-        load_evaluation_set: reads the evaluation set of the gate for the input size of each version, with the lowest
-            score of a detection that counts.
+        load_evaluation_set: reads the evaluation set of the gate for these versions, with the lowest score of a
+            detection that counts.
         min_score: default limit of the gate for a first champion.
     """
 
@@ -181,7 +191,7 @@ class ModelKind:
     rated_images: Callable[
         [Predictor, Dataset, Split, int, ProgressCallback], tuple[Images, str, Callable[[Images], float]]
     ]
-    load_evaluation_set: Callable[[Dataset, Split, Mapping[Role, Size], float, ProgressCallback], EvaluationSet]
+    load_evaluation_set: Callable[[Dataset, Split, Mapping[Role, Entrant], float, ProgressCallback], EvaluationSet]
     min_score: float
 
     def fixed_batches(self, max_batch: int) -> tuple[int, ...]:

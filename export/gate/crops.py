@@ -9,7 +9,7 @@ from export.arrays import spread
 from export.gate.config import Limits
 from export.gate.rules import Answers, check_classes, check_overall
 from export.gate.verdict import Finding, Role
-from export.model_kind import EvaluationSet, Predictor, Size
+from export.model_kind import Entrant, EvaluationSet, Predictor
 from traffic_sign_client.errors import ClientError
 from traffic_signs.progress import ProgressCallback
 from training.data.crops import Crops, cut_crops
@@ -30,18 +30,20 @@ class CropEvaluationSet(EvaluationSet):
         self,
         dataset: Dataset,
         split: Split,
-        sizes: Mapping[Role, Size],
+        entrants: Mapping[Role, Entrant],
         score_threshold: float,
         progress: ProgressCallback,
     ) -> None:
         crops: dict[int, Crops] = {}
-        for role, (height, width) in sizes.items():
+        for role, entrant in entrants.items():
+            height, width = entrant.size
             if height != width:
-                raise ClientError(f"the {role} takes {width}x{height} pixels: sign crops are square")
+                raise ClientError(f"{entrant.name}, the {role}, takes {width}x{height} pixels: sign crops are square")
             if height not in crops:
                 crops[height] = cut_crops(dataset, split, height, partial(progress, "reading images"))
         first = next(iter(crops.values()))
-        self._crops = {role: crops[height].images for role, (height, _) in sizes.items()}
+        self._names_of = {role: entrant.name for role, entrant in entrants.items()}
+        self._crops = {role: crops[entrant.size[0]].images for role, entrant in entrants.items()}
         sampled = spread(len(first), SAMPLED)
         self.images = {role: each[sampled] for role, each in self._crops.items()}
         self._class_ids, self._names = first.class_ids, dataset.classes.names
@@ -54,7 +56,8 @@ class CropEvaluationSet(EvaluationSet):
             classes = version(self.images[role][:1])["probabilities"].shape[1]
             if classes != len(self._names):
                 raise ClientError(
-                    f"the {role} has {classes} classes, the data have {len(self._names)}: give data of its own classes"
+                    f"{self._names_of[role]}, the {role}, has {classes} classes, the data have {len(self._names)}: "
+                    "give data of its own classes"
                 )
             probabilities = version(self._crops[role], partial(progress, f"asking the {role}"))["probabilities"]
             # An answer with NaN is wrong, whichever class NumPy makes of it.

@@ -14,7 +14,7 @@ from export.gate.detection import check_false_alarms, check_precision
 from export.gate.rules import Answers, check_classes, check_overall
 from export.gate.statistics import Ranked
 from export.gate.verdict import Finding, Role, UnusableError
-from export.model_kind import EvaluationSet, Predictor, Size
+from export.model_kind import Entrant, EvaluationSet, Predictor
 from traffic_sign_client.errors import ClientError
 from traffic_signs.preprocessing import fit_scene
 from traffic_signs.progress import ProgressCallback
@@ -39,7 +39,7 @@ class SceneEvaluationSet(EvaluationSet):
         self,
         dataset: Dataset,
         split: Split,
-        sizes: Mapping[Role, Size],
+        entrants: Mapping[Role, Entrant],
         score_threshold: float,
         progress: ProgressCallback,
     ) -> None:
@@ -50,11 +50,12 @@ class SceneEvaluationSet(EvaluationSet):
         self._names = dataset.classes.category_names
         chosen = [Image.fromarray(self._scenes.images[number]) for number in spread(len(self._scenes), SAMPLED)]
         self.images = {
-            role: np.stack([fit_scene(scene, *size).pixels for scene in chosen]) for role, size in sizes.items()
+            role: np.stack([fit_scene(scene, *entrant.size).pixels for scene in chosen])
+            for role, entrant in entrants.items()
         }
+        self._names_of = {role: entrant.name for role, entrant in entrants.items()}
         signs = sum(len(scene.labels) for scene in self._truth)
-        fingerprint = self._scenes.fingerprint
-        self.data = {"name": dataset.name, "split": split, "fingerprint": fingerprint, "signs": signs}
+        self.data = {"name": dataset.name, "split": split, "fingerprint": self._scenes.fingerprint, "signs": signs}
 
     def evaluate(self, versions: Mapping[Role, Predictor], limits: Limits, progress: ProgressCallback) -> list[Finding]:
         """See `EvaluationSet.evaluate`."""
@@ -86,7 +87,7 @@ class SceneEvaluationSet(EvaluationSet):
             return evaluate_detections(self._truth, found, self._names, self._threshold)
         except ValueError as error:  # a score above 1, a category that is none
             kind = UnusableError if role == "challenger" else ClientError
-            raise kind(f"the {role}'s answers cannot be right: {error}") from error
+            raise kind(f"the answers of {self._names_of[role]}, the {role}, cannot be right: {error}") from error
 
     def _found_signs(self, found: list[Detections], evaluation: DetectionEvaluation) -> npt.NDArray[np.bool_]:
         """Returns whether each labelled sign is found: bool [signs]."""

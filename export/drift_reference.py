@@ -27,10 +27,7 @@ Alter = Callable[[Image.Image], Image.Image]
 def open_recognizer(
     repository: Path, score_threshold: float, models: Mapping[str, int] | None = None
 ) -> LocalRecognizer:
-    """Opens a recognizer on the files of a repository.
-
-    Args:
-        models: versions of detector and classifier, by name; the served ones for None.
+    """Opens a recognizer on versions of a repository's detector and classifier, by name; the served ones for None.
 
     Raises:
         ExportError: one is missing, or ONNX Runtime cannot load it.
@@ -59,13 +56,9 @@ def measure_scenes(
     progress: ProgressCallback = silent,
     alter: Alter | None = None,
 ) -> tuple[Measurements, str]:
-    """Runs the recognizer over scenes, without their labels.
+    """Runs the recognizer over scenes, without their labels, after `alter` has changed each photograph.
 
-    Args:
-        alter: changes each photograph first.
-
-    Returns:
-        What its metrics would observe, and the fingerprint of the scenes.
+    Returns what its metrics would observe, and the fingerprint of the scenes.
 
     Raises:
         ExportError: the data set has no scenes.

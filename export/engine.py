@@ -53,7 +53,7 @@ class Builder:
 
         Args:
             shapes: of the optimisation profile, by `min`, `opt` and `max`.
-            timing_cache: file in which TensorRT keeps what it measured of kernels; made where it is missing.
+            timing_cache: file of what TensorRT measured of kernels; made where it is missing.
         """
         options = [
             f"--onnx={onnx}",
@@ -90,7 +90,7 @@ def build_engine(
     timing_cache: Path | None = None,
     say: Say = print,
 ) -> Manifest:
-    """Compiles a version and publishes the engine as the next version of the same model.
+    """Compiles a version, publishes the engine as the next version of the same model, and returns its manifest.
 
     Promoting the engine, or rolling back to ONNX, then changes only which version answers. Each version has its own
     configuration, and so its own platform. The engine's answers are not compared here: evaluate it on a server before
@@ -99,9 +99,6 @@ def build_engine(
     Args:
         trtexec: TensorRT's tool; found where it is None.
         timing_cache: file of TensorRT's timing cache; one below `runs` by GPU and TensorRT where it is None.
-
-    Returns:
-        The manifest of the new version.
 
     Raises:
         ExportError: there is no GPU, no TensorRT or no such version in ONNX, or TensorRT fails; nothing is published.

@@ -79,12 +79,11 @@ def require_fixed(model: onnx.ModelProto, sizes: Sequence[int]) -> None:
 
 
 def share_weights(model: onnx.ModelProto, other: bytes, name: str) -> None:
-    """Replaces the weights of a network that another file has by references into that file.
+    """Replaces the weights of a network that another file has by references into that file; modifies the network.
 
     ONNX's external data can be a part of any file, so the other file works alone and no weight is stored twice.
 
     Args:
-        model: is modified.
         other: content of the other file, an ONNX file.
         name: of the other file, in the folder that this network is to lie in.
     """

@@ -34,11 +34,8 @@ class Labels:
 def real_samples(info: CheckpointInfo, data: str) -> Images:
     """Returns test images of a data set: all sign crops for a classifier, the first scenes for a detector.
 
-    Args:
-        data: as `training.data.load.load_data` takes it; empty for none.
-
     Returns:
-        uint8 [n, height, width, 3].
+        uint8 [n, height, width, 3]; none for empty `data`.
 
     Raises:
         ExportError: the data set has no scenes.
@@ -51,10 +48,7 @@ def real_samples(info: CheckpointInfo, data: str) -> Images:
 
 
 def labelled_samples(info: CheckpointInfo, data: str, progress: ProgressCallback = silent) -> tuple[Images, Labels]:
-    """Returns all labelled test images of a data set, their labels, and training images to calibrate with.
-
-    Returns:
-        uint8 [n, height, width, 3], and their labels.
+    """Returns all labelled test images, uint8 [n, height, width, 3], their labels, and training images to calibrate.
 
     Raises:
         ExportError: the data set has no scenes, or the network has other classes than the labels.

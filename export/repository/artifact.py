@@ -81,11 +81,7 @@ def push(
 
 
 def _send(registry: Registry, scratch: Path, folder: Path, number: int) -> tuple[str, bool]:
-    """Sends the folder of a model with one version, the manifest last.
-
-    Returns:
-        The digest, and whether it was not there before.
-    """
+    """Sends the folder of a model with one version, the manifest last; returns the digest, and whether it is new."""
     content = (folder / str(number) / MANIFEST).read_bytes()
     version, tag = parse_manifest(content, MANIFEST), f"{folder.name}-{number}"
     there = registry.manifest(tag)

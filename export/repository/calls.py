@@ -24,12 +24,8 @@ DIGEST = "_files_sha256"  # after the name of the model that is called
 def find_stale_dependents(repository: RepositoryLike, model: str, version: int, runs: Path) -> list[str]:
     """Moves the alias `champion` in MLflow's registry, if one is in use, and finds recognizers that call the model.
 
-    Returns:
-        Notices, a sentence each: why the alias was not moved, and which recognizer now calls another version than it
-        was exported with.
-
-    Raises:
-        RepositoryError: a manifest or a configuration is damaged.
+    Returns sentences: why the alias was not moved, and which recognizer now calls another version than it was exported
+    with; raises RepositoryError for a damaged manifest or configuration.
     """
     store = open_store(repository)
     manifest, notices = require_version(store, model, version), []
@@ -50,11 +46,9 @@ def describe_call(store: Store, model: str, version: int) -> dict[str, str]:
 def changed_calls(store: Store, caller: str, called: str = "") -> Iterator[str]:
     """Yields a sentence for each call of a model that goes to another version than the caller was exported with.
 
-    Only versions that are served count. They are compared by their files, because numbers differ between repositories;
-    copies whose manifest has only numbers, and damaged manifests, are skipped.
-
-    Args:
-        called: only calls of this model count; all for an empty name.
+    Only versions that are served count, and calls of the model `called`; all for an empty name. They are compared by
+    their files, because numbers differ between repositories; copies whose manifest has only numbers, and damaged
+    manifests, are skipped.
     """
     for version in served_versions(store, caller):
         manifest = _manifest(store, caller, version)

@@ -14,10 +14,8 @@ CLASS_NAMES = "class_names"  # key in the metadata of an ONNX file; one name per
 def version_class_names(store: Store, model: str, version: int) -> list[str] | None:
     """Returns the class names of a version; those beside the versions for one that has none of its own.
 
-    None for a version that does not name its classes, such as a recognizer or the engine of a detector.
-
-    Raises:
-        RepositoryError: its file of names is not text.
+    None for a version that does not name its classes, such as a recognizer or the engine of a detector. Raises
+    RepositoryError if its file of names is not text.
     """
     name = f"{store.name}/{model}/{version}"
     own = read_class_names(lambda file: store.read(f"{model}/{version}/{file}"), name)
@@ -29,10 +27,7 @@ def read_class_names(read: Callable[[str], bytes], name: str) -> list[str] | Non
 
     Args:
         read: returns a file of the version by its path, or raises FileNotFoundError.
-        name: of the version, for errors.
-
-    Raises:
-        RepositoryError: labels.txt is not text.
+        name: of the version, for the RepositoryError where labels.txt is not text.
     """
     with suppress(FileNotFoundError):
         try:
@@ -78,14 +73,11 @@ def class_difference(names: Sequence[str] | None, expected: Sequence[str] | None
 
 
 def require_same_class_names(store: Store, model: str, names: Sequence[str] | None, version: int | None = None) -> None:
-    """Checks that a version may replace the one that is served: both have the same class names in the same order.
+    """Raises RepositoryError unless a new version has the class names of the one that it replaces, in the same order.
 
     Args:
-        names: class names of the new version; None if it does not name them.
+        names: of the new version; None if it does not name them.
         version: the version to compare with; None takes the newest.
-
-    Raises:
-        RepositoryError: the names differ.
     """
     present = store.versions(model) if names is not None else []
     if not present:

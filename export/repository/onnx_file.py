@@ -18,10 +18,7 @@ AT_BATCH = "batch_{}_"  # prefix of the names in a branch of a fixed batch
 
 
 def check_onnx(folder: Path, where: str) -> None:
-    """Checks the ONNX files of a version if Triton runs it with ONNX Runtime.
-
-    Args:
-        folder: of the version, with its configurations and labels if it has them.
+    """Checks the ONNX files in the folder of a version, against its configurations and labels, if it has them.
 
     Raises:
         RepositoryError: a file is missing, damaged or newer than the serving image reads, or a configuration or the

@@ -24,11 +24,9 @@ from traffic_signs.progress import progress_bars, silent
 
 
 def run_tuning(config: TuningConfig, folder: Path, may_publish: Callable[[], bool], console: Console) -> dict[str, Any]:
-    """Measures all settings, and publishes the best as the next version if `may_publish` agrees.
+    """Measures all settings, and publishes the best as the next version if it is a new one and `may_publish` agrees.
 
-    Args:
-        folder: for tuning.json, tuning.png and the server's log.
-        may_publish: called if there is a better setting.
+    `folder` is for tuning.json, tuning.png and the server's log.
 
     Returns:
         The content of tuning.json: `outcomes` of all settings, `present` and `chosen` settings, and `published`, the

@@ -42,12 +42,9 @@ EXPLICIT = ("--model-control-mode=explicit",)
 
 @dataclass(frozen=True)
 class Candidate:
-    """The version that is tuned, in a temporary folder.
+    """The version that is tuned, in a temporary folder, with its `config` for this machine.
 
-    Attributes:
-        config: for this machine.
-        beside: content of the files that Triton reads beside config.pbtxt, by name.
-        configs: all configurations, by path.
+    `beside` has the files that Triton reads beside that, by name, and `configs` all configurations, by path.
     """
 
     manifest: Manifest
@@ -74,8 +71,7 @@ class Candidate:
     def files_for(self, max_batch: int, folder: Path) -> Path:
         """Returns a folder with the files of the version for a largest batch, within `folder` if made anew.
 
-        Raises:
-            ExportError: the file for GPUs cannot be made again.
+        Raises ExportError if the file for GPUs cannot be made again.
         """
         if not self.is_fixed or max_batch == self.present.max_batch:
             return self.folder

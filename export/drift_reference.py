@@ -8,6 +8,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from export.errors import ExportError
+from export.evaluation.scenes import require_scenes
 from export.kinds import CLASSIFIER, DETECTOR
 from export.local_recognizer import LocalRecognizer
 from export.predictor import OnnxPredictor
@@ -17,7 +18,7 @@ from export.repository.policy import read_config, served
 from serving.recognizer.recognition import Signs
 from traffic_signs.progress import ProgressCallback, silent
 from training.data.images import read_images
-from training.data.records import FEEDBACK, Dataset, Sample, Split
+from training.data.records import Dataset, Sample, Split
 
 FEWEST = 50  # scenes: a test of shares needs five in each tenth
 
@@ -64,8 +65,7 @@ def measure_scenes(
         ExportError: the data set has no scenes.
         training.errors.DataError: a scene cannot be read.
     """
-    if not dataset.has_scenes or dataset.kind == FEEDBACK:
-        raise ExportError(f"{dataset.name} has no street scenes: give gtsdb=PATH, coco=PATH or yolo=PATH")
+    require_scenes(dataset)
 
     def look(_: Sample, photograph: Image.Image) -> tuple[float, float, Signs]:
         scene, signs = recognizer(alter(photograph) if alter else photograph)

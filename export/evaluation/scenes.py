@@ -13,13 +13,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from export.errors import ExportError
 from export.local_recognizer import LocalRecognizer
 from export.model_kind import Predictor
 from traffic_sign_client.client import SignClient
 from traffic_sign_client.connection import Protocol
 from traffic_sign_client.errors import ClientError
 from traffic_signs.classes import ClassSet
-from training.data.records import Dataset, Split
+from training.data.records import FEEDBACK, Dataset, Split
 from training.detector.detections import Detections
 from training.detector.evaluate import DetectionEvaluation, evaluate_detections
 from training.detector.scenes import Scenes, load_scenes
@@ -43,6 +44,12 @@ class SceneAnswer:
 
 
 Find = Callable[[Image.Image, bytes], SceneAnswer]
+
+
+def require_scenes(dataset: Dataset) -> None:
+    """Raises ExportError for a data set without whole scenes of a camera."""
+    if not dataset.has_scenes or dataset.kind == FEEDBACK:
+        raise ExportError(f"{dataset.name} has no street scenes: give gtsdb=PATH, coco=PATH or yolo=PATH")
 
 
 def evaluate_scenes(

@@ -127,11 +127,11 @@ class CropEvaluationSet(EvaluationSet):
         """See `EvaluationSet.evaluate`."""
         right = {}
         for role, version in versions.items():
-            classes = version(self.images[role][:1])["probabilities"].shape[1]
+            classes, name = version(self.images[role][:1])["probabilities"].shape[1], self._entrants[role].name
             if classes != len(self._names):
                 raise ClientError(
-                    f"{self._entrants[role].name}, the {role}, has {classes} classes, the data have {len(self._names)}: "
-                    "give data of its own classes"
+                    f"{name}, the {role}, has {classes} classes, the data have {len(self._names)}: give data of its "
+                    "own classes"
                 )
             probabilities = version(self._crops[role], partial(progress, f"asking the {role}"))["probabilities"]
             # An answer with NaN is wrong, whichever class NumPy makes of it.

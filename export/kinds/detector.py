@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,8 +26,7 @@ from traffic_signs.preprocessing import decode, fit_scene
 from traffic_signs.progress import ProgressCallback
 from training.data.records import Dataset, Split
 from training.data.synthetic import draw_scene
-from training.detector.detections import Detections
-from training.detector.evaluate import DetectionEvaluation, evaluate_detections
+from training.detector.evaluate import evaluate_detections
 from training.detector.scenes import load_scenes
 from training.detector.task import labelled
 from training.models.detector import MAX_DETECTIONS, MODEL_NAME, find_peaks
@@ -101,6 +100,14 @@ def _rated_images(
     return np.stack(scenes.images), "mAP50", average_precision
 
 
+class _Answer(NamedTuple):
+    """Whether each labelled sign is found, bool [signs]; the false alarms in each scene, int64 [scenes]; and all."""
+
+    is_found: npt.NDArray[np.bool_]
+    alarms: npt.NDArray[np.int64]
+    ranked: Ranked
+
+
 class SceneEvaluationSet(EvaluationSet):
     """Whole scenes for detectors.
 
@@ -133,58 +140,38 @@ class SceneEvaluationSet(EvaluationSet):
 
     def evaluate(self, versions: Mapping[Role, Predictor], limits: Limits, progress: ProgressCallback) -> list[Finding]:
         """See `EvaluationSet.evaluate`."""
-        found = {role: self._find(role, version, progress) for role, version in versions.items()}
-        evaluations = {role: self._evaluate(role, each) for role, each in found.items()}
-        is_found = {role: self._found_signs(found[role], each) for role, each in evaluations.items()}
-        alarms = {role: self._false_alarms(found[role], each) for role, each in evaluations.items()}
-        ranked = {role: _ranked(found[role], each) for role, each in evaluations.items()}
+        answers = {role: self._ask(role, version, progress) for role, version in versions.items()}
+        mine, other = answers["challenger"], answers.get("champion")
         labels = np.concatenate([scene.labels for scene in self._truth])
-        answers = Answers(self._names, labels, is_found["challenger"], is_found.get("champion"))
-        count = len(self._names)
-        signs = np.stack([np.bincount(scene.labels, minlength=count) for scene in self._truth])
+        signs = np.stack([np.bincount(scene.labels, minlength=len(self._names)) for scene in self._truth])
+        right = Answers(self._names, labels, mine.is_found, other.is_found if other else None)
         return [
-            check_overall("signs found", answers, limits),
-            check_classes("categories", answers, limits),
-            check_false_alarms(alarms["challenger"], alarms.get("champion"), limits),
-            check_precision(ranked["challenger"], ranked.get("champion"), signs, limits),
+            check_overall("signs found", right, limits),
+            check_classes("categories", right, limits),
+            check_false_alarms(mine.alarms, other.alarms if other else None, limits),
+            check_precision(mine.ranked, other.ranked if other else None, signs, limits),
         ]
 
-    def _find(self, role: Role, version: Predictor, progress: ProgressCallback) -> list[Detections]:
+    def _ask(self, role: Role, version: Predictor, progress: ProgressCallback) -> _Answer:
         find, found = local_finder(version, None), []
         for image in self._scenes.images:
             found.append(find(Image.fromarray(image), b"").signs)
             progress(f"asking the {role}", len(found), len(self._scenes))
-        return found
-
-    def _evaluate(self, role: Role, found: list[Detections]) -> DetectionEvaluation:
         try:
-            return evaluate_detections(self._truth, found, self._names, self._threshold)
+            evaluation = evaluate_detections(self._truth, found, self._names, self._threshold)
         except ValueError as error:  # a score above 1, a category that is none
             kind = UnusableError if role == "challenger" else ClientError
             raise kind(f"the answers of {self._entrants[role].name}, the {role}, cannot be right: {error}") from error
-
-    def _found_signs(self, found: list[Detections], evaluation: DetectionEvaluation) -> npt.NDArray[np.bool_]:
-        """Returns whether each labelled sign is found: bool [signs]."""
-        parts = []
-        for signs, detections, matches in zip(self._truth, found, evaluation.matches, strict=True):
-            is_found = np.zeros(len(signs.labels), np.bool_)
-            is_found[matches[(matches >= 0) & (detections.scores >= self._threshold)]] = True
-            parts.append(is_found)
-        return np.concatenate(parts)
-
-    def _false_alarms(self, found: list[Detections], evaluation: DetectionEvaluation) -> npt.NDArray[np.int64]:
-        """Returns the number of false alarms in each scene: int64 [scenes]."""
-        pairs = zip(found, evaluation.matches, strict=True)
-        return np.array([((matches < 0) & (each.scores >= self._threshold)).sum() for each, matches in pairs], np.int64)
-
-
-def _ranked(found: list[Detections], evaluation: DetectionEvaluation) -> Ranked:
-    return Ranked(
-        scores=np.concatenate([scene.scores for scene in found]),
-        is_right=np.concatenate(evaluation.matches) >= 0,
-        labels=np.concatenate([scene.labels for scene in found]),
-        scenes=np.repeat(np.arange(len(found)), [len(scene.scores) for scene in found]),
-    )
+        scores = np.concatenate([scene.scores for scene in found])
+        labels = np.concatenate([scene.labels for scene in found])
+        matches = np.concatenate(evaluation.matches)
+        scenes = np.repeat(np.arange(len(found)), [len(scene.scores) for scene in found])
+        counts = scores >= self._threshold
+        firsts = np.cumsum([0, *(len(scene.labels) for scene in self._truth)])
+        is_found = np.zeros(firsts[-1], np.bool_)
+        is_found[(firsts[scenes] + matches)[counts & (matches >= 0)]] = True
+        alarms = np.bincount(scenes[counts & (matches < 0)], minlength=len(found))
+        return _Answer(is_found, alarms, Ranked(scores, matches >= 0, labels, scenes))
 
 
 DETECTOR = ModelKind(

@@ -5,6 +5,7 @@ precision; 10 gets a flag for it, so that both take the precision from the graph
 """
 
 import importlib.util
+import re
 import subprocess
 import sys
 import tempfile
@@ -114,7 +115,8 @@ def build_engine(
             )
         gpu = _gpu_of_this_machine()
         builder = find_builder(trtexec)
-        cache = timing_cache or Path(f"runs/tensorrt/{_file_name(gpu.name)}-{builder.version}.cache")
+        name = re.sub("[^0-9A-Za-z]", "-", gpu.name)
+        cache = timing_cache or Path(f"runs/tensorrt/{name}-{builder.version}.cache")
         cache.parent.mkdir(parents=True, exist_ok=True)
         plan = Path(scratch) / PLAN
         command = builder.command(folder / MODEL, plan, profile(config), cache.resolve())
@@ -187,7 +189,3 @@ def _version_of_package() -> str:
         reason = (result.stderr.strip().splitlines() or ["it printed nothing"])[-1]
         raise ExportError(f"the Python package tensorrt cannot be imported ({reason}): {WHERE}")
     return ".".join(result.stdout.strip().split(".")[:3])
-
-
-def _file_name(text: str) -> str:
-    return "".join(letter if letter.isalnum() else "-" for letter in text)

@@ -92,13 +92,15 @@ class Predictor(ABC):
 
 
 class Entrant(Protocol):
-    """A version that the gate evaluates: model and version for messages, and height and width of the input."""
+    """A version that the gate evaluates."""
 
     @property
-    def name(self) -> str: ...  # noqa: D102
+    def name(self) -> str:
+        """Model and version, for messages."""
 
     @property
-    def size(self) -> Size: ...  # noqa: D102
+    def size(self) -> Size:
+        """Height and width of the input in pixels."""
 
 
 class EvaluationSet(ABC):

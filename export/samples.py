@@ -13,7 +13,6 @@ from traffic_signs.classes import GERMAN_SIGNS
 from traffic_signs.progress import ProgressCallback, silent
 from training.checkpoint import CheckpointInfo
 from training.data.load import load_data
-from training.data.records import Dataset
 
 
 @dataclass(frozen=True)
@@ -63,13 +62,8 @@ def labelled_samples(info: CheckpointInfo, data: str, progress: ProgressCallback
         )
     size, count = (height, width), kind.calibration_images
     images, truth = kind.read_labelled(dataset, "test", size, partial(progress, "reading test images"))
-    some = _some(dataset, count)
+    signs = [sample for sample in dataset.split("train") if sample.boxes]
+    chosen = np.random.default_rng(0).permutation(len(signs))[:count]  # the same each time
+    some = replace(dataset, samples=tuple(signs[index] for index in chosen))
     calibration, _ = kind.read_labelled(some, "train", size, partial(progress, "reading training images"))
     return images, Labels(truth, calibration[:count], dataset.name, names)
-
-
-def _some(dataset: Dataset, count: int) -> Dataset:
-    """Returns the data set with `count` of its training images with signs, the same each time."""
-    samples = [sample for sample in dataset.split("train") if sample.boxes]
-    chosen = np.random.default_rng(0).permutation(len(samples))[:count]
-    return replace(dataset, samples=tuple(samples[index] for index in chosen))

@@ -71,8 +71,8 @@ def run_tuning(config: TuningConfig, folder: Path, may_publish: Callable[[], boo
             summary["published"] = candidate.publish(store, chosen.setting, tuning).version
             write_report(folder, summary)
             console.print(f"published: {store.name}/{config.model}/{summary['published']}", soft_wrap=True)
-            if threads := grpc_threads_in(tuning):
-                console.print(f"start the server as it was tuned: {threads}", soft_wrap=True)
+            if options := grpc_threads_in(tuning):
+                console.print(f"start the server as it was tuned: {options}", soft_wrap=True)
             if best is not None:
                 console.print(f"next: signs repository promote {config.model} {summary['published']}", soft_wrap=True)
     return summary

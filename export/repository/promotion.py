@@ -194,11 +194,15 @@ def require_version(store: Store, model: str, version: int) -> Manifest | None:
         raise RepositoryError(
             f"there is no version {version} of {model} in {store.name}: it has {', '.join(map(str, present)) or 'none'}"
         )
+    with suppress(FileNotFoundError):
+        return read_manifest(store, model, version)
+    return None
+
+
+def read_manifest(store: Store, model: str, version: int) -> Manifest:
+    """Returns the manifest of a version; raises RepositoryError if it is damaged or of another version."""
     path = f"{model}/{version}/{MANIFEST}"
-    try:
-        manifest = parse_manifest(store.read(path), f"{store.name}/{path}")
-    except FileNotFoundError:
-        return None
+    manifest = parse_manifest(store.read(path), f"{store.name}/{path}")
     if (manifest.model, manifest.version) != (model, version):
         raise RepositoryError(
             f"{store.name}/{path} is of {manifest.model} {manifest.version}: make copies with "

@@ -27,7 +27,7 @@ from export.repository.manifest import (
 )
 from export.repository.onnx_file import check_onnx
 from export.repository.policy import CONFIG, companions, config_paths, read_config
-from export.repository.promotion import champion, follow, followed, hold, require_manifest, require_version
+from export.repository.promotion import champion, follow, followed, hold, read_manifest, require_version
 from export.repository.signing import Signer
 from export.repository.store import RepositoryLike, Store, open_store
 from traffic_signs.progress import ProgressCallback, silent
@@ -41,8 +41,8 @@ def versions(repository: RepositoryLike, model: str) -> list[int]:
 def load_manifest(repository: RepositoryLike, model: str, version: int) -> Manifest:
     """Reads the manifest of a version; raises RepositoryError if it is missing or damaged."""
     store = open_store(repository)
-    with clear_errors(f"read {store.name}"):
-        return require_manifest(store, model, version)
+    with clear_errors(f"read {store.name}/{model}/{version}/{MANIFEST}"):
+        return read_manifest(store, model, version)
 
 
 def publish(

@@ -72,8 +72,8 @@ def champions(entries: list[Promotion]) -> list[int]:
     for entry in entries:
         if entry.action == "promote":
             stack.append(entry.version)
-        else:
-            stack = stack[:-1] if len(stack) > 1 else stack
+        elif len(stack) > 1:
+            stack.pop()
     return stack
 
 
@@ -108,8 +108,7 @@ def promote(
     with clear_errors(f"promote {model} {version} in {store.name}"):
         _require_whole(store, model, version)
         with store.locked():
-            lack = gate_failure_reason(store, model, version) if gated else ""
-            if lack:
+            if lack := gate_failure_reason(store, model, version) if gated else "":
                 raise RepositoryError(f"{lack}: it is not promoted")
             best = champion(store, model)
             if best is not None and not other_classes:

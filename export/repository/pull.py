@@ -110,15 +110,11 @@ def pull(
                     "`signs repository publish`"
                 )
             (staged / model).mkdir()
+            folders = {}
             for version in numbers:
                 pulled.append(_bring(store, model, version, staged, destination, public_key, progress))
-            folders = [staged / model / str(each.version) for each in pulled if each.model == model]
-            _configure(
-                store,
-                {int(path.name): path if path.exists() else destination / model / path.name for path in folders},
-                staged / model,
-                public_key is not None,
-            )
+                folders[version] = (staged if pulled[-1].fetched else destination) / model / str(version)
+            _configure(store, folders, staged / model, public_key is not None)
         if configuration:
             configs = {model: present_configs(LocalStore(staged), model) for model in chosen}
             server = f"the configuration {configuration} is for a server without one"
@@ -132,10 +128,9 @@ def choose_versions(store: Store, wanted: Mapping[str, Sequence[int]], any_gpu: 
     chosen = {}
     for model, numbers in (wanted or {model: [] for model in store.models()}).items():
         present = store.versions(check_model_name(model))
-        best = champion(store, model) if present else None
         if not present:
             raise RepositoryError(f"there is no model {model} in {store.name}")
-        chosen[model] = sorted(set(numbers)) or [best or present[-1]]
+        chosen[model] = sorted(set(numbers)) or [champion(store, model) or present[-1]]
         for version in chosen[model]:
             manifest = require_version(store, model, version)
             reason = misfit(manifest.built_for) if manifest and manifest.built_for and not any_gpu else ""
@@ -184,7 +179,6 @@ def _configure(store: Store, folders: Mapping[int, Path], beside: Path, signed: 
         signed: configurations must be signed.
     """
     model = beside.name
-
     listed = {
         number: parse_manifest((folder / MANIFEST).read_bytes(), str(folder)).files
         for number, folder in folders.items()
@@ -261,7 +255,6 @@ def _move(staged: Path, destination: Path, pulled: Sequence[Pulled]) -> None:
                 if each.model == model and each.fetched:
                     there = destination / model / str(each.version)
                     if there.exists():
-                        (grave / model).mkdir(parents=True, exist_ok=True)
                         _rename(there, grave / model / str(each.version), undo)
                     _rename(staged / model / str(each.version), there, undo)
             # The configuration last: until then the server serves what it served before.
@@ -269,7 +262,6 @@ def _move(staged: Path, destination: Path, pulled: Sequence[Pulled]) -> None:
             kept = {path.relative_to(staged / model) for path in beside}
             for path in (destination / model).glob(f"{CONFIGS}/*.pbtxt"):  # of what was served before
                 if path.relative_to(destination / model) not in kept:
-                    (grave / model).mkdir(parents=True, exist_ok=True)
                     _rename(path, grave / model / path.name, undo)
             for path in sorted(beside, key=lambda path: path.name == CONFIG):
                 _replace(path, destination / model / path.relative_to(staged / model), undo)
@@ -279,6 +271,7 @@ def _move(staged: Path, destination: Path, pulled: Sequence[Pulled]) -> None:
 
 
 def _rename(old: Path, new: Path, undo: ExitStack) -> None:
+    new.parent.mkdir(parents=True, exist_ok=True)
     old.rename(new)
     undo.callback(new.rename, old)
 

@@ -7,12 +7,11 @@ signal 11.
 
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 from export.errors import RepositoryError
 from export.repository.configuration import ONNX
 from export.repository.onnx_file import BACKEND
-from export.repository.policy import CONFIG, ModelConfig, read_config
+from export.repository.policy import ModelConfig
 
 THREADS = ("intra_op_thread_count", "inter_op_thread_count")
 MOST_THREADS = 1024  # of one instance, each a thread of the system
@@ -34,14 +33,6 @@ def check_values(config: ModelConfig, where: str) -> None:
         problems = list(_problems(config))
         if problems:
             raise RepositoryError(f"{where} would end the whole server: {'; '.join(problems)}")
-
-
-def check_folder_values(folder: Path, where: str) -> None:
-    """Runs `check_values` on every configuration in a folder: config.pbtxt, and those in `configs`."""
-    for path in (folder / CONFIG, *sorted(folder.glob("configs/*.pbtxt"))):
-        if path.is_file():
-            name = f"{where}/{path.relative_to(folder)}"
-            check_values(read_config(path.read_bytes(), name), name)
 
 
 def _problems(config: ModelConfig) -> Iterator[str]:

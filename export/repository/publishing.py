@@ -10,7 +10,7 @@ from typing import Any
 from export.errors import RepositoryError
 from export.repository.class_names import read_class_names, require_same_class_names
 from export.repository.counting import counting
-from export.repository.fatal_values import check_folder_values
+from export.repository.fatal_values import check_values
 from export.repository.fetching import fetch_version
 from export.repository.local import write
 from export.repository.manifest import (
@@ -176,10 +176,11 @@ def _add(
 ) -> Manifest:
     """Makes a staged folder the next version; `new` has all of its manifest but the number and the files."""
     model = new.model
-    check_folder_values(staged, model)
     described = {name: describe(staged / name) for name in files_in(staged)}
     paths = config_paths(described)
-    configs = {path: read_config((staged / path).read_bytes(), f"{path} of {model}") for path in paths}
+    configs = {path: read_config((staged / path).read_bytes(), f"{model}/{path}") for path in paths}
+    for path, config in configs.items():
+        check_values(config, f"{model}/{path}")
     names = [*paths, *(name for name in companions(*configs.values()) if name in described)] if paths else []
     shared = {name: (staged / name).read_bytes() for name in names}
     with store.locked():

@@ -8,7 +8,7 @@ from pathlib import Path
 from export.errors import RepositoryError, SignatureError
 from export.repository.calls import changed_calls
 from export.repository.configuration import effective, require_hardware
-from export.repository.fatal_values import check_folder_values, check_values
+from export.repository.fatal_values import check_values
 from export.repository.hardware import has_gpu, misfit
 from export.repository.manifest import (
     MANIFEST,
@@ -192,7 +192,8 @@ def check_served(
     for folder in sorted(folders):  # Triton loads those with a leading dot, too
         present, there = store.versions(folder.name), present_configs(store, folder.name)
         config = effective(there, configuration) if CONFIG in there else None
-        check_folder_values(folder, str(folder))
+        for path, each in there.items():
+            check_values(each, f"{folder}/{path}")
         for version in served(config, present) if config is not None else present[-1:]:
             check = check_folder(folder / str(version), folder.name, version, public_key)
             own = own_configs(store, folder.name, version)

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from export.repository.manifest import Manifest
-from export.repository.promotion import require_manifest
+from export.repository.promotion import require_version
+from export.repository.publishing import load_manifest
 from export.repository.store import RepositoryLike, open_store
 
 SINGLE = ("created", "size", "precision", "opset", "ir_version", "inputs", "outputs")
@@ -25,7 +26,9 @@ class Difference:
 def compare_versions(repository: RepositoryLike, model: str, first: int, second: int) -> list[Difference]:
     """Returns the facts of two versions, which need manifests, side by side: all figures, and other differences."""
     store = open_store(repository)
-    left, right = (_facts(require_manifest(store, model, version)) for version in (first, second))
+    for version in (first, second):
+        require_version(store, model, version)  # says which versions there are
+    left, right = (_facts(load_manifest(store, model, version)) for version in (first, second))
     rows = []
     for name in dict.fromkeys((*left, *right)):
         a, b = left.get(name), right.get(name)

@@ -5,7 +5,7 @@ from pathlib import Path
 from export.errors import RepositoryError
 from export.repository.counting import counting
 from export.repository.manifest import MANIFEST, SIGNATURE, Manifest
-from export.repository.promotion import require_manifest
+from export.repository.promotion import require_version
 from export.repository.store import Store
 from export.repository.verification import check_folder
 from traffic_signs.progress import ProgressCallback, silent
@@ -25,7 +25,11 @@ def fetch_version(
         RepositoryError: the version is not there, has no manifest, is damaged or not signed so.
         OSError: the target cannot be written.
     """
-    manifest, where = require_manifest(store, model, version), f"{store.name}/{model}/{version}"
+    manifest, where = require_version(store, model, version), f"{store.name}/{model}/{version}"
+    if manifest is None:
+        raise RepositoryError(
+            f"{where} has no {MANIFEST}, so nothing can be checked: `signs repository publish {where}` gives it one"
+        )
     present = store.files(model, version)
     # What is missing is found below.
     names = [name for name in (MANIFEST, SIGNATURE, *manifest.files) if name in present]

@@ -210,17 +210,6 @@ def read_manifest(store: Store, model: str, version: int) -> Manifest:
     return manifest
 
 
-def require_manifest(store: Store, model: str, version: int) -> Manifest:
-    """Does `require_version`, and raises RepositoryError for a version that was made by hand, too."""
-    manifest = require_version(store, model, version)
-    if manifest is None:
-        where = f"{store.name}/{model}/{version}"
-        raise RepositoryError(
-            f"{where} has no {MANIFEST}, so nothing can be checked: `signs repository publish {where}` gives it one"
-        )
-    return manifest
-
-
 def _require_whole(store: Store, model: str, version: int) -> None:
     manifest = require_version(store, model, version)
     if manifest is not None:

@@ -41,8 +41,11 @@ def versions(repository: RepositoryLike, model: str) -> list[int]:
 def load_manifest(repository: RepositoryLike, model: str, version: int) -> Manifest:
     """Reads the manifest of a version; raises RepositoryError if it is missing or damaged."""
     store = open_store(repository)
-    with clear_errors(f"read {store.name}/{model}/{version}/{MANIFEST}"):
+    try:
         return read_manifest(store, model, version)
+    except OSError as error:
+        where = f"{store.name}/{model}/{version}/{MANIFEST}"
+        raise RepositoryError(f"{where} cannot be read: {error.strerror or error}") from error
 
 
 def publish(

@@ -88,9 +88,8 @@ def export_checkpoint(
                 candidate = fastest(candidates)
             else:
                 candidate = make(wanted.precision)
-            sizes, gpu = chosen.fixed_batches, {}
-            files = {MODEL_FILE: candidate.path.read_bytes()}
-            if sizes:
+            files, gpu = {MODEL_FILE: candidate.path.read_bytes()}, dict[str, Any]()
+            if sizes := chosen.fixed_batches:
                 on_gpu, gpu = prove_gpu_file(proof, path, candidate, sizes)
                 files[GPU_FILE] = on_gpu.read_bytes()
         except (ParityError, AccuracyError) as error:

@@ -4,7 +4,7 @@ The keys of ONNX Runtime and of its TensorRT provider are those of the README of
 `export.explanation` has the reason of each choice.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,11 +95,11 @@ def network_config(kind: ModelKind, input_size: tuple[int, int], class_count: in
     """
     size = [*input_size, 3]
     config = pb.ModelConfig(name=kind.name, platform=ONNX)
-    config.input.add(name=kind.input.name, data_type=_datatype(kind.input), dims=size)
+    config.input.add(name=kind.input.name, data_type=datatype(kind.input), dims=size)
     for output in kind.outputs:
         dims = [kind.open_size(class_count) if side is None else side for side in output.shape]
         labels = LABELS_FILE if output.labelled else ""
-        config.output.add(name=output.name, data_type=_datatype(output), dims=dims, label_filename=labels)
+        config.output.add(name=output.name, data_type=datatype(output), dims=dims, label_filename=labels)
     _schedule(config, serving)
     set_threads(config, serving.threads)
     accelerators = config.optimization.execution_accelerators.gpu_execution_accelerator
@@ -128,8 +128,21 @@ def network_config(kind: ModelKind, input_size: tuple[int, int], class_count: in
     return config
 
 
-def _datatype(tensor: TensorSpec) -> Any:
+def datatype(tensor: TensorSpec) -> Any:
+    """Returns the number of a tensor's datatype in a configuration."""
     return pb.DataType.Value(f"TYPE_{tensor.datatype}")
+
+
+def describe_tensors(tensors: Iterable[Any]) -> list[dict[str, Any]]:
+    """Returns name, datatype in Triton's protocol, and shape of inputs or outputs; -1 is any size."""
+    return [
+        {
+            "name": each.name,
+            "datatype": pb.DataType.Name(each.data_type).removeprefix("TYPE_").replace("STRING", "BYTES"),
+            "shape": [-1, *each.dims],
+        }
+        for each in tensors
+    ]
 
 
 def recognizer_config(

@@ -20,9 +20,7 @@ def config_of_checkpoint(
     """Returns the configuration that an export of a checkpoint would write.
 
     Args:
-        checkpoint: folder of the checkpoint.
-        repository: folder or address of the models, whose served version has the settings that are kept.
-        overrides: settings that are not kept.
+        repository: of the served version, whose settings are kept where `overrides` has none.
         configuration: NAME of configs/NAME.pbtxt; empty for config.pbtxt.
 
     Raises:
@@ -37,15 +35,9 @@ def config_of_checkpoint(
 
 
 def find_config(what: str, repository: str, configuration: str) -> tuple[str, pb.ModelConfig]:
-    """Returns where the configuration of a version's folder, a model's folder, or a model of a repository is, and it.
+    """Returns where a configuration is, and it: of the folder of a version or model, or of a model of a repository.
 
-    Args:
-        what: the folder, or the name of the model.
-        repository: folder or address of the models.
-        configuration: NAME of configs/NAME.pbtxt; empty for config.pbtxt.
-
-    Raises:
-        ExportError: there is none, or it cannot be read.
+    Raises ExportError if there is none, or it cannot be read; an empty `configuration` is config.pbtxt.
     """
     name = config_path(configuration)
     # Beside it, where a version was published without its own.

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from export.errors import ExportError
+from export.evaluation.scenes import require_scenes
 from export.kinds import CLASSIFIER, DETECTOR
 from export.local_recognizer import LocalRecognizer
 from export.predictor import OnnxPredictor
@@ -17,7 +18,7 @@ from export.repository.policy import read_config, served
 from serving.recognizer.recognition import Signs
 from traffic_signs.progress import ProgressCallback, silent
 from training.data.images import read_images
-from training.data.records import FEEDBACK, Dataset, Sample, Split
+from training.data.records import Dataset, Sample, Split
 
 FEWEST = 50  # scenes: a test of shares needs five in each tenth
 
@@ -27,10 +28,7 @@ Alter = Callable[[Image.Image], Image.Image]
 def open_recognizer(
     repository: Path, score_threshold: float, models: Mapping[str, int] | None = None
 ) -> LocalRecognizer:
-    """Opens a recognizer on the files of a repository.
-
-    Args:
-        models: versions of detector and classifier, by name; the served ones for None.
+    """Opens a recognizer on versions of a repository's detector and classifier, by name; the served ones for None.
 
     Raises:
         ExportError: one is missing, or ONNX Runtime cannot load it.
@@ -59,20 +57,15 @@ def measure_scenes(
     progress: ProgressCallback = silent,
     alter: Alter | None = None,
 ) -> tuple[Measurements, str]:
-    """Runs the recognizer over scenes, without their labels.
+    """Runs the recognizer over scenes, without their labels, after `alter` has changed each photograph.
 
-    Args:
-        alter: changes each photograph first.
-
-    Returns:
-        What its metrics would observe, and the fingerprint of the scenes.
+    Returns what its metrics would observe, and the fingerprint of the scenes.
 
     Raises:
         ExportError: the data set has no scenes.
         training.errors.DataError: a scene cannot be read.
     """
-    if not dataset.has_scenes or dataset.kind == FEEDBACK:
-        raise ExportError(f"{dataset.name} has no street scenes: give gtsdb=PATH, coco=PATH or yolo=PATH")
+    require_scenes(dataset)
 
     def look(_: Sample, photograph: Image.Image) -> tuple[float, float, Signs]:
         scene, signs = recognizer(alter(photograph) if alter else photograph)

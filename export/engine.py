@@ -5,6 +5,7 @@ precision; 10 gets a flag for it, so that both take the precision from the graph
 """
 
 import importlib.util
+import re
 import subprocess
 import sys
 import tempfile
@@ -27,7 +28,6 @@ from export.repository.policy import CONFIG
 from export.repository.promotion import own_configs
 from export.repository.store import RepositoryLike, open_store
 from serving.exit_reason import describe_code
-from traffic_signs.progress import silent
 
 MODEL, PLAN = "model.onnx", "model.plan"
 OLDEST = 10  # version of TensorRT: earlier ones have no --skipInference and type differently
@@ -54,7 +54,7 @@ class Builder:
 
         Args:
             shapes: of the optimisation profile, by `min`, `opt` and `max`.
-            timing_cache: file in which TensorRT keeps what it measured of kernels; made where it is missing.
+            timing_cache: file of what TensorRT measured of kernels; made where it is missing.
         """
         options = [
             f"--onnx={onnx}",
@@ -91,7 +91,7 @@ def build_engine(
     timing_cache: Path | None = None,
     say: Say = print,
 ) -> Manifest:
-    """Compiles a version and publishes the engine as the next version of the same model.
+    """Compiles a version, publishes the engine as the next version of the same model, and returns its manifest.
 
     Promoting the engine, or rolling back to ONNX, then changes only which version answers. Each version has its own
     configuration, and so its own platform. The engine's answers are not compared here: evaluate it on a server before
@@ -101,16 +101,13 @@ def build_engine(
         trtexec: TensorRT's tool; found where it is None.
         timing_cache: file of TensorRT's timing cache; one below `runs` by GPU and TensorRT where it is None.
 
-    Returns:
-        The manifest of the new version.
-
     Raises:
         ExportError: there is no GPU, no TensorRT or no such version in ONNX, or TensorRT fails; nothing is published.
     """
     store = open_store(repository)
     with tempfile.TemporaryDirectory(prefix="signs-engine-") as scratch:
         folder = Path(scratch) / str(version)
-        original = fetch_version(store, model, version, folder, None, silent)
+        original = fetch_version(store, model, version, folder)
         config = own_configs(store, model, version).get(CONFIG)
         if config is None or config.platform != ONNX or MODEL not in original.files:
             raise ExportError(
@@ -118,7 +115,8 @@ def build_engine(
             )
         gpu = _gpu_of_this_machine()
         builder = find_builder(trtexec)
-        cache = timing_cache or Path(f"runs/tensorrt/{_file_name(gpu.name)}-{builder.version}.cache")
+        name = re.sub("[^0-9A-Za-z]", "-", gpu.name)
+        cache = timing_cache or Path(f"runs/tensorrt/{name}-{builder.version}.cache")
         cache.parent.mkdir(parents=True, exist_ok=True)
         plan = Path(scratch) / PLAN
         command = builder.command(folder / MODEL, plan, profile(config), cache.resolve())
@@ -191,7 +189,3 @@ def _version_of_package() -> str:
         reason = (result.stderr.strip().splitlines() or ["it printed nothing"])[-1]
         raise ExportError(f"the Python package tensorrt cannot be imported ({reason}): {WHERE}")
     return ".".join(result.stdout.strip().split(".")[:3])
-
-
-def _file_name(text: str) -> str:
-    return "".join(letter if letter.isalnum() else "-" for letter in text)

@@ -23,6 +23,10 @@ _PLATFORMS = {
     ONNX: "the ONNX Runtime backend of the official image, or this project's stand-in for it",
     ENGINE: "a compiled engine: the fastest, only for the GPU, driver and TensorRT that its manifest names",
 }
+_BACKENDS = {"python": "sources in Python that call other models of the server"}
+_FILES = {
+    GPU_FILE: "the file for GPUs: each convolution has one batch, or ONNX Runtime would search it again at each change"
+}
 _KINDS = {
     pb.ModelInstanceGroup.KIND_AUTO: "on a GPU if the server has one, else on the CPU",
     pb.ModelInstanceGroup.KIND_CPU: "on the CPU; a server with a GPU uses another configuration and the file for GPUs",
@@ -54,6 +58,11 @@ _ACCELERATOR = {
     "trt_profile_opt_shapes": "input that kernels are chosen for: full batches, which come under load",
     "trt_profile_max_shapes": "largest input of the engine: the largest batch",
 }
+_POLICIES = {
+    "latest": "nothing was promoted yet: the newest is served",
+    "specific": "what was promoted or pulled: publishing changes nothing",
+    "all": "every version is served, and takes memory",
+}
 _ELSEWHERE = "not set by this project: see the model configuration in Triton's manual"
 
 
@@ -76,23 +85,13 @@ def _others(message: Any, prefix: str, explained: set[str]) -> Iterator[Choice]:
 
 def _identity(config: pb.ModelConfig) -> Iterator[Choice]:
     yield Choice("name", config.name, "the name for clients; the same for all versions")
-    if config.platform:
-        yield Choice("platform", config.platform, _PLATFORMS.get(config.platform, _ELSEWHERE))
-    if config.backend:
-        why = "sources in Python that call other models of the server" if config.backend == "python" else _ELSEWHERE
-        yield Choice("backend", config.backend, why)
-    if file := config.default_model_filename:
-        why = "the file for GPUs: each convolution has one batch, or ONNX Runtime would search it again at each change"
-        yield Choice("default_model_filename", file, why if file == GPU_FILE else _ELSEWHERE)
-    kind = config.version_policy.WhichOneof("policy_choice")
-    if kind == "latest":
-        count = config.version_policy.latest.num_versions
-        yield Choice("version_policy.latest", str(count), "nothing was promoted yet: the newest is served")
-    elif kind == "specific":
-        numbers = ", ".join(map(str, config.version_policy.specific.versions))
-        yield Choice("version_policy.specific", numbers, "what was promoted or pulled: publishing changes nothing")
-    elif kind == "all":
-        yield Choice("version_policy.all", "", "every version is served, and takes memory")
+    for name, reasons in (("platform", _PLATFORMS), ("backend", _BACKENDS), ("default_model_filename", _FILES)):
+        if value := getattr(config, name):
+            yield Choice(name, value, reasons.get(value, _ELSEWHERE))
+    policy = config.version_policy
+    if kind := policy.WhichOneof("policy_choice"):
+        values = {"latest": [policy.latest.num_versions], "specific": policy.specific.versions}.get(kind, ())
+        yield Choice(f"version_policy.{kind}", ", ".join(map(str, values)), _POLICIES[kind])
 
 
 def _tensors(config: pb.ModelConfig) -> Iterator[Choice]:
@@ -136,11 +135,8 @@ def _batching(config: pb.ModelConfig) -> Iterator[Choice]:
     batching = config.dynamic_batching
     delay = batching.max_queue_delay_microseconds
     why = "a request may wait so long for others to join its batch: little against the time of the network"
-    yield Choice(
-        "dynamic_batching.max_queue_delay_microseconds",
-        str(delay),
-        why if delay else "a batch is what is waiting already: no request waits for later ones",
-    )
+    why = why if delay else "a batch is what is waiting already: no request waits for later ones"
+    yield Choice("dynamic_batching.max_queue_delay_microseconds", str(delay), why)
     if batching.preferred_batch_size:
         sizes = ", ".join(map(str, batching.preferred_batch_size))
         why = "formed first: an instance that takes all that waits leaves the others idle"

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import onnx
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+from onnx.external_data_helper import set_external_data
 
 from export.errors import ExportError
 from export.repository.onnx_file import AT_BATCH, FIXED_BATCHES
@@ -79,18 +80,17 @@ def require_fixed(model: onnx.ModelProto, sizes: Sequence[int]) -> None:
 
 
 def share_weights(model: onnx.ModelProto, other: bytes, name: str) -> None:
-    """Replaces the weights of a network that another file has by references into that file.
+    """Replaces the weights of a network that another file has by references into that file; modifies the network.
 
     ONNX's external data can be a part of any file, so the other file works alone and no weight is stored twice.
 
     Args:
-        model: is modified.
         other: content of the other file, an ONNX file.
         name: of the other file, in the folder that this network is to lie in.
     """
     start = 0
     for tensor in model.graph.initializer:
-        if len(tensor.raw_data) < LEAST_SHARED:
+        if not _is_shared(tensor):
             continue
         # Both have their weights in the same order, so the search starts after the last hit.
         place = other.find(tensor.raw_data, start)
@@ -98,10 +98,8 @@ def share_weights(model: onnx.ModelProto, other: bytes, name: str) -> None:
         if place < 0:
             continue
         start = place + len(tensor.raw_data)
-        entries = {"location": name, "offset": str(place), "length": str(len(tensor.raw_data))}
+        set_external_data(tensor, name, place, len(tensor.raw_data))
         tensor.ClearField("raw_data")
-        tensor.data_location = TensorProto.EXTERNAL
-        tensor.external_data.extend(onnx.StringStringEntryProto(key=key, value=value) for key, value in entries.items())
 
 
 def _is_shared(tensor: TensorProto) -> bool:

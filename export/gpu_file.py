@@ -1,12 +1,11 @@
 """Makes the file for GPUs beside a version's file for CPUs, and checks its parity."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import onnx
 
-from export.arrays import Images
 from export.conversion import PRECISION, write_model
 from export.fixed_batch import fix_batch, share_weights
 from export.parity import batch_sizes, noises_for, predict_in_batches, probe_images
@@ -17,20 +16,14 @@ from export.proof import Proof
 from export.repository.manifest import GPU_FILE, MODEL_FILE, Manifest
 
 
-@dataclass(frozen=True)
-class GpuFile:
-    """A file for GPUs, which needs the weights of the file for CPUs beside it, and its entry in the manifest."""
-
-    path: Path
-    facts: dict[str, Any]
-
-
 def _facts(sizes: tuple[int, ...], precision: str, parity: dict[str, float], **more: str) -> dict[str, Any]:
     return {"file": GPU_FILE, "fixed_batches": list(sizes), "precision": precision, "parity": parity} | more
 
 
-def prove_gpu_file(proof: Proof, fp32: Path, candidate: Candidate, sizes: tuple[int, ...]) -> GpuFile | None:
-    """Makes the file for GPUs of a network and checks its parity on a CPU; None for no `sizes`.
+def prove_gpu_file(
+    proof: Proof, fp32: Path, candidate: Candidate, sizes: tuple[int, ...]
+) -> tuple[Path, dict[str, Any]]:
+    """Makes the file for GPUs of a network and checks its parity on a CPU; returns it, and its entry in the manifest.
 
     It has the precision and the weights of the file for CPUs; but if that is int8, which is no faster on a GPU without
     TensorRT, it is fp32 with its own weights.
@@ -43,8 +36,6 @@ def prove_gpu_file(proof: Proof, fp32: Path, candidate: Candidate, sizes: tuple[
     Raises:
         ExportError: a convolution has no fixed batch, or the file differs from the trained network.
     """
-    if not sizes:
-        return None
     # In its own folder, with the names of a version.
     folder = fp32.parent / "gpu"
     folder.mkdir()
@@ -52,15 +43,11 @@ def prove_gpu_file(proof: Proof, fp32: Path, candidate: Candidate, sizes: tuple[
     source, precision = (fp32, FP32) if candidate.precision == INT8 else (candidate.path, candidate.precision)
     path = write_gpu_file(source, folder, sizes, precision)
     parity = proof.check(path, precision, largest=sizes[-1]).parity_figures(precision)
-    return GpuFile(path, _facts(sizes, precision, parity))
+    return path, _facts(sizes, precision, parity)
 
 
 def write_gpu_file(source: Path, folder: Path, sizes: tuple[int, ...], precision: str) -> Path:
-    """Writes the file for GPUs of a network and returns its path.
-
-    Args:
-        folder: with the file for CPUs.
-        sizes: fixed batches, smallest first.
+    """Writes the file for GPUs, with these fixed batches, into the folder of the file for CPUs, and returns its path.
 
     Raises:
         ExportError: a convolution has no fixed batch, or the file is not valid.
@@ -74,26 +61,16 @@ def write_gpu_file(source: Path, folder: Path, sizes: tuple[int, ...], precision
     return folder / GPU_FILE
 
 
-def compare_with_cpu_file(
-    folder: Path, manifest: Manifest, sizes: tuple[int, ...], samples: Images | None = None
-) -> dict[str, Any]:
+def compare_with_cpu_file(folder: Path, manifest: Manifest, sizes: tuple[int, ...]) -> dict[str, Any]:
     """Compares the file for GPUs with the checked one for CPUs, where the trained network is missing.
 
-    Args:
-        samples: uint8 [n, height, width, 3], real images besides random and extreme ones; a drawn one for None.
-
-    Returns:
-        The entry `gpu` of the manifest.
-
-    Raises:
-        ExportError: they differ.
+    Returns the entry `gpu` of the manifest; raises ExportError if they differ.
     """
     cpu, gpu = (OnnxPredictor(folder / name, max_batch=sizes[-1]) for name in (MODEL_FILE, GPU_FILE))
     kind, tolerance = cpu.kind, TOLERANCES[manifest.precision]
-    samples = kind.draw_samples(cpu.size, 1) if samples is None else samples
-    real, tried = len(samples), batch_sizes(sizes[-1], kind.few)
-    images = probe_images(samples, noises_for(tried, real, fewest=2))
+    tried = batch_sizes(sizes[-1], kind.few)
+    images = probe_images(kind.draw_samples(cpu.size, 1), noises_for(tried, 1, fewest=2))
     answers = [predict_in_batches(each, images, tried) for each in (cpu, gpu)]
-    figures = asdict(kind.require_parity(answers[0], answers[1], real, tolerance))
-    parity = figures | {"real_samples": real, "tolerance": tolerance.difference}
+    figures = asdict(kind.require_parity(answers[0], answers[1], 1, tolerance))
+    parity = figures | {"real_samples": 1, "tolerance": tolerance.difference}
     return _facts(sizes, manifest.precision, parity, compared_with=MODEL_FILE)

@@ -28,12 +28,7 @@ LIKE_CPU = "cpu-"  # prefix of configurations for CPUs
 
 @dataclass(frozen=True)
 class Fit:
-    """The configuration for a machine.
-
-    Attributes:
-        reason: for the choice.
-        gpu: whether the server can use a GPU.
-    """
+    """The configuration for a machine, the reason for it, and whether the server can use a GPU."""
 
     name: str
     reason: str

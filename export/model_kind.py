@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 import numpy as np
 
@@ -91,6 +91,18 @@ class Predictor(ABC):
         self.close()
 
 
+class Entrant(Protocol):
+    """A version that the gate evaluates."""
+
+    @property
+    def name(self) -> str:
+        """Model and version, for messages."""
+
+    @property
+    def size(self) -> Size:
+        """Height and width of the input in pixels."""
+
+
 class EvaluationSet(ABC):
     """The evaluation set of the gate, in memory, for one or two versions.
 
@@ -148,8 +160,8 @@ class ModelKind:
             can name the signs of scenes.
         rated_images: reads at most so many labelled images of a split, all for 0; returns them, the name of a figure,
             and the function that measures it on altered copies.
-        load_evaluation_set: reads the evaluation set of the gate for the input size of each version, with the lowest
-            score of a detection that counts.
+        load_evaluation_set: reads the evaluation set of the gate for these versions, with the lowest score of a
+            detection that counts.
         min_score: default limit of the gate for a first champion.
     """
 
@@ -183,7 +195,7 @@ class ModelKind:
     rated_images: Callable[
         [Predictor, Dataset, Split, int, ProgressCallback], tuple[Images, str, Callable[[Images], float]]
     ]
-    load_evaluation_set: Callable[[Dataset, Split, Mapping[Role, Size], float, ProgressCallback], EvaluationSet]
+    load_evaluation_set: Callable[[Dataset, Split, Mapping[Role, Entrant], float, ProgressCallback], EvaluationSet]
     min_score: float
 
     def fixed_batches(self, max_batch: int) -> tuple[int, ...]:

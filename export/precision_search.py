@@ -88,11 +88,7 @@ def make_candidate(
 
 
 def make_all(make: Callable[[str], Candidate], fp32: Path) -> list[Candidate]:
-    """Returns a network in all precisions; a failure other than of fp32 is in the candidate's `problem`.
-
-    Args:
-        make: returns the candidate of a precision, or raises ExportError.
-    """
+    """Returns a network in all precisions; an ExportError of `make`, but for fp32, is in the candidate's `problem`."""
     candidates = [make(FP32)]
     for precision in (FP16, INT8):
         try:
@@ -105,10 +101,9 @@ def make_all(make: Callable[[str], Candidate], fp32: Path) -> list[Candidate]:
 def timed(
     candidates: Sequence[Candidate], images: Images, count: int, progress: ProgressCallback = silent
 ) -> list[Candidate]:
-    """Returns the candidates with the speed of those without a problem.
+    """Returns the candidates, fp32 first, with the speed of those without a problem.
 
     Args:
-        candidates: fp32 first.
         images: uint8 [n, height, width, 3].
         count: size of the batch.
     """

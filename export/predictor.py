@@ -29,11 +29,7 @@ T = TypeVar("T")
 
 
 class TorchPredictor(Predictor):
-    """A checkpoint's network in PyTorch.
-
-    Args:
-        device: cpu or cuda, where it runs.
-    """
+    """A checkpoint's network in PyTorch, on the device cpu or cuda."""
 
     def __init__(self, network: nn.Module, info: CheckpointInfo, device: str = "cpu") -> None:
         self.kind, self.backend = find_kind(info.model), f"pytorch{_suffix(device)}"

@@ -50,12 +50,7 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Proven:
-    """The checks of an exported network.
-
-    Attributes:
-        real: number of real images among the samples.
-        accuracy: None without labels.
-    """
+    """The checks of an exported network; `real` of the samples are real images, and accuracy needs labels."""
 
     parity: Parity
     real: int
@@ -70,13 +65,9 @@ class Proof:
     """Compares exported networks with the trained one, whose answers the constructor collects.
 
     Args:
-        network: the trained one.
         samples: uint8 [n, height, width, 3], real images; n may be 0.
         max_loss: largest loss of accuracy or mAP50.
         largest: batch that is served; None for the default of the kind.
-
-    Attributes:
-        kind: of the network.
     """
 
     def __init__(

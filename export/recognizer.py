@@ -8,7 +8,7 @@ from typing import Any
 
 from tritonclient.grpc import model_config_pb2 as pb
 
-from export.config import Serving, recognizer_config, to_text
+from export.config import Serving, datatype, describe_tensors, recognizer_config, to_text
 from export.drift_reference import make_reference, open_recognizer, served_version
 from export.errors import ExportError
 from export.hardware_fit import LARGER, cpu_name, share_out
@@ -20,7 +20,7 @@ from export.repository.configuration import GPU
 from export.repository.manifest import LABELS_FILE
 from export.repository.policy import CONFIG, config_path, read_config
 from export.repository.promotion import present_configs, require_version
-from export.repository.store import open_store
+from export.repository.store import Store, open_store
 from serving import RECOGNIZER_SOURCES
 from traffic_signs.classes import GERMAN_SIGNS, ClassSet
 from traffic_signs.commit import git_commit
@@ -64,16 +64,17 @@ def export_recognizer(
     for name, threshold in (("score", score_threshold), ("unknown", unknown_threshold or 0)):
         if not 0 <= threshold <= 1:
             raise ExportError(f"the {name} threshold is {threshold:g}: give a number from 0 to 1")
+    store = open_store(repository)
     detector, classifier = (_read_config(repository, kind) for kind in (DETECTOR, CLASSIFIER))
     called = {kind.name: served_version(repository, kind.name) for kind in (DETECTOR, CLASSIFIER)}
-    classes = _classes(repository, called, _class_names(repository, classifier))
+    classes = _classes(store, called, _class_names(repository, classifier))
     height, width, _ = detector.input[0].dims
     settings = {
         "scene_height": height,
         "scene_width": width,
-        "detector_max_batch": _max_batch(repository, DETECTOR.name),
+        "detector_max_batch": _max_batch(store, DETECTOR.name),
         "crop_size": classifier.input[0].dims[0],
-        "classifier_max_batch": _max_batch(repository, CLASSIFIER.name),
+        "classifier_max_batch": _max_batch(store, CLASSIFIER.name),
         "class_names": list(classes.names),
         "class_categories": list(classes.categories),
         "category_names": list(classes.category_names),
@@ -81,11 +82,10 @@ def export_recognizer(
     files = {path.name: path.read_bytes() for path in sorted(RECOGNIZER_SOURCES.glob("*.py"))}
     source = {"git_commit": git_commit()}
     for model, version in called.items():
-        source |= describe_call(open_store(repository), model, version)
+        source |= describe_call(store, model, version)
     if scenes is not None:
         recognizer = open_recognizer(repository, score_threshold, called)
-        reference = make_reference(recognizer, scenes, split, progress)
-        files[REFERENCE] = reference.to_bytes()
+        files[REFERENCE] = make_reference(recognizer, scenes, split, progress).to_bytes()
     if unknown_threshold is None:
         classified = load_manifest(repository, CLASSIFIER.name, called[CLASSIFIER.name])
         unknown_threshold = classified.metrics.get("unknown_threshold", 0.0)
@@ -105,15 +105,15 @@ def export_recognizer(
         shared={path: to_text(each) for path, each in configs.items()},
         facts={
             "source": source,
-            "inputs": [_describe(tensor) for tensor in config.input],
-            "outputs": [_describe(tensor) for tensor in config.output],
+            "inputs": describe_tensors(config.input),
+            "outputs": describe_tensors(config.output),
         },
     )
 
 
-def _max_batch(repository: Path, model: str) -> int:
+def _max_batch(store: Store, model: str) -> int:
     """Returns the largest batch that all configurations of a model take."""
-    return min(int(config.max_batch_size) for config in present_configs(open_store(repository), model).values())
+    return min(int(config.max_batch_size) for config in present_configs(store, model).values())
 
 
 def _read_config(repository: Path, kind: ModelKind) -> pb.ModelConfig:
@@ -145,7 +145,7 @@ def _read_config(repository: Path, kind: ModelKind) -> pb.ModelConfig:
 
 def _matches(wanted: TensorSpec, found: Any) -> bool:
     return (
-        (found.name, _datatype(found.data_type)) == (wanted.name, wanted.datatype)
+        (found.name, found.data_type) == (wanted.name, datatype(wanted))
         and len(found.dims) == len(wanted.shape)
         and all(each > 0 and size in (None, each) for size, each in zip(wanted.shape, found.dims, strict=True))
     )
@@ -165,9 +165,8 @@ def _class_names(repository: Path, classifier: pb.ModelConfig) -> list[str]:
     return names
 
 
-def _classes(repository: Path, called: Mapping[str, int], names: Sequence[str]) -> ClassSet:
+def _classes(store: Store, called: Mapping[str, int], names: Sequence[str]) -> ClassSet:
     """Returns the classes of classifier and detector; raises ExportError if they were trained on different ones."""
-    store = open_store(repository)
     categories = {}
     for model, version in called.items():
         manifest = require_version(store, model, version)
@@ -187,13 +186,3 @@ def _classes(repository: Path, called: Mapping[str, int], names: Sequence[str]) 
             )
         return replace(GERMAN_SIGNS, names=tuple(names))
     return ClassSet.of(names, classifier.split("\n"))
-
-
-def _describe(tensor: Any) -> dict[str, object]:
-    return {"name": tensor.name, "datatype": _datatype(tensor.data_type), "shape": [-1, *tensor.dims]}
-
-
-def _datatype(number: int) -> str:
-    """Returns the name of a configuration's datatype in Triton's protocol."""
-    name: str = pb.DataType.Name(number).removeprefix("TYPE_")
-    return "BYTES" if name == "STRING" else name

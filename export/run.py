@@ -5,14 +5,12 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import onnx
-from tritonclient.grpc import model_config_pb2 as pb
-
 from export.arrays import Images
-from export.config import to_text, warm_up_path
+from export.config import describe_tensors, to_text, warm_up_path
 from export.conversion import IR_VERSION, OPSET, convert
 from export.errors import AccuracyError, ExportError, ParityError, RepositoryError
 from export.gpu_file import prove_gpu_file
@@ -33,9 +31,7 @@ from export.samples import Labels
 from export.serving_plan import choose_serving
 from export.settings import PrecisionRequest, ServingOverrides
 from traffic_signs.progress import ProgressCallback, silent
-from training.checkpoint import CheckpointInfo, load_checkpoint
-
-DATATYPES = {onnx.TensorProto.UINT8: "UINT8", onnx.TensorProto.FLOAT: "FP32", onnx.TensorProto.INT32: "INT32"}
+from training.checkpoint import load_checkpoint
 
 
 def export_checkpoint(
@@ -84,22 +80,31 @@ def export_checkpoint(
         network = TorchPredictor(model, info)
         proof = Proof(network, samples, labels, max_loss, chosen.max_batch, progress)
         try:
-            candidate = _prove(proof, path, samples, wanted, labels, progress, chosen_among)
-            on_gpu = prove_gpu_file(proof, path, candidate, chosen.fixed_batches)
+            tried = probe_images(samples[: kind.max_batch], noises=4)
+            make = partial(make_candidate, path, proof=proof, images=tried, labels=labels, int8_for=wanted.int8_for)
+            if wanted.precision == AUTO:
+                candidates = timed(make_all(make, path), tried, kind.timing_batch, progress)
+                chosen_among(candidates)
+                candidate = fastest(candidates)
+            else:
+                candidate = make(wanted.precision)
+            files, gpu = {MODEL_FILE: candidate.path.read_bytes()}, dict[str, Any]()
+            if sizes := chosen.fixed_batches:
+                on_gpu, gpu = prove_gpu_file(proof, path, candidate, sizes)
+                files[GPU_FILE] = on_gpu.read_bytes()
         except (ParityError, AccuracyError) as error:
             raise type(error)(f"{error}: nothing was published") from error
-        graph = onnx.load(candidate.path).graph
-        files = {MODEL_FILE: candidate.path.read_bytes()}
-        if on_gpu is not None:
-            files[GPU_FILE] = on_gpu.path.read_bytes()
-    proven = candidate.proven
+    config, proven = configs[CONFIG], candidate.proven
     assert proven is not None
-    warm_up = kind.draw_samples(network.size, 1).tobytes()
+    files[warm_up_path(config)] = kind.draw_samples(network.size, 1).tobytes()
+    shared = {path: to_text(each) for path, each in configs.items()}
+    if any(output.labelled for output in kind.outputs):
+        shared[LABELS_FILE] = "\n".join(info.class_names) + "\n"
     return publish(
         repository,
         info.model,
-        files=files | {warm_up_path(configs[CONFIG]): warm_up},
-        shared=_shared_files(info, configs),
+        files=files,
+        shared=shared,
         facts={
             "source": {
                 "run_id": info.run_id,
@@ -114,11 +119,11 @@ def export_checkpoint(
             "precision": candidate.precision,
             "graph": asdict(simplification) | {"nodes": candidate.nodes},
             "calibration": _calibration(candidate.precision, wanted, labels),
-            "inputs": [_describe(value) for value in graph.input],
-            "outputs": [_describe(value) for value in graph.output],
+            "inputs": describe_tensors(config.input),
+            "outputs": describe_tensors(config.output),
             "parity": proven.parity_figures(candidate.precision),
             "accuracy": proven.accuracy.as_dict() if proven.accuracy else {},
-            "gpu": on_gpu.facts if on_gpu else {},
+            "gpu": gpu,
             "metrics": info.metrics,
             "tuning": chosen.tuning,
         },
@@ -144,10 +149,7 @@ def check_wanted(wanted: PrecisionRequest, labelled: bool) -> None:
 
 
 def find_exported(checkpoint: Path, model: str, repository: str | Path, precision: str) -> Manifest | None:
-    """Returns the manifest of the newest version made of a checkpoint, None for none.
-
-    Args:
-        precision: of the version; any for AUTO.
+    """Returns the manifest of the newest version made of a checkpoint, None for none; any precision will do for AUTO.
 
     Raises:
         ExportError: the repository or the weights cannot be read.
@@ -166,41 +168,7 @@ def hash_weights(checkpoint: Path) -> str:
     return hashlib.sha256((checkpoint / "weights.safetensors").read_bytes()).hexdigest()
 
 
-def _prove(
-    proof: Proof,
-    path: Path,
-    samples: Images,
-    wanted: PrecisionRequest,
-    labels: Labels | None,
-    progress: ProgressCallback,
-    chosen_among: Callable[[Sequence[Candidate]], None],
-) -> Candidate:
-    """Returns the network in the wanted precision, checked."""
-    tried = probe_images(samples[: proof.kind.max_batch], noises=4)
-
-    def make(precision: str) -> Candidate:
-        return make_candidate(path, precision, proof, tried, labels, wanted.int8_for)
-
-    if wanted.precision != AUTO:
-        return make(wanted.precision)
-    candidates = timed(make_all(make, path), tried, proof.kind.timing_batch, progress)
-    chosen_among(candidates)
-    return fastest(candidates)
-
-
 def _calibration(precision: str, wanted: PrecisionRequest, labels: Labels | None) -> dict[str, Any]:
     if precision != INT8 or labels is None:
         return {}
     return {"data": labels.data, "split": "train", "samples": len(labels.calibration), "for": wanted.int8_for}
-
-
-def _shared_files(info: CheckpointInfo, configs: dict[str, pb.ModelConfig]) -> dict[str, str]:
-    has_labels = any(output.labelled for output in find_kind(info.model).outputs)
-    labels = {LABELS_FILE: "\n".join(info.class_names) + "\n"} if has_labels else {}
-    return {path: to_text(config) for path, config in configs.items()} | labels
-
-
-def _describe(value: onnx.ValueInfoProto) -> dict[str, object]:
-    tensor = value.type.tensor_type
-    shape = [dim.dim_value if dim.HasField("dim_value") else -1 for dim in tensor.shape.dim]
-    return {"name": value.name, "datatype": DATATYPES[tensor.elem_type], "shape": shape}

@@ -13,7 +13,6 @@ from traffic_signs.classes import GERMAN_SIGNS
 from traffic_signs.progress import ProgressCallback, silent
 from training.checkpoint import CheckpointInfo
 from training.data.load import load_data
-from training.data.records import Dataset
 
 
 @dataclass(frozen=True)
@@ -34,11 +33,8 @@ class Labels:
 def real_samples(info: CheckpointInfo, data: str) -> Images:
     """Returns test images of a data set: all sign crops for a classifier, the first scenes for a detector.
 
-    Args:
-        data: as `training.data.load.load_data` takes it; empty for none.
-
     Returns:
-        uint8 [n, height, width, 3].
+        uint8 [n, height, width, 3]; none for empty `data`.
 
     Raises:
         ExportError: the data set has no scenes.
@@ -51,10 +47,7 @@ def real_samples(info: CheckpointInfo, data: str) -> Images:
 
 
 def labelled_samples(info: CheckpointInfo, data: str, progress: ProgressCallback = silent) -> tuple[Images, Labels]:
-    """Returns all labelled test images of a data set, their labels, and training images to calibrate with.
-
-    Returns:
-        uint8 [n, height, width, 3], and their labels.
+    """Returns all labelled test images, uint8 [n, height, width, 3], their labels, and training images to calibrate.
 
     Raises:
         ExportError: the data set has no scenes, or the network has other classes than the labels.
@@ -69,13 +62,8 @@ def labelled_samples(info: CheckpointInfo, data: str, progress: ProgressCallback
         )
     size, count = (height, width), kind.calibration_images
     images, truth = kind.read_labelled(dataset, "test", size, partial(progress, "reading test images"))
-    some = _some(dataset, count)
+    signs = [sample for sample in dataset.split("train") if sample.boxes]
+    chosen = np.random.default_rng(0).permutation(len(signs))[:count]  # the same each time
+    some = replace(dataset, samples=tuple(signs[index] for index in chosen))
     calibration, _ = kind.read_labelled(some, "train", size, partial(progress, "reading training images"))
     return images, Labels(truth, calibration[:count], dataset.name, names)
-
-
-def _some(dataset: Dataset, count: int) -> Dataset:
-    """Returns the data set with `count` of its training images with signs, the same each time."""
-    samples = [sample for sample in dataset.split("train") if sample.boxes]
-    chosen = np.random.default_rng(0).permutation(len(samples))[:count]
-    return replace(dataset, samples=tuple(samples[index] for index in chosen))

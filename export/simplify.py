@@ -17,14 +17,11 @@ class Simplification:
 
 
 def simplify(program: torch.onnx.ONNXProgram) -> tuple[onnx.ModelProto, Simplification]:
-    """Simplifies a traced graph.
+    """Simplifies, in place, a graph that was traced with `optimize=False`.
 
     The exporter's own optimizer folds constants, shapes and batch normalisation into the operators that use them.
     onnxslim 0.1 finds nothing more in the classifier afterwards, and folds 2 of the detector's 99 operators into 0.4 MB
     of constants. The stack trace that the exporter stores with every operator, with paths of this machine, is removed.
-
-    Args:
-        program: exported with `optimize=False`; it is modified.
     """
     traced = program.model_proto
     program.optimize()

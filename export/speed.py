@@ -18,14 +18,7 @@ SECONDS = 0.2  # at least, for a network in a round
 
 @dataclass(frozen=True)
 class Speed:
-    """Speed of a network.
-
-    Attributes:
-        images_per_second: median over the rounds.
-        ratio: to the first network, median over the rounds.
-        worst_ratio: of its worst round.
-        provider: of ONNX Runtime.
-    """
+    """Speed of a network, and its ratio to the first one: medians over the rounds, and the ratio of the worst round."""
 
     images_per_second: float
     ratio: float

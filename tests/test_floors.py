@@ -34,7 +34,7 @@ EXPORT_FLOORS: tuple[set[str], ...] = (
     {"model_kind", "config", "explanation", "tuning.config", "tuning.plan"},
     {
         *("kinds", "classification_parity", "detection_parity", "local_recognizer"),
-        *("evaluation.scenes", "gate.crops", "gate.scenes"),
+        "evaluation.scenes",
     },
     {"predictor", "samples", "proof", "conversion", "fp16", "quantization", "speed", "precision_search", "gpu_file"},
     {

@@ -36,7 +36,7 @@ def promote(
     signs repository promote sign_classifier 3 --reason "fewer mistakes at night"
     signs repository promote sign_classifier 3 --gated
     """
-    from export.repository.followers import find_stale_dependents
+    from export.repository.calls import find_stale_dependents
     from export.repository.promotion import champion, gate_failure_reason
     from export.repository.promotion import promote as make_champion
     from export.repository.store import open_store
@@ -69,12 +69,11 @@ def rollback(
     signs repository rollback sign_classifier --reason "wrong on lorry signs"
     signs repository rollback sign_classifier --only 4
     """
-    from export.repository.followers import find_stale_dependents
+    from export.repository.calls import find_stale_dependents
     from export.repository.promotion import champion, rollback_from
-    from export.repository.promotion import rollback as roll_back
     from export.repository.store import open_store
 
-    entry = roll_back(repository, model, reason) if only is None else rollback_from(repository, model, only, reason)
+    entry = rollback_from(repository, model, only, reason)
     if entry is None:
         best = champion(open_store(repository), model)
         _print(model, best, None, [], f"{model} {only} is not the champion: {best} stays", as_json)

@@ -72,8 +72,7 @@ def require_classes(network: Predictor, dataset: Dataset) -> None:
 def leaks(kind: str, split: str, trained_on: list[dict[str, str]]) -> list[str]:
     """Returns a warning if a model may have learned from the signs that it is evaluated on.
 
-    Args:
-        trained_on: data sets that each network learned from, as in its checkpoint.
+    `trained_on` has the data sets that each network learned from, as in its checkpoint.
     """
     learned = [{name.partition("=")[0] for name in data.get("name", "").split(", ")} for data in trained_on]
     if kind == "feedback" and learned and not any(names & {"", kind} for names in learned):

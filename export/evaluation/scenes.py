@@ -13,16 +13,17 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from export.errors import ExportError
 from export.local_recognizer import LocalRecognizer
 from export.model_kind import Predictor
 from traffic_sign_client.client import SignClient
 from traffic_sign_client.connection import Protocol
 from traffic_sign_client.errors import ClientError
 from traffic_signs.classes import ClassSet
-from training.data.records import Dataset, Split
+from training.data.records import FEEDBACK, Dataset, Split
 from training.detector.detections import Detections
-from training.detector.evaluate import DetectionEvaluation, evaluate_detections
-from training.detector.scenes import Scenes, load_scenes
+from training.detector.evaluate import evaluate_detections
+from training.detector.scenes import load_scenes
 from training.detector.task import labelled
 
 FLOOR = 0.01  # lower scores are noise, and a detector returns 100 a scene
@@ -43,6 +44,12 @@ class SceneAnswer:
 
 
 Find = Callable[[Image.Image, bytes], SceneAnswer]
+
+
+def require_scenes(dataset: Dataset) -> None:
+    """Raises ExportError for a data set without whole scenes of a camera."""
+    if not dataset.has_scenes or dataset.kind == FEEDBACK:
+        raise ExportError(f"{dataset.name} has no street scenes: give gtsdb=PATH, coco=PATH or yolo=PATH")
 
 
 def evaluate_scenes(
@@ -66,17 +73,26 @@ def evaluate_scenes(
     for done, (name, image) in enumerate(zip(scenes.names, scenes.images, strict=True), start=1):
         answers.append(find(Image.fromarray(image), dataset.read(samples[name])))
         progress("finding signs", done, len(scenes))
-    truth, found = labelled(scenes), [answer.signs for answer in answers]
+
+    def rate(what: str, truth: list[Detections], found: list[Detections], names: tuple[str, ...]) -> dict[str, Any]:
+        evaluation = evaluate_detections(truth, found, names)
+        if output is not None:
+            from training.detector.report import write_detection_evaluation  # it draws, and Matplotlib keeps a cache
+
+            write_detection_evaluation(
+                output / what, evaluation, truth, found, lambda at: Image.fromarray(scenes.images[at]), scenes.names
+            )
+        return evaluation.as_dict()
+
+    truth = labelled(scenes)
     figures = {
-        "categories": _evaluate(truth, found, dataset.classes.category_names, scenes, output and output / "categories")
+        "categories": rate("categories", truth, [each.signs for each in answers], dataset.classes.category_names)
     }
-    named = [answer.named for answer in answers if answer.named is not None]
+    named = [each.named for each in answers if each.named is not None]
     if len(named) == len(answers):
-        classes = [
-            Detections(signs.boxes, signs.scores, class_ids)
-            for signs, class_ids in zip(truth, scenes.class_ids, strict=True)
-        ]
-        figures["classes"] = _evaluate(classes, named, dataset.classes.names, scenes, output and output / "classes")
+        pairs = zip(truth, scenes.class_ids, strict=True)
+        classes = [Detections(signs.boxes, signs.scores, class_ids) for signs, class_ids in pairs]
+        figures["classes"] = rate("classes", classes, named, dataset.classes.names)
     return figures
 
 
@@ -86,11 +102,8 @@ def local_finder(detector: Predictor, classifier: Predictor | None) -> Find:
 
     def find(photograph: Image.Image, data: bytes) -> SceneAnswer:
         _, signs = recognizer(photograph)
-        boxes, scores = signs.boxes, signs.detection_scores
-        found = Detections(boxes, scores, signs.categories.astype(np.int64))
-        if classifier is None:
-            return SceneAnswer(found)
-        return SceneAnswer(found, _named(boxes, scores, signs.class_ids.astype(np.int64), signs.class_scores))
+        found = Detections(signs.boxes, signs.detection_scores, signs.categories.astype(np.int64))
+        return SceneAnswer(found) if classifier is None else _named(found, signs.class_ids, signs.class_scores)
 
     return find
 
@@ -110,7 +123,7 @@ def served_recognizer(url: str, protocol: Protocol, name: str, version: str, cla
         categories = _ids(classes.category_names, [sign.category for sign in found])
         class_ids = _ids(classes.names, [sign.name for sign in found])
         class_scores = np.array([sign.class_score for sign in found], np.float32)
-        return SceneAnswer(Detections(boxes, scores, categories), _named(boxes, scores, class_ids, class_scores))
+        return _named(Detections(boxes, scores, categories), class_ids, class_scores)
 
     return find
 
@@ -126,28 +139,7 @@ def _ids(known: tuple[str, ...], names: list[str]) -> npt.NDArray[np.int64]:
     return np.array([known.index(name) for name in names], np.int64)
 
 
-def _named(
-    boxes: npt.NDArray[np.float32],
-    scores: npt.NDArray[np.float32],
-    class_ids: npt.NDArray[np.int64],
-    class_scores: npt.NDArray[np.float32],
-) -> Detections:
-    """Returns signs with classes for labels; the classifier decides where the category disagrees."""
-    return Detections(boxes, (scores * class_scores).astype(np.float32), class_ids.astype(np.int64))
-
-
-def _evaluate(
-    truth: list[Detections],
-    found: list[Detections],
-    names: tuple[str, ...],
-    scenes: Scenes,
-    output: Path | None,
-) -> dict[str, Any]:
-    evaluation: DetectionEvaluation = evaluate_detections(truth, found, names)
-    if output is not None:
-        from training.detector.report import write_detection_evaluation  # it draws, and Matplotlib keeps a cache
-
-        write_detection_evaluation(
-            output, evaluation, truth, found, lambda index: Image.fromarray(scenes.images[index]), scenes.names
-        )
-    return evaluation.as_dict()
+def _named(signs: Detections, class_ids: npt.NDArray[Any], class_scores: npt.NDArray[np.float32]) -> SceneAnswer:
+    """Adds signs with classes for labels; the classifier decides where the category disagrees."""
+    scores = (signs.scores * class_scores).astype(np.float32)
+    return SceneAnswer(signs, Detections(signs.boxes, scores, class_ids.astype(np.int64)))

@@ -23,18 +23,7 @@ from traffic_signs.settings import (
 
 @dataclass(frozen=True)
 class EvaluationRequest(BaseSettings):
-    """What is evaluated: a file, or what a server answers.
-
-    Attributes:
-        data: of one data set, as `training.data.load.load_data` takes it.
-        model: checkpoint, version folder or ONNX file; None for a server.
-        url: of the server.
-        name: of the server's model; what fits the data where it is empty.
-        version: of the server's model.
-        classifier: what names the signs that a detector finds, like `model`.
-        device: where a checkpoint or file runs.
-        output: folder for the figures and pictures, or None.
-    """
+    """What is evaluated: a file, or, with `url` and without `model`, what a server answers."""
 
     data: Data
     model: Annotated[Path | None, MODEL_PATH] = None
@@ -64,15 +53,7 @@ class EvaluationRequest(BaseSettings):
 
 @dataclass(frozen=True)
 class RobustnessRequest(BaseSettings):
-    """What is shown corrupted pictures.
-
-    Attributes:
-        data: of one data set, as `training.data.load.load_data` takes it.
-        background: of another data set, of scenes; empty for none.
-        unknown_threshold: class score below which a sign is unknown; None takes what the model's training calibrated.
-        limit: how many pictures of each kind to take; 0 takes all, and 2,000 drawings, which are for German classes.
-        output: folder for the figures, a table and a picture, or None.
-    """
+    """What is shown corrupted pictures; a `limit` of 0 takes all, and 2,000 drawings, which are for German classes."""
 
     model: Annotated[Path, MODEL_PATH]
     data: Data

@@ -13,7 +13,6 @@ from export.repository.manifest import MANIFEST, SIGNATURE, Manifest, clear_erro
 from export.repository.promotion import require_version
 from export.repository.signing import Signer
 from export.repository.store import RepositoryLike, Store, open_store
-from traffic_signs.progress import silent
 
 
 def require_recordable(repository: RepositoryLike, model: str, version: int, signer: Signer | None) -> None:
@@ -63,7 +62,7 @@ def record_verdict(
         signature = b""
         if signer is not None:
             folder = Path(scratch) / str(version)
-            fetch_version(store, model, version, folder, None, silent)
+            fetch_version(store, model, version, folder)
             write(folder / MANIFEST, content)
             (folder / SIGNATURE).unlink(missing_ok=True)
             signer.sign(folder)

@@ -14,8 +14,7 @@ from export.evaluation.run import leaks
 from export.gate.config import GateConfig, Limits
 from export.gate.recording import record_verdict, require_recordable
 from export.gate.rules import check_latency, check_parity, check_size
-from export.gate.side_by_side import ServedVersion, Staged, serve_side_by_side, stage
-from export.gate.timing import time_requests
+from export.gate.side_by_side import ServedVersion, Staged, serve_side_by_side, stage, time_requests
 from export.gate.verdict import Finding, Role, Side, UnusableError, Verdict
 from export.model_kind import EvaluationSet
 from export.precision import FP32, TOLERANCES
@@ -146,8 +145,7 @@ def _evaluate(
                 f"{one.name} has other classes than {dataset.name} ({difference}): give data of its own classes"
             )
     limits = replace(config.limits, min_score=kind.min_score if config.min_score is None else config.min_score)
-    sizes = {role: one.size for role, one in staged.items()}
-    evaluation_set = kind.load_evaluation_set(dataset, config.split, sizes, config.score_threshold, progress)
+    evaluation_set = kind.load_evaluation_set(dataset, config.split, staged, config.score_threshold, progress)
     if not evaluation_set.data["fingerprint"].startswith(config.fingerprint.lower()):
         raise ClientError(
             f"{dataset.name} has the fingerprint {evaluation_set.data['fingerprint']} in its {config.split} split, not "

@@ -4,10 +4,14 @@ Each becomes a model, named after its role, because Triton has one configuration
 may differ in input size and batching. If the challenger fails to load, the champion still serves.
 """
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
 
 from export.arrays import Images, Outputs
 from export.gate.verdict import Role, UnusableError
@@ -25,15 +29,14 @@ from serving.server import KEEP_GOING, running_server, unavailable_models
 from traffic_sign_client.errors import ClientError
 from traffic_signs.progress import ProgressCallback
 
+WARM_UP = 10  # pairs of requests that are not timed
+BUDGET_S = 30.0
+FEWEST, MOST = 100, 1000  # pairs: with fewer p99 is the slowest request; more hardly narrow it
+
 
 @dataclass(frozen=True)
 class Staged:
-    """A version in a folder for the server.
-
-    Attributes:
-        role: the name of its model on the server.
-        size: height and width of the input in pixels.
-    """
+    """A version in a folder for the server; its role names its model there, its size is height and width in pixels."""
 
     role: Role
     manifest: Manifest
@@ -116,10 +119,7 @@ def stage(
 def serve_side_by_side(
     installation: Installation, staged: Mapping[Role, Staged], log: Path, store: Store
 ) -> Iterator[dict[Role, ServedVersion]]:
-    """Serves both versions until the block ends.
-
-    Args:
-        staged: the versions by role, all in one folder.
+    """Serves both versions, which are in one folder, until the block ends.
 
     Raises:
         UnusableError: Triton cannot load the challenger; the message is the reason.
@@ -137,3 +137,33 @@ def serve_side_by_side(
                 raise UnusableError(reason)
             raise ClientError(f"Triton cannot load the champion, {one.name} ({reason}): promote another version first")
         yield {role: clients.enter_context(ServedVersion(each, server.grpc_url)) for role, each in staged.items()}
+
+
+def time_requests(
+    versions: dict[Role, ServedVersion], images: dict[Role, Images], pairs: int | None, progress: ProgressCallback
+) -> dict[Role, npt.NDArray[np.float64]]:
+    """Times requests for one image each over gRPC, of both versions alternately, so that a busy machine slows both.
+
+    Args:
+        images: what to send to each, uint8 [n, height, width, 3].
+        pairs: how many to time, the order changes from one to the next; what BUDGET_S allows for None.
+
+    Returns:
+        By role float64 [pairs], milliseconds.
+    """
+    roles = list(versions)
+
+    def ask(role: Role, number: int) -> float:
+        image = images[role][number % len(images[role])][None]
+        start = time.perf_counter()
+        versions[role](image)
+        return 1000 * (time.perf_counter() - start)
+
+    warm = [sum(ask(role, number) for role in roles) for number in range(WARM_UP)]
+    wanted = pairs or int(np.clip(1000 * BUDGET_S / np.median(warm), FEWEST, MOST))
+    times = {role: np.empty(wanted) for role in roles}
+    for number in range(wanted):
+        for role in roles if number % 2 else reversed(roles):
+            times[role][number] = ask(role, number)
+        progress("timing requests", number + 1, wanted)
+    return times

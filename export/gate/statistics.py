@@ -13,13 +13,7 @@ SEED = 0  # of all resampling: the same figures give the same verdict
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure and its confidence interval.
-
-    Attributes:
-        value: of the samples themselves.
-        lower: one-sided lower bound at the chosen confidence.
-        upper: one-sided upper bound at the chosen confidence.
-    """
+    """A figure of the samples themselves, and its one-sided bounds at the chosen confidence."""
 
     value: float
     lower: float

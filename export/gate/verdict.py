@@ -17,13 +17,7 @@ class UnusableError(ClientError):
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one rule.
-
-    Attributes:
-        passed: whether the challenger passes it.
-        text: the reason with the figures, for a person.
-        figures: the same for a program.
-    """
+    """The result of one rule: the reason with the figures as `text` for a person, and as `figures` for a program."""
 
     rule: str
     passed: bool

@@ -1,26 +1,30 @@
 """Detectors: whole scenes in, boxes with scores and categories out."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 from torch import Tensor, nn
 
 from export.arrays import Images, Outputs, spread
 from export.detection_parity import compare_signs, count_signs, read_detections, require_same_signs
-from export.errors import ExportError
-from export.evaluation.scenes import evaluate_scenes, local_finder
-from export.gate.scenes import SceneEvaluationSet
-from export.model_kind import ModelKind, Predictor, Progress, Size, TensorSpec
+from export.evaluation.scenes import evaluate_scenes, local_finder, require_scenes
+from export.gate.config import Limits
+from export.gate.detection import check_false_alarms, check_precision
+from export.gate.rules import Answers, check_classes, check_overall
+from export.gate.statistics import Ranked
+from export.gate.verdict import Finding, Role, UnusableError
+from export.model_kind import Entrant, EvaluationSet, ModelKind, Predictor, Progress, Size, TensorSpec
 from traffic_sign_client.errors import ClientError
 from traffic_signs.preprocessing import decode, fit_scene
 from traffic_signs.progress import ProgressCallback
-from training.data.records import FEEDBACK, Dataset, Split
+from training.data.records import Dataset, Split
 from training.data.synthetic import draw_scene
 from training.detector.evaluate import evaluate_detections
 from training.detector.scenes import load_scenes
@@ -28,6 +32,7 @@ from training.detector.task import labelled
 from training.models.detector import MAX_DETECTIONS, MODEL_NAME, find_peaks
 
 MOST_COMPARED = 16  # a scene is as much work as 500 crops
+SERVED_SAMPLES = 8  # scenes on which the gate compares the server with the file
 
 
 class WithPeaks(nn.Module):
@@ -43,20 +48,15 @@ class WithPeaks(nn.Module):
         return found.boxes, found.scores, found.categories
 
 
-def _require_scenes(dataset: Dataset) -> None:
-    if not dataset.has_scenes or dataset.kind == FEEDBACK:
-        raise ExportError(f"{dataset.name} has no street scenes: give gtsdb=PATH, coco=PATH or yolo=PATH")
-
-
 def _read_images(dataset: Dataset, size: Size) -> Images:
-    _require_scenes(dataset)
+    require_scenes(dataset)
     samples = itertools.islice(dataset.split("test"), MOST_COMPARED)
     return np.stack([fit_scene(decode(dataset.read(sample)), *size).pixels for sample in samples])
 
 
 def _read_labelled(dataset: Dataset, split: Split, size: Size, progress: Progress) -> tuple[Images, Any]:
     """Reads scenes in the size of the detector's input, and their signs at that size."""
-    _require_scenes(dataset)
+    require_scenes(dataset)
     scenes = load_scenes(dataset, split, progress)
     fitted = [fit_scene(Image.fromarray(pixels), *size) for pixels in scenes.images]
     truth = [
@@ -98,6 +98,80 @@ def _rated_images(
         return figures.get("map50_benchmark", figures["map50"])
 
     return np.stack(scenes.images), "mAP50", average_precision
+
+
+class _Answer(NamedTuple):
+    """Whether each labelled sign is found, bool [signs]; the false alarms in each scene, int64 [scenes]; and all."""
+
+    is_found: npt.NDArray[np.bool_]
+    alarms: npt.NDArray[np.int64]
+    ranked: Ranked
+
+
+class SceneEvaluationSet(EvaluationSet):
+    """Whole scenes for detectors.
+
+    Raises:
+        training.errors.DataError: the split has no signs, or an image cannot be used.
+        ClientError: the data set has no scenes.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        split: Split,
+        entrants: Mapping[Role, Entrant],
+        score_threshold: float,
+        progress: ProgressCallback,
+    ) -> None:
+        if not dataset.has_scenes:
+            raise ClientError(f"{dataset.name} has no street scenes: evaluate a detector on gtsdb=PATH")
+        self._scenes = load_scenes(dataset, split, partial(progress, "reading scenes"))
+        self._truth, self._threshold = labelled(self._scenes), score_threshold
+        self._names = dataset.classes.category_names
+        chosen = [Image.fromarray(self._scenes.images[number]) for number in spread(len(self._scenes), SERVED_SAMPLES)]
+        self.images = {
+            role: np.stack([fit_scene(scene, *entrant.size).pixels for scene in chosen])
+            for role, entrant in entrants.items()
+        }
+        self._entrants = entrants
+        signs = sum(len(scene.labels) for scene in self._truth)
+        self.data = {"name": dataset.name, "split": split, "fingerprint": self._scenes.fingerprint, "signs": signs}
+
+    def evaluate(self, versions: Mapping[Role, Predictor], limits: Limits, progress: ProgressCallback) -> list[Finding]:
+        """See `EvaluationSet.evaluate`."""
+        answers = {role: self._ask(role, version, progress) for role, version in versions.items()}
+        mine, other = answers["challenger"], answers.get("champion")
+        labels = np.concatenate([scene.labels for scene in self._truth])
+        signs = np.stack([np.bincount(scene.labels, minlength=len(self._names)) for scene in self._truth])
+        right = Answers(self._names, labels, mine.is_found, other.is_found if other else None)
+        return [
+            check_overall("signs found", right, limits),
+            check_classes("categories", right, limits),
+            check_false_alarms(mine.alarms, other.alarms if other else None, limits),
+            check_precision(mine.ranked, other.ranked if other else None, signs, limits),
+        ]
+
+    def _ask(self, role: Role, version: Predictor, progress: ProgressCallback) -> _Answer:
+        find, found = local_finder(version, None), []
+        for image in self._scenes.images:
+            found.append(find(Image.fromarray(image), b"").signs)
+            progress(f"asking the {role}", len(found), len(self._scenes))
+        try:
+            evaluation = evaluate_detections(self._truth, found, self._names, self._threshold)
+        except ValueError as error:  # a score above 1, a category that is none
+            kind = UnusableError if role == "challenger" else ClientError
+            raise kind(f"the answers of {self._entrants[role].name}, the {role}, cannot be right: {error}") from error
+        scores = np.concatenate([scene.scores for scene in found])
+        labels = np.concatenate([scene.labels for scene in found])
+        matches = np.concatenate(evaluation.matches)
+        scenes = np.repeat(np.arange(len(found)), [len(scene.scores) for scene in found])
+        counts = scores >= self._threshold
+        firsts = np.cumsum([0, *(len(scene.labels) for scene in self._truth)])
+        is_found = np.zeros(firsts[-1], np.bool_)
+        is_found[(firsts[scenes] + matches)[counts & (matches >= 0)]] = True
+        alarms = np.bincount(scenes[counts & (matches < 0)], minlength=len(found))
+        return _Answer(is_found, alarms, Ranked(scores, matches >= 0, labels, scenes))
 
 
 DETECTOR = ModelKind(

@@ -5,6 +5,7 @@ version has the same digest, whoever pushes it.
 """
 
 import json
+import shutil
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +19,6 @@ from export.repository.counting import counting
 from export.repository.local import LocalStore
 from export.repository.manifest import (
     MANIFEST,
-    Manifest,
     clear_errors,
     is_same_version,
     parse_manifest,
@@ -82,11 +82,7 @@ def push(
 
 
 def _send(registry: Registry, scratch: Path, folder: Path, number: int) -> tuple[str, bool]:
-    """Sends the folder of a model with one version, the manifest last.
-
-    Returns:
-        The digest, and whether it was not there before.
-    """
+    """Sends the folder of a model with one version, the manifest last; returns the digest, and whether it is new."""
     content = (folder / str(number) / MANIFEST).read_bytes()
     version, tag = parse_manifest(content, MANIFEST), f"{folder.name}-{number}"
     there = registry.manifest(tag)
@@ -100,7 +96,14 @@ def _send(registry: Registry, scratch: Path, folder: Path, number: int) -> tuple
     described_layer = registry.put_blob(layer, LAYER_TYPE)
     described_layer["annotations"] = {TITLE: layer.name}
     config = scratch / f"{tag}.json"
-    config.write_text(json.dumps(_image_config(version, described_layer["digest"]), sort_keys=True))
+    image = {
+        "architecture": "amd64",  # of most nodes; the files run on any
+        "os": "linux",
+        "created": version.created,
+        "config": {},
+        "rootfs": {"type": "layers", "diff_ids": [described_layer["digest"]]},
+    }
+    config.write_text(json.dumps(image, sort_keys=True))
     manifest = {
         "schemaVersion": 2,
         "mediaType": MANIFEST_TYPE,
@@ -210,25 +213,12 @@ def _unpack(packed: Path, root: Path, where: str) -> None:
     try:
         with tarfile.open(packed, "r:") as tar:
             for entry in tar:
-                content = tar.extractfile(entry) if entry.isreg() else None
-                if not stays_inside(entry.name) or (content is None and not entry.isdir()):
+                if not stays_inside(entry.name) or not (entry.isreg() or entry.isdir()):
                     raise RepositoryError(f"{where} has an entry {entry.name!r} that is no file of a version")
-                if content is not None:
+                if content := tar.extractfile(entry):
                     target = root / entry.name
                     target.parent.mkdir(parents=True, exist_ok=True)
                     with content, target.open("wb") as file:
-                        while piece := content.read(1 << 20):
-                            file.write(piece)
+                        shutil.copyfileobj(content, file)
     except tarfile.TarError as error:
         raise RepositoryError(f"{where} is no tar file ({error}): push the version again") from error
-
-
-def _image_config(version: Manifest, diff_id: str) -> dict[str, Any]:
-    """Returns the configuration of an image; the platform is that of most nodes, the files run on any."""
-    return {
-        "architecture": "amd64",
-        "os": "linux",
-        "created": version.created,
-        "config": {},
-        "rootfs": {"type": "layers", "diff_ids": [diff_id]},
-    }

@@ -8,15 +8,33 @@ config.pbtxt pins, so promotions of the two can change it.
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 from export.errors import RepositoryError
 from export.repository.listing import served_versions
 from export.repository.manifest import Manifest
 from export.repository.policy import CONFIG, read_config
 from export.repository.promotion import require_version
-from export.repository.store import Store
+from export.repository.store import RepositoryLike, Store, open_store
+from training.registry import RegistryError, is_in_use, record_champion
 
 DIGEST = "_files_sha256"  # after the name of the model that is called
+
+
+def find_stale_dependents(repository: RepositoryLike, model: str, version: int, runs: Path) -> list[str]:
+    """Moves the alias `champion` in MLflow's registry, if one is in use, and finds recognizers that call the model.
+
+    Returns sentences: why the alias was not moved, and which recognizer now calls another version than it was exported
+    with; raises RepositoryError for a damaged manifest or configuration.
+    """
+    store = open_store(repository)
+    manifest, notices = require_version(store, model, version), []
+    if manifest is not None and "run_id" in manifest.source and is_in_use(runs):
+        try:
+            record_champion(runs, model, manifest.source["run_id"])
+        except RegistryError as error:
+            notices.append(f"the alias champion stays where it is: {error}")
+    return [*notices, *calls_around(store, model)]
 
 
 def describe_call(store: Store, model: str, version: int) -> dict[str, str]:
@@ -28,11 +46,9 @@ def describe_call(store: Store, model: str, version: int) -> dict[str, str]:
 def changed_calls(store: Store, caller: str, called: str = "") -> Iterator[str]:
     """Yields a sentence for each call of a model that goes to another version than the caller was exported with.
 
-    Only versions that are served count. They are compared by their files, because numbers differ between repositories;
-    copies whose manifest has only numbers, and damaged manifests, are skipped.
-
-    Args:
-        called: only calls of this model count; all for an empty name.
+    Only versions that are served count, and calls of the model `called`; all for an empty name. They are compared by
+    their files, because numbers differ between repositories; copies whose manifest has only numbers, and damaged
+    manifests, are skipped.
     """
     for version in served_versions(store, caller):
         manifest = _manifest(store, caller, version)

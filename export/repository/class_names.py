@@ -7,16 +7,15 @@ from export.errors import RepositoryError
 from export.repository.manifest import LABELS_FILE, MODEL_FILE
 from export.repository.store import Store
 
+METADATA_PROPS = 14  # of ONNX's ModelProto
 CLASS_NAMES = "class_names"  # key in the metadata of an ONNX file; one name per line
 
 
 def version_class_names(store: Store, model: str, version: int) -> list[str] | None:
     """Returns the class names of a version; those beside the versions for one that has none of its own.
 
-    None for a version that does not name its classes, such as a recognizer or the engine of a detector.
-
-    Raises:
-        RepositoryError: its file of names is not text.
+    None for a version that does not name its classes, such as a recognizer or the engine of a detector. Raises
+    RepositoryError if its file of names is not text.
     """
     name = f"{store.name}/{model}/{version}"
     own = read_class_names(lambda file: store.read(f"{model}/{version}/{file}"), name)
@@ -28,10 +27,7 @@ def read_class_names(read: Callable[[str], bytes], name: str) -> list[str] | Non
 
     Args:
         read: returns a file of the version by its path, or raises FileNotFoundError.
-        name: of the version, for errors.
-
-    Raises:
-        RepositoryError: labels.txt is not text.
+        name: of the version, for the RepositoryError where labels.txt is not text.
     """
     with suppress(FileNotFoundError):
         try:
@@ -44,14 +40,20 @@ def read_class_names(read: Callable[[str], bytes], name: str) -> list[str] | Non
 
 
 def _onnx_class_names(content: bytes) -> list[str] | None:
-    """Returns the class names in the metadata of an ONNX file; None if it has none or is damaged."""
-    import onnx
+    """Returns the class names in the metadata of an ONNX file; None if it has none or is damaged.
+
+    protobuf reads the fields by number, so that the library `onnx` is not needed to promote a version.
+    """
+    from google.protobuf.empty_pb2 import Empty
     from google.protobuf.message import DecodeError
+    from google.protobuf.unknown_fields import UnknownFieldSet
 
     with suppress(DecodeError):
-        for entry in onnx.load_model_from_string(content).metadata_props:
-            if entry.key == CLASS_NAMES:
-                return str(entry.value).split("\n")
+        for field in UnknownFieldSet(Empty.FromString(content)):
+            if (field.field_number, field.wire_type) == (METADATA_PROPS, 2):
+                entry = {each.field_number: each.data for each in UnknownFieldSet(Empty.FromString(field.data))}
+                if entry.get(1) == CLASS_NAMES.encode():  # 1 is the key, 2 the value
+                    return str(entry.get(2, b"").decode(errors="replace")).split("\n")
     return None
 
 
@@ -71,16 +73,11 @@ def class_difference(names: Sequence[str] | None, expected: Sequence[str] | None
 
 
 def require_same_class_names(store: Store, model: str, names: Sequence[str] | None, version: int | None = None) -> None:
-    """Checks that a version may replace the one that is served: both have the same class names in the same order.
+    """Raises RepositoryError unless a new version has the class names of the one that it replaces, in the same order.
 
     Args:
-        store: repository.
-        model: name of the model.
-        names: class names of the new version; None if it does not name them.
+        names: of the new version; None if it does not name them.
         version: the version to compare with; None takes the newest.
-
-    Raises:
-        RepositoryError: the names differ.
     """
     present = store.versions(model) if names is not None else []
     if not present:

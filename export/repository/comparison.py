@@ -26,11 +26,9 @@ class Difference:
 def compare_versions(repository: RepositoryLike, model: str, first: int, second: int) -> list[Difference]:
     """Returns the facts of two versions, which need manifests, side by side: all figures, and other differences."""
     store = open_store(repository)
-    facts = []
     for version in (first, second):
-        require_version(store, model, version)
-        facts.append(_facts(load_manifest(store, model, version)))
-    left, right = facts
+        require_version(store, model, version)  # says which versions there are
+    left, right = (_facts(load_manifest(store, model, version)) for version in (first, second))
     rows = []
     for name in dict.fromkeys((*left, *right)):
         a, b = left.get(name), right.get(name)

@@ -5,28 +5,22 @@ cores. So names are checked before a server starts.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
 from export.errors import RepositoryError
 from export.repository.manifest import GPU_FILE
-from export.repository.policy import CONFIG, CONFIGS, config_path
-
-if TYPE_CHECKING:
-    from tritonclient.grpc import model_config_pb2 as pb
-
-    Configs = Mapping[str, pb.ModelConfig]  # by path, as `configs/gpu.pbtxt`
+from export.repository.policy import CONFIG, CONFIGS, Configs, ModelConfig, config_path
 
 GPU = "gpu"  # the name of the configuration for a server with a GPU
 ONNX = "onnxruntime_onnx"  # means the same on the official image (its ONNX Runtime backend) and with the stand-in
 TENSORRT = "tensorrt"
 
 
-def effective(configs: "Configs", name: str) -> "pb.ModelConfig | None":
+def effective(configs: Configs, name: str) -> ModelConfig | None:
     """Returns the configuration that a server started with --model-config-name=NAME uses."""
     return configs.get(config_path(name)) or configs.get(CONFIG)
 
 
-def require_name(models: "Mapping[str, Configs]", name: str) -> None:
+def require_name(models: Mapping[str, Configs], name: str) -> None:
     """Raises RepositoryError if no model has a configuration of this name; `models` has those of each."""
     paths = {path for configs in models.values() for path in configs if path != CONFIG}
     if config_path(name) not in paths:
@@ -37,7 +31,7 @@ def require_name(models: "Mapping[str, Configs]", name: str) -> None:
         )
 
 
-def unfit_for_gpu(models: "Mapping[str, Configs]", name: str) -> Iterator[str]:
+def unfit_for_gpu(models: Mapping[str, Configs], name: str) -> Iterator[str]:
     """Yields a sentence for each model that would run on a GPU with its file for CPUs.
 
     ONNX Runtime would search every convolution again at each change of the batch: under concurrent requests slower than
@@ -52,7 +46,7 @@ def unfit_for_gpu(models: "Mapping[str, Configs]", name: str) -> Iterator[str]:
             )
 
 
-def runs_searching(config: "pb.ModelConfig") -> bool:
+def runs_searching(config: ModelConfig) -> bool:
     """Returns whether a model would use an available GPU with its file for CPUs, whose batch is free."""
     from tritonclient.grpc import model_config_pb2 as pb
 
@@ -61,27 +55,25 @@ def runs_searching(config: "pb.ModelConfig") -> bool:
     return is_free and kinds != {pb.ModelInstanceGroup.KIND_CPU}
 
 
-def uses_tensorrt(config: "pb.ModelConfig") -> bool:
+def uses_tensorrt(config: ModelConfig) -> bool:
     """Returns whether ONNX Runtime is to hand the graph of a model to TensorRT."""
     accelerators = config.optimization.execution_accelerators.gpu_execution_accelerator
     return any(accelerator.name == TENSORRT for accelerator in accelerators)
 
 
-def require_hardware(models: "Mapping[str, Configs]", name: str, gpu: bool, server: str, where: str = "") -> None:
+def require_hardware(models: Mapping[str, Configs], name: str, gpu: bool, server: str, where: str = "") -> None:
     """Raises RepositoryError for models that would not run, or crawl, on a server with or without a GPU."""
-    for sentence in unfit_for_gpu(models, name) if gpu else ():
-        raise RepositoryError(f"{where}{sentence}")
-    if waiting := [] if gpu else need_gpu(models, name):
+    from tritonclient.grpc import model_config_pb2 as pb
+
+    if gpu:
+        for sentence in unfit_for_gpu(models, name):
+            raise RepositoryError(f"{where}{sentence}")
+        return
+    on_gpu = pb.ModelInstanceGroup.KIND_GPU
+    used = {model: effective(configs, name) for model, configs in models.items()}
+    waiting = [model for model, config in used.items() if config and on_gpu in {g.kind for g in config.instance_group}]
+    if waiting:
         raise RepositoryError(
             f"{where}{' and '.join(waiting)} need{'s' if len(waiting) == 1 else ''} a GPU, and {server}: serve on a "
             "machine with one, or export again without --target gpu"
         )
-
-
-def need_gpu(models: "Mapping[str, Configs]", name: str) -> list[str]:
-    """Returns the models that a server without a GPU cannot load."""
-    from tritonclient.grpc import model_config_pb2 as pb
-
-    found = {model: config for model, configs in models.items() if (config := effective(configs, name)) is not None}
-    gpu = pb.ModelInstanceGroup.KIND_GPU
-    return [model for model, config in found.items() if any(group.kind == gpu for group in config.instance_group)]

@@ -8,11 +8,7 @@ Advance = Callable[[int], None]  # called with the bytes of each piece
 
 
 def counting(progress: ProgressCallback, what: str, total: int) -> Advance:
-    """Returns what adds up pieces and shows them, in units of 1000 bytes.
-
-    Args:
-        total: in bytes.
-    """
+    """Returns what adds up pieces of `total` bytes and shows them, in units of 1000 bytes."""
     done = 0
 
     def advance(piece: int) -> None:

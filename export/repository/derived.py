@@ -3,16 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from export.errors import RepositoryError
 from export.repository.manifest import MANIFEST, Manifest, clear_errors, describe, files_in
-from export.repository.policy import CONFIG, companions, config_paths, to_bytes
+from export.repository.policy import CONFIG, Configs, companions, config_paths, to_bytes
 from export.repository.publishing import publish
 from export.repository.store import RepositoryLike, open_store
-
-if TYPE_CHECKING:
-    from tritonclient.grpc import model_config_pb2 as pb
 
 # Not inherited; the verdict of the gate is on the other configuration.
 OWN = ("model", "version", "files", "created", "gate")
@@ -22,7 +19,7 @@ def publish_derived(
     repository: RepositoryLike,
     original: Manifest,
     folder: Path,
-    configs: "Mapping[str, pb.ModelConfig]",
+    configs: Configs,
     instead: Mapping[str, bytes] | None = None,
     leave_out: Sequence[str] = (),
     forget: Sequence[str] = (),

@@ -7,16 +7,11 @@ signal 11.
 
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from export.errors import RepositoryError
 from export.repository.configuration import ONNX
 from export.repository.onnx_file import BACKEND
-from export.repository.policy import CONFIG, read_config
-
-if TYPE_CHECKING:
-    from tritonclient.grpc import model_config_pb2 as pb
+from export.repository.policy import ModelConfig
 
 THREADS = ("intra_op_thread_count", "inter_op_thread_count")
 MOST_THREADS = 1024  # of one instance, each a thread of the system
@@ -32,7 +27,7 @@ TENSORRT_SIZE = "max_workspace_size_bytes"
 SHRINKAGE = "memory.enable_memory_arena_shrinkage"
 
 
-def check_values(config: "pb.ModelConfig", where: str) -> None:
+def check_values(config: ModelConfig, where: str) -> None:
     """Raises RepositoryError for values that would end the server, and names all; other mistakes pass."""
     if config.platform == ONNX or config.backend == BACKEND:
         problems = list(_problems(config))
@@ -40,15 +35,7 @@ def check_values(config: "pb.ModelConfig", where: str) -> None:
             raise RepositoryError(f"{where} would end the whole server: {'; '.join(problems)}")
 
 
-def check_folder_values(folder: Path, where: str) -> None:
-    """Runs `check_values` on every configuration in a folder: config.pbtxt, and those in `configs`."""
-    for path in (folder / CONFIG, *sorted(folder.glob("configs/*.pbtxt"))):
-        if path.is_file():
-            name = f"{where}/{path.relative_to(folder)}"
-            check_values(read_config(path.read_bytes(), name), name)
-
-
-def _problems(config: "pb.ModelConfig") -> Iterator[str]:
+def _problems(config: ModelConfig) -> Iterator[str]:
     parameters = {key: value.string_value for key, value in config.parameters.items()}
     yield from _too_large(parameters, NUMBERS, 31)
     for key in THREADS:

@@ -8,11 +8,16 @@ from export.repository.manifest import MANIFEST, SIGNATURE, Manifest
 from export.repository.promotion import require_version
 from export.repository.store import Store
 from export.repository.verification import check_folder
-from traffic_signs.progress import ProgressCallback
+from traffic_signs.progress import ProgressCallback, silent
 
 
 def fetch_version(
-    store: Store, model: str, version: int, target: Path, public_key: Path | None, progress: ProgressCallback
+    store: Store,
+    model: str,
+    version: int,
+    target: Path,
+    public_key: Path | None = None,
+    progress: ProgressCallback = silent,
 ) -> Manifest:
     """Copies the files that the manifest of a version names, the manifest and the signature; returns the manifest.
 
@@ -20,8 +25,7 @@ def fetch_version(
         RepositoryError: the version is not there, has no manifest, is damaged or not signed so.
         OSError: the target cannot be written.
     """
-    manifest = require_version(store, model, version)
-    where = f"{store.name}/{model}/{version}"
+    manifest, where = require_version(store, model, version), f"{store.name}/{model}/{version}"
     if manifest is None:
         raise RepositoryError(
             f"{where} has no {MANIFEST}, so nothing can be checked: `signs repository publish {where}` gives it one"

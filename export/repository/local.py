@@ -14,11 +14,12 @@ from export.errors import RepositoryError
 from export.repository.counting import Advance
 from export.repository.manifest import version_number
 from export.repository.policy import CONFIG, CONFIGS
+from traffic_signs.atomic_write import atomic_write
 from traffic_signs.progress import ProgressCallback, silent
 
 LAST_VERSION = ".last-version"  # the highest number ever given out
 LOCK = ".lock"
-STAGING = ".staging-"
+STAGING = ".staging-"  # as `atomic_write` begins its names, too
 
 
 class LocalStore:
@@ -65,8 +66,8 @@ class LocalStore:
         if target.exists() and target.read_bytes() == content:
             return  # a server that polls would reload the model for a new time stamp
         target.parent.mkdir(exist_ok=True)
-        with _new_file(target, content) as staged:
-            staged.replace(target)
+        with atomic_write(target) as staged:
+            write(staged, content)
         sync_folder(target.parent)
 
     def create(self, path: str, content: bytes) -> None:
@@ -221,17 +222,3 @@ def sync_folder(folder: Path) -> None:
         sync(descriptor)
     finally:
         os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _new_file(target: Path, content: bytes) -> Iterator[Path]:
-    """Yields a file with this content beside `target`, which is removed after the block if it is still there."""
-    descriptor, name = tempfile.mkstemp(prefix=STAGING, dir=target.parent)
-    os.close(descriptor)
-    staged = Path(name)
-    try:
-        staged.chmod(0o644)
-        write(staged, content)
-        yield staged
-    finally:
-        staged.unlink(missing_ok=True)

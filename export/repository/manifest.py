@@ -20,6 +20,11 @@ LABELS_FILE = "labels.txt"  # class names, one per line
 SIGNATURE = "model.sig"  # the name that OpenSSF model signing gives it
 
 
+def now() -> str:
+    """Returns the time in ISO 8601, UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
 @dataclass(frozen=True)
 class Manifest:
     """Content and source of a version; the file is beside the model file, and Triton ignores it.
@@ -65,7 +70,7 @@ class Manifest:
     accuracy: dict[str, Any] = field(default_factory=dict)
     gpu: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
-    created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    created: str = field(default_factory=now)
     origin: dict[str, Any] = field(default_factory=dict)
     tuning: dict[str, Any] = field(default_factory=dict)
     built_for: dict[str, str] = field(default_factory=dict)

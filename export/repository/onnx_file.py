@@ -7,8 +7,8 @@ from typing import Any
 
 from export.errors import RepositoryError
 from export.repository.configuration import ONNX
-from export.repository.manifest import MODEL_FILE
-from export.repository.policy import CONFIG, config_paths, read_config
+from export.repository.manifest import MODEL_FILE, files_in
+from export.repository.policy import config_paths, read_config
 
 # The limits of ONNX Runtime 1.27, which the oldest server allowed on a network has; tried with that release.
 READS_IR, READS_OPSET = 13, 26
@@ -18,16 +18,13 @@ AT_BATCH = "batch_{}_"  # prefix of the names in a branch of a fixed batch
 
 
 def check_onnx(folder: Path, where: str) -> None:
-    """Checks the ONNX files of a version if Triton runs it with ONNX Runtime.
-
-    Args:
-        folder: of the version, with its configurations and labels if it has them.
+    """Checks the ONNX files in the folder of a version, against its configurations and labels, if it has them.
 
     Raises:
         RepositoryError: a file is missing, damaged or newer than the serving image reads, or a configuration or the
             names of classes do not fit it. The message names all problems.
     """
-    paths = config_paths(path.relative_to(folder).as_posix() for path in (*folder.glob("*"), *folder.glob("*/*")))
+    paths = config_paths(files_in(folder))
     for path in paths:
         _check(folder, where, path, read_config((folder / path).read_bytes(), f"{where}/{path}"))
     if not paths and (folder / MODEL_FILE).exists():
@@ -41,12 +38,9 @@ def _check(folder: Path, where: str, path: str, config: Any) -> None:
     if not (folder / name).exists():
         raise RepositoryError(f"{where} has no {name}, which its {path} serves: put it there")
     model = _load(folder / name, f"{where}/{name}")
-    problems: list[str] = []
-    for kind, wanted, found in (
-        ("input", config.input, model.graph.input),
-        ("output", config.output, model.graph.output),
-    ):
-        problems += _misfits(kind, wanted, found, config.max_batch_size > 0, path)
+    batched = config.max_batch_size > 0
+    problems = [*_misfits("input", config.input, model.graph.input, batched, path)]
+    problems += _misfits("output", config.output, model.graph.output, batched, path)
     for output in config.output:
         if output.label_filename and (folder / output.label_filename).exists():
             problems += _wrong_labels(folder / output.label_filename, output.name, model)
@@ -132,9 +126,7 @@ def _newer(model: Any) -> Iterator[str]:
             yield f"it has opset {entry.version}, the serving image reads {READS_OPSET} at most"
 
 
-def _misfits(
-    kind: str, wanted: Sequence[Any], found: Sequence[Any], batched: bool, path: str = CONFIG
-) -> Iterator[str]:
+def _misfits(kind: str, wanted: Sequence[Any], found: Sequence[Any], batched: bool, path: str) -> Iterator[str]:
     """Yields where a configuration contradicts the graph about inputs or outputs."""
     from onnx import TensorProto
     from tritonclient.grpc import model_config_pb2 as pb

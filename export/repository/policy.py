@@ -7,20 +7,20 @@ Besides config.pbtxt a model may have configurations for other hardware, `config
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import Any, TypeAlias
 
 from export.errors import RepositoryError
 from export.repository.manifest import stays_inside
-
-if TYPE_CHECKING:
-    from tritonclient.grpc import model_config_pb2 as pb
 
 CONFIG = "config.pbtxt"
 CONFIGS = "configs"  # the folder beside the versions with the configurations for other hardware
 WARM_UP = "warmup"  # the folder beside the versions in which Triton looks for the data of its warm-up
 
+ModelConfig: TypeAlias = Any  # tritonclient.grpc.model_config_pb2.ModelConfig, which is imported where it is needed
+Configs = dict[str, ModelConfig]  # of a model or a version, by path, such as `configs/gpu.pbtxt`
 
-def read_config(content: bytes, where: str) -> "pb.ModelConfig":
+
+def read_config(content: bytes, where: str) -> ModelConfig:
     """Reads the content of a config.pbtxt; raises RepositoryError if it is no model configuration."""
     from google.protobuf import text_format
     from tritonclient.grpc import model_config_pb2 as pb
@@ -31,7 +31,7 @@ def read_config(content: bytes, where: str) -> "pb.ModelConfig":
         raise RepositoryError(f"{where} cannot be read: {error}") from error
 
 
-def to_bytes(config: "pb.ModelConfig") -> bytes:
+def to_bytes(config: ModelConfig) -> bytes:
     """Returns the content of a config.pbtxt."""
     from google.protobuf import text_format
 
@@ -50,7 +50,7 @@ def config_paths(paths: Iterable[str]) -> list[str]:
     return sorted((path for path in found if path.count("/") <= 1), key=lambda path: (path == CONFIG, path))
 
 
-def pinned(config: "pb.ModelConfig", versions: Sequence[int]) -> "pb.ModelConfig":
+def pinned(config: ModelConfig, versions: Sequence[int]) -> ModelConfig:
     """Returns the configuration with a policy that serves exactly these versions."""
     copy = without_policy(config)
     copy.version_policy.specific.SetInParent()  # also where there is none to serve
@@ -58,14 +58,19 @@ def pinned(config: "pb.ModelConfig", versions: Sequence[int]) -> "pb.ModelConfig
     return copy
 
 
-def without_policy(config: "pb.ModelConfig") -> "pb.ModelConfig":
+def without_policy(config: ModelConfig) -> ModelConfig:
     """Returns the configuration without its version policy: versions served together must agree in the rest."""
     copy = deepcopy(config)
     copy.ClearField("version_policy")
     return copy
 
 
-def served(config: "pb.ModelConfig", present: Sequence[int]) -> list[int]:
+def without_policies(configs: Configs) -> Configs:
+    """Does `without_policy` for the configurations of a model, by path."""
+    return {path: without_policy(config) for path, config in configs.items()}
+
+
+def served(config: ModelConfig, present: Sequence[int]) -> list[int]:
     """Returns the versions that Triton serves out of those that are there, oldest first."""
     choice = config.version_policy.WhichOneof("policy_choice")
     if choice == "all":
@@ -76,7 +81,7 @@ def served(config: "pb.ModelConfig", present: Sequence[int]) -> list[int]:
     return sorted(present)[-max(newest, 1) :]
 
 
-def companions(*configs: "pb.ModelConfig") -> list[str]:
+def companions(*configs: ModelConfig) -> list[str]:
     """Returns the paths of the files that Triton reads beside configurations of a model: labels, warm-up data."""
     labels = {output.label_filename for config in configs for output in config.output} - {""}
     warm_ups = (warm_up for config in configs for warm_up in config.model_warmup)

@@ -10,8 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from export.errors import RepositoryError
 from export.repository.class_names import require_same_class_names, version_class_names, version_difference
@@ -20,23 +19,22 @@ from export.repository.manifest import (
     Manifest,
     check_model_name,
     clear_errors,
+    now,
     parse_manifest,
     verify_files,
 )
 from export.repository.policy import (
     CONFIG,
+    Configs,
     companions,
     config_paths,
     pinned,
     read_config,
     served,
     to_bytes,
-    without_policy,
+    without_policies,
 )
 from export.repository.store import RepositoryLike, Store, open_store, repository_flag
-
-if TYPE_CHECKING:
-    from tritonclient.grpc import model_config_pb2 as pb
 
 PROMOTION = "promotion-"
 Action = Literal["promote", "rollback"]
@@ -44,12 +42,7 @@ Action = Literal["promote", "rollback"]
 
 @dataclass(frozen=True)
 class Promotion:
-    """One entry of the history.
-
-    Attributes:
-        action: `promote`, or `rollback` to an earlier champion.
-        time: ISO 8601, UTC.
-    """
+    """One entry of the history: a promotion, or a rollback to an earlier champion; the time is ISO 8601, UTC."""
 
     model: str
     version: int
@@ -79,8 +72,8 @@ def champions(entries: list[Promotion]) -> list[int]:
     for entry in entries:
         if entry.action == "promote":
             stack.append(entry.version)
-        else:
-            stack = stack[:-1] if len(stack) > 1 else stack
+        elif len(stack) > 1:
+            stack.pop()
     return stack
 
 
@@ -113,11 +106,9 @@ def promote(
     """
     store = open_store(repository)
     with clear_errors(f"promote {model} {version} in {store.name}"):
-        check_model_name(model)
         _require_whole(store, model, version)
         with store.locked():
-            lack = gate_failure_reason(store, model, version) if gated else ""
-            if lack:
+            if lack := gate_failure_reason(store, model, version) if gated else "":
                 raise RepositoryError(f"{lack}: it is not promoted")
             best = champion(store, model)
             if best is not None and not other_classes:
@@ -134,33 +125,27 @@ def rollback(repository: RepositoryLike, model: str, reason: str) -> Promotion:
     Raises:
         RepositoryError: there is no previous champion, it was removed, or the repository cannot be written.
     """
-    store = open_store(repository)
-    with clear_errors(f"roll back {model} in {store.name}"):
-        check_model_name(model)
-        with store.locked():
-            return _go_back(store, model, reason)
+    entry = rollback_from(repository, model, None, reason)
+    assert entry is not None
+    return entry
 
 
-def rollback_from(repository: RepositoryLike, model: str, version: int, reason: str) -> Promotion | None:
+def rollback_from(repository: RepositoryLike, model: str, version: int | None, reason: str) -> Promotion | None:
     """Does `rollback` if this version is the champion, else returns None: a repeated call changes nothing."""
     store = open_store(repository)
-    with clear_errors(f"roll back {model} in {store.name}"):
-        check_model_name(model)
-        with store.locked():
-            return _go_back(store, model, reason) if champion(store, model) == version else None
-
-
-def _go_back(store: Store, model: str, reason: str) -> Promotion:
-    """Records the rollback; under the lock."""
-    line = champions(history(store, model))
-    if len(line) < 2:
-        raise RepositoryError(f"{model} in {store.name} has no earlier champion: promote a version instead")
-    if line[-2] not in store.versions(model):
-        raise RepositoryError(
-            f"version {line[-2]} of {model}, the previous champion, is no longer in {store.name}: promote another one"
-        )
-    _require_whole(store, model, line[-2])
-    return _record(store, model, line[-2], "rollback", reason)
+    with clear_errors(f"roll back {check_model_name(model)} in {store.name}"), store.locked():
+        line = champions(history(store, model))
+        if version is not None and line[-1:] != [version]:
+            return None
+        if len(line) < 2:
+            raise RepositoryError(f"{model} in {store.name} has no earlier champion: promote a version instead")
+        if line[-2] not in store.versions(model):
+            raise RepositoryError(
+                f"version {line[-2]} of {model}, the previous champion, is no longer in {store.name}: promote another "
+                "one"
+            )
+        _require_whole(store, model, line[-2])
+        return _record(store, model, line[-2], "rollback", reason)
 
 
 def gate_failure_reason(repository: RepositoryLike, model: str, version: int) -> str:
@@ -208,11 +193,15 @@ def require_version(store: Store, model: str, version: int) -> Manifest | None:
         raise RepositoryError(
             f"there is no version {version} of {model} in {store.name}: it has {', '.join(map(str, present)) or 'none'}"
         )
+    with suppress(FileNotFoundError):
+        return read_manifest(store, model, version)
+    return None
+
+
+def read_manifest(store: Store, model: str, version: int) -> Manifest:
+    """Returns the manifest of a version; raises RepositoryError if it is damaged or of another version."""
     path = f"{model}/{version}/{MANIFEST}"
-    try:
-        manifest = parse_manifest(store.read(path), f"{store.name}/{path}")
-    except FileNotFoundError:
-        return None
+    manifest = parse_manifest(store.read(path), f"{store.name}/{path}")
     if (manifest.model, manifest.version) != (model, version):
         raise RepositoryError(
             f"{store.name}/{path} is of {manifest.model} {manifest.version}: make copies with "
@@ -228,7 +217,7 @@ def _require_whole(store: Store, model: str, version: int) -> None:
             verify_files(folder, manifest)
 
 
-def wanted_configs(store: Store, model: str) -> "dict[str, pb.ModelConfig]":
+def wanted_configs(store: Store, model: str) -> Configs:
     """Returns the right configurations beside the versions, by path, config.pbtxt last.
 
     These are the champion's own, pinned; before any promotion the newest version's own.
@@ -239,18 +228,18 @@ def wanted_configs(store: Store, model: str) -> "dict[str, pb.ModelConfig]":
     return {path: pinned(config, [best]) if best is not None else config for path, config in configs.items()}
 
 
-def own_configs(store: Store, model: str, version: int) -> "dict[str, pb.ModelConfig]":
+def own_configs(store: Store, model: str, version: int) -> Configs:
     """Returns the configurations of a version by path, config.pbtxt last; without any, the model's config.pbtxt."""
     found = _read_configs(store, f"{model}/{version}", store.files(model, version))
     return found if CONFIG in found else {**found, **_read_configs(store, model, [CONFIG])}
 
 
-def present_configs(store: Store, model: str) -> "dict[str, pb.ModelConfig]":
+def present_configs(store: Store, model: str) -> Configs:
     """Returns the configurations beside the versions of a model, by path, config.pbtxt last."""
     return _read_configs(store, model, store.shared_files(model))
 
 
-def _read_configs(store: Store, folder: str, paths: Iterable[str]) -> "dict[str, pb.ModelConfig]":
+def _read_configs(store: Store, folder: str, paths: Iterable[str]) -> Configs:
     found = {}
     for path in config_paths(paths):
         with suppress(FileNotFoundError):
@@ -297,27 +286,22 @@ def followed(store: Store, model: str) -> Iterator[ExitStack]:
         undo.pop_all()
 
 
-def hold(store: Store, model: str, coming: "dict[str, pb.ModelConfig]") -> None:
-    """Pins the served versions before one with other configurations appears.
+def hold(store: Store, model: str, coming: Configs) -> None:
+    """Pins the served versions before one with other configurations, `coming`, appears.
 
     Otherwise a server could load a new version with an old configuration, or the reverse.
-
-    Args:
-        coming: configurations of the new version, by path.
     """
     there, present = present_configs(store, model), store.versions(model)
     if CONFIG not in there or not present or champion(store, model) is not None:
         return
-    if {path: without_policy(config) for path, config in there.items()} != {
-        path: without_policy(config) for path, config in coming.items()
-    }:
+    if without_policies(there) != without_policies(coming):
         for path, config in there.items():
             store.replace(f"{model}/{path}", to_bytes(pinned(config, served(config, present))))
 
 
 def _record(store: Store, model: str, version: int, action: Action, reason: str) -> Promotion:
     """Adds an entry to the history and updates config.pbtxt, both or neither."""
-    entry = Promotion(model, version, action, reason, datetime.now(UTC).isoformat(timespec="seconds"))
+    entry = Promotion(model, version, action, reason, now())
     path = f"{model}/{PROMOTION}{max(_numbers(store, model), default=0) + 1}.json"
     with followed(store, model) as undo:
         try:

@@ -26,13 +26,10 @@ def prune(
     dry_run: bool = False,
     leftover_age_s: float = LEFTOVER_AGE_S,
 ) -> Pruned:
-    """Removes all versions but the champion, or before any promotion the newest, and some others.
+    """Removes all versions but the champion, or before any promotion the newest, and `keep` others.
 
     The others are first the champions that a rollback restores, the last one first, then the newest versions.
-
-    Args:
-        keep: how many others to keep.
-        leftover_age_s: age in seconds from which staging folders and unfinished uploads are removed.
+    Staging folders and unfinished uploads of that age in seconds are removed, too.
 
     Raises:
         RepositoryError: there is no such model, or it cannot be written.

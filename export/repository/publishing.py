@@ -1,7 +1,7 @@
 """Adds versions to a repository, whole or not at all, and removes them."""
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 from export.errors import RepositoryError
 from export.repository.class_names import read_class_names, require_same_class_names
 from export.repository.counting import counting
-from export.repository.fatal_values import check_folder_values
+from export.repository.fatal_values import check_values
 from export.repository.fetching import fetch_version
 from export.repository.local import write
 from export.repository.manifest import (
@@ -21,19 +21,16 @@ from export.repository.manifest import (
     clear_errors,
     describe,
     files_in,
-    parse_manifest,
+    now,
     verify_files,
     version_number,
 )
 from export.repository.onnx_file import check_onnx
 from export.repository.policy import CONFIG, companions, config_paths, read_config
-from export.repository.promotion import champion, follow, followed, hold, require_version
+from export.repository.promotion import champion, follow, followed, hold, read_manifest, require_version
 from export.repository.signing import Signer
 from export.repository.store import RepositoryLike, Store, open_store
 from traffic_signs.progress import ProgressCallback, silent
-
-# Makes the manifest of a version out of its number and the description of its files.
-Describe = Callable[[int, dict[str, dict[str, Any]]], Manifest]
 
 
 def versions(repository: RepositoryLike, model: str) -> list[int]:
@@ -44,11 +41,11 @@ def versions(repository: RepositoryLike, model: str) -> list[int]:
 def load_manifest(repository: RepositoryLike, model: str, version: int) -> Manifest:
     """Reads the manifest of a version; raises RepositoryError if it is missing or damaged."""
     store = open_store(repository)
-    path = f"{model}/{version}/{MANIFEST}"
     try:
-        return parse_manifest(store.read(path), f"{store.name}/{path}")
+        return read_manifest(store, model, version)
     except OSError as error:
-        raise RepositoryError(f"{store.name}/{path} cannot be read: {error.strerror or error}") from error
+        where = f"{store.name}/{model}/{version}/{MANIFEST}"
+        raise RepositoryError(f"{where} cannot be read: {error.strerror or error}") from error
 
 
 def publish(
@@ -83,11 +80,7 @@ def publish(
     with clear_errors(f"publish to {store.name}/{check_model_name(model)}"), store.staging(model) as staged:
         for name, content in contents.items():
             write(staged / name, content)
-
-        def describe_new(number: int, described: dict[str, dict[str, Any]]) -> Manifest:
-            return Manifest(model, number, described, **facts)
-
-        return _add(store, model, staged, describe_new, signer, other_classes=other_classes)
+        return _add(store, Manifest(model, 0, {}, **facts), staged, signer, other_classes=other_classes)
 
 
 def publish_copy(
@@ -142,13 +135,8 @@ def publish_copy(
                 )
             _add_shared(origin, original, staged)
             check_onnx(staged, f"{origin.name}/{model}/{version}")
-            came_from = original.as_origin(origin.name, digest)
-
-            def describe_copy(number: int, described: dict[str, dict[str, Any]]) -> Manifest:
-                fresh = Manifest(model, number, described)
-                return replace(original, version=number, files=described, created=fresh.created, origin=came_from)
-
-            return _add(store, model, staged, describe_copy, signer, number, progress, other_classes=other_classes)
+            copy = replace(original, created=now(), origin=original.as_origin(origin.name, digest))
+            return _add(store, copy, staged, signer, number, progress, other_classes=other_classes)
 
 
 def sign_version(repository: RepositoryLike, model: str, version: int, signer: Signer) -> None:
@@ -160,7 +148,7 @@ def sign_version(repository: RepositoryLike, model: str, version: int, signer: S
     store = open_store(repository)
     with clear_errors(f"sign {model} {version} in {store.name}"), tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / str(version)
-        fetch_version(store, model, version, folder, None, silent)
+        fetch_version(store, model, version, folder)
         signer.sign(folder)
         store.replace(f"{model}/{version}/{SIGNATURE}", (folder / SIGNATURE).read_bytes())
 
@@ -181,19 +169,21 @@ def withdraw(repository: RepositoryLike, model: str, version: int) -> None:
 
 def _add(
     store: Store,
-    model: str,
+    new: Manifest,
     staged: Path,
-    manifest_of: Describe,
     signer: Signer | None,
     number: int | None = None,
     progress: ProgressCallback = silent,
     *,
     other_classes: bool,
 ) -> Manifest:
-    check_folder_values(staged, model)
+    """Makes a staged folder the next version; `new` has all of its manifest but the number and the files."""
+    model = new.model
     described = {name: describe(staged / name) for name in files_in(staged)}
     paths = config_paths(described)
-    configs = {path: read_config((staged / path).read_bytes(), f"{path} of {model}") for path in paths}
+    configs = {path: read_config((staged / path).read_bytes(), f"{model}/{path}") for path in paths}
+    for path, config in configs.items():
+        check_values(config, f"{model}/{path}")
     names = [*paths, *(name for name in companions(*configs.values()) if name in described)] if paths else []
     shared = {name: (staged / name).read_bytes() for name in names}
     with store.locked():
@@ -201,7 +191,7 @@ def _add(
             class_names = read_class_names(lambda name: (staged / name).read_bytes(), f"the new version of {model}")
             require_same_class_names(store, model, class_names, champion(store, model))
         version = store.claim(model, number)
-        manifest = manifest_of(version, described)
+        manifest = replace(new, version=version, files=described)
         write(staged / MANIFEST, manifest.to_bytes())
         verify_files(staged, manifest)
         if signer is not None:

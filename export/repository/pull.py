@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from export.errors import RepositoryError
 from export.repository.configuration import GPU, require_hardware
@@ -23,15 +22,12 @@ from export.repository.policy import (
     pinned,
     read_config,
     to_bytes,
-    without_policy,
+    without_policies,
 )
 from export.repository.promotion import champion, present_configs, require_version
 from export.repository.store import RepositoryLike, Store, open_store
 from export.repository.verification import check_folder
 from traffic_signs.progress import ProgressCallback, silent
-
-if TYPE_CHECKING:
-    from tritonclient.grpc import model_config_pb2 as pb
 
 
 @dataclass(frozen=True)
@@ -114,15 +110,11 @@ def pull(
                     "`signs repository publish`"
                 )
             (staged / model).mkdir()
+            folders = {}
             for version in numbers:
                 pulled.append(_bring(store, model, version, staged, destination, public_key, progress))
-            folders = [staged / model / str(each.version) for each in pulled if each.model == model]
-            _configure(
-                store,
-                {int(path.name): path if path.exists() else destination / model / path.name for path in folders},
-                staged / model,
-                public_key is not None,
-            )
+                folders[version] = (staged if pulled[-1].fetched else destination) / model / str(version)
+            _configure(store, folders, staged / model, public_key is not None)
         if configuration:
             configs = {model: present_configs(LocalStore(staged), model) for model in chosen}
             server = f"the configuration {configuration} is for a server without one"
@@ -136,10 +128,9 @@ def choose_versions(store: Store, wanted: Mapping[str, Sequence[int]], any_gpu: 
     chosen = {}
     for model, numbers in (wanted or {model: [] for model in store.models()}).items():
         present = store.versions(check_model_name(model))
-        best = champion(store, model) if present else None
         if not present:
             raise RepositoryError(f"there is no model {model} in {store.name}")
-        chosen[model] = sorted(set(numbers)) or [best or present[-1]]
+        chosen[model] = sorted(set(numbers)) or [champion(store, model) or present[-1]]
         for version in chosen[model]:
             manifest = require_version(store, model, version)
             reason = misfit(manifest.built_for) if manifest and manifest.built_for and not any_gpu else ""
@@ -166,33 +157,35 @@ def _bring(
     there = destination / model / str(version)
     if there.exists():
         require_version(store, model, version)
+        here = wanted = b""
         with suppress(FileNotFoundError, NotADirectoryError):
             here, wanted = (there / MANIFEST).read_bytes(), store.read(f"{model}/{version}/{MANIFEST}")
-            if is_same_version(here, wanted):
-                # A new verdict of the gate is fetched with the signature that covers it.
-                if here == wanted and not check_folder(there, model, version, public_key).problems:
-                    return Pulled(model, version, fetched=False)
-                fetch_version(store, model, version, staged / model / str(version), public_key, progress)
-                return Pulled(model, version, fetched=True)
-        raise RepositoryError(
-            f"{there} is not the version {version} of {store.name}: pull into an empty folder, or remove it"
-        )
+        if not is_same_version(here, wanted):
+            raise RepositoryError(
+                f"{there} is not the version {version} of {store.name}: pull into an empty folder, or remove it"
+            )
+        # A new verdict of the gate is fetched with the signature that covers it.
+        if here == wanted and not check_folder(there, model, version, public_key).problems:
+            return Pulled(model, version, fetched=False)
     fetch_version(store, model, version, staged / model / str(version), public_key, progress)
     return Pulled(model, version, fetched=True)
 
 
 def _configure(store: Store, folders: Mapping[int, Path], beside: Path, signed: bool) -> None:
-    """Writes the versions' configurations, pinned to exactly these, and companions into the folder `beside`.
+    """Writes the configurations of these versions, pinned to exactly these, and companions into the folder `beside`.
 
     Args:
         store: has the configurations for versions of earlier releases.
-        folders: of the versions, by number.
         signed: configurations must be signed.
     """
     model = beside.name
+    listed = {
+        number: parse_manifest((folder / MANIFEST).read_bytes(), str(folder)).files
+        for number, folder in folders.items()
+    }
 
     def content(version: int, name: str) -> bytes:
-        if name in parse_manifest((folders[version] / MANIFEST).read_bytes(), str(folders[version])).files:
+        if name in listed[version]:
             return (folders[version] / name).read_bytes()
         if signed:
             raise RepositoryError(
@@ -204,17 +197,16 @@ def _configure(store: Store, folders: Mapping[int, Path], beside: Path, signed: 
         except FileNotFoundError as error:
             raise RepositoryError(f"{model} {version} in {store.name} has no {name}: publish it with one") from error
 
-    def own(version: int) -> dict[str, "pb.ModelConfig"]:
-        manifest = parse_manifest((folders[version] / MANIFEST).read_bytes(), str(folders[version]))
-        paths = config_paths({CONFIG, *manifest.files})
-        return {path: read_config(content(version, path), f"{path} of {model} {version}") for path in paths}
-
-    configs = {number: own(number) for number in folders}
+    configs = {
+        number: {
+            path: read_config(content(number, path), f"{path} of {model} {number}")
+            for path in config_paths({CONFIG, *files})
+        }
+        for number, files in listed.items()
+    }
     first, chosen = next(iter(configs.items()))
     for number, each in configs.items():
-        if each.keys() != chosen.keys() or any(
-            without_policy(each[path]) != without_policy(chosen[path]) for path in each
-        ):
+        if without_policies(each) != without_policies(chosen):
             raise RepositoryError(
                 f"{model} {first} and {number} need different configurations, and Triton takes one for all "
                 "versions of a model: pull one of them"
@@ -263,7 +255,6 @@ def _move(staged: Path, destination: Path, pulled: Sequence[Pulled]) -> None:
                 if each.model == model and each.fetched:
                     there = destination / model / str(each.version)
                     if there.exists():
-                        (grave / model).mkdir(parents=True, exist_ok=True)
                         _rename(there, grave / model / str(each.version), undo)
                     _rename(staged / model / str(each.version), there, undo)
             # The configuration last: until then the server serves what it served before.
@@ -271,7 +262,6 @@ def _move(staged: Path, destination: Path, pulled: Sequence[Pulled]) -> None:
             kept = {path.relative_to(staged / model) for path in beside}
             for path in (destination / model).glob(f"{CONFIGS}/*.pbtxt"):  # of what was served before
                 if path.relative_to(destination / model) not in kept:
-                    (grave / model).mkdir(parents=True, exist_ok=True)
                     _rename(path, grave / model / path.name, undo)
             for path in sorted(beside, key=lambda path: path.name == CONFIG):
                 _replace(path, destination / model / path.relative_to(staged / model), undo)
@@ -281,6 +271,7 @@ def _move(staged: Path, destination: Path, pulled: Sequence[Pulled]) -> None:
 
 
 def _rename(old: Path, new: Path, undo: ExitStack) -> None:
+    new.parent.mkdir(parents=True, exist_ok=True)
     old.rename(new)
     undo.callback(new.rename, old)
 

@@ -16,12 +16,9 @@ BUCKETS = {"s3": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure"
 
 
 class Store(Protocol):
-    """A repository's files. Paths are relative to its root, with `/` between their parts.
+    """A repository's files. Paths are relative to its root, with `/` between their parts; `name` is as users write it.
 
     Missing files raise FileNotFoundError; other failures raise RepositoryError or another OSError.
-
-    Attributes:
-        name: as the user wrote it.
     """
 
     name: str
@@ -68,11 +65,9 @@ class Store(Protocol):
     def commit(
         self, staged: Path, model: str, version: int, shared: dict[str, bytes], progress: ProgressCallback = silent
     ) -> None:
-        """Makes a prepared folder the version of a claimed number.
+        """Makes a prepared folder, with its manifest, the version of a claimed number.
 
-        Args:
-            staged: folder with all files, the manifest among them.
-            shared: files to write beside the versions if the model is new.
+        `shared` has the files to write beside the versions if the model is new.
         """
 
     def remove(self, model: str, version: int) -> None:
@@ -85,12 +80,7 @@ class Store(Protocol):
 def require_folder(where: Path, instead: str) -> Path:
     """Returns a path of this machine, for work that needs a folder.
 
-    Args:
-        where: as given; an address has lost one of its two slashes.
-        instead: the fix, for the message.
-
-    Raises:
-        RepositoryError: it is the address of a bucket.
+    Raises RepositoryError with the fix `instead` for the address of a bucket; as a path it has lost one of two slashes.
     """
     scheme, _, rest = str(where).partition(":/")
     if scheme in BUCKETS:
@@ -108,10 +98,7 @@ RepositoryLike = str | Path | Store
 
 
 def open_store(where: RepositoryLike) -> Store:
-    """Opens a repository; nothing is read or made yet.
-
-    Args:
-        where: a folder, or s3://BUCKET/PREFIX, gs://..., az://...
+    """Opens a repository, in a folder or at s3://BUCKET/PREFIX, gs://..., az://...; nothing is read or made yet.
 
     Raises:
         RepositoryError: the address is of another kind, or the library for it is not installed.

@@ -4,12 +4,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from export.errors import RepositoryError, SignatureError
 from export.repository.calls import changed_calls
 from export.repository.configuration import effective, require_hardware
-from export.repository.fatal_values import check_folder_values, check_values
+from export.repository.fatal_values import check_values
 from export.repository.hardware import has_gpu, misfit
 from export.repository.manifest import (
     MANIFEST,
@@ -20,23 +19,11 @@ from export.repository.manifest import (
     files_in,
     parse_manifest,
 )
-from export.repository.policy import (
-    CONFIG,
-    companions,
-    config_paths,
-    read_config,
-    served,
-    without_policy,
-)
+from export.repository.policy import CONFIG, Configs, companions, read_config, served, without_policies
 from export.repository.promotion import champion, own_configs, present_configs, require_version, wanted_configs
 from export.repository.signing import check_signature
 from export.repository.store import RepositoryLike, Store, open_store, repository_flag
 from traffic_signs.progress import ProgressCallback, silent
-
-if TYPE_CHECKING:
-    from tritonclient.grpc import model_config_pb2 as pb
-
-    Configs = dict[str, pb.ModelConfig]  # by path, as `configs/gpu.pbtxt`
 
 
 @dataclass(frozen=True)
@@ -153,7 +140,7 @@ def _check_model(store: Store, model: str) -> Check:
                 f"{store.name}/{model}/{path} is not that of the champion: `signs repository promote {model} "
                 f"{best}{repository_flag(store.name)}` writes it again"
             )
-        for path in _different(_without_policies(there), _without_policies(wanted)) if best is None and wanted else ():
+        for path in _different(without_policies(there), without_policies(wanted)) if best is None and wanted else ():
             check.notices.append(f"{store.name}/{model}/{path} is not that of version {present[-1]}, the newest")
         for number in numbers:
             altered = _altered_companions(store, model, number, there)
@@ -171,21 +158,16 @@ def _check_model(store: Store, model: str) -> Check:
     return check
 
 
-def _different(there: "Configs", wanted: "Configs") -> list[str]:
+def _different(there: Configs, wanted: Configs) -> list[str]:
     """Returns the paths of configurations that differ, are extra or missing."""
     return sorted(path for path in there.keys() | wanted.keys() if there.get(path) != wanted.get(path))
 
 
-def _without_policies(configs: "Configs") -> "Configs":
-    return {path: without_policy(config) for path, config in configs.items()}
-
-
 def _is_there(store: Store, path: str) -> bool:
-    try:
+    with suppress(FileNotFoundError):
         store.read(path)
-    except FileNotFoundError:
-        return False
-    return True
+        return True
+    return False
 
 
 def check_served(
@@ -208,22 +190,19 @@ def check_served(
     store = open_store(repository)
     folders = (path for path in repository.iterdir() if path.is_dir()) if repository.is_dir() else ()
     for folder in sorted(folders):  # Triton loads those with a leading dot, too
-        present = store.versions(folder.name)
-        path = folder / CONFIG
-        config = effective(present_configs(store, folder.name), configuration) if path.exists() else None
-        check_folder_values(folder, str(folder))
+        present, there = store.versions(folder.name), present_configs(store, folder.name)
+        config = effective(there, configuration) if CONFIG in there else None
+        for path, each in there.items():
+            check_values(each, f"{folder}/{path}")
         for version in served(config, present) if config is not None else present[-1:]:
             check = check_folder(folder / str(version), folder.name, version, public_key)
+            own = own_configs(store, folder.name, version)
+            different = _different(without_policies(there), without_policies(own))
             if public_key is not None:
-                check.problems.extend(_unsigned_beside(folder, version))
+                check.problems.extend(_unsigned_beside(folder, version, different, companions(*own.values())))
             elif config is not None:
-                there = present_configs(store, folder.name)
                 check.problems.extend(_altered_companions(store, folder.name, version, there))
-                own = own_configs(store, folder.name, version)
-                check.notices.extend(
-                    f"{folder / each} is not that of version {version}"
-                    for each in _different(_without_policies(there), _without_policies(own))
-                )
+                check.notices.extend(f"{folder / each} is not that of version {version}" for each in different)
             if check.problems:
                 raise RepositoryError(
                     f"{check.problems[0]}: it is not served. Publish or pull the version again, or promote another"
@@ -241,7 +220,7 @@ def check_served(
     return notices
 
 
-def _altered_companions(store: Store, model: str, version: int, configs: "Configs") -> Iterator[str]:
+def _altered_companions(store: Store, model: str, version: int, configs: Configs) -> Iterator[str]:
     """Yields a sentence for each file beside the versions that configurations name and that is not of this version."""
     for name in companions(*configs.values()):
         with suppress(FileNotFoundError):  # early versions have none; missing files beside are reported elsewhere
@@ -249,21 +228,21 @@ def _altered_companions(store: Store, model: str, version: int, configs: "Config
                 yield f"{store.name}/{model}/{name} is not that of version {version}"
 
 
-def _unsigned_beside(folder: Path, version: int) -> Iterator[str]:
-    """Yields a sentence for each file beside a signed version that differs from its own, signed one."""
-    signed, beside = folder / str(version) / CONFIG, folder / CONFIG
-    if not signed.exists():
-        yield f"{folder / str(version)} was published without its configuration, so no signature covers {beside}"
+def _unsigned_beside(folder: Path, version: int, different: list[str], names: list[str]) -> Iterator[str]:
+    """Yields a sentence for each file beside a signed version that differs from its own, signed one.
+
+    Args:
+        different: paths of the configurations that differ.
+        names: the other files that Triton reads beside them.
+    """
+    signed = folder / str(version)
+    if not (signed / CONFIG).exists():
+        yield f"{signed} was published without its configuration, so no signature covers {folder / CONFIG}"
         return
-    own, there = (_configs_in(each) for each in (signed.parent, folder))
-    for path in _different(_without_policies(own), _without_policies(there)):
-        yield f"{folder / path} is not the one that was signed"
-    for name in companions(*own.values()):
-        if not (folder / name).exists() or (folder / name).read_bytes() != (signed.parent / name).read_bytes():
-            yield f"{folder / name} is not the one that was signed"
-
-
-def _configs_in(folder: Path) -> "Configs":
-    paths = config_paths([CONFIG, *(path.relative_to(folder).as_posix() for path in folder.glob("*/*"))])
-    there = (path for path in paths if (folder / path).is_file())
-    return {path: read_config((folder / path).read_bytes(), str(folder / path)) for path in there}
+    altered = [
+        name
+        for name in names
+        if not (folder / name).exists() or (folder / name).read_bytes() != (signed / name).read_bytes()
+    ]
+    for name in (*different, *altered):
+        yield f"{folder / name} is not the one that was signed"

@@ -32,12 +32,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The measurement of a setting.
-
-    Attributes:
-        images_per_second: of each round; empty where the setting does not work.
-        problem: why the setting cannot be used; empty for one that can.
-    """
+    """The measurement of a setting in each round, or the problem for which it cannot be used."""
 
     setting: Setting
     images_per_second: tuple[float, ...] = ()

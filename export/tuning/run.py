@@ -24,11 +24,9 @@ from traffic_signs.progress import progress_bars, silent
 
 
 def run_tuning(config: TuningConfig, folder: Path, may_publish: Callable[[], bool], console: Console) -> dict[str, Any]:
-    """Measures all settings, and publishes the best as the next version if `may_publish` agrees.
+    """Measures all settings, and publishes the best as the next version if it is a new one and `may_publish` agrees.
 
-    Args:
-        folder: for tuning.json, tuning.png and the server's log.
-        may_publish: called if there is a better setting.
+    `folder` is for tuning.json, tuning.png and the server's log.
 
     Returns:
         The content of tuning.json: `outcomes` of all settings, `present` and `chosen` settings, and `published`, the
@@ -75,8 +73,8 @@ def run_tuning(config: TuningConfig, folder: Path, may_publish: Callable[[], boo
             summary["published"] = candidate.publish(store, chosen.setting, tuning).version
             write_report(folder, summary)
             console.print(f"published: {store.name}/{config.model}/{summary['published']}", soft_wrap=True)
-            if grpc_threads_in(tuning):
-                console.print(f"start the server as it was tuned: {grpc_threads_in(tuning)}", soft_wrap=True)
+            if options := grpc_threads_in(tuning):
+                console.print(f"start the server as it was tuned: {options}", soft_wrap=True)
             if best is not None:
                 console.print(f"next: signs repository promote {config.model} {summary['published']}", soft_wrap=True)
     return summary
@@ -96,15 +94,13 @@ def _configuration(store: Store, config: TuningConfig, version: int, installatio
 def _announce(console: Console, candidate: Candidate, settings: int, load: Load, installation: Installation) -> None:
     manifest = candidate.manifest
     minutes = settings * load.rounds * (1.25 * load.seconds + 2) / 60
-    console.print(
+    lines = [
         f"{manifest.model} {manifest.version}: {settings} settings, {load.rounds} rounds of {load.seconds:g} s each, "
-        f"about {max(minutes, 1):.0f} min, on {installation.description}",
-        highlight=False,
-        soft_wrap=True,
-    )
+        f"about {max(minutes, 1):.0f} min, on {installation.description}"
+    ]
     if installation.has_standin:
-        note = "note: the stand-in is slower than Triton's own backend: tune again where that one serves"
-        console.print(note, soft_wrap=True)
+        lines.append("note: the stand-in is slower than Triton's own backend: tune again where that one serves")
+    console.print("\n".join(lines), highlight=False, soft_wrap=True)
 
 
 def _show(

@@ -1,5 +1,6 @@
 """Measures settings of one version on a real server, each as a separate model, one loaded at a time."""
 
+import asyncio
 import contextlib
 import shutil
 import tempfile
@@ -25,7 +26,6 @@ from export.repository.policy import CONFIG, companions, config_path, to_bytes
 from export.repository.promotion import own_configs
 from export.repository.store import Store
 from export.tuning.config import Load
-from export.tuning.load import closed_loop
 from export.tuning.plan import Outcome, Setting, in_rounds, measured, retuned, setting_of
 from serving.install import Installation
 from serving.server import RunningServer, grpc_thread_arguments, running_server
@@ -36,17 +36,16 @@ from traffic_signs.progress import ProgressCallback
 IMAGES = 16  # of different content, sent in turn
 SEED = 0
 LOAD_TIMEOUT_S = 900.0  # for TensorRT to build an engine; on a CPU loading takes a second
+ANSWER_TIMEOUT_S = 120.0
+WARM_UP = 0.25  # share of the measured time, before it: connections, threads, the first batches
 EXPLICIT = ("--model-control-mode=explicit",)
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """The version that is tuned, in a temporary folder.
+    """The version that is tuned, in a temporary folder, with its `config` for this machine.
 
-    Attributes:
-        config: for this machine.
-        beside: content of the files that Triton reads beside config.pbtxt, by name.
-        configs: all configurations, by path.
+    `beside` has the files that Triton reads beside that, by name, and `configs` all configurations, by path.
     """
 
     manifest: Manifest
@@ -73,8 +72,7 @@ class Candidate:
     def files_for(self, max_batch: int, folder: Path) -> Path:
         """Returns a folder with the files of the version for a largest batch, within `folder` if made anew.
 
-        Raises:
-            ExportError: the file for GPUs cannot be made again.
+        Raises ExportError if the file for GPUs cannot be made again.
         """
         if not self.is_fixed or max_batch == self.present.max_batch:
             return self.folder
@@ -134,15 +132,11 @@ def fetched(
 
 def check_batches(candidate: Candidate, batches: Sequence[int]) -> None:
     """Raises ClientError for batches that an engine was not built for, or that no file can be made for."""
-    present = candidate.present.max_batch
-    if (
-        candidate.is_fixed
-        and set(batches) != {present}
-        and candidate.manifest.gpu.get("precision") != (candidate.manifest.precision)
-    ):
+    present, manifest = candidate.present.max_batch, candidate.manifest
+    if candidate.is_fixed and set(batches) != {present} and manifest.gpu.get("precision") != manifest.precision:
         raise ClientError(
-            f"the file for GPUs is in {candidate.manifest.gpu.get('precision')} and the one for CPUs in "
-            f"{candidate.manifest.precision}, so no other fixed batch can be made of it: give --max-batch {present}"
+            f"the file for GPUs is in {manifest.gpu.get('precision')} and the one for CPUs in {manifest.precision}, so "
+            f"no other fixed batch can be made of it: give --max-batch {present}"
         )
     largest = candidate.config.max_batch_size
     if candidate.config.platform == ENGINE and max(batches) > largest:
@@ -210,11 +204,66 @@ def _measure(
 ) -> tuple[float, npt.NDArray[np.float64]]:
     """Returns the seconds and latencies in ms of one round of a setting; raises ClientError if it does not work."""
     with _loaded(server, name):
-        answers = closed_loop(server.grpc_url, name, candidate.config.input[0].name, images, load)
+        asking = _closed_loop(server.grpc_url, name, candidate.config.input[0].name, images, load)
+        latencies, failures = asyncio.run(asking)
     server.check_alive()
-    if answers.failures:
-        raise ClientError(f"{answers.failures} requests were refused: {answers.reason}")
-    return load.seconds, answers.latencies_ms
+    if failures:
+        raise ClientError(f"{len(failures)} requests were refused: {failures[0]}")
+    return load.seconds, latencies
+
+
+async def _closed_loop(
+    url: str, model: str, input_name: str, images: npt.NDArray[np.uint8], load: Load
+) -> tuple[npt.NDArray[np.float64], list[str]]:
+    """Loads a model for one round with concurrent requests of one image each, over gRPC.
+
+    perf_analyzer needs glibc 2.38, which Debian 12, Ubuntu 22.04 and Red Hat 9 lack, and measures until its windows
+    agree, while interleaved rounds have one length. Python adds about 0.3 ms of processor time to every request of all
+    settings.
+
+    Args:
+        images: uint8 [n, height, width, 3]; sent in turn.
+
+    Returns:
+        Milliseconds of the requests answered in the measured time, float64 [n]; the server's reason for each failure.
+    """
+    import tritonclient.grpc.aio as triton
+    from tritonclient.utils import InferenceServerException
+
+    requests = []
+    for image in images:
+        tensor = triton.InferInput(input_name, [1, *image.shape], "UINT8")
+        tensor.set_data_from_numpy(image[None])
+        requests.append([tensor])
+    latencies: list[float] = []
+    reasons: list[str] = []
+    start = time.perf_counter() + WARM_UP * load.seconds
+    end = start + load.seconds
+
+    async def keep_asking(client: Any, first: int) -> None:
+        number = first
+        while (sent := time.perf_counter()) < end:
+            try:
+                await client.infer(model, requests[number % len(requests)], client_timeout=ANSWER_TIMEOUT_S)
+            except InferenceServerException as error:
+                reasons.append(error.message() or str(error))
+                await asyncio.sleep(0.01)  # no tight loop on a server that refuses at once
+                continue
+            done = time.perf_counter()
+            if start <= done < end:
+                latencies.append(1000 * (done - sent))
+            number += load.concurrency
+
+    async with contextlib.AsyncExitStack() as stack:
+        clients = []
+        for number in range(load.channels):
+            # Clients with equal settings would share a connection.
+            options = [*channel_options(url), ("grpc.use_local_subchannel_pool", 1), ("signs.channel", number)]
+            client = triton.InferenceServerClient(url, channel_args=options)
+            clients.append(await stack.enter_async_context(client))
+        asking = (keep_asking(clients[number % load.channels], number) for number in range(load.concurrency))
+        await asyncio.gather(*asking)
+    return np.asarray(latencies, np.float64), reasons
 
 
 @contextlib.contextmanager

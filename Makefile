@@ -35,7 +35,7 @@ help:
 	@echo "make lint-images       hadolint, actionlint and zizmor"
 	@echo "make locks             bring the images' locks in line with pyproject.toml and constraints.txt"
 	@echo "make upgrade           newest versions that pyproject.toml allows, here and in all locks"
-	@echo "make chart-docs        the table of values in the chart's README"
+	@echo "make chart-docs        the table of the parts of values.yaml in the chart's README"
 	@echo "make dashboards        write Grafana's dashboards anew from monitoring/dashboards"
 	@echo "make clean             remove the environments and runs/; published versions stay"
 

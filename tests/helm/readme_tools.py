@@ -1,4 +1,4 @@
-"""Stands in for kubectl, Helm, docker, make, curl and signs, under whose names the README's commands call it.
+"""Stands in for kubectl, Helm, docker, make, curl and signs, under whose names the commands of the pages call it.
 
 What needs a cluster is done as far as it can be without one: Helm's upgrades are rendered by the real Helm, objects are
 made by the real kubectl's dry run, and what is run in a pod is run here. Each call is written to CALLS, each object to

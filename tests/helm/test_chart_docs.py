@@ -12,6 +12,7 @@ import yaml
 from tests.helm.chart_docs import CHART, read_rows, table, undocumented, with_table
 
 VALUES = (CHART / "values.yaml").read_text()
+PAGES = [CHART / "README.md", *sorted((CHART / "docs").glob("*.md"))]
 NULLABLE = ("runAsUser", "runAsGroup")  # taken away by null on purpose
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 
@@ -60,7 +61,7 @@ def test_every_value_is_used() -> None:
     """Its name stands in a template."""
     templates = "".join(path.read_text() for path in (CHART / "templates").rglob("*.*"))
     for row in read_rows(VALUES):
-        if row.default is not None and not re.search(rf"\.{row.key.rpartition('.')[2]}\b", templates):
+        if row.is_leaf and not re.search(rf"\.{row.key.rpartition('.')[2]}\b", templates):
             above = row.key.rpartition(".")[0]
             assert f"toYaml $triton.probes.{row.key.rpartition('.')[2]}" in templates or above.endswith(
                 ("resources", "image")
@@ -77,20 +78,33 @@ def test_a_table_without_its_marks_is_refused() -> None:
         with_table("no table here", "")
 
 
-def test_links_of_the_readme_lead_somewhere() -> None:
-    links = re.findall(r"\]\(([^)#]+)\)", (CHART / "README.md").read_text())
+@pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])
+def test_links_lead_somewhere(page: Path) -> None:
+    """To a file, and to the heading or the line in it."""
+    links = re.findall(r"\]\(([^)#]*)(?:#([\w-]+))?\)", page.read_text())
     assert links
-    assert [link for link in links if not (CHART / link).exists()] == []
+    for link, anchor in links:
+        target = (page.parent / link).resolve() if link else page
+        assert target.exists(), link
+        if anchor and target.suffix == ".md":
+            headings = re.findall(r"^#+ (.*)", target.read_text(), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}, anchor
+
+
+def test_the_readme_links_to_every_page() -> None:
+    links = re.findall(r"\]\((docs/[\w-]+\.md)\)", PAGES[0].read_text())
+    assert set(links) == {f"docs/{page.name}" for page in PAGES[1:]}
 
 
 def test_comments_become_rows() -> None:
     text = "# Of a.\na:\n  # One | two,\n  # in two lines.\n  b: {c: 1}\n  d: []\n"
     rows = read_rows(text)
-    assert [(row.key, row.default, row.text) for row in rows] == [
-        ("a", None, "Of a."),
-        ("a.b", '{"c": 1}', "One \\| two, in two lines."),
-        ("a.d", "[]", ""),
+    assert [(row.key, row.line, row.is_leaf, row.text) for row in rows] == [
+        ("a", 2, False, "Of a."),
+        ("a.b", 5, True, "One \\| two, in two lines."),
+        ("a.d", 6, True, ""),
     ]
+    assert table(rows).splitlines()[2:] == ["| [`a`](values.yaml#L2) | Of a. |"]
     assert undocumented(rows) == []
     assert undocumented(read_rows("a: 1\n")) == ["a"]
 

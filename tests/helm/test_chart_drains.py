@@ -37,7 +37,7 @@ def triton_times(deployment: Object) -> dict[str, int]:
 
 
 def test_every_triton_serves_until_its_clients_have_left(rendered: dict[str, list[Object]]) -> None:
-    """The sum of the README: noticed, then the age with its jitter, then the grace; and names that are looked up."""
+    """The sum of docs/updates.md: noticed, the age with its jitter, the grace; and names that are looked up."""
     seen = 0
     for case, objects in rendered.items():
         for deployment in of_kind(objects, "Deployment"):

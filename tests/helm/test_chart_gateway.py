@@ -122,9 +122,9 @@ def test_a_triton_elsewhere_and_a_collector_of_traces_can_be_reached() -> None:
         assert {"ports": [{"port": port, "protocol": "TCP"}]} in rules
 
 
-def test_keys_of_a_secret_and_a_claim_for_feedback_as_the_readme_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    readme = (CHART / "README.md").read_text()
-    (example,) = re.findall(r"```yaml\n(gateway:\n.*?)```", readme, re.DOTALL)
+def test_keys_of_a_secret_and_a_claim_for_feedback_as_the_page_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (CHART / "docs" / "access.md").read_text()
+    (example,) = re.findall(r"```yaml\n(gateway:\n.*?)```", page, re.DOTALL)
     spec = pod_of_gateway(merged(LEAST, yaml.safe_load(example)))
     found = understood(spec, monkeypatch)
 

@@ -1,7 +1,8 @@
-"""The README, command for command, in its order, as one would follow it; there is no cluster, so readme_tools.py stands
-in for what leads to one.
+"""The chart's README and its pages in docs/, command for command, as one would follow them; there is no cluster, so
+readme_tools.py stands in for what leads to one.
 
-What pods of the release name, images, claims, Secrets and ConfigMaps, must have been made by an earlier command.
+The pages come before the README's last section, which uninstalls, and each runs in a shell of its own. What pods of the
+release name, images, claims, Secrets and ConfigMaps, must have been made by an earlier command.
 """
 
 import json
@@ -41,11 +42,26 @@ from tests.running_s3 import running_s3
 
 ROOT = CHART.parents[1]
 README = (CHART / "README.md").read_text()
+INSTALLED, _, UNINSTALLED = README.partition("## Uninstall")
+PAGES = {link: (CHART / link).read_text() for link in re.findall(r"\]\((docs/[\w-]+\.md)\)", README)}
+ALL = [INSTALLED, *PAGES.values(), UNINSTALLED]
 TOOLS = ("helm", "kubectl", "docker", "make", "curl", "signs")
 
 
-def blocks(language: str, text: str = README) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+def blocks(language: str, *texts: str) -> list[str]:
+    """Returns the blocks of a language, by default of all pages."""
+    return [block for text in texts or ALL for block in re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)]
+
+
+def files() -> dict[str, str]:
+    """Returns the files that one is asked to save, by name."""
+    return dict(re.findall(r"the file `([\w-]+\.yaml)`[^\n]*:\n\n```yaml\n(.*?)```", "".join(ALL), re.DOTALL))
+
+
+def first_values() -> dict[str, Any]:
+    """Returns the values of the first installation."""
+    values: dict[str, Any] = yaml.safe_load(files()["values.yaml"])
+    return values
 
 
 @dataclass(frozen=True)
@@ -77,7 +93,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRegist
 
 @pytest.fixture(scope="module")
 def followed(bucket: dict[str, str], registry: RunningRegistry, tmp_path_factory: pytest.TempPathFactory) -> Followed:
-    """Runs all blocks of commands in one shell, in a copy of the checkout as far as they need it."""
+    """Runs all blocks of commands, in a copy of the checkout as far as they need it."""
     kubectl = shutil.which("kubectl")
     if kubectl is None:
         pytest.skip("no helm on the PATH: install kubectl beside it")
@@ -86,7 +102,8 @@ def followed(bucket: dict[str, str], registry: RunningRegistry, tmp_path_factory
     shutil.copytree(ROOT / "model_repository", checkout / "model_repository")
     for name in ("helm", "monitoring", "Makefile", "pyproject.toml"):
         (checkout / name).symlink_to(ROOT / name)
-    (checkout / "values.yaml").write_text(blocks("yaml")[0])
+    for name, text in files().items():
+        (checkout / name).write_text(text)
     tools.mkdir()
     for name in TOOLS:
         (tools / name).write_text(f"#!{sys.executable}\n" + (ROOT / "tests/helm/readme_tools.py").read_text())
@@ -107,12 +124,13 @@ def followed(bucket: dict[str, str], registry: RunningRegistry, tmp_path_factory
         "PYTHONPATH": str(ROOT),
         "PATH": f"{tools}:{os.environ['PATH']}",
     }
-    script = "set -euo pipefail\n" + "\n".join(blocks("bash")) + "\nwait\n"
     environment = {**os.environ, **bucket, **variables}
-    done = subprocess.run(
-        ["bash", "-c", script], cwd=checkout, env=environment, capture_output=True, text=True, timeout=400
-    )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    for text in ALL:
+        script = "set -euo pipefail\n" + "\n".join(blocks("bash", text)) + "\nwait\n"
+        done = subprocess.run(
+            ["bash", "-c", script], cwd=checkout, env=environment, capture_output=True, text=True, timeout=400
+        )
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     made = [each for each in yaml.safe_load_all((folder / "objects").read_text()) if each]
     calls = [json.loads(line) for line in (folder / "calls").read_text().splitlines()]
     return Followed(calls, made, checkout, folder / "claim")
@@ -147,7 +165,8 @@ def test_what_pods_name_has_been_made(followed: Followed) -> None:
             references += [("Secret", entry["secretRef"]["name"]) for entry in each.get("envFrom", [])]
         assert set(references) <= made, f"{name}: {set(references) - made}"
         seen |= set(references)
-    assert {"models-bucket", "release-key", "model-repository", "registry"} <= {name for _, name in seen}
+    by_hand = {"models-bucket", "release-key", "model-repository", "registry", "gateway-keys", "feedback"}
+    assert by_hand <= {name for _, name in seen}
 
 
 def test_every_pod_with_an_image_of_the_registry_has_a_login_for_it(followed: Followed) -> None:
@@ -169,7 +188,7 @@ def test_what_is_served_with_the_public_key_is_signed(
 ) -> None:
     """On the claim; and in the registry, by the digests with which the chart pulls."""
     key = followed.checkout / "release.pub"
-    wanted = {model: [1] for model in yaml.safe_load(blocks("yaml")[0])["models"]["versions"]}
+    wanted = {model: [1] for model in first_values()["models"]["versions"]}
     assert len(pull(followed.claim, tmp_path / "of_claim", wanted, key)) == len(wanted) == 3
     (call,) = [call for call in followed.called("helm", "upgrade") if "models.source.type=oci" in call]
     digests = re.findall(r"oci\.digests\.(\w+)\.1=(sha256:[0-9a-f]{64})", " ".join(call))
@@ -196,10 +215,9 @@ def test_images_of_pods_have_been_pushed(followed: Followed) -> None:
 
 def test_what_is_served_is_in_the_checkout() -> None:
     """Of the first values and of all examples: each version, but those that a challenger is to have."""
-    files = [yaml.safe_load(blocks("yaml")[0])]
-    files += [yaml.safe_load(path.read_text()) for path in (CHART / "examples").glob("*.yaml")]
+    given = [first_values(), *(yaml.safe_load(path.read_text()) for path in (CHART / "examples").glob("*.yaml"))]
     versions = [
-        (model, number) for each in files for model, number in each.get("models", {}).get("versions", {}).items()
+        (model, number) for each in given for model, number in each.get("models", {}).get("versions", {}).items()
     ]
     assert len(versions) >= 10
     for model, number in versions:
@@ -209,7 +227,7 @@ def test_what_is_served_is_in_the_checkout() -> None:
 def test_the_server_that_is_built_passes_helm_test() -> None:
     """The stand-in is older than the chart asks for: whoever builds it needs to say so in the values."""
     assert not any("TRITON=standin" in block for block in blocks("bash"))
-    (least,) = re.findall(r'`TRITON=standin`.*`tests: {minimumServerVersion: "([0-9.]+)"}`', README, re.DOTALL)
+    (least,) = re.findall(r'TRITON=standin`.*`tests: {minimumServerVersion: "([0-9.]+)"}`', README, re.DOTALL)
     in_kind = yaml.safe_load((ROOT / ".ci/kind-values.yaml").read_text())["tests"]["minimumServerVersion"]
     assert in_kind == f"{least}.0"
 
@@ -223,7 +241,7 @@ def test_no_example_names_a_runtime_that_few_clusters_have() -> None:
 
 def test_cpu_or_gpu_is_asked_for() -> None:
     """Neither is a silent default: where GPUs are taken for granted, pods of other clusters stay pending."""
-    values: dict[str, Any] = yaml.safe_load(blocks("yaml")[0])
+    values = first_values()
     helm = find_helm("helm")
     triton = named(render(helm, values, release="signs"), "Deployment", "-triton")["spec"]["template"]
     assert "nvidia" not in str(triton)
@@ -236,7 +254,7 @@ def test_cpu_or_gpu_is_asked_for() -> None:
 
 
 def test_snippets_for_controllers_name_what_is_there() -> None:
-    values = merged(yaml.safe_load(blocks("yaml")[0]), at_path("canary.analysis.argoRollouts.enabled", True))
+    values = merged(first_values(), at_path("canary.analysis.argoRollouts.enabled", True))
     values = merged(values, at_path("canary.analysis.flagger.enabled", True))
     values = merged(values, at_path("canary.analysis.prometheusUrl", "http://prometheus:9090"))
     objects = render(find_helm("helm"), values, release="signs")
@@ -252,34 +270,33 @@ def test_snippets_for_controllers_name_what_is_there() -> None:
 
 def test_every_snippet_of_values_is_taken() -> None:
     """Each over the first ones."""
-    first = yaml.safe_load(blocks("yaml")[0])
-    rest = [yaml.safe_load(block) for block in blocks("yaml")[1:]]
-    values = [each for each in rest if isinstance(each, dict)]
-    assert values
+    values = [each for each in map(yaml.safe_load, blocks("yaml")) if isinstance(each, dict)]
+    assert len(values) > 1
     for each in values:
-        render(find_helm("helm"), merged(first, each), release="signs")
+        render(find_helm("helm"), merged(first_values(), each), release="signs")
 
 
-def test_the_least_drain_of_the_readme_is_the_charts() -> None:
+def test_the_least_drain_of_the_page_is_the_charts() -> None:
     """And the default, and the five seconds and the tenth of its sum."""
-    noticed, longest, grace, total = map(int, *re.findall(r"(\d+) \+ (\d+) \+ (\d+) = (\d+) seconds", README))
+    page = PAGES["docs/updates.md"]
+    noticed, longest, grace, total = map(int, *re.findall(r"(\d+) \+ (\d+) \+ (\d+) = (\d+) seconds", page))
     values = yaml.safe_load((CHART / "values.yaml").read_text())["triton"]
     assert (noticed, grace) == (5, values["grpcConnectionGraceSeconds"])
     assert longest == round(1.1 * values["grpcConnectionAgeSeconds"])
     assert noticed + longest + grace == total
-    (least,) = map(int, re.findall(r"so (\d+) is the\s+least\s+`triton.drain.delaySeconds`", README))
+    (least,) = map(int, re.findall(r"so (\d+) is the\s+least\s+`triton.drain.delaySeconds`", page))
     assert least > total
-    assert f"the default is {values['drain']['delaySeconds']}." in README
-    first = yaml.safe_load(blocks("yaml")[0])
+    assert f"the default is {values['drain']['delaySeconds']}." in page
+    first = first_values()
     render(find_helm("helm"), merged(first, at_path("triton.drain.delaySeconds", least)))
     less = merged(first, at_path("triton.drain.delaySeconds", least - 1))
     assert run_helm(find_helm("helm"), "template", "demo", str(CHART), values=less).returncode
 
 
 @pytest.mark.parametrize(
-    "text", [README, (ROOT / "clients" / "python" / "README.md").read_text()], ids=["chart", "client"]
+    "text", [PAGES["docs/updates.md"], (ROOT / "clients" / "python" / "README.md").read_text()], ids=["chart", "client"]
 )
-def test_the_proxy_of_the_readmes_is_the_one_under_which_servers_are_killed(text: str) -> None:
+def test_the_proxy_of_the_pages_is_the_one_under_which_servers_are_killed(text: str) -> None:
     """The lines that repeat requests in tests/end_to_end/test_rolls.py are in both, and all of theirs are there."""
     (block,) = blocks("haproxy", text)
     named_lines = {line.partition("#")[0].strip() for line in block.splitlines()}

@@ -1,4 +1,4 @@
-{{- /* Rules over several values, which a schema can not say, or not readably. All problems are named at once. */ -}}
+{{- /* Rules over several values, which the schema cannot express readably. Fails with all problems at once. */ -}}
 {{- define "traffic-signs.checks" -}}
 {{- $problems := list -}}
 {{- $values := .Values -}}
@@ -67,7 +67,7 @@
 {{- end -}}
 {{- end -}}
 
-{{- /* Arguments of tritonserver that the chart sets, and what they come from. */ -}}
+{{- /* Arguments of tritonserver that the chart sets, and the values that they come from. */ -}}
 {{- $ours := dict
   "model-repository" "models"
   "model-store" "models"
@@ -96,7 +96,7 @@
 -}}
 {{- range .Values.triton.extraArgs -}}
 {{- $flag := splitList "=" . | first | trimPrefix "--" -}}
-{{- /* The beginning of a name stands for it, where no other begins so. */ -}}
+{{- /* tritonserver also takes an unambiguous beginning of a name. */ -}}
 {{- range $name, $from := $ours -}}
 {{- if or (eq $flag $name) (and (hasPrefix $flag $name) (not (hasKey $ours $flag))) -}}
 {{- $problems = append $problems (printf "triton.extraArgs: --%s is set by the chart (%s); leave --%s out" $name $from $flag) -}}
@@ -127,7 +127,7 @@
 {{- $problems = append $problems "canary.versions: these are the versions of models.versions; name others, or set canary.state to none" -}}
 {{- end -}}
 {{- end -}}
-{{- /* Who pins a newer version after a promotion would otherwise see an upgrade that changes nothing. */ -}}
+{{- /* After a promotion, a newer version in models.versions would have no effect. */ -}}
 {{- if eq .Values.canary.state "promoted" -}}
 {{- range $model, $promoted := .Values.canary.versions -}}
 {{- $pinned := get $values.models.versions $model -}}
@@ -187,7 +187,7 @@
 {{- end -}}
 {{- end -}}
 
-{{- /* Their ports stand in NetworkPolicies, too. */ -}}
+{{- /* Ports that NetworkPolicies open. */ -}}
 {{- $ports := dict "gateway.tritonUrl" (splitList ":" .Values.gateway.tritonUrl | last) -}}
 {{- $urls := dict "gateway.settings.TRACES" .Values.gateway.settings.TRACES "triton.tracing.url" .Values.triton.tracing.url "canary.analysis.prometheusUrl" .Values.canary.analysis.prometheusUrl "autoscaling.keda.prometheusUrl" .Values.autoscaling.keda.prometheusUrl -}}
 {{- if and (eq $source.type "oci") $source.oci.repository -}}

@@ -1,7 +1,5 @@
-{{- /* What is given besides must not meet what the chart sets itself: an object with a name twice is refused by the
-server, or one of the two is lost in silence. */ -}}
-
-{{- /* Problems as JSON. */ -}}
+{{- /* Returns problems as JSON: values that set what the chart sets itself. Kubernetes would refuse an object with two
+entries of one name, or silently drop one. */ -}}
 {{- define "traffic-signs.clashes" -}}
 {{- $problems := list -}}
 {{- $triton := .Values.triton -}}
@@ -9,7 +7,7 @@ server, or one of the two is lost in silence. */ -}}
 {{- $pull := .Values.models.pull -}}
 {{- $env := list "HOME" "PYTHONDONTWRITEBYTECODE" -}}
 
-{{- /* Names that stand in a list, by its key: what is set besides, and where. */ -}}
+{{- /* Lists: their key, the given entries, the field that must be unique, and the chart's own. */ -}}
 {{- $settings := keys $gateway.settings -}}
 {{- $ofGateway := $env -}}
 {{- range concat (list "TRITON_URL" "NEED" "DRAIN_DELAY" "DRAIN_TIMEOUT" "HOST" "PORT") $settings -}}
@@ -42,7 +40,7 @@ server, or one of the two is lost in silence. */ -}}
 {{- if and .Values.engineBuilder.enabled (or (has (trimSuffix "/" .Values.engineBuilder.path) (list "/models" "/tmp" "/dev/shm")) (hasPrefix "/models/" .Values.engineBuilder.path)) -}}
 {{- $problems = append $problems (printf "engineBuilder.path: %s is in a volume of the chart's own; take another" .Values.engineBuilder.path) -}}
 {{- end -}}
-{{- /* In a volume that is mounted read-only there is no room for another. */ -}}
+{{- /* A mount point cannot be made in a read-only volume. */ -}}
 {{- range $triton.extraVolumeMounts -}}
 {{- if regexMatch "^/models/." .mountPath -}}
 {{- $problems = append $problems (printf "triton.extraVolumeMounts: %s is in /models, which is read-only; take another place" .mountPath) -}}
@@ -69,7 +67,7 @@ server, or one of the two is lost in silence. */ -}}
 {{- end -}}
 {{- end -}}
 
-{{- /* Labels by which objects are chosen, and annotations that start pods anew. */ -}}
+{{- /* Labels that select objects, and annotations that restart pods. */ -}}
 {{- $chosen := list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" -}}
 {{- $described := concat $chosen (list "helm.sh/chart" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "app.kubernetes.io/part-of") -}}
 {{- $monitoring := .Values.monitoring -}}

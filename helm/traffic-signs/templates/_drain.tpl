@@ -1,8 +1,8 @@
-{{- /* Whether pods serve for as long as somebody may still ask them. Problems as JSON.
+{{- /* Returns problems as JSON: values with which a pod would end while clients still send to it.
 
-A client that is connected to a pod that leaves learns of it when its connection has reached its age, which gRPC varies by
-a tenth; what it has begun by then may take the grace. Until proxies have noticed, such a connection may be opened anew.
-One that spreads its requests over the headless Service opens it anew until it looks the name up again. */ -}}
+A proxy may open a gRPC connection to an ending pod until it notices ($noticed). The connection lives for its age, which
+gRPC varies by a tenth ($longest), and then for its grace. A client of the headless Service connects until it looks the
+name up again ($named). docs/updates.md explains this to users. */ -}}
 {{- define "traffic-signs.drainProblems" -}}
 {{- $problems := list -}}
 {{- $triton := .Values.triton -}}
@@ -40,7 +40,7 @@ One that spreads its requests over the headless Service opens it anew until it l
 {{- $problems = append $problems (printf "gateway.drain.timeoutSeconds: %d is less than a request may take: %v s (settings.UPLOAD_TIMEOUT) + %v s (settings.TIMEOUT) = %d; give at least that, or shorter times" $timeout $upload $answer $needed) -}}
 {{- end -}}
 {{- end -}}
-{{- /* Of several pods one stays. An update rounds a percentage down, a budget up. */ -}}
+{{- /* One of several pods must stay. Kubernetes rounds a percentage down in an update, and up in a budget. */ -}}
 {{- $pods := include "traffic-signs.championReplicas" . | int -}}
 {{- $missing := list (dict "key" "triton.rollout.maxUnavailable" "given" $triton.rollout.maxUnavailable "pods" $pods "up" false) -}}
 {{- if $triton.disruptionBudget.enabled -}}
@@ -64,7 +64,7 @@ One that spreads its requests over the headless Service opens it anew until it l
 {{- toJson $problems -}}
 {{- end -}}
 
-{{- /* Seconds that an upload and its answer may take, by the name of the gateway's setting: as set, or its own defaults. */ -}}
+{{- /* The gateway's UPLOAD_TIMEOUT and TIMEOUT in seconds, as JSON; the defaults are those of `signs gateway`. */ -}}
 {{- define "traffic-signs.gatewayTimes" -}}
 {{- merge (pick .Values.gateway.settings "UPLOAD_TIMEOUT" "TIMEOUT") (dict "UPLOAD_TIMEOUT" 30 "TIMEOUT" 10) | toJson -}}
 {{- end -}}

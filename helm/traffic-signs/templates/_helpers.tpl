@@ -4,9 +4,9 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
 {{- end -}}
 
-{{- /* The beginning of all names: short enough that the longest ending fits into 63 letters. A longer one ends with a
-hash of the whole, so that two releases whose names begin alike do not get the same objects. A release that is called as
-the chart is has no name twice; one whose name merely holds the chart's has both, since another alias may be in it, too. */ -}}
+{{- /* Prefix of all names: at most 40 characters, so that every suffix fits into 63. A longer one ends with a hash,
+so that two releases with one beginning get different objects. A release named like the chart does not repeat the
+name; one that only contains it does, since an alias of the chart may be in it as well. */ -}}
 {{- define "traffic-signs.fullname" -}}
 {{- $name := include "traffic-signs.name" . -}}
 {{- $full := eq $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) -}}
@@ -23,8 +23,8 @@ app.kubernetes.io/name: {{ include "traffic-signs.name" . | quote }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
-{{- /* Labels of an object. Takes root and component, and more: labels that come before the common ones. Pods have the
-selector's alone, so that a new version of the chart does not start them anew. */ -}}
+{{- /* Labels of an object. Takes root, component, and more: labels that take precedence over commonLabels. Pods have
+only the selector's labels, so that a new chart version does not restart them. */ -}}
 {{- define "traffic-signs.labels" -}}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{ include "traffic-signs.selectorLabels" .root }}
@@ -37,7 +37,7 @@ app.kubernetes.io/part-of: traffic-sign-mlops
 {{- end }}
 {{- end -}}
 
-{{- /* Address of an image. Takes root, and images: the first that names a repository counts. */ -}}
+{{- /* Reference of an image. Takes root and images, of which the first with a repository counts. */ -}}
 {{- define "traffic-signs.image" -}}
 {{- $image := dict -}}
 {{- range .images }}{{ if and .repository (not $image) }}{{ $image = . }}{{ end }}{{ end -}}
@@ -54,7 +54,7 @@ app.kubernetes.io/part-of: traffic-sign-mlops
 {{- default (.Values.serviceAccount.create | ternary (include "traffic-signs.fullname" .) "default") .Values.serviceAccount.name -}}
 {{- end -}}
 
-{{- /* What all pods have in common. */ -}}
+{{- /* Common to all pods. */ -}}
 {{- define "traffic-signs.podBasics" -}}
 serviceAccountName: {{ include "traffic-signs.serviceAccountName" . | quote }}
 automountServiceAccountToken: false
@@ -83,7 +83,7 @@ runAsNonRoot: true
 capabilities: {drop: [ALL]}
 {{- end -}}
 
-{{- /* The versions that the champion's pods serve, as JSON. */ -}}
+{{- /* Versions that the champion's pods serve, as JSON. */ -}}
 {{- define "traffic-signs.championVersions" -}}
 {{- if eq .Values.canary.state "promoted" -}}
 {{- merge (deepCopy .Values.canary.versions) .Values.models.versions | toJson -}}
@@ -96,32 +96,32 @@ capabilities: {drop: [ALL]}
 {{- merge (deepCopy .Values.canary.versions) .Values.models.versions | toJson -}}
 {{- end -}}
 
-{{- /* Numbers of a model's versions, as 3 or 3,4. */ -}}
+{{- /* Version numbers of a model: 3, or 3,4. */ -}}
 {{- define "traffic-signs.numbers" -}}
 {{- $texts := list -}}
 {{- range kindIs "slice" . | ternary . (list .) }}{{ $texts = append $texts (int . | toString) }}{{ end -}}
 {{- join "," $texts -}}
 {{- end -}}
 
-{{- /* Key of a model's version, as --set of Helm wants it. */ -}}
+{{- /* Key of a model's version for Helm's --set. */ -}}
 {{- define "traffic-signs.versionKey" -}}
 {{- printf "models.versions.%s" (toString . | replace "." "\\.") -}}
 {{- end -}}
 
-{{- /* The model that a user of the release asks; empty where it serves neither. */ -}}
+{{- /* The model for `helm test` and NOTES.txt; empty if the release serves neither. */ -}}
 {{- define "traffic-signs.asked" -}}
 {{- if hasKey .Values.models.versions "sign_recognizer" -}}sign_recognizer
 {{- else if hasKey .Values.models.versions "sign_classifier" -}}sign_classifier
 {{- end -}}
 {{- end -}}
 
-{{- /* The least number of the champion's pods. */ -}}
+{{- /* Fewest pods of the champion. */ -}}
 {{- define "traffic-signs.championReplicas" -}}
 {{- eq .Values.autoscaling.type "none" | ternary .Values.triton.replicas .Values.autoscaling.minReplicas | int -}}
 {{- end -}}
 
-{{- /* Pods of the challenger: as many beside the champion's as its weight asks for, at least one; behind a route, which
-does not lead to the champion when the challenger has no pod, two. */ -}}
+{{- /* Pods of the challenger: for its weight, at least one. Behind a route at least two: without a pod of the
+challenger, its share of the requests would fail. */ -}}
 {{- define "traffic-signs.challengerReplicas" -}}
 {{- $champion := include "traffic-signs.championReplicas" . | float64 -}}
 {{- $weight := float64 .Values.canary.weight -}}
@@ -132,7 +132,7 @@ does not lead to the champion when the challenger has no pod, two. */ -}}
 {{- end -}}
 {{- end -}}
 
-{{- /* "true" where a route weighs the challenger by a Service of its own. */ -}}
+{{- /* "true" if a route splits requests between the champion's and the challenger's Service. */ -}}
 {{- define "traffic-signs.weighed" -}}
 {{- if and (eq .Values.canary.state "running") (eq .Values.canary.split "route") }}true{{ end -}}
 {{- end -}}
@@ -145,8 +145,8 @@ does not lead to the champion when the challenger has no pod, two. */ -}}
 {{- default (printf "%s-triton-headless.%s.svc:8001" (include "traffic-signs.fullname" .) .Release.Namespace) .Values.gateway.tritonUrl -}}
 {{- end -}}
 
-{{- /* Mean time in the queue of a request, in microseconds: summed over models before it is divided, so that idle
-models do not water it down, and with a denominator of at least one request a second, so that it is a number always. */ -}}
+{{- /* Mean queue time of a request in microseconds. Summed over models before the division, so that idle models do not
+lower it; the denominator is at least one request a second, so that it is always a number. */ -}}
 {{- define "traffic-signs.queueTime" -}}
 {{- $window := .Values.autoscaling.keda.window -}}
 {{- $series := printf `{namespace="%s",release="%s",track="stable"}` .Release.Namespace (include "traffic-signs.fullname" .) -}}

@@ -1,5 +1,5 @@
-{{- /* The checks of files/canary-checks.yaml, as JSON: a list of name, severity, counts, summary and query. Takes root,
-champion and challenger (the labels of their series) and window. */ -}}
+{{- /* The checks of files/canary-checks.yaml as a JSON list. Takes root, window, and champion and challenger: label
+matchers of their series. */ -}}
 {{- define "traffic-signs.filledChecks" -}}
 {{- $checks := list -}}
 {{- range (.root.Files.Get "files/canary-checks.yaml" | fromYaml).checks -}}
@@ -9,16 +9,15 @@ champion and challenger (the labels of their series) and window. */ -}}
 {{- toJson $checks -}}
 {{- end -}}
 
-{{- /* The same with the labels of this release's own canary. */ -}}
+{{- /* The same for the chart's own canary. */ -}}
 {{- define "traffic-signs.canaryChecks" -}}
 {{- $labels := printf `namespace="%s",release="%s"` .Release.Namespace (include "traffic-signs.fullname" .) -}}
 {{- include "traffic-signs.filledChecks" (dict "root" . "champion" (printf `%s,track="stable"` $labels) "challenger" (printf `%s,track="canary"` $labels) "window" .Values.canary.analysis.window) -}}
 {{- end -}}
 
-{{- /* The same for a controller that reads a number: of each check but the one for too few requests a query that gives 1
-where the challenger does worse, 0 where it does not, and nothing where there is too little to compare. A failed request
-is an answer to the check that compares failures: a challenger that fails every request has failed enough of them. Checks
-of the recognizer are left out where the release has none. Takes what traffic-signs.filledChecks takes. */ -}}
+{{- /* The same for controllers: each query returns 1 if the challenger is worse, 0 if not, and nothing with too few
+requests. The check of failures counts failed requests too, so that a challenger that fails them all has enough. Without
+a recognizer its checks are left out. */ -}}
 {{- define "traffic-signs.numberedChecks" -}}
 {{- $filled := include "traffic-signs.filledChecks" . | fromJsonArray -}}
 {{- $few := "" -}}

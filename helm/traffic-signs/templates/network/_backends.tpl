@@ -1,4 +1,4 @@
-{{- /* Where HTTP from outside leads, as JSON: name and port of a Service. */ -}}
+{{- /* Service for HTTP from outside, as JSON: name and port. */ -}}
 {{- define "traffic-signs.httpBackend" -}}
 {{- $full := include "traffic-signs.fullname" . -}}
 {{- if .Values.gateway.enabled -}}
@@ -8,7 +8,7 @@
 {{- end -}}
 {{- end -}}
 
-{{- /* Backends of a route, with the challenger's share where it has one. Takes root, and name and port of a Service. */ -}}
+{{- /* Backends of a route, with the challenger's share if there is one. Takes root, and a Service's name and port. */ -}}
 {{- define "traffic-signs.routeBackends" -}}
 {{- if and (include "traffic-signs.weighed" .root) (hasSuffix "-triton" .name) -}}
 {{- $weight := int .root.Values.canary.weight -}}

@@ -1,5 +1,5 @@
-{{- /* Annotations of a pod of `helm test`. Helm deletes it afterwards, before an uninstall could leave it behind; but up to
-4.0 it would do so before it prints the logs, so there the pod stays until the next test. */ -}}
+{{- /* Annotations of a `helm test` pod. Helm 4.1 and newer deletes the pod after the test. An older one would delete it
+before it prints the logs, so there the pod stays until the next test. */ -}}
 {{- define "traffic-signs.testHook" -}}
 helm.sh/hook: test
 {{- if semverCompare ">=4.1.0-0" .Capabilities.HelmVersion.Version }}
@@ -10,7 +10,7 @@ helm.sh/hook-delete-policy: before-hook-creation
 {{- end }}
 {{- end -}}
 
-{{- /* What these pods have in common. */ -}}
+{{- /* Common to these pods. */ -}}
 {{- define "traffic-signs.testBasics" -}}
 {{ include "traffic-signs.podBasics" . }}
 restartPolicy: Never

@@ -1,4 +1,4 @@
-{{- /* The pod of Triton. Takes root, track (stable or canary) and versions (numbers by model). */ -}}
+{{- /* Triton's pod. Takes root, track (stable or canary) and versions (numbers by model). */ -}}
 {{- define "traffic-signs.tritonPod" -}}
 {{- $root := .root -}}
 {{- $triton := .root.Values.triton -}}
@@ -27,7 +27,7 @@ metadata:
     {{- end }}
 spec:
   {{- include "traffic-signs.podBasics" .root | nindent 2 }}
-  # The drain, the time for requests in flight, and a little for the end of the process.
+  # Drain, requests in flight, and 10 s for the process to exit.
   terminationGracePeriodSeconds: {{ add (int $triton.drain.delaySeconds) (int $triton.drain.timeoutSeconds) 10 }}
   {{- with $triton.priorityClassName }}
   priorityClassName: {{ . | quote }}
@@ -66,7 +66,7 @@ spec:
     - name: tritonserver
       image: {{ $image }}
       imagePullPolicy: {{ .root.Values.image.pullPolicy }}
-      # Arguments alone: the command is the image's entrypoint, NVIDIA's own, which fits the CUDA libraries to the driver.
+      # No command: NVIDIA's entrypoint selects the CUDA libraries that fit the driver.
       args:
         - tritonserver
         {{- range include "traffic-signs.tritonArguments" .root | fromJsonArray }}
@@ -80,8 +80,8 @@ spec:
         - {name: http, containerPort: 8000, protocol: TCP}
         - {name: grpc, containerPort: 8001, protocol: TCP}
         - {name: metrics, containerPort: 8002, protocol: TCP}
-      # In control mode none these are right: nothing is loaded after the start, so no failed load can keep a
-      # server unready that serves, and a version that cannot be loaded ends the process before it was ever ready.
+      # Readiness of the server is enough with --model-control-mode=none: a version that fails to load ends the process
+      # at its start, and nothing is loaded later.
       startupProbe:
         httpGet: {path: /v2/health/ready, port: http}
         {{- toYaml $triton.probes.startup | nindent 8 }}
@@ -92,7 +92,7 @@ spec:
         httpGet: {path: /v2/health/live, port: http}
         {{- toYaml $triton.probes.liveness | nindent 8 }}
       lifecycle:
-        # Triton refuses new requests from the moment it gets SIGTERM, while proxies still send some.
+        # Triton refuses new requests after SIGTERM, while clients still send some.
         preStop:
           exec: {command: [sleep, {{ int $triton.drain.delaySeconds | quote }}]}
       resources: {{- include "traffic-signs.tritonResources" .root | nindent 8 }}
@@ -131,15 +131,12 @@ spec:
           {{- $selector | nindent 10 }}
           app.kubernetes.io/component: triton
           track: {{ .track }}
-      # Each update is spread by itself: the pods that are about to go do not count.
+      # Do not count the old pods during an update.
       matchLabelKeys: [pod-template-hash]
   {{- end }}
 {{- end -}}
 
-{{- /*
-The configuration of each model, configs/NAME.pbtxt: the one for GPUs, or the one for the CPUs of the limit. The sizes, and
-that an instance too many costs less than a core that idles, are those of export/hardware_fit.py.
-*/ -}}
+{{- /* NAME of configs/NAME.pbtxt, for GPUs or the CPU limit. Sizes and rounding as in export/hardware_fit.py. */ -}}
 {{- define "traffic-signs.configuration" -}}
 {{- if .Values.triton.configuration -}}
 {{- .Values.triton.configuration -}}
@@ -157,7 +154,7 @@ cpu-{{ $fit }}
 {{- end -}}
 {{- end -}}
 
-{{- /* Arguments of every tritonserver of the chart, as JSON. */ -}}
+{{- /* Arguments of the server and of the engine builder, as JSON. */ -}}
 {{- define "traffic-signs.fixedArguments" -}}
 {{- list
   "--model-control-mode=none"
@@ -170,7 +167,7 @@ cpu-{{ $fit }}
 | toJson -}}
 {{- end -}}
 
-{{- /* Arguments of the tritonserver that serves, as JSON. */ -}}
+{{- /* Arguments of the server, as JSON. */ -}}
 {{- define "traffic-signs.tritonArguments" -}}
 {{- $triton := .Values.triton -}}
 {{- $arguments := concat (list "--model-repository=/models") (include "traffic-signs.fixedArguments" . | fromJsonArray) (list
@@ -183,7 +180,7 @@ cpu-{{ $fit }}
   "--metrics-config=summary_latencies=true"
   (printf "--allow-gpu-metrics=%t" (not (empty .Values.gpu.enabled)))
 ) -}}
-{{- /* By itself Triton takes HTTP by IPv4 alone; its gRPC takes both. */ -}}
+{{- /* By default Triton listens for HTTP on IPv4 only. */ -}}
 {{- if eq .Values.ipFamily "IPv6" -}}
 {{- $arguments = concat $arguments (list "--http-address=ipv6:::" "--metrics-address=ipv6:::" "--grpc-address=[::]") -}}
 {{- end -}}

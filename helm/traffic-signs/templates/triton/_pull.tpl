@@ -1,5 +1,5 @@
-{{- /* The init containers that bring the pinned versions: one; of a registry one for each model, since each version is an
-artifact of its own there. Takes what traffic-signs.tritonPod takes. */ -}}
+{{- /* Init containers that pull the versions: one for all, or one for each model from a registry, where each version is
+an artifact. Takes what traffic-signs.tritonPod takes. */ -}}
 {{- define "traffic-signs.pullContainers" -}}
 {{- $source := .root.Values.models.source -}}
 {{- if eq $source.type "oci" -}}
@@ -14,8 +14,8 @@ artifact of its own there. Takes what traffic-signs.tritonPod takes. */ -}}
 {{- end -}}
 {{- end -}}
 
-{{- /* Name of the container that pulls a model. One that a container's name can not keep apart from all others ends with
-its hash: a.b, a-b and A_b beside a_b. */ -}}
+{{- /* Name of the container that pulls a model. Container names allow fewer characters than model names, so a name that
+could become equal to another, such as a.b, a-b and A_b, ends with a hash. */ -}}
 {{- define "traffic-signs.pullName" -}}
 {{- $name := printf "pull-%s" (lower . | replace "_" "-" | replace "." "-") -}}
 {{- if and (regexMatch "^[a-z0-9]+(_[a-z0-9]+)*$" .) (le (len $name) 63) -}}
@@ -25,7 +25,7 @@ its hash: a.b, a-b and A_b beside a_b. */ -}}
 {{- end -}}
 {{- end -}}
 
-{{- /* One of them. Takes root, name, from (where it pulls) and versions (numbers by model). */ -}}
+{{- /* One init container. Takes root, name, from (the repository) and versions (numbers by model). */ -}}
 {{- define "traffic-signs.pullContainer" -}}
 {{- $models := .root.Values.models -}}
 {{- $source := $models.source -}}
@@ -81,7 +81,7 @@ its hash: a.b, a-b and A_b beside a_b. */ -}}
     {{- end }}
 {{- end -}}
 
-{{- /* The volumes that they need, and the one that they fill. */ -}}
+{{- /* Volumes of the init containers, and the one for the models. */ -}}
 {{- define "traffic-signs.pullVolumes" -}}
 {{- $models := .Values.models -}}
 {{- $source := $models.source -}}
@@ -118,7 +118,7 @@ its hash: a.b, a-b and A_b beside a_b. */ -}}
 {{- end }}
 {{- end -}}
 
-{{- /* What is missing of a source of type oci. Problems as JSON. */ -}}
+{{- /* Returns problems of models.source.oci as JSON. */ -}}
 {{- define "traffic-signs.ociProblems" -}}
 {{- $problems := list -}}
 {{- $oci := .Values.models.source.oci -}}

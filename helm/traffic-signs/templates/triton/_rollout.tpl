@@ -1,11 +1,11 @@
-{{- /* How the pods of a Deployment of Triton are replaced. */ -}}
+{{- /* Rolling update of a Deployment of Triton. */ -}}
 {{- define "traffic-signs.tritonRollout" -}}
 {{- $rollout := .Values.triton.rollout -}}
 strategy:
   type: RollingUpdate
   rollingUpdate: {maxUnavailable: {{ $rollout.maxUnavailable }}, maxSurge: {{ $rollout.maxSurge }}}
 minReadySeconds: {{ int $rollout.minReadySeconds }}
-{{- /* A pod that builds engines makes no progress that the Deployment could see. */}}
+{{- /* While a pod builds engines, the Deployment sees no progress. */}}
 progressDeadlineSeconds: {{ add $rollout.progressDeadlineSeconds (.Values.engineBuilder.enabled | ternary .Values.engineBuilder.timeoutSeconds 0) }}
 revisionHistoryLimit: {{ int $rollout.revisionHistoryLimit }}
 {{- end -}}

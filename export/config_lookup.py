@@ -5,6 +5,7 @@ from pathlib import Path
 from tritonclient.grpc import model_config_pb2 as pb
 
 from export.errors import ExportError
+from export.hardware_fit import stored_name
 from export.repository.configuration import require_name
 from export.repository.manifest import check_model_name, version_number
 from export.repository.policy import CONFIG, config_path, read_config
@@ -28,10 +29,10 @@ def config_of_checkpoint(
         training.errors.CheckpointError: the checkpoint cannot be read.
     """
     info = load_info(checkpoint)
-    configs = choose_serving(repository, info.model, overrides).configs(info)
-    if configuration:
-        require_name({info.model: configs}, configuration)
-    return configs[config_path(configuration)]
+    configs, name = choose_serving(repository, info.model, overrides).configs(info), stored_name(configuration)
+    if name:
+        require_name({info.model: configs}, name)
+    return configs[config_path(name)]
 
 
 def find_config(what: str, repository: str, configuration: str) -> tuple[str, pb.ModelConfig]:
@@ -39,7 +40,7 @@ def find_config(what: str, repository: str, configuration: str) -> tuple[str, pb
 
     Raises ExportError if there is none, or it cannot be read; an empty `configuration` is config.pbtxt.
     """
-    name = config_path(configuration)
+    name = config_path(stored_name(configuration))
     # Beside it, where a version was published without its own.
     for path in (Path(what) / name, *([Path(what).parent / name] if version_number(Path(what).name) else [])):
         if path.is_file():

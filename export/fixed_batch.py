@@ -68,15 +68,18 @@ def fix_batch(model: onnx.ModelProto, sizes: Sequence[int]) -> onnx.ModelProto:
 
 
 def require_fixed(model: onnx.ModelProto, sizes: Sequence[int]) -> None:
-    """Raises ExportError unless each convolution, by shape inference, has one of these batches."""
+    """Raises ExportError unless each convolution, by shape inference, has one of these batches.
+
+    A network without any passes: a new batch size costs it nothing.
+    """
     inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
-    found = list(_convolution_batches(inferred.graph, {}))
-    for name, batch in found:
+    for name, batch in _convolution_batches(inferred.graph, {}):
         if batch not in sizes:
             wanted = " or ".join(map(str, sizes))
-            raise ExportError(f"the convolution {name} has a batch of {batch or 'any size'}, not of {wanted}")
-    if not found:
-        raise ExportError("the network has no convolution, so a fixed batch would gain nothing")
+            raise ExportError(
+                f"the convolution {name} has a batch of {batch or 'any size'}, not of {wanted}, which a GPU needs: "
+                "export for CPUs alone with --target cpu, or change the network"
+            )
 
 
 def share_weights(model: onnx.ModelProto, other: bytes, name: str) -> None:
@@ -146,7 +149,7 @@ def _branch(graph: onnx.GraphProto, source: ValueInfoProto, size: int) -> _Branc
     outside.discard(source.name)  # from here on it is the full batch
     for original in graph.node:
         copy = deepcopy(original)
-        copy.name = before + original.name
+        copy.name = before + original.name if original.name else ""  # the names of nodes must differ
         copy.input[:] = [inside(name) for name in original.input]
         copy.output[:] = [inside(name) for name in original.output]
         nodes.append(copy)

@@ -16,14 +16,18 @@ from export.repository.hardware import gpus, has_gpu
 from export.repository.promotion import present_configs
 from export.repository.store import open_store
 from serving.errors import ServingError
-from serving.install import Installation
+from serving.install import Installation, has_standin
+from serving.own_server import OFFICIAL
 from serving.recognizer.cores import usable_cores
+from serving.versions import parse_version
 
 CORES = (2, 4, 8, 16)
 SMALLEST, *LARGER = CORES  # config.pbtxt is for the first, configs/cpu-N.pbtxt for the others
 MOST_INSTANCES = 8  # each needs memory; on more cores an instance has several threads
 NUMBERS_DEVICES = (2, 59)  # 25.06: from here the ONNX Runtime backend gives TensorRT the number of the GPU
 LIKE_CPU = "cpu-"  # prefix of configurations for CPUs
+# What hardware has by itself. A version may have no file for it: a tuned one, or one for CPUs or GPUs alone.
+BY_HARDWARE = (GPU, *(f"{LIKE_CPU}{cores}" for cores in CORES))
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,11 @@ def name_for(cores: int) -> str:
 def cpu_name(cores: int) -> str:
     """Returns the name of the configuration for a number of cores, one of CORES."""
     return f"{LIKE_CPU}{cores}"
+
+
+def stored_name(name: str) -> str:
+    """Returns the name whose file a model must have; empty for the configuration for two cores, config.pbtxt itself."""
+    return "" if name == cpu_name(SMALLEST) else name
 
 
 def share_out(cores: int) -> tuple[int, int]:
@@ -86,7 +95,7 @@ def choose_configuration(repository: Path, installation: Installation, asked: st
     if asked == GPU and not gpu:
         reason = "its ONNX Runtime backend is the stand-in, for CPUs" if has_gpu() else "this machine has none"
         raise ServingError(f"--configuration {GPU} needs a GPU, and {reason}: leave it out, or name one for CPUs")
-    if asked != cpu_name(SMALLEST):  # for which there is config.pbtxt itself
+    if stored_name(asked):
         store = open_store(repository)
         require_name({model: present_configs(store, model) for model in store.models()}, asked)
     return Fit(asked, "as asked for", gpu)
@@ -94,7 +103,7 @@ def choose_configuration(repository: Path, installation: Installation, asked: st
 
 def check_tensorrt(repository: Path, fit: Fit, version: str) -> None:
     """Raises ServingError for TensorRT on several GPUs with a server that would put it on the first only."""
-    if not fit.gpu or tuple(map(int, version.split(".")[:2])) >= NUMBERS_DEVICES or len(gpus()) < 2:
+    if not fit.gpu or parse_version(version) >= NUMBERS_DEVICES or len(gpus()) < 2:
         return
     store = open_store(repository)
     for model in store.models():
@@ -109,7 +118,7 @@ def check_tensorrt(repository: Path, fit: Fit, version: str) -> None:
 
 def main() -> None:
     """Prints the name for this machine."""
-    fit = find_fit(has_gpu())
+    fit = find_fit(has_gpu() and not has_standin(OFFICIAL / "backends"))
     print(f"configuration {fit.name}: {fit.reason}", file=sys.stderr)
     print(fit.name)
 

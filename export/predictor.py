@@ -17,6 +17,7 @@ from export.kinds import find_kind, kind_of_inputs
 from export.model_kind import Predictor
 from export.repository import MANIFEST, parse_manifest
 from export.repository.class_names import CLASS_NAMES
+from export.repository.onnx_file import FIXED_BATCHES
 from traffic_sign_client.answers import Prediction
 from traffic_sign_client.client import MOST_CLASSES
 from traffic_sign_client.connection import Connection, Protocol
@@ -55,7 +56,7 @@ class OnnxPredictor(Predictor):
 
     Args:
         device: cpu or cuda, where it must run.
-        max_batch: most images at once; 0 for the default of its kind.
+        max_batch: most images at once; 0 for the fixed batch of the file, or else the default of its kind.
 
     Raises:
         ExportError: ONNX Runtime cannot load the file or cannot run it on the device, or its kind is unknown.
@@ -72,10 +73,11 @@ class OnnxPredictor(Predictor):
             raise ExportError(f"{path} is no classifier or detector of ours: give a file of `signs export`")
         self.size = _size(sides)
         self.kind, self.backend = kind, f"onnxruntime{_suffix(device)}"
-        self.max_batch = max_batch or kind.max_batch
         manifest = path.with_name(MANIFEST)
         self.trained_on = parse_manifest(manifest.read_bytes(), str(manifest)).data if manifest.is_file() else {}
         self._session = open_session(path, device)
+        fixed = self._session.get_modelmeta().custom_metadata_map.get(FIXED_BATCHES, "")
+        self.max_batch = max_batch or int(fixed.rpartition(",")[2] or kind.max_batch)
 
     def class_names(self) -> list[str] | None:
         """Returns those in the metadata of the file."""

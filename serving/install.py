@@ -17,13 +17,13 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from serving.errors import ServingError
 from serving.exit_reason import describe_code
 from serving.lifetime import die_with_parent
-from serving.own_server import examine, find_program
+from serving.own_server import examine, find_program, home_of
 from serving.paths import SafePaths
 from traffic_signs.atomic_write import atomic_write
 
@@ -101,19 +101,28 @@ def find_or_install(
 
 def _describe_other(program: Path, version: str, backends: Path) -> Installation:
     """Describes a tritonserver that the machine already has."""
-    onnxruntime, caches = backends / "onnxruntime", program.resolve().parents[1] / "caches"
-    is_native = (onnxruntime / "libtriton_onnxruntime.so").exists()
-    has_standin = not is_native and (onnxruntime / "model.py").exists()  # Triton prefers a library to a model.py
+    caches, is_standin = home_of(program) / "caches", has_standin(backends)
+    is_native = (backends / "onnxruntime" / "libtriton_onnxruntime.so").exists()
     backend = "ONNX Runtime backend" if is_native else f"no ONNX Runtime backend in {backends}"
-    backend = "ONNX Runtime stand-in backend" if has_standin else backend
+    backend = "ONNX Runtime stand-in backend" if is_standin else backend
     arguments = [f"--backend-directory={backends}", *([f"--cache-directory={caches}"] if caches.is_dir() else [])]
     description = f"tritonserver {version} ({program}, {backend})"
-    return Installation(program, {}, arguments, description, version=version, has_standin=has_standin)
+    return Installation(program, {}, arguments, description, version=version, has_standin=is_standin)
+
+
+def has_standin(backends: Path) -> bool:
+    """Returns whether the ONNX Runtime backend in a folder is the stand-in: Triton prefers a library to a model.py."""
+    folder = backends / "onnxruntime"
+    return (folder / "model.py").exists() and not (folder / "libtriton_onnxruntime.so").exists()
 
 
 def located(installation: Installation, paths: SafePaths) -> Installation:
     """Returns the installation with paths that Triton can use."""
-    return _describe(installation.home, paths.safe) if installation.home else installation
+    if installation.home:
+        return _describe(installation.home, paths.safe)
+    folders = (each.partition("=") for each in installation.arguments)  # each is an option and a folder
+    arguments = [f"{option}={paths.safe(Path(folder))}" for option, _, folder in folders]
+    return replace(installation, arguments=arguments)
 
 
 def check_home(home: Path) -> None:

@@ -1,9 +1,11 @@
 """Finds a tritonserver that the machine already has, its version, and its ONNX Runtime backend."""
 
+import contextlib
 import http.client
 import json
 import os
 import shutil
+import signal
 import tempfile
 import time
 from pathlib import Path
@@ -11,6 +13,7 @@ from pathlib import Path
 from serving.errors import ServingError
 from serving.exit_reason import describe_end
 from serving.lifetime import start_process
+from serving.versions import OLDEST, parse_version
 from traffic_signs.direct import open_url
 from traffic_signs.ports import free_ports
 
@@ -41,14 +44,24 @@ def examine(program: Path, backends: Path | None = None) -> tuple[str, Path]:
     It returns the folder of its backends too: the given one, else the one beside it, else the default of every server.
 
     Raises:
-        ServingError: the program is not a tritonserver or does not run here, or the folder does not exist.
+        ServingError: the program is not a tritonserver, does not run here or is too old, or the folder does not exist.
     """
     asked = backends or (Path(os.environ[BACKENDS]) if os.environ.get(BACKENDS) else None)
-    beside = program.resolve().parents[1] / "backends"
+    beside = home_of(program) / "backends"
     folder = asked or (beside if beside.is_dir() else OFFICIAL / "backends")
     if asked is not None and not asked.is_dir():
         raise ServingError(f"there is no folder {asked}: give the one with the server's backends, with --backends")
-    return _ask_version(program), folder.absolute()
+    version = _ask_version(program)
+    if parse_version(version) < OLDEST:
+        raise _unusable(
+            f"{program} is tritonserver {version}, older than 2.46 (24.05), which has no --model-config-name"
+        )
+    return version, folder.absolute()
+
+
+def home_of(program: Path) -> Path:
+    """Returns the folder of a server, which has the program in its `bin`."""
+    return program.resolve().parent.parent
 
 
 def _ask_version(program: Path) -> str:
@@ -70,7 +83,8 @@ def _ask_version(program: Path) -> str:
                     return version
                 time.sleep(0.05)
         finally:
-            process.kill()
+            with contextlib.suppress(ProcessLookupError):  # also a server that a wrapper script has started
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         if code is None:
             raise _no_tritonserver(program, f"it did not answer within {START_TIMEOUT_S:.0f} s")
@@ -88,7 +102,11 @@ def _version_at(port: int) -> str:
 
 
 def _no_tritonserver(program: Path, reason: str) -> ServingError:
+    return _unusable(f"{program} is not a tritonserver that runs here ({reason})")
+
+
+def _unusable(what: str) -> ServingError:
     return ServingError(
-        f"{program} is not a tritonserver that runs here ({reason}): give another one with --tritonserver or "
-        f"{PROGRAM}, or neither to have one installed"
+        f"{what}: give another one with --tritonserver or {PROGRAM}, or none, here and on the PATH, to have one "
+        "installed"
     )

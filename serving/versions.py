@@ -7,6 +7,8 @@ from serving.errors import ServingError
 
 # 26.07, which fixes CVE-2026-16497 and CVE-2026-47625; SECURITY.md lists those of older versions.
 MINIMUM = (2, 71)
+# 24.05, the first with --model-config-name, by which models are served as their hardware needs it.
+OLDEST = (2, 46)
 # From 26.04 on shared memory of clients is off by default.
 CLIENT_SHM = (2, 68)
 

@@ -29,15 +29,28 @@ echo "&&&& PASSED TensorRT.trtexec [TensorRT v{version}] [b9]"
 """
 
 
+_NVIDIA_SMI = """#!/bin/sh
+lines='{lines}'
+for option; do case $option in --id=*) ids=${{option#*=}} ;; esac; done
+[ -z "$ids" ] && printf %s "$lines" && exit
+for id in $(echo "$ids" | tr , ' '); do
+  line=$(printf %s "$lines" | sed -n "$((id + 1))p")
+  [ -n "$line" ] || {{ echo "No devices were found"; exit 6; }}
+  echo "$line"
+done
+"""
+
+
 def set_up_gpus(
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
     gpus: tuple[tuple[str, str], ...] = (GPU,),
     driver: str = DRIVER,
 ) -> None:
-    """Puts an nvidia-smi on the PATH that knows these GPUs, each a name and a compute capability."""
-    lines = "".join(f"{name}, {capability}, {driver}\\n" for name, capability in gpus)
-    _put(folder, "nvidia-smi", f"#!/bin/sh\nprintf '{lines}'\n", monkeypatch)
+    """Puts an nvidia-smi on the PATH that knows these GPUs, each a name and a compute capability, by their numbers."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    lines = "".join(f"{name}, {capability}, {driver}\n" for name, capability in gpus)
+    _put(folder, "nvidia-smi", _NVIDIA_SMI.format(lines=lines), monkeypatch)
 
 
 def set_up_trtexec(folder: Path, monkeypatch: pytest.MonkeyPatch, version: str = TENSORRT, fails: bool = False) -> Path:

@@ -26,7 +26,8 @@ def tune(
     Every combination of instances, threads, queue delay and largest batch runs on a real tritonserver under load, with
     drawn pictures, in rounds of a new random order. The fastest one whose p99 is within the budget is published as the
     next version: the same weights with another config.pbtxt. Later exports keep its settings. If no combination is
-    within the budget, nothing changes, and the exit code is 1. --output gets tuning.png and, after each round, tuning.json.
+    within the budget, nothing changes, and the exit code is 1. --output gets tuning.png and, after each round,
+    tuning.json.
 
     \b
     signs export tune sign_classifier --latency-budget-ms 20

@@ -1,5 +1,6 @@
 """Which GPUs and which TensorRT this machine has: an engine runs only on hardware that it was built for."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -7,10 +8,12 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from export.errors import RepositoryError
 
+VISIBLE = "CUDA_VISIBLE_DEVICES"  # the GPUs that a process may use
 TIMEOUT_S = 60.0  # the first call after boot loads the driver
 # Where Debian's packages and NVIDIA's images have it; it is on no PATH there.
 TRTEXEC = Path("/usr/src/tensorrt/bin/trtexec")
@@ -37,8 +40,12 @@ class Gpu:
 
 
 def gpus() -> list[Gpu]:
-    """Returns the GPUs of this machine; raises RepositoryError for none, or if the driver does not answer."""
-    query = ["nvidia-smi", "--query-gpu=name,compute_cap,driver_version", "--format=csv,noheader"]
+    """Returns the GPUs that a server on this machine sees: all, or those of CUDA_VISIBLE_DEVICES.
+
+    Raises:
+        RepositoryError: there is none, or the driver does not answer.
+    """
+    query = ["nvidia-smi", "--query-gpu=name,compute_cap,driver_version", "--format=csv,noheader", *_visible()]
     try:
         answer = subprocess.run(query, capture_output=True, text=True, check=True, timeout=TIMEOUT_S).stdout
     except FileNotFoundError as error:
@@ -52,6 +59,17 @@ def gpus() -> list[Gpu]:
     if not found:
         raise RepositoryError(f"nvidia-smi names no GPU of this machine: {answer.strip() or 'it printed nothing'}")
     return found
+
+
+def _visible() -> list[str]:
+    """Returns the options for the GPUs of CUDA_VISIBLE_DEVICES: numbers or UUIDs, up to a negative one."""
+    listed = os.environ.get(VISIBLE)
+    if listed is None or "MIG-" in listed:  # a part of a GPU, which nvidia-smi does not list by itself
+        return []
+    names = list(takewhile(lambda name: name and not name.startswith("-"), map(str.strip, listed.split(","))))
+    if not names:
+        raise RepositoryError(f"{VISIBLE}={listed} hides the GPUs of this machine: remove it to use them")
+    return [f"--id={','.join(names)}"]
 
 
 def find_trtexec() -> Path | None:

@@ -8,7 +8,7 @@ from typing import Any
 from export.errors import RepositoryError
 from export.repository.configuration import ONNX
 from export.repository.manifest import MODEL_FILE, files_in
-from export.repository.policy import config_paths, read_config
+from export.repository.policy import CONFIG, config_paths, read_config
 
 # The limits of ONNX Runtime 1.27, which the oldest server allowed on a network has; tried with that release.
 READS_IR, READS_OPSET = 13, 26
@@ -25,10 +25,23 @@ def check_onnx(folder: Path, where: str) -> None:
             names of classes do not fit it. The message names all problems.
     """
     paths = config_paths(files_in(folder))
-    for path in paths:
-        _check(folder, where, path, read_config((folder / path).read_bytes(), f"{where}/{path}"))
+    configs = {path: read_config((folder / path).read_bytes(), f"{where}/{path}") for path in paths}
+    for path, config in configs.items():
+        _check(folder, where, path, config)
+        _require_same_tensors(configs[paths[-1]], config, f"{where}/{path}")
     if not paths and (folder / MODEL_FILE).exists():
         _load(folder / MODEL_FILE, f"{where}/{MODEL_FILE}")
+
+
+def _require_same_tensors(usual: Any, config: Any, where: str) -> None:
+    """Raises RepositoryError if a configuration has other inputs or outputs than the usual one; both may name none."""
+    for kind in ("input", "output"):
+        wanted, found = getattr(usual, kind), getattr(config, kind)
+        if wanted and found and wanted != found:
+            raise RepositoryError(
+                f"{where} has other {kind}s than {CONFIG}, and a version answers the same on all hardware: make them "
+                "of one network"
+            )
 
 
 def _check(folder: Path, where: str, path: str, config: Any) -> None:

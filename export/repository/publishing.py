@@ -27,7 +27,15 @@ from export.repository.manifest import (
 )
 from export.repository.onnx_file import check_onnx
 from export.repository.policy import CONFIG, companions, config_paths, read_config
-from export.repository.promotion import champion, follow, followed, hold, read_manifest, require_version
+from export.repository.promotion import (
+    champion,
+    follow,
+    followed,
+    hold,
+    present_configs,
+    read_manifest,
+    require_version,
+)
 from export.repository.signing import Signer
 from export.repository.store import RepositoryLike, Store, open_store
 from traffic_signs.progress import ProgressCallback, silent
@@ -215,15 +223,15 @@ def _fetch_unchecked(origin: Store, model: str, version: int, staged: Path, prog
 
 
 def _add_shared(origin: Store, original: Manifest, staged: Path) -> None:
-    """Adds configuration and companions to a version that has none of its own: an early or hand-made one."""
-    with suppress(FileNotFoundError):
-        if CONFIG not in original.files:
-            path = f"{original.model}/{CONFIG}"
-            content = origin.read(path)
-            write(staged / CONFIG, content)
-            for name in companions(read_config(content, f"{origin.name}/{path}")):
-                if name not in original.files:
-                    write(staged / name, origin.read(f"{original.model}/{name}"))
+    """Adds configurations and companions to a version that has none of its own: an early or hand-made one."""
+    if CONFIG in original.files:
+        return
+    configs = present_configs(origin, original.model)
+    names = [*configs, *(companions(*configs.values()) if configs else ())]
+    for name in names:
+        if name not in original.files:
+            with suppress(FileNotFoundError):
+                write(staged / name, origin.read(f"{original.model}/{name}"))
 
 
 def _find_same(store: Store, original: Manifest) -> Manifest | None:

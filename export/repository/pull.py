@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from export.errors import RepositoryError
-from export.repository.configuration import GPU, require_hardware
+from export.hardware_fit import BY_HARDWARE
+from export.repository.configuration import GPU, require_hardware, require_name
 from export.repository.fetching import fetch_version
 from export.repository.hardware import misfit
 from export.repository.local import LocalStore, staging_parent, staging_prefix, sync_folder, write
@@ -25,6 +26,7 @@ from export.repository.policy import (
     without_policies,
 )
 from export.repository.promotion import champion, present_configs, require_version
+from export.repository.registry import SCHEME
 from export.repository.store import RepositoryLike, Store, open_store
 from export.repository.verification import check_folder
 from traffic_signs.progress import ProgressCallback, silent
@@ -96,8 +98,8 @@ def pull(
 
     Raises:
         RepositoryError: a version is missing, damaged, not signed with the key, needs another configuration than a
-            second one, differs from the one in `destination`, or does not run on the hardware; or `destination` cannot
-            be written. It is unchanged.
+            second one, differs from the one in `destination`, or does not run on the hardware; no model has that
+            configuration; or `destination` cannot be written. It is unchanged.
     """
     store = open_store(source)
     with clear_errors(f"pull {store.name} to {destination}"), _staging(destination) as staged:
@@ -117,6 +119,9 @@ def pull(
             _configure(store, folders, staged / model, public_key is not None)
         if configuration:
             configs = {model: present_configs(LocalStore(staged), model) for model in chosen}
+            # From a registry models are pulled one by one, and the name may be of another one.
+            if configuration not in BY_HARDWARE and not store.name.startswith(SCHEME):
+                require_name(configs, configuration)
             server = f"the configuration {configuration} is for a server without one"
             require_hardware(configs, configuration, configuration == GPU, server)
         _move(staged, destination, pulled)

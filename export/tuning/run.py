@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from export.config import target_of
-from export.hardware_fit import Fit, can_use_gpu, find_fit
+from export.hardware_fit import Fit, can_use_gpu, find_fit, stored_name
 from export.repository.configuration import GPU, require_name
 from export.repository.manifest import check_model_name
 from export.repository.promotion import champion, own_configs
@@ -85,10 +85,9 @@ def _configuration(store: Store, config: TuningConfig, version: int, installatio
     fit = find_fit(can_use_gpu(installation))
     if config.configuration == GPU and not fit.gpu:
         raise ClientError("the configuration gpu is tuned on a server with a GPU, and this one has none")
-    if config.configuration:
+    if stored_name(config.configuration):
         require_name({config.model: own_configs(store, config.model, version)}, config.configuration)
-        return Fit(config.configuration, "as asked for", fit.gpu)
-    return fit
+    return Fit(config.configuration, "as asked for", fit.gpu) if config.configuration else fit
 
 
 def _announce(console: Console, candidate: Candidate, settings: int, load: Load, installation: Installation) -> None:

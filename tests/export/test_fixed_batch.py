@@ -7,10 +7,12 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from export.devices import open_session
 from export.errors import ExportError, RepositoryError
 from export.fixed_batch import fix_batch, require_fixed, share_weights
+from export.predictor import OnnxPredictor
 from export.repository import Manifest
 from export.repository.manifest import GPU_FILE, MODEL_FILE
 from export.repository.onnx_file import check_onnx
@@ -49,10 +51,39 @@ def test_every_batch_up_to_the_largest_is_answered_as_before(
 
 
 def test_a_convolution_without_a_fixed_batch_is_refused(network: onnx.ModelProto) -> None:
-    with pytest.raises(ExportError, match=r"convolution .* has a batch of any size, not of 64"):
+    with pytest.raises(ExportError, match=r"convolution .* has a batch of any size, not of 64.*--target cpu"):
         require_fixed(network, (64,))
     with pytest.raises(ExportError, match="has a batch of 64, not of 8 or 32"):
         require_fixed(fix_batch(network, (64,)), (8, 32))
+
+
+def test_a_network_without_convolutions_needs_no_search_and_passes(random_crops: npt.NDArray[np.uint8]) -> None:
+    weights = np.random.default_rng(0).normal(size=(6912, 3)).astype(np.float32)
+    nodes = [
+        helper.make_node("Cast", ["images"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Flatten", ["float"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weights"], ["scores"]),
+    ]
+    ends = [
+        helper.make_tensor_value_info(name, kind, ["batch", *sizes])
+        for name, kind, sizes in (("images", TensorProto.UINT8, (48, 48, 3)), ("scores", TensorProto.FLOAT, (3,)))
+    ]
+    graph = helper.make_graph(nodes, "linear", ends[:1], ends[1:], [numpy_helper.from_array(weights, "weights")])
+    plain = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    sessions = [open_session(model.SerializeToString()) for model in (plain, fix_batch(plain, (4,)))]
+    expected, found = (session.run(None, {"images": random_crops[:3]})[0] for session in sessions)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_a_file_for_gpus_is_evaluated_in_its_own_batches(
+    network: onnx.ModelProto, tmp_path: Path, random_crops: npt.NDArray[np.uint8]
+) -> None:
+    for name, model in ((MODEL_FILE, network), (GPU_FILE, fix_batch(network, (2, 8)))):
+        onnx.save(model, tmp_path / name)
+    plain, fixed = (OnnxPredictor(tmp_path / name) for name in (MODEL_FILE, GPU_FILE))
+    assert (plain.max_batch, fixed.max_batch) == (64, 8)
+    expected, found = (predict(random_crops)["probabilities"] for predict in (plain, fixed))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_weights_are_taken_out_of_the_other_file(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from export import hardware_fit
 from export.errors import RepositoryError
 from export.hardware_fit import CORES, check_tensorrt, choose_configuration, find_fit, main, name_for, share_out
 from export.repository import Manifest
@@ -15,6 +16,7 @@ from tests.fixture_types import Signs
 from tests.gpu_machine import GPU, set_up_gpus
 
 STAND_IN = Installation(Path("tritonserver"), {}, [], "tritonserver 2.51.0 (wheel)", has_standin=True)
+NAMED = ("--configuration", "cpu-2")
 NATIVE = Installation(Path("/opt/tritonserver/bin/tritonserver"), {}, [], "tritonserver at /opt/tritonserver/bin")
 
 
@@ -54,6 +56,24 @@ def test_a_name_that_cannot_be_is_refused(repository: Path, manifest: Manifest) 
         choose_configuration(repository, NATIVE, "h100")
     with pytest.raises(ServingError, match="needs a GPU, and this machine has none"):
         choose_configuration(repository, NATIVE, "gpu")
+
+
+def test_the_image_with_the_stand_in_leaves_a_gpu_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_up_gpus(tmp_path / "bin", monkeypatch)
+    monkeypatch.setattr(hardware_fit, "OFFICIAL", tmp_path)
+    backend = tmp_path / "backends" / "onnxruntime"
+    backend.mkdir(parents=True)
+    (backend / "model.py").touch()
+    main()
+    assert capsys.readouterr().out.startswith("cpu-")
+
+
+def test_the_name_for_two_cores_stands_for_config_pbtxt(repository: Path, manifest: Manifest, signs: Signs) -> None:
+    assert choose_configuration(repository, NATIVE, "cpu-2").name == "cpu-2"
+    shown = [signs("export", "config", "sign_classifier", "-r", repository, *more) for more in ((), NAMED)]
+    assert shown[0][:2] == shown[1][:2] and shown[0][0] == 0
 
 
 def test_signs_serve_says_so_in_one_line(
@@ -112,3 +132,5 @@ def test_tensorrt_on_several_gpus_needs_a_server_that_numbers_them(
         ServingError, match=r"tritonserver 2.51.0 would run on the first GPU alone, of 2: take one from"
     ):
         check_tensorrt(model.parent, find_fit(True), "2.51.0")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")  # as the message proposes
+    check_tensorrt(model.parent, find_fit(True), "2.51.0")

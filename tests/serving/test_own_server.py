@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import urllib.request
 from pathlib import Path
 
@@ -11,10 +12,12 @@ from clients.benchmark.target import look_at
 from export.repository import Manifest
 from serving.errors import ServingError
 from serving.install import Installation, find_or_install
-from serving.own_server import BACKENDS, PROGRAM
+from serving.own_server import BACKENDS, PROGRAM, home_of
 from serving.server import running_server
 from serving.versions import check_network, parse_version, shared_memory_arguments
 from tests.fixture_types import Signs
+from tests.odd_places import odd_home
+from tests.serving.test_server import alive, wait_until
 
 
 def program(path: Path, text: str) -> Path:
@@ -82,6 +85,48 @@ def test_what_the_running_server_says_is_what_its_folder_promised(
             config = json.load(response)
     assert target.metadata["version"] == found.version
     assert target.has_standin and found.has_standin and config["runtime"] == "model.py"
+
+
+@pytest.mark.end_to_end
+def test_its_backends_may_be_in_any_folder(
+    installation: Installation, own: Path, repository: Path, manifest: Manifest, tmp_path: Path
+) -> None:
+    backends = odd_home(installation, tmp_path) / "tritonserver" / "backends"
+    found = find_or_install(tmp_path / "home", print, own, backends)
+    with running_server(found, repository, tmp_path / "log") as server:
+        assert look_at({"grpc": server.grpc_url}, ["sign_classifier"]).has_standin
+
+
+# Answers as a tritonserver of 2024-02 does, which cannot be had as a wheel.
+OLD_SERVER = """
+import http.server, sys
+class Old(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"name": "triton", "version": "2.43.0"}')
+(port,) = [int(each.partition("=")[2]) for each in sys.argv if each.startswith("--http-port=")]
+http.server.HTTPServer(("127.0.0.1", port), Old).serve_forever()
+"""
+
+
+def test_one_without_configurations_by_name_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "old.py").write_text(OLD_SERVER)
+    wrong = program(tmp_path / "bin" / "tritonserver", f'exec {sys.executable} {tmp_path}/old.py "$@"')
+    with pytest.raises(ServingError, match=r"2\.43\.0, older than 2\.46 .*--model-config-name: give another"):
+        find_or_install(tmp_path / "home", print, wrong)
+
+
+def test_what_a_wrapper_script_has_started_ends_with_it(tmp_path: Path) -> None:
+    wrapper = program(tmp_path / "bin" / "tritonserver", f"sleep 600 &\necho $! > {tmp_path}/child\nexit 1")
+    with pytest.raises(ServingError, match="exit code 1"):
+        find_or_install(tmp_path / "home", print, wrapper)
+    child = int((tmp_path / "child").read_text())
+    assert wait_until(lambda: not alive(child), 10)
+
+
+def test_a_program_at_the_root_has_a_home() -> None:
+    assert home_of(Path("/no-tritonserver")) == Path("/")
 
 
 @pytest.mark.parametrize(

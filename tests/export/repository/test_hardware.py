@@ -22,6 +22,17 @@ def test_gpus_are_read_with_names_that_hold_spaces(tmp_path: Path, monkeypatch: 
     assert has_gpu()
 
 
+def test_what_cuda_programs_do_not_see_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = ("NVIDIA GeForce RTX 4080", "8.9")
+    set_up_gpus(tmp_path, monkeypatch, (GPU, other))
+    for visible, seen in (("1", [other]), ("1,0", [other, GPU]), ("0,-1,1", [GPU]), ("MIG-5c8", [GPU, other])):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        assert gpus() == [Gpu(*each, DRIVER) for each in seen]
+    for hidden in ("", "-1", "7"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+        assert not has_gpu()
+
+
 def test_no_gpu_is_no_crash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert not has_gpu()

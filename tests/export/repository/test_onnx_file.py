@@ -58,6 +58,20 @@ def test_a_whole_model_that_fits_is_published(by_hand: Path, tmp_path: Path) -> 
     assert publish_copy(by_hand / "1", tmp_path / "repository").version == 1
 
 
+def test_the_configurations_beside_it_come_with_it(by_hand: Path, tmp_path: Path) -> None:
+    (by_hand / "configs").mkdir()
+    gpu = by_hand / "configs" / "gpu.pbtxt"
+    gpu.write_text(CONFIG + 'default_model_filename: "model.gpu.onnx"\n')
+    assert "has no model.gpu.onnx, which its configs/gpu.pbtxt serves" in refusal(by_hand)
+    onnx.save(network(), by_hand / "1" / "model.gpu.onnx")
+    gpu.write_text(gpu.read_text().replace('label_filename: "labels.txt"', ""))
+    assert "configs/gpu.pbtxt has other outputs than config.pbtxt" in refusal(by_hand)
+    gpu.write_text(CONFIG + 'default_model_filename: "model.gpu.onnx"\n')
+    copy = publish_copy(by_hand / "1", tmp_path / "repository")
+    assert "configs/gpu.pbtxt" in copy.files
+    assert (tmp_path / "repository" / "m" / "configs" / "gpu.pbtxt").is_file()
+
+
 def test_what_triton_completes_by_itself_may_be_left_out(by_hand: Path, tmp_path: Path) -> None:
     (by_hand / "config.pbtxt").write_text('name: "m"\nbackend: "onnxruntime"\nmax_batch_size: 8\n')
     assert publish_copy(by_hand / "1", tmp_path / "repository").version == 1

@@ -125,6 +125,16 @@ def test_pull_refuses_what_the_server_could_not_serve(tmp_path: Path, signs: Sig
     pull(source, place, {"m": [2]}, configuration="gpu")
 
 
+def test_pull_refuses_a_name_that_no_model_has(tmp_path: Path, signs: Signs) -> None:
+    source, place = tmp_path / "source", tmp_path / "models"
+    publish_both(source, 64, 16)
+    code, _, err = signs("repository", "pull", source, place, "--version", "m", "--configuration", "h100")
+    assert code == 1 and "no model has a configuration configs/h100.pbtxt: there is gpu" in err
+    assert not (place / "m").exists()
+    for name in ("cpu-2", "cpu-16"):  # which a tuned version lacks: it has one configuration for all CPUs
+        pull(source, place, {"m": [1]}, configuration=name)
+
+
 def test_pull_does_not_bring_a_file_for_cpus_to_a_gpu(tmp_path: Path) -> None:
     text = 'name: "m"\nplatform: "onnxruntime_onnx"\nmax_batch_size: 4\nversion_policy { latest { num_versions: 1 } }\n'
     publish(tmp_path / "source", "m", {"model.onnx": b"x"}, {"config.pbtxt": text}, FACTS)

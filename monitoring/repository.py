@@ -38,8 +38,9 @@ def render(repository: str) -> bytes:
         champion.labels(*labels).set(row["champion"])
         served.labels(*labels).set(row["served"])
         size.labels(*labels).set(row["size"])
-        with suppress(ValueError):  # a version that was not published has no time
-            created.labels(*labels).set(datetime.fromisoformat(row["created"]).timestamp())
+        with suppress(ValueError):  # a version that was not published has no time, and no series
+            time = datetime.fromisoformat(row["created"]).timestamp()
+            created.labels(*labels).set(time)
         for name, value in row["metrics"].items():
             if isinstance(value, int | float):
                 figure.labels(*labels, name).set(value)

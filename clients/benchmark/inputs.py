@@ -35,7 +35,7 @@ T = TypeVar("T")
 class Pictures:
     """Pictures to send."""
 
-    source: str  # for people
+    source: str  # where they are from, as reports name it
     photographs: tuple[bytes, ...]  # contents of image files
     scenes: tuple[Image.Image, ...]  # the same, decoded to RGB
     boxes: tuple[tuple[Box, ...], ...]  # of the signs in each scene; a scene without boxes counts as one sign

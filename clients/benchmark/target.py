@@ -25,7 +25,7 @@ class Model:
     takes: Takes  # signs or scenes as pixels, or whole photographs as files
     input_name: str
     shape: tuple[int, ...]  # of one picture, without the batch
-    largest_batch: int  # of a request; 0 if it takes no batches
+    largest_batch: int  # 0 if it takes no batches
     versions: tuple[str, ...]
     is_cached: bool  # answers may come from Triton's cache
     metadata: dict[str, Any]

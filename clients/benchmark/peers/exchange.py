@@ -29,9 +29,9 @@ class Exchange:
 
     path: str
     content_type: str = "application/octet-stream"
-    headers: tuple[tuple[str, str], ...] = ()  # further ones
-    wrap: Callable[[bytes], bytes] = bytes  # of an image, to the body of a request
-    unwrap: Callable[[bytes, bytes], bytes] = lambda _, body: body  # of a response's head and body, to the answer
+    headers: tuple[tuple[str, str], ...] = ()  # in addition
+    wrap: Callable[[bytes], bytes] = bytes  # makes the body of a request of an image
+    unwrap: Callable[[bytes, bytes], bytes] = lambda _, body: body  # finds the answer in head and body of a response
 
     def request(self, image: bytes, host: str, port: int) -> bytes:
         """Returns a whole HTTP request for an image."""

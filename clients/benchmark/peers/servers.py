@@ -53,12 +53,12 @@ class Hardware:
 class Peer:
     """A server that people would otherwise use."""
 
-    name: str  # and that of its folder beside this file with its locked packages
-    title: str  # for people
+    name: str  # also of its folder beside this file, which has its locked packages
+    title: str  # its name in reports
     package: str  # whose version is reported
     exchange: Exchange  # how it is called
-    settings: Callable[[Hardware, int], list[Variables]]  # to try, for the hardware and the largest batch
-    # A command in the folder of its environment's programs, for the folder of `server.py` and a port.
+    settings: Callable[[Hardware, int], list[Variables]]  # returns those to try, by hardware and largest batch
+    # Returns its command line, whose program is in its environment, for the folder of `server.py` and a port.
     command: Callable[[Path, int], tuple[str, ...]] = lambda folder, port: ("python", str(folder / "server.py"))
     program: str = ""  # folder of `server.py`, if that is another peer's too
     runtime: str = "onnxruntime"  # the package that computes

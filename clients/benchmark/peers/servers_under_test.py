@@ -23,9 +23,9 @@ class ServerUnderTest:
     """A server in one task, and its results so far."""
 
     name: str  # of the peer, or `triton`
-    title: str  # for people
+    title: str  # its name in reports
     exchange: Exchange  # how it is called
-    settings: list[Any]  # to try
+    settings: list[Any]  # the ones to try
     serve: Callable[[Any, Path], AbstractContextManager[Endpoint]]  # runs it with a setting in an empty folder
     versions: str = ""  # of its packages
     setting: Any = None  # the chosen one

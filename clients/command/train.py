@@ -90,7 +90,7 @@ def resume(
 @with_options
 def throughput(
     architecture: Architecture = Recipe.architecture,
-    batch_size: Annotated[int, Setting("Crops in a step.", min=1)] = 256,
+    batch_size: Annotated[int, Setting("Crops in a step; 0: 256, on a GPU 512.", min=0)] = 0,
     steps: Annotated[int, Setting("Steps in a measurement.", min=1)] = 10,
     rounds: Rounds = 5,
     device: Device = "auto",
@@ -115,7 +115,7 @@ def throughput(
     print_result(
         result,
         as_json,
-        f"{result.device}, {result.precision}, {result.workers} workers, batches of {batch_size}\n"
+        f"{result.device}, {result.precision}, {result.workers} workers, batches of {result.batch_size}\n"
         f"network alone: {result.network:.0f} images/s\nwhole loop:    {result.loop:.0f} images/s\n"
         f"ratio:         {result.ratio:.2f} (median of {rounds} pairs)",
     )

@@ -1,4 +1,4 @@
-"""Champion and challenger on one tritonserver, each checked against its manifest, with its own configuration.
+"""Champion and challenger on one tritonserver, each checked, and with its own configuration for this machine.
 
 Each becomes a model, named after its role, because Triton has one configuration for all versions of a model and the two
 may differ in input size and batching. If the challenger fails to load, the champion still serves.
@@ -15,12 +15,14 @@ import numpy.typing as npt
 
 from export.arrays import Images, Outputs
 from export.gate.verdict import Role, UnusableError
+from export.hardware_fit import fitting_arguments
 from export.kinds import ModelKind, kind_of_inputs
 from export.predictor import TritonPredictor
 from export.repository.class_names import class_difference, read_class_names
-from export.repository.local import write
+from export.repository.local import LocalStore, write
 from export.repository.manifest import MANIFEST, MODEL_FILE, Manifest, parse_manifest
-from export.repository.policy import CONFIG, read_config, to_bytes
+from export.repository.policy import CONFIG, to_bytes
+from export.repository.promotion import present_configs
 from export.repository.pull import pull
 from export.repository.store import Store
 from serving.exit_reason import last_error
@@ -95,7 +97,8 @@ def stage(
     """
     pulled = scratch / role
     pull(store, pulled, {model: [version]}, public_key, progress)
-    config = read_config((pulled / model / CONFIG).read_bytes(), f"{CONFIG} of {model} {version}")
+    configs = present_configs(LocalStore(pulled), model)
+    config = configs[CONFIG]
     inputs = [each.name for each in config.input]
     kind = kind_of_inputs(inputs)
     if kind is None:
@@ -106,8 +109,9 @@ def stage(
     dims = config.input[0].dims
     if len(dims) != 3 or min(dims) < 1:
         raise ClientError(f"{model} {version} takes images of {list(dims)}: the gate needs a height, a width and 3")
-    config.name = role
-    write(pulled / model / CONFIG, to_bytes(config))
+    for path, each in configs.items():
+        each.name = role
+        write(pulled / model / path, to_bytes(each))
     folder = scratch / "models" / role
     folder.parent.mkdir(exist_ok=True)
     (pulled / model).rename(folder)
@@ -127,7 +131,8 @@ def serve_side_by_side(
         serving.errors.ServingError: the server does not start.
     """
     repository = staged["challenger"].folder.parents[1]
-    with running_server(installation, repository, log, extra_arguments=KEEP_GOING) as server, ExitStack() as clients:
+    arguments = (*KEEP_GOING, *fitting_arguments(installation))
+    with running_server(installation, repository, log, extra_arguments=arguments) as server, ExitStack() as clients:
         reasons = unavailable_models(server)
         for role in [each for each in staged if each in reasons]:  # the champion comes first
             one = staged[role]

@@ -16,7 +16,9 @@ import onnx
 import onnx.numpy_helper
 import pytest
 
-from export.repository import champion, load_manifest, promote, publish, publish_copy
+from export import hardware_fit
+from export.gate.side_by_side import serve_side_by_side, stage
+from export.repository import Manifest, champion, load_manifest, promote, publish, publish_copy
 from export.repository.store import open_store
 from serving.install import Installation
 from tests.colour_classifier import PARITY, colour_classifier, publish_colours, write_colours
@@ -24,6 +26,7 @@ from tests.end_to_end.street import boxes_of, street
 from tests.fixture_types import Signs
 from tests.red_detector import detector_config, red_detector
 from tests.training.data.real_data import GTSDB, NEEDS_GTSDB
+from traffic_signs.progress import silent
 from training.tracking import tracked_run
 
 pytestmark = pytest.mark.end_to_end
@@ -98,6 +101,17 @@ def test_an_equal_challenger_of_another_input_size_passes_and_that_is_written_do
     assert code == 0 and champion(open_store(place), MODEL) == 2
     aliases = client.get_registered_model(MODEL).aliases
     assert {alias: str(number) for alias, number in aliases.items()} == {"champion": str(version.version)}
+
+
+def test_versions_are_served_by_their_configuration_for_the_machine(
+    installation: Installation, repository: Path, manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hardware_fit, "usable_cores", lambda: 4)
+    store, log = open_store(repository), tmp_path / "log"
+    staged = stage(store, MODEL, 1, "challenger", tmp_path, None, silent)
+    with serve_side_by_side(installation, {"challenger": staged}, log, store) as served:
+        assert served["challenger"].max_batch == 64
+    assert "challenger_0_3 " in log.read_text(), "the last of four instances"
 
 
 def test_a_worse_challenger_in_a_bucket_is_refused_by_name_of_the_rule(

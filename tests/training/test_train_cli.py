@@ -274,6 +274,6 @@ def test_throughput_is_measured_in_pairs(signs: Signs, capsys: pytest.CaptureFix
     assert signs("train", "throughput", *options, "--json") == 0
 
     result = json.loads(capsys.readouterr().out)
-    assert result.keys() == {"network", "loop", "ratio", "device", "precision", "workers"}
+    assert result.keys() == {"network", "loop", "ratio", "device", "precision", "workers", "batch_size"}
     assert result["network"] > 0 and result["loop"] > 0 and result["ratio"] > 0
-    assert result["device"] == "cpu"
+    assert (result["device"], result["batch_size"]) == ("cpu", 4)

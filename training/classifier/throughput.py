@@ -20,6 +20,7 @@ from training.train import Fit, seed_everything
 
 SIZE = 48
 CROPS = 2048
+MANY = 50_000  # crops of a data set with the batch that is the default for much data
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Throughput:
         loop: median over the rounds, with batches that the workers prepare.
         ratio: median over the rounds of loop / network.
         workers: number of processes that prepared batches.
+        batch_size: crops in a step.
     """
 
     network: float
@@ -39,6 +41,7 @@ class Throughput:
     device: str
     precision: str
     workers: int
+    batch_size: int
 
 
 def measure_throughput(
@@ -46,7 +49,7 @@ def measure_throughput(
 ) -> Throughput:
     """Times the whole training loop and the network alone, alternately, on random images.
 
-    Of `config`, batch size, device, precision and workers are used.
+    Of `config`, batch size, device, precision and workers are used; batch size 0 is the default for the device.
 
     Raises:
         TrainingError: the architecture or the device is not available.
@@ -55,6 +58,7 @@ def measure_throughput(
     images = rng.integers(0, 256, (CROPS, SIZE, SIZE, 3), dtype=np.uint8)
     crops = Crops(images, rng.integers(0, NUM_CLASSES, CROPS), tuple(map(str, range(CROPS))), "noise")
     seed_everything(config.seed)
+    config = config.suited_to(MANY)
     taken = steps * (2 * rounds + 1)  # more steps than one epoch of the 2048 crops has
     config = replace(config, epochs=-(-taken * config.batch_size // CROPS))
     fit = Fit(SignClassifier(NUM_CLASSES, architecture), Classification(crops), config, World())
@@ -70,7 +74,9 @@ def measure_throughput(
         progress("rounds", done, rounds)
     network, loop = np.median(pairs, axis=0)
     ratio = float(np.median([loop / network for network, loop in pairs]))
-    return Throughput(float(network), float(loop), ratio, str(fit.device), fit.precision, fit.workers)
+    return Throughput(
+        float(network), float(loop), ratio, str(fit.device), fit.precision, fit.workers, config.batch_size
+    )
 
 
 def _images_per_second(fit: Fit, batches: Iterable[tuple[Tensor, ...]]) -> float:

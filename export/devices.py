@@ -39,6 +39,7 @@ def providers_for(device: str) -> Providers:
     import onnxruntime
 
     if CUDA not in onnxruntime.get_available_providers():
+        _require_gpu()  # first: without one, 2 GB of packages would not help
         raise ExportError(f"{_installed()}, which has no GPUs: {INSTALL}")
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):

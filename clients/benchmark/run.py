@@ -159,6 +159,8 @@ def _head(
             "the server's ONNX Runtime backend is the stand-in, which adds some tenths of a millisecond to a request: "
             "these are not the figures of Triton's own"
         )
+    if target.uses_gpu and bench.ways:
+        notices.append("the limit is that of ONNX Runtime on the CPU, and the server computes on a GPU")
     for model in target.models:
         if model.is_cached:
             notices.append(f"{model.name} may answer from Triton's cache: then the cache is measured, not the network")

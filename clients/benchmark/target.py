@@ -40,6 +40,7 @@ class Target:
     models: tuple[Model, ...]  # to measure
     others: tuple[str, ...]  # names of the served models that the recognizer calls
     has_standin: bool = False  # ONNX models run on the stand-in for Triton's backend
+    uses_gpu: bool = False  # a model runs on a GPU
 
     @property
     def description(self) -> str:
@@ -77,12 +78,18 @@ async def _look_at(urls: Mapping[Protocol, str], wanted: Sequence[str]) -> Targe
         configs = [await connection.describe("config", name) for name in {*others, *(model.name for model in models)}]
     if not models:
         raise ClientError(f"the server at {url} has neither {CLASSIFIER} nor {RECOGNIZER}: name a model with --models")
-    return Target(urls, metadata, tuple(models), tuple(others), any(map(runs_on_stand_in, configs)))
+    standin, gpu = (any(map(is_so, configs)) for is_so in (runs_on_stand_in, runs_on_gpu))
+    return Target(urls, metadata, tuple(models), tuple(others), standin, gpu)
 
 
 def runs_on_stand_in(config: Mapping[str, Any]) -> bool:
     """Returns whether a model runs on the stand-in for ONNX Runtime, by its configuration on the server."""
     return config.get("backend") == "onnxruntime" and config.get("runtime") == STAND_IN
+
+
+def runs_on_gpu(config: Mapping[str, Any]) -> bool:
+    """Returns whether a model has instances on a GPU, by its configuration on the server."""
+    return any(group.get("kind") == "KIND_GPU" for group in config.get("instance_group", ()))
 
 
 async def _model(connection: Connection, name: str) -> Model:

@@ -58,10 +58,15 @@ def test_another_device_is_refused() -> None:
 
 @pytest.mark.skipif(CUDA in onnxruntime.get_available_providers(), reason="onnxruntime-gpu is installed")
 def test_the_build_for_cpus_names_what_to_install(
-    repository: Path, manifest: Manifest, checkpoint: Path, signs: Signs
+    repository: Path, manifest: Manifest, checkpoint: Path, signs: Signs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     version = repository / manifest.model / str(manifest.version)
-    code, output, error = signs("export", "parity", version, "--checkpoint", checkpoint, "--device", "cuda")
+    command = ("export", "parity", version, "--checkpoint", checkpoint, "--device", "cuda")
+    monkeypatch.setattr(devices, "gpus", no_gpu)
+    code, output, error = signs(*command)
+    assert (code, output) == (1, "") and "no NVIDIA GPU that can be seen: leave out --device cuda" in error
+    monkeypatch.setattr(devices, "gpus", lambda: [Gpu("NVIDIA L4", "8.9", "580.1")])
+    code, output, error = signs(*command)
     assert (code, output) == (1, "")
     assert "installed here is onnxruntime " in error
     assert "pip uninstall --yes onnxruntime onnxruntime-gpu && pip install 'onnxruntime-gpu[cuda,cudnn]'" in error

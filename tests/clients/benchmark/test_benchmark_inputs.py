@@ -16,7 +16,7 @@ from clients.benchmark.config import BenchmarkConfig
 from clients.benchmark.inputs import PICTURES, draw_pictures, read_pictures, tensors, write_input
 from clients.benchmark.plan import Point, in_rounds, plan_points, plan_ways
 from clients.benchmark.statistics import Statistics, mean_batch, read_statistics, waited_inside
-from clients.benchmark.target import Model, Takes
+from clients.benchmark.target import Model, Takes, runs_on_gpu
 from traffic_sign_client.errors import ClientError
 from traffic_signs.settings import SettingError
 from training.errors import DataError
@@ -153,3 +153,8 @@ def test_statistics_are_read_over_both_protocols() -> None:
     assert mean_batch(before, after) == 2 and mean_batch(after, after) == 0
     waited = waited_inside({"a": before, "b": before}, {"a": after, "b": Statistics(9, 9, 14.0)}, "a", ["b"])
     assert waited == {"b": 2.0}
+
+
+def test_the_configuration_of_a_model_says_whether_it_runs_on_a_gpu() -> None:
+    assert runs_on_gpu({"instance_group": [{"kind": "KIND_CPU"}, {"kind": "KIND_GPU", "count": 2}]})
+    assert not runs_on_gpu({"instance_group": [{"kind": "KIND_CPU"}]}) and not runs_on_gpu({})

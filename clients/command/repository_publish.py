@@ -45,9 +45,11 @@ def publish(
     signs repository publish staging/sign_classifier/3 --repository s3://models/signs
     signs repository publish s3://staging/signs/sign_classifier/3 --public-key ci.pub --private-key release.pem
     """
+    from export.repository.class_names import other_classes_option
+    from export.repository.promotion import champion
     from export.repository.publishing import publish_copy
     from export.repository.signing import load_signer
-    from export.repository.store import repository_flag
+    from export.repository.store import open_store, repository_flag
 
     if again and once:
         raise typer.BadParameter("--again asks for another copy and --once for no other: give one of them")
@@ -59,8 +61,9 @@ def publish(
     if as_json:
         print_json(manifest)
         return
-    name = f"{manifest.model} {manifest.version}{repository_flag(repository)}"
-    typer.echo(f"published: {repository}/{manifest.model}/{manifest.version}\nnext: signs repository promote {name}")
+    store, model, version = open_store(repository), manifest.model, manifest.version
+    flags = other_classes_option(store, model, version, champion(store, model)) + repository_flag(repository)
+    typer.echo(f"published: {repository}/{model}/{version}\nnext: signs repository promote {model} {version}{flags}")
 
 
 @with_options

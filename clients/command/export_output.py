@@ -8,6 +8,7 @@ from typing import Any
 from clients.command.output import plain_table, print_lines
 from export.precision_search import Candidate, fastest
 from export.repository import Manifest
+from export.repository.class_names import other_classes_option
 from export.repository.manifest import GPU_FILE
 from export.repository.promotion import champion
 from export.repository.store import open_store, repository_flag
@@ -69,8 +70,11 @@ def print_export(manifest: Manifest, repository: str | Path) -> None:
 
 def _next(manifest: Manifest, repository: str | Path) -> str:
     """Returns the command that comes next: to serve the version, or to run the gate where that serves another."""
-    if champion(open_store(repository), manifest.model) is not None:
-        return f"signs export gate {manifest.model} --data DATA{repository_flag(repository)}"
+    store = open_store(repository)
+    best = champion(store, manifest.model)
+    if best is not None:
+        others = other_classes_option(store, manifest.model, manifest.version, best)
+        return f"signs export gate {manifest.model} --data DATA{others}{repository_flag(repository)}"
     if "://" in str(repository):
         return f"signs repository pull {shlex.quote(str(repository))} FOLDER, then signs serve --repository FOLDER"
     return f"signs serve{repository_flag(repository, '--repository')}"

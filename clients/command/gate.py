@@ -67,7 +67,9 @@ def _ask(config: GateConfig, as_json: bool) -> bool:
 def _print(config: GateConfig, outcome: Outcome) -> None:
     from rich.text import Text
 
-    from export.repository.store import repository_flag
+    from export.repository.class_names import other_classes_option
+    from export.repository.promotion import champion
+    from export.repository.store import open_store, repository_flag
     from traffic_signs.console import Console
 
     verdict, data = outcome.verdict, outcome.verdict.data
@@ -95,5 +97,7 @@ def _print(config: GateConfig, outcome: Outcome) -> None:
     print_lines(*lines)
     print_lines(verdict.sentence, style="bold")
     if verdict.passed and outcome.in_manifest:
-        number, where = verdict.challenger.version, repository_flag(config.repository)
-        print_lines(f"next: signs repository promote {verdict.model} {number} --gated{where}")
+        store, number = open_store(config.repository), verdict.challenger.version
+        others = other_classes_option(store, config.model, number, champion(store, config.model))
+        flags = f"{others}{repository_flag(config.repository)}"
+        print_lines(f"next: signs repository promote {verdict.model} {number} --gated{flags}")

@@ -45,9 +45,11 @@ def publish(
     signs repository publish staging/sign_classifier/3 --repository s3://models/signs
     signs repository publish s3://staging/signs/sign_classifier/3 --public-key ci.pub --private-key release.pem
     """
+    from export.repository.class_names import other_classes_option
+    from export.repository.promotion import champion
     from export.repository.publishing import publish_copy
     from export.repository.signing import load_signer
-    from export.repository.store import repository_flag
+    from export.repository.store import open_store, repository_flag
 
     if again and once:
         raise typer.BadParameter("--again asks for another copy and --once for no other: give one of them")
@@ -56,8 +58,9 @@ def publish(
         manifest = publish_copy(
             *(source, repository, number, again, signer, public_key, progress), once=once, other_classes=other_classes
         )
-    name = f"{manifest.model} {manifest.version}{repository_flag(repository)}"
-    text = f"published: {repository}/{manifest.model}/{manifest.version}\nnext: signs repository promote {name}"
+    store, model, version = open_store(repository), manifest.model, manifest.version
+    flags = other_classes_option(store, model, version, champion(store, model)) + repository_flag(repository)
+    text = f"published: {repository}/{model}/{version}\nnext: signs repository promote {model} {version}{flags}"
     print_result(manifest, as_json, text)
 
 

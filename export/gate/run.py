@@ -60,8 +60,8 @@ def run_gate(config: GateConfig, console: Console) -> Outcome:
     if best is not None and (difference := version_difference(store, config.model, challenger, best)):
         if not config.other_classes:
             raise ClientError(
-                f"{config.model} {challenger} has other classes than {best} ({difference}): compare versions of the "
-                "same classes, or apply only the absolute limits with --other-classes"
+                f"{config.model} {challenger} has other classes than version {best} ({difference}): compare versions "
+                "of the same classes, or apply only the absolute limits with --other-classes"
             )
         best = None
     signer = load_signer(config.private_key)

@@ -62,6 +62,12 @@ def version_difference(store: Store, model: str, version: int, other: int) -> st
     return class_difference(version_class_names(store, model, version), version_class_names(store, model, other))
 
 
+def other_classes_option(store: Store, model: str, version: int, champion: int | None) -> str:
+    """Returns ` --other-classes` if a version needs this option to replace the champion, else an empty string."""
+    needed = champion is not None and version_difference(store, model, version, champion)
+    return " --other-classes" if needed else ""
+
+
 def class_difference(names: Sequence[str] | None, expected: Sequence[str] | None) -> str:
     """Describes how class names differ from the expected ones; empty if they are equal, or one side is unknown."""
     if names is None or expected is None:

@@ -13,7 +13,12 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from export.errors import RepositoryError
-from export.repository.class_names import require_same_class_names, version_class_names, version_difference
+from export.repository.class_names import (
+    other_classes_option,
+    require_same_class_names,
+    version_class_names,
+    version_difference,
+)
 from export.repository.manifest import (
     MANIFEST,
     Manifest,
@@ -159,9 +164,10 @@ def gate_failure_reason(repository: RepositoryLike, model: str, version: int) ->
     store = open_store(repository)
     manifest, best = require_version(store, model, version), champion(store, model)
     name, gate = f"{model} {version}", manifest.gate if manifest is not None else {}
-    again = f"`signs export gate {model} --challenger {version}{repository_flag(store.name)}`"
     if version == best:
         return ""
+    flags = other_classes_option(store, model, version, best) + repository_flag(store.name)
+    again = f"`signs export gate {model} --data DATA --challenger {version}{flags}`"
     if manifest is None or not gate:
         return f"{name} has not been through the gate ({again})"
     if gate.get("passed") is not True:

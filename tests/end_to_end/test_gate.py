@@ -191,7 +191,7 @@ def test_a_classifier_of_fewer_classes_cannot_be_evaluated(gate: Gate, place: Pa
     code, out, err = gate(MODEL, colours)
 
     assert (code, out) == (2, "")
-    assert "sign_classifier 2 has other classes than 1 (40 classes instead of 43)" in err.splitlines()[-1]
+    assert "sign_classifier 2 has other classes than version 1 (40 classes instead of 43)" in err.splitlines()[-1]
     code, _, err = gate(MODEL, colours, "--other-classes")
     assert code == 2 and "than gtsdb=" in err.splitlines()[-1]
     assert load_manifest(place, MODEL, 2).gate == {}

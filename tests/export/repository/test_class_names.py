@@ -99,6 +99,15 @@ def test_a_verdict_by_the_floors_is_enough_where_the_champion_has_other_classes(
     promote(tmp_path, "m", 2, "", gated=True, other_classes=True)
 
 
+def test_the_command_that_is_missing_has_the_option_for_other_classes(tmp_path: Path) -> None:
+    publish_named(tmp_path, "a\nb\n")
+    promote(tmp_path, "m", 1, "")
+    for labels, options in (("a\nc\n", "--challenger 2 --other-classes"), ("a\nb\n", "--challenger 3")):
+        version = publish_named(tmp_path, labels, other_classes=True).version
+        lack = gate_failure_reason(tmp_path, "m", version)
+        assert f"`signs export gate m --data DATA {options} -r {tmp_path}`" in lack
+
+
 def test_the_list_shows_a_served_version_that_the_gate_refused(signs: Signs, tmp_path: Path) -> None:
     publish_once(tmp_path, b"old")
     publish_once(tmp_path, b"new", gate={"passed": False})
@@ -117,4 +126,7 @@ def test_the_command_publishes_and_promotes_other_classes_on_request(signs: Sign
     for command in (("publish", tmp_path / "staging" / "m" / "1"), ("promote", "m", 2)):
         code, _, err = signs("repository", *command, "--repository", place)
         assert code == 1 and "--other-classes" in err.splitlines()[-1]
-        assert signs("repository", *command, "--repository", place, "--other-classes")[0] == 0
+        code, out, _ = signs("repository", *command, "--repository", place, "--other-classes")
+        assert code == 0
+        if command[0] == "publish":
+            assert out.splitlines()[-1] == f"next: signs repository promote m 2 --other-classes -r {place}"

@@ -55,7 +55,10 @@ def test_promote_gated_takes_what_has_passed_against_the_present_champion(tmp_pa
         assert champion(open_store(tmp_path), "m") == before
         return str(error.value)
 
-    assert f"m 2 has not been through the gate (`signs export gate m --challenger 2 -r {tmp_path}`)" in refused(2)
+    assert (
+        f"m 2 has not been through the gate (`signs export gate m --data DATA --challenger 2 -r {tmp_path}`)"
+        in refused(2)
+    )
     record_verdict(tmp_path, second, verdict(second, first, passed=False))
     assert "m 2 has not passed the gate" in refused(2)
     record_verdict(tmp_path, second, verdict(third, first))

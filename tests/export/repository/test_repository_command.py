@@ -85,7 +85,7 @@ def test_promote_tells_of_a_missing_gate_or_insists_on_it(signs: Signs, tmp_path
     code, out, err = signs("promote", "m", "1")
     assert (code, out) == (0, "m 1 is the champion\n") and "note: m 1 has not been through the gate" in err
     code, _, err = signs("promote", "m", "2", "--gated")
-    assert code == 1 and "signs export gate m --challenger 2" in err
+    assert code == 1 and "signs export gate m --data DATA --challenger 2" in err
     assert len(err.splitlines()) == 1
     sides = {"challenger": {"sha256": second.model_sha256}, "champion": {"sha256": first.model_sha256}}
     rules = [{"rule": "size", "passed": True, "text": "as large as before"}]

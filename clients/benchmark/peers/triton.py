@@ -80,7 +80,7 @@ def stage(repository: Path, work: Work, setting: Setting, folder: Path) -> None:
         config.version_policy.latest.num_versions = 1
         path.write_text(to_text(config))
     if DETECTOR.name in work.versions:
-        export_recognizer(folder)
+        export_recognizer(folder, unknown_threshold=0)  # the others name every sign
         path, config = _read_config(folder / RECOGNIZER, work)
         config.instance_group[0].count = max(config.instance_group[0].count, setting.instances)
         path.write_text(to_text(config))

@@ -8,6 +8,7 @@ import shutil
 import signal
 import tempfile
 import time
+import urllib.error
 from pathlib import Path
 
 from serving.errors import ServingError
@@ -96,6 +97,9 @@ def _version_at(port: int) -> str:
     try:
         with open_url(f"http://127.0.0.1:{port}/v2", timeout=5, is_ours=True) as response:
             answer = json.load(response)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return ""
     except (OSError, http.client.HTTPException, ValueError):
         return ""
     return str(answer.get("version", "")) if answer.get("name") == "triton" else ""

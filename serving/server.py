@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -253,7 +254,10 @@ def _wait_until_ready(server: RunningServer) -> None:
         try:
             with open_url(url, timeout=2, is_ours=True):
                 return
+        except urllib.error.HTTPError as not_ready:
+            not_ready.close()
         except OSError:
-            time.sleep(0.05)
+            pass
+        time.sleep(0.05)
     reason = server.paths.original(last_error(server.log)) or "its log names no error"
     raise ServingError(f"tritonserver was not ready after {READY_TIMEOUT_S:.0f} s: {reason} (log: {server.log})")

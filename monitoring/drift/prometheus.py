@@ -148,9 +148,9 @@ def _open(url: str, body: bytes | None) -> Iterator[Any]:
         with open_url(urllib.request.Request(url, body), TIMEOUT_S) as response:
             yield response
     except urllib.error.HTTPError as error:
-        if error.headers.get_content_type() != "application/json":
-            raise
         with error:
+            if error.headers.get_content_type() != "application/json":
+                raise
             yield error
 
 

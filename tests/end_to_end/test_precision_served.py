@@ -43,6 +43,7 @@ def test_triton_serves_every_precision_within_its_tolerance(
     path = models / "sign_classifier" / "config.pbtxt"
     config = read_config(path.read_bytes(), str(path))
     config.max_batch_size = 5  # fewer than the versions were proved with: the server is asked for no more
+    config.dynamic_batching.ClearField("preferred_batch_size")
     config.model_warmup.pop()
     config.version_policy.CopyFrom(pb.ModelVersionPolicy(all=pb.ModelVersionPolicy.All()))
     path.write_text(to_text(config))

@@ -173,9 +173,8 @@ def test_a_server_that_aborts_while_it_starts_is_started_again(
         with pytest.raises(ServingError, match=r"SIGABRT.*lock_exception"), server:
             pass
     else:
-        with server as running:
-            with urllib.request.urlopen(f"http://{running.http_url}/v2/health/ready") as answer:
-                assert answer.status == 200
+        with server as running, urllib.request.urlopen(f"http://{running.http_url}/v2/health/ready") as answer:
+            assert answer.status == 200
     assert len(starts.read_text().splitlines()) == min(aborts + 1, 3)
 
 

@@ -3,6 +3,7 @@
 import re
 
 import rich.console
+from rich.table import Table
 from rich.text import Text
 
 # Control codes that a terminal executes; a file name may contain any of them except NUL.
@@ -26,3 +27,12 @@ class Console(rich.console.Console):
 def visible(text: str) -> str:
     """Returns the text with control codes escaped as `\\xNN`, so that a terminal does not execute them."""
     return CONTROLS.sub(lambda code: f"\\x{ord(code[0]):02x}", text)
+
+
+def figure_table(first: str, *names: str, gap: int = 1) -> Table:
+    """Returns a table without lines: a column of texts, and right-aligned columns of figures, `gap` spaces apart."""
+    table = Table(box=None, header_style="bold", padding=(0, gap, 0, 0))
+    table.add_column(first)
+    for name in names:
+        table.add_column(name, justify="right")
+    return table

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from clients.benchmark.figures import QUANTILES, measured_by_model
 from clients.benchmark.plan import Point
 from clients.benchmark.rounding import figure
+from traffic_signs.console import figure_table
 
 
 def print_points(console: Console, report: Mapping[str, Any]) -> None:
@@ -17,7 +17,7 @@ def print_points(console: Console, report: Mapping[str, Any]) -> None:
         has_limit = any("share_of_limit" in each for each in points)
         console.print(f"\n{model}", highlight=False, style="bold")
         columns = ("batch", "clients", "images/s", "span", "p50 ms", "p95 ms", "p99 ms", "queue", "infer")
-        table = _table("", *columns, *(("of limit",) if has_limit else ()))
+        table = figure_table("", *columns, *(("of limit",) if has_limit else ()))
         for each in points:
             rate, latency, parts = each["images_per_second"], each["latency_ms"], each["parts_ms"]
             cells = [str(each["batch"]), str(each["concurrency"]), figure(rate["median"])]
@@ -47,7 +47,7 @@ def print_comparison(console: Console, comparison: Mapping[str, Any]) -> None:
         console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
     for model in dict.fromkeys(each["model"] for each in comparison["points"]):
         console.print(f"\n{model}", highlight=False, style="bold")
-        table = _table("", "batch", "clients", "was", "is", "images/s", "p50", "p95", "p99", "")
+        table = figure_table("", "batch", "clients", "was", "is", "images/s", "p50", "p95", "p99", "")
         for each in comparison["points"]:
             if each["model"] == model:
                 table.add_row(
@@ -63,11 +63,3 @@ def print_comparison(console: Console, comparison: Mapping[str, Any]) -> None:
     for what, said in (("failed", "fails now"), ("only_old", "not measured now"), ("only_new", "was not measured")):
         for each in comparison[what]:
             console.print(f"{Point.read(each)}: {said}", highlight=False, soft_wrap=True)
-
-
-def _table(first: str, *names: str) -> Table:
-    table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
-    table.add_column(first)
-    for name in names:
-        table.add_column(name, justify="right")
-    return table

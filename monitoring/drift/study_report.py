@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from rich.console import Console
-from rich.table import Table
 from scipy.stats import beta
 
+from traffic_signs.console import figure_table
 from traffic_signs.plots import ACCENT, INK, RULE, SECOND, save_figure
 
 COLOURS = (SECOND, "#e58e26", ACCENT, "#6fa8dc", "#2d8a56", "#8e5ea2", INK)
@@ -33,12 +33,14 @@ def print_study(console: Console, found: dict[str, Any]) -> None:
         + f"; references of {found['reference']} scenes, alpha {limits['alpha']:g}, PSI from {limits['psi']:g}",
         highlight=False,
     )
-    table = _table("nothing changed: a window of", "windows", "alarms", "95% interval")
+    table = figure_table("nothing changed: a window of", "windows", "alarms", "95% interval", gap=2)
     for row in found["false_alarms"]:
         low, high = interval(row["alarms"], row["windows"])
         table.add_row(row["traffic"], str(row["windows"]), str(row["alarms"]), f"{low:.2%} to {high:.2%}")
     console.print(table)
-    table = _table(f"what changed; a window of {found['window']} scenes", "alarmed", "median", "90%", "all")
+    table = figure_table(
+        f"what changed; a window of {found['window']} scenes", "alarmed", "median", "90%", "all", gap=2
+    )
     table.add_column("first", style="dim")
     for row in found["delays"]:
         delays = np.array(row["delays"])
@@ -46,14 +48,6 @@ def print_study(console: Console, found: dict[str, Any]) -> None:
         first = sorted(row["features"], key=row["features"].get, reverse=True)[:2]
         table.add_row(row["change"], f"{len(delays)} of {row['streams']}", *numbers, ", ".join(first))
     console.print(table)
-
-
-def _table(first: str, *numbers: str) -> Table:
-    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column(first)
-    for column in numbers:
-        table.add_column(column, justify="right")
-    return table
 
 
 def interval(events: int, trials: int) -> tuple[float, float]:

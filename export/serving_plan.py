@@ -110,8 +110,9 @@ def _on_cpus(kind: ModelKind, serving: Serving) -> dict[str, Serving]:
     servings = {}
     for cores in (SMALLEST, *LARGER):
         fit = default_serving(kind, cores)
-        shares = {name: getattr(fit, name) for name in ("instances", "threads", "preferred_batch")}
-        servings["" if cores == SMALLEST else cpu_name(cores)] = replace(serving, **shares)
+        servings["" if cores == SMALLEST else cpu_name(cores)] = replace(
+            serving, instances=fit.instances, threads=fit.threads, preferred_batch=fit.preferred_batch
+        )
     return servings
 
 

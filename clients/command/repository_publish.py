@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from clients.command.output import print_result, progress_bars
+from clients.command.output import print_json, progress_bars
 from traffic_signs.options import with_options
 from traffic_signs.settings import (
     DEFAULT_REPOSITORY,
@@ -58,10 +58,12 @@ def publish(
         manifest = publish_copy(
             *(source, repository, number, again, signer, public_key, progress), once=once, other_classes=other_classes
         )
+    if as_json:
+        print_json(manifest)
+        return
     store, model, version = open_store(repository), manifest.model, manifest.version
     flags = other_classes_option(store, model, version, champion(store, model)) + repository_flag(repository)
-    text = f"published: {repository}/{model}/{version}\nnext: signs repository promote {model} {version}{flags}"
-    print_result(manifest, as_json, text)
+    typer.echo(f"published: {repository}/{model}/{version}\nnext: signs repository promote {model} {version}{flags}")
 
 
 @with_options

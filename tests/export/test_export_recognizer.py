@@ -56,9 +56,9 @@ def test_it_has_as_many_processes_as_the_hardware_feeds(models: Path) -> None:
     folder = models / "sign_recognizer"
     configs = {path.stem: read_config(path.read_bytes(), "") for path in folder.glob("configs/*.pbtxt")}
     assert {name: config.instance_group[0].count for name, config in configs.items()} == {
-        "cpu-4": 4,
-        "cpu-8": 8,
-        "cpu-16": 8,
+        "cpu-4": 5,
+        "cpu-8": 9,
+        "cpu-16": 9,
         "gpu": 8,
     }
     assert {config.instance_group[0].kind for config in configs.values()} == {pb.ModelInstanceGroup.KIND_CPU}

@@ -18,8 +18,8 @@ from export.tuning.plan import Outcome, choose, grid, grpc_threads_in
 from export.tuning.report import draw_outcomes, print_outcomes, write_report
 from export.tuning.sweep import Candidate, check_batches, fetched, sweep
 from serving.install import Installation, find_or_install
-from serving.recognizer.cores import usable_cores
 from traffic_sign_client.errors import ClientError
+from traffic_signs.cores import usable_cores
 from traffic_signs.progress import progress_bars, silent
 
 

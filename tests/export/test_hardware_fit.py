@@ -22,7 +22,10 @@ NATIVE = Installation(Path("/opt/tritonserver/bin/tritonserver"), {}, [], "trito
 
 @pytest.mark.parametrize(
     ("cores", "name"),
-    [(1, "cpu-2"), (2, "cpu-2"), (3, "cpu-4"), (4, "cpu-4"), (5, "cpu-4"), (6, "cpu-8"), (11, "cpu-8"), (96, "cpu-16")],
+    [
+        *((1, "cpu-2"), (2, "cpu-2"), (3, "cpu-4"), (4, "cpu-4"), (5, "cpu-4"), (6, "cpu-8"), (11, "cpu-8")),
+        *((12, "cpu-16"), (23, "cpu-16"), (24, "cpu-32"), (32, "cpu-32"), (48, "cpu-64"), (128, "cpu-64")),
+    ],
 )
 def test_the_name_follows_the_cores(cores: int, name: str) -> None:
     assert name_for(cores) == name
@@ -52,7 +55,7 @@ def test_a_gpu_is_preferred_where_the_server_can_use_it(
 
 
 def test_a_name_that_cannot_be_is_refused(repository: Path, manifest: Manifest) -> None:
-    with pytest.raises(RepositoryError, match=r"h100.*cpu-16, cpu-4, cpu-8, gpu"):
+    with pytest.raises(RepositoryError, match=r"h100.*cpu-16, cpu-32, cpu-4, cpu-64, cpu-8, gpu"):
         choose_configuration(repository, NATIVE, "h100")
     with pytest.raises(ServingError, match="needs a GPU, and this machine has none"):
         choose_configuration(repository, NATIVE, "gpu")

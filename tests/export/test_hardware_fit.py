@@ -1,5 +1,6 @@
 """Which configuration a server takes, by what it has. GPUs are made up: a script answers as nvidia-smi does."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from export import hardware_fit
 from export.errors import RepositoryError
 from export.hardware_fit import CORES, check_tensorrt, choose_configuration, find_fit, main, name_for, share_out
 from export.repository import Manifest
-from export.repository.verification import check_served
+from export.repository.verification import check_hardware
 from serving.errors import ServingError
 from serving.install import Installation
 from serving.server import grpc_thread_arguments
@@ -90,6 +91,19 @@ def test_signs_serve_says_so_in_one_line(
     assert code == 1 and "has no option --grpc-infer-thread-count" in err
 
 
+def test_leaving_out_the_check_of_files_leaves_that_of_the_hardware(
+    installation: Installation, repository: Path, manifest: Manifest, tmp_path: Path, signs: Signs
+) -> None:
+    shutil.copytree(repository / "sign_classifier", tmp_path / "sign_classifier")
+    path = tmp_path / "sign_classifier" / "config.pbtxt"
+    path.write_text(path.read_text().replace("kind: KIND_CPU", "kind: KIND_GPU"))
+    for configs in tmp_path.glob("*/configs"):
+        shutil.rmtree(configs)
+    home = Path(__file__).parents[2] / ".tritonserver"
+    code, _, err = signs("serve", "--repository", tmp_path, "--home", home, "--no-verify")
+    assert code == 1 and "sign_classifier needs a GPU" in err and len(err.strip().splitlines()) == 1
+
+
 def test_no_option_is_passed_where_none_is_asked_for() -> None:
     assert grpc_thread_arguments(NATIVE, 0) == ()
 
@@ -107,14 +121,14 @@ def test_a_file_for_cpus_does_not_land_on_a_gpu(repository: Path, manifest: Mani
     (config.parent / "1" / "model.onnx").write_bytes((source / "1" / "model.onnx").read_bytes())
     text = (source / "config.pbtxt").read_text()
     config.write_text(text.replace("kind: KIND_CPU", "kind: KIND_AUTO"))
-    check_served(config.parents[1])
+    check_hardware(config.parents[1])
     with pytest.raises(RepositoryError, match="sign_classifier has no file for GPUs"):
-        check_served(config.parents[1], None, "gpu", gpu=True)
+        check_hardware(config.parents[1], "gpu", gpu=True)
     config.write_text(text)
-    check_served(config.parents[1], None, "gpu", gpu=True)
+    check_hardware(config.parents[1], "gpu", gpu=True)
     config.write_text(text.replace("kind: KIND_CPU", "kind: KIND_GPU"))
     with pytest.raises(RepositoryError, match="sign_classifier needs a GPU, and this server has none"):
-        check_served(config.parents[1])
+        check_hardware(config.parents[1])
 
 
 def test_tensorrt_on_several_gpus_needs_a_server_that_numbers_them(

@@ -34,7 +34,11 @@ def check_onnx(folder: Path, where: str) -> None:
 
 
 def _require_same_tensors(usual: Any, config: Any, where: str) -> None:
-    """Raises RepositoryError if a configuration has other inputs or outputs than the usual one; both may name none."""
+    """Raises RepositoryError if a configuration has other inputs or outputs than the usual one.
+
+    Those of backends that need none may leave them out. For ONNX they are complete: `signs serve`, the images and the
+    chart start Triton with --disable-auto-complete-config.
+    """
     for kind in ("input", "output"):
         wanted, found = getattr(usual, kind), getattr(config, kind)
         if wanted and found and wanted != found:
@@ -67,7 +71,9 @@ def _check(folder: Path, where: str, path: str, config: Any) -> None:
     if name != MODEL_FILE and (folder / MODEL_FILE).exists():
         problems += _other_constants(model.graph, _load(folder / MODEL_FILE, f"{where}/{MODEL_FILE}").graph)
     if problems:
-        raise RepositoryError(f"{where}/{name} would not be served: {'; '.join(problems)}. Export it again")
+        raise RepositoryError(
+            f"{where}/{name} would not be served: {'; '.join(problems)}. Export it again, or correct {path}"
+        )
 
 
 def _fixed_batches(model: Any) -> list[int]:
@@ -166,9 +172,9 @@ def _misfits(kind: str, wanted: Sequence[Any], found: Sequence[Any], batched: bo
             size != given and (kind == "output" or size != -1) for size, given in zip(sizes, dims, strict=True)
         ):
             yield f"its {kind} {entry.name} has the shape {sizes}, {path} says {dims}"
-    if wanted and kind == "input":
-        for name in tensors.keys() - {entry.name for entry in wanted}:
-            yield f"its {kind} {name} is missing in {path}"
+    if kind == "input" or not wanted:  # some of several outputs may be left out
+        known = {entry.name for entry in wanted}
+        yield from (f"its {kind} {name} is missing in {path}" for name in tensors if name not in known)
 
 
 def _datatype(name: str) -> str:

@@ -152,7 +152,9 @@ def _check_model(store: Store, model: str) -> Check:
         )
         check.notices.extend(changed_calls(store, model))
     except FileNotFoundError:
-        check.notices.append(f"{where} is missing: Triton generates a configuration if it can")
+        check.notices.append(
+            f"{where} is missing, and `signs serve` and the images load no model without one: publish it with one"
+        )
     except RepositoryError as error:
         check.problems.append(str(error))
     return check

@@ -31,7 +31,7 @@ def pick_device(name: str) -> torch.device:
         torch.zeros(1, device=device).item()  # fails on "meta", whose tensors have no data
     except Exception as error:  # each backend of PyTorch raises its own error
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise TrainingError(f"no device {name!r} here ({reason}): use auto or cpu") from error
+        raise TrainingError(f"no device {name!r} here ({reason}): give --device cpu") from error
     return device
 
 

@@ -76,11 +76,12 @@ class TrainingConfig(BaseSettings):
         """Returns the config with its open choices made for a number of training crops and the device.
 
         Raises:
-            TrainingError: the device does not exist here.
+            TrainingError: the device does not exist here, or the precision is unknown.
         """
-        from training.device import pick_device  # which imports PyTorch
+        from training.device import pick_device, pick_precision  # which import PyTorch
 
-        on_cpu = pick_device(self.device).type == "cpu"
+        device = pick_device(self.device)
+        on_cpu = device.type == "cpu"
         seen = CROPS_SEEN_ON_CPU if on_cpu else CROPS_SEEN_ON_GPU
         epochs = self.epochs or min(max(round(seen / crops), MIN_EPOCHS), MAX_EPOCHS)
         sizes = ((size, rate) for limit, size, rate in BATCHES if crops < limit)
@@ -90,6 +91,7 @@ class TrainingConfig(BaseSettings):
             epochs=epochs,
             batch_size=self.batch_size or batch_size,
             learning_rate=self.learning_rate or learning_rate,
+            precision=pick_precision(self.precision, device),
         )
 
 

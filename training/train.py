@@ -248,9 +248,13 @@ class Fit:
     def restore(self, path: Path) -> None:
         """Restores the state that `save` has written."""
         tensors, facts = load_state(path)
-        if facts.get("identity") != self.identity:
+        there = facts.get("identity") or {}
+        if there != self.identity:
+            keys = there.keys() | self.identity.keys()
+            other = ", ".join(sorted(key for key in keys if there.get(key) != self.identity.get(key)))
             raise CheckpointError(
-                f"{path} belongs to a training with other settings or data: choose another --name, or remove it"
+                f"{path} belongs to a training with other settings or data ({other}): choose another --name, or remove "
+                "it"
             )
         self.model.load_state_dict(without_prefix("model", tensors))
         self.averaged.load_state_dict(without_prefix("averaged", tensors))

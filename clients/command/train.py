@@ -76,14 +76,21 @@ def detector(
 def resume(
     name: Annotated[str, Setting("Name of the interrupted run.", argument=True)],
     runs: Runs = Path("runs"),
+    device: Annotated[
+        str, Setting("Device to resume on: cpu, cuda, cuda:1 or auto.", show_default="that of the run")
+    ] = "",
     as_json: Json = False,
 ) -> None:
-    """Resume an interrupted run from its last complete epoch; the result is that of a run without interruption.
+    """Resume an interrupted run from its last complete epoch.
+
+    On a CPU the result is that of a run without interruption. On another device batch size, learning rate, length and
+    precision stay those that the run began with.
 
     \b
     signs train resume gtsrb
+    signs train resume gtsrb --device cpu
     """
-    train_run.resume(name, runs, as_json)
+    train_run.resume(name, runs, as_json, device)
 
 
 @app.command()

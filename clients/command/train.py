@@ -10,7 +10,7 @@ from clients.command.output import print_result, progress_bars
 from clients.command.train_run import RunSettings
 from traffic_signs.options import with_options
 from traffic_signs.settings import DATA_SET, Json, Rounds, Runs, Setting
-from training.recipe import Architecture, DetectorRecipe, Device, Precision, Recipe, TrainingConfig, Workers
+from training.recipe import Architecture, Compile, DetectorRecipe, Device, Precision, Recipe, TrainingConfig, Workers
 
 app = typer.Typer(no_args_is_help=True, help="Train a classifier or a detector; MLflow records every run.")
 
@@ -103,6 +103,7 @@ def throughput(
     device: Device = "auto",
     precision: Precision = "auto",
     workers: Workers = None,
+    compile: Compile = False,
     as_json: Json = False,
 ) -> None:
     """Measure whether augmentation keeps up: images per second of the training loop and of the network alone.
@@ -116,7 +117,9 @@ def throughput(
     """
     from training.classifier.throughput import measure_throughput
 
-    config = TrainingConfig(epochs=1, batch_size=batch_size, device=device, precision=precision, workers=workers)
+    config = TrainingConfig(
+        epochs=1, batch_size=batch_size, device=device, precision=precision, workers=workers, compile=compile
+    )
     with progress_bars() as progress:
         result = measure_throughput(architecture, config, steps, rounds, progress)
     print_result(

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from export.errors import RepositoryError
-from export.repository.configuration import ONNX
+from export.repository.configuration import is_onnx
 from export.repository.manifest import MODEL_FILE, files_in
 from export.repository.policy import CONFIG, config_paths, read_config
 
 # The limits of ONNX Runtime 1.27, which the oldest server allowed on a network has; tried with that release.
 READS_IR, READS_OPSET = 13, 26
-BACKEND = "onnxruntime"
 FIXED_BATCHES = "fixed_batches"  # of its metadata: the batches that its convolutions have
 AT_BATCH = "batch_{}_"  # prefix of the names in a branch of a fixed batch
 
@@ -49,7 +48,7 @@ def _require_same_tensors(usual: Any, config: Any, where: str) -> None:
 
 
 def _check(folder: Path, where: str, path: str, config: Any) -> None:
-    if config.platform != ONNX and config.backend != BACKEND:
+    if not is_onnx(config):
         return
     name = config.default_model_filename or MODEL_FILE
     if not (folder / name).exists():

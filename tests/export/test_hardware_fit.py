@@ -122,8 +122,10 @@ def test_a_file_for_cpus_does_not_land_on_a_gpu(repository: Path, manifest: Mani
     text = (source / "config.pbtxt").read_text()
     config.write_text(text.replace("kind: KIND_CPU", "kind: KIND_AUTO"))
     check_hardware(config.parents[1])
-    with pytest.raises(RepositoryError, match="sign_classifier has no file for GPUs"):
-        check_hardware(config.parents[1], "gpu", gpu=True)
+    for way in ('platform: "onnxruntime_onnx"', 'backend: "onnxruntime"'):
+        config.write_text(config.read_text().replace('platform: "onnxruntime_onnx"', way))
+        with pytest.raises(RepositoryError, match="sign_classifier has no file for GPUs"):
+            check_hardware(config.parents[1], "gpu", gpu=True)
     config.write_text(text)
     check_hardware(config.parents[1], "gpu", gpu=True)
     config.write_text(text.replace("kind: KIND_CPU", "kind: KIND_GPU"))

@@ -26,6 +26,7 @@ Precision = Annotated[str, Setting("fp32, bf16, or auto: bf16 if the hardware is
 Workers = Annotated[
     int | None, Setting("Processes that prepare batches.", min=0, max=256, show_default="by the hardware")
 ]
+Compile = Annotated[bool, Setting("Compile the network with torch.compile, which needs a C++ compiler.")]
 WeightDecay = Annotated[float, Setting("Weight decay of AdamW; more of it regularizes more.", min=0, max=10)]
 
 
@@ -71,6 +72,7 @@ class TrainingConfig(BaseSettings):
     device: Device = "auto"
     precision: Precision = "auto"
     workers: Workers = None  # any number of processes gives the same training
+    compile: Compile = False
 
     def suited_to(self, crops: int) -> "TrainingConfig":
         """Returns the config with its open choices made for a number of training crops and the device.

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -46,6 +47,43 @@ def _same(first: nn.Module, second: nn.Module) -> bool:
     a, b = first.state_dict(), second.state_dict()
     assert a.keys() == b.keys()
     return all(torch.equal(a[name], b[name]) for name in a)
+
+
+COMPILES = pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated")  # by PyTorch's own compiler
+
+
+@COMPILES
+@pytest.mark.long
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
+def test_a_compiled_network_is_trained_kept_and_resumed_as_any_other(
+    coloured_crops: Crops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
+    state = tmp_path / "state.safetensors"
+    compiled = replace(CONFIG, compile=True)
+    whole = _trained(coloured_crops, compiled)
+
+    def interrupt(report: EpochReport) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _train(coloured_crops, compiled, interrupt, state=state)
+    assert _same(_train(coloured_crops, compiled, state=state).model, whole)
+    assert type(whole) is SignClassifier
+    assert whole.state_dict().keys() == SignClassifier(43, widths=WIDTHS).state_dict().keys()
+    assert all(value.isfinite().all() for value in whole.state_dict().values())
+
+
+@COMPILES
+@pytest.mark.long
+def test_a_network_that_cannot_be_compiled_is_a_training_error(
+    coloured_crops: Crops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.compiler.reset()  # forgets what was compiled before
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, str(tmp_path / "no-compiler")))
+    with pytest.raises(TrainingError, match=r"cannot be compiled .*: install a C\+\+ compiler, or leave out --compile"):
+        _trained(coloured_crops, replace(CONFIG, compile=True))
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

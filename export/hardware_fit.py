@@ -18,10 +18,10 @@ from export.repository.store import open_store
 from serving.errors import ServingError
 from serving.install import Installation, has_standin
 from serving.own_server import OFFICIAL
-from serving.recognizer.cores import usable_cores
 from serving.versions import parse_version
+from traffic_signs.cores import usable_cores
 
-CORES = (2, 4, 8, 16)
+CORES = (2, 4, 8, 16, 32, 64)
 SMALLEST, *LARGER = CORES  # config.pbtxt is for the first, configs/cpu-N.pbtxt for the others
 MOST_INSTANCES = 8  # each needs memory; on more cores an instance has several threads
 NUMBERS_DEVICES = (2, 59)  # 25.06: from here the ONNX Runtime backend gives TensorRT the number of the GPU

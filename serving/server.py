@@ -235,6 +235,8 @@ def _command(
         f"--metrics-address={host}",
         f"--metrics-port={ports.metrics}",
         "--model-control-mode=none",
+        # As in the images and the chart: a configuration that loads here loads there.
+        "--disable-auto-complete-config",
         # Servers on one machine must not share names of shared memory for their Python models.
         f"--backend-config=python,shm-region-prefix-name=signs-{ports.grpc}-",
         "--metrics-config=summary_latencies=true",

@@ -41,7 +41,7 @@ class ServerSettings(BaseSettings):
         bool, Setting("Listen on a network with a server that has known security holes (SECURITY.md).")
     ] = False
     public_key: PublicKey = None
-    no_verify: Annotated[bool, Setting("Start without checking the checksums.")] = False
+    no_verify: Annotated[bool, Setting("Start without checking files and signatures.")] = False
     cache: Annotated[
         int, Setting("Memory for the answers of models with a response cache; 0: none.", min=0, metavar="MB")
     ] = 0

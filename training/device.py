@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import distributed
 
+from traffic_signs.cores import usable_cores
 from training.errors import TrainingError
 
 Precision = Literal["fp32", "bf16"]
@@ -30,7 +31,7 @@ def pick_device(name: str) -> torch.device:
         torch.zeros(1, device=device).item()  # fails on "meta", whose tensors have no data
     except Exception as error:  # each backend of PyTorch raises its own error
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise TrainingError(f"no device {name!r} here ({reason}): use auto or cpu") from error
+        raise TrainingError(f"no device {name!r} here ({reason}): give --device cpu") from error
     return device
 
 
@@ -67,9 +68,9 @@ def pick_workers(count: int | None, device: torch.device) -> int:
     """
     if count is not None:
         return count
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if device.type == "cpu":
         return 0
+    cores = usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))  # the processes of torchrun share them
     return max(1, min(cores - 1, 16))
 
 

@@ -12,8 +12,13 @@ from training.runs import FinishedRun, RunReporter
 TRAINERS = {trainer.model: trainer for trainer in (ClassifierTrainer, DetectorTrainer)}
 
 
-def resume_run(name: str, runs: Path, reporter: RunReporter | None = None, world: World | None = None) -> FinishedRun:
+def resume_run(
+    name: str, runs: Path, reporter: RunReporter | None = None, world: World | None = None, device: str = ""
+) -> FinishedRun:
     """Resumes an interrupted run of any kind; the result is the same as without the interruption.
+
+    Args:
+        device: in place of the run's own; empty keeps that.
 
     Raises:
         TrainingError: there is no such run, or a reason of `Trainer.train`.
@@ -21,4 +26,4 @@ def resume_run(name: str, runs: Path, reporter: RunReporter | None = None, world
     model = load_interrupted(runs / name).model
     if model not in TRAINERS:
         raise TrainingError(f"the run {name!r} is of an unknown model {model!r}: this version knows {list(TRAINERS)}")
-    return TRAINERS[model].resume(name, runs, reporter, world)
+    return TRAINERS[model].resume(name, runs, reporter, world, device)

@@ -26,6 +26,7 @@ Precision = Annotated[str, Setting("fp32, bf16, or auto: bf16 if the hardware is
 Workers = Annotated[
     int | None, Setting("Processes that prepare batches.", min=0, max=256, show_default="by the hardware")
 ]
+Compile = Annotated[bool, Setting("Compile the network with torch.compile, which needs a C++ compiler.")]
 WeightDecay = Annotated[float, Setting("Weight decay of AdamW; more of it regularizes more.", min=0, max=10)]
 
 
@@ -71,16 +72,18 @@ class TrainingConfig(BaseSettings):
     device: Device = "auto"
     precision: Precision = "auto"
     workers: Workers = None  # any number of processes gives the same training
+    compile: Compile = False
 
     def suited_to(self, crops: int) -> "TrainingConfig":
         """Returns the config with its open choices made for a number of training crops and the device.
 
         Raises:
-            TrainingError: the device does not exist here.
+            TrainingError: the device does not exist here, or the precision is unknown.
         """
-        from training.device import pick_device  # which imports PyTorch
+        from training.device import pick_device, pick_precision  # which import PyTorch
 
-        on_cpu = pick_device(self.device).type == "cpu"
+        device = pick_device(self.device)
+        on_cpu = device.type == "cpu"
         seen = CROPS_SEEN_ON_CPU if on_cpu else CROPS_SEEN_ON_GPU
         epochs = self.epochs or min(max(round(seen / crops), MIN_EPOCHS), MAX_EPOCHS)
         sizes = ((size, rate) for limit, size, rate in BATCHES if crops < limit)
@@ -90,6 +93,7 @@ class TrainingConfig(BaseSettings):
             epochs=epochs,
             batch_size=self.batch_size or batch_size,
             learning_rate=self.learning_rate or learning_rate,
+            precision=pick_precision(self.precision, device),
         )
 
 

@@ -64,8 +64,11 @@ def save_interrupted(folder: Path, model: str, specs: Sequence[str], recipe: Rec
         raise CheckpointError(f"cannot write {path} ({error.strerror}): check its rights and the free space") from error
 
 
-def load_interrupted(folder: Path) -> Interrupted:
+def load_interrupted(folder: Path, device: str = "") -> Interrupted:
     """Reads the settings of an interrupted run; a run that has its checkpoint may still lack its registration.
+
+    Args:
+        device: in place of the run's own; empty keeps that.
 
     Raises:
         TrainingError: there is no such run, it is finished, or its settings are damaged.
@@ -79,7 +82,8 @@ def load_interrupted(folder: Path) -> Interrupted:
         )
     try:
         content = json.loads(path.read_text())
-        config = TrainingConfig(**content["recipe"].pop("config"))
+        config = content["recipe"].pop("config")
+        config = TrainingConfig(**config | ({"device": device} if device else {}))
         recipe = Recipe(config=config, **content["recipe"])
         return Interrupted(content["model"], tuple(content["specs"]), recipe, content["run_id"])
     except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:

@@ -97,7 +97,8 @@ class Run:
         del parameters["config"]
         with self._tracked(parameters) as self.tracker:
             if self.specs and self.world.is_main:
-                save_interrupted(self.folder, self.model, self.specs, self.recipe, self.tracker.run_id)
+                # Resolved, so that other hardware resumes it with the same batches and precision.
+                save_interrupted(self.folder, self.model, self.specs, recipe, self.tracker.run_id)
             try:
                 yield self.tracker.run_id
             except CheckpointError:
@@ -191,10 +192,6 @@ class Run:
 
 
 def _computed_with(config: TrainingConfig) -> dict[str, object]:
-    """Returns the resolved "auto" settings; with another precision the same seed gives other weights."""
+    """Returns what "auto" stands for on this machine."""
     device = pick_device(config.device)
-    return {
-        "device": str(device),
-        "precision": pick_precision(config.precision, device),
-        "workers": pick_workers(config.workers, device),
-    }
+    return {"device": str(device), "workers": pick_workers(config.workers, device)}

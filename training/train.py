@@ -6,9 +6,11 @@ weights of an uninterrupted one.
 """
 
 import random
+import textwrap
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -134,6 +136,8 @@ class Fit:
         total = self.steps * config.epochs
         self.model = model.to(self.device).train()
         self.parallel = _distributed(self.model) if world.size > 1 else self.model
+        if config.compile:  # shares the weights of the model, whose names it would prefix
+            self.parallel = torch.compile(self.parallel)  # type: ignore[assignment]
         self.optimizer = torch.optim.AdamW(
             model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
@@ -146,8 +150,8 @@ class Fit:
         self.curve: list[EpochReport] = []
         self.best: dict[str, Tensor] = {}
         self.kept_epoch = 0
-        # A saved state must have the same settings; the device and the number of workers may differ.
-        recipe = {key: value for key, value in asdict(config).items() if key not in ("device", "workers")}
+        # A saved state must have the same settings, except where and how they are computed.
+        recipe = {key: value for key, value in asdict(config).items() if key not in ("device", "workers", "compile")}
         self.identity = {**recipe, "precision": self.precision, "data": task.fingerprint}
         self.identity["examples"] = task.examples
 
@@ -193,11 +197,12 @@ class Fit:
     def step(self, images: Tensor, *wanted: Tensor) -> tuple[Tensor, Tensor]:
         """Trains on one batch; returns its mean loss and score, both on the device."""
         images, *rest = (tensor.to(self.device, non_blocking=True) for tensor in (images, *wanted))
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            answer = self.parallel(images)
-        loss, score = self.task.loss(answer, rest, self.config)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        with _compile_errors():
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+                answer = self.parallel(images)
+            loss, score = self.task.loss(answer, rest, self.config)
+            loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.schedule.step()
         self.averaged.update_parameters(self.model)
@@ -248,9 +253,13 @@ class Fit:
     def restore(self, path: Path) -> None:
         """Restores the state that `save` has written."""
         tensors, facts = load_state(path)
-        if facts.get("identity") != self.identity:
+        there = facts.get("identity") or {}
+        if there != self.identity:
+            keys = there.keys() | self.identity.keys()
+            other = ", ".join(sorted(key for key in keys if there.get(key) != self.identity.get(key)))
             raise CheckpointError(
-                f"{path} belongs to a training with other settings or data: choose another --name, or remove it"
+                f"{path} belongs to a training with other settings or data ({other}): choose another --name, or remove "
+                "it"
             )
         self.model.load_state_dict(without_prefix("model", tensors))
         self.averaged.load_state_dict(without_prefix("averaged", tensors))
@@ -259,6 +268,20 @@ class Fit:
         self.schedule.load_state_dict(facts["schedule"])
         self.curve = [EpochReport(**report) for report in facts["curve"]]
         self.kept_epoch = facts["kept_epoch"]
+
+
+@contextmanager
+def _compile_errors() -> Iterator[None]:
+    """Raises TrainingError where torch.compile fails, which it does at the first step."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            raise
+        reason = textwrap.shorten(str(error), 200, placeholder=" ...")
+        raise TrainingError(
+            f"the network cannot be compiled ({reason}): install a C++ compiler, or leave out --compile"
+        ) from error
 
 
 def _distributed(model: nn.Module) -> DistributedDataParallel:

@@ -87,17 +87,20 @@ class Trainer(ABC, Generic[Examples, Answers, Evaluation, Finished]):
 
     @classmethod
     def resume(
-        cls, name: str, runs: Path, reporter: RunReporter | None = None, world: World | None = None
+        cls, name: str, runs: Path, reporter: RunReporter | None = None, world: World | None = None, device: str = ""
     ) -> FinishedRun:
-        """Resumes an interrupted run; the result is the same as without the interruption.
+        """Resumes an interrupted run; on a CPU the result is the same as without the interruption.
 
         If only the registration of its checkpoint is missing, that alone is done.
+
+        Args:
+            device: in place of the run's own; empty keeps that.
 
         Raises:
             TrainingError: there is no such run, or a reason of `train`.
         """
         folder = runs / name
-        found = load_interrupted(folder)
+        found = load_interrupted(folder, device)
         reporter, world = reporter or RunReporter(), world or World()
         run = Run(cls.model, cls.score, found.recipe, folder, reporter, found.specs, world, found.run_id)
         if (folder / CHECKPOINT).exists():

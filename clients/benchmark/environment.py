@@ -10,8 +10,8 @@ from typing import Any
 
 from export.errors import RepositoryError
 from export.repository.hardware import gpus
-from serving.recognizer.cores import usable_cores
 from traffic_signs.commit import git_commit
+from traffic_signs.cores import usable_cores
 
 PACKAGES = ("traffic-sign-mlops", "tritonclient", "numpy", "onnxruntime")
 BUSY = 0.25  # of the cores: other programs that use more affect the figures

@@ -25,10 +25,10 @@ from clients.benchmark.target import CLASSIFIER, Model, Target, look_at
 from export.hardware_fit import fitting_arguments
 from serving.errors import ServingError
 from serving.install import Installation, find_or_install
-from serving.recognizer.cores import usable_cores
 from serving.server import RunningServer, running_server
 from traffic_sign_client.connection import Protocol
 from traffic_sign_client.errors import ClientError
+from traffic_signs.cores import usable_cores
 from traffic_signs.progress import progress_bars
 
 RAW = "perf_analyzer"  # folder of its files in the report

@@ -36,7 +36,7 @@ def serve(settings: ServerSettings) -> None:
     """
     from export.hardware_fit import check_tensorrt, choose_configuration
     from export.repository.store import require_folder
-    from export.repository.verification import check_served
+    from export.repository.verification import check_hardware, check_served
     from serving.errors import ServingError
     from serving.install import find_or_install
     from serving.server import Ports, running_server
@@ -53,11 +53,12 @@ def serve(settings: ServerSettings) -> None:
     if not settings.unsafe_old_server:
         check_network(installation.version, host)
     fit = choose_configuration(repository, installation, settings.configuration)
+    check_hardware(repository, fit.name, fit.gpu)
+    check_tensorrt(repository, fit, installation.version)
     if not settings.no_verify:
-        print_lines(*(f"note: {each}" for each in check_served(repository, settings.public_key, fit.name, fit.gpu)))
+        print_lines(*(f"note: {each}" for each in check_served(repository, settings.public_key, fit.name)))
     ports = Ports(settings.http_port, settings.grpc_port, settings.metrics_port)
     extra = (*_arguments(settings, installation), f"--model-config-name={fit.name}")
-    check_tensorrt(repository, fit, installation.version)
     with running_server(installation, repository, log, ports, host, extra) as server:
         print_lines(f"{installation.description} serves {repository}", style="bold")
         print_lines(f"  configuration {fit.name}: {fit.reason}")

@@ -10,7 +10,7 @@ from clients.command.output import print_result, progress_bars
 from clients.command.train_run import RunSettings
 from traffic_signs.options import with_options
 from traffic_signs.settings import DATA_SET, Json, Rounds, Runs, Setting
-from training.recipe import Architecture, DetectorRecipe, Device, Precision, Recipe, TrainingConfig, Workers
+from training.recipe import Architecture, Compile, DetectorRecipe, Device, Precision, Recipe, TrainingConfig, Workers
 
 app = typer.Typer(no_args_is_help=True, help="Train a classifier or a detector; MLflow records every run.")
 
@@ -76,14 +76,21 @@ def detector(
 def resume(
     name: Annotated[str, Setting("Name of the interrupted run.", argument=True)],
     runs: Runs = Path("runs"),
+    device: Annotated[
+        str, Setting("Device to resume on: cpu, cuda, cuda:1 or auto.", show_default="that of the run")
+    ] = "",
     as_json: Json = False,
 ) -> None:
-    """Resume an interrupted run from its last complete epoch; the result is that of a run without interruption.
+    """Resume an interrupted run from its last complete epoch.
+
+    On a CPU the result is that of a run without interruption. On another device batch size, learning rate, length and
+    precision stay those that the run began with.
 
     \b
     signs train resume gtsrb
+    signs train resume gtsrb --device cpu
     """
-    train_run.resume(name, runs, as_json)
+    train_run.resume(name, runs, as_json, device)
 
 
 @app.command()
@@ -96,6 +103,7 @@ def throughput(
     device: Device = "auto",
     precision: Precision = "auto",
     workers: Workers = None,
+    compile: Compile = False,
     as_json: Json = False,
 ) -> None:
     """Measure whether augmentation keeps up: images per second of the training loop and of the network alone.
@@ -109,7 +117,9 @@ def throughput(
     """
     from training.classifier.throughput import measure_throughput
 
-    config = TrainingConfig(epochs=1, batch_size=batch_size, device=device, precision=precision, workers=workers)
+    config = TrainingConfig(
+        epochs=1, batch_size=batch_size, device=device, precision=precision, workers=workers, compile=compile
+    )
     with progress_bars() as progress:
         result = measure_throughput(architecture, config, steps, rounds, progress)
     print_result(

@@ -55,15 +55,15 @@ def train(
     _carry_out(run, f"sign_{kind}", recipe.config.device, name, settings.runs, specs, settings.as_json)
 
 
-def resume(name: str, runs: Path, as_json: bool) -> None:
-    """Resumes an interrupted run, and prints the result."""
+def resume(name: str, runs: Path, as_json: bool, device: str = "") -> None:
+    """Resumes an interrupted run, on its own device if none is given, and prints the result."""
     from training.kinds import resume_run
     from training.resume import load_interrupted
 
     def run(reporter: "RunReporter", world: "World") -> "FinishedRun":
-        return resume_run(name, runs, reporter, world)
+        return resume_run(name, runs, reporter, world, device)
 
-    found = load_interrupted(runs / name)
+    found = load_interrupted(runs / name, device)
     _carry_out(run, found.model, found.recipe.config.device, name, runs, found.specs, as_json)
 
 

@@ -12,6 +12,7 @@ from export.repository.policy import CONFIG, CONFIGS, Configs, ModelConfig, conf
 
 GPU = "gpu"  # the name of the configuration for a server with a GPU
 ONNX = "onnxruntime_onnx"  # means the same on the official image (its ONNX Runtime backend) and with the stand-in
+BACKEND = "onnxruntime"
 TENSORRT = "tensorrt"
 
 
@@ -46,11 +47,16 @@ def unfit_for_gpu(models: Mapping[str, Configs], name: str) -> Iterator[str]:
             )
 
 
+def is_onnx(config: ModelConfig) -> bool:
+    """Returns whether the ONNX Runtime backend runs a model; Triton infers the backend from the platform."""
+    return config.platform == ONNX or config.backend == BACKEND
+
+
 def runs_searching(config: ModelConfig) -> bool:
     """Returns whether a model would use an available GPU with its file for CPUs, whose batch is free."""
     from tritonclient.grpc import model_config_pb2 as pb
 
-    is_free = config.platform == ONNX and config.default_model_filename != GPU_FILE and not uses_tensorrt(config)
+    is_free = is_onnx(config) and config.default_model_filename != GPU_FILE and not uses_tensorrt(config)
     kinds = {group.kind for group in config.instance_group}
     return is_free and kinds != {pb.ModelInstanceGroup.KIND_CPU}
 

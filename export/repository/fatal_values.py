@@ -9,8 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from export.errors import RepositoryError
-from export.repository.configuration import ONNX
-from export.repository.onnx_file import BACKEND
+from export.repository.configuration import is_onnx
 from export.repository.policy import ModelConfig
 
 THREADS = ("intra_op_thread_count", "inter_op_thread_count")
@@ -29,7 +28,7 @@ SHRINKAGE = "memory.enable_memory_arena_shrinkage"
 
 def check_values(config: ModelConfig, where: str) -> None:
     """Raises RepositoryError for values that would end the server, and names all; other mistakes pass."""
-    if config.platform == ONNX or config.backend == BACKEND:
+    if is_onnx(config):
         problems = list(_problems(config))
         if problems:
             raise RepositoryError(f"{where} would end the whole server: {'; '.join(problems)}")

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from export.errors import RepositoryError
-from export.repository.configuration import ONNX
+from export.repository.configuration import is_onnx
 from export.repository.manifest import MODEL_FILE, files_in
 from export.repository.policy import CONFIG, config_paths, read_config
 
 # The limits of ONNX Runtime 1.27, which the oldest server allowed on a network has; tried with that release.
 READS_IR, READS_OPSET = 13, 26
-BACKEND = "onnxruntime"
 FIXED_BATCHES = "fixed_batches"  # of its metadata: the batches that its convolutions have
 AT_BATCH = "batch_{}_"  # prefix of the names in a branch of a fixed batch
 
@@ -34,7 +33,11 @@ def check_onnx(folder: Path, where: str) -> None:
 
 
 def _require_same_tensors(usual: Any, config: Any, where: str) -> None:
-    """Raises RepositoryError if a configuration has other inputs or outputs than the usual one; both may name none."""
+    """Raises RepositoryError if a configuration has other inputs or outputs than the usual one.
+
+    Those of backends that need none may leave them out. For ONNX they are complete: `signs serve`, the images and the
+    chart start Triton with --disable-auto-complete-config.
+    """
     for kind in ("input", "output"):
         wanted, found = getattr(usual, kind), getattr(config, kind)
         if wanted and found and wanted != found:
@@ -45,7 +48,7 @@ def _require_same_tensors(usual: Any, config: Any, where: str) -> None:
 
 
 def _check(folder: Path, where: str, path: str, config: Any) -> None:
-    if config.platform != ONNX and config.backend != BACKEND:
+    if not is_onnx(config):
         return
     name = config.default_model_filename or MODEL_FILE
     if not (folder / name).exists():
@@ -67,7 +70,9 @@ def _check(folder: Path, where: str, path: str, config: Any) -> None:
     if name != MODEL_FILE and (folder / MODEL_FILE).exists():
         problems += _other_constants(model.graph, _load(folder / MODEL_FILE, f"{where}/{MODEL_FILE}").graph)
     if problems:
-        raise RepositoryError(f"{where}/{name} would not be served: {'; '.join(problems)}. Export it again")
+        raise RepositoryError(
+            f"{where}/{name} would not be served: {'; '.join(problems)}. Export it again, or correct {path}"
+        )
 
 
 def _fixed_batches(model: Any) -> list[int]:
@@ -166,9 +171,9 @@ def _misfits(kind: str, wanted: Sequence[Any], found: Sequence[Any], batched: bo
             size != given and (kind == "output" or size != -1) for size, given in zip(sizes, dims, strict=True)
         ):
             yield f"its {kind} {entry.name} has the shape {sizes}, {path} says {dims}"
-    if wanted and kind == "input":
-        for name in tensors.keys() - {entry.name for entry in wanted}:
-            yield f"its {kind} {name} is missing in {path}"
+    if kind == "input" or not wanted:  # some of several outputs may be left out
+        known = {entry.name for entry in wanted}
+        yield from (f"its {kind} {name} is missing in {path}" for name in tensors if name not in known)
 
 
 def _datatype(name: str) -> str:

@@ -152,7 +152,9 @@ def _check_model(store: Store, model: str) -> Check:
         )
         check.notices.extend(changed_calls(store, model))
     except FileNotFoundError:
-        check.notices.append(f"{where} is missing: Triton generates a configuration if it can")
+        check.notices.append(
+            f"{where} is missing, and `signs serve` and the images load no model without one: publish it with one"
+        )
     except RepositoryError as error:
         check.problems.append(str(error))
     return check
@@ -170,54 +172,76 @@ def _is_there(store: Store, path: str) -> bool:
     return False
 
 
-def check_served(
-    repository: Path, public_key: Path | None = None, configuration: str = "", gpu: bool | None = None
-) -> list[str]:
-    """Checks the versions that a server on this folder would load.
+def check_hardware(repository: Path, configuration: str = "", gpu: bool | None = None) -> None:
+    """Checks whether a server on this folder can run its models; `check_served` checks their files.
 
     Args:
         configuration: its name; models without it use config.pbtxt.
         gpu: whether the server has a GPU; None looks at this machine.
 
+    Raises:
+        RepositoryError: a configuration would end the server, or a model or engine does not run on its hardware.
+    """
+    store = open_store(repository)
+    models: dict[str, Configs] = {}
+    for folder, configs, numbers in _loaded(repository, store, configuration):
+        models[folder.name] = configs
+        for path, config in configs.items():
+            check_values(config, f"{folder}/{path}")
+        for version in numbers:
+            reason = ""
+            with suppress(RepositoryError):  # a damaged manifest is for `check_served`
+                manifest = require_version(store, folder.name, version)
+                reason = misfit(manifest.built_for) if manifest and manifest.built_for else ""
+            if reason:
+                raise RepositoryError(
+                    f"{folder / str(version)} cannot run here: {reason}. Promote a version in ONNX, or build the "
+                    f"engine on this machine with `signs export engine {folder.name} VERSION`"
+                )
+    has = has_gpu() if gpu is None else gpu
+    require_hardware(models, configuration, has, "this server has none", f"{store.name}: ")
+
+
+def check_served(repository: Path, public_key: Path | None = None, configuration: str = "") -> list[str]:
+    """Checks the files of the versions that a server on this folder would load.
+
+    Args:
+        configuration: its name; models without it use config.pbtxt.
+
     Returns:
         Notices, as of versions that were made by hand.
 
     Raises:
-        RepositoryError: a file is missing or altered, a signature is invalid, a configuration would end the server, or
-            a model or engine does not run on its hardware; the message names it.
+        RepositoryError: a file is missing or altered, or a signature is invalid; the message names it.
     """
     notices: list[str] = []
     store = open_store(repository)
-    folders = (path for path in repository.iterdir() if path.is_dir()) if repository.is_dir() else ()
-    for folder in sorted(folders):  # Triton loads those with a leading dot, too
-        present, there = store.versions(folder.name), present_configs(store, folder.name)
-        config = effective(there, configuration) if CONFIG in there else None
-        for path, each in there.items():
-            check_values(each, f"{folder}/{path}")
-        for version in served(config, present) if config is not None else present[-1:]:
+    for folder, there, numbers in _loaded(repository, store, configuration):
+        for version in numbers:
             check = check_folder(folder / str(version), folder.name, version, public_key)
             own = own_configs(store, folder.name, version)
             different = _different(without_policies(there), without_policies(own))
             if public_key is not None:
                 check.problems.extend(_unsigned_beside(folder, version, different, companions(*own.values())))
-            elif config is not None:
+            elif CONFIG in there:
                 check.problems.extend(_altered_companions(store, folder.name, version, there))
                 check.notices.extend(f"{folder / each} is not that of version {version}" for each in different)
             if check.problems:
                 raise RepositoryError(
                     f"{check.problems[0]}: it is not served. Publish or pull the version again, or promote another"
                 )
-            if check.misfit:
-                raise RepositoryError(
-                    f"{folder / str(version)} cannot run here: {check.misfit}. Promote a version in ONNX, or build the "
-                    f"engine on this machine with `signs export engine {folder.name} VERSION`"
-                )
             notices += check.notices
             notices += [f"{folder / str(version) / name} was not published" for name in check.extra]
-    models = {model: present_configs(store, model) for model in store.models()}
-    has = has_gpu() if gpu is None else gpu
-    require_hardware(models, configuration, has, "this server has none", f"{store.name}: ")
     return notices
+
+
+def _loaded(repository: Path, store: Store, configuration: str) -> Iterator[tuple[Path, Configs, list[int]]]:
+    """Yields folder, configurations and served versions of each model that a server on this folder would load."""
+    folders = (path for path in repository.iterdir() if path.is_dir()) if repository.is_dir() else ()
+    for folder in sorted(folders):  # Triton loads those with a leading dot, too
+        present, there = store.versions(folder.name), present_configs(store, folder.name)
+        config = effective(there, configuration) if CONFIG in there else None
+        yield folder, there, served(config, present) if config is not None else present[-1:]
 
 
 def _altered_companions(store: Store, model: str, version: int, configs: Configs) -> Iterator[str]:

@@ -47,7 +47,7 @@ class TuningConfig(BaseSettings):
             "Numbers of instances of the model to try.",
             min=1,
             max=64,
-            show_default="1, 2 and the number of cores; on a GPU 1, 2 and 4",
+            show_default="1, 2 and the number of cores up to 8; on a GPU 1, 2 and 4",
         ),
     ] = ()
     threads: Annotated[
@@ -56,7 +56,7 @@ class TuningConfig(BaseSettings):
             "Numbers of threads in each instance to try; 0: all cores.",
             min=0,
             max=1024,
-            show_default="1 and the number of cores; on a GPU 0",
+            show_default="1, the cores of an instance, and all; on a GPU 0",
         ),
     ] = ()
     queue_delay_us: Annotated[

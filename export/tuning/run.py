@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from export.config import target_of
-from export.hardware_fit import Fit, can_use_gpu, find_fit, stored_name
+from export.hardware_fit import Fit, can_use_gpu, find_fit, share_out, stored_name
 from export.repository.configuration import GPU, require_name
 from export.repository.manifest import check_model_name
 from export.repository.promotion import champion, own_configs
@@ -18,8 +18,8 @@ from export.tuning.plan import Outcome, choose, grid, grpc_threads_in
 from export.tuning.report import draw_outcomes, print_outcomes, write_report
 from export.tuning.sweep import Candidate, check_batches, fetched, sweep
 from serving.install import Installation, find_or_install
-from serving.recognizer.cores import usable_cores
 from traffic_sign_client.errors import ClientError
+from traffic_signs.cores import usable_cores
 from traffic_signs.progress import progress_bars, silent
 
 
@@ -51,8 +51,9 @@ def run_tuning(config: TuningConfig, folder: Path, may_publish: Callable[[], boo
         batches = config.max_batch or sorted({max(present.max_batch // part, 1) for part in (8, 2, 1)})
         check_batches(candidate, batches)
         on_gpu, cores = target_of(candidate.config) == "gpu", usable_cores()
-        instances = config.instances or ((1, 2, 4) if on_gpu else sorted({1, 2, cores}))
-        threads = config.threads or ((0,) if on_gpu else sorted({1, cores}))
+        most, each = share_out(cores)
+        instances = config.instances or ((1, 2, 4) if on_gpu else sorted({1, 2, most}))
+        threads = config.threads or ((0,) if on_gpu else sorted({1, each, cores}))
         settings = grid(instances, threads, config.queue_delay_us, batches, present)
         # Now, so that an error comes before minutes of measuring.
         folder.mkdir(parents=True, exist_ok=True)

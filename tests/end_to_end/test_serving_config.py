@@ -68,6 +68,12 @@ def with_output(kind: Any = pb.TYPE_FP32, dims: int = 43) -> pb.ModelConfig:
     return config
 
 
+def without(tensors: str) -> pb.ModelConfig:
+    config = with_input()
+    config.ClearField(tensors)
+    return config
+
+
 def without_batches() -> pb.ModelConfig:
     config = with_input()
     config.max_batch_size = 0
@@ -112,6 +118,8 @@ BAD = {
     "other_answer": (with_output(kind=pb.TYPE_FP16), "expects datatype TYPE_FP16 for output 'probabilities'"),
     "other_length": (with_output(dims=42), "tensor 'probabilities': the model expects 2 dimensions"),
     "open_length": (with_output(dims=-1), "tensor 'probabilities': the model expects 2 dimensions"),
+    "no_input": (without("input"), "configuration expects 0 inputs, model provides 1"),
+    "no_output": (without("output"), "configuration expects 0 outputs, model provides 1"),
     "no_batches": (without_batches(), "the model expects 4 dimensions"),
     "short_image": (with_serving(), "6912 bytes"),
     # With these the real server ends; they cannot be published, and are written by hand here.

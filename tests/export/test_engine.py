@@ -17,7 +17,7 @@ from export.errors import ExportError, RepositoryError
 from export.repository import load_manifest, promote, publish, versions
 from export.repository.policy import read_config
 from export.repository.pull import pull
-from export.repository.verification import check_served, verify
+from export.repository.verification import check_hardware, verify
 from tests.export.repository.samples import FACTS, tree
 from tests.gpu_machine import GPU, set_up_gpus, set_up_trtexec
 from tests.network_configs import classifier_config
@@ -128,14 +128,14 @@ def test_on_another_machine_it_is_refused_before_triton_sees_it(
 ) -> None:
     build_engine(place, MODEL, 1, say=lambda what: None)
     promote(place, MODEL, 2, "faster")
-    check_served(place)
+    check_hardware(place)
     pull(place, tmp_path / "served", {MODEL: [2]})
     set_up_gpus(machine, monkeypatch, (GPU, gpu) if gpu != GPU else (gpu,), driver)
     set_up_trtexec(machine, monkeypatch, version)
     built = r"built for NVIDIA A100-SXM4-40GB with driver 570\.86\.15 and TensorRT 10\.13\.3"
     for refuse in (
-        lambda: check_served(place),
-        lambda: check_served(tmp_path / "served"),
+        lambda: check_hardware(place),
+        lambda: check_hardware(tmp_path / "served"),
         lambda: pull(place, tmp_path / "other", {MODEL: [2]}),
     ):
         with pytest.raises(
@@ -147,14 +147,14 @@ def test_on_another_machine_it_is_refused_before_triton_sees_it(
     assert len(found.problems) == 1 and re.search(reason, found.problems[0])
     pull(place, tmp_path / "other", {MODEL: [2]}, any_gpu=True)
     pull(place, tmp_path / "onnx", {MODEL: [1]})
-    check_served(tmp_path / "onnx")
+    check_hardware(tmp_path / "onnx")
 
 
 def test_a_newer_driver_runs_it(machine: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build_engine(place, MODEL, 1, say=lambda what: None)
     promote(place, MODEL, 2, "faster")
     set_up_gpus(machine, monkeypatch, driver="580.1")
-    check_served(place)
+    check_hardware(place)
 
 
 def test_a_machine_without_a_gpu_looks_after_it_and_does_not_serve_it(
@@ -167,7 +167,7 @@ def test_a_machine_without_a_gpu_looks_after_it_and_does_not_serve_it(
     (found,) = [check for check in verify(place) if check.version == 2]
     assert not found.problems and "no nvidia-smi" in found.notices[0]
     with pytest.raises(RepositoryError, match="no nvidia-smi"):
-        check_served(place)
+        check_hardware(place)
 
 
 def test_without_a_gpu_it_says_where_to_run(place: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

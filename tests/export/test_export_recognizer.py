@@ -47,8 +47,9 @@ def test_what_is_published_is_byte_for_byte_the_sources(models: Path) -> None:
     assert {path.name for path in version.iterdir()} == sources | beside
     for name in sources:
         assert (version / name).read_bytes() == (RECOGNIZER_SOURCES / name).read_bytes()
-    assert (version / "preprocessing.py").read_bytes() == (ROOT / "traffic_signs" / "preprocessing.py").read_bytes()
-    assert not (version / "preprocessing.py").is_symlink()
+    for name in ("preprocessing.py", "cores.py"):  # links among the sources
+        assert (version / name).read_bytes() == (ROOT / "traffic_signs" / name).read_bytes()
+        assert not (version / name).is_symlink()
 
 
 def test_it_has_as_many_processes_as_the_hardware_feeds(models: Path) -> None:
@@ -59,6 +60,8 @@ def test_it_has_as_many_processes_as_the_hardware_feeds(models: Path) -> None:
         "cpu-4": 5,
         "cpu-8": 9,
         "cpu-16": 9,
+        "cpu-32": 9,
+        "cpu-64": 9,
         "gpu": 8,
     }
     assert {config.instance_group[0].kind for config in configs.values()} == {pb.ModelInstanceGroup.KIND_CPU}

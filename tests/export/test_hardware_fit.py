@@ -1,5 +1,6 @@
 """Which configuration a server takes, by what it has. GPUs are made up: a script answers as nvidia-smi does."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from export import hardware_fit
 from export.errors import RepositoryError
 from export.hardware_fit import CORES, check_tensorrt, choose_configuration, find_fit, main, name_for, share_out
 from export.repository import Manifest
-from export.repository.verification import check_served
+from export.repository.verification import check_hardware
 from serving.errors import ServingError
 from serving.install import Installation
 from serving.server import grpc_thread_arguments
@@ -22,7 +23,10 @@ NATIVE = Installation(Path("/opt/tritonserver/bin/tritonserver"), {}, [], "trito
 
 @pytest.mark.parametrize(
     ("cores", "name"),
-    [(1, "cpu-2"), (2, "cpu-2"), (3, "cpu-4"), (4, "cpu-4"), (5, "cpu-4"), (6, "cpu-8"), (11, "cpu-8"), (96, "cpu-16")],
+    [
+        *((1, "cpu-2"), (2, "cpu-2"), (3, "cpu-4"), (4, "cpu-4"), (5, "cpu-4"), (6, "cpu-8"), (11, "cpu-8")),
+        *((12, "cpu-16"), (23, "cpu-16"), (24, "cpu-32"), (32, "cpu-32"), (48, "cpu-64"), (128, "cpu-64")),
+    ],
 )
 def test_the_name_follows_the_cores(cores: int, name: str) -> None:
     assert name_for(cores) == name
@@ -52,7 +56,7 @@ def test_a_gpu_is_preferred_where_the_server_can_use_it(
 
 
 def test_a_name_that_cannot_be_is_refused(repository: Path, manifest: Manifest) -> None:
-    with pytest.raises(RepositoryError, match=r"h100.*cpu-16, cpu-4, cpu-8, gpu"):
+    with pytest.raises(RepositoryError, match=r"h100.*cpu-16, cpu-32, cpu-4, cpu-64, cpu-8, gpu"):
         choose_configuration(repository, NATIVE, "h100")
     with pytest.raises(ServingError, match="needs a GPU, and this machine has none"):
         choose_configuration(repository, NATIVE, "gpu")
@@ -87,6 +91,19 @@ def test_signs_serve_says_so_in_one_line(
     assert code == 1 and "has no option --grpc-infer-thread-count" in err
 
 
+def test_leaving_out_the_check_of_files_leaves_that_of_the_hardware(
+    installation: Installation, repository: Path, manifest: Manifest, tmp_path: Path, signs: Signs
+) -> None:
+    shutil.copytree(repository / "sign_classifier", tmp_path / "sign_classifier")
+    path = tmp_path / "sign_classifier" / "config.pbtxt"
+    path.write_text(path.read_text().replace("kind: KIND_CPU", "kind: KIND_GPU"))
+    for configs in tmp_path.glob("*/configs"):
+        shutil.rmtree(configs)
+    home = Path(__file__).parents[2] / ".tritonserver"
+    code, _, err = signs("serve", "--repository", tmp_path, "--home", home, "--no-verify")
+    assert code == 1 and "sign_classifier needs a GPU" in err and len(err.strip().splitlines()) == 1
+
+
 def test_no_option_is_passed_where_none_is_asked_for() -> None:
     assert grpc_thread_arguments(NATIVE, 0) == ()
 
@@ -104,14 +121,16 @@ def test_a_file_for_cpus_does_not_land_on_a_gpu(repository: Path, manifest: Mani
     (config.parent / "1" / "model.onnx").write_bytes((source / "1" / "model.onnx").read_bytes())
     text = (source / "config.pbtxt").read_text()
     config.write_text(text.replace("kind: KIND_CPU", "kind: KIND_AUTO"))
-    check_served(config.parents[1])
-    with pytest.raises(RepositoryError, match="sign_classifier has no file for GPUs"):
-        check_served(config.parents[1], None, "gpu", gpu=True)
+    check_hardware(config.parents[1])
+    for way in ('platform: "onnxruntime_onnx"', 'backend: "onnxruntime"'):
+        config.write_text(config.read_text().replace('platform: "onnxruntime_onnx"', way))
+        with pytest.raises(RepositoryError, match="sign_classifier has no file for GPUs"):
+            check_hardware(config.parents[1], "gpu", gpu=True)
     config.write_text(text)
-    check_served(config.parents[1], None, "gpu", gpu=True)
+    check_hardware(config.parents[1], "gpu", gpu=True)
     config.write_text(text.replace("kind: KIND_CPU", "kind: KIND_GPU"))
     with pytest.raises(RepositoryError, match="sign_classifier needs a GPU, and this server has none"):
-        check_served(config.parents[1])
+        check_hardware(config.parents[1])
 
 
 def test_tensorrt_on_several_gpus_needs_a_server_that_numbers_them(

@@ -46,9 +46,9 @@ def test_a_new_model_gets_the_defaults(tmp_path: Path) -> None:
 def test_each_hardware_has_a_configuration(tmp_path: Path, model: str, sizes: tuple[int, ...]) -> None:
     chosen = choose_serving(tmp_path, model)
     cores = {name: each.instances * each.threads for name, each in chosen.servings.items() if name != "gpu"}
-    assert cores == {"": 2, "cpu-4": 4, "cpu-8": 8, "cpu-16": 16}
+    assert cores == {"": 2, "cpu-4": 4, "cpu-8": 8, "cpu-16": 16, "cpu-32": 32, "cpu-64": 64}
     preferred = {name: each.preferred_batch for name, each in chosen.servings.items()}
-    few = {"": 16, "cpu-4": 8, "cpu-8": 4, "cpu-16": 4} if model == MODEL else dict.fromkeys(cores, 1)
+    few = dict.fromkeys(cores, 4) | {"": 16, "cpu-4": 8} if model == MODEL else dict.fromkeys(cores, 1)
     assert preferred == few | {"gpu": 0}, "instances on CPUs share what waits; on a GPU the batch is fixed"
     assert chosen.fixed_batches == chosen.servings["gpu"].fixed_batches == sizes
     on_cpus = choose_serving(tmp_path, model, ServingOverrides("cpu"))

@@ -9,10 +9,11 @@ import pytest
 
 from export.config import target_of
 from export.fixed_batch import require_fixed
+from export.hardware_fit import LARGER, cpu_name
 from export.predictor import OnnxPredictor
 from export.repository import load_manifest, verify_files
 from export.repository.calls import changed_calls
-from export.repository.configuration import unfit_for_gpu
+from export.repository.configuration import GPU, unfit_for_gpu
 from export.repository.manifest import GPU_FILE
 from export.repository.onnx_file import check_onnx
 from export.repository.policy import read_config
@@ -29,7 +30,7 @@ from training.data.gtsrb import load_gtsrb
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
 NETWORKS = ("sign_classifier", "sign_detector")
 SHIPPED = (*NETWORKS, "sign_recognizer")
-CONFIGURATIONS = ("cpu-4", "cpu-8", "cpu-16", "gpu")
+CONFIGURATIONS = (*map(cpu_name, LARGER), GPU)
 MOST_BYTES = {"sign_detector": 11_000_000}  # its weights are 6.9 MB, the scene that warms it up is 3.3 MB
 
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from training import device
 from training.device import World, joined_world, pick_device, pick_precision, pick_workers
 from training.errors import TrainingError
 
@@ -32,10 +33,15 @@ def test_precision_is_as_asked_or_one_that_the_hardware_has() -> None:
         pick_precision("int4", cpu)
 
 
-def test_workers_are_as_asked_or_suit_the_device() -> None:
+def test_workers_are_as_asked_or_suit_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pick_workers(3, torch.device("cpu")) == 3
     assert pick_workers(None, torch.device("cpu")) == 0
-    assert pick_workers(None, torch.device("cuda")) >= 1
+    monkeypatch.setattr(device, "usable_cores", lambda: 8)
+    assert pick_workers(None, torch.device("cuda")) == 7
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert pick_workers(None, torch.device("cuda")) == 1
+    monkeypatch.setattr(device, "usable_cores", lambda: 256)
+    assert pick_workers(None, torch.device("cuda")) == 16
 
 
 def test_world_is_of_one_without_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -46,6 +47,43 @@ def _same(first: nn.Module, second: nn.Module) -> bool:
     a, b = first.state_dict(), second.state_dict()
     assert a.keys() == b.keys()
     return all(torch.equal(a[name], b[name]) for name in a)
+
+
+COMPILES = pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated")  # by PyTorch's own compiler
+
+
+@COMPILES
+@pytest.mark.long
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
+def test_a_compiled_network_is_trained_kept_and_resumed_as_any_other(
+    coloured_crops: Crops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
+    state = tmp_path / "state.safetensors"
+    compiled = replace(CONFIG, compile=True)
+    whole = _trained(coloured_crops, compiled)
+
+    def interrupt(report: EpochReport) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _train(coloured_crops, compiled, interrupt, state=state)
+    assert _same(_train(coloured_crops, compiled, state=state).model, whole)
+    assert type(whole) is SignClassifier
+    assert whole.state_dict().keys() == SignClassifier(43, widths=WIDTHS).state_dict().keys()
+    assert all(value.isfinite().all() for value in whole.state_dict().values())
+
+
+@COMPILES
+@pytest.mark.long
+def test_a_network_that_cannot_be_compiled_is_a_training_error(
+    coloured_crops: Crops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.compiler.reset()  # forgets what was compiled before
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, str(tmp_path / "no-compiler")))
+    with pytest.raises(TrainingError, match=r"cannot be compiled .*: install a C\+\+ compiler, or leave out --compile"):
+        _trained(coloured_crops, replace(CONFIG, compile=True))
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -213,14 +251,15 @@ def test_state_of_another_training_is_a_checkpoint_error(
 ) -> None:
     _train(coloured_crops, CONFIG, state=tmp_path / "state.safetensors")
 
-    with pytest.raises(CheckpointError, match="belongs to a training with other settings or data"):
+    wanted = rf"belongs to a training with other settings or data \({next(iter(change))}\): choose another --name"
+    with pytest.raises(CheckpointError, match=wanted):
         _train(coloured_crops, replace(CONFIG, **change), state=tmp_path / "state.safetensors")  # type: ignore[arg-type]
 
 
 def test_state_of_other_data_is_a_checkpoint_error(coloured_crops: Crops, tmp_path: Path) -> None:
     _train(coloured_crops, CONFIG, state=tmp_path / "state.safetensors")
 
-    with pytest.raises(CheckpointError, match="belongs to a training with other settings or data"):
+    with pytest.raises(CheckpointError, match=r"with other settings or data \(data\)"):
         _train(replace(coloured_crops, fingerprint="other"), CONFIG, state=tmp_path / "state.safetensors")
 
 
@@ -249,13 +288,14 @@ def test_open_choices_suit_the_number_of_crops(crops: int, epochs: int, batch_si
     config = TrainingConfig(device="cpu").suited_to(crops)
 
     assert (config.epochs, config.batch_size, config.learning_rate) == (epochs, batch_size, learning_rate)
-    chosen = TrainingConfig(epochs=3, batch_size=5, learning_rate=0.1)
+    chosen = TrainingConfig(epochs=3, batch_size=5, learning_rate=0.1, precision="fp32")
     assert chosen.suited_to(crops) == chosen
 
 
 def test_a_gpu_takes_as_many_steps_with_twice_the_crops(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is no GPU here: the device is only named."""
     monkeypatch.setattr("training.device.pick_device", torch.device)
+    monkeypatch.setattr("training.device.pick_precision", lambda name, device: "bf16")
     on_cpu, on_gpu = (TrainingConfig(device=device).suited_to(59_209) for device in ("cpu", "cuda"))
 
     assert (on_gpu.epochs, on_gpu.batch_size) == (2 * on_cpu.epochs, 2 * on_cpu.batch_size) == (80, 512)
@@ -273,7 +313,7 @@ def test_loss_that_is_no_number_is_a_training_error(coloured_crops: Crops, diver
 
 @pytest.mark.parametrize("name", ["nonsense", "", "cuda:99"])
 def test_device_that_is_not_there_is_a_training_error(coloured_crops: Crops, name: str) -> None:
-    with pytest.raises(TrainingError, match=rf"no device '{name}' here .*: use auto or cpu"):
+    with pytest.raises(TrainingError, match=rf"no device '{name}' here .*: give --device cpu"):
         _trained(coloured_crops, replace(CONFIG, device=name))
 
 

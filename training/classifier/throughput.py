@@ -49,7 +49,7 @@ def measure_throughput(
 ) -> Throughput:
     """Times the whole training loop and the network alone, alternately, on random images.
 
-    Of `config`, batch size, device, precision and workers are used; batch size 0 is the default for the device.
+    Of `config`, batch size (0: the default for the device), device, precision, workers and compile are used.
 
     Raises:
         TrainingError: the architecture or the device is not available.

@@ -5,7 +5,6 @@ distributions of size and brightness follow those of GTSRB's training images.
 """
 
 import hashlib
-import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -17,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as PillowImage
 
+from traffic_signs.cores import usable_cores
 from traffic_signs.preprocessing import crop
 from training.data.crops import Crops
 from training.data.images import Progress, silent
@@ -108,7 +108,7 @@ def _draw_decks(count: int, size: int, seed: int, processes: int | None) -> Iter
     lengths = [min(CLASS_COUNT, count - deck * CLASS_COUNT) for deck in range(decks)]
     draw = partial(_draw_deck, size, seed)
     if processes is None:
-        processes = (os.cpu_count() or 1) if count >= _FEWEST_FOR_A_POOL else 1
+        processes = usable_cores() if count >= _FEWEST_FOR_A_POOL else 1
     if processes == 1:
         yield from map(draw, range(decks), lengths)
         return

@@ -31,8 +31,8 @@ from export.hardware_fit import can_use_gpu
 from export.repository.manifest import describe
 from serving.errors import ServingError
 from serving.install import Installation, find_or_install
-from serving.recognizer.cores import usable_cores
 from traffic_sign_client.errors import ClientError
+from traffic_signs.cores import usable_cores
 
 SEED = 0
 TRIAL_CLIENTS: dict[Task, int] = {"classify": 32, "recognize": 8}  # while settings are tried

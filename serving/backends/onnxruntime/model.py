@@ -126,9 +126,9 @@ def check_tensors(kind, config, found, exact):
     """
     name, batch = config["name"], [-1] if config["max_batch_size"] > 0 else []
     tensors = {each.name: each for each in found}
-    if kind == "input" and len(tensors) != len(config[kind]):
+    if len(tensors) != len(config[kind]) and (kind == "input" or not config[kind]):  # some outputs may be left out
         raise pb_utils.TritonModelException(
-            f"unable to load model '{name}', configuration expects {len(config[kind])} inputs, model provides "
+            f"unable to load model '{name}', configuration expects {len(config[kind])} {kind}s, model provides "
             f"{len(tensors)}"
         )
     for entry in config[kind]:

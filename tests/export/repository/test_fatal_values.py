@@ -10,7 +10,7 @@ from export.config import Serving, to_text
 from export.errors import RepositoryError
 from export.repository import publish, versions
 from export.repository.fatal_values import check_values
-from export.repository.verification import check_served, verify
+from export.repository.verification import check_hardware, verify
 from tests.network_configs import classifier_config
 
 SHRINKAGE = "memory.enable_memory_arena_shrinkage"
@@ -82,6 +82,6 @@ def test_nor_is_a_configuration_beside_the_versions_or_to_choose_from_served(tmp
         (copy / "m" / name).parent.mkdir(exist_ok=True)
         (copy / "m" / name).write_text(edited)
         with pytest.raises(RepositoryError, match=f"{name} would end the whole server"):
-            check_served(copy)
+            check_hardware(copy)
     problems = [problem for check in verify(tmp_path / "copies" / "config") for problem in check.problems]
     assert len(problems) == 1 and "would end the whole server" in problems[0]

@@ -72,9 +72,11 @@ def test_the_configurations_beside_it_come_with_it(by_hand: Path, tmp_path: Path
     assert (tmp_path / "repository" / "m" / "configs" / "gpu.pbtxt").is_file()
 
 
-def test_what_triton_completes_by_itself_may_be_left_out(by_hand: Path, tmp_path: Path) -> None:
+def test_what_no_server_completes_may_not_be_left_out(by_hand: Path) -> None:
     (by_hand / "config.pbtxt").write_text('name: "m"\nbackend: "onnxruntime"\nmax_batch_size: 8\n')
-    assert publish_copy(by_hand / "1", tmp_path / "repository").version == 1
+    reason = refusal(by_hand)
+    assert "its input images is missing in config.pbtxt; its output probabilities is missing in config.pbtxt" in reason
+    assert reason.endswith("or correct config.pbtxt")
 
 
 @pytest.mark.parametrize("size", [0, 60, -40])

@@ -255,6 +255,30 @@ def test_interrupted_run_is_resumed_to_the_same_result(gtsdb: TinyGtsdb, runs: P
         resume_run("cut", runs)
 
 
+def test_run_is_resumed_on_other_hardware_with_its_own_batches(
+    gtsdb: TinyGtsdb, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other hardware is simulated: here is one kind only."""
+    recipe, specs = _with(batch_size=0, learning_rate=0, precision="auto"), [f"gtsdb={gtsdb.folder}"]
+    monkeypatch.setattr("training.device._gains_by_bf16", lambda device: False)
+    whole = train_classifier(open_sources(specs), recipe, "whole", runs, specs=specs)
+
+    def interrupt(what: str, done: int, total: int) -> None:
+        if (what, done) == ("train: epochs", 1):
+            raise _KilledError
+
+    with pytest.raises(_KilledError):
+        train_classifier(open_sources(specs), recipe, "cut", runs, RunReporter(interrupt), specs)
+    settings = runs / "cut" / "run.json"
+    settings.write_text(settings.read_text().replace('"device": "cpu"', '"device": "hpu"'))
+    monkeypatch.setattr("training.device._gains_by_bf16", lambda device: True)
+    monkeypatch.setattr("training.recipe.BATCHES", ((5_000, 2, 1e-3),))
+    with pytest.raises(TrainingError, match=r"no device 'hpu' here .*: give --device cpu"):
+        resume_run("cut", runs)
+
+    assert _weights(resume_run("cut", runs, device="cpu")) == _weights(whole)
+
+
 def test_run_that_was_never_begun_cannot_be_resumed(runs: Path) -> None:
     with pytest.raises(TrainingError, match="there is no interrupted run 'cut'"):
         resume_run("cut", runs)

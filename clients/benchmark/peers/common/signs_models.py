@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from serving.recognizer.recognition import Floats, Ids, Pixels, recognize
 from serving.recognizer.scene import read_scene
+from traffic_signs.cores import usable_cores
 
 SCORE_THRESHOLD = 0.3  # the recognizer's own
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -95,7 +96,7 @@ class Recognizer:
 
     def __init__(self, detector: Network, classifier: Network) -> None:
         self.detector, self.classifier = detector, classifier
-        self.pool = ThreadPoolExecutor(max(1, min(8, len(os.sched_getaffinity(0)))))
+        self.pool = ThreadPoolExecutor(min(8, usable_cores()))
 
     def __call__(self, bodies: Sequence[bytes]) -> list[bytes]:
         """Answers the bytes of image files."""

@@ -5,7 +5,6 @@ is no slower than the original module, because the export has folded the batch n
 the operations of this project's exports are supported.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
+
+from traffic_signs.cores import usable_cores
 
 DTYPES = {
     TensorProto.FLOAT: torch.float32,
@@ -42,7 +43,7 @@ class TorchNetwork:
     """
 
     def __init__(self, path: Path, threads: int, device: str = "cpu") -> None:
-        torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+        torch.set_num_threads(threads or usable_cores())
         torch.backends.cudnn.allow_tf32 = False  # as everybody here has it
         self.device = device
         graph = onnx.load(path).graph

@@ -147,7 +147,7 @@ gpu
 {{- $milli := hasSuffix "m" $limit | ternary (trimSuffix "m" $limit | float64) (mulf 1000 (float64 $limit)) -}}
 {{- $cores := ceil (divf $milli 1000) -}}
 {{- $fit := 2 -}}
-{{- range list 4 8 16 -}}
+{{- range list 4 8 16 32 64 -}}
 {{- if le (mulf 3 .) (mulf 4 $cores) }}{{ $fit = . }}{{ end -}}
 {{- end -}}
 cpu-{{ $fit }}

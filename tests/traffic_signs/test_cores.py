@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.recognizer.cores import cpu_limit, usable_cores
+from traffic_signs.cores import cpu_limit, usable_cores
 
 
 def write(path: Path, content: str) -> None:

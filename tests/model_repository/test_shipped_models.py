@@ -31,7 +31,7 @@ REPOSITORY = Path(__file__).parents[2] / "model_repository"
 NETWORKS = ("sign_classifier", "sign_detector")
 SHIPPED = (*NETWORKS, "sign_recognizer")
 CONFIGURATIONS = ("cpu-4", "cpu-8", "cpu-16", "cpu-int8-4", "cpu-int8-8", "cpu-int8-16", "gpu")
-MOST_BYTES = {"sign_detector": 11_000_000}  # its weights are 6.9 MB, the scene that warms it up is 3.3 MB
+MOST_BYTES = {"sign_detector": 13_000_000}  # its weights are 6.9 MB, in int8 2.3 MB, the scene that warms it up 3.3 MB
 
 
 @pytest.mark.parametrize("model", SHIPPED)

@@ -14,13 +14,19 @@ def arguments(values: dict[str, object]) -> tuple[list[str], list[str]]:
 
 
 @pytest.mark.parametrize(
-    ("limit", "cores"), [("500m", 1), ("1", 1), (2, 2), ("2500m", 3), (3.5, 4), (5, 5), ("6", 6), (11, 11), ("23500m", 24), (96, 96)]
+    ("limit", "cores"),
+    [("500m", 1), ("1", 1), (2, 2), ("2500m", 3), (3.5, 4), (5, 5), ("6", 6), (11, 11), ("23500m", 24), (96, 96)],
 )
 def test_on_cpus_it_fits_the_limit(limit: object, cores: int) -> None:
     resources = {"limits": {"cpu": limit, "memory": "4Gi"}}
     pull, serve = arguments({"gpu": {"enabled": False}, "triton": {"resources": resources}})
     assert f"--model-config-name={name_for(cores)}" in serve
     assert f"--configuration={name_for(cores)}" in pull
+
+
+def test_where_the_nodes_are_known_to_gain_int8_is_served() -> None:
+    pull, serve = arguments({"gpu": {"enabled": False}, "triton": {"int8": True, "resources": {"limits": {"cpu": 6}}}})
+    assert f"--model-config-name={name_for(6, int8=True)}" in serve and "--configuration=cpu-int8-8" in pull
 
 
 def test_with_gpus_it_is_theirs_and_what_is_named_comes_first() -> None:

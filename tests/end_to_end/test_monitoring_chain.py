@@ -1,6 +1,6 @@
 """The whole chain, from a fault to the message that people get, and every query of the dashboards, on real parts.
 
-The tests share one stack and run in this order. Each breaks something, mends it as the runbook in monitoring/README.md
+The tests share one stack and run in this order. Each breaks something, mends it as the runbook in monitoring/runbook.md
 says, and waits until all is quiet again; the last one kills Triton.
 """
 

@@ -92,9 +92,9 @@ def test_no_secret_stands_in_it() -> None:
         assert f"Secret {each['secretName']} " in TEXT
 
 
-def test_the_readme_adds_the_driver_of_the_database_to_our_image() -> None:
+def test_the_page_adds_the_driver_of_the_database_to_our_image() -> None:
     scheme = re.search(r"connection: postgresql\+(\w+)://", TEXT)
-    readme = (ROOT / "airflow" / "README.md").read_text()
+    readme = (ROOT / "airflow" / "kubernetes.md").read_text()
     (lines,) = re.findall(r"```dockerfile\n(.*?)```", readme, re.DOTALL)
     built = (ROOT / "airflow" / "Dockerfile").read_text()
     base = re.search(r"(?m)^ARG BASE=(\S+python:(3\.\d+)-.*)$", built)

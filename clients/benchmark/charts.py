@@ -14,7 +14,7 @@ from traffic_signs.plots import RULE
 SOFT = "#5b6875"
 LINES = ("#154889", "#c1121c", "#2e7d4f", "#b8860b", "#6b4c9a", "#1f7a8c")
 DASHES: dict[str, Any] = {"grpc": "-", "http": (0, (4, 2))}
-# In the order of a request; neighbours are easy to tell apart.
+# In the order of a request; neighbours are easy to distinguish.
 COLOURS = {
     "client": "#7b8794",
     "network": "#cbd2d9",

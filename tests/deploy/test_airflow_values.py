@@ -1,4 +1,4 @@
-"""Tests of airflow/values.yaml and airflow/roll-out.yaml: what can be told without the chart of Airflow and a cluster.
+"""Tests of airflow/values.yaml and airflow/roll-out.yaml: what can be checked without Airflow's chart and a cluster.
 
 That chart cannot be had here, so nothing renders these values; the rights are held against what our own chart renders.
 """
@@ -106,7 +106,7 @@ def test_the_page_adds_the_driver_of_the_database_to_our_image() -> None:
     assert f"FROM traffic-signs/airflow:{VALUES['images']['airflow']['tag']}\n" in lines
 
 
-def test_dags_are_where_git_sync_is_told_to_look() -> None:
+def test_dags_are_where_git_sync_looks() -> None:
     assert (ROOT / VALUES["dags"]["gitSync"]["subPath"]).is_dir()
 
 

@@ -109,7 +109,7 @@ def test_wrong_options_are_usage_mistakes(checkpoint: Path, repository: Path, ma
 
 
 @pytest.mark.parametrize("by_folder", [False, True])
-def test_an_engine_is_published_and_the_next_step_told(
+def test_an_engine_is_published_and_the_next_step_printed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_folder: bool
 ) -> None:
     set_up_gpus(tmp_path / "bin", monkeypatch)

@@ -134,7 +134,7 @@ def test_wrong_input_is_one_line(checkpoint: Path, data: str, tmp_path: Path) ->
     assert "signs serve" in one_line(signs("evaluate", "--url", "127.0.0.1:1", "--data", data))
     assert "there is no data at" in one_line(signs("evaluate", str(checkpoint), "--data", "gtsdb=nowhere"))
     assert signs("evaluate", str(checkpoint), "--data", data, "--split", "all").returncode == 2
-    taken = str(tmp_path / "model.onnx")  # told before anything is read
+    taken = str(tmp_path / "model.onnx")  # reported before anything is read
     assert "File exists" in one_line(signs("evaluate", str(checkpoint), "--data", data, "--output", taken))
 
 

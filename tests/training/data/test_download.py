@@ -71,7 +71,7 @@ def test_whole_file_comes_and_nothing_else_stays(server: FileServer, target: Pat
     assert shown[-1] == ("downloading file.zip (MB)", 1, 1)
 
 
-def test_broken_connection_goes_on_with_the_rest(server: FileServer, target: Path) -> None:
+def test_broken_connection_continues_with_the_rest(server: FileServer, target: Path) -> None:
     server.cuts = [FIRST_CUT, CHUNK]
 
     get(server, target)
@@ -93,7 +93,7 @@ def test_connection_that_often_breaks_is_tried_while_it_gets_further(server: Fil
     assert len(server.requests) == 11
 
 
-def test_later_call_goes_on_with_the_rest(server: FileServer, target: Path) -> None:
+def test_later_call_continues_with_the_rest(server: FileServer, target: Path) -> None:
     interrupt_after(server, target, FIRST_CUT)
 
     get(server, target)

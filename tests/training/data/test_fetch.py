@@ -169,7 +169,7 @@ def test_archives_that_are_there_are_not_fetched_again(gtsrb: Benchmark, server:
     assert len(load_gtsrb(fetched.path).samples) == 6
 
 
-def test_stopped_between_archives_goes_on_there(gtsrb: Benchmark, server: FileServer, to: Path) -> None:
+def test_stopped_between_archives_continues_there(gtsrb: Benchmark, server: FileServer, to: Path) -> None:
     server.statuses = [200, 404]
     with pytest.raises(DataError, match=f"{TEST_ZIP} cannot be fetched .the server answers 404"):
         fetch(gtsrb, to)
@@ -178,7 +178,7 @@ def test_stopped_between_archives_goes_on_there(gtsrb: Benchmark, server: FileSe
     assert fetch(gtsrb, to).files == 2
 
 
-def test_broken_connection_goes_on_with_the_rest(gtsrb: Benchmark, server: FileServer, to: Path) -> None:
+def test_broken_connection_continues_with_the_rest(gtsrb: Benchmark, server: FileServer, to: Path) -> None:
     server.cuts = [100]
 
     fetch(gtsrb, to)

@@ -123,7 +123,7 @@ def test_who_is_known_and_has_the_header_is_answered(
 
 @pytest.mark.parametrize(("kind", "protocol"), WAYS)
 @pytest.mark.parametrize("wrong", [None, dict.fromkeys(HEADERS, "wr0ng")])
-def test_without_the_header_the_client_is_reported_and_no_secret_shows(
+def test_without_the_header_the_client_names_it_and_shows_no_secret(
     secure_url: str, certificates: Certificates, kind: type[Client], protocol: Protocol, wrong: dict[str, str] | None
 ) -> None:
     for shared_memory in (False, True):
@@ -157,7 +157,7 @@ def test_a_client_without_tls_or_certificate_is_no_crash(
             ask(kind, protocol, secure_url, lambda client: client.metadata(), **options)
 
 
-def test_the_gateway_asks_over_tls_and_says_of_a_refusal_without_the_reason(
+def test_the_gateway_asks_over_tls_and_reports_a_refusal_without_the_reason(
     guarded_server: RunningServer, certificates: Certificates
 ) -> None:
     url, need = address(guarded_server, "grpc"), ("--need", "sign_recognizer", "--retries", "0")

@@ -92,7 +92,7 @@ def test_all_files_of_monitoring_are_there(rendered: dict[str, list[Object]]) ->
     assert sorted(texts, key=ordered) == sorted((json.loads(path.read_text()) for path in dashboards), key=ordered)
 
 
-def test_series_can_be_reported_apart(rendered: dict[str, list[Object]]) -> None:
+def test_series_can_be_distinguished(rendered: dict[str, list[Object]]) -> None:
     """The labels that queries of canary, autoscaler and alerts select by are those that the ServiceMonitor gives."""
     endpoint = named(rendered["canary by replicas"], "ServiceMonitor", "-triton")["spec"]["endpoints"][0]
     labels = {each["targetLabel"]: each for each in endpoint["relabelings"]}

@@ -61,7 +61,7 @@ def test_its_last_words_are_its_errors_each_once() -> None:
     assert last_words(" \n") == "it printed nothing"
 
 
-def test_it_is_reported_to_measure_for_a_time_and_not_until_it_is_content() -> None:
+def test_it_measures_for_a_given_time_and_not_until_it_is_content() -> None:
     words = command(Tool(Path("/bin/pa"), "1"), POINT, "host:8001", Path("/tmp/in.json"), "out.csv", 3)
     line = " ".join(words)
     assert line.startswith("/bin/pa -m sign_classifier -i grpc -u host:8001 -b 8 --concurrency-range 16 ")

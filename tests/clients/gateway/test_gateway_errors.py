@@ -170,7 +170,7 @@ def test_pictures_that_claim_to_be_huge_are_not_decoded(client: TestClient) -> N
     problem(client.post("/v1/feedback", content=content, headers=headers), 413, "scale it down")
 
 
-def test_a_mistake_of_ours_is_reported_as_a_problem(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_internal_error_is_answered_as_a_problem(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """The mistake is put in: nothing is known that makes one."""
     monkeypatch.setattr("clients.gateway.feedback.SCHEMA", object())
     content, headers = form(("image", "a.png", picture()), ("feedback", None, NO_SIGN))
@@ -186,7 +186,7 @@ def test_the_request_id_is_the_callers_where_it_is_well_formed(client: TestClien
         assert request_id.encode() != bad and len(request_id) == 32
 
 
-def test_browsers_are_reported_to_be_careful(client: TestClient) -> None:
+def test_security_headers_are_sent_to_browsers(client: TestClient) -> None:
     for path in ("/nothing", "/healthz", "/v1/classes"):
         headers = client.get(path).headers
         policy = headers["content-security-policy"]

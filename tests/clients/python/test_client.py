@@ -73,7 +73,7 @@ def test_a_server_that_never_answers_ends_with_the_timeout(mute: str, protocol: 
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_who_waits_is_reported_when_the_client_is_closed(mute: str, protocol: Protocol) -> None:
+def test_a_waiting_request_fails_when_the_client_is_closed(mute: str, protocol: Protocol) -> None:
     client = SignClient(mute, protocol)
     problems: list[Exception] = []
 
@@ -98,7 +98,7 @@ def test_who_waits_is_reported_when_the_client_is_closed(mute: str, protocol: Pr
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_a_task_that_waits_is_reported_when_the_client_is_closed_and_not_cancelled(mute: str, protocol: Protocol) -> None:
+def test_a_waiting_task_fails_and_is_not_cancelled_when_the_client_is_closed(mute: str, protocol: Protocol) -> None:
     async def ask() -> list[object]:
         client = AsyncSignClient(mute, protocol)
         tasks = [asyncio.create_task(client.input_size()) for _ in range(3)]

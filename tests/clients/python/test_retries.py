@@ -161,7 +161,7 @@ def test_what_does_not_pass_is_asked_once(script: Script, ask: Ask, answer: Answ
     assert "s3cret" not in "".join(traceback.format_exception(raised.value)) + repr(raised.value)
 
 
-def test_an_overloaded_server_is_reported_from_one_that_is_gone(script: Script, ask: Ask) -> None:
+def test_an_overloaded_server_is_distinguished_from_one_that_is_gone(script: Script, ask: Ask) -> None:
     script.answers = [(429, '{"error": "slow down"}')]
     with pytest.raises(OverloadedError, match="slow down: ask later, or less at once"):
         ask(script.url)

@@ -79,7 +79,7 @@ def test_sign_and_verify(signs: Signs, tmp_path: Path, keys: Path) -> None:
     assert code == 1 and "model.onnx" in json.loads(out)[0]["problems"][0]
 
 
-def test_promote_says_of_a_missing_gate_or_insists_on_it(signs: Signs, tmp_path: Path) -> None:
+def test_promote_reports_a_missing_gate_or_insists_on_it(signs: Signs, tmp_path: Path) -> None:
     place = tmp_path / "model_repository"
     first, second = publish_once(place, b"one"), publish_once(place, b"two", source={"run_id": "a1"})
     code, out, err = signs("promote", "m", "1")

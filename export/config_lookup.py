@@ -21,7 +21,7 @@ def config_of_checkpoint(
     """Returns the configuration that an export of a checkpoint would write.
 
     Args:
-        repository: of the served version, whose settings are kept where `overrides` has none.
+        repository: of the served version, whose settings are kept if `overrides` has none.
         configuration: NAME of configs/NAME.pbtxt; empty for config.pbtxt.
 
     Raises:

@@ -69,7 +69,7 @@ def print_export(manifest: Manifest, repository: str | Path) -> None:
 
 
 def _next(manifest: Manifest, repository: str | Path) -> str:
-    """Returns the command that comes next: to serve the version, or to run the gate where that serves another."""
+    """Returns the command that comes next: to serve the version, or to run the gate if that serves another."""
     store = open_store(repository)
     best = champion(store, manifest.model)
     if best is not None:

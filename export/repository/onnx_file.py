@@ -140,7 +140,7 @@ def _newer(model: Any) -> Iterator[str]:
 
 
 def _misfits(kind: str, wanted: Sequence[Any], found: Sequence[Any], batched: bool, path: str) -> Iterator[str]:
-    """Yields where a configuration contradicts the graph about inputs or outputs."""
+    """Yields a sentence for each input or output in which a configuration contradicts the graph."""
     from onnx import TensorProto
     from tritonclient.grpc import model_config_pb2 as pb
 

@@ -53,7 +53,7 @@ def config_paths(paths: Iterable[str]) -> list[str]:
 def pinned(config: ModelConfig, versions: Sequence[int]) -> ModelConfig:
     """Returns the configuration with a policy that serves exactly these versions."""
     copy = without_policy(config)
-    copy.version_policy.specific.SetInParent()  # also where there is none to serve
+    copy.version_policy.specific.SetInParent()  # also if there is none to serve
     copy.version_policy.specific.versions.extend(sorted(versions))
     return copy
 

@@ -34,7 +34,7 @@ from traffic_signs.progress import ProgressCallback, silent
 
 @dataclass(frozen=True)
 class Pulled:
-    """One version that is in the destination now; `fetched` is False where it was there already."""
+    """One version that is in the destination now; `fetched` is False if it was there already."""
 
     model: str
     version: int
@@ -142,7 +142,7 @@ def choose_versions(store: Store, wanted: Mapping[str, Sequence[int]], any_gpu: 
             if reason:
                 raise RepositoryError(
                     f"{store.name}/{model}/{version} cannot run here: {reason}. Pull a version in ONNX; or give "
-                    "--any-gpu where another machine is to serve it"
+                    "--any-gpu if another machine is to serve it"
                 )
     if not chosen:
         raise RepositoryError(f"there is no model in {store.name}: publish one first")

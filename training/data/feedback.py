@@ -53,7 +53,7 @@ class _Entry:
     sha256: str
 
     def sample(self, ids: Mapping[str, int], known_to: str) -> Sample:
-        """Returns the entry as a sample of classes by their names; raises _EntryError where it does not fit them."""
+        """Returns the entry as a sample of classes by their names; raises _EntryError if it does not fit them."""
         unknown = next((name for _, name in self.signs if name not in ids), None)
         if unknown is not None:
             raise _EntryError(f"a sign is {_shown(unknown)}, which is no class of {known_to}")

@@ -127,7 +127,7 @@ def _load(path: Path, where: str) -> Any:
         onnx.checker.check_model(path)
     except (DecodeError, onnx.checker.ValidationError, ValueError, OSError) as error:
         reason = " ".join(str(error).split())[:300]
-        raise RepositoryError(f"{where} is no whole ONNX file ({reason}): copy or export it again") from error
+        raise RepositoryError(f"{where} is not a complete ONNX file ({reason}): copy or export it again") from error
     return model
 
 

@@ -60,7 +60,7 @@ def parse_wanted(options: Sequence[str], file: Path | None = None) -> dict[str, 
             for model, given in json.loads(file.read_text()).items():
                 numbers = given if isinstance(given, list) else [] if given is None else [given]
                 if not all(type(number) is int and number > 0 for number in numbers):
-                    raise ValueError(f"{given!r} is no version of {model}")
+                    raise ValueError(f"{given!r} is not a version of {model}")
                 wanted.setdefault(check_model_name(model), []).extend(numbers)
         except (OSError, ValueError, AttributeError) as error:
             raise RepositoryError(

@@ -48,7 +48,7 @@ class Address:
         )
         if found is None:
             raise RepositoryError(
-                f"{text} is no address in a registry: give oci://HOST[:PORT]/NAME, NAME in lower case, or with "
+                f"{text} is not an address in a registry: give oci://HOST[:PORT]/NAME, NAME in lower case, or with "
                 "@sha256:DIGEST one version of it"
             )
         return cls(found[1], found[2], found[3] or "")

@@ -80,7 +80,7 @@ def test_a_configuration_for_other_hardware_is_shown_by_its_name(
     ("arguments", "reason"),
     [
         (("nothing",), "there is no .*nothing/config.pbtxt"),
-        (("no/folder",), "has no config.pbtxt and is no checkpoint"),
+        (("no/folder",), "has no config.pbtxt and is not a checkpoint"),
         (("..",), "cannot name a model"),
     ],
 )

@@ -141,7 +141,7 @@ def test_wrong_input_is_one_line(checkpoint: Path, data: str, tmp_path: Path) ->
 def test_onnx_file_of_something_else_is_refused(tmp_path: Path, data: str, tiny_onnx: Callable[[Path], None]) -> None:
     tiny_onnx(tmp_path / "other.onnx")
 
-    with pytest.raises(ClientError, match="takes x: it is no classifier, detector or recognizer"):
+    with pytest.raises(ClientError, match="takes x: it is not a classifier, detector or recognizer"):
         evaluate_model(EvaluationRequest(data, tmp_path / "other.onnx"))
 
 

@@ -81,7 +81,7 @@ def test_what_triton_completes_by_itself_may_be_left_out(by_hand: Path, tmp_path
 def test_a_truncated_file_is_refused(by_hand: Path, size: int) -> None:
     path = by_hand / "1" / "model.onnx"
     path.write_bytes(path.read_bytes()[:size])
-    assert "m/1/model.onnx is no whole ONNX file" in refusal(by_hand)
+    assert "m/1/model.onnx is not a complete ONNX file" in refusal(by_hand)
 
 
 def test_without_a_configuration_the_file_is_checked_all_the_same(by_hand: Path) -> None:

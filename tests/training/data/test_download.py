@@ -331,11 +331,11 @@ def test_redirect_away_from_the_web_is_refused(server: FileServer, target: Path,
     ["", "file:///etc/passwd", "ftp://host/x", "gtsrb.zip", "https://", "http://host:port/x", "http://[::1/x"],
 )
 def test_other_addresses_are_refused(address: str) -> None:
-    with pytest.raises(DataError, match="is no web address"):
+    with pytest.raises(DataError, match="is not a web address"):
         require_web_address(address)
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:1/a b", "http://127.0.0.1:1/ü"])
 def test_address_that_cannot_be_sent_is_reported(target: Path, address: str) -> None:
-    with pytest.raises(DataError, match="is no web address"):
+    with pytest.raises(DataError, match="is not a web address"):
         download(address, target, accept, silent)

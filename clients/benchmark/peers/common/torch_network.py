@@ -35,7 +35,7 @@ Operation = Callable[..., Any]
 
 
 class TorchNetwork:
-    """A network in PyTorch eager; see `signs_models.OnnxNetwork`.
+    """A network in PyTorch eager; see `onnx_network.OnnxNetwork`.
 
     Raises:
         ValueError: the file has an operation that is not supported.

@@ -108,7 +108,7 @@ def draw_parts(points: Points) -> str:
         for number, row in enumerate(rows):
             axes.text(101, number, f"{sum(row):,.1f} ms", va="center", fontsize=9)
         axes.invert_yaxis()
-        axes.set(xlim=(0, 100), xlabel="% of the mean time of a request, which stands at the right")
+        axes.set(xlim=(0, 100), xlabel="% of the mean time of a request, which is at the right")
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=min(4, len(names)), borderaxespad=0.2)

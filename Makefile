@@ -71,22 +71,23 @@ airflow: $(VENV)/installed $(AIRFLOW)/installed
 demo: $(VENV)/installed
 	@$(SIGNS) demo $${DATA:+--data "$$DATA"}
 
-# Four on two cores: much of a test of servers is waiting for them. A file is run by one of them, so that what
-# its tests share is made once; tests/conftest.py puts the longest files first, and not those with most tests.
-WORKERS ?= 4
+# Four processes on two cores: much of a test of servers is waiting for them. Three with the long tests, some of which
+# want a number of requests in a time. A file is run by one process, so that what its tests share is made once;
+# tests/conftest.py puts the longest files first, and not those with most tests.
+WORKERS ?=
 
 PYTEST := $(VENV)/bin/python -m pytest
-DEAL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+DEAL = --numprocesses $(or $(WORKERS),$(1)) --dist loadfile --no-loadscope-reorder
 environments: $(VENV)/installed $(AIRFLOW)/installed $(TOOLS)/installed
 
 test: environments
-	@$(PYTEST) $(DEAL) -m "not long"
+	@$(PYTEST) $(call DEAL,4) -m "not long"
 
 test-long: environments
-	@$(PYTEST) $(DEAL) -m long
+	@$(PYTEST) $(call DEAL,3) -m long
 
 test-all: environments
-	@$(PYTEST) $(DEAL) -m ""
+	@$(PYTEST) $(call DEAL,3) -m ""
 
 # The library hides what a newer CPU can do; PyTorch says whether it does.
 test-avx2: $(VENV)/installed $(TOOLS)/installed

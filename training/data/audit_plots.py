@@ -1,7 +1,6 @@
 """Plots of an audit. Each function writes one PNG."""
 
 from collections.abc import Sequence
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from traffic_signs.plots import ACCENT, INK, SECOND, save_figure
@@ -17,9 +17,10 @@ from training.data.records import SPLITS, Split
 
 COLOURS: dict[Split, str] = {"train": ACCENT, "test": SECOND}
 SHEET_COLUMNS, SHEET_CROPS = 4, 8
-# Inches: of a class's cell, and above the first row.
-CELL_WIDTH, CELL_TITLE, CELL_LINE, SHEET_TITLE = 4.0, 0.3, 0.5, 0.6
 PAIR_COLUMNS, SHOWN_PAIRS = 6, 36
+# In inches.
+SHEET_TITLE, CELL_WIDTH, CELL_TITLE, CELL_LINE = 0.6, 4.0, 0.3, 0.5
+PAIRS_TITLE, PAIR_WIDTH, PAIR_HEIGHT = 0.6, 2.1, 1.35
 GAP = 2  # pixels between two crops of a strip
 
 
@@ -30,23 +31,17 @@ def draw_contact_sheet(audit: Audit, path: Path) -> None:
     class_names = audit.data_sets[0].classes.names
     rows = -(-len(class_names) // SHEET_COLUMNS)
     width, height = SHEET_COLUMNS * CELL_WIDTH, SHEET_TITLE + rows * (CELL_TITLE + CELL_LINE * lines)
-    # One axes in inches: an axes for each class takes ten times as long.
-    figure, axes = plt.subplots(figsize=(width, height))
-    axes.set_position((0, 0, 1, 1))
-    axes.axis("off")
+    figure, axes = _sheet(width, height)
     for class_id, class_name in enumerate(class_names):
         column, row = divmod(class_id, rows)  # the class ids run down the columns
         left, top = column * CELL_WIDTH, SHEET_TITLE + row * (CELL_TITLE + CELL_LINE * lines)
         strips = [_strip(_choose(audit, facts.name, class_id, rng), SHEET_CROPS) for facts in audit.data_sets]
         sheet = np.vstack([np.pad(strip, ((0, GAP), (0, 0), (0, 0)), constant_values=255) for strip in strips])[:-GAP]
-        inches = min((CELL_WIDTH - 0.1) / sheet.shape[1], CELL_LINE * lines / sheet.shape[0])
-        right, bottom = left + inches * sheet.shape[1], top + inches * sheet.shape[0]
-        axes.imshow(sheet, interpolation="bilinear", aspect="auto", extent=(left, right, bottom, top))
+        _show(axes, sheet, left, top, CELL_WIDTH - 0.1, CELL_LINE * lines)
         counts = [sum(each.signs_per_class[class_id] for each in facts.splits.values()) for facts in audit.data_sets]
         numbers = " and ".join(f"{count:,}" for count in counts)
         colour = INK if all(counts) else SECOND
         axes.text(left, top - 0.05, f"{class_id}  {_plain(class_name)}  ({numbers})", fontsize=8, color=colour)
-    axes.set(xlim=(0, width), ylim=(height, 0))
     names = " and ".join(_plain(facts.name) for facts in audit.data_sets)
     below = ", one below the other" if lines > 1 else ""
     title = f"Up to {SHEET_CROPS} signs of each class at random, and how many there are: {names}{below}"
@@ -96,24 +91,40 @@ def draw_leakage(audit: Audit, path: Path) -> None:
     """Draws test signs beside the training crops that repeat them, by descending correlation; of many, a sample."""
     found = [comparison for comparison in audit.comparisons if comparison.leakage.repeats]
     rows = [-(-min(len(comparison.leakage.repeats), SHOWN_PAIRS) // PAIR_COLUMNS) for comparison in found]
-    figure = plt.figure(figsize=(2.1 * PAIR_COLUMNS, sum(1.35 * count + 0.6 for count in rows)), layout="constrained")
-    sections = figure.subfigures(len(found), 1, height_ratios=[1.35 * count + 0.6 for count in rows], squeeze=False)
-    for section, comparison, count in zip(sections.flat, found, rows, strict=True):
+    width = PAIR_COLUMNS * PAIR_WIDTH
+    figure, axes = _sheet(width, sum(PAIRS_TITLE + count * PAIR_HEIGHT for count in rows))
+    top = 0.0
+    for comparison, count in zip(found, rows, strict=True):
         pairs = len(comparison.leakage.repeats)
         excerpt = f"; {SHOWN_PAIRS} of {pairs:,} pairs" if pairs > SHOWN_PAIRS else ""
-        section.suptitle(
+        title = (
             f"{comparison.repeated_signs} of {comparison.test_signs:,} test signs of {_plain(comparison.test)} (left "
-            f"of each pair) stand in the training split of {_plain(comparison.train)} (right){excerpt}",
-            fontsize=11,
+            f"of each pair) stand in the training split of {_plain(comparison.train)} (right){excerpt}"
         )
-        panels = section.subplots(count, PAIR_COLUMNS, squeeze=False)
-        for axes, pair in zip_longest(panels.flat, _pairs(audit, comparison)):
-            axes.axis("off")
-            if pair is not None:
-                strip, caption = pair
-                axes.imshow(strip, interpolation="bilinear")
-                axes.set_title(caption, fontsize=7, pad=3)
+        axes.text(width / 2, top + PAIRS_TITLE / 2, title, fontsize=11, ha="center")
+        for place, (strip, caption) in enumerate(_pairs(audit, comparison)):
+            row, column = divmod(place, PAIR_COLUMNS)
+            left, above = column * PAIR_WIDTH, top + PAIRS_TITLE + row * PAIR_HEIGHT
+            axes.text(left, above + 0.25, caption, fontsize=7)
+            _show(axes, strip, left, above + 0.3, PAIR_WIDTH - 0.1, PAIR_HEIGHT - 0.4)
+        top += PAIRS_TITLE + count * PAIR_HEIGHT
     save_figure(figure, path)
+
+
+def _sheet(width: float, height: float) -> tuple[Figure, Axes]:
+    """Returns a figure with one axes, in inches from its top left; an axes for each picture would take much longer."""
+    figure, axes = plt.subplots(figsize=(width, height))
+    axes.set_position((0, 0, 1, 1))
+    axes.axis("off")
+    axes.set(xlim=(0, width), ylim=(height, 0))
+    return figure, axes
+
+
+def _show(axes: Axes, image: npt.NDArray[np.uint8], left: float, top: float, width: float, height: float) -> None:
+    """Shows an image in a sheet, as large as fits into a rectangle."""
+    inches = min(width / image.shape[1], height / image.shape[0])
+    extent = (left, left + inches * image.shape[1], top + inches * image.shape[0], top)
+    axes.imshow(image, interpolation="bilinear", aspect="auto", extent=extent)
 
 
 def _plain(name: str) -> str:

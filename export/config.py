@@ -13,7 +13,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 from export.errors import ExportError
 from export.model_kind import ModelKind, TensorSpec
 from export.repository.configuration import ONNX, TENSORRT
-from export.repository.manifest import GPU_FILE, LABELS_FILE
+from export.repository.manifest import GPU_FILE, INT8_FILE, LABELS_FILE
 from export.repository.policy import WARM_UP, to_bytes
 from export.settings import TARGETS, Target
 from traffic_sign_client.client import CATEGORIES
@@ -51,6 +51,7 @@ class Serving:
         response_cache: whether a known input is answered from memory, if the server has a cache.
         fixed_batches: of the file for GPUs, smallest first; () for the file for CPUs, whose batch is free.
         tensorrt: ONNX Runtime passes the graph to TensorRT, on a GPU, with the file whose batch is free.
+        int8: whether it is served with the int8 file for CPUs.
 
     Raises:
         ExportError: a value is out of range.
@@ -67,6 +68,7 @@ class Serving:
     response_cache: bool = False
     fixed_batches: tuple[int, ...] = ()
     tensorrt: bool = False
+    int8: bool = False
 
     def __post_init__(self) -> None:
         for name in ("max_batch", "queue_delay_us", "queue_timeout_ms", "max_queue", "instances", "threads"):
@@ -103,6 +105,8 @@ def network_config(kind: ModelKind, input_size: tuple[int, int], class_count: in
     _schedule(config, serving)
     set_threads(config, serving.threads)
     accelerators = config.optimization.execution_accelerators.gpu_execution_accelerator
+    if serving.int8:
+        config.default_model_filename = INT8_FILE
     if serving.fixed_batches:
         config.default_model_filename = GPU_FILE
         # TensorFloat-32 differs from the trained network by more than parity in fp32 allows.

@@ -23,7 +23,7 @@ from export.repository.configuration import ONNX
 from export.repository.derived import publish_derived
 from export.repository.fetching import fetch_version
 from export.repository.hardware import Gpu, find_trtexec, gpus, version_of_trtexec
-from export.repository.manifest import GPU_FILE
+from export.repository.manifest import GPU_FILE, INT8_FILE
 from export.repository.policy import CONFIG
 from export.repository.promotion import own_configs
 from export.repository.store import RepositoryLike, open_store
@@ -33,7 +33,7 @@ MODEL, PLAN = "model.onnx", "model.plan"
 OLDEST = 10  # version of TensorRT: earlier ones have no --skipInference and type differently
 LOG_LINES = 12
 # They do not describe the kernels that TensorRT has chosen, nor the best settings for them.
-FACTS_OF_ONNX = ("opset", "ir_version", "graph", "parity", "accuracy", "tuning", "gpu")
+FACTS_OF_ONNX = ("opset", "ir_version", "graph", "parity", "accuracy", "tuning", "gpu", "int8")
 WHERE = (
     "run it on the machine that is to serve, in an image with TensorRT: nvcr.io/nvidia/tritonserver or "
     "nvcr.io/nvidia/tensorrt has trtexec, or pip install tensorrt"
@@ -128,7 +128,7 @@ def build_engine(
             folder,
             {CONFIG: engine_config(config)},  # for every name, since it has no other configuration
             instead={PLAN: plan.read_bytes()},
-            leave_out=[MODEL, GPU_FILE],
+            leave_out=[MODEL, GPU_FILE, INT8_FILE],
             forget=FACTS_OF_ONNX,
             built_for={
                 "gpu": gpu.name,

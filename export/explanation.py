@@ -7,7 +7,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from export.config import CUDA, ENGINE, THREADS
 from export.repository.configuration import ONNX, TENSORRT
-from export.repository.manifest import GPU_FILE
+from export.repository.manifest import GPU_FILE, INT8_FILE
 from traffic_sign_client.client import CATEGORIES
 
 
@@ -25,7 +25,8 @@ _PLATFORMS = {
 }
 _BACKENDS = {"python": "sources in Python that call other models of the server"}
 _FILES = {
-    GPU_FILE: "the file for GPUs: each convolution has one batch, or ONNX Runtime would search it again at each change"
+    GPU_FILE: "the file for GPUs: each convolution has one batch, or ONNX Runtime would search it again at each change",
+    INT8_FILE: "the int8 file, for CPUs on which it is faster; config.pbtxt and configs/cpu-N.pbtxt have the usual one",
 }
 _KINDS = {
     pb.ModelInstanceGroup.KIND_AUTO: "on a GPU if the server has one, else on the CPU",

@@ -25,8 +25,8 @@ def prove_gpu_file(
 ) -> tuple[Path, dict[str, Any]]:
     """Makes the file for GPUs of a network and checks its parity on a CPU; returns it, and its entry in the manifest.
 
-    It has the precision and the weights of the file for CPUs; but if that is int8, which is no faster on a GPU without
-    TensorRT, it is fp32 with its own weights.
+    It has the precision and the weights of model.onnx; but if that is int8 for TensorRT, which is no faster on a GPU
+    without TensorRT, it is fp32 with its own weights.
 
     Args:
         fp32: the converted network.

@@ -94,6 +94,7 @@ class TritonPredictor(Predictor):
 
     Attributes:
         inputs: names of its inputs.
+        file: the file that it is served with; empty if its configuration names none.
 
     Args:
         model: its name, or name/version.
@@ -114,6 +115,7 @@ class TritonPredictor(Predictor):
             self.close()
             raise
         self.inputs = [str(entry["name"]) for entry in config.get("input", ())]
+        self.file = str(config.get("default_model_filename", ""))
         self.max_batch = max(1, int(config.get("max_batch_size", 0)))
         kind = kind_of_inputs(self.inputs)
         if kind is not None:  # other models can be described, not called

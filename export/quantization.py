@@ -20,8 +20,9 @@ from export.quantizable_nodes import inner_layers
 # with biases that are not quantised.
 # CPUs without VNNI add two 8-bit products in 16 bits, which saturates: 7-bit weights fit, and give the same answers on
 # every CPU.
+CPU = "cpu"
 TARGETS: dict[str, dict[str, Any]] = {
-    "cpu": {"activations": QuantType.QUInt8, "seven_bits": True, "options": {"ActivationSymmetric": False}},
+    CPU: {"activations": QuantType.QUInt8, "seven_bits": True, "options": {"ActivationSymmetric": False}},
     "tensorrt": {
         "activations": QuantType.QInt8,
         "seven_bits": False,
@@ -30,7 +31,7 @@ TARGETS: dict[str, dict[str, Any]] = {
 }
 
 
-def quantize(model: onnx.ModelProto, calibration: Images, target: str = "cpu") -> onnx.ModelProto:
+def quantize(model: onnx.ModelProto, calibration: Images, target: str = CPU) -> onnx.ModelProto:
     """Returns a network whose inner layers (`export.quantizable_nodes`) compute with integers.
 
     The range of each activation is the one that it has on the calibration images.

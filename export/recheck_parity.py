@@ -6,10 +6,10 @@ from typing import Any
 from export.arrays import Images
 from export.devices import providers_for
 from export.errors import ExportError
-from export.precision import TOLERANCES
+from export.precision import INT8, TOLERANCES
 from export.predictor import TorchPredictor, TritonPredictor
 from export.proof import Proof
-from export.repository.manifest import MANIFEST, MODEL_FILE, Manifest, parse_manifest, verify_files
+from export.repository.manifest import MANIFEST, MODEL_FILE, Manifest, cpu_file, parse_manifest, verify_files
 from export.repository.policy import CONFIG, read_config
 from export.run import hash_weights
 from traffic_sign_client.errors import ClientError
@@ -27,8 +27,8 @@ def compare_version(
         device: cpu or cuda, where the file runs.
 
     Returns:
-        `export.proof.Proven.parity_figures`, and for a file `device` and, if there is a file for GPUs, its figures as
-        `gpu`.
+        `export.proof.Proven.parity_figures`; of a server also the `precision` that answers; of a file also `device`
+        and, if there are such files beside it, the figures of `gpu` and `int8`, which is None without real images.
 
     Raises:
         ParityError: they differ by more than the tolerance of the version's precision.
@@ -43,17 +43,10 @@ def compare_version(
             f"{version} was exported from other weights than those of {checkpoint}: give its own checkpoint "
             f"({manifest.source.get('checkpoint') or 'its manifest names none'})"
         )
-    if manifest.precision not in TOLERANCES:
-        raise ExportError(
-            f"{version} has the precision {manifest.precision!r}, which has no tolerance: export it again"
-        )
-    if not len(samples) and not TOLERANCES[manifest.precision].invented:
-        raise ExportError(
-            f"{version} is in {manifest.precision}, which is compared only on real images: give them with --data"
-        )
     network = TorchPredictor(model, info)
     if url:
         return _compare_served(url, manifest, network, samples)
+    _require_comparable(str(version), manifest.precision, samples)
     proof = Proof(network, samples, largest=_largest_batch(version))
     proven = proof.check(version / MODEL_FILE, manifest.precision, device)
     figures: dict[str, Any] = {**proven.parity_figures(manifest.precision), "device": device}
@@ -61,14 +54,28 @@ def compare_version(
         precision, sizes = manifest.gpu["precision"], manifest.gpu["fixed_batches"]
         proven = proof.check(version / manifest.gpu["file"], precision, device, sizes[-1])
         figures["gpu"] = proven.parity_figures(precision)
+    if manifest.int8:
+        figures["int8"] = None
+        if len(samples):
+            figures["int8"] = proof.check(version / manifest.int8["file"], INT8).parity_figures(INT8)
     return figures
+
+
+def _require_comparable(what: str, precision: str, samples: Images) -> None:
+    """Raises ExportError for a precision without a tolerance, or with one for real images where there are none."""
+    if precision not in TOLERANCES:
+        raise ExportError(f"{what} has the precision {precision!r}, which has no tolerance: export it again")
+    if not len(samples) and not TOLERANCES[precision].invented:
+        raise ExportError(f"{what} is in {precision}, which is compared only on real images: give them with --data")
 
 
 def _compare_served(url: str, manifest: Manifest, network: TorchPredictor, samples: Images) -> dict[str, Any]:
     try:
         with TritonPredictor(url, "grpc", f"{manifest.model}/{manifest.version}") as served:
+            precision = manifest.precision_of(cpu_file(served.file))
+            _require_comparable(f"what {url} serves of {manifest.model} {manifest.version}", precision, samples)
             proof = Proof(network, samples, largest=served.max_batch)
-            return proof.check_network(served, manifest.precision).parity_figures(manifest.precision)
+            return {**proof.check_network(served, precision).parity_figures(precision), "precision": precision}
     except ClientError as error:
         raise ExportError(
             f"{url} did not answer for {manifest.model} {manifest.version} ({error}): give "

@@ -21,6 +21,7 @@ from export.repository.manifest import LABELS_FILE
 from export.repository.policy import CONFIG, config_path, read_config
 from export.repository.promotion import present_configs, require_version
 from export.repository.store import Store, open_store
+from export.serving_plan import int8_series
 from serving import RECOGNIZER_SOURCES
 from traffic_signs.classes import GERMAN_SIGNS, ClassSet
 from traffic_signs.commit import git_commit
@@ -93,6 +94,7 @@ def export_recognizer(
         cpu_name(cores): replace(SERVING, max_batch=2, instances=share_out(cores)[0]) for cores in LARGER
     }
     categories = [classes.category_names[category] for category in classes.categories]
+    servings |= int8_series(servings, int8=False)
     configs = {
         config_path(name): recognizer_config(RECOGNIZER, score_threshold, serving, unknown_threshold, categories)
         for name, serving in servings.items()

@@ -5,7 +5,6 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,10 @@ from export.precision import AUTO, FP32, INT8, PRECISIONS
 from export.precision_search import NO_LABELS, Candidate, fastest, make_all, make_candidate, timed
 from export.predictor import TorchPredictor
 from export.proof import Proof
-from export.quantization import TARGETS
+from export.quantization import CPU, TARGETS
 from export.repository import Manifest, champion, load_manifest, publish, versions
 from export.repository.class_names import require_same_class_names
-from export.repository.manifest import GPU_FILE, LABELS_FILE, MODEL_FILE
+from export.repository.manifest import GPU_FILE, INT8_FILE, LABELS_FILE, MODEL_FILE
 from export.repository.policy import CONFIG
 from export.repository.signing import Signer
 from export.repository.store import open_store
@@ -32,6 +31,10 @@ from export.serving_plan import choose_serving
 from export.settings import PrecisionRequest, ServingOverrides
 from traffic_signs.progress import ProgressCallback, silent
 from training.checkpoint import load_checkpoint
+
+NO_CPUS = (
+    "int8 is served on CPUs, and this version is for GPUs alone: leave out --target gpu, or name --int8-for tensorrt"
+)
 
 
 def export_checkpoint(
@@ -72,7 +75,10 @@ def export_checkpoint(
     if not other_classes:
         store = open_store(repository)
         require_same_class_names(store, info.model, info.class_names, champion(store, info.model))
-    configs = chosen.configs(info)
+    int8_on_cpus = wanted.int8_for == CPU
+    no_int8 = NO_CPUS if int8_on_cpus and chosen.serving.target == "gpu" else ""
+    if no_int8 and wanted.precision == INT8:
+        raise ExportError(no_int8)
     with tempfile.TemporaryDirectory(prefix="signs-export-") as scratch:
         path = Path(scratch) / MODEL_FILE
         simplification = convert(model, info, path)
@@ -81,19 +87,32 @@ def export_checkpoint(
         proof = Proof(network, samples, labels, max_loss, chosen.max_batch, progress)
         try:
             tried = probe_images(samples[: kind.max_batch], noises=4)
-            make = partial(make_candidate, path, proof=proof, images=tried, labels=labels, int8_for=wanted.int8_for)
+
+            def make(precision: str) -> Candidate:
+                if precision == INT8 and no_int8:
+                    raise ExportError(no_int8)
+                return make_candidate(path, precision, proof, tried, labels, wanted.int8_for)
+
             if wanted.precision == AUTO:
                 candidates = timed(make_all(make, path), tried, kind.timing_batch, progress)
                 chosen_among(candidates)
                 candidate = fastest(candidates)
             else:
-                candidate = make(wanted.precision)
+                both = wanted.precision == INT8 and int8_on_cpus
+                candidates = [make(each) for each in ((FP32, INT8) if both else (wanted.precision,))]
+                candidate = candidates[-1]
+            beside = None
+            if candidate.precision == INT8 and int8_on_cpus:  # which file answers depends on the CPU
+                candidate, beside = candidates[0], candidate
             files, gpu = {MODEL_FILE: candidate.path.read_bytes()}, dict[str, Any]()
+            if beside is not None:
+                files[INT8_FILE] = beside.path.read_bytes()
             if sizes := chosen.fixed_batches:
                 on_gpu, gpu = prove_gpu_file(proof, path, candidate, sizes)
                 files[GPU_FILE] = on_gpu.read_bytes()
         except (ParityError, AccuracyError) as error:
             raise type(error)(f"{error}: nothing was published") from error
+    configs = chosen.configs(info, int8=beside is not None)
     config, proven = configs[CONFIG], candidate.proven
     assert proven is not None
     files[warm_up_path(config)] = kind.draw_samples(network.size, 1).tobytes()
@@ -118,12 +137,13 @@ def export_checkpoint(
             "ir_version": IR_VERSION,
             "precision": candidate.precision,
             "graph": asdict(simplification) | {"nodes": candidate.nodes},
-            "calibration": _calibration(candidate.precision, wanted, labels),
+            "calibration": _calibration(beside or candidate, wanted, labels),
             "inputs": describe_tensors(config.input),
             "outputs": describe_tensors(config.output),
             "parity": proven.parity_figures(candidate.precision),
             "accuracy": proven.accuracy.as_dict() if proven.accuracy else {},
             "gpu": gpu,
+            "int8": _int8_facts(beside) if beside else {},
             "metrics": info.metrics,
             "tuning": chosen.tuning,
         },
@@ -151,6 +171,8 @@ def check_wanted(wanted: PrecisionRequest, labelled: bool) -> None:
 def find_exported(checkpoint: Path, model: str, repository: str | Path, precision: str) -> Manifest | None:
     """Returns the manifest of the newest version made of a checkpoint, None for none; any precision will do for AUTO.
 
+    A version with an int8 file beside the usual one has both precisions.
+
     Raises:
         ExportError: the repository or the weights cannot be read.
     """
@@ -158,7 +180,9 @@ def find_exported(checkpoint: Path, model: str, repository: str | Path, precisio
     for number in reversed(versions(repository, model)):
         with suppress(RepositoryError):  # made by hand, or damaged: not of this checkpoint
             manifest = load_manifest(repository, model, number)
-            if manifest.source.get("weights_sha256") == weights and precision in (manifest.precision, AUTO):
+            if manifest.source.get("weights_sha256") == weights and precision in (
+                *(manifest.precision, manifest.int8.get("precision"), AUTO),
+            ):
                 return manifest
     return None
 
@@ -168,7 +192,15 @@ def hash_weights(checkpoint: Path) -> str:
     return hashlib.sha256((checkpoint / "weights.safetensors").read_bytes()).hexdigest()
 
 
-def _calibration(precision: str, wanted: PrecisionRequest, labels: Labels | None) -> dict[str, Any]:
-    if precision != INT8 or labels is None:
+def _int8_facts(candidate: Candidate) -> dict[str, Any]:
+    """Returns the entry `int8` of the manifest."""
+    proven = candidate.proven
+    assert proven is not None and proven.accuracy is not None
+    parity, accuracy = proven.parity_figures(INT8), proven.accuracy.as_dict()
+    return {"file": INT8_FILE, "precision": INT8, "parity": parity, "accuracy": accuracy}
+
+
+def _calibration(candidate: Candidate, wanted: PrecisionRequest, labels: Labels | None) -> dict[str, Any]:
+    if candidate.precision != INT8 or labels is None:
         return {}
     return {"data": labels.data, "split": "train", "samples": len(labels.calibration), "for": wanted.int8_for}

@@ -1,5 +1,6 @@
 """How a new version is served: the defaults of its kind, and what was tuned or chosen for the previous one."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from export.config import Serving, network_config, target_of
 from export.errors import RepositoryError
-from export.hardware_fit import LARGER, SMALLEST, cpu_name, share_out
+from export.hardware_fit import CORES, SMALLEST, cpu_name, share_out, stored_name
 from export.kinds import ModelKind, find_kind
 from export.repository import champion, load_manifest, versions
 from export.repository.configuration import GPU, uses_tensorrt
@@ -51,12 +52,16 @@ class ServingPlan:
         """The largest batch that is served on any hardware."""
         return max(each.max_batch for each in self.servings.values())
 
-    def configs(self, info: CheckpointInfo) -> dict[str, pb.ModelConfig]:
-        """Returns the configurations of a checkpoint's network by path, config.pbtxt first."""
+    def configs(self, info: CheckpointInfo, int8: bool = False) -> dict[str, pb.ModelConfig]:
+        """Returns the configurations of a checkpoint's network by path, config.pbtxt first.
+
+        Args:
+            int8: whether there is an int8 file for CPUs.
+        """
         kind, (height, width), classes = find_kind(info.model), info.input_size, len(info.class_names)
         return {
             config_path(name): network_config(kind, (height, width), classes, serving)
-            for name, serving in self.servings.items()
+            for name, serving in (self.servings | int8_series(self.servings, int8)).items()
         }
 
 
@@ -100,6 +105,20 @@ def default_serving(kind: ModelKind, cores: int = SMALLEST) -> Serving:
     return Serving(kind.max_batch, preferred, queue_delay_us=0, instances=instances, threads=threads)
 
 
+def int8_series(servings: Mapping[str, Serving], int8: bool) -> dict[str, Serving]:
+    """Returns the configurations for CPUs on which int8 pays, by name, given the others.
+
+    Without an int8 file they are the same as the others: Triton takes one name for all models, and would serve a model
+    without a configuration of that name for two cores.
+    """
+    made = {}
+    for cores in CORES:
+        name = stored_name(cpu_name(cores))
+        if int8 or (name and name in servings):
+            made[cpu_name(cores, int8=True)] = replace(servings.get(name, servings[""]), int8=int8)
+    return made
+
+
 def on_gpu(kind: ModelKind, serving: Serving) -> Serving:
     """Returns the settings for a GPU, with fixed batches up to the largest that is served."""
     fixed = () if serving.tensorrt else kind.fixed_batches(serving.max_batch)
@@ -108,9 +127,9 @@ def on_gpu(kind: ModelKind, serving: Serving) -> Serving:
 
 def _on_cpus(kind: ModelKind, serving: Serving) -> dict[str, Serving]:
     servings = {}
-    for cores in (SMALLEST, *LARGER):
+    for cores in CORES:
         fit = default_serving(kind, cores)
-        servings["" if cores == SMALLEST else cpu_name(cores)] = replace(
+        servings[stored_name(cpu_name(cores))] = replace(
             serving, instances=fit.instances, threads=fit.threads, preferred_batch=fit.preferred_batch
         )
     return servings

@@ -22,13 +22,15 @@ import torch
 from clients.command.main import main
 from export.repository import Manifest, load_manifest
 from export.run import export_checkpoint
+from export.samples import Labels
+from export.settings import PrecisionRequest
 from serving.errors import ServingError
 from serving.install import Installation, find_interpreter, find_or_install
 from serving.server import RunningServer, running_server
 from tests.fixture_types import Once, Serve, Signs
 from tests.taught_classifier import taught_classifier
 from traffic_signs.categories import CATEGORY_NAMES
-from traffic_signs.classes import CLASS_NAMES
+from traffic_signs.classes import CLASS_NAMES, NUM_CLASSES
 from training.checkpoint import CheckpointInfo, save_checkpoint
 from training.models.detector import SignDetector
 
@@ -180,6 +182,14 @@ def detector_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def repository(once: Once, checkpoint: Path, random_crops: npt.NDArray[np.uint8]) -> Path:
     """A model repository with the checkpoint, exported and published as version 1."""
     return once("repository", lambda folder: export_checkpoint(checkpoint, folder, random_crops))
+
+
+@pytest.fixture(scope="session")
+def int8_repository(once: Once, checkpoint: Path, random_crops: npt.NDArray[np.uint8]) -> Path:
+    """A model repository with the checkpoint, published as version 1 with an int8 file for CPUs beside the fp32 one."""
+    labels = Labels(np.arange(len(random_crops)) % NUM_CLASSES, random_crops[:16], "blocks")
+    wanted = PrecisionRequest("int8", max_loss=0.05)
+    return once("int8_repository", lambda folder: export_checkpoint(checkpoint, folder, random_crops, wanted, labels))
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ from clients.benchmark.report import prepare_folder, write_json, write_report
 from clients.benchmark.statistics import ask_statistics, mean_batch, waited_inside
 from clients.benchmark.target import CLASSIFIER, Model, Target, look_at
 from export.hardware_fit import fitting_arguments
+from export.repository.manifest import cpu_file
 from serving.errors import ServingError
 from serving.install import Installation, find_or_install
 from serving.server import RunningServer, running_server
@@ -115,7 +116,7 @@ def _serve(
     if config.urls:
         return config.urls, None, None
     installation = find_or_install(config.home, lambda what: console.print(f"{what} ...", style="dim"))
-    fitting = fitting_arguments(installation)
+    fitting = fitting_arguments(installation, config.repository)
     server = stack.enter_context(running_server(installation, config.repository, log, extra_arguments=fitting))
     return {"grpc": server.grpc_url, "http": server.http_url}, server, installation
 
@@ -142,7 +143,7 @@ def _plan(bench: Bench) -> None:
 
 
 def _served_file(repository: Path, model: Model) -> Path:
-    path = repository / model.name / model.versions[-1] / "model.onnx"
+    path = repository / model.name / model.versions[-1] / cpu_file(model.file)
     if not path.is_file():
         raise ClientError(f"--limit needs the ONNX file of the served version; there is no {path}: give it by --onnx")
     return path
@@ -161,6 +162,8 @@ def _head(
         )
     if target.uses_gpu and bench.ways:
         notices.append("the limit is that of ONNX Runtime on the CPU, and the server computes on a GPU")
+    if target.in_int8:
+        notices.append(f"the int8 file answers for {' and '.join(target.in_int8)}, as this CPU runs it faster")
     for model in target.models:
         if model.is_cached:
             notices.append(f"{model.name} may answer from Triton's cache: then the cache is measured, not the network")

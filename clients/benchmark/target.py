@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from export.repository.manifest import INT8_FILE
 from traffic_sign_client.client import PHOTOGRAPH
 from traffic_sign_client.connection import Connection, Protocol
 from traffic_sign_client.errors import ClientError, UnknownModelError
@@ -29,6 +30,7 @@ class Model:
     versions: tuple[str, ...]
     is_cached: bool  # answers may come from Triton's cache
     metadata: dict[str, Any]
+    file: str = ""  # that its configuration names, if it names one
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Target:
     others: tuple[str, ...]  # names of the served models that the recognizer calls
     has_standin: bool = False  # ONNX models run on the stand-in for Triton's backend
     uses_gpu: bool = False  # a model runs on a GPU
+    in_int8: tuple[str, ...] = ()  # names of the models that are served with their int8 file
 
     @property
     def description(self) -> str:
@@ -79,7 +82,8 @@ async def _look_at(urls: Mapping[Protocol, str], wanted: Sequence[str]) -> Targe
     if not models:
         raise ClientError(f"the server at {url} has neither {CLASSIFIER} nor {RECOGNIZER}: name a model with --models")
     standin, gpu = (any(map(is_so, configs)) for is_so in (runs_on_stand_in, runs_on_gpu))
-    return Target(urls, metadata, tuple(models), tuple(others), standin, gpu)
+    in_int8 = sorted(config["name"] for config in configs if config.get("default_model_filename") == INT8_FILE)
+    return Target(urls, metadata, tuple(models), tuple(others), standin, gpu, tuple(in_int8))
 
 
 def runs_on_stand_in(config: Mapping[str, Any]) -> bool:
@@ -117,4 +121,5 @@ async def _model(connection: Connection, name: str) -> Model:
         tuple(map(str, metadata.get("versions", ()))),
         bool(config.get("response_cache", {}).get("enable", False)),
         metadata,
+        str(config.get("default_model_filename", "")),
     )

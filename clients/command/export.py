@@ -59,7 +59,8 @@ def onnx_(
     \b
     fp32  as trained
     fp16  half precision inside: half the size, faster on GPUs, not on CPUs
-    int8  integers inside, calibrated on training images: a quarter of the size, faster on CPUs with VNNI
+    int8  fp32, and beside it a file with integers inside, calibrated on training images: a quarter of the size, which
+          servers take on CPUs with VNNI or AVX2, where it is faster; --int8-for tensorrt has no fp32 beside it
     auto  makes all three, measures them in turn, publishes the fastest that is accurate
 
     \b
@@ -121,9 +122,9 @@ def parity_(
 ) -> None:
     """Compare a published version with PyTorch again: its file in ONNX Runtime, or the answers of a running Triton.
 
-    With --url the server answers over gRPC, in place of the file; with --data the test images are compared too. The
-    exit code is 1 if the difference exceeds the tolerance of the version's precision. PyTorch runs on the CPU;
-    --device cuda needs onnxruntime-gpu.
+    With --url the server answers over gRPC, in place of the files; with --data the test images are compared too, and
+    the int8 file on them alone. The exit code is 1 if a difference exceeds the tolerance of the precision. PyTorch runs
+    on the CPU; --device cuda needs onnxruntime-gpu.
 
     \b
     signs export parity model_repository/sign_classifier/3 --checkpoint runs/gtsrb/checkpoint

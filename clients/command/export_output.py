@@ -9,7 +9,7 @@ from clients.command.output import plain_table, print_lines
 from export.precision_search import Candidate, fastest
 from export.repository import Manifest
 from export.repository.class_names import other_classes_option
-from export.repository.manifest import GPU_FILE
+from export.repository.manifest import GPU_FILE, INT8_FILE
 from export.repository.promotion import champion
 from export.repository.store import open_store, repository_flag
 from export.tuning.plan import grpc_threads_in, setting_in
@@ -55,9 +55,11 @@ def print_export(manifest: Manifest, repository: str | Path) -> None:
             f"{manifest.files[GPU_FILE]['size'] / 1e6:.2f} MB; {describe_parity(manifest.gpu['parity'])}"
         )
     if accuracy:
+        lines.append(_describe_accuracy(accuracy))
+    if manifest.int8:
         lines.append(
-            f"{accuracy['measure']}: {accuracy['exported']:.2%} beside {accuracy['fp32']:.2%} in fp32, on "
-            f"{accuracy['samples']} {accuracy['split']} images of {accuracy['data']}"
+            f"int8 file for CPUs: {manifest.files[INT8_FILE]['size'] / 1e6:.2f} MB; "
+            f"{describe_parity(manifest.int8['parity'])}\n{_describe_accuracy(manifest.int8['accuracy'])}"
         )
     if manifest.tuning:
         lines.append(f"tuned on version {manifest.tuning['from_version']}: {setting_in(manifest.tuning)}")
@@ -66,6 +68,13 @@ def print_export(manifest: Manifest, repository: str | Path) -> None:
     lines.append(f"published: {repository}/{manifest.model}/{manifest.version}")
     lines.append(f"next: {_next(manifest, repository)}")
     print_lines(*lines)
+
+
+def _describe_accuracy(accuracy: Mapping[str, Any]) -> str:
+    return (
+        f"{accuracy['measure']}: {accuracy['exported']:.2%} beside {accuracy['fp32']:.2%} in PyTorch, on "
+        f"{accuracy['samples']} {accuracy['split']} images of {accuracy['data']}"
+    )
 
 
 def _next(manifest: Manifest, repository: str | Path) -> str:
@@ -84,8 +93,14 @@ def describe_parity(parity: Mapping[str, Any]) -> str:
     """Returns a line on how far two implementations are apart."""
     boxes = f", boxes up to {parity['max_box_difference']:.2g} pixels" if "max_box_difference" in parity else ""
     where = " on the GPU" if parity.get("device") == "cuda" else ""
-    return (
+    where += f" in {parity['precision']}" if "precision" in parity else ""
+    text = (
         f"parity{where}: {parity['samples']:.0f} images ({parity['real_samples']:.0f} real), largest difference "
         f"{parity['max_difference']:.2g}, mean {parity['mean_difference']:.2g} (allowed {parity['tolerance']:g}), "
         f"{parity['disagreements']:.0f} disagreements{boxes}"
-    ) + (f"\nfile for GPUs, {describe_parity(parity['gpu'])}" if "gpu" in parity else "")
+    )
+    text += f"\nfile for GPUs, {describe_parity(parity['gpu'])}" if "gpu" in parity else ""
+    if "int8" in parity:
+        found = parity["int8"]
+        text += f"\nint8 file, {describe_parity(found) if found else 'not compared: give real images with --data'}"
+    return text

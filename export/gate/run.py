@@ -17,7 +17,7 @@ from export.gate.rules import check_latency, check_parity, check_size
 from export.gate.side_by_side import ServedVersion, Staged, serve_side_by_side, stage, time_requests
 from export.gate.verdict import Finding, Role, Side, UnusableError, Verdict
 from export.model_kind import EvaluationSet
-from export.precision import FP32, TOLERANCES
+from export.precision import FP32, INT8, TOLERANCES
 from export.predictor import OnnxPredictor
 from export.repository import load_manifest
 from export.repository.class_names import version_difference
@@ -152,12 +152,14 @@ def _evaluate(
             f"{config.fingerprint}: it is not the frozen evaluation set"
         )
     installation = find_or_install(config.home, lambda what: console.print(f"{what} ...", style="dim"))
+    server = installation.description
     log = config.runs / f"tritonserver-gate-{config.model}-{challenger}.log"
     findings: list[Finding] = []
     try:
         with serve_side_by_side(installation, staged, log, store) as served:
+            server += "".join(f"; {role} in {each.precision}" for role, each in served.items() if each.precision)
             findings += evaluation_set.evaluate(served, limits, progress)
-            findings.append(_served_answers(served["challenger"], evaluation_set.images["challenger"]))
+            findings.append(compare_served_answers(served["challenger"], evaluation_set.images["challenger"]))
             times = time_requests(served, evaluation_set.images, config.requests, progress)
             findings.append(check_latency(times["challenger"], times.get("champion"), limits))
     except UnusableError as error:
@@ -170,7 +172,7 @@ def _evaluate(
         challenger=sides["challenger"],
         champion=sides.get("champion"),
         data=evaluation_set.data,
-        server=installation.description,
+        server=server,
         findings=findings,
         limits=limits,
         notices=[*dataset.notices, *notices],
@@ -178,11 +180,11 @@ def _evaluate(
     return verdict, staged["challenger"].manifest
 
 
-def _served_answers(challenger: ServedVersion, images: Images) -> Finding:
+def compare_served_answers(challenger: ServedVersion, images: Images) -> Finding:
     """Compares the server's answers with those of the file in ONNX Runtime."""
-    kind, precision = challenger.kind, challenger.staged.manifest.precision
+    kind, precision = challenger.kind, challenger.precision
     tolerance = TOLERANCES.get(precision, TOLERANCES[FP32])
-    reference = OnnxPredictor(challenger.staged.model_file)(images)
+    reference = OnnxPredictor(challenger.model_file)(images)
     figures = asdict(kind.compare(reference, challenger(images), tolerance))
     compared = kind.count_compared(reference, tolerance)
     return check_parity("served answers", precision, figures, "ONNX Runtime in process", compared)
@@ -197,6 +199,8 @@ def _on_paper(staged: Mapping[Role, Staged], limits: Limits) -> list[Finding]:
     if manifest.gpu:
         precision, figures = str(manifest.gpu.get("precision")), manifest.gpu.get("parity", {})
         findings.append(check_parity("parity (GPU file)", precision, figures, trained))
+    if manifest.int8:
+        findings.append(check_parity("parity (int8 file)", INT8, manifest.int8.get("parity", {}), trained))
     return [*findings, check_size(manifest.size, other, limits)]
 
 

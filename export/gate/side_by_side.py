@@ -20,7 +20,7 @@ from export.kinds import ModelKind, kind_of_inputs
 from export.predictor import TritonPredictor
 from export.repository.class_names import class_difference, read_class_names
 from export.repository.local import LocalStore, write
-from export.repository.manifest import MANIFEST, MODEL_FILE, Manifest, parse_manifest
+from export.repository.manifest import MANIFEST, Manifest, cpu_file, parse_manifest
 from export.repository.policy import CONFIG, to_bytes
 from export.repository.promotion import present_configs
 from export.repository.pull import pull
@@ -51,11 +51,6 @@ class Staged:
         """Model and version, for messages."""
         return f"{self.manifest.model} {self.manifest.version}"
 
-    @property
-    def model_file(self) -> Path:
-        """The ONNX file."""
-        return self.folder / MODEL_FILE
-
     def class_difference(self, expected: Sequence[str]) -> str:
         """Describes how its class names differ from the expected ones; empty if they do not, or it has no names."""
         names = read_class_names(lambda file: (self.folder / file).read_bytes(), self.name)
@@ -69,6 +64,16 @@ class ServedVersion(TritonPredictor):
         # A retry would look like a slow answer.
         super().__init__(url, "grpc", f"{staged.role}/{staged.manifest.version}", retries=0)
         self.staged = staged
+
+    @property
+    def model_file(self) -> Path:
+        """The ONNX file that answers, or for the one for GPUs the usual one."""
+        return self.staged.folder / cpu_file(self.file)
+
+    @property
+    def precision(self) -> str:
+        """The precision of the file that answers."""
+        return self.staged.manifest.precision_of(cpu_file(self.file))
 
     def _run(self, images: Images) -> Outputs:
         """See `Predictor`; raises UnusableError if the challenger does not answer."""
@@ -131,7 +136,7 @@ def serve_side_by_side(
         serving.errors.ServingError: the server does not start.
     """
     repository = staged["challenger"].folder.parents[1]
-    arguments = (*KEEP_GOING, *fitting_arguments(installation))
+    arguments = (*KEEP_GOING, *fitting_arguments(installation, repository))
     with running_server(installation, repository, log, extra_arguments=arguments) as server, ExitStack() as clients:
         reasons = unavailable_models(server)
         for role in [each for each in staged if each in reasons]:  # the champion comes first

@@ -10,7 +10,7 @@ from export.repository.store import RepositoryLike, open_store
 
 SINGLE = ("created", "size", "precision", "opset", "ir_version", "inputs", "outputs")
 GROUPS = ["source", "data", "calibration", "origin", "graph", "parity", "accuracy", "metrics", "tuning", "built_for"]
-FIGURES = ("graph.", "parity.", "accuracy.", "metrics.")
+FIGURES = ("graph.", "parity.", "accuracy.", "int8.", "metrics.")
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ def compare_versions(repository: RepositoryLike, model: str, first: int, second:
 def _facts(manifest: Manifest) -> dict[str, Any]:
     facts = {name: getattr(manifest, name) for name in SINGLE}
     facts |= {f"{group}.{name}": value for group in GROUPS for name, value in getattr(manifest, group).items()}
+    for group in ("parity", "accuracy"):
+        facts |= {f"int8.{group}.{name}": value for name, value in manifest.int8.get(group, {}).items()}
     return facts | {f"files.{name}": entry["sha256"] for name, entry in manifest.files.items()}
 
 

@@ -7,7 +7,7 @@ cores. So names are checked before a server starts.
 from collections.abc import Iterator, Mapping
 
 from export.errors import RepositoryError
-from export.repository.manifest import GPU_FILE
+from export.repository.manifest import GPU_FILE, INT8_FILE
 from export.repository.policy import CONFIG, CONFIGS, Configs, ModelConfig, config_path
 
 GPU = "gpu"  # the name of the configuration for a server with a GPU
@@ -30,6 +30,12 @@ def require_name(models: Mapping[str, Configs], name: str) -> None:
             f"no model has a configuration {config_path(name)}: "
             + (f"there is {known}" if known else "there is config.pbtxt alone; export the models again for others")
         )
+
+
+def uses_int8(models: Mapping[str, Configs], name: str) -> bool:
+    """Returns whether a server with this configuration would serve an int8 file."""
+    used = (effective(configs, name) for configs in models.values())
+    return any(config is not None and config.default_model_filename == INT8_FILE for config in used)
 
 
 def unfit_for_gpu(models: Mapping[str, Configs], name: str) -> Iterator[str]:

@@ -16,8 +16,17 @@ MANIFEST = "manifest.json"
 SCHEMA = 1  # of manifest.json; 1 in a file without it. A field that older releases may ignore needs no new one
 MODEL_FILE = "model.onnx"
 GPU_FILE = "model.gpu.onnx"  # for GPUs: the network with a batch fixed inside, and the weights of MODEL_FILE
+INT8_FILE = "model.int8.onnx"  # for CPUs on which int8 is faster; it has its own weights
 LABELS_FILE = "labels.txt"  # class names, one per line
 SIGNATURE = "model.sig"  # the name that OpenSSF model signing gives it
+
+
+def cpu_file(served: str) -> str:
+    """Returns the file that answers on a CPU as a served one, given a configuration's `default_model_filename`.
+
+    For the file for GPUs that is the usual one, whose batch is free.
+    """
+    return INT8_FILE if served == INT8_FILE else MODEL_FILE
 
 
 def now() -> str:
@@ -43,6 +52,8 @@ class Manifest:
         accuracy: beside the trained model: `measure`, `fp32`, `exported`, `loss`, `data`, `split` and `samples`.
         gpu: the file for GPUs beside the one for CPUs: `file`, `fixed_batches`, `precision`, and its own `parity`; {}
             for a version without one.
+        int8: the int8 file for CPUs beside that: `file`, `precision`, and its own `parity` and `accuracy`; {} for a
+            version without one.
         metrics: evaluation figures by name.
         created: time of publishing, ISO 8601, UTC.
         origin: of a copy: `repository`, `version`, `manifest_sha256` (empty for none) and the `origin` of that version;
@@ -69,6 +80,7 @@ class Manifest:
     parity: dict[str, float] = field(default_factory=dict)
     accuracy: dict[str, Any] = field(default_factory=dict)
     gpu: dict[str, Any] = field(default_factory=dict)
+    int8: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     created: str = field(default_factory=now)
     origin: dict[str, Any] = field(default_factory=dict)
@@ -91,6 +103,11 @@ class Manifest:
     def size(self) -> int:
         """Bytes of all files together."""
         return sum(entry["size"] for entry in self.files.values())
+
+    def precision_of(self, file: str) -> str:
+        """Returns the precision of one of its ONNX files."""
+        beside = {each["file"]: str(each["precision"]) for each in (self.gpu, self.int8) if each}
+        return beside.get(file, self.precision)
 
     def as_origin(self, repository: str, digest: str) -> dict[str, Any]:
         """Returns the `origin` of a copy, given the name of this version's repository and its manifest's sha256."""

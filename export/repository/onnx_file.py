@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from export.errors import RepositoryError
+from export.repository.class_names import CLASS_NAMES, class_difference
 from export.repository.configuration import is_onnx
 from export.repository.manifest import MODEL_FILE, files_in
 from export.repository.policy import CONFIG, config_paths, read_config
@@ -68,11 +69,19 @@ def _check(folder: Path, where: str, path: str, config: Any) -> None:
         )
     problems += _foreign_weights(folder, name, model)
     if name != MODEL_FILE and (folder / MODEL_FILE).exists():
-        problems += _other_constants(model.graph, _load(folder / MODEL_FILE, f"{where}/{MODEL_FILE}").graph)
+        usual = _load(folder / MODEL_FILE, f"{where}/{MODEL_FILE}")
+        problems += _other_constants(model.graph, usual.graph)
+        if difference := class_difference(_class_names(model), _class_names(usual)):
+            problems.append(f"it has other classes than {MODEL_FILE}: {difference}")
     if problems:
         raise RepositoryError(
             f"{where}/{name} would not be served: {'; '.join(problems)}. Export it again, or correct {path}"
         )
+
+
+def _class_names(model: Any) -> list[str] | None:
+    texts = [entry.value for entry in model.metadata_props if entry.key == CLASS_NAMES]
+    return texts[0].split("\n") if texts else None
 
 
 def _fixed_batches(model: Any) -> list[int]:

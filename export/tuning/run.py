@@ -83,20 +83,21 @@ def run_tuning(config: TuningConfig, folder: Path, may_publish: Callable[[], boo
 
 def _configuration(store: Store, config: TuningConfig, version: int, installation: Installation) -> Fit:
     """Returns the configuration that is tuned: the requested one, which must exist, or the one for this machine."""
-    fit = find_fit(can_use_gpu(installation))
+    models = {config.model: own_configs(store, config.model, version)}
+    fit = find_fit(can_use_gpu(installation), models)
     if config.configuration == GPU and not fit.gpu:
         raise ClientError("the configuration gpu is tuned on a server with a GPU, and this one has none")
     if stored_name(config.configuration):
-        require_name({config.model: own_configs(store, config.model, version)}, config.configuration)
+        require_name(models, config.configuration)
     return Fit(config.configuration, "as asked for", fit.gpu) if config.configuration else fit
 
 
 def _announce(console: Console, candidate: Candidate, settings: int, load: Load, installation: Installation) -> None:
-    manifest = candidate.manifest
+    manifest, precision = candidate.manifest, " in int8" if candidate.is_int8 else ""
     minutes = settings * load.rounds * (1.25 * load.seconds + 2) / 60
     lines = [
-        f"{manifest.model} {manifest.version}: {settings} settings, {load.rounds} rounds of {load.seconds:g} s each, "
-        f"about {max(minutes, 1):.0f} min, on {installation.description}"
+        f"{manifest.model} {manifest.version}{precision}: {settings} settings, {load.rounds} rounds of "
+        f"{load.seconds:g} s each, about {max(minutes, 1):.0f} min, on {installation.description}"
     ]
     if installation.has_standin:
         lines.append("note: the stand-in is slower than Triton's own backend: tune again where that one serves")

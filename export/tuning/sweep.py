@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from export.repository import Manifest
 from export.repository.configuration import GPU, effective
 from export.repository.derived import publish_derived
 from export.repository.fetching import fetch_version
-from export.repository.manifest import GPU_FILE, MODEL_FILE
+from export.repository.manifest import GPU_FILE, INT8_FILE, MODEL_FILE
 from export.repository.policy import CONFIG, companions, config_path, to_bytes
 from export.repository.promotion import own_configs
 from export.repository.store import Store
@@ -69,6 +70,11 @@ class Candidate:
         """Whether its file is the one for GPUs, of which each largest batch needs another."""
         return str(self.config.default_model_filename) == GPU_FILE
 
+    @property
+    def is_int8(self) -> bool:
+        """Whether its file is the int8 one for CPUs."""
+        return str(self.config.default_model_filename) == INT8_FILE
+
     def files_for(self, max_batch: int, folder: Path) -> Path:
         """Returns a folder with the files of the version for a largest batch, within `folder` if made anew.
 
@@ -91,8 +97,8 @@ class Candidate:
         if target_of(self.config) == "gpu":
             path = gpu_path if gpu_path in self.configs else CONFIG
             configs = self.configs | {path: tuned}
-        else:  # a tuned setting is for all CPUs
-            configs = {CONFIG: tuned} | {path: each for path, each in self.configs.items() if path == gpu_path}
+        else:
+            configs = self._on_all_cpus(tuned) | {p: each for p, each in self.configs.items() if p == gpu_path}
         with tempfile.TemporaryDirectory(prefix="signs-tune-") as scratch:
             folder = self.files_for(setting.max_batch, Path(scratch))
             facts: dict[str, Any] = {"tuning": tuning}
@@ -102,6 +108,15 @@ class Candidate:
                 instead = {GPU_FILE: (folder / GPU_FILE).read_bytes()}
                 facts["gpu"] = self.manifest.gpu | compare_with_cpu_file(folder, self.manifest, sizes)
             return publish_derived(store, self.manifest, self.folder, configs, instead=instead, **facts)
+
+    def _on_all_cpus(self, tuned: pb.ModelConfig) -> dict[str, pb.ModelConfig]:
+        """Returns the tuned configuration for any number of cores, with the usual file and with the int8 file."""
+        configs = {}
+        for path, each in self.configs.items():
+            if path == CONFIG or each.default_model_filename == INT8_FILE:
+                configs[path] = deepcopy(tuned)
+                configs[path].default_model_filename = each.default_model_filename
+        return configs
 
 
 @contextlib.contextmanager

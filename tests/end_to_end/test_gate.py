@@ -12,12 +12,15 @@ from typing import Any
 
 import mlflow
 import numpy as np
+import numpy.typing as npt
 import onnx
 import onnx.numpy_helper
 import pytest
 
 from export import hardware_fit
-from export.gate.side_by_side import serve_side_by_side, stage
+from export.gate.run import compare_served_answers
+from export.gate.side_by_side import Staged, serve_side_by_side, stage
+from export.gate.verdict import Role
 from export.repository import Manifest, champion, load_manifest, promote, publish, publish_copy
 from export.repository.store import open_store
 from serving.install import Installation
@@ -112,6 +115,27 @@ def test_versions_are_served_by_their_configuration_for_the_machine(
     with serve_side_by_side(installation, {"challenger": staged}, log, store) as served:
         assert served["challenger"].max_batch == 64
     assert "challenger_0_3 " in log.read_text(), "the last of four instances"
+
+
+def test_int8_is_evaluated_where_the_machine_would_serve_it(
+    installation: Installation,
+    repository: Path,
+    manifest: Manifest,
+    int8_repository: Path,
+    random_crops: npt.NDArray[np.uint8],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "cpuinfo").write_text("flags : avx2\n")
+    monkeypatch.setattr(hardware_fit, "CPU_INFO", tmp_path / "cpuinfo")
+    staged: dict[Role, Staged] = {
+        "champion": stage(open_store(repository), MODEL, 1, "champion", tmp_path, None, silent),
+        "challenger": stage(open_store(int8_repository), MODEL, 1, "challenger", tmp_path, None, silent),
+    }
+    with serve_side_by_side(installation, staged, tmp_path / "log", open_store(repository)) as served:
+        assert {role: each.precision for role, each in served.items()} == {"champion": "fp32", "challenger": "int8"}
+        finding = compare_served_answers(served["challenger"], random_crops)
+    assert finding.passed and finding.figures["max_difference"] < 1e-4, "of the int8 file in process, not of fp32"
 
 
 def test_a_worse_challenger_in_a_bucket_is_refused_by_name_of_the_rule(

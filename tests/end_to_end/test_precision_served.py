@@ -1,26 +1,26 @@
-"""Versions in half precision and in integers, in the release of ONNX Runtime that the serving image carries."""
+"""Files in half precision and in integers, in the release of ONNX Runtime that the serving image carries."""
 
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from tritonclient.grpc import model_config_pb2 as pb
 
+from clients.benchmark.target import look_at
 from export.config import to_text
-from export.precision import FP16, INT8, TOLERANCES
+from export.errors import ExportError
+from export.precision import FP16, FP32, INT8, TOLERANCES
 from export.recheck_parity import compare_version
 from export.repository import Manifest
 from export.repository.policy import read_config
 from export.run import export_checkpoint
-from export.samples import Labels
 from export.settings import PrecisionRequest
 from serving.install import Installation
 from serving.server import RunningServer, running_server
-from traffic_signs.classes import NUM_CLASSES
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.kernels]
 
+MODEL = "sign_classifier"
 Crops = npt.NDArray[np.uint8]
 
 
@@ -33,22 +33,39 @@ def test_a_running_triton_answers_as_pytorch(
     assert figures["mean_difference"] <= figures["max_difference"] <= 1e-4 and figures["disagreements"] == 0
 
 
-def test_triton_serves_every_precision_within_its_tolerance(
+def test_triton_serves_half_precision_within_its_tolerance(
     installation: Installation, checkpoint: Path, tmp_path: Path, random_crops: Crops
 ) -> None:
-    labels = Labels(np.arange(len(random_crops)) % NUM_CLASSES, random_crops[:16], "blocks")
     models = tmp_path / "models"
-    for precision in (FP16, INT8):
-        export_checkpoint(checkpoint, models, random_crops, PrecisionRequest(precision, max_loss=0.05), labels)
+    export_checkpoint(checkpoint, models, random_crops, PrecisionRequest(FP16))
     path = models / "sign_classifier" / "config.pbtxt"
     config = read_config(path.read_bytes(), str(path))
     config.max_batch_size = 5  # fewer than the versions were proved with: the server is asked for no more
     config.dynamic_batching.ClearField("preferred_batch_size")
     config.model_warmup.pop()
-    config.version_policy.CopyFrom(pb.ModelVersionPolicy(all=pb.ModelVersionPolicy.All()))
     path.write_text(to_text(config))
     with running_server(installation, models, tmp_path / "log") as running:
-        for number, precision in enumerate((FP16, INT8), start=1):
-            version = models / "sign_classifier" / str(number)
-            figures = compare_version(version, checkpoint, random_crops, running.grpc_url)
-            assert 0 < figures["max_difference"] <= figures["tolerance"] == TOLERANCES[precision].difference
+        figures = compare_version(models / MODEL / "1", checkpoint, random_crops, running.grpc_url)
+        assert 0 < figures["max_difference"] <= figures["tolerance"] == TOLERANCES[FP16].difference
+
+
+@pytest.mark.parametrize(("name", "precision"), [("cpu-2", FP32), ("cpu-int8-2", INT8)])
+def test_the_configuration_decides_whether_int8_answers(
+    installation: Installation,
+    int8_repository: Path,
+    checkpoint: Path,
+    tmp_path: Path,
+    random_crops: Crops,
+    name: str,
+    precision: str,
+) -> None:
+    arguments, version = (f"--model-config-name={name}",), int8_repository / MODEL / "1"
+    with running_server(installation, int8_repository, tmp_path / "log", extra_arguments=arguments) as running:
+        url = running.grpc_url
+        figures = compare_version(version, checkpoint, random_crops, url)
+        assert (figures["precision"], figures["tolerance"]) == (precision, TOLERANCES[precision].difference)
+        assert 0 < figures["max_difference"] <= figures["tolerance"]
+        assert look_at({"grpc": url}, [MODEL]).in_int8 == ((MODEL,) if precision == INT8 else ())
+        if precision == INT8:
+            with pytest.raises(ExportError, match="is in int8, which is compared only on real images"):
+                compare_version(version, checkpoint, random_crops[:0], url)

@@ -48,28 +48,49 @@ def test_int8_is_calibrated_evaluated_signed_and_described(
 
     assert code == 0, err
     manifest = json.loads(out)
-    assert (manifest["version"], manifest["precision"]) == (2, "int8")
+    assert (manifest["version"], manifest["precision"], manifest["int8"]["precision"]) == (2, "fp32", "int8")
+    assert manifest["parity"]["tolerance"] == 1e-4
     assert manifest["calibration"] == {"data": "gtsdb=FullIJCNN2013", "split": "train", "samples": 8, "for": "cpu"}
-    accuracy = manifest["accuracy"]
+    accuracy = manifest["int8"]["accuracy"]
     assert (accuracy["measure"], accuracy["split"], accuracy["samples"]) == ("accuracy", "test", 3)
     assert accuracy["loss"] == accuracy["fp32"] - accuracy["exported"] <= 0.002
-    parity = manifest["parity"]
+    parity = manifest["int8"]["parity"]
     assert parity["real_samples"] == parity["samples"] == 3 and 0 < parity["mean_difference"] < parity["max_difference"]
     assert parity["tolerance"] == 0.5
     graph = manifest["graph"]
-    assert graph["slim_nodes"] < graph["traced_nodes"] and graph["nodes"] > graph["slim_nodes"], "Q/DQ pairs"
+    assert graph["nodes"] == graph["slim_nodes"] < graph["traced_nodes"]
     folder = tmp_path / "model_repository" / "sign_classifier" / "2"
-    model = onnx.load(folder / "model.onnx")
+    model = onnx.load(folder / "model.int8.onnx")
     assert {entry.key: entry.value for entry in model.metadata_props}["precision"] == "int8"
-    assert len(model.graph.node) == graph["nodes"]
+    assert len(model.graph.node) > graph["nodes"], "Q/DQ pairs"
+    assert (folder / "model.onnx").read_bytes() == (folder.parent / "1" / "model.onnx").read_bytes()
+    assert (folder / "model.gpu.onnx").read_bytes() == (folder.parent / "1" / "model.gpu.onnx").read_bytes()
     check_signature(folder, tmp_path / "key.pub")
-    code, _, err = signs("parity", folder, "--checkpoint", checkpoint)
-    assert code == 1 and "is compared only on real images: give them with --data" in err
+    code, out, _ = signs("parity", folder, "--checkpoint", checkpoint)
+    assert code == 0 and "int8 file, not compared: give real images with --data" in out
+    code, out, _ = signs("parity", folder, "--checkpoint", checkpoint, "--data", tiny_data, "--json")
+    assert code == 0 and json.loads(out)["int8"]["tolerance"] == 0.5 > json.loads(out)["int8"]["max_difference"] > 0
+    assert signs("onnx", checkpoint, "--precision", "int8", "--data", tiny_data, "--once")[1].startswith(
+        "published already: sign_classifier 2"
+    )
+    code, out, err = signs("onnx", checkpoint, "--precision", "int8", "--data", tiny_data)
+    assert code == 0 and "int8 file for CPUs: " in out, err
 
     rows = {row.name: row for row in compare_versions(tmp_path / "model_repository", "sign_classifier", 1, 2)}
-    assert (rows["precision"].first, rows["precision"].second) == ("fp32", "int8")
-    assert rows["graph.nodes"].delta == graph["nodes"] - graph["slim_nodes"]
-    assert {"accuracy.exported", "accuracy.fp32", "calibration.samples", "parity.mean_difference"} <= set(rows)
+    assert (
+        rows["int8.accuracy.exported"].second == accuracy["exported"] and rows["int8.accuracy.exported"].first is None
+    )
+    assert {"calibration.samples", "int8.parity.mean_difference", "files.model.int8.onnx"} <= set(rows)
+
+
+def test_int8_for_tensorrt_takes_the_place_of_fp32(signs: Signs, checkpoint: Path, tiny_data: str) -> None:
+    wanted = ("--data", tiny_data, "--precision", "int8", "--target", "gpu")
+    code, _, err = signs("onnx", checkpoint, *wanted)
+    assert code == 1 and "leave out --target gpu, or name --int8-for tensorrt" in err
+    code, out, err = signs("onnx", checkpoint, *wanted, "--int8-for", "tensorrt", "--max-accuracy-loss", "1", "--json")
+    assert code == 0, err
+    manifest = json.loads(out)
+    assert (manifest["precision"], manifest["int8"]) == ("int8", {}) and "model.int8.onnx" not in manifest["files"]
 
 
 def test_an_export_that_is_asked_for_again_is_done_once(signs: Signs, checkpoint: Path, tmp_path: Path) -> None:

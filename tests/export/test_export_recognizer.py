@@ -62,6 +62,11 @@ def test_it_has_as_many_processes_as_the_hardware_feeds(models: Path) -> None:
         "cpu-16": 8,
         "cpu-32": 8,
         "cpu-64": 8,
+        "cpu-int8-4": 4,
+        "cpu-int8-8": 8,
+        "cpu-int8-16": 8,
+        "cpu-int8-32": 8,
+        "cpu-int8-64": 8,
         "gpu": 8,
     }
     assert {config.instance_group[0].kind for config in configs.values()} == {pb.ModelInstanceGroup.KIND_CPU}

@@ -10,10 +10,11 @@ from export.config import Serving, to_text
 from export.errors import ExportError
 from export.kinds import CLASSIFIER
 from export.repository import promote, publish
-from export.serving_plan import choose_serving, default_serving
+from export.serving_plan import ServingPlan, choose_serving, default_serving, int8_series
 from export.settings import ServingOverrides
 from export.tuning.plan import Setting, retuned, setting_in
 from tests.network_configs import classifier_config
+from training.checkpoint import CheckpointInfo
 
 MODEL = "sign_classifier"
 DEFAULT = default_serving(CLASSIFIER)
@@ -53,6 +54,29 @@ def test_each_hardware_has_a_configuration(tmp_path: Path, model: str, sizes: tu
     assert chosen.fixed_batches == chosen.servings["gpu"].fixed_batches == sizes
     on_cpus = choose_serving(tmp_path, model, ServingOverrides("cpu"))
     assert on_cpus.fixed_batches == () and "gpu" not in on_cpus.servings
+
+
+def test_cpus_that_gain_by_int8_have_a_series_of_their_own() -> None:
+    plain = choose_serving("nowhere", MODEL).servings
+    with_file, without = int8_series(plain, int8=True), int8_series(plain, int8=False)
+    assert list(with_file) == ["cpu-int8-2", "cpu-int8-4", "cpu-int8-8", "cpu-int8-16"]
+    assert with_file["cpu-int8-2"] == replace(plain[""], int8=True)
+    assert without == {f"cpu-int8-{cores}": plain[f"cpu-{cores}"] for cores in (4, 8, 16)}, "two cores: config.pbtxt"
+    tuned = {"": DEFAULT}
+    assert int8_series(tuned, int8=True) == dict.fromkeys(with_file, replace(DEFAULT, int8=True))
+    assert int8_series(tuned, int8=False) == {}
+    assert network_files(choose_serving("nowhere", MODEL), int8=True) == {
+        "config.pbtxt": "",
+        **{f"configs/cpu-{cores}.pbtxt": "" for cores in (4, 8, 16)},
+        **{f"configs/cpu-int8-{cores}.pbtxt": "model.int8.onnx" for cores in (2, 4, 8, 16)},
+        "configs/gpu.pbtxt": "model.gpu.onnx",
+    }
+
+
+def network_files(plan: ServingPlan, *, int8: bool) -> dict[str, str]:
+    """Returns the file that each configuration names, by path."""
+    info = CheckpointInfo(MODEL, "small_resnet", {}, ["stop"], [48, 48], {})
+    return {path: config.default_model_filename for path, config in plan.configs(info, int8).items()}
 
 
 def test_what_was_tuned_on_a_gpu_holds_there_and_nowhere_else(tmp_path: Path) -> None:

@@ -23,6 +23,11 @@ def test_on_cpus_it_fits_the_limit(limit: object, cores: int) -> None:
     assert f"--configuration={name_for(cores)}" in pull
 
 
+def test_where_the_nodes_are_known_to_gain_int8_is_served() -> None:
+    pull, serve = arguments({"gpu": {"enabled": False}, "triton": {"int8": True, "resources": {"limits": {"cpu": 6}}}})
+    assert f"--model-config-name={name_for(6, int8=True)}" in serve and "--configuration=cpu-int8-8" in pull
+
+
 def test_with_gpus_it_is_theirs_and_what_is_named_comes_first() -> None:
     assert "--model-config-name=gpu" in arguments({"gpu": {"enabled": True}})[1]
     assert "--model-config-name=mine" in arguments({"triton": {"configuration": "mine"}})[1]

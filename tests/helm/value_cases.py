@@ -76,6 +76,7 @@ CASES: dict[str, Values] = {
     "least": LEAST,
     "own secret": {"models": LEAST["models"], "gpu": LEAST["gpu"]},
     "cpu": _with(gpu={"enabled": False}),
+    "int8": _with(gpu={"enabled": False}, triton=_triton(int8=True)),
     "IPv6": _with(ipFamily="IPv6"),
     "pods": _with(
         triton=_triton(

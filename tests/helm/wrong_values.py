@@ -354,6 +354,7 @@ TOGETHER = [
     Wrong("autoscaling.keda.prometheusUrl", {"autoscaling.type": "keda"}),
     Wrong("engineBuilder.enabled", {"engineBuilder.enabled": True, "gpu.enabled": False}),
     Wrong("triton.configuration", {"triton.configuration": "gpu", "gpu.enabled": False}),
+    Wrong("triton.int8", {"triton.int8": True, "gpu.enabled": True}),
     Wrong("ingress.host", {"ingress.enabled": True}),
     Wrong("ingress.grpcHost", {"ingress.enabled": True, "ingress.host": "a.b", "ingress.grpcHost": "a.b"}),
     Wrong("route.host", {"route.enabled": True}),

@@ -10,11 +10,12 @@ import pytest
 from export.config import target_of
 from export.fixed_batch import require_fixed
 from export.hardware_fit import LARGER, cpu_name
+from export.kinds import find_kind
 from export.predictor import OnnxPredictor
 from export.repository import load_manifest, verify_files
 from export.repository.calls import changed_calls
 from export.repository.configuration import GPU, unfit_for_gpu
-from export.repository.manifest import GPU_FILE
+from export.repository.manifest import GPU_FILE, INT8_FILE, MODEL_FILE
 from export.repository.onnx_file import check_onnx
 from export.repository.policy import read_config
 from export.repository.promotion import present_configs
@@ -30,8 +31,8 @@ from training.data.gtsrb import load_gtsrb
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
 NETWORKS = ("sign_classifier", "sign_detector")
 SHIPPED = (*NETWORKS, "sign_recognizer")
-CONFIGURATIONS = (*map(cpu_name, LARGER), GPU)
-MOST_BYTES = {"sign_detector": 11_000_000}  # its weights are 6.9 MB, the scene that warms it up is 3.3 MB
+CONFIGURATIONS = (*(cpu_name(cores, int8) for int8 in (False, True) for cores in LARGER), GPU)
+MOST_BYTES = {"sign_detector": 13_000_000}  # its weights are 6.9 MB, in int8 2.3 MB, the scene that warms it up 3.3 MB
 
 
 @pytest.mark.parametrize("model", SHIPPED)
@@ -87,11 +88,24 @@ def test_a_gpu_gets_the_file_that_is_made_for_one(model: str) -> None:
         assert not list(unfit_for_gpu({model: configs}, name))
 
 
+@pytest.mark.parametrize("model", NETWORKS)
+def test_a_cpu_that_gains_by_int8_gets_a_file_that_loses_little(model: str) -> None:
+    manifest, configs = load_manifest(REPOSITORY, model, 1), present_configs(open_store(REPOSITORY), model)
+
+    parity, accuracy = manifest.int8["parity"], manifest.int8["accuracy"]
+    assert parity["max_difference"] <= parity["tolerance"] and accuracy["loss"] <= find_kind(model).max_loss
+    assert manifest.files[INT8_FILE]["size"] < manifest.files[MODEL_FILE]["size"] / 2
+    for cores in (2, 4, 8, 16):
+        assert configs[f"configs/cpu-int8-{cores}.pbtxt"].default_model_filename == INT8_FILE
+    card = (REPOSITORY / model / "MODEL_CARD.md").read_text()
+    assert f"{accuracy['exported']:.2%}" in card
+
+
 @pytest.mark.parametrize("model", SHIPPED)
 def test_each_hardware_has_its_configuration(model: str) -> None:
     paths = {path.stem for path in (REPOSITORY / model / "configs").iterdir()}
 
-    assert paths == set(CONFIGURATIONS)
+    assert paths == {*CONFIGURATIONS, *(("cpu-int8-2",) if model in NETWORKS else ())}
     check = verify(REPOSITORY, model)
     assert not [text for each in check for text in (*each.problems, *each.notices)]
 

@@ -40,7 +40,7 @@ class Hardware:
 
     @property
     def configuration(self) -> str:
-        """Name of Triton's configuration for it."""
+        """Name of Triton's configuration for it: in fp32 on CPUs, because all servers run the same file."""
         return GPU if self.gpu else name_for(self.cores)
 
     @property

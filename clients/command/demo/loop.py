@@ -80,7 +80,7 @@ def run_demo(settings: DemoSettings, console: Console) -> dict[str, Any]:
         in_process = OnnxPredictor(model_file)(run.data.tests[KIND].images)["probabilities"]
         # This version alone: the repository may have another champion, which Triton would serve.
         pull(repository, folder / "served", {manifest.model: [manifest.version]})
-        fitting, log = fitting_arguments(installation), folder / "tritonserver.log"
+        fitting, log = fitting_arguments(installation, folder / "served"), folder / "tritonserver.log"
         with running_server(installation, folder / "served", log, extra_arguments=fitting) as server:
             say(f"ready on {server.grpc_url} (gRPC) and {server.http_url} (HTTP)")
             measurement = measure(server, manifest.model, manifest.version, run.data.tests[KIND].images)

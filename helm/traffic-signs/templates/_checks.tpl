@@ -162,6 +162,9 @@
 {{- if and (eq .Values.triton.configuration "gpu") (not .Values.gpu.enabled) -}}
 {{- $problems = append $problems "triton.configuration: gpu is for servers with a GPU; set gpu.enabled, or leave it empty" -}}
 {{- end -}}
+{{- if and .Values.triton.int8 (or .Values.gpu.enabled .Values.triton.configuration) -}}
+{{- $problems = append $problems "triton.int8: it chooses the configuration for CPUs; leave it out with gpu.enabled or triton.configuration" -}}
+{{- end -}}
 {{- if and .Values.engineBuilder.enabled (not .Values.gpu.enabled) -}}
 {{- $problems = append $problems "engineBuilder.enabled: TensorRT needs a GPU; set gpu.enabled, or leave the engine builder out" -}}
 {{- end -}}

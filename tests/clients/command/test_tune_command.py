@@ -16,7 +16,9 @@ from export.devices import open_session
 from export.engine import engine_config
 from export.errors import ExportError
 from export.repository import Manifest
+from export.repository.onnx_file import check_onnx
 from export.repository.policy import read_config
+from export.repository.promotion import own_configs
 from export.repository.publishing import publish_copy
 from export.repository.store import open_store
 from export.tuning.plan import Outcome, Setting, setting_of
@@ -134,6 +136,21 @@ def test_what_was_tuned_on_cpus_holds_for_all_of_them(repository: Path, manifest
     names = {path.name for path in (tmp_path / MODEL / "2" / "configs").iterdir()}
     config = read_config((tmp_path / MODEL / "2" / "config.pbtxt").read_bytes(), "")
     assert names == {"gpu.pbtxt"} and setting_of(config) == Setting(3, 1, 0, 32)
+
+
+@pytest.mark.parametrize("name", ["cpu-4", "cpu-int8-4"])
+def test_what_was_tuned_on_cpus_holds_with_and_without_int8(int8_repository: Path, tmp_path: Path, name: str) -> None:
+    publish_copy(int8_repository / MODEL / "1", tmp_path)
+    with fetched(open_store(tmp_path), MODEL, 1, silent, name) as candidate:
+        assert candidate.is_int8 == (name == "cpu-int8-4")
+        candidate.publish(open_store(tmp_path), Setting(3, 1, 0, 32), {"target": "cpu"})
+    configs = own_configs(open_store(tmp_path), MODEL, 2)
+    files = {path: config.default_model_filename for path, config in configs.items()}
+    int8 = {f"configs/cpu-int8-{cores}.pbtxt": "model.int8.onnx" for cores in (2, 4, 8, 16)}
+    assert files == {"config.pbtxt": "", "configs/gpu.pbtxt": "model.gpu.onnx"} | int8
+    for path in ("config.pbtxt", *int8):
+        assert setting_of(configs[path]) == Setting(3, 1, 0, 32)
+    check_onnx(tmp_path / MODEL / "2", "here")
 
 
 def fixed_batches_in(path: Path) -> str:

@@ -150,7 +150,7 @@ gpu
 {{- range list 4 8 16 32 64 -}}
 {{- if le (mulf 3 .) (mulf 4 $cores) }}{{ $fit = . }}{{ end -}}
 {{- end -}}
-cpu-{{ $fit }}
+cpu-{{ if .Values.triton.int8 }}int8-{{ end }}{{ $fit }}
 {{- end -}}
 {{- end -}}
 

@@ -55,7 +55,7 @@ def unfit_for_gpu(models: Mapping[str, Configs], name: str) -> Iterator[str]:
 
 def is_onnx(config: ModelConfig) -> bool:
     """Returns whether the ONNX Runtime backend runs a model; Triton infers the backend from the platform."""
-    return config.platform == ONNX or config.backend == BACKEND
+    return bool(config.platform == ONNX or config.backend == BACKEND)
 
 
 def runs_searching(config: ModelConfig) -> bool:

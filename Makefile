@@ -1,6 +1,7 @@
 # make demo [DATA=<GTSDB folder or FullIJCNN2013.zip>]   the whole loop
 # make test                                              all tests but the long ones
 # make test-long                                         soaks, kills at every moment, exhaustive sweeps
+# make test-all                                          both in one session, so that what they share starts once
 # make images [ENGINE=podman] [TRITON=standin]           the container images
 # make try-serving [ENGINE=podman] [TRITON=standin]      the bundled models, served by them
 # make airflow [PORT=8089]                               Airflow with the project's DAGs, on this machine
@@ -15,7 +16,7 @@ TOOLS := .tools
 EXTRAS := train,export,client,gateway,tracing,monitoring,s3,oci,sign,dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo environments test test-long test-avx2 lint format lint-images chart-docs dashboards constraints locks upgrade tools clean
+.PHONY: help demo environments test test-long test-all test-avx2 lint format lint-images chart-docs dashboards constraints locks upgrade tools clean
 .PHONY: airflow bench-peers images image-training image-repository image-standin image-serving image-airflow
 .PHONY: image-airflow-local image-gateway try-images try-serving cluster
 
@@ -24,6 +25,7 @@ help:
 	@echo "make airflow           start Airflow with the project's DAGs here (PORT=8088)"
 	@echo "make test              run the tests, with a real tritonserver"
 	@echo "make test-long         run the long ones: soaks, kills at every moment, exhaustive sweeps"
+	@echo "make test-all          run both in one session, with one Airflow"
 	@echo "make test-avx2         repeat the tests of networks as on a CPU without AVX-512, on one core"
 	@echo "make lint              ruff and mypy"
 	@echo "make format            let ruff mend what it can"
@@ -81,7 +83,10 @@ test: environments
 	@$(PYTEST) $(DEAL) -m "not long"
 
 test-long: environments
-	@$(PYTEST) $(DEAL) -m long --timeout 1800
+	@$(PYTEST) $(DEAL) -m long
+
+test-all: environments
+	@$(PYTEST) $(DEAL) -m ""
 
 # The library hides what a newer CPU can do; PyTorch says whether it does.
 test-avx2: $(VENV)/installed $(TOOLS)/installed

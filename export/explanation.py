@@ -128,6 +128,8 @@ def _why_so_many(config: pb.ModelConfig, group: pb.ModelInstanceGroup) -> str:
 def _batching(config: pb.ModelConfig) -> Iterator[Choice]:
     if config.max_batch_size:
         why = "one run for many requests; the largest that parity was checked for, or that was tuned"
+        if config.max_batch_size == 1:
+            why = "each instance takes what has waited longest; one that took all would leave the others idle"
         if config.default_model_filename == GPU_FILE:
             why += "; no more than the fixed batch of the file"
         yield Choice("max_batch_size", str(config.max_batch_size), why)

@@ -38,12 +38,13 @@ LIKE_INT8 = "cpu-int8-"  # prefix of those with the int8 file
 # What hardware has by itself. A version may have no file for it: a tuned one, or one for CPUs or GPUs alone.
 BY_HARDWARE = (GPU, *(f"{series}{cores}" for series in (LIKE_CPU, LIKE_INT8) for cores in CORES))
 CPU_INFO = Path("/proc/cpuinfo")
-# Where int8 pays: flags of a CPU, the best first, and why. Measured with the bundled classifier on one core. CPUs of
-# other kinds, such as those of ARM, have not been measured.
+# Where int8 pays: flags of a CPU, the best first, and why. Measured with the bundled classifier on one core; of whole
+# scenes the recognizer answers 1.7 and 1.4 times as many at least. CPUs of ARM have not been measured.
+_ON_VNNI = "int8 is up to 2.7 times as fast as fp32 on a CPU with VNNI"
 INT8_PAYS = {
-    "avx512_vnni": "int8 is 2.7 times as fast as fp32 on a CPU with VNNI",
-    "avx_vnni": "int8 is 2.7 times as fast as fp32 on a CPU with VNNI",
-    "avx2": "int8 is 1.8 times as fast as fp32 on a CPU with AVX2",
+    "avx512_vnni": _ON_VNNI,
+    "avx_vnni": _ON_VNNI,
+    "avx2": "int8 is up to 1.8 times as fast as fp32 on a CPU with AVX2",
 }
 
 

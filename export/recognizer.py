@@ -11,7 +11,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 from export.config import Serving, datatype, describe_tensors, recognizer_config, to_text
 from export.drift_reference import make_reference, open_recognizer, served_version
 from export.errors import ExportError
-from export.hardware_fit import LARGER, cpu_name, share_out
+from export.hardware_fit import LARGER, SMALLEST, cpu_name, share_out
 from export.kinds import CLASSIFIER, DETECTOR, ModelKind, TensorSpec
 from export.reference import FILE as REFERENCE
 from export.repository import Manifest, load_manifest, publish, versions
@@ -29,13 +29,12 @@ from traffic_signs.progress import ProgressCallback, silent
 from training.data.records import Dataset, Split
 
 RECOGNIZER = "sign_recognizer"
-# It computes on CPUs only. Two cores have two processes of up to 8 photographs: one decodes while the other waits for
-# the detector. More cores have as many processes as the detector has instances, with few photographs each, or most
-# would idle.
-SERVING = Serving(8, queue_delay_us=1000, instances=2, target="cpu")
-# With a GPU decoding is the limit: 8 processes with threads for all cores, without a queue delay, because Triton
-# batches the calls of all processes.
-BESIDE_GPU = replace(SERVING, max_batch=2, queue_delay_us=0, instances=8)
+# It computes on CPUs only, where a process takes one photograph, that which has waited longest: one that took all that
+# wait would leave the other cores idle and answer all of them at the end. There is one process more than the detector
+# has instances: it decodes while the others wait for the detector.
+SERVING = Serving(1, queue_delay_us=0, instances=share_out(SMALLEST)[0] + 1, target="cpu")
+# With a GPU decoding is the limit: 8 processes with threads for all cores, which Triton's batches of their calls serve.
+BESIDE_GPU = replace(SERVING, max_batch=2, instances=8)
 SCORE_THRESHOLD = 0.3
 
 
@@ -91,7 +90,7 @@ def export_recognizer(
         classified = load_manifest(repository, CLASSIFIER.name, called[CLASSIFIER.name])
         unknown_threshold = classified.metrics.get("unknown_threshold", 0.0)
     servings = {"": SERVING, GPU: BESIDE_GPU} | {
-        cpu_name(cores): replace(SERVING, max_batch=2, instances=share_out(cores)[0]) for cores in LARGER
+        cpu_name(cores): replace(SERVING, instances=share_out(cores)[0] + 1) for cores in LARGER
     }
     categories = [classes.category_names[category] for category in classes.categories]
     servings |= int8_series(servings, int8=False)

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from serving.errors import ServingError
 from serving.exit_reason import describe_code
-from serving.lifetime import die_with_parent
+from serving.lifetime import ending_with_this
 from serving.own_server import examine, find_program, home_of
 from serving.paths import SafePaths
 from traffic_signs.atomic_write import atomic_write
@@ -324,7 +324,7 @@ def _forbid_caches(environment: Path, version: str) -> None:
 
 def _pip(*arguments: str) -> None:
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments, "--quiet"]
-    result = subprocess.run(command, capture_output=True, text=True, preexec_fn=die_with_parent(os.getpid()))
+    result = subprocess.run(ending_with_this(command), capture_output=True, text=True)
     if result.returncode:
         lines = [line for line in result.stderr.splitlines() if "ERROR" in line] or result.stderr.splitlines()
         reason = lines[0].removeprefix("ERROR: ") if lines else f"pip ended with {describe_code(result.returncode)}"

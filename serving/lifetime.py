@@ -1,30 +1,41 @@
 """Starts child processes that end when their parent ends."""
 
-import ctypes
+import errno
 import os
-import signal
+import shutil
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
+# The kernel sends SIGTERM (15) to this process when its parent ends (PR_SET_PDEATHSIG, 1, of linux/prctl.h), also if
+# that was killed by SIGKILL. Python ignores two signals, which the program would inherit.
+LAUNCHER = """\
+import ctypes, os, signal, sys
+parent, *command = sys.argv[1:]
+libc = ctypes.CDLL(None)
+if hasattr(libc, "prctl"):
+    libc.prctl(1, 15)
+if os.getppid() != int(parent):  # it ended before the line above
+    sys.exit(1)
+for each in (signal.SIGPIPE, signal.SIGXFSZ):
+    signal.signal(each, signal.SIG_DFL)
+try:
+    os.execvp(command[0], command)
+except OSError as error:
+    sys.exit(f"cannot run {command[0]}: {error.strerror}")
+"""
 
 
-def die_with_parent(parent: int) -> Callable[[], None]:
-    """Returns a `preexec_fn` for subprocess that has the kernel send SIGTERM to the child when its parent ends.
+def ending_with_this(command: Sequence[str]) -> list[str]:
+    """Returns a command that runs `command` and ends when this process ends; on other systems than Linux it may not.
 
-    It works also if the parent is killed by SIGKILL. On other systems than Linux it does nothing. The kernel watches
-    the thread that started the child: start it from a thread that lives as long as the child.
+    A small Python program sets that up and becomes the other. The `preexec_fn` of subprocess could do it without, but
+    then Python forks, and a process that uses gRPC can abort between fork and exec.
+
+    The kernel watches the thread that starts the command: use one that lives as long as the child.
     """
-    libc = ctypes.CDLL(None, use_errno=True)
-
-    def arm() -> None:
-        if hasattr(libc, "prctl"):
-            libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it died before the line above
-            os._exit(1)
-
-    return arm
+    return [sys.executable, "-I", "-S", "-c", LAUNCHER, str(os.getpid()), *command]
 
 
 def start_process(
@@ -36,16 +47,19 @@ def start_process(
     Environment and folder are those of this process, if none are given.
 
     Raises:
-        OSError: the program or the log file cannot be opened.
+        OSError: there is no such program, or the log file cannot be opened.
     """
+    program = Path(folder or "", command[0]) if os.sep in command[0] else command[0]
+    if not shutil.which(program, path=(environment or os.environ).get("PATH")):
+        code = errno.EACCES if Path(program).is_file() else errno.ENOENT
+        raise OSError(code, os.strerror(code), command[0])
     with log.open("wb") as output:
         return subprocess.Popen(
-            command,
+            ending_with_this(command),
             env=environment,
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=die_with_parent(os.getpid()),
         )

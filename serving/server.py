@@ -30,9 +30,8 @@ KEEP_GOING = ("--exit-on-error=false", "--strict-readiness=false")
 RELOADABLE = ("--model-control-mode=explicit", "--load-model=*", "--strict-readiness=false")
 GRPC_THREADS, FEWEST, MOST = "--grpc-infer-thread-count", 2, 128  # and how many Triton takes
 # What the log of a server has that aborted on a busy machine before it was ready. Nobody has been answered then, so the
-# server is started again. The first is from Triton's Python backend (issue 8882 of the server, seen with 2.51), the
-# second from gRPC in a process that uses it and forks.
-ABORTS, STARTS = (b"boost::interprocess::lock_exception", b"epoll_ctl failed"), 3
+# server is started again. It is from Triton's Python backend (issue 8882 of the server, seen with 2.51).
+ABORT, STARTS = b"boost::interprocess::lock_exception", 3
 STOP_TIMEOUT_S = 35.0  # tritonserver gives requests in flight 30 s
 ENVIRONMENT = {
     # No __pycache__ beside the models, for servers whose stub reads variables; our own installation uses a .pth file.
@@ -143,7 +142,7 @@ def running_server(
                 break
             except ServingError:
                 printed = log.read_bytes()
-                if not remaining or process.poll() != -signal.SIGABRT or not any(each in printed for each in ABORTS):
+                if not remaining or process.poll() != -signal.SIGABRT or ABORT not in printed:
                     raise
         yield server
 

@@ -35,6 +35,7 @@ from training.checkpoint import CheckpointInfo, save_checkpoint
 from training.models.detector import SignDetector
 
 ROOT = Path(__file__).parents[1]
+LONG_S = 1800.0  # the timeout of a test that is marked `long`, unless it has its own
 
 # What `make tools` installs, after what this machine has.
 os.environ["PATH"] += f"{os.pathsep}{ROOT / '.tools' / 'bin'}"
@@ -45,7 +46,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @pytest.hookimpl(trylast=True)  # once all is left out that -m leaves out
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the files first whose tests may take longest, then those with real servers: the processes end together."""
+    """Gives long tests their timeout; puts the files first whose tests may take longest, then those with servers."""
+    for item in items:
+        if item.get_closest_marker("long") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(LONG_S))
 
     def patience(item: pytest.Item) -> tuple[float, bool]:
         timeout = item.get_closest_marker("timeout")

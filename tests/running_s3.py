@@ -2,8 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import boto3
+import botocore.session
+import pytest
 from moto.server import ThreadedMotoServer
 
 
@@ -15,6 +18,9 @@ def running_s3(*buckets: str) -> Iterator[dict[str, str]]:
     """
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
+    patch = pytest.MonkeyPatch()
+    # Each client of botocore would read its JSON descriptions of S3 again, which takes longer than most requests.
+    patch.setattr(botocore.session, "create_loader", cache(botocore.session.create_loader))
     try:
         host, port = server.get_host_and_port()
         address = f"http://{host}:{port}"
@@ -33,4 +39,5 @@ def running_s3(*buckets: str) -> Iterator[dict[str, str]]:
             "AWS_EC2_METADATA_DISABLED": "true",
         }
     finally:
+        patch.undo()
         server.stop()

@@ -92,7 +92,7 @@ class Asker:
                     self.answered += 1
                 except Exception as error:
                     self.failures.append(str(error))
-                time.sleep(0.01)
+                time.sleep(0.05)
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """What the recognizer answers on a real tritonserver: signs, and what is wrong with a request."""
 
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +14,12 @@ from PIL import Image
 from tritonclient.grpc import service_pb2
 from tritonclient.utils import InferenceServerException
 
+from export.config import to_text
+from export.repository.policy import read_config
 from export.repository.verification import verify
 from serving.server import RunningServer
 from tests.end_to_end.street import HEIGHT, PROTOCOLS, WIDTH, boxes_of, connect, encode, scrape, street
+from tests.fixture_types import Serve
 from tests.training.data.real_data import GTSDB, NEEDS_GTSDB
 from traffic_sign_client import Sign, SignClient
 from traffic_sign_client.answers import encoded
@@ -26,6 +30,20 @@ from traffic_signs.preprocessing import crop, decode
 pytestmark = pytest.mark.end_to_end
 
 CELLS = [(1, 1), (5, 3), (12, 8)]
+
+
+@pytest.fixture(scope="module")
+def batching_server(
+    serve: Serve, recognizer_repository: Path, tmp_path_factory: pytest.TempPathFactory
+) -> RunningServer:
+    """A real tritonserver with one process of the recognizer as beside a GPU, where it takes several requests."""
+    repository = tmp_path_factory.mktemp("batching") / "models"
+    shutil.copytree(recognizer_repository, repository)
+    folder = repository / "sign_recognizer"
+    config = read_config((folder / "configs" / "gpu.pbtxt").read_bytes(), "")
+    config.instance_group[0].count = 1
+    (folder / "config.pbtxt").write_text(to_text(config))
+    return serve(repository)
 
 
 def boxes(signs: list[Sign]) -> set[tuple[float, float, float, float]]:
@@ -194,13 +212,19 @@ def test_what_is_no_picture_is_refused_with_its_reason(
         client.recognize(data)
 
 
-def test_two_images_in_one_request_are_refused(recognizer_server: RunningServer) -> None:
-    client = tritonclient.grpc.InferenceServerClient(recognizer_server.grpc_url)
+def test_two_images_in_one_request_are_refused(
+    recognizer_server: RunningServer, batching_server: RunningServer
+) -> None:
     tensor = tritonclient.grpc.InferInput("image", (2, 1), "BYTES")
     tensor.set_data_from_numpy(np.concatenate([encoded(encode(street(CELLS)))] * 2))
-    with pytest.raises(InferenceServerException, match="holds 2 images: send one image a request"):
-        client.infer("sign_recognizer", [tensor])
-    client.close()
+    for server, reason in (
+        (recognizer_server, "batch-size must be <= 1"),
+        (batching_server, "holds 2 images: send one image a request"),
+    ):
+        client = tritonclient.grpc.InferenceServerClient(server.grpc_url)
+        with pytest.raises(InferenceServerException, match=reason):
+            client.infer("sign_recognizer", [tensor])
+        client.close()
 
 
 def test_what_does_not_fit_the_input_is_refused_by_triton(recognizer_server: RunningServer) -> None:
@@ -226,15 +250,15 @@ def test_bytes_whose_length_is_a_lie_are_refused(recognizer_server: RunningServe
         assert boxes(alive.recognize(encode(street(CELLS)))) == boxes_of(CELLS)
 
 
-def test_a_malformed_neighbour_harms_nobody(recognizer_server: RunningServer) -> None:
+def test_a_malformed_neighbour_harms_nobody(batching_server: RunningServer) -> None:
     """Many clients at once, so that requests share a batch; a third of them send what cannot be read."""
     pictures = [[(column, row) for row in range(index % 4)] for index, column in enumerate(range(16))]
     data = [encode(street(cells, seed=index)) for index, cells in enumerate(pictures)]
     bad = [content for content, _ in BAD_IMAGES.values()]
-    before = scrape(recognizer_server)
+    before = scrape(batching_server)
 
     def ask(number: int) -> None:
-        with connect(recognizer_server, PROTOCOLS[number % 2]) as client:
+        with connect(batching_server, PROTOCOLS[number % 2]) as client:
             for step in range(4):
                 index = (number * 5 + step) % len(pictures)
                 if (number + step) % 3 == 0:
@@ -247,7 +271,7 @@ def test_a_malformed_neighbour_harms_nobody(recognizer_server: RunningServer) ->
         for finished in [pool.submit(ask, number) for number in range(16)]:
             finished.result()
 
-    after = scrape(recognizer_server)
+    after = scrape(batching_server)
     series = '{model="sign_recognizer",version="1"}'
     asked, runs = (
         after[f"nv_inference_{name}{series}"] - before[f"nv_inference_{name}{series}"]

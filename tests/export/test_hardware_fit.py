@@ -68,10 +68,10 @@ def set_up_cpu(flags: str, folder: Path, monkeypatch: pytest.MonkeyPatch, cores:
             "avx2 avx512_vnni",
             2,
             "cpu-int8-2",
-            "2 cores and no GPU; int8 is 2.7 times as fast as fp32 on a CPU with VNNI",
+            "2 cores and no GPU; int8 is up to 2.7 times as fast as fp32 on a CPU with VNNI",
         ),
         ("avx2 avx_vnni", 6, "cpu-int8-8", "on a CPU with VNNI"),
-        ("avx2", 4, "cpu-int8-4", "4 cores and no GPU; int8 is 1.8 times as fast as fp32 on a CPU with AVX2"),
+        ("avx2", 4, "cpu-int8-4", "4 cores and no GPU; int8 is up to 1.8 times as fast as fp32 on a CPU with AVX2"),
         ("avx", 4, "cpu-4", "4 cores and no GPU"),
     ],
 )

@@ -143,7 +143,7 @@ class Handler(BaseHTTPRequestHandler):
     def body(self) -> Object:
         """Returns what was sent: JSON, YAML where something is applied, protobuf where Helm keeps its own records."""
         sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        content = read_secret(sent) if sent.startswith(PROTOBUF) else yaml.safe_load(sent)
+        content = read_secret(sent) if sent.startswith(PROTOBUF) else yaml.load(sent, yaml.CSafeLoader)
         assert isinstance(content, dict)
         return content
 

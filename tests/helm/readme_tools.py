@@ -28,7 +28,7 @@ def fail(message: str) -> int:
 def objects() -> list[dict[str, object]]:
     """All objects so far."""
     path = Path(os.environ["OBJECTS"])
-    return [each for each in yaml.safe_load_all(path.read_text()) if each] if path.exists() else []
+    return [each for each in yaml.load_all(path.read_text(), yaml.CSafeLoader) if each] if path.exists() else []
 
 
 def is_there(kind: str, name: str) -> bool:

@@ -14,7 +14,8 @@ def arguments(values: dict[str, object]) -> tuple[list[str], list[str]]:
 
 
 @pytest.mark.parametrize(
-    ("limit", "cores"), [("500m", 1), ("1", 1), (2, 2), ("2500m", 3), (3.5, 4), (5, 5), ("6", 6), (11, 11), ("23500m", 24), (96, 96)]
+    ("limit", "cores"),
+    [("500m", 1), ("1", 1), (2, 2), ("2500m", 3), (3.5, 4), (5, 5), ("6", 6), (11, 11), ("23500m", 24), (96, 96)],
 )
 def test_on_cpus_it_fits_the_limit(limit: object, cores: int) -> None:
     resources = {"limits": {"cpu": limit, "memory": "4Gi"}}

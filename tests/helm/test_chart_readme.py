@@ -131,7 +131,7 @@ def followed(bucket: dict[str, str], registry: RunningRegistry, tmp_path_factory
             ["bash", "-c", script], cwd=checkout, env=environment, capture_output=True, text=True, timeout=400
         )
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-    made = [each for each in yaml.safe_load_all((folder / "objects").read_text()) if each]
+    made = [each for each in yaml.load_all((folder / "objects").read_text(), yaml.CSafeLoader) if each]
     calls = [json.loads(line) for line in (folder / "calls").read_text().splitlines()]
     return Followed(calls, made, checkout, folder / "claim")
 

@@ -77,7 +77,7 @@ def rendered_as(release: str, namespace: str, values: dict[str, Any]) -> list[Ob
     arguments = ("template", release, str(CHART), "--namespace", namespace, "--kube-version", OLDEST)
     done = run_helm(find_helm("helm"), *arguments, values=values)
     assert done.returncode == 0, done.stderr
-    return [each for each in yaml.safe_load_all(done.stdout) if each]
+    return [each for each in yaml.load_all(done.stdout, yaml.CSafeLoader) if each]
 
 
 def test_two_releases_with_one_prometheus_and_one_grafana() -> None:

@@ -25,7 +25,7 @@ import tritonclient.grpc as grpc
 from tritonclient.utils import InferenceServerException
 
 from serving.install import Installation
-from serving.lifetime import die_with_parent
+from serving.lifetime import start_process
 from serving.server import Ports, free_ports, stop
 from tests.helm.helm_chart import Object, container, find_helm, merged, named, render
 from tests.helm.pod_process import command_of, process_environment
@@ -106,15 +106,9 @@ def started(objects: list[Object], installation: Installation, folder: Path, hos
     ports = free_ports()
     _, *arguments = command_of(each, places_of(ports, folder), SECRETS)
     log = folder / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [str(installation.binary), *installation.arguments, *arguments],
-            env={**process_environment(each, folder, SECRETS), **installation.environment},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            preexec_fn=die_with_parent(os.getpid()),
-        )
+    command = [str(installation.binary), *installation.arguments, *arguments]
+    environment = {**process_environment(each, folder, SECRETS), **installation.environment}
+    process = start_process(command, log, environment)
     try:
         yield Pod(objects, each, process, ports, log, folder, host)
     finally:

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import shutil
 import subprocess
 import time
@@ -15,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from serving.lifetime import die_with_parent
+from serving.lifetime import start_process
 from traffic_signs.ports import free_ports
 
 PATIENCE_S = 120.0  # for what takes a second on an idle machine
@@ -42,10 +41,7 @@ def free_port() -> int:
 @contextlib.contextmanager
 def running(program: str, arguments: list[str], ready: str, log: Path) -> Iterator["subprocess.Popen[bytes]"]:
     """Starts a program, waits until an address answers, and stops it after the block."""
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [tool(program), *arguments], stdout=output, stderr=output, preexec_fn=die_with_parent(os.getpid())
-        )
+    process = start_process([tool(program), *arguments], log)
     try:
         wait_until(lambda: _answers(ready, process, log), f"{program} is ready")
         yield process

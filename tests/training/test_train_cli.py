@@ -178,6 +178,7 @@ def _wait_for_state(runs: Path, process: subprocess.Popen[str]) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("number", [pytest.param(signal.SIGKILL, marks=pytest.mark.long), signal.SIGINT])
 def test_killed_run_is_resumed_to_the_same_weights(gtsdb: TinyGtsdb, runs: Path, number: signal.Signals) -> None:
     data = f"gtsdb={os.path.relpath(gtsdb.folder)}"

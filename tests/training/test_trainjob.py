@@ -11,6 +11,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.training.tiny_gtsdb import TinyGtsdb
@@ -31,6 +32,7 @@ def test_the_image_is_that_of_this_release() -> None:
     assert trainer()["image"] == f"traffic-signs/training:{version}"
 
 
+@pytest.mark.timeout(600)
 def test_its_command_trains_one_network_on_two_nodes(gtsdb: TinyGtsdb, tmp_path: Path, free_port: int) -> None:
     job = trainer()
     command = [f"--data=gtsdb={gtsdb.folder}" if each.startswith("--data=") else each for each in job["command"]]

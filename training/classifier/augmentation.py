@@ -6,7 +6,6 @@ Crops are never mirrored: a mirrored "keep right" is another sign.
 import math
 import random
 
-import albumentations as A
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -68,6 +67,8 @@ class Augmentation:
     """
 
     def __init__(self, batch_size: int = 1) -> None:
+        import albumentations as A  # takes half a second, for which only a training should wait
+
         self._group = max(GROUP, batch_size // LIGHTS)
         blur, cover = round(7 * STRENGTH), 0.3 * STRENGTH  # pixels; shares of the crop's sides
         smooth = {"downscale": cv2.INTER_AREA, "upscale": cv2.INTER_LINEAR}

@@ -17,6 +17,8 @@ from training.data.records import SPLITS, Split
 
 COLOURS: dict[Split, str] = {"train": ACCENT, "test": SECOND}
 SHEET_COLUMNS, SHEET_CROPS = 4, 8
+# Inches: of a class's cell, and above the first row.
+CELL_WIDTH, CELL_TITLE, CELL_LINE, SHEET_TITLE = 4.0, 0.3, 0.5, 0.6
 PAIR_COLUMNS, SHOWN_PAIRS = 6, 36
 GAP = 2  # pixels between two crops of a strip
 
@@ -27,24 +29,28 @@ def draw_contact_sheet(audit: Audit, path: Path) -> None:
     lines = len(audit.data_sets)
     class_names = audit.data_sets[0].classes.names
     rows = -(-len(class_names) // SHEET_COLUMNS)
-    size = (4 * SHEET_COLUMNS, 0.6 + rows * (0.3 + 0.5 * lines))
-    figure, grid = plt.subplots(rows, SHEET_COLUMNS, figsize=size, layout="constrained", squeeze=False)
-    for axes in grid.flat:
-        axes.axis("off")
-    # The class ids run down the columns.
-    for class_id, axes in zip(range(len(class_names)), grid.T.flat, strict=False):
+    width, height = SHEET_COLUMNS * CELL_WIDTH, SHEET_TITLE + rows * (CELL_TITLE + CELL_LINE * lines)
+    # One axes in inches: an axes for each class takes ten times as long.
+    figure, axes = plt.subplots(figsize=(width, height))
+    axes.set_position((0, 0, 1, 1))
+    axes.axis("off")
+    for class_id, class_name in enumerate(class_names):
+        column, row = divmod(class_id, rows)  # the class ids run down the columns
+        left, top = column * CELL_WIDTH, SHEET_TITLE + row * (CELL_TITLE + CELL_LINE * lines)
         strips = [_strip(_choose(audit, facts.name, class_id, rng), SHEET_CROPS) for facts in audit.data_sets]
         sheet = np.vstack([np.pad(strip, ((0, GAP), (0, 0), (0, 0)), constant_values=255) for strip in strips])[:-GAP]
-        axes.imshow(sheet, interpolation="bilinear")
+        inches = min((CELL_WIDTH - 0.1) / sheet.shape[1], CELL_LINE * lines / sheet.shape[0])
+        right, bottom = left + inches * sheet.shape[1], top + inches * sheet.shape[0]
+        axes.imshow(sheet, interpolation="bilinear", aspect="auto", extent=(left, right, bottom, top))
         counts = [sum(each.signs_per_class[class_id] for each in facts.splits.values()) for facts in audit.data_sets]
         numbers = " and ".join(f"{count:,}" for count in counts)
         colour = INK if all(counts) else SECOND
-        axes.set_title(
-            f"{class_id}  {_plain(class_names[class_id])}  ({numbers})", fontsize=8, loc="left", pad=3, color=colour
-        )
+        axes.text(left, top - 0.05, f"{class_id}  {_plain(class_name)}  ({numbers})", fontsize=8, color=colour)
+    axes.set(xlim=(0, width), ylim=(height, 0))
     names = " and ".join(_plain(facts.name) for facts in audit.data_sets)
     below = ", one below the other" if lines > 1 else ""
-    figure.suptitle(f"Up to {SHEET_CROPS} signs of each class at random, and how many there are: {names}{below}")
+    title = f"Up to {SHEET_CROPS} signs of each class at random, and how many there are: {names}{below}"
+    axes.text(width / 2, 0.2, title, fontsize=12, ha="center")
     save_figure(figure, path)
 
 

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import albumentations as A
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +42,8 @@ class SceneAugmentation:
     """
 
     def __init__(self, size: int, mirror: bool = True) -> None:
+        import albumentations as A  # takes half a second, for which only a training should wait
+
         self._size, self._mirror = size, mirror
         smooth = {"downscale": cv2.INTER_AREA, "upscale": cv2.INTER_LINEAR}
         self._light = A.Compose(

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from clients.benchmark.peers.servers import Peer
-from serving.lifetime import die_with_parent
+from serving.lifetime import ending_with_this
 from traffic_sign_client.errors import ClientError
 from traffic_signs.atomic_write import atomic_write
 
@@ -58,12 +58,11 @@ def prepare(peer: Peer, home: Path, gpu: bool, say: Say) -> Path:
 
 def _run(command: list[str]) -> None:
     result = subprocess.run(
-        command,
+        ending_with_this(command),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         env={name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")},
-        preexec_fn=die_with_parent(os.getpid()),
     )
     if result.returncode:
         lines = [line for line in result.stderr.splitlines() if line.strip()]

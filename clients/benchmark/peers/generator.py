@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from clients.benchmark.peers.figures import Point, point
 from clients.benchmark.peers.models import Work
 from clients.benchmark.peers.running import Endpoint
 from serving.exit_reason import describe_code
-from serving.lifetime import die_with_parent
+from serving.lifetime import ending_with_this
 from traffic_sign_client.errors import ClientError
 
 PROGRAM = "clients.benchmark.peers.load"
@@ -73,11 +72,10 @@ def run_load(
 
 def _run(job: dict[str, Any], limit_s: float) -> dict[str, Any]:
     with subprocess.Popen(
-        [sys.executable, "-P", "-m", PROGRAM],
+        ending_with_this([sys.executable, "-P", "-m", PROGRAM]),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        preexec_fn=die_with_parent(os.getpid()),
     ) as process:
         try:
             output, errors = process.communicate(json.dumps(job).encode(), timeout=limit_s)

@@ -218,7 +218,7 @@ def test_a_model_that_has_answered_and_is_really_gone_is_named_and_not_waited_fo
 ) -> None:
     monkeypatch.setattr("traffic_sign_client.connection.FAILOVER_S", 1.0)
     script.answers = [GOOD, UNLOADED]
-    with SignClient(script.url, "http", timeout=60) as client:
+    with SignClient(script.url, "http", timeout=5) as client:
         client.metadata("m")
         with pytest.raises(NotServedError, match="unknown model: 'm' has no available versions"):
             client.metadata("m")

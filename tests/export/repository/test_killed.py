@@ -28,8 +28,9 @@ ROOT = Path(__file__).parents[3]
 CHANGES = ("os.rename", "os.mkdir", "os.rmdir", "os.remove", "os.link", "os.chmod", "os.truncate", "fcntl.flock")
 
 KILLER = f"""
-import os, signal, sys
+import functools, os, signal, sys
 from pathlib import Path
+import botocore.session
 import s3fs  # what is imported late is imported before counting, and once for all children
 from aiobotocore.client import AioBaseClient
 from export.repository import promote
@@ -38,6 +39,9 @@ from export.repository.pull import pull
 from tests.export.repository.samples import publish_once
 
 read_config(b"", "")
+# So are botocore's JSON descriptions of S3 read.
+botocore.session.create_loader = functools.cache(botocore.session.create_loader)
+botocore.session.get_session().create_client("s3", region_name="us-east-1")
 how, others, kind = sys.argv[1:]
 if kind == "mount":
     for module in ("export.repository.local", "export.repository.pull"):

@@ -71,9 +71,9 @@ airflow: $(VENV)/installed $(AIRFLOW)/installed
 demo: $(VENV)/installed
 	@$(SIGNS) demo $${DATA:+--data "$$DATA"}
 
-# Three on two cores: much of a test of servers is waiting for them. A file is run by one of them, so that what
+# Four on two cores: much of a test of servers is waiting for them. A file is run by one of them, so that what
 # its tests share is made once; tests/conftest.py puts the longest files first, and not those with most tests.
-WORKERS ?= 3
+WORKERS ?= 4
 
 PYTEST := $(VENV)/bin/python -m pytest
 DEAL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder

@@ -34,7 +34,7 @@ class WrongAnswerError(Exception):
 
 
 def expect(what: str, found: Any, wanted: Any) -> None:
-    """Raises WrongAnswerError where what was found is not what is wanted; prints it otherwise."""
+    """Prints what was found; raises WrongAnswerError if it differs from what is wanted."""
     if found != wanted:
         raise WrongAnswerError(f"{what}: {found}, and it should be {wanted}")
     print(f"{what}: {found}", flush=True)
@@ -53,7 +53,7 @@ def ask_server(pictures: Path, url: str, protocol: Any) -> None:
 
 
 async def find_signs(street: Path, url: str, protocol: Any) -> Any:
-    """Returns the scores of what the detector finds in a picture."""
+    """Returns the scores of the signs that the detector finds in a picture."""
     server = Connection(url, protocol, timeout=120)
     try:
         config = await server.describe("config", "sign_detector")
@@ -93,14 +93,14 @@ def ask_backends(url: str, backend: str) -> None:
     """Asks which server it is, and what runs its models."""
     found = examine_server(url, "grpc", MINIMUM)
     print(f"tritonserver {found.version}", flush=True)
-    if backend != STAND_IN:  # which exists for an older server alone
+    if backend != STAND_IN:  # it exists only for an older server
         expect("may be on a network", found.is_safe, True)
     networks = dict.fromkeys(("sign_classifier", "sign_detector"), backend)
     expect("models", found.models, networks | {"sign_recognizer": "python"})
 
 
 def main(pictures: str, grpc: str, http: str, gateway: str, backend: str) -> None:
-    """Asks all of it."""
+    """Sends all requests, and compares the answers."""
     ask_backends(grpc, backend)
     ask_server(Path(pictures), grpc, "grpc")
     ask_server(Path(pictures), http, "http")

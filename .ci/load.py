@@ -10,7 +10,7 @@ http-new          a plain client, a connection for each request
 http-kept         the project's Python client over HTTP, which keeps its connections
 grpc              a plain client, one connection to one address
 grpc-round-robin  a plain client, a connection to each server that the name stands for
-client-stream     a stream of the Python client: photographs where sign_recognizer is served, else crops
+client-stream     a stream of the Python client: photographs if sign_recognizer is served, else crops
 gateway           POST /v1/classify, a connection for each request
 
 A plain client is tritonclient's, which does not retry. Needs only the package `clients` with its extra `client`, so
@@ -42,7 +42,7 @@ from traffic_sign_client import AsyncSignClient
 CLASSIFIER, RECOGNIZER = "sign_classifier", "sign_recognizer"
 SIZE = 48  # pixels of the classifier's input
 TIMEOUT_S = 30.0
-UNKNOWN = "unknown"  # the version where the Python client answers, which does not pass it on
+UNKNOWN = "unknown"  # version in answers of the Python client, which does not pass it on
 
 Ask = Callable[[], Awaitable[str]]  # sends a request and returns the version that answered
 
@@ -83,7 +83,7 @@ async def ask_triton(module: Any, client: Any, count: int, **options: Any) -> st
 
 
 def check(probabilities: np.ndarray) -> None:
-    """Raises ValueError where a row has none."""
+    """Raises ValueError if a row has none."""
     for total in probabilities.sum(axis=1):
         if not 0.99 < total < 1.01:
             raise ValueError(f"the probabilities add up to {total}")
@@ -102,7 +102,7 @@ async def http_new(targets: argparse.Namespace) -> AsyncIterator[Ask]:
 
 @asynccontextmanager
 async def http_kept(targets: argparse.Namespace) -> AsyncIterator[Ask]:
-    """Keeps connections, and asks again where one is closed in flight."""
+    """Keeps connections, and asks again if one is closed in flight."""
     async with AsyncSignClient(targets.triton_http, "http", timeout=TIMEOUT_S) as client:
 
         async def ask() -> str:
@@ -131,7 +131,7 @@ async def grpc_round_robin(targets: argparse.Namespace) -> AsyncIterator[Ask]:
 
 @asynccontextmanager
 async def client_stream(targets: argparse.Namespace) -> AsyncIterator[Ask]:
-    """Streams photographs, or crops where there is no recognizer; after a failure, a new stream."""
+    """Streams photographs, or crops if there is no recognizer; after a failure, a new stream."""
     async with AsyncSignClient(targets.triton_grpc_all or targets.triton_grpc, timeout=TIMEOUT_S) as client:
 
         async def photographs() -> AsyncIterator[bytes]:

@@ -253,7 +253,7 @@ def warm_up_path(config: pb.ModelConfig) -> str:
 
 
 def target_of(config: pb.ModelConfig) -> Target:
-    """Returns the target of a configuration; `auto` where it runs on any hardware."""
+    """Returns the target of a configuration; `auto` if it runs on any hardware."""
     kinds = {group.kind for group in config.instance_group}
     return "cpu" if kinds == {KINDS["cpu"]} else "gpu" if kinds == {KINDS["gpu"]} else "auto"
 

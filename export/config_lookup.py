@@ -21,7 +21,7 @@ def config_of_checkpoint(
     """Returns the configuration that an export of a checkpoint would write.
 
     Args:
-        repository: of the served version, whose settings are kept where `overrides` has none.
+        repository: of the served version, whose settings are kept if `overrides` has none.
         configuration: NAME of configs/NAME.pbtxt; empty for config.pbtxt.
 
     Raises:
@@ -47,7 +47,7 @@ def find_config(what: str, repository: str, configuration: str) -> tuple[str, pb
             return str(path), read_config(path.read_bytes(), str(path))
     if "/" in what:
         raise ExportError(
-            f"{what} has no {name} and is no checkpoint: give a model, with --repository where it is, the folder of "
+            f"{what} has no {name} and is not a checkpoint: give a model, with its --repository, the folder of "
             "a version, or a checkpoint"
         )
     store = open_store(repository)

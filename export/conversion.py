@@ -81,7 +81,7 @@ def check_model(proto: onnx.ModelProto) -> None:
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportError(f"the ONNX file is not valid: {error}") from error
     opsets = {entry.domain or "ai.onnx": entry.version for entry in proto.opset_import}
-    # The exporter logs at most a line where it changes the opset, and may keep a newer one.
+    # The exporter logs at most a line if it changes the opset, and may keep a newer one.
     if opsets != {"ai.onnx": OPSET} or proto.ir_version > IR_VERSION:
         raise ExportError(
             f"the ONNX file has opset {opsets} and IR {proto.ir_version}; "

@@ -78,7 +78,7 @@ def open_session(model: Path | bytes, device: str = "cpu", providers: Providers 
 
 
 def require_device(session: Any, device: str) -> None:
-    """Raises ExportError where a session does not run on the device: ONNX Runtime falls back to the CPU silently."""
+    """Raises ExportError if a session does not run on the device: ONNX Runtime falls back to the CPU silently."""
     if device == "cuda" and CUDA not in session.get_providers():
         _require_gpu()
         raise ExportError(

@@ -54,7 +54,7 @@ class Builder:
 
         Args:
             shapes: of the optimisation profile, by `min`, `opt` and `max`.
-            timing_cache: file of what TensorRT measured of kernels; made where it is missing.
+            timing_cache: file of what TensorRT measured of kernels; made if it is missing.
         """
         options = [
             f"--onnx={onnx}",
@@ -98,8 +98,8 @@ def build_engine(
     its promotion.
 
     Args:
-        trtexec: TensorRT's tool; found where it is None.
-        timing_cache: file of TensorRT's timing cache; one below `runs` by GPU and TensorRT where it is None.
+        trtexec: TensorRT's tool; found if it is None.
+        timing_cache: file of TensorRT's timing cache; one below `runs` by GPU and TensorRT if it is None.
 
     Raises:
         ExportError: there is no GPU, no TensorRT or no such version in ONNX, or TensorRT fails; nothing is published.

@@ -163,8 +163,12 @@ def check_tensorrt(repository: Path, fit: Fit, version: str) -> None:
 
 
 def main(repository: Path) -> None:
-    """Prints the name for this machine and the models in a folder."""
-    fit = find_fit(has_gpu() and not has_standin(OFFICIAL / "backends"), configurations(repository))
+    """Prints the name for this machine and the models in a folder; ends with a message if one cannot be read."""
+    try:
+        models = configurations(repository)
+    except RepositoryError as error:
+        sys.exit(f"signs: {error}")
+    fit = find_fit(has_gpu() and not has_standin(OFFICIAL / "backends"), models)
     print(f"configuration {fit.name}: {fit.reason}", file=sys.stderr)
     print(fit.name)
 

@@ -70,7 +70,7 @@ class OnnxPredictor(Predictor):
         tensor = inputs[0].type.tensor_type
         sides = [dim.dim_value for dim in tensor.shape.dim[1:]]
         if kind is None or tensor.elem_type != TensorProto.UINT8 or sides[2:] != [3] or not all(sides):
-            raise ExportError(f"{path} is no classifier or detector of ours: give a file of `signs export`")
+            raise ExportError(f"{path} is not a classifier or detector of this project: give a file of `signs export`")
         self.size = _size(sides)
         self.kind, self.backend = kind, f"onnxruntime{_suffix(device)}"
         manifest = path.with_name(MANIFEST)

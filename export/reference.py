@@ -122,5 +122,5 @@ def _check(measurements: Measurements) -> None:
 def _floats(values: Any) -> Values:
     numbers = np.array(values, np.float64)
     if numbers.ndim != 1 or not np.isfinite(numbers).all():
-        raise ValueError("a measurement is no number")
+        raise ValueError("a measurement is not a number")
     return numbers

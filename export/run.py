@@ -155,7 +155,7 @@ def export_checkpoint(
 def check_wanted(wanted: PrecisionRequest, labelled: bool) -> None:
     """Raises ExportError for unknown values, missing data and options that would have no effect."""
     if wanted.precision not in (*PRECISIONS, AUTO):
-        raise ExportError(f"{wanted.precision!r} is no precision: choose {', '.join(PRECISIONS)} or {AUTO}")
+        raise ExportError(f"{wanted.precision!r} is not a precision: choose {', '.join(PRECISIONS)} or {AUTO}")
     if wanted.int8_for not in TARGETS:
         raise ExportError(f"int8 cannot be for {wanted.int8_for!r}: choose {' or '.join(TARGETS)}")
     if wanted.max_loss is not None and not 0 <= wanted.max_loss <= 1:

@@ -1,4 +1,4 @@
-"""Compiles an ONNX file with TensorRT's Python package where trtexec is missing; a program of its own.
+"""Compiles an ONNX file with TensorRT's Python package if trtexec is missing; a program of its own.
 
     python tensorrt_build.py --onnx=model.onnx --saveEngine=model.plan --minShapes=images:1x48x48x3 \
         --optShapes=images:64x48x48x3 --maxShapes=images:64x48x48x3 --timingCacheFile=timing.cache

@@ -22,7 +22,7 @@ LABELS = ("model", "version")
 
 
 def render(repository: str) -> bytes:
-    """Returns the metrics of a repository in Prometheus' text format; monitoring/README.md explains each.
+    """Returns the metrics of a repository in Prometheus' text format; monitoring/metrics.md explains each.
 
     Raises:
         ExportError: the repository cannot be read.

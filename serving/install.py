@@ -25,7 +25,7 @@ from serving.exit_reason import describe_code
 from serving.lifetime import ending_with_this
 from serving.own_server import examine, find_program, home_of
 from serving.paths import SafePaths
-from traffic_signs.atomic_write import atomic_write
+from traffic_signs.atomic_write import atomic_folder, atomic_write
 
 WHEEL = "nvidia-pytriton==0.7.0"  # the last release
 VERSION = "2.51.0"  # of the tritonserver in the wheel
@@ -160,36 +160,36 @@ def install(home: Path, say: Say) -> None:
         ServingError: see find_or_install.
     """
     interpreter = check_machine()
-    staging = home.with_name(f"{home.name}.partial-{os.getpid()}")
     try:
-        _remove_leftovers(home)
-        staging.mkdir(parents=True)
-        say("downloading tritonserver (55 MB)")
-        _pip("download", "--no-deps", "--only-binary=:all:", "--dest", str(staging), WHEEL)
-        (wheel,) = staging.glob("*.whl")
-        _unpack(wheel, staging, interpreter)
-        say("installing ONNX Runtime and Pillow for it")
-        version = f"{interpreter.version[0]}.{interpreter.version[1]}"
-        environment = staging / "python"
-        # Without pip: the interpreter may have none, and the environment can be moved afterwards.
-        command = [interpreter.executable, "-m", "venv", "--without-pip", "--symlinks", str(environment)]
-        subprocess.run(command, check=True, capture_output=True)
-        target = _packages(environment, version)
-        _pip("install", "--only-binary=:all:", "--python-version", version, "--target", str(target), *PACKAGES)
-        _forbid_caches(environment, version)
-        record = {"layout": LAYOUT, "wheel": WHEEL, "packages": PACKAGES, "interpreter": asdict(interpreter)}
-        (staging / "installation.json").write_text(json.dumps(record, indent=2) + "\n")
-        if is_installed(home):
-            return  # another process was faster and may already serve from it
-        if home.exists():
-            shutil.rmtree(home)
-        staging.rename(home)
+        with atomic_folder(home) as staging:
+            _fill(staging, interpreter, say)
+            if is_installed(home):
+                shutil.rmtree(staging)  # another process was faster and may already serve from it
+            elif home.exists():
+                shutil.rmtree(home)
     except (OSError, subprocess.CalledProcessError) as error:
         raise ServingError(
             f"cannot install tritonserver into {home} ({error}): check its rights and the free space (400 MB)"
         ) from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _fill(staging: Path, interpreter: Interpreter, say: Say) -> None:
+    """Makes the installation in an empty folder."""
+    say("downloading tritonserver (55 MB)")
+    _pip("download", "--no-deps", "--only-binary=:all:", "--dest", str(staging), WHEEL)
+    (wheel,) = staging.glob("*.whl")
+    _unpack(wheel, staging, interpreter)
+    say("installing ONNX Runtime and Pillow for it")
+    version = f"{interpreter.version[0]}.{interpreter.version[1]}"
+    environment = staging / "python"
+    # Without pip: the interpreter may have none, and the environment can be moved afterwards.
+    command = [interpreter.executable, "-m", "venv", "--without-pip", "--symlinks", str(environment)]
+    subprocess.run(command, check=True, capture_output=True)
+    target = _packages(environment, version)
+    _pip("install", "--only-binary=:all:", "--python-version", version, "--target", str(target), *PACKAGES)
+    _forbid_caches(environment, version)
+    record = {"layout": LAYOUT, "wheel": WHEEL, "packages": PACKAGES, "interpreter": asdict(interpreter)}
+    (staging / "installation.json").write_text(json.dumps(record, indent=2) + "\n")
 
 
 def check_machine() -> Interpreter:
@@ -204,17 +204,6 @@ def check_machine() -> Interpreter:
             "run the official tritonserver image and point the clients at it with --url"
         )
     return find_interpreter()
-
-
-def _remove_leftovers(home: Path) -> None:
-    """Removes partial installations beside `home` whose process no longer exists."""
-    for leftover in home.parent.glob(f"{home.name}.partial-*"):
-        try:
-            os.kill(int(leftover.name.rpartition("-")[2]), 0)
-        except (ValueError, ProcessLookupError):
-            shutil.rmtree(leftover, ignore_errors=True)
-        except PermissionError:
-            pass  # another user's running installation
 
 
 def find_interpreter() -> Interpreter:

@@ -1,4 +1,4 @@
-"""A classifier that needs no training, in the form of the real one, and signs that it tells apart.
+"""A classifier that needs no training, in the form of the real one, and signs that it distinguishes.
 
 It knows the four colours of `tests.training.tiny_gtsdb`: the colour that a crop's mean is nearest to is its class.
 """
@@ -30,7 +30,7 @@ def colour_classifier(size: int = 48, wrong: tuple[int, ...] = (), classes: int 
     Args:
         size: side of the crops in pixels.
         wrong: classes that it never names.
-        classes: how many it tells apart.
+        classes: how many it distinguishes.
     """
     prototypes = np.full((1, classes, 3), 9000, np.float32)
     for class_id, colour in COLOURS.items():

@@ -21,16 +21,16 @@ class Collected:
     """A span as it arrived.
 
     Attributes:
-        service: that made it.
-        name: of the span.
-        kind: of Span.SpanKind.
-        trace: id, hexadecimal.
-        id: likewise.
-        parent: likewise; empty for the first of a trace.
-        attributes: by their names.
+        service: the service that made it.
+        name: its name.
+        kind: one of Span.SpanKind.
+        trace: id of the trace, hexadecimal.
+        id: id of the span, hexadecimal.
+        parent: id of the parent, hexadecimal; empty for the first span of a trace.
+        attributes: its attributes, by name.
         failed: whether its status is an error.
         start: nanoseconds since 1970.
-        end: likewise.
+        end: nanoseconds since 1970.
     """
 
     service: str

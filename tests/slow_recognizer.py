@@ -1,4 +1,4 @@
-"""A recognizer that takes as long as it is told, and notes what it was asked: it stands in for one with much to do.
+"""A recognizer that takes as long as the photograph says, and records its requests: a stand-in for a busy one.
 
 A photograph for it ends with `SECONDS NAME` in ASCII; its answer is one sign of that name, and to `bad` a refusal.
 """

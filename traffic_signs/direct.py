@@ -54,7 +54,7 @@ def open_url(request: str | urllib.request.Request, timeout: float, is_ours: boo
     except urllib.error.HTTPError:
         raise
     except http.client.HTTPException as error:  # a socket can connect to itself and then reads its own request
-        raise urllib.error.URLError(f"what answers is no HTTP server: {type(error).__name__}") from error
+        raise urllib.error.URLError(f"it is not an HTTP server: {type(error).__name__}") from error
     except urllib.error.URLError as error:
         name = f"{address.scheme}_proxy"
         if note := "" if direct else proxy_note(address.netloc, (name, name.upper())):

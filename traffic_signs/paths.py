@@ -1,4 +1,4 @@
-"""Paths from users: expands `~` where no shell has done so, and walks folders through symbolic links."""
+"""Paths from users: expands `~` if no shell has done so, and walks folders through symbolic links."""
 
 import os
 from collections.abc import Iterator, Sequence

@@ -24,7 +24,7 @@ class Setting:
     min: float | None = None  # of a tuple, that of each item
     max: float | None = None
     show_default: str = ""  # words for a default that is chosen later; an empty one is not shown
-    flags: tuple[str, ...] = ()  # where they are not the field's name alone; a bool has no `--no-` form by itself
+    flags: tuple[str, ...] = ()  # if they are not the field's name alone; a bool has no `--no-` form by itself
     metavar: str = ""  # what stands for the value in the help; empty for the type
     argument: bool = False  # it has a place on the command line, and no flag
     repeatable: bool = False  # the items of a tuple are given one by one, not with commas
@@ -106,7 +106,7 @@ class BaseSettings:
 
 
 def describe(hint: Any) -> Described | None:
-    """Returns what an `Annotated` type says, or None where it has no `Setting`."""
+    """Returns what an `Annotated` type says, or None if it has no `Setting`."""
     if get_origin(hint) is Annotated:
         kind, *metadata = get_args(hint)
         return next((Described(kind, each) for each in metadata if isinstance(each, Setting)), None)

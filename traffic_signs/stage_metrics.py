@@ -3,7 +3,7 @@
 Metrics are written only if one of two variables is set. `SIGNS_METRICS_DIR` names a folder that node_exporter's
 textfile collector reads; `SIGNS_PUSHGATEWAY_URL` is the address of a Pushgateway, for stages that run in containers.
 A run replaces only the metrics of the same stage and model, and a failed run keeps the figures of the last successful
-one. monitoring/README.md explains each metric.
+one. monitoring/metrics.md explains each metric.
 """
 
 import os

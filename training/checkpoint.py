@@ -5,8 +5,6 @@ names, input size, data fingerprint, metrics, run and git commit.
 """
 
 import json
-import os
-import shutil
 import textwrap
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field
@@ -17,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from traffic_signs.atomic_write import atomic_folder
 from training.errors import CheckpointError
 from training.models import classifier, detector
 from training.models.backbones import architectures
@@ -83,19 +82,14 @@ def save_checkpoint(folder: Path, model: nn.Module, info: CheckpointInfo) -> Non
     """
     if folder.exists():
         raise CheckpointError(f"{folder} exists already: choose another run name, or move it away")
-    staging = folder.with_name(f".staging-{folder.name}-{os.getpid()}")
-    shutil.rmtree(staging, ignore_errors=True)
     try:
-        staging.mkdir(parents=True)
-        tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-        save_file(tensors, staging / "weights.safetensors")
-        (staging / "weights.safetensors").chmod(0o644)  # safetensors writes 0600; the other files are readable for all
-        (staging / "model.json").write_text(json.dumps({"schema": SCHEMA, **asdict(info)}, indent=2) + "\n")
-        staging.rename(folder)
+        with atomic_folder(folder) as staging:
+            tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+            save_file(tensors, staging / "weights.safetensors")
+            (staging / "weights.safetensors").chmod(0o644)  # safetensors writes 0600; all may read the other files
+            (staging / "model.json").write_text(json.dumps({"schema": SCHEMA, **asdict(info)}, indent=2) + "\n")
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"cannot write {folder} ({error}): check its rights and the free space") from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
 
 
 def load_checkpoint(folder: Path, model: str = "") -> tuple[nn.Module, CheckpointInfo]:

@@ -14,7 +14,7 @@ from traffic_signs.plots import RULE
 SOFT = "#5b6875"
 LINES = ("#154889", "#c1121c", "#2e7d4f", "#b8860b", "#6b4c9a", "#1f7a8c")
 DASHES: dict[str, Any] = {"grpc": "-", "http": (0, (4, 2))}
-# In the order of a request; neighbours are easy to tell apart.
+# In the order of a request; neighbours are easy to distinguish.
 COLOURS = {
     "client": "#7b8794",
     "network": "#cbd2d9",
@@ -108,7 +108,7 @@ def draw_parts(points: Points) -> str:
         for number, row in enumerate(rows):
             axes.text(101, number, f"{sum(row):,.1f} ms", va="center", fontsize=9)
         axes.invert_yaxis()
-        axes.set(xlim=(0, 100), xlabel="% of the mean time of a request, which stands at the right")
+        axes.set(xlim=(0, 100), xlabel="% of the mean time of a request, which is at the right")
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=min(4, len(names)), borderaxespad=0.2)

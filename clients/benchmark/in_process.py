@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from clients.benchmark.peers.common.signs_models import OnnxNetwork
+from clients.benchmark.onnx_network import OnnxNetwork
 from clients.benchmark.plan import Way
 from traffic_sign_client.errors import ClientError
 

@@ -88,7 +88,7 @@ def check(
     from training.data.load import load_together
 
     data_sets = load_together(paths)
-    output.mkdir(parents=True, exist_ok=True)  # where it cannot be made, say so before the minutes of reading
+    output.mkdir(parents=True, exist_ok=True)  # fail before the minutes of reading
     with progress_bars() as progress:
         found = audit(data_sets, progress)
         files = write_audit(output, found, progress)

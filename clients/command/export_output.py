@@ -78,7 +78,7 @@ def _describe_accuracy(accuracy: Mapping[str, Any]) -> str:
 
 
 def _next(manifest: Manifest, repository: str | Path) -> str:
-    """Returns the command that comes next: to serve the version, or to run the gate where that serves another."""
+    """Returns the command that comes next: to serve the version, or to run the gate if that serves another."""
     store = open_store(repository)
     best = champion(store, manifest.model)
     if best is not None:

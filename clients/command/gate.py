@@ -73,7 +73,7 @@ def _print(config: GateConfig, outcome: Outcome) -> None:
     from traffic_signs.console import Console
 
     verdict, data = outcome.verdict, outcome.verdict.data
-    against = f"against version {verdict.champion.version}" if verdict.champion else "against nothing"
+    against = f"against version {verdict.champion.version}" if verdict.champion else "without a champion"
     print_lines(
         f"{verdict.model} {verdict.challenger.version} {against}, on {data['signs']:,} signs of {data['name']} "
         f"({data['split']} split, fingerprint {data['fingerprint'][:12]})",

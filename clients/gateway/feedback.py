@@ -1,7 +1,7 @@
 """Users' corrections: checked, and stored so that readers of the folder never see half an entry.
 
 An entry is FOLDER/<id>/image.<jpg|png|webp|ppm|bmp> and FOLDER/<id>/feedback.json, in the format of
-clients/gateway/README.md, which training reads.
+clients/gateway/operation.md, which training reads.
 """
 
 import errno

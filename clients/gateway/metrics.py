@@ -1,4 +1,4 @@
-"""The gateway's Prometheus metrics; monitoring/README.md has the contract."""
+"""The gateway's Prometheus metrics; monitoring/metrics.md has the contract."""
 
 from collections.abc import Callable
 from itertools import product

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from serving.recognizer.recognition import UNKNOWN_ID
+from traffic_signs.generated_files import write_or_check
 from training.data.pictogram_symbols import GREY, WHITE, disc, stroke
 from training.data.pictograms import CLASS_COUNT, document, svg
 
@@ -23,40 +24,10 @@ def contents() -> dict[str, str]:
     return {f"{class_id}.svg": _rounded(drawing) + "\n" for class_id, drawing in drawings.items()}
 
 
-def outdated(folder: Path = FOLDER) -> list[str]:
-    """Returns the names of the files that are not what the code draws, or that it does not draw at all."""
-    wanted = contents()
-    found = {path.name: path.read_text() for path in folder.glob("*.svg")}
-    return sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
-
-
 def _rounded(document: str) -> str:
     """Rounds all numbers to a hundredth of a unit: a sign is 100 units, and nobody draws it 10,000 pixels wide."""
     return re.sub(r"-?\d+\.\d{3,}", lambda number: f"{round(float(number[0]), 2):g}", document)
 
 
-def main(arguments: list[str]) -> int:
-    """Returns the exit code."""
-    if arguments not in ([], ["--check"]):
-        print(__doc__, file=sys.stderr)
-        return 2
-    stale = outdated()
-    if arguments:
-        for name in stale:
-            print(
-                f"{FOLDER / name} is not what the code draws: run python -m clients.gateway.pictograms", file=sys.stderr
-            )
-        return bool(stale)
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    wanted = contents()
-    for name in stale:
-        if name in wanted:
-            (FOLDER / name).write_text(wanted[name])
-        else:
-            (FOLDER / name).unlink()
-        print(f"{'wrote' if name in wanted else 'removed'} {FOLDER / name}")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(write_or_check(FOLDER, contents(), "clients.gateway.pictograms", sys.argv[1:]))

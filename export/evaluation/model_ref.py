@@ -47,7 +47,9 @@ class ModelRef:
         kind = kind_of_inputs(inputs)
         if kind is None:
             whose = self.path or f"{self.name} at {self.url}"
-            raise ClientError(f"{whose} takes {', '.join(inputs)}: it is no classifier, detector or recognizer of ours")
+            raise ClientError(
+                f"{whose} takes {', '.join(inputs)}: it is not a classifier, detector or recognizer of this project"
+            )
         return kind.name
 
     def open(self) -> Predictor:
@@ -93,5 +95,5 @@ def _is_checkpoint(path: Path) -> bool:
 def _onnx_file(path: Path) -> Path:
     file = path / "model.onnx" if path.is_dir() else path
     if file.suffix != ".onnx" or not file.is_file():
-        raise ClientError(f"{path} is no checkpoint, no version with a model.onnx and no .onnx file: check the path")
+        raise ClientError(f"{path} is not a checkpoint, a version with a model.onnx or an .onnx file: check the path")
     return file

@@ -129,7 +129,7 @@ def served_recognizer(url: str, protocol: Protocol, name: str, version: str, cla
 
 
 def _ids(known: tuple[str, ...], names: list[str]) -> npt.NDArray[np.int64]:
-    """Returns the ids of names, int64 [n]; raises ClientError where the data have no such class."""
+    """Returns the ids of names, int64 [n]; raises ClientError if the data have no such class."""
     unknown = next((name for name in names if name not in known), None)
     if unknown is not None:
         raise ClientError(
@@ -140,6 +140,6 @@ def _ids(known: tuple[str, ...], names: list[str]) -> npt.NDArray[np.int64]:
 
 
 def _named(signs: Detections, class_ids: npt.NDArray[Any], class_scores: npt.NDArray[np.float32]) -> SceneAnswer:
-    """Adds signs with classes for labels; the classifier decides where the category disagrees."""
+    """Adds signs with classes for labels; the classifier decides if the category disagrees."""
     scores = (signs.scores * class_scores).astype(np.float32)
     return SceneAnswer(signs, Detections(signs.boxes, scores, class_ids.astype(np.int64)))

@@ -33,7 +33,7 @@ class EvaluationRequest(BaseSettings):
         str,
         replace(
             SERVED_MODEL,
-            show_default="for scenes sign_recognizer where it is served, else sign_classifier, else sign_detector",
+            show_default="for scenes sign_recognizer if it is served, else sign_classifier, else sign_detector",
         ),
     ] = ""
     version: Annotated[str, Setting("Version of the model on the server.", show_default="the server's choice")] = ""

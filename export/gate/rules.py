@@ -28,7 +28,7 @@ class Answers:
         names: of the classes or categories, by id.
         labels: int64 [n], the true one of each item.
         challenger: bool [n], whether it is right.
-        champion: bool [n], of the champion; None where there is none.
+        champion: bool [n], of the champion; None if there is none.
     """
 
     names: tuple[str, ...]
@@ -149,7 +149,7 @@ def check_latency(
 
     Args:
         challenger: float64 [n], milliseconds of single requests.
-        champion: float64 [n], measured in turn with them; None where there is none.
+        champion: float64 [n], measured in turn with them; None if there is none.
     """
     sure = 1 - limits.significance
     p50, p99 = (float(np.quantile(challenger, each)) for each in (0.5, 0.99))

@@ -105,7 +105,7 @@ def mean_average_precision(
         weights: int64 [scenes], how often each scene counts; once without them.
 
     Returns:
-        NaN where there are no signs.
+        NaN if there are no signs.
     """
     counts = np.ones(len(signs), np.int64) if weights is None else weights
     totals = counts @ signs

@@ -38,7 +38,7 @@ class Verdict:
     """The decision about a challenger, with its reasons.
 
     Attributes:
-        champion: the version it was compared with; None where there was none.
+        champion: the version it was compared with; None if there was none.
         data: `name`, `split`, `fingerprint` and number of `signs` of the evaluation set.
         notices: limits of the comparison, a sentence each.
         time: ISO 8601, UTC.

@@ -214,11 +214,11 @@ def _unpack(packed: Path, root: Path, where: str) -> None:
         with tarfile.open(packed, "r:") as tar:
             for entry in tar:
                 if not stays_inside(entry.name) or not (entry.isreg() or entry.isdir()):
-                    raise RepositoryError(f"{where} has an entry {entry.name!r} that is no file of a version")
+                    raise RepositoryError(f"{where} has an entry {entry.name!r} that is not a file of a version")
                 if content := tar.extractfile(entry):
                     target = root / entry.name
                     target.parent.mkdir(parents=True, exist_ok=True)
                     with content, target.open("wb") as file:
                         shutil.copyfileobj(content, file)
     except tarfile.TarError as error:
-        raise RepositoryError(f"{where} is no tar file ({error}): push the version again") from error
+        raise RepositoryError(f"{where} is not a tar file ({error}): push the version again") from error

@@ -74,7 +74,7 @@ class BucketStore:
             return content
 
     def replace(self, path: str, content: bytes) -> None:
-        """Writes an object, which the store does whole or not at all; leaves it alone where nothing changes."""
+        """Writes an object, which the store does whole or not at all; leaves it alone if nothing changes."""
         with contextlib.suppress(FileNotFoundError):
             if self.read(path) == content:
                 return

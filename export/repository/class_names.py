@@ -27,7 +27,7 @@ def read_class_names(read: Callable[[str], bytes], name: str) -> list[str] | Non
 
     Args:
         read: returns a file of the version by its path, or raises FileNotFoundError.
-        name: of the version, for the RepositoryError where labels.txt is not text.
+        name: of the version, for the RepositoryError if labels.txt is not text.
     """
     with suppress(FileNotFoundError):
         try:

@@ -15,7 +15,7 @@ FIGURES = ("graph.", "parity.", "accuracy.", "int8.", "metrics.")
 
 @dataclass(frozen=True)
 class Difference:
-    """One fact of two versions; `delta` is the second less the first where both are numbers."""
+    """One fact of two versions; `delta` is the second less the first if both are numbers."""
 
     name: str
     first: Any

@@ -73,7 +73,7 @@ def _visible() -> list[str]:
 
 
 def find_trtexec() -> Path | None:
-    """Returns TensorRT's own command-line tool, None where there is none."""
+    """Returns TensorRT's own command-line tool, None if there is none."""
     found = shutil.which("trtexec")
     return Path(found) if found else TRTEXEC if TRTEXEC.exists() else None
 
@@ -103,7 +103,7 @@ def decode_version(number: int) -> str:
 
 
 def tensorrt_version() -> str:
-    """Returns the version of the TensorRT that a server on this machine would load; empty where there is none."""
+    """Returns the version of the TensorRT that a server on this machine would load; empty if there is none."""
     ask = [sys.executable, "-c", _ASK_LIBRARY]
     with suppress(subprocess.SubprocessError):
         answer = subprocess.run(ask, capture_output=True, text=True, timeout=TIMEOUT_S, check=False).stdout.strip()
@@ -122,7 +122,7 @@ def has_gpu() -> bool:
 
 
 def misfit(built_for: Mapping[str, str]) -> str:
-    """Returns why an engine cannot run on this machine; empty where it can.
+    """Returns why an engine cannot run on this machine; empty if it can.
 
     GPU, compute capability and TensorRT must be those it was built with. The driver may be newer, not older.
 

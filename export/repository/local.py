@@ -61,7 +61,7 @@ class LocalStore:
         return (self.root / path).read_bytes()
 
     def replace(self, path: str, content: bytes) -> None:
-        """Writes a file in one rename; leaves it alone where nothing changes."""
+        """Writes a file in one rename; leaves it alone if nothing changes."""
         target = self.root / path
         if target.exists() and target.read_bytes() == content:
             return  # a server that polls would reload the model for a new time stamp
@@ -186,7 +186,7 @@ class LocalStore:
 
 
 def staging_parent(root: Path) -> Path | None:
-    """Returns the parent of a repository, None where nothing can be renamed from there into it.
+    """Returns the parent of a repository, None if nothing can be renamed from there into it.
 
     A polling server would take a staging folder inside for a model, or reload the model that has it.
     """

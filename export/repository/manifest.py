@@ -151,7 +151,7 @@ def parse_manifest(content: bytes, where: str) -> Manifest:
             if not stays_inside(name) or name in (MANIFEST, SIGNATURE):
                 raise ValueError(f"{name!r} cannot be a file of a version")
             if not re.fullmatch("[0-9a-f]{64}", entry["sha256"]) or type(entry["size"]) is not int:
-                raise ValueError(f"what it says of {name!r} is no sha256 and size")
+                raise ValueError(f"its entry {name!r} is not a sha256 and a size")
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise RepositoryError(
             f"{where} cannot be read ({error}): publish the version again, or remove its folder"

@@ -141,7 +141,7 @@ def _load(path: Path, where: str) -> Any:
         onnx.checker.check_model(path)
     except (DecodeError, onnx.checker.ValidationError, ValueError, OSError) as error:
         reason = " ".join(str(error).split())[:300]
-        raise RepositoryError(f"{where} is no whole ONNX file ({reason}): copy or export it again") from error
+        raise RepositoryError(f"{where} is not a complete ONNX file ({reason}): copy or export it again") from error
     return model
 
 
@@ -154,7 +154,7 @@ def _newer(model: Any) -> Iterator[str]:
 
 
 def _misfits(kind: str, wanted: Sequence[Any], found: Sequence[Any], batched: bool, path: str) -> Iterator[str]:
-    """Yields where a configuration contradicts the graph about inputs or outputs."""
+    """Yields a sentence for each input or output in which a configuration contradicts the graph."""
     from onnx import TensorProto
     from tritonclient.grpc import model_config_pb2 as pb
 

@@ -21,7 +21,7 @@ Configs = dict[str, ModelConfig]  # of a model or a version, by path, such as `c
 
 
 def read_config(content: bytes, where: str) -> ModelConfig:
-    """Reads the content of a config.pbtxt; raises RepositoryError if it is no model configuration."""
+    """Reads the content of a config.pbtxt; raises RepositoryError if it is not a model configuration."""
     from google.protobuf import text_format
     from tritonclient.grpc import model_config_pb2 as pb
 
@@ -53,7 +53,7 @@ def config_paths(paths: Iterable[str]) -> list[str]:
 def pinned(config: ModelConfig, versions: Sequence[int]) -> ModelConfig:
     """Returns the configuration with a policy that serves exactly these versions."""
     copy = without_policy(config)
-    copy.version_policy.specific.SetInParent()  # also where there is none to serve
+    copy.version_policy.specific.SetInParent()  # also if there is none to serve
     copy.version_policy.specific.versions.extend(sorted(versions))
     return copy
 

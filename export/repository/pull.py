@@ -34,7 +34,7 @@ from traffic_signs.progress import ProgressCallback, silent
 
 @dataclass(frozen=True)
 class Pulled:
-    """One version that is in the destination now; `fetched` is False where it was there already."""
+    """One version that is in the destination now; `fetched` is False if it was there already."""
 
     model: str
     version: int
@@ -60,7 +60,7 @@ def parse_wanted(options: Sequence[str], file: Path | None = None) -> dict[str, 
             for model, given in json.loads(file.read_text()).items():
                 numbers = given if isinstance(given, list) else [] if given is None else [given]
                 if not all(type(number) is int and number > 0 for number in numbers):
-                    raise ValueError(f"{given!r} is no version of {model}")
+                    raise ValueError(f"{given!r} is not a version of {model}")
                 wanted.setdefault(check_model_name(model), []).extend(numbers)
         except (OSError, ValueError, AttributeError) as error:
             raise RepositoryError(
@@ -142,7 +142,7 @@ def choose_versions(store: Store, wanted: Mapping[str, Sequence[int]], any_gpu: 
             if reason:
                 raise RepositoryError(
                     f"{store.name}/{model}/{version} cannot run here: {reason}. Pull a version in ONNX; or give "
-                    "--any-gpu where another machine is to serve it"
+                    "--any-gpu if another machine is to serve it"
                 )
     if not chosen:
         raise RepositoryError(f"there is no model in {store.name}: publish one first")

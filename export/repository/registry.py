@@ -21,10 +21,10 @@ from export.repository.counting import Advance
 SCHEME = "oci://"
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 TIMEOUT_S = (10.0, 60.0)  # to connect, and for the next bytes
-ATTEMPTS, PAUSE_S = 3, 0.5  # where a registry is busy; doubled each time
-DENIED = ("authentication", "Unauthorized", "Forbidden")  # of these oras' messages speak where a registry refuses
+ATTEMPTS, PAUSE_S = 3, 0.5  # if a registry is busy; doubled each time
+DENIED = ("authentication", "Unauthorized", "Forbidden")  # in oras' messages if a registry refuses
 MOST_MANIFEST_BYTES = 4 << 20  # as registries allow
-# Docker Hub: the names it goes by, where its registry answers, and under which of its names docker keeps a login.
+# Docker Hub: its names, the host of its registry, and the names under which docker stores a login.
 HUB = ("docker.io", "index.docker.io")
 HUB_REGISTRY = "registry-1.docker.io"
 HUB_LOGINS = ("https://index.docker.io/v1/", *HUB, HUB_REGISTRY)
@@ -32,7 +32,7 @@ HUB_LOGINS = ("https://index.docker.io/v1/", *HUB, HUB_REGISTRY)
 
 @dataclass(frozen=True)
 class Address:
-    """What `oci://HOST[:PORT]/NAME[@sha256:...]` names; the digest is empty where none is given."""
+    """What `oci://HOST[:PORT]/NAME[@sha256:...]` names; the digest is empty if none is given."""
 
     host: str
     name: str
@@ -40,7 +40,7 @@ class Address:
 
     @classmethod
     def parse(cls, text: str) -> "Address":
-        """Reads an address; raises RepositoryError where it is none."""
+        """Reads an address; raises RepositoryError if it is none."""
         found = re.fullmatch(
             r"oci://((?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::\d{1,5})?)/([a-z0-9]+(?:[._/-]+[a-z0-9]+)*)"
             r"(?:@(sha256:[0-9a-f]{64}))?",
@@ -48,14 +48,14 @@ class Address:
         )
         if found is None:
             raise RepositoryError(
-                f"{text} is no address in a registry: give oci://HOST[:PORT]/NAME, NAME in lower case, or with "
+                f"{text} is not an address in a registry: give oci://HOST[:PORT]/NAME, NAME in lower case, or with "
                 "@sha256:DIGEST one version of it"
             )
         return cls(found[1], found[2], found[3] or "")
 
     @property
     def server(self) -> str:
-        """The host that answers for the registry, and a port where there is one."""
+        """The host that answers for the registry, and a port if there is one."""
         return HUB_REGISTRY if self.host in HUB else self.host
 
     @property
@@ -204,7 +204,7 @@ class Registry:
                     f"may not {doing} {self.name}: `docker login {self._host}` with the rights for it"
                 ) from error
             raise RepositoryError(
-                f"cannot {doing} {self.name} ({error}): check the address and the network, or give --plain-http where "
+                f"cannot {doing} {self.name} ({error}): check the address and the network, or give --plain-http if "
                 "it speaks no TLS"
             ) from error
 

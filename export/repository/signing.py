@@ -23,7 +23,7 @@ class Signer:
     private_key: Path
 
     def check(self) -> None:
-        """Raises RepositoryError where the key cannot be used, before anything is written."""
+        """Raises RepositoryError if the key cannot be used, before anything is written."""
         self._config()
 
     def sign(self, folder: Path) -> None:

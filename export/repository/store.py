@@ -39,7 +39,7 @@ class Store(Protocol):
         """Returns the content of a file."""
 
     def replace(self, path: str, content: bytes) -> None:
-        """Writes a file so that a reader finds the old content or the new; leaves it alone where nothing changes."""
+        """Writes a file so that a reader finds the old content or the new; leaves it alone if nothing changes."""
 
     def create(self, path: str, content: bytes) -> None:
         """Writes a file that must be new; raises FileExistsError if it exists."""
@@ -57,7 +57,7 @@ class Store(Protocol):
         """Yields an empty folder to prepare a version in, and removes the rest of it after the block."""
 
     def locked(self) -> AbstractContextManager[None]:
-        """Keeps other writers out where the store has locks; elsewhere `claim` and `create` decide who was first."""
+        """Keeps other writers out if the store has locks; elsewhere `claim` and `create` decide who was first."""
 
     def claim(self, model: str, number: int | None) -> int:
         """Takes a number, or the next one, for ever; raises RepositoryError if it was given out before."""

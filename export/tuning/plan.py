@@ -79,7 +79,7 @@ def in_rounds(settings: Sequence[Setting], rounds: int, seed: int) -> Iterator[l
 
 
 def choose(outcomes: Sequence[Outcome], budget_ms: float, present: Setting) -> Outcome | None:
-    """Returns the outcome with the highest throughput of those whose p99 is within the budget; None where none is.
+    """Returns the outcome with the highest throughput of those whose p99 is within the budget; None if none is.
 
     If the present setting is within the budget, others count only if they were faster in every round.
     """

@@ -100,7 +100,7 @@ def _announce(console: Console, candidate: Candidate, settings: int, load: Load,
         f"{load.seconds:g} s each, about {max(minutes, 1):.0f} min, on {installation.description}"
     ]
     if installation.has_standin:
-        lines.append("note: the stand-in is slower than Triton's own backend: tune again where that one serves")
+        lines.append("note: the stand-in is slower than Triton's own backend: tune again with that backend")
     console.print("\n".join(lines), highlight=False, soft_wrap=True)
 
 

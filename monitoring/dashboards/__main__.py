@@ -11,6 +11,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from monitoring.dashboards import capacity, pipeline, quality, service
+from traffic_signs.generated_files import write_or_check
 
 FOLDER = Path(__file__).parents[1] / "grafana" / "dashboards"
 PAGES = {"service": service.build, "quality": quality.build, "pipeline": pipeline.build, "capacity": capacity.build}
@@ -22,13 +23,6 @@ def contents() -> dict[str, str]:
     return {f"{name}.json": encoder.encode(_numbered(build().build())) + "\n" for name, build in PAGES.items()}
 
 
-def outdated(folder: Path = FOLDER) -> list[str]:
-    """Returns the names of files that differ from what the code generates, or that it does not generate."""
-    wanted = contents()
-    found = {path.name: path.read_text() for path in folder.glob("*.json")}
-    return sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
-
-
 def _numbered(new: Dashboard) -> Dashboard:
     """Gives the panels fixed ids, so that links to them do not change when Grafana restarts."""
     for number, panel in enumerate(new.panels or [], start=1):
@@ -36,26 +30,5 @@ def _numbered(new: Dashboard) -> Dashboard:
     return new
 
 
-def main(arguments: list[str]) -> int:
-    """Runs the command; returns its exit code."""
-    if arguments not in ([], ["--check"]):
-        print(__doc__, file=sys.stderr)
-        return 2
-    stale = outdated()
-    if arguments:
-        for name in stale:
-            print(f"{FOLDER / name} is not up to date: run `make dashboards`", file=sys.stderr)
-        return bool(stale)
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    for name in stale:
-        content = contents().get(name)
-        if content is None:
-            (FOLDER / name).unlink()
-        else:
-            (FOLDER / name).write_text(content)
-        print(f"{'removed' if content is None else 'wrote'} {FOLDER / name}")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(write_or_check(FOLDER, contents(), "monitoring.dashboards", sys.argv[1:]))

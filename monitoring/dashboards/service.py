@@ -23,7 +23,7 @@ def _now(new: Dashboard) -> Dashboard:
         "Now",
         number(
             "Alerts",
-            "Number of firing alerts. Each has a section in monitoring/README.md.",
+            "Number of firing alerts. Each has a section in monitoring/runbook.md.",
             "short",
             Query('count(ALERTS{alertname=~"Signs.+",alertstate="firing"}) or vector(0)', "firing"),
             colours={1: RED},

@@ -137,7 +137,7 @@ class Prometheus:
                 f"Prometheus at {self.url} does not answer ({reason}): check --prometheus, and that it runs"
             ) from error
         except (ValueError, LookupError, TypeError) as error:
-            raise MonitoringError(f"what answers at {self.url} is no Prometheus: check --prometheus") from error
+            raise MonitoringError(f"the server at {self.url} is not Prometheus: check --prometheus") from error
         raise MonitoringError(f"Prometheus at {self.url} refuses {query or what}: {answer.get('error', answer)}")
 
 

@@ -86,7 +86,7 @@ def load_reference(store: Store, version: str) -> Reference:
         OSError: the repository cannot be reached.
     """
     if not version.isdecimal():
-        raise RepositoryError(f"{version!r} is no version: the metrics were not published by a recognizer of ours")
+        raise RepositoryError(f"{version!r} is not a version: the metrics are not those of this project's recognizer")
     if int(version) not in store.versions(RECOGNIZER):
         raise RepositoryError(f"{store.name} has no {RECOGNIZER} {version}: give the --repository that is served")
     path = f"{RECOGNIZER}/{version}/{FILE}"

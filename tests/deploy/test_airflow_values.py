@@ -1,4 +1,4 @@
-"""Tests of airflow/values.yaml and airflow/roll-out.yaml: what can be told without the chart of Airflow and a cluster.
+"""Tests of airflow/values.yaml and airflow/roll-out.yaml: what can be checked without Airflow's chart and a cluster.
 
 That chart cannot be had here, so nothing renders these values; the rights are held against what our own chart renders.
 """
@@ -92,9 +92,9 @@ def test_no_secret_stands_in_it() -> None:
         assert f"Secret {each['secretName']} " in TEXT
 
 
-def test_the_readme_adds_the_driver_of_the_database_to_our_image() -> None:
+def test_the_page_adds_the_driver_of_the_database_to_our_image() -> None:
     scheme = re.search(r"connection: postgresql\+(\w+)://", TEXT)
-    readme = (ROOT / "airflow" / "README.md").read_text()
+    readme = (ROOT / "airflow" / "kubernetes.md").read_text()
     (lines,) = re.findall(r"```dockerfile\n(.*?)```", readme, re.DOTALL)
     built = (ROOT / "airflow" / "Dockerfile").read_text()
     base = re.search(r"(?m)^ARG BASE=(\S+python:(3\.\d+)-.*)$", built)
@@ -106,7 +106,7 @@ def test_the_readme_adds_the_driver_of_the_database_to_our_image() -> None:
     assert f"FROM traffic-signs/airflow:{VALUES['images']['airflow']['tag']}\n" in lines
 
 
-def test_dags_are_where_git_sync_is_told_to_look() -> None:
+def test_dags_are_where_git_sync_looks() -> None:
     assert (ROOT / VALUES["dags"]["gitSync"]["subPath"]).is_dir()
 
 

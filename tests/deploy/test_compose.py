@@ -1,4 +1,4 @@
-"""Tests of compose.yaml: what can be told without starting it."""
+"""Tests of compose.yaml: what can be checked without starting it."""
 
 import re
 import tomllib

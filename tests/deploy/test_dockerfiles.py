@@ -1,4 +1,4 @@
-"""Tests of the Dockerfiles: what a reader of them can tell. `make images try-images` builds and uses the images."""
+"""Tests of the Dockerfiles: what their text shows. `make images try-images` builds and uses the images."""
 
 import json
 import re

@@ -141,9 +141,9 @@ def test_licences_are_permissive() -> None:
     for package in metadata.distributions(path=places):
         if canonicalize_name(package.name) in names:
             seen += 1
-            told = package.metadata
-            lines = [*told.get_all("License-Expression", []), *told.get_all("License", [])]
-            lines += [each for each in told.get_all("Classifier", []) if each.startswith("License ::")]
+            described = package.metadata
+            lines = [*described.get_all("License-Expression", []), *described.get_all("License", [])]
+            lines += [each for each in described.get_all("Classifier", []) if each.startswith("License ::")]
             text = " ".join(each.partition("\n")[0] for each in lines)
             # Some are under one of several licences, at the user's choice.
             if "GPL" in text and not re.search("MIT|BSD|Apache|Artistic", text):

@@ -1,4 +1,4 @@
-"""In images, compose and chart every library and program that could call home is told not to."""
+"""In images, compose and chart every library and program that could call home is set not to."""
 
 from pathlib import Path
 

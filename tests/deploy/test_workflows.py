@@ -88,7 +88,7 @@ def test_jobs_end_and_run_on_a_known_machine(path: Path, job: dict[str, Any]) ->
 
 
 @pytest.mark.parametrize(("path", "job"), JOBS)
-def test_no_token_is_left_on_the_disk_or_told(path: Path, job: dict[str, Any]) -> None:
+def test_no_token_is_left_on_the_disk_or_printed(path: Path, job: dict[str, Any]) -> None:
     for step in job["steps"]:
         if step.get("uses", "").startswith("actions/checkout@"):
             assert step["with"]["persist-credentials"] is False

@@ -51,7 +51,7 @@ HISTORY_S, HISTORY_RATE = 3 * 24 * 60, 300  # the longest window of the rules, 6
 
 
 def prepare_repository(folder: Path) -> None:
-    """Publishes a detector, the classifier that comes along and a recognizer in two versions, both served."""
+    """Publishes a detector, the bundled classifier and a recognizer in two versions, both served."""
     shutil.copytree(SHIPPED, folder / "sign_classifier")
     publish_red_detector(folder)
     for _ in VERSIONS:
@@ -76,7 +76,7 @@ class Stack:
         prometheus: address of Prometheus.
         alertmanager: address of Alertmanager.
         pushgateway: address of the Pushgateway.
-        receiver: what people would have been told.
+        receiver: the messages that people would have got.
     """
 
     server: RunningServer
@@ -172,7 +172,7 @@ def write_history(data: Path) -> None:
 
 
 def faster(rules: str) -> str:
-    """Returns the content of a rule file with the durations and the objective that this module tells of."""
+    """Returns the content of a rule file with the durations and the objective of this module."""
     seconds = {"m": 1, "h": 60, "d": 24 * 60}  # of what takes 60 times as long
     rules = re.sub(r"\[(\d+)([mhd])\]", lambda found: f"[{int(found[1]) * seconds[found[2]]}s]", rules)
     rules = re.sub(r" for: (\d+)([mhd])", lambda found: f" for: {int(found[1]) * seconds[found[2]]}s", rules)
@@ -230,7 +230,7 @@ def _exporting(repository: Path) -> Iterator[int]:
 
 @contextlib.contextmanager
 def publish_gpu() -> Iterator[int]:
-    """Publishes what Triton tells of a GPU that is half full; gives the port."""
+    """Publishes Triton's metrics of a GPU that is half full; yields the port."""
     registry = CollectorRegistry()
     for name, value in (
         ("utilization", 0.4),

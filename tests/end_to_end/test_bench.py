@@ -102,7 +102,7 @@ def test_a_server_of_its_own_is_measured_beside_the_limit_and_an_earlier_run(
     assert "Compared with an earlier run" in (tmp_path / "out" / "report.html").read_text()
 
 
-def test_what_cannot_be_measured_is_told_in_the_words_of_perf_analyzer(
+def test_what_cannot_be_measured_is_reported_in_the_words_of_perf_analyzer(
     slow_server: RunningServer, pictures: Path, tmp_path: Path
 ) -> None:
     url = ("--url", slow_server.grpc_url, "--images", str(pictures))

@@ -217,7 +217,7 @@ def test_a_cancelled_request_leaves_nothing_behind(
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_who_asks_too_much_is_told_and_a_retry_gets_through(slow_server: RunningServer, protocol: Protocol) -> None:
+def test_too_many_requests_are_refused_and_a_retry_gets_through(slow_server: RunningServer, protocol: Protocol) -> None:
     url = address(slow_server, protocol)
 
     async def flood(retries: int) -> list[object]:

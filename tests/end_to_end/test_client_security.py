@@ -123,15 +123,15 @@ def test_who_is_known_and_has_the_header_is_answered(
 
 @pytest.mark.parametrize(("kind", "protocol"), WAYS)
 @pytest.mark.parametrize("wrong", [None, dict.fromkeys(HEADERS, "wr0ng")])
-def test_without_the_header_the_client_is_told_and_no_secret_shows(
+def test_without_the_header_the_client_names_it_and_shows_no_secret(
     secure_url: str, certificates: Certificates, kind: type[Client], protocol: Protocol, wrong: dict[str, str] | None
 ) -> None:
     for shared_memory in (False, True):
         options = known(certificates, wrong, shared_memory)
-        with pytest.raises(ClientError, match=r"expecting header.*give the headers it wants") as told:
+        with pytest.raises(ClientError, match=r"expecting header.*give the headers it wants") as raised:
             ask(kind, protocol, secure_url, lambda client: client.recognize(b"0 hello"), **options)
-        assert not isinstance(told.value, UnavailableError), "to ask again is of no use"
-        assert "wr0ng" not in "".join(traceback.format_exception(told.value))
+        assert not isinstance(raised.value, UnavailableError), "to ask again is of no use"
+        assert "wr0ng" not in "".join(traceback.format_exception(raised.value))
 
 
 @pytest.mark.parametrize(("kind", "protocol"), WAYS)
@@ -141,9 +141,9 @@ def test_a_server_whose_authority_is_unknown_is_not_trusted(
 ) -> None:
     options = known(certificates)
     options["tls"] = certificates.stranger if stranger else True
-    with pytest.raises(ClientError, match=r"no TLS with .*give the certificate of its authority") as told:
+    with pytest.raises(ClientError, match=r"no TLS with .*give the certificate of its authority") as raised:
         ask(kind, protocol, secure_url, lambda client: client.metadata(), **options)
-    assert not isinstance(told.value, UnavailableError), "to ask again is of no use"
+    assert not isinstance(raised.value, UnavailableError), "to ask again is of no use"
 
 
 @pytest.mark.parametrize(("kind", "protocol"), WAYS)
@@ -157,7 +157,7 @@ def test_a_client_without_tls_or_certificate_is_no_crash(
             ask(kind, protocol, secure_url, lambda client: client.metadata(), **options)
 
 
-def test_the_gateway_asks_over_tls_and_tells_of_a_refusal_without_the_reason(
+def test_the_gateway_asks_over_tls_and_reports_a_refusal_without_the_reason(
     guarded_server: RunningServer, certificates: Certificates
 ) -> None:
     url, need = address(guarded_server, "grpc"), ("--need", "sign_recognizer", "--retries", "0")

@@ -70,7 +70,7 @@ def test_every_way_has_the_same_answers(
 
 @pytest.mark.parametrize(("kind", "protocol"), WAYS)
 @pytest.mark.parametrize("shared_memory", [False, True])
-def test_a_stream_keeps_its_order_and_goes_on_after_what_is_refused(
+def test_a_stream_keeps_its_order_and_continues_after_what_is_refused(
     recognizer_server: RunningServer, kind: type[Client], protocol: Protocol, shared_memory: bool
 ) -> None:
     cells = [[(column, row) for row in range(column % 4)] for column in range(12)]
@@ -98,8 +98,8 @@ def test_health_and_metadata(recognizer_server: RunningServer, kind: type[Client
 
     assert ready("") and ready("sign_classifier") and ready("sign_classifier/1")
     assert not ready("sign_classifier/7") and not ready("no_such_model")
-    told = ask(kind, protocol, recognizer_server, lambda client: client.metadata())
-    assert told["name"] == "triton" and "classification" in told["extensions"]
+    metadata = ask(kind, protocol, recognizer_server, lambda client: client.metadata())
+    assert metadata["name"] == "triton" and "classification" in metadata["extensions"]
     assert ask(kind, protocol, recognizer_server, lambda client: client.metadata("sign_classifier")) == {
         "name": "sign_classifier",
         "versions": ["1"],

@@ -1,4 +1,4 @@
-"""`signs export gate` with a real tritonserver: what passes, what is refused by which rule, what cannot be judged."""
+"""`signs export gate` with a real tritonserver: what passes, what each rule refuses, what cannot be evaluated."""
 
 import json
 import os

@@ -53,7 +53,7 @@ def post(pool: ThreadPoolExecutor, gateway: RunningGateway, seconds: float, name
 
 
 def test_more_than_it_takes_is_turned_away(gateway: RunningGateway, slow_repository: Path) -> None:
-    """One is answered, one waits; the third is told to come later, and the two are answered in their order."""
+    """One is answered, one waits; the third is refused with a time to retry, and the two are answered in order."""
     with ThreadPoolExecutor() as pool:
         first = post(pool, gateway, 3, "first")
         wait_until_noted(slow_repository, NAME, "first begun id-first")
@@ -120,8 +120,8 @@ def test_what_is_too_large_is_refused_while_it_is_read(gateway: RunningGateway) 
 
 def resident(gateway: RunningGateway) -> int:
     """Returns the most memory that the gateway has had, in bytes."""
-    told = Path(f"/proc/{gateway.process.pid}/status").read_text()
-    return int(re.findall(r"VmHWM:\s+(\d+) kB", told)[0]) << 10
+    status = Path(f"/proc/{gateway.process.pid}/status").read_text()
+    return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) << 10
 
 
 def test_what_is_no_http_gets_a_problem_too(gateway: RunningGateway) -> None:

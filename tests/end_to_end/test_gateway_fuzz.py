@@ -1,6 +1,6 @@
 """Malformed requests by the gateway's own OpenAPI description, at a real gateway before a real tritonserver.
 
-SIGNS_FUZZ_REQUESTS sets how many there are at least. With 10,000 it takes long: `pytest -s` tells after each round how
+SIGNS_FUZZ_REQUESTS sets how many there are at least. With 10,000 it takes long: `pytest -s` prints after each round how
 many were answered and how much memory the gateway has.
 """
 
@@ -31,8 +31,8 @@ GROWTH = 64 << 20  # bytes that the process may have more after than before; cac
 
 def memory(gateway: RunningGateway) -> int:
     """Returns the memory that the gateway has now, in bytes."""
-    told = Path(f"/proc/{gateway.process.pid}/status").read_text()
-    return int(re.findall(r"VmRSS:\s+(\d+) kB", told)[0]) << 10
+    status = Path(f"/proc/{gateway.process.pid}/status").read_text()
+    return int(re.findall(r"VmRSS:\s+(\d+) kB", status)[0]) << 10
 
 
 def fuzz(gateway: RunningGateway, folder: Path, examples: int, seed: int) -> None:

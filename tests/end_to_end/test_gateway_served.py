@@ -49,10 +49,10 @@ def test_a_photograph_is_answered_as_predict_prints_it(
         answer = gateway.ask("/v1/recognize", data, {"Content-Type": kind, "X-Request-ID": "tablet-7"})
         assert answer.status == 200 and answer.headers["X-Request-ID"] == "tablet-7"
         assert answer.json["signs"] == expected and len(expected) == len(CELLS)
-    told = answer.json
-    assert (told["image"], told["width"], told["height"], told["request_id"]) == (None, WIDTH, HEIGHT, "tablet-7")
-    assert told["models"] == {"sign_recognizer": "1", "sign_detector": "1", "sign_classifier": "1"}
-    timings = told["timings"]
+    body = answer.json
+    assert (body["image"], body["width"], body["height"], body["request_id"]) == (None, WIDTH, HEIGHT, "tablet-7")
+    assert body["models"] == {"sign_recognizer": "1", "sign_detector": "1", "sign_classifier": "1"}
+    timings = body["timings"]
     assert set(timings) == {"total_ms", "read_ms", "queue_ms", "triton_ms"}
     assert timings["total_ms"] >= timings["triton_ms"] > 0
     assert len(gateway.ask("/v1/recognize?threshold=0", data, PNG).json["signs"]) > len(CELLS)
@@ -87,9 +87,9 @@ def test_the_size_is_that_of_the_upright_picture(gateway: RunningGateway) -> Non
     for form_, kind in (("JPEG", "image/jpeg"), ("PNG", "image/png"), ("WEBP", "image/webp")):
         buffer = io.BytesIO()
         lying.save(buffer, form_, exif=exif, quality=95)
-        told = gateway.ask("/v1/recognize", buffer.getvalue(), {"Content-Type": kind}).json
-        assert (told["width"], told["height"]) == (WIDTH, HEIGHT), form_
-        assert {tuple(sign["box"]) for sign in told["signs"]} == boxes_of(CELLS), form_
+        body = gateway.ask("/v1/recognize", buffer.getvalue(), {"Content-Type": kind}).json
+        assert (body["width"], body["height"]) == (WIDTH, HEIGHT), form_
+        assert {tuple(sign["box"]) for sign in body["signs"]} == boxes_of(CELLS), form_
 
 
 def test_pictures_of_one_sign_are_classified_as_the_client_does(
@@ -124,14 +124,14 @@ def test_it_is_alive_and_ready(gateway: RunningGateway) -> None:
 def test_feedback_is_stored(gateway: RunningGateway, feedback: Path) -> None:
     data = encode(street(CELLS), "JPEG", quality=90)
     answered = gateway.ask("/v1/recognize", data, {"Content-Type": "image/jpeg"}).json
-    told: dict[str, Any] = {
+    correction: dict[str, Any] = {
         "signs": [{"box": answered["signs"][0]["box"], "class_id": 14}],
         "request_id": answered["request_id"],
         "answered": answered["signs"],
         "models": answered["models"],
         "comment": "Stoppschild, verdeckt \N{HORIZONTAL TRAFFIC LIGHT}",
     }
-    body, headers = form(("image", "street.jpg", data), ("feedback", None, json.dumps(told).encode()))
+    body, headers = form(("image", "street.jpg", data), ("feedback", None, json.dumps(correction).encode()))
     answer = gateway.ask("/v1/feedback", body, headers)
     assert answer.status == 201, answer.body
     entry = feedback / answer.json["id"]
@@ -140,8 +140,8 @@ def test_feedback_is_stored(gateway: RunningGateway, feedback: Path) -> None:
     stored = json.loads((entry / "feedback.json").read_text())
     assert stored.pop("received").endswith("+00:00")
     assert [each["name"] for each in stored.pop("classes")] == list(CLASS_NAMES)
-    told["signs"][0]["name"] = "stop"
-    assert stored == {"schema": 2, "id": entry.name, **told}
+    correction["signs"][0]["name"] = "stop"
+    assert stored == {"schema": 2, "id": entry.name, **correction}
     (box,) = next(each for each in load_feedback(feedback).samples if entry.name in each.image).boxes
     assert box.class_id == 14
 

@@ -1,6 +1,6 @@
 """The whole chain, from a fault to the message that people get, and every query of the dashboards, on real parts.
 
-The tests share one stack and run in this order. Each breaks something, mends it as the runbook in monitoring/README.md
+The tests share one stack and run in this order. Each breaks something, mends it as the runbook in monitoring/runbook.md
 says, and waits until all is quiet again; the last one kills Triton.
 """
 
@@ -120,20 +120,20 @@ def test_every_query_of_a_dashboard_returns_data(fed_stack: Stack, dashboard: Da
         )
 
 
-def check_told(stack: Stack, fault: AbstractContextManager[Any], *expected: tuple[str, str]) -> None:
-    """Checks that of a fault people are told what is expected and nothing else, and that it is over once mended."""
+def check_notified(stack: Stack, fault: AbstractContextManager[Any], *expected: tuple[str, str]) -> None:
+    """Checks that people get exactly the expected messages about a fault, and that it is over once mended."""
     stack.wait_until_quiet()
     count = len(stack.receiver.messages)
 
-    def told() -> set[tuple[str, str]]:
+    def notified() -> set[tuple[str, str]]:
         return stack.receiver.firing(count)
 
     with fault:
         with contextlib.suppress(pytest.fail.Exception):
-            wait_until(lambda: told() >= set(expected), "people are told")
+            wait_until(lambda: notified() >= set(expected), "people are notified")
         time.sleep(STRAGGLERS_S)
     stack.wait_until_quiet()
-    assert told() == set(expected)
+    assert notified() == set(expected)
 
 
 @contextmanager
@@ -187,8 +187,8 @@ def test_all_is_quiet_while_nothing_is_wrong(fed_stack: Stack) -> None:
     assert (fed_stack.alerts(), fed_stack.receiver.firing(count)) == (set(), set())
 
 
-def test_a_model_that_is_stopped_is_told_and_not_the_failures_that_follow(fed_stack: Stack) -> None:
-    check_told(fed_stack, unloaded(fed_stack, "sign_classifier"), ("pages", "SignsModelNotLoaded"))
+def test_a_model_that_is_stopped_is_reported_and_not_the_failures_that_follow(fed_stack: Stack) -> None:
+    check_notified(fed_stack, unloaded(fed_stack, "sign_classifier"), ("pages", "SignsModelNotLoaded"))
 
 
 @contextmanager
@@ -198,12 +198,12 @@ def rush_at_dusk(stack: Stack) -> Iterator[None]:
         yield
 
 
-def test_more_than_the_server_can_do_is_told_as_a_queue_and_darkness_as_drift(fed_stack: Stack) -> None:
-    check_told(fed_stack, rush_at_dusk(fed_stack), ("pages", "SignsQueueGrowing"), ("tickets", "SignsDrift"))
+def test_more_than_the_server_can_do_is_reported_as_a_queue_and_darkness_as_drift(fed_stack: Stack) -> None:
+    check_notified(fed_stack, rush_at_dusk(fed_stack), ("pages", "SignsQueueGrowing"), ("tickets", "SignsDrift"))
 
 
 def test_troubles_at_once_are_a_message_each(fed_stack: Stack, tmp_path: Path) -> None:
-    check_told(
+    check_notified(
         fed_stack,
         troubles(fed_stack, tmp_path),
         ("pages", "SignsConfidenceCollapse"),
@@ -215,15 +215,15 @@ def test_troubles_at_once_are_a_message_each(fed_stack: Stack, tmp_path: Path) -
     )
 
 
-def test_a_triton_that_is_killed_is_told_once_and_holds_back_the_rest(fed_stack: Stack) -> None:
+def test_a_triton_that_is_killed_is_reported_once_and_inhibits_the_rest(fed_stack: Stack) -> None:
     """It is not started again, so this comes last."""
     fed_stack.wait_until_quiet()
     before = len(fed_stack.receiver.messages)
     fed_stack.server.process.kill()
-    told = ("pages", "SignsTritonDown")
-    wait_until(lambda: told in fed_stack.receiver.firing(before), "people are told")
+    message = ("pages", "SignsTritonDown")
+    wait_until(lambda: message in fed_stack.receiver.firing(before), "people are notified")
     wait_until(lambda: fed_stack.alerts() >= {"SignsTargetDown", "SignsErrorBudgetBurn"}, "the rest follows")
     time.sleep(STRAGGLERS_S)
-    assert fed_stack.receiver.firing(before) == {told}
+    assert fed_stack.receiver.firing(before) == {message}
     held_back = get_json(f"{fed_stack.alertmanager}/api/v2/alerts", active="false")
     assert {alert["labels"]["alertname"] for alert in held_back} >= {"SignsTargetDown", "SignsErrorBudgetBurn"}

@@ -100,7 +100,7 @@ def test_two_versions_beside_each_other_keep_their_own_modules(installation: Ins
         pytest.param("classifier_version", "newest", "give a number or 'latest'", marks=pytest.mark.long),
     ],
 )
-def test_a_parameter_that_makes_no_sense_is_told_at_the_start(
+def test_a_parameter_that_makes_no_sense_is_reported_at_the_start(
     parameter: str, value: str, reason: str, installation: Installation, models: Path
 ) -> None:
     set_parameter(models, parameter, value)
@@ -108,7 +108,7 @@ def test_a_parameter_that_makes_no_sense_is_told_at_the_start(
         pass
 
 
-def test_settings_that_are_gone_are_told_at_the_start(installation: Installation, models: Path) -> None:
+def test_settings_that_are_gone_are_reported_at_the_start(installation: Installation, models: Path) -> None:
     (models / "sign_recognizer" / "1" / "settings.json").unlink()
     with (
         pytest.raises(ServingError, match=r"settings\.json"),

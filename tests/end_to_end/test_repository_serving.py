@@ -132,7 +132,7 @@ def test_a_server_that_polls_follows_promotions_and_answers_all_the_time(
     assert asker.failures == []
 
 
-def test_a_server_that_can_be_reloaded_is_told_to_and_answers_all_the_time(
+def test_a_reloadable_server_is_reloaded_and_answers_all_the_time(
     installation: Installation, two_versions: Path, random_crops: Crops, tmp_path: Path
 ) -> None:
     crops = random_crops[:4]

@@ -79,8 +79,8 @@ def test_input_that_is_not_sign_crops_is_refused_before_it_is_sent(server: Runni
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_an_unknown_model_or_version_is_named(server: RunningServer, protocol: Protocol) -> None:
     url = server.grpc_url if protocol == "grpc" else server.http_url
-    for model, told in (("no_such_model", "no_such_model"), ("sign_classifier/99", "version")):
-        unknown = pytest.raises(UnknownModelError, match=rf"answers: .*{told}")
+    for model, part in (("no_such_model", "no_such_model"), ("sign_classifier/99", "version")):
+        unknown = pytest.raises(UnknownModelError, match=rf"answers: .*{part}")
         with SignClient(url, protocol, model) as client, unknown:
             client.input_size()
 

@@ -173,7 +173,7 @@ def test_what_can_be_served_is_and_what_cannot_says_why(server: RunningServer) -
         assert reason in line
 
 
-def test_a_parameter_that_onnx_runtime_does_not_have_is_told(server: RunningServer) -> None:
+def test_a_parameter_that_onnx_runtime_does_not_have_is_reported(server: RunningServer) -> None:
     log = server.log.read_text()
     assert "ONNX Runtime has no parameter intra_op_threads" in log
     assert "ONNX Runtime has no parameter share_session_between_instances" in log

@@ -162,7 +162,7 @@ def test_nonsense_is_refused() -> None:
         read_config(b"max_batch_size: many", "config.pbtxt")
 
 
-def test_what_was_set_by_hand_is_told_with_a_hint_to_the_manual() -> None:
+def test_what_was_set_by_hand_is_reported_with_a_hint_to_the_manual() -> None:
     config = classifier_config("sign_classifier", 48, 43, Serving(8))
     config.default_model_filename = "other.onnx"
     config.optimization.graph.level = 1

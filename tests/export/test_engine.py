@@ -176,7 +176,7 @@ def test_without_a_gpu_it_says_where_to_run(place: Path, monkeypatch: pytest.Mon
         build_engine(place, MODEL, 1)
 
 
-def test_a_driver_that_does_not_answer_is_told(machine: Path, place: Path) -> None:
+def test_a_driver_that_does_not_answer_is_reported(machine: Path, place: Path) -> None:
     said = "Failed to initialize NVML: Driver/library version mismatch"
     (machine / "nvidia-smi").write_text(f"#!/bin/sh\necho '{said}'\nexit 18\n")
     with pytest.raises(ExportError, match=r"does not answer \(nvidia-smi: Failed to initialize NVML"):

@@ -114,7 +114,7 @@ def test_auto_shows_what_it_chose_among(signs: Signs, checkpoint: Path) -> None:
     ("arguments", "reason"),
     [
         (("--precision", "int8"), "give them with --data"),
-        (("--precision", "bf16"), "'bf16' is no precision: choose fp32, fp16, int8 or auto"),
+        (("--precision", "bf16"), "'bf16' is not a precision: choose fp32, fp16, int8 or auto"),
         (("--precision", "int8", "--data", "x", "--int8-for", "gpu"), "choose cpu or tensorrt"),
         (("--precision", "fp16", "--max-accuracy-loss", "2"), "give a share"),
         (("--precision", "fp16", "--int8-for", "tensorrt"), "leave out --int8-for"),

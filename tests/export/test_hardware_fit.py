@@ -95,6 +95,11 @@ def test_int8_is_taken_where_the_cpu_gains_by_it(
     assert capsys.readouterr().out == f"{name}\n"
 
 
+def test_models_that_cannot_be_read_are_named_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"^signs: there is no repository at .*nowhere: check the path"):
+        main(tmp_path / "nowhere")
+
+
 def test_a_cpu_that_says_nothing_gets_fp32(int8_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for path in (tmp_path / "nowhere", tmp_path / "arm"):
         (tmp_path / "arm").write_text("processor\t: 0\nFeatures\t: fp asimd asimddp\n")

@@ -54,7 +54,7 @@ def test_a_file_of_something_else_is_refused(classifier_onnx: Path, tmp_path: Pa
     model = onnx.load(classifier_onnx)
     model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
     onnx.save(model, tmp_path / "floats.onnx")
-    with pytest.raises(ExportError, match=r"floats\.onnx is no classifier or detector of ours"):
+    with pytest.raises(ExportError, match=r"floats\.onnx is not a classifier or detector"):
         OnnxPredictor(tmp_path / "floats.onnx")
 
 

@@ -80,7 +80,7 @@ def test_a_configuration_for_other_hardware_is_shown_by_its_name(
     ("arguments", "reason"),
     [
         (("nothing",), "there is no .*nothing/config.pbtxt"),
-        (("no/folder",), "has no config.pbtxt and is no checkpoint"),
+        (("no/folder",), "has no config.pbtxt and is not a checkpoint"),
         (("..",), "cannot name a model"),
     ],
 )
@@ -109,7 +109,7 @@ def test_wrong_options_are_usage_mistakes(checkpoint: Path, repository: Path, ma
 
 
 @pytest.mark.parametrize("by_folder", [False, True])
-def test_an_engine_is_published_and_the_next_step_told(
+def test_an_engine_is_published_and_the_next_step_printed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_folder: bool
 ) -> None:
     set_up_gpus(tmp_path / "bin", monkeypatch)

@@ -8,7 +8,7 @@ import pytest
 
 from export.config import Serving, to_text
 from export.errors import ExportError
-from export.hardware_fit import CORES
+from export.hardware_fit import CORES, LARGER, cpu_name
 from export.kinds import CLASSIFIER
 from export.repository import promote, publish
 from export.serving_plan import ServingPlan, choose_serving, default_serving, int8_series
@@ -60,15 +60,15 @@ def test_each_hardware_has_a_configuration(tmp_path: Path, model: str, sizes: tu
 def test_cpus_that_gain_by_int8_have_a_series_of_their_own() -> None:
     plain = choose_serving("nowhere", MODEL).servings
     with_file, without = int8_series(plain, int8=True), int8_series(plain, int8=False)
-    assert list(with_file) == [f"cpu-int8-{cores}" for cores in CORES]
+    assert list(with_file) == [cpu_name(cores, int8=True) for cores in CORES]
     assert with_file["cpu-int8-2"] == replace(plain[""], int8=True)
-    assert without == {f"cpu-int8-{cores}": plain[f"cpu-{cores}"] for cores in CORES[1:]}, "two cores: config.pbtxt"
+    assert without == {f"cpu-int8-{cores}": plain[f"cpu-{cores}"] for cores in LARGER}, "two cores: config.pbtxt"
     tuned = {"": DEFAULT}
     assert int8_series(tuned, int8=True) == dict.fromkeys(with_file, replace(DEFAULT, int8=True))
     assert int8_series(tuned, int8=False) == {}
     assert network_files(choose_serving("nowhere", MODEL), int8=True) == {
         "config.pbtxt": "",
-        **{f"configs/cpu-{cores}.pbtxt": "" for cores in CORES[1:]},
+        **{f"configs/cpu-{cores}.pbtxt": "" for cores in LARGER},
         **{f"configs/cpu-int8-{cores}.pbtxt": "model.int8.onnx" for cores in CORES},
         "configs/gpu.pbtxt": "model.gpu.onnx",
     }

@@ -92,7 +92,7 @@ def test_all_files_of_monitoring_are_there(rendered: dict[str, list[Object]]) ->
     assert sorted(texts, key=ordered) == sorted((json.loads(path.read_text()) for path in dashboards), key=ordered)
 
 
-def test_series_can_be_told_apart(rendered: dict[str, list[Object]]) -> None:
+def test_series_can_be_distinguished(rendered: dict[str, list[Object]]) -> None:
     """The labels that queries of canary, autoscaler and alerts select by are those that the ServiceMonitor gives."""
     endpoint = named(rendered["canary by replicas"], "ServiceMonitor", "-triton")["spec"]["endpoints"][0]
     labels = {each["targetLabel"]: each for each in endpoint["relabelings"]}
@@ -152,7 +152,7 @@ def test_alerts_of_a_canary(wrong: str, promtool: str, rendered: dict[str, list[
     check_alerts(promtool, rendered, tmp_path, series, {wrong} - {"nothing"})
 
 
-def test_a_challenger_that_nobody_asks_is_not_judged(
+def test_a_challenger_that_nobody_asks_is_not_evaluated(
     promtool: str, rendered: dict[str, list[Object]], tmp_path: Path
 ) -> None:
     """No series, as of a classifier without recognizer: too few requests, and no other verdict."""

@@ -59,7 +59,7 @@ def test_takes_what_the_key_has_signed(source: Path, keys: Path, tmp_path: Path)
 
 
 def test_refuses_what_nobody_has_signed(source: Path, keys: Path, tmp_path: Path) -> None:
-    """The pod stays in its init container, and the old ones go on serving."""
+    """The pod stays in its init container, and the old ones keep serving."""
     values = {"models": {"versions": {"sign_classifier": 2}, "publicKey": (keys / "release.pub").read_text()}}
     done = pull(values, source, tmp_path)
     assert done.returncode == 1

@@ -244,7 +244,7 @@ def test_the_test_of_the_release_succeeds(models: str, pod: Pod, tmp_path: Path)
 
 
 def test_clients_reconnect_without_losing_a_request(pod: Pod) -> None:
-    """Connections are asked to end every second here; three clients go on for three."""
+    """Connections are asked to end every second here; three clients send for three seconds."""
     answered, lost = [0], []
 
     def ask() -> None:

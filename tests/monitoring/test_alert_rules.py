@@ -11,7 +11,7 @@ import yaml
 from tests.monitoring.programs import tool
 from tests.monitoring.rule_files import CASE_FILES, MONITORING, RULE_FILES, Alert, alerts
 
-README = MONITORING / "README.md"
+RUNBOOK = MONITORING / "runbook.md"
 
 
 def run(*command: str | Path) -> str:
@@ -53,8 +53,8 @@ def test_an_alert_says_what_it_is_how_urgent_and_what_to_do(alert: Alert) -> Non
     assert alert.labels["severity"] in ("page", "ticket")
     assert alert.labels["area"] in ("serving", "gateway", "quality", "pipeline", "monitoring")
     assert alert.annotations["summary"] and alert.annotations["description"].endswith(".")
-    assert alert.annotations["runbook_url"] == f"monitoring/README.md#{alert.name.lower()}"
-    section = re.search(rf"^### {alert.name}\n(.*?)(?=^##)", README.read_text() + "\n##", re.MULTILINE | re.DOTALL)
+    assert alert.annotations["runbook_url"] == f"monitoring/runbook.md#{alert.name.lower()}"
+    section = re.search(rf"^## {alert.name}\n(.*?)(?=^##)", RUNBOOK.read_text() + "\n##", re.MULTILINE | re.DOTALL)
     assert section is not None, "no runbook"
     for part in ("**Means**", "**Look**", "**Do**"):
         assert part in section[1], f"the runbook has no {part}"

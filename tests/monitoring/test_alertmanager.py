@@ -27,7 +27,7 @@ class Running:
     receiver: Receiver
 
     def post(self, *alerts: Labels, over: bool = False) -> None:
-        """Tells it of alerts as Prometheus would: the labels given here on top of those of the rule."""
+        """Sends alerts as Prometheus would, with these labels besides those of the rule."""
         content: list[dict[str, object]] = [
             {"labels": labelled(each), "annotations": rule(each["alertname"]).annotations} for each in alerts
         ]

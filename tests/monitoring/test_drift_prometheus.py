@@ -113,7 +113,7 @@ def test_why_there_is_no_reference_is_said(findings: dict[str, Finding]) -> None
     assert "has no reference" in missing["4"] and "--reference gtsdb=PATH" in missing["4"]
     assert "is not the file that was published" in missing["6"]
     assert "has no sign_recognizer 7: give the --repository that is served" in missing["7"]
-    assert "'next' is no version" in missing["next"]
+    assert "'next' is not a version" in missing["next"]
 
 
 def test_counts_are_those_of_the_page(prometheus: str) -> None:
@@ -155,15 +155,20 @@ def test_a_version_that_was_published_later_is_found(prometheus: str, repository
 @pytest.mark.parametrize(
     ("status", "kind", "text", "what"),
     [
-        (200, "text/html", "<html>a proxy</html>", "is no Prometheus"),
-        (200, "application/json", "[]", "is no Prometheus"),
-        (200, "application/json", '{"status": "success", "data": {}}', "is no Prometheus"),
-        (200, "application/json", '{"status": "success", "data": {"resultType": "vector", "result": [{}]}}', "no Prom"),
+        (200, "text/html", "<html>a proxy</html>", "is not Prometheus"),
+        (200, "application/json", "[]", "is not Prometheus"),
+        (200, "application/json", '{"status": "success", "data": {}}', "is not Prometheus"),
+        (
+            200,
+            "application/json",
+            '{"status": "success", "data": {"resultType": "vector", "result": [{}]}}',
+            "not Prom",
+        ),
         (
             200,
             "application/json",
             '{"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}, "value": [0, "x"]}]}}',
-            "is no Prometheus",
+            "is not Prometheus",
         ),
         (200, "application/json", '{"status": "error", "error": "too many samples"}', "refuses .*: too many samples"),
         (422, "application/json", '{"status": "error", "error": "too many samples"}', "refuses .*: too many samples"),

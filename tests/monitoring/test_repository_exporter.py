@@ -27,7 +27,7 @@ OF_2 = (("model", "sign_classifier"), ("version", "2"))
 
 @pytest.fixture
 def models(tmp_path: Path) -> Path:
-    """A repository with two versions of the classifier that comes along; its detector was made by hand."""
+    """A repository with two versions of the bundled classifier; its detector was made by hand."""
     shutil.copytree(SHIPPED, tmp_path / "models" / "sign_classifier")
     folder = tmp_path / "models" / "sign_classifier"
     shutil.copytree(folder / "1", folder / "2")

@@ -145,13 +145,3 @@ def test_a_foreign_or_damaged_record_does_not_count(whole: Path, change: dict[st
     record = whole / "installation.json"
     record.write_text("{" if change is None else json.dumps(json.loads(record.read_text()) | change))
     assert not is_installed(whole)
-
-
-def test_leftovers_of_killed_installations_are_removed_and_those_of_running_ones_kept(tmp_path: Path) -> None:
-    dead = subprocess.Popen(["true"])
-    dead.wait()
-    killed, running = (tmp_path / f"home.partial-{pid}" for pid in (dead.pid, os.getppid()))
-    for leftover in (killed, running):
-        leftover.mkdir()
-    module._remove_leftovers(tmp_path / "home")
-    assert list(tmp_path.iterdir()) == [running]

@@ -46,7 +46,7 @@ def test_damaged_state_is_a_checkpoint_error(tmp_path: Path, content: bytes) -> 
         load_state(tmp_path / "state")
 
 
-def test_optimizer_goes_on_as_if_it_had_never_stopped() -> None:
+def test_optimizer_continues_as_if_it_had_never_stopped() -> None:
     def step(parameter: torch.nn.Parameter, optimizer: torch.optim.Optimizer) -> None:
         optimizer.zero_grad()
         (parameter**3).sum().backward()  # type: ignore[no-untyped-call]

@@ -167,7 +167,7 @@ def test_second_folder_of_runs_in_one_process_has_its_own_database(runs: Path, t
 
 
 @pytest.mark.parametrize("uri", ["http://127.0.0.1:1", "carrier-pigeon://coop"])
-def test_training_goes_on_where_no_server_answers_and_says_so(
+def test_training_continues_where_no_server_answers_and_says_so(
     tmp_path: Path, fresh_tracker: None, monkeypatch: pytest.MonkeyPatch, uri: str
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
@@ -185,7 +185,7 @@ def test_training_goes_on_where_no_server_answers_and_says_so(
     assert "Check MLFLOW_TRACKING_URI" in notice
 
 
-def test_training_goes_on_with_a_damaged_database(runs: Path) -> None:
+def test_training_continues_with_a_damaged_database(runs: Path) -> None:
     (runs / "mlflow.db").write_bytes(b"not a database" * 1000)
     notices: list[str] = []
 
@@ -195,7 +195,7 @@ def test_training_goes_on_with_a_damaged_database(runs: Path) -> None:
     assert len(notices) == 1
 
 
-def test_server_that_goes_down_is_reported_once_and_training_goes_on(runs: Path) -> None:
+def test_server_that_goes_down_is_reported_once_and_training_continues(runs: Path) -> None:
     notices: list[str] = []
     with tracked_run("first", runs, {}, notices.append) as tracker:
         tracker.log_metrics({"loss": 1.0})

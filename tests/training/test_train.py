@@ -188,7 +188,7 @@ def test_patience_without_validation_is_a_training_error(coloured_crops: Crops) 
 
 
 @pytest.mark.parametrize("patience", [0, 8])
-def test_interrupted_training_goes_on_to_the_same_weights(coloured_crops: Crops, tmp_path: Path, patience: int) -> None:
+def test_interrupted_training_reaches_the_same_weights(coloured_crops: Crops, tmp_path: Path, patience: int) -> None:
     config, state = replace(CONFIG, epochs=4, patience=patience), tmp_path / "state.safetensors"
     whole = _train(coloured_crops, config, validation=coloured_crops)
 
@@ -218,7 +218,7 @@ def _train_until_killed(crops: Crops, config: TrainingConfig, state: Path) -> No
     _train(crops, config, kill, None, state)
 
 
-def test_killed_training_goes_on_to_the_same_weights(coloured_crops: Crops, tmp_path: Path) -> None:
+def test_killed_training_reaches_the_same_weights(coloured_crops: Crops, tmp_path: Path) -> None:
     config, state = replace(CONFIG, epochs=5, workers=1), tmp_path / "state.safetensors"
     process = multiprocessing.get_context("spawn").Process(
         target=_train_until_killed, args=(coloured_crops, config, state)

@@ -99,7 +99,7 @@ def _print_counts(console: Console, data_sets: Sequence[DatasetFacts]) -> None:
 
 def _table(*headings: str, left: int = 2) -> Table:
     """Returns a table whose first `left` columns hold names and are left-aligned; the others hold numbers."""
-    table = Table(box=None, header_style="bold", pad_edge=False, collapse_padding=True)
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     for position, heading in enumerate(headings):
         is_name = position < left
         table.add_column(heading, justify="left" if is_name else "right", overflow="fold", no_wrap=not is_name)

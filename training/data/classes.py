@@ -42,7 +42,7 @@ def common_classes(sources: Sequence[Dataset | Drawings]) -> ClassSet:
         if other.classes != first.classes:
             raise DataError(
                 f"{first.name} has the classes {_some(first.classes)}, and {other.name} {_some(other.classes)}: use "
-                "data sets together only where they have the same classes in the same order"
+                "data sets together only if they have the same classes in the same order"
             )
     return first.classes
 

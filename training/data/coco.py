@@ -63,7 +63,7 @@ def _content(source: Source, name: str) -> dict[str, Any] | None:
     try:
         content = json.loads(source.read(name))
     except ValueError as error:
-        raise DataError(f"{source.path}: {name} is no JSON ({error}): restore the file, or remove it") from error
+        raise DataError(f"{source.path}: {name} is not JSON ({error}): restore the file, or remove it") from error
     has_parts = isinstance(content, dict) and all(isinstance(content.get(part), list) for part in PARTS)
     return content if has_parts else None
 

@@ -95,7 +95,7 @@ def require_web_address(address: str) -> None:
             return
     except ValueError:  # an invalid port or an unclosed bracket
         pass
-    raise DataError(f"{address!r} is no web address: give one that starts with https:// or http://")
+    raise DataError(f"{address!r} is not a web address: give one that starts with https:// or http://")
 
 
 def require_space(folder: Path, needed: int, what: str) -> None:
@@ -165,7 +165,7 @@ def _open(address: str, version: _Version | None, done: int) -> HTTPResponse:
             f"{address} cannot be fetched ({answer}): check the address, or give a mirror as --from"
         ) from error
     except (InvalidURL, ValueError) as error:
-        raise DataError(f"{address!r} is no web address ({error}): check it") from error
+        raise DataError(f"{address!r} is not a web address ({error}): check it") from error
     except (OSError, HTTPException) as error:
         raise _BrokenError(str(getattr(error, "reason", error)) or type(error).__name__) from error
     assert isinstance(response, HTTPResponse)

@@ -53,10 +53,10 @@ class _Entry:
     sha256: str
 
     def sample(self, ids: Mapping[str, int], known_to: str) -> Sample:
-        """Returns the entry as a sample of classes by their names; raises _EntryError where it does not fit them."""
+        """Returns the entry as a sample of classes by their names; raises _EntryError if it does not fit them."""
         unknown = next((name for _, name in self.signs if name not in ids), None)
         if unknown is not None:
-            raise _EntryError(f"a sign is {_shown(unknown)}, which is no class of {known_to}")
+            raise _EntryError(f"a sign is {_shown(unknown)}, which is not a class of {known_to}")
         boxes = tuple(Box(*corners, ids[name]) for corners, name in self.signs)
         for fault in (box.fault(*self.size) for box in boxes):
             if fault is not None:
@@ -168,7 +168,7 @@ def _parse(data: bytes) -> tuple[tuple[tuple[Corners, str], ...], ClassSet | Non
     try:
         content = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise _EntryError(f"{LABELS} is no JSON ({error})") from error
+        raise _EntryError(f"{LABELS} is not JSON ({error})") from error
     if not isinstance(content, dict):
         raise _EntryError(f"{LABELS} holds no object")
     schema = content.get("schema")

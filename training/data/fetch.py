@@ -188,7 +188,7 @@ def _check_members(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
     except ZIP_ERRORS as error:
-        raise DataError(f"it is no whole zip archive: {error}") from error
+        raise DataError(f"it is not a complete zip archive: {error}") from error
     if damaged is not None:
         raise DataError(f"its member {damaged} is damaged")
 

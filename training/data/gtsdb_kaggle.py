@@ -72,7 +72,7 @@ def read_kaggle_labels(source: Source, folder: PurePosixPath, split: Split, imag
     if len(labels) < len(found):
         strays = [scene for scene, label in found if label.class_id == STRAY_CLASS_ID]
         notices.append(
-            f"{folder} has {len(strays)} of {len(found)} labels with class {STRAY_CLASS_ID}, which is no class: "
+            f"{folder} has {len(strays)} of {len(found)} labels with class {STRAY_CLASS_ID}, which is not a class: "
             f"left out, so that scene {strays[0]} misses a box"
         )
     absent = sorted({scene for scene, _ in found} - set(images))

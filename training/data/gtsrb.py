@@ -167,7 +167,9 @@ def _rows(rows: "csv.DictReader[str]", where: str) -> Iterator[dict[str, str]]:
             if "".join(fields).strip(" ;,\t"):
                 yield row
     except csv.Error as error:  # such as an unclosed quote
-        raise DataError(f"{where} is no whole table, after line {rows.line_num} ({error}): restore the file") from error
+        raise DataError(
+            f"{where} is not a complete table, after line {rows.line_num} ({error}): restore the file"
+        ) from error
 
 
 def _listed_path(where: str, field: str | None) -> PurePosixPath:

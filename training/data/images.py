@@ -46,7 +46,7 @@ def upright_size(source: Source, name: str) -> tuple[int, int]:
             width, height = picture.size
             return (height, width) if lies_on_its_side else (width, height)
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{source.path}: {name} is no picture ({error}): restore the file, or remove it") from error
+        raise DataError(f"{source.path}: {name} is not a picture ({error}): restore the file, or remove it") from error
 
 
 def read_images(

@@ -3,8 +3,6 @@
 The scenes are for demonstrations and for training without photographs. Figures measured on them hold only for drawings.
 """
 
-import os
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from traffic_signs.atomic_write import atomic_folder
 from training.data.images import Progress, silent
 from training.data.pictograms import CLASS_COUNT
 from training.data.synthetic_objects import furnish
@@ -209,11 +208,7 @@ def write_gtsdb(
     _check_counts(train_scenes, test_scenes, seed, signs_per_scene)
     if folder.exists():
         raise FileExistsError(f"{folder} exists: remove it or choose another folder")
-    _remove_leftovers(folder)
-    # The folder appears by a rename, so a killed run leaves no incomplete data set.
-    unfinished = folder.with_name(f".{folder.name}.unfinished-{os.getpid()}")
-    unfinished.mkdir(parents=True)
-    try:
+    with atomic_folder(folder) as unfinished:
         lines: list[str] = []
         scenes = [
             (split, first, index, class_ids)
@@ -227,21 +222,7 @@ def write_gtsdb(
         (unfinished / "README.txt").write_text(_readme(train_scenes, test_scenes, seed), encoding="ascii")
         if folder.exists():
             raise FileExistsError(f"{folder} exists: another run has drawn it meanwhile")
-        unfinished.rename(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     return folder
-
-
-def _remove_leftovers(folder: Path) -> None:
-    """Removes partial folders of killed runs beside the folder."""
-    for leftover in folder.parent.glob(f".{folder.name}.unfinished-*"):
-        try:
-            os.kill(int(leftover.name.rpartition("-")[2]), 0)
-        except (ValueError, ProcessLookupError):
-            shutil.rmtree(leftover, ignore_errors=True)
-        except PermissionError:
-            pass  # another user's running process
 
 
 def _check_counts(train_scenes: int, test_scenes: int, seed: int, signs_per_scene: int) -> None:

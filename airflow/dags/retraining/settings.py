@@ -1,6 +1,6 @@
 """Settings of the DAGs, read from environment variables.
 
-Each is `SIGNS_<NAME>`, in capitals, with a default for a laptop; airflow/README.md lists them. They are read when
+Each is `SIGNS_<NAME>`, in capitals, with a default for a laptop; airflow/settings.md lists them. They are read when
 Airflow loads the DAGs. An invalid value is an import error, which the interface shows.
 """
 
@@ -44,7 +44,7 @@ def _here() -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Settings:
-    """All settings; airflow/README.md explains each."""
+    """All settings; airflow/settings.md explains each."""
 
     command: tuple[str, ...] = field(default_factory=_here)
     home: str = str(PROJECT)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clients.benchmark.inputs import draw_pictures, read_pictures
-from clients.benchmark.peers.common.signs_models import Answer, OnnxNetwork, open_answer
+from clients.benchmark.onnx_network import OnnxNetwork
+from clients.benchmark.peers.common.signs_models import Answer, open_answer
 from clients.benchmark.peers.exchange import Task
 from clients.benchmark.peers.servers import Hardware, fixed_files
 from export.drift_reference import served_version

@@ -1,4 +1,4 @@
-"""Stand-in for Triton's ONNX Runtime backend, used where the real one is not installed.
+"""Stand-in for Triton's ONNX Runtime backend, used if the real one is not installed.
 
 Triton loads this file as the backend `onnxruntime` if there is no `libtriton_onnxruntime.so` beside it: the
 tritonserver from the wheel has only the Python backend. This file runs in the server's environment and imports

@@ -1,4 +1,4 @@
-"""A report of `signs bench`, made of figures that no server gave: to look at what is told of them."""
+"""A report of `signs bench`, made of figures that no server gave: to look at the page."""
 
 from typing import Any
 

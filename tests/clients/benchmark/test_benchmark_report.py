@@ -113,7 +113,7 @@ def test_the_table_fits_a_terminal(report: dict[str, Any], capsys: pytest.Captur
     assert "sign_recognizer, grpc, batch 1, 2 at a time: perf_analyzer failed: the server said <no>" in said
 
 
-def test_ratios_are_new_to_old_and_overlaps_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_ratios_are_new_to_old_and_overlaps_are_reported(capsys: pytest.CaptureFixture[str]) -> None:
     old, new = made_up_report(found(100.0, 110.0)), made_up_report(found(50.0, 60.0))
     comparison = compare(old, new, "old.json")
     first = comparison["points"][0]

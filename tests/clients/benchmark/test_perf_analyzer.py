@@ -61,7 +61,7 @@ def test_its_last_words_are_its_errors_each_once() -> None:
     assert last_words(" \n") == "it printed nothing"
 
 
-def test_it_is_told_to_measure_for_a_time_and_not_until_it_is_content() -> None:
+def test_it_measures_for_a_given_time_and_not_until_it_is_content() -> None:
     words = command(Tool(Path("/bin/pa"), "1"), POINT, "host:8001", Path("/tmp/in.json"), "out.csv", 3)
     line = " ".join(words)
     assert line.startswith("/bin/pa -m sign_classifier -i grpc -u host:8001 -b 8 --concurrency-range 16 ")
@@ -110,7 +110,7 @@ def test_a_run_worked_where_its_table_is_there(tmp_path: Path) -> None:
         ("echo 'Thread [0] had error: too large'; echo half > x.csv", "failed: too large$"),
     ],
 )
-def test_a_run_that_failed_is_told_in_its_own_words(tmp_path: Path, text: str, said: str) -> None:
+def test_a_run_that_failed_is_reported_in_its_own_words(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(ClientError, match=said):
         measure([str(script(tmp_path, text))], tmp_path, "x", 1)
 

@@ -134,14 +134,14 @@ def test_wrong_input_is_one_line(checkpoint: Path, data: str, tmp_path: Path) ->
     assert "signs serve" in one_line(signs("evaluate", "--url", "127.0.0.1:1", "--data", data))
     assert "there is no data at" in one_line(signs("evaluate", str(checkpoint), "--data", "gtsdb=nowhere"))
     assert signs("evaluate", str(checkpoint), "--data", data, "--split", "all").returncode == 2
-    taken = str(tmp_path / "model.onnx")  # told before anything is read
+    taken = str(tmp_path / "model.onnx")  # reported before anything is read
     assert "File exists" in one_line(signs("evaluate", str(checkpoint), "--data", data, "--output", taken))
 
 
 def test_onnx_file_of_something_else_is_refused(tmp_path: Path, data: str, tiny_onnx: Callable[[Path], None]) -> None:
     tiny_onnx(tmp_path / "other.onnx")
 
-    with pytest.raises(ClientError, match="takes x: it is no classifier, detector or recognizer"):
+    with pytest.raises(ClientError, match="takes x: it is not a classifier, detector or recognizer"):
         evaluate_model(EvaluationRequest(data, tmp_path / "other.onnx"))
 
 

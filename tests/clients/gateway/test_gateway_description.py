@@ -77,7 +77,7 @@ def test_the_metrics_are_those_that_the_rules_ask_for(client: TestClient) -> Non
         # Not the names of recorded rules, which have a colon before.
         asked_for |= set(re.findall(r"(?<![:\w])signs_gateway_\w+", source.read_text()))
     assert len(asked_for) >= 5 and asked_for <= samples
-    contract = (ROOT / "monitoring" / "README.md").read_text()
+    contract = (ROOT / "monitoring" / "metrics.md").read_text()
     assert set(re.findall(r"`(signs_gateway_\w+)[`{]", contract)) <= samples | set(families)
     series = {
         (sample.labels["route"], sample.labels["outcome"]) for sample in families["signs_gateway_requests"].samples

@@ -37,10 +37,10 @@ def problem(answer: Any, status: int, *words: str) -> None:
     """Fails unless an answer is a whole problem of a status whose detail has some words."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
-    told = answer.json()
-    assert set(told) == {"type", "title", "status", "detail", "request_id"}
-    assert told["status"] == status and told["request_id"] == answer.headers["x-request-id"]
-    assert told["type"].startswith("/docs#") and all(word in told["detail"] for word in words), told
+    problem = answer.json()
+    assert set(problem) == {"type", "title", "status", "detail", "request_id"}
+    assert problem["status"] == status and problem["request_id"] == answer.headers["x-request-id"]
+    assert problem["type"].startswith("/docs#") and all(word in problem["detail"] for word in words), problem
     assert ("retry-after" in answer.headers) == (status in (429, 502, 503, 504, 507))
 
 
@@ -170,7 +170,7 @@ def test_pictures_that_claim_to_be_huge_are_not_decoded(client: TestClient) -> N
     problem(client.post("/v1/feedback", content=content, headers=headers), 413, "scale it down")
 
 
-def test_a_mistake_of_ours_is_told_as_a_problem(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_internal_error_is_answered_as_a_problem(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """The mistake is put in: nothing is known that makes one."""
     monkeypatch.setattr("clients.gateway.feedback.SCHEMA", object())
     content, headers = form(("image", "a.png", picture()), ("feedback", None, NO_SIGN))
@@ -182,11 +182,11 @@ def test_a_mistake_of_ours_is_told_as_a_problem(client: TestClient, monkeypatch:
 def test_the_request_id_is_the_callers_where_it_is_well_formed(client: TestClient) -> None:
     assert client.get("/healthz", headers={"X-Request-ID": "a.B-9_"}).headers["x-request-id"] == "a.B-9_"
     for bad in (b"", b"a b", b"a\x00", b"x" * 129, b'{"a":1}', b"\xfc"):
-        told = client.get("/healthz", headers={b"X-Request-ID": bad}).headers["x-request-id"]
-        assert told.encode() != bad and len(told) == 32
+        request_id = client.get("/healthz", headers={b"X-Request-ID": bad}).headers["x-request-id"]
+        assert request_id.encode() != bad and len(request_id) == 32
 
 
-def test_browsers_are_told_to_be_careful(client: TestClient) -> None:
+def test_security_headers_are_sent_to_browsers(client: TestClient) -> None:
     for path in ("/nothing", "/healthz", "/v1/classes"):
         headers = client.get(path).headers
         policy = headers["content-security-policy"]

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[3]
 ENTRY = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 SIGN = {"box": [1, 2, 30.5, 40], "class_id": 1, "name": "Große Eule"}
 CLASSES = [SignClass(0, "Fuchs", "Tier"), SignClass(1, "Große Eule")]
-TOLD = Feedback.model_validate({"signs": [SIGN], "comment": "ü"})
+FEEDBACK = Feedback.model_validate({"signs": [SIGN], "comment": "ü"})
 WRITER = """
 import sys
 from pathlib import Path
@@ -58,12 +58,12 @@ def start_writer(folder: Path) -> "subprocess.Popen[str]":
 def test_an_entry_has_the_picture_and_the_truth(tmp_path: Path) -> None:
     store = Store(tmp_path / "new" / "feedback", 0)
     for form, suffix in (("JPEG", "jpg"), ("PNG", "png"), ("WEBP", "webp"), ("PPM", "ppm"), ("BMP", "bmp")):
-        name = store.add(b"the file", form, TOLD, CLASSES)
+        name = store.add(b"the file", form, FEEDBACK, CLASSES)
         entry = tmp_path / "new" / "feedback" / name
         assert (entry / f"image.{suffix}").read_bytes() == b"the file"
-        told = json.loads((entry / "feedback.json").read_text(encoding="utf-8"))
-        assert told.pop("received")[:13].replace("-", "") == name[:11]
-        assert told == {
+        written = json.loads((entry / "feedback.json").read_text(encoding="utf-8"))
+        assert written.pop("received")[:13].replace("-", "") == name[:11]
+        assert written == {
             "schema": 2,
             "id": name,
             "signs": [{"box": [1.0, 2.0, 30.5, 40.0], "class_id": 1, "name": "Große Eule"}],
@@ -78,8 +78,8 @@ def test_an_entry_has_the_picture_and_the_truth(tmp_path: Path) -> None:
 def test_signs_get_the_names_of_their_classes() -> None:
     """An id alone says nothing of a model that has other classes."""
     unnamed = {key: value for key, value in SIGN.items() if key != "name"}
-    assert with_names(Feedback.model_validate({"signs": [unnamed]}), CLASSES).signs == TOLD.signs
-    assert with_names(TOLD, CLASSES) == TOLD
+    assert with_names(Feedback.model_validate({"signs": [unnamed]}), CLASSES).signs == FEEDBACK.signs
+    assert with_names(FEEDBACK, CLASSES) == FEEDBACK
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_signs_get_the_names_of_their_classes() -> None:
 )
 def test_a_class_that_the_models_do_not_have_is_refused(classes: list[SignClass], words: str) -> None:
     with pytest.raises(ProblemError, match=words) as raised:
-        with_names(TOLD, classes)
+        with_names(FEEDBACK, classes)
     assert raised.value.kind.status == 422
 
 
@@ -134,7 +134,7 @@ def test_two_processes_write_at_once(tmp_path: Path) -> None:
 
 def test_many_threads_write_at_once(tmp_path: Path) -> None:
     store = Store(tmp_path, 0)
-    threads = [threading.Thread(target=store.add, args=(bytes(1 << 20), "PNG", TOLD)) for _ in range(16)]
+    threads = [threading.Thread(target=store.add, args=(bytes(1 << 20), "PNG", FEEDBACK)) for _ in range(16)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -145,7 +145,7 @@ def test_many_threads_write_at_once(tmp_path: Path) -> None:
 def test_what_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(tmp_path, 0)
     with pytest.raises(ProblemError, match="GIF cannot be stored"):
-        store.add(b"x", "GIF", TOLD)
+        store.add(b"x", "GIF", FEEDBACK)
 
     def fail(number: int) -> None:
         def no_sync(descriptor: int) -> None:
@@ -155,16 +155,16 @@ def test_what_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     for number in (errno.ENOSPC, errno.EDQUOT):
         fail(number)
-        with pytest.raises(ProblemError, match="disk for feedback is full") as told:
-            store.add(b"x", "PNG", TOLD)
-        assert told.value.kind.status == 507
+        with pytest.raises(ProblemError, match="disk for feedback is full") as raised:
+            store.add(b"x", "PNG", FEEDBACK)
+        assert raised.value.kind.status == 507
     fail(errno.EIO)
     with pytest.raises(OSError, match="Input/output"):
-        store.add(b"x", "PNG", TOLD)
+        store.add(b"x", "PNG", FEEDBACK)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_written_is_told_at_the_start(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_refused_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ClientError, match="--feedback"):
         Store(tmp_path / "file", 0)

@@ -2,11 +2,11 @@
 
 import re
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
 
-from clients.gateway.pictograms import FOLDER, contents, main, outdated
+from clients.gateway.pictograms import FOLDER, contents
+from traffic_signs.generated_files import outdated
 
 PAGE = FOLDER.parent
 
@@ -37,23 +37,8 @@ def markup() -> Markup:
 
 
 def test_the_pictograms_are_what_the_code_draws() -> None:
-    assert outdated() == [], "run python -m clients.gateway.pictograms"
+    assert outdated(FOLDER, contents()) == [], "run python -m clients.gateway.pictograms"
     assert sum(map(len, contents().values())) < 60_000, "a phone loads all of them"
-
-
-def test_an_outdated_pictogram_is_noticed_and_written_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("clients.gateway.pictograms.FOLDER", tmp_path)
-    monkeypatch.setattr("clients.gateway.pictograms.outdated", lambda: outdated(tmp_path))
-    assert main([]) == 0 and outdated(tmp_path) == []
-    (tmp_path / "14.svg").write_text("<svg/>")
-    (tmp_path / "43.svg").write_text("<svg/>")
-    assert main(["--check"]) == 1
-    assert "14.svg is not what the code draws" in capsys.readouterr().err
-    assert main([]) == 0 and main(["--check"]) == 0
-    assert not (tmp_path / "43.svg").exists()
-    assert main(["--what"]) == 2
 
 
 def test_the_page_has_nothing_inline_and_all_its_files(markup: Markup) -> None:

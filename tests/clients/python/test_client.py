@@ -73,7 +73,7 @@ def test_a_server_that_never_answers_ends_with_the_timeout(mute: str, protocol: 
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_who_waits_is_told_when_the_client_is_closed(mute: str, protocol: Protocol) -> None:
+def test_a_waiting_request_fails_when_the_client_is_closed(mute: str, protocol: Protocol) -> None:
     client = SignClient(mute, protocol)
     problems: list[Exception] = []
 
@@ -98,7 +98,7 @@ def test_who_waits_is_told_when_the_client_is_closed(mute: str, protocol: Protoc
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_a_task_that_waits_is_told_when_the_client_is_closed_and_not_cancelled(mute: str, protocol: Protocol) -> None:
+def test_a_waiting_task_fails_and_is_not_cancelled_when_the_client_is_closed(mute: str, protocol: Protocol) -> None:
     async def ask() -> list[object]:
         client = AsyncSignClient(mute, protocol)
         tasks = [asyncio.create_task(client.input_size()) for _ in range(3)]
@@ -107,10 +107,10 @@ def test_a_task_that_waits_is_told_when_the_client_is_closed_and_not_cancelled(m
         await client.close()
         return list(await asyncio.gather(*tasks, return_exceptions=True))
 
-    cancelled, *told = asyncio.run(ask())
+    cancelled, *problems = asyncio.run(ask())
     assert isinstance(cancelled, asyncio.CancelledError)
-    assert [type(problem) for problem in told] == [ClientError, ClientError]
-    assert all("closed" in str(problem) for problem in told)
+    assert [type(problem) for problem in problems] == [ClientError, ClientError]
+    assert all("closed" in str(problem) for problem in problems)
 
 
 def test_a_closed_client_takes_no_shared_memory(mute: str) -> None:
@@ -194,19 +194,19 @@ def test_something_else_on_the_port_is_an_error_not_a_crash(protocol: Protocol) 
     ],
 )
 @pytest.mark.parametrize("kind", [SignClient, AsyncSignClient])
-def test_an_option_that_makes_no_sense_is_told_at_once(kind: Any, url: str, options: Any, message: str) -> None:
-    with pytest.raises(ClientError, match=message) as told:
+def test_an_option_that_makes_no_sense_is_reported_at_once(kind: Any, url: str, options: Any, message: str) -> None:
+    with pytest.raises(ClientError, match=message) as raised:
         kind(url, **options)
-    assert "s3cr" not in str(told.value)
+    assert "s3cr" not in str(raised.value)
 
 
-def test_a_question_that_makes_no_sense_is_told_before_it_is_asked() -> None:
+def test_a_question_that_makes_no_sense_is_reported_before_it_is_asked() -> None:
     """No server is there: nothing was sent."""
     with SignClient(f"127.0.0.1:{free_ports().grpc}") as client:
         for model in ("sign_classifier/x", "sign_classifier//", "/1"):
-            with pytest.raises(ClientError, match="is not a model") as told:
+            with pytest.raises(ClientError, match="is not a model") as raised:
                 client.metadata(model)
-            assert type(told.value) is ClientError, "it is not the input that is refused"
+            assert type(raised.value) is ClientError, "it is not the input that is refused"
         with pytest.raises(RefusedError, match="images are a list"):
             client.classify([np.zeros((48, 48, 3), np.uint8)])  # type: ignore[arg-type]
         with pytest.raises(RefusedError, match="top is 0"):

@@ -1,6 +1,6 @@
-"""What is asked again and what is not, what headers reach a server, and what its statuses mean.
+"""Which requests are retried, which headers reach a server, and what its statuses mean.
 
-A real tritonserver cannot be told to answer so: a small HTTP server answers as it is told, over real sockets.
+A real tritonserver cannot be made to give these answers, so a small HTTP server gives them, over real sockets.
 """
 
 import asyncio
@@ -121,7 +121,7 @@ def test_what_may_pass_is_asked_again(script: Script, ask: Ask, problem: Answer)
     )
 
 
-def test_after_the_last_retry_the_problem_is_told(script: Script, ask: Ask) -> None:
+def test_after_the_last_retry_the_problem_is_reported(script: Script, ask: Ask) -> None:
     script.answers = [BUSY]
     with pytest.raises(UnavailableError, match="stopped accepting"):
         ask(script.url, retries=3)
@@ -154,14 +154,14 @@ def test_no_retry_starts_after_the_deadline(script: Script, ask: Ask) -> None:
 )
 def test_what_does_not_pass_is_asked_once(script: Script, ask: Ask, answer: Answer, kind: type[ClientError]) -> None:
     script.answers = [answer]
-    with pytest.raises(ClientError) as told:
+    with pytest.raises(ClientError) as raised:
         ask(script.url, headers=SECRET)
-    assert type(told.value) is kind
+    assert type(raised.value) is kind
     assert len(script.asked) == 1
-    assert "s3cret" not in "".join(traceback.format_exception(told.value)) + repr(told.value)
+    assert "s3cret" not in "".join(traceback.format_exception(raised.value)) + repr(raised.value)
 
 
-def test_an_overloaded_server_is_told_from_one_that_is_gone(script: Script, ask: Ask) -> None:
+def test_an_overloaded_server_is_distinguished_from_one_that_is_gone(script: Script, ask: Ask) -> None:
     script.answers = [(429, '{"error": "slow down"}')]
     with pytest.raises(OverloadedError, match="slow down: ask later, or less at once"):
         ask(script.url)
@@ -169,9 +169,9 @@ def test_an_overloaded_server_is_told_from_one_that_is_gone(script: Script, ask:
 
 def test_a_page_in_place_of_an_answer_is_cut(script: Script, ask: Ask) -> None:
     script.answers = [(502, "<html>" + "x" * 100_000)]
-    with pytest.raises(UnavailableError) as told:
+    with pytest.raises(UnavailableError) as raised:
         ask(script.url, retries=0)
-    assert len(str(told.value)) < 2100
+    assert len(str(raised.value)) < 2100
 
 
 def test_a_late_answer_is_not_asked_for_again(script: Script, ask: Ask) -> None:

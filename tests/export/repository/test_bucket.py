@@ -168,7 +168,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(
     assert [entry["Key"] for entry in found] == ["models/m/claim-1"]
 
 
-def test_a_full_disk_of_this_machine_is_not_told_as_a_fault_of_the_store(new_bucket: NewRepository) -> None:
+def test_a_full_disk_of_this_machine_is_not_reported_as_a_fault_of_the_store(new_bucket: NewRepository) -> None:
     place = new_bucket()
     publish_once(place)
     with pytest.raises(OSError, match="No space left on device"):

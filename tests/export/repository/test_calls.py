@@ -37,7 +37,7 @@ def test_the_versions_it_was_exported_with_are_no_news(place: str) -> None:
     assert load_manifest(place, CALLER, 1).source[CALLED] == "version 1"
 
 
-def test_another_champion_is_told_by_both_names_until_the_caller_is_exported_again(place: str) -> None:
+def test_another_champion_is_reported_by_both_names_until_the_caller_is_exported_again(place: str) -> None:
     publish_called(place)
     publish_caller(place, 1)
     publish_called(place, b"others")
@@ -67,7 +67,7 @@ def test_a_pinned_version_must_be_served(tmp_path: Path) -> None:
     assert calls_around(open_store(tmp_path), CALLED) == []
 
 
-def test_copies_are_told_by_their_files_and_not_by_their_numbers(tmp_path: Path) -> None:
+def test_copies_are_recognised_by_their_files_and_not_by_their_numbers(tmp_path: Path) -> None:
     staging, place = tmp_path / "staging", tmp_path / "place"
     for content in (b"first", b"second"):
         publish_called(staging, content)
@@ -93,7 +93,7 @@ def test_a_manifest_without_digests_is_compared_by_number_where_it_was_exported(
     assert calls_around(open_store(tmp_path / "new"), CALLED) == [], "nothing says what it is"
 
 
-def test_a_model_that_is_not_there_is_told_and_damage_is_left_to_others(tmp_path: Path) -> None:
+def test_a_model_that_is_not_there_is_reported_and_damage_is_left_to_others(tmp_path: Path) -> None:
     publish_called(tmp_path)
     publish_caller(tmp_path, 1)
     (tmp_path / CALLED).rename(tmp_path / "elsewhere")

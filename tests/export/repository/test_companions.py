@@ -97,7 +97,7 @@ def test_a_server_does_not_start_on_one_that_is_not_the_version_s(place: str, tm
     assert check_served(here) == [], "and so does promoting"
 
 
-def test_a_configuration_that_was_changed_by_hand_is_told_and_served(tmp_path: Path) -> None:
+def test_a_configuration_that_was_changed_by_hand_is_reported_and_served(tmp_path: Path) -> None:
     publish_with(tmp_path, "first")
     path = tmp_path / "m" / "config.pbtxt"
     path.write_text(path.read_text().replace("max_batch_size: 4", "max_batch_size: 3"))

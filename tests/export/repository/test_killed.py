@@ -1,4 +1,4 @@
-"""kill -9 at every step of publishing, promoting and pulling: readers find whole versions, the next writer goes on.
+"""kill -9 at every step of publishing, promoting and pulling: readers find whole versions, the next writer succeeds.
 
 A child does the work and kills itself with SIGKILL just before its n-th change of the disk, or its n-th request to
 the store; n counts up until one comes through. Nothing in the code under test knows of it: the interpreter's own audit

@@ -83,13 +83,13 @@ def test_what_no_server_completes_may_not_be_left_out(by_hand: Path) -> None:
 def test_a_truncated_file_is_refused(by_hand: Path, size: int) -> None:
     path = by_hand / "1" / "model.onnx"
     path.write_bytes(path.read_bytes()[:size])
-    assert "m/1/model.onnx is no whole ONNX file" in refusal(by_hand)
+    assert "m/1/model.onnx is not a complete ONNX file" in refusal(by_hand)
 
 
 def test_without_a_configuration_the_file_is_checked_all_the_same(by_hand: Path) -> None:
     (by_hand / "config.pbtxt").unlink()
     (by_hand / "1" / "model.onnx").write_bytes(b"no network")
-    assert "no whole ONNX file" in refusal(by_hand)
+    assert "not a complete ONNX file" in refusal(by_hand)
 
 
 @pytest.mark.parametrize(("ir", "opset", "reason"), [(READS_IR + 1, 20, "IR 14"), (10, READS_OPSET + 1, "opset 27")])

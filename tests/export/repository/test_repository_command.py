@@ -79,7 +79,7 @@ def test_sign_and_verify(signs: Signs, tmp_path: Path, keys: Path) -> None:
     assert code == 1 and "model.onnx" in json.loads(out)[0]["problems"][0]
 
 
-def test_promote_tells_of_a_missing_gate_or_insists_on_it(signs: Signs, tmp_path: Path) -> None:
+def test_promote_reports_a_missing_gate_or_insists_on_it(signs: Signs, tmp_path: Path) -> None:
     place = tmp_path / "model_repository"
     first, second = publish_once(place, b"one"), publish_once(place, b"two", source={"run_id": "a1"})
     code, out, err = signs("promote", "m", "1")
@@ -186,6 +186,6 @@ def test_a_usage_mistake_exits_2(signs: Signs, arguments: tuple[str, ...]) -> No
     assert signs(*arguments)[0] == 2
 
 
-def test_an_empty_bucket_is_told(signs: Signs, new_bucket: Callable[[], str]) -> None:
+def test_an_empty_bucket_is_reported(signs: Signs, new_bucket: Callable[[], str]) -> None:
     code, out, _ = signs("list", "--repository", new_bucket())
     assert code == 0 and "publish one first" in out

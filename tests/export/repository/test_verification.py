@@ -102,7 +102,7 @@ def test_only_what_a_server_would_load_keeps_it_from_starting(tmp_path: Path) ->
         check_served(tmp_path)
 
 
-def test_an_extra_file_is_told_and_does_not_keep_a_server_from_starting(tmp_path: Path) -> None:
+def test_an_extra_file_is_reported_and_does_not_keep_a_server_from_starting(tmp_path: Path) -> None:
     """Python writes its cache beside a served model.py."""
     publish(tmp_path, "m", {"model.py": b""}, shared(), FACTS)
     (tmp_path / "m" / "1" / "__pycache__").mkdir()

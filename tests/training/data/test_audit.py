@@ -90,7 +90,7 @@ def test_crops_are_those_of_the_signs(scenes: Path) -> None:
 
 
 @pytest.mark.parametrize("cut", [False, True], ids=["text", "cut short"])
-def test_broken_image_is_listed_and_the_audit_goes_on(scenes: Path, tracks: Path, cut: bool) -> None:
+def test_broken_image_is_listed_and_the_audit_continues(scenes: Path, tracks: Path, cut: bool) -> None:
     image = tracks / "Train" / "7" / "00007_00000_00001.png"
     image.write_bytes(image.read_bytes()[:-300] if cut else b"text")
 

@@ -71,7 +71,7 @@ def test_whole_file_comes_and_nothing_else_stays(server: FileServer, target: Pat
     assert shown[-1] == ("downloading file.zip (MB)", 1, 1)
 
 
-def test_broken_connection_goes_on_with_the_rest(server: FileServer, target: Path) -> None:
+def test_broken_connection_continues_with_the_rest(server: FileServer, target: Path) -> None:
     server.cuts = [FIRST_CUT, CHUNK]
 
     get(server, target)
@@ -93,7 +93,7 @@ def test_connection_that_often_breaks_is_tried_while_it_gets_further(server: Fil
     assert len(server.requests) == 11
 
 
-def test_later_call_goes_on_with_the_rest(server: FileServer, target: Path) -> None:
+def test_later_call_continues_with_the_rest(server: FileServer, target: Path) -> None:
     interrupt_after(server, target, FIRST_CUT)
 
     get(server, target)
@@ -331,11 +331,11 @@ def test_redirect_away_from_the_web_is_refused(server: FileServer, target: Path,
     ["", "file:///etc/passwd", "ftp://host/x", "gtsrb.zip", "https://", "http://host:port/x", "http://[::1/x"],
 )
 def test_other_addresses_are_refused(address: str) -> None:
-    with pytest.raises(DataError, match="is no web address"):
+    with pytest.raises(DataError, match="is not a web address"):
         require_web_address(address)
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:1/a b", "http://127.0.0.1:1/ü"])
 def test_address_that_cannot_be_sent_is_reported(target: Path, address: str) -> None:
-    with pytest.raises(DataError, match="is no web address"):
+    with pytest.raises(DataError, match="is not a web address"):
         download(address, target, accept, silent)

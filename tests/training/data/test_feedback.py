@@ -130,9 +130,9 @@ def _image(data: bytes) -> Callable[[Path], object]:
 
 
 BAD: dict[str, tuple[Callable[[Path], object], str]] = {
-    "broken JSON": (lambda entry: (entry / "feedback.json").write_text('{"schema": 1,'), "feedback.json is no JSON"),
-    "no text": (lambda entry: (entry / "feedback.json").write_bytes(b"\xff\xfe\xfd"), "feedback.json is no JSON"),
-    "deep JSON": (lambda entry: (entry / "feedback.json").write_text("[" * 10**6), "feedback.json is no JSON"),
+    "broken JSON": (lambda entry: (entry / "feedback.json").write_text('{"schema": 1,'), "feedback.json is not JSON"),
+    "no text": (lambda entry: (entry / "feedback.json").write_bytes(b"\xff\xfe\xfd"), "feedback.json is not JSON"),
+    "deep JSON": (lambda entry: (entry / "feedback.json").write_text("[" * 10**6), "feedback.json is not JSON"),
     "no object": (lambda entry: (entry / "feedback.json").write_text("[1]"), "feedback.json holds no object"),
     "other schema": (_labels(schema=3), "has schema 3, and this program reads schema 1 and 2"),
     "classes are text": (_labels(schema=2, signs=[], classes="stop"), "its classes are 'stop'; expected a list"),
@@ -258,7 +258,7 @@ def test_signs_are_known_by_their_names_and_ids_are_those_of_the_data(tmp_path: 
     assert found.classes == mine.classes
     assert [box.class_id for box in found.samples[0].boxes] == [NAMES.index("red disc"), NAMES.index("red square")]
     (problem,) = found.left_out
-    assert (problem.image, problem.what) == (entry_id(2), "a sign is 'owl', which is no class of images=mine")
+    assert (problem.image, problem.what) == (entry_id(2), "a sign is 'owl', which is not a class of images=mine")
 
 
 def test_feedback_alone_has_the_classes_of_its_newest_entry(tmp_path: Path) -> None:

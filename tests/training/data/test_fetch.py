@@ -169,7 +169,7 @@ def test_archives_that_are_there_are_not_fetched_again(gtsrb: Benchmark, server:
     assert len(load_gtsrb(fetched.path).samples) == 6
 
 
-def test_stopped_between_archives_goes_on_there(gtsrb: Benchmark, server: FileServer, to: Path) -> None:
+def test_stopped_between_archives_continues_there(gtsrb: Benchmark, server: FileServer, to: Path) -> None:
     server.statuses = [200, 404]
     with pytest.raises(DataError, match=f"{TEST_ZIP} cannot be fetched .the server answers 404"):
         fetch(gtsrb, to)
@@ -178,7 +178,7 @@ def test_stopped_between_archives_goes_on_there(gtsrb: Benchmark, server: FileSe
     assert fetch(gtsrb, to).files == 2
 
 
-def test_broken_connection_goes_on_with_the_rest(gtsrb: Benchmark, server: FileServer, to: Path) -> None:
+def test_broken_connection_continues_with_the_rest(gtsrb: Benchmark, server: FileServer, to: Path) -> None:
     server.cuts = [100]
 
     fetch(gtsrb, to)
@@ -196,7 +196,7 @@ def test_mirror_is_asked_in_place_of_the_official_address(gtsdb: Benchmark, serv
 
 
 def test_mirror_that_is_no_web_address_makes_no_folder(gtsdb: Benchmark, to: Path) -> None:
-    with pytest.raises(DataError, match="is no web address"):
+    with pytest.raises(DataError, match="is not a web address"):
         fetch(gtsdb, to, mirror="/mnt/mirror")
     assert not to.exists()
 
@@ -222,7 +222,7 @@ def test_zip_with_a_damaged_member_is_removed(gtsdb: Benchmark, server: FileServ
 def test_page_in_place_of_a_zip_is_removed(gtsdb: Benchmark, server: FileServer, to: Path) -> None:
     server.files["FullIJCNN2013.zip"] = b"<html>Please log in</html>"
 
-    with pytest.raises(DataError, match="it is no whole zip archive"):
+    with pytest.raises(DataError, match="it is not a complete zip archive"):
         fetch(gtsdb, to)
     assert names_in(to) == []
 

@@ -95,7 +95,7 @@ def test_wrong_file_ends_with_code_1_and_one_line(
 
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert "it is no whole zip archive" in _problem(captured.err.splitlines()[-1])
+    assert "it is not a complete zip archive" in _problem(captured.err.splitlines()[-1])
     assert list(Path("data/gtsdb").iterdir()) == []
 
 
@@ -104,7 +104,7 @@ def test_other_addresses_end_with_code_1_and_one_line(
     signs: Signs, capsys: pytest.CaptureFixture[str], mirror: str
 ) -> None:
     assert signs("data", "fetch", "gtsdb", "--from", mirror) == 1
-    assert "is no web address" in _problem(capsys.readouterr().err)
+    assert "is not a web address" in _problem(capsys.readouterr().err)
     assert not Path("data").exists()
 
 

@@ -236,7 +236,7 @@ def test_boxes_stay_inside_the_image_and_keep_a_pixel(kaggle: Path, line: str, b
 def test_labelled_image_without_a_header_is_a_data_error_that_names_it(kaggle: Path, content: bytes) -> None:
     (kaggle / "Test" / "images" / "00001.jpg").write_bytes(content)
 
-    with pytest.raises(DataError, match=r"Test/images/00001\.jpg is no picture"):
+    with pytest.raises(DataError, match=r"Test/images/00001\.jpg is not a picture"):
         load_gtsdb(kaggle)
 
 

@@ -191,7 +191,7 @@ def test_the_smaller_training_archive_adds_nothing_to_the_final_one(official: Pa
 def test_a_table_that_cannot_be_read_is_named(kaggle: Path) -> None:
     with (kaggle / "Train.csv").open("a") as file:
         file.write('"' + 200_000 * "x")
-    with pytest.raises(DataError, match=r"Train\.csv is no whole table, after line 13"):
+    with pytest.raises(DataError, match=r"Train\.csv is not a complete table, after line 13"):
         load_gtsrb(kaggle)
 
 

@@ -147,7 +147,7 @@ def test_what_is_no_such_data_set_names_the_layout(tmp_path: Path) -> None:
             load_data(f"{kind}={tmp_path / 'empty'}")
     folder = write_image_folders(tmp_path / "mine", 2)
     (folder / NAMES[0] / "broken.png").write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"broken\.png is no picture"):
+    with pytest.raises(DataError, match=r"broken\.png is not a picture"):
         load_data(f"images={folder}")
 
 

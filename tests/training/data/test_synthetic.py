@@ -1,7 +1,5 @@
 """Tests of the drawn data set."""
 
-import os
-import subprocess
 from collections import Counter
 from pathlib import Path
 
@@ -192,17 +190,6 @@ def test_stopped_run_leaves_nothing_and_can_be_repeated(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     folder = write_gtsdb(tmp_path / "drawn", 2, 0, seed=1)
     assert sorted(_files(folder)) == ["00000.jpg", "00001.jpg", "README.txt", "gt.txt"]
-
-
-def test_leftovers_of_killed_runs_are_removed_and_those_of_running_ones_kept(tmp_path: Path) -> None:
-    dead = subprocess.Popen(["true"])
-    dead.wait()
-    killed = tmp_path / f".drawn.unfinished-{dead.pid}"
-    running = tmp_path / f".drawn.unfinished-{os.getppid()}"
-    for leftover in (killed, running):
-        leftover.mkdir()
-    folder = write_gtsdb(tmp_path / "drawn", 1, 0, seed=1)
-    assert sorted(tmp_path.iterdir()) == sorted([running, folder])
 
 
 def test_the_slower_of_two_runs_leaves_the_first_data_set_alone(tmp_path: Path) -> None:

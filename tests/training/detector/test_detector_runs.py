@@ -66,7 +66,7 @@ def test_run_leaves_checkpoint_plots_record_and_registered_version(gtsdb: TinyGt
     assert ("evaluating test scenes", 2, 2) in calls
 
 
-def test_killed_run_goes_on_to_the_same_weights(gtsdb: TinyGtsdb, runs: Path) -> None:
+def test_killed_run_reaches_the_same_weights(gtsdb: TinyGtsdb, runs: Path) -> None:
     specs = [f"gtsdb={gtsdb.zip}"]
     recipe = replace(RECIPE, holdout=0)
     whole = train_detector(open_sources(specs), recipe, "whole", runs)

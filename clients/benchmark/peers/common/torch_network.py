@@ -36,7 +36,7 @@ Operation = Callable[..., Any]
 
 
 class TorchNetwork:
-    """A network in PyTorch eager; see `signs_models.OnnxNetwork`.
+    """A network in PyTorch eager; see `onnx_network.OnnxNetwork`.
 
     Raises:
         ValueError: the file has an operation that is not supported.

@@ -20,8 +20,9 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 
+from clients.benchmark.onnx_network import OnnxNetwork
 from clients.benchmark.peers.common import torch_network
-from clients.benchmark.peers.common.signs_models import Classifier, OnnxNetwork, Recognizer
+from clients.benchmark.peers.common.signs_models import Classifier, Recognizer
 from clients.benchmark.peers.exchange import Task, difference
 from clients.benchmark.peers.generator import run_load
 from clients.benchmark.peers.models import Work, answer_in_process, missing_models, prepare_work

@@ -147,7 +147,7 @@ def test_ctrl_c_stops_the_server_that_runs(
         ask(asked[0].host, asked[0].port, b"")
 
 
-def test_pip_tells_why_an_environment_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pip_says_why_an_environment_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """pip without an index stands in for a network that is down."""
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))

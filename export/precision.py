@@ -35,3 +35,6 @@ TOLERANCES = {
     FP16: Tolerance(difference=0.02, changed=0.005, pixels=2.0, floor=0.05),
     INT8: Tolerance(difference=0.5, changed=0.02, pixels=8.0, floor=0.3, invented=False),
 }
+# One file on a server and in this process, both on the same CPU. In int8 1,500 crops and 12 scenes were bit-identical
+# in ONNX Runtime 1.27 and 1.32; a value that another release rounds the other way changes less than fp16 does.
+SAME_FILE = TOLERANCES | {INT8: TOLERANCES[FP16]}

@@ -95,6 +95,7 @@ class TritonPredictor(Predictor):
     Attributes:
         inputs: names of its inputs.
         file: the file that it is served with; empty if its configuration names none.
+        on_gpu: whether it runs on GPUs.
 
     Args:
         model: its name, or name/version.
@@ -116,6 +117,7 @@ class TritonPredictor(Predictor):
             raise
         self.inputs = [str(entry["name"]) for entry in config.get("input", ())]
         self.file = str(config.get("default_model_filename", ""))
+        self.on_gpu = any(group.get("kind") == "KIND_GPU" for group in config.get("instance_group", ()))
         self.max_batch = max(1, int(config.get("max_batch_size", 0)))
         kind = kind_of_inputs(self.inputs)
         if kind is not None:  # other models can be described, not called

@@ -9,7 +9,7 @@ from export.errors import ExportError
 from export.precision import INT8, TOLERANCES
 from export.predictor import TorchPredictor, TritonPredictor
 from export.proof import Proof
-from export.repository.manifest import MANIFEST, MODEL_FILE, Manifest, cpu_file, parse_manifest, verify_files
+from export.repository.manifest import MANIFEST, MODEL_FILE, Manifest, parse_manifest, served_file, verify_files
 from export.repository.policy import CONFIG, read_config
 from export.run import hash_weights
 from traffic_sign_client.errors import ClientError
@@ -72,7 +72,7 @@ def _require_comparable(what: str, precision: str, samples: Images) -> None:
 def _compare_served(url: str, manifest: Manifest, network: TorchPredictor, samples: Images) -> dict[str, Any]:
     try:
         with TritonPredictor(url, "grpc", f"{manifest.model}/{manifest.version}") as served:
-            precision = manifest.precision_of(cpu_file(served.file))
+            precision = manifest.precision_of(served_file(served.file))
             _require_comparable(f"what {url} serves of {manifest.model} {manifest.version}", precision, samples)
             proof = Proof(network, samples, largest=served.max_batch)
             return {**proof.check_network(served, precision).parity_figures(precision), "precision": precision}

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from export.gate.config import Limits
 from export.gate.statistics import Estimate, chance_of_loss, holm, quantile, quantile_ratio
 from export.gate.verdict import Finding
-from export.precision import TOLERANCES
+from export.precision import TOLERANCES, Tolerance
 
 FEWEST_LOST = 3  # net losses, in all or in a class, below which a rule refuses nothing
 SHOWN = 3  # classes named in a sentence
@@ -102,7 +102,12 @@ def check_classes(rule: str, answers: Answers, limits: Limits) -> Finding:
 
 
 def check_parity(
-    rule: str, precision: str, figures: Mapping[str, float], against: str, compared: int | None = None
+    rule: str,
+    precision: str,
+    figures: Mapping[str, float],
+    against: str,
+    compared: int | None = None,
+    tolerances: Mapping[str, Tolerance] = TOLERANCES,
 ) -> Finding:
     """Refuses a model that differs too much from its source.
 
@@ -110,10 +115,11 @@ def check_parity(
         figures: those of `export.parity.Parity`; empty if nothing was measured.
         compared: number of real images, or of signs in scenes, that the disagreements are a share of; None ignores
             disagreements, because those in a manifest include noise.
+        tolerances: by precision.
     """
-    allowed = TOLERANCES.get(precision)
+    allowed = tolerances.get(precision)
     if allowed is None:
-        known = ", ".join(TOLERANCES)
+        known = ", ".join(tolerances)
         return Finding(rule, False, f"no tolerance is known for the precision {precision!r}: {known} have one")
     if not {"samples", "max_difference", "disagreements"} <= figures.keys():
         text = f"its manifest does not say how far it is from {against}: publish it with `signs export onnx`"

@@ -17,7 +17,7 @@ from export.gate.rules import check_latency, check_parity, check_size
 from export.gate.side_by_side import ServedVersion, Staged, serve_side_by_side, stage, time_requests
 from export.gate.verdict import Finding, Role, Side, UnusableError, Verdict
 from export.model_kind import EvaluationSet
-from export.precision import FP32, INT8, TOLERANCES
+from export.precision import FP32, INT8, SAME_FILE, TOLERANCES
 from export.predictor import OnnxPredictor
 from export.repository import load_manifest
 from export.repository.class_names import version_difference
@@ -181,13 +181,14 @@ def _evaluate(
 
 
 def compare_served_answers(challenger: ServedVersion, images: Images) -> Finding:
-    """Compares the server's answers with those of the file in ONNX Runtime."""
+    """Compares the server's answers with those of the same file in ONNX Runtime on this machine's CPU."""
     kind, precision = challenger.kind, challenger.precision
-    tolerance = TOLERANCES.get(precision, TOLERANCES[FP32])
+    tolerances = TOLERANCES if challenger.on_gpu else SAME_FILE
+    tolerance = tolerances.get(precision, tolerances[FP32])
     reference = OnnxPredictor(challenger.model_file)(images)
     figures = asdict(kind.compare(reference, challenger(images), tolerance))
     compared = kind.count_compared(reference, tolerance)
-    return check_parity("served answers", precision, figures, "ONNX Runtime in process", compared)
+    return check_parity("served answers", precision, figures, "ONNX Runtime in process", compared, tolerances)
 
 
 def _on_paper(staged: Mapping[Role, Staged], limits: Limits) -> list[Finding]:

@@ -20,7 +20,7 @@ from export.kinds import ModelKind, kind_of_inputs
 from export.predictor import TritonPredictor
 from export.repository.class_names import class_difference, read_class_names
 from export.repository.local import LocalStore, write
-from export.repository.manifest import MANIFEST, Manifest, cpu_file, parse_manifest
+from export.repository.manifest import MANIFEST, Manifest, parse_manifest, served_file
 from export.repository.policy import CONFIG, to_bytes
 from export.repository.promotion import present_configs
 from export.repository.pull import pull
@@ -67,13 +67,13 @@ class ServedVersion(TritonPredictor):
 
     @property
     def model_file(self) -> Path:
-        """The ONNX file that answers, or for the one for GPUs the usual one."""
-        return self.staged.folder / cpu_file(self.file)
+        """The ONNX file that answers; that for GPUs answers the same on a CPU."""
+        return self.staged.folder / served_file(self.file)
 
     @property
     def precision(self) -> str:
         """The precision of the file that answers."""
-        return self.staged.manifest.precision_of(cpu_file(self.file))
+        return self.staged.manifest.precision_of(served_file(self.file))
 
     def _run(self, images: Images) -> Outputs:
         """See `Predictor`; raises UnusableError if the challenger does not answer."""

@@ -29,6 +29,14 @@ def cpu_file(served: str) -> str:
     return INT8_FILE if served == INT8_FILE else MODEL_FILE
 
 
+def served_file(configured: str) -> str:
+    """Returns the ONNX file that a server answers with, given a configuration's `default_model_filename`.
+
+    For an engine that is the one that it was built from.
+    """
+    return configured if configured in (GPU_FILE, INT8_FILE) else MODEL_FILE
+
+
 def now() -> str:
     """Returns the time in ISO 8601, UTC."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from export.gate.run import compare_served_answers
 from export.gate.side_by_side import Staged, serve_side_by_side, stage
 from export.gate.verdict import Role
 from export.repository import Manifest, champion, load_manifest, promote, publish, publish_copy
+from export.repository.manifest import GPU_FILE
 from export.repository.store import open_store
 from serving.install import Installation
 from tests.colour_classifier import PARITY, colour_classifier, publish_colours, write_colours
@@ -136,6 +138,28 @@ def test_int8_is_evaluated_where_the_machine_would_serve_it(
         assert {role: each.precision for role, each in served.items()} == {"champion": "fp32", "challenger": "int8"}
         finding = compare_served_answers(served["challenger"], random_crops)
     assert finding.passed and finding.figures["max_difference"] < 1e-4, "of the int8 file in process, not of fp32"
+
+
+def test_answers_of_the_file_for_gpus_are_compared_with_that_file(
+    installation: Installation,
+    repository: Path,
+    manifest: Manifest,
+    random_crops: npt.NDArray[np.uint8],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It answers on the CPU here, and the file for CPUs is said to be in int8."""
+    staged = stage(open_store(repository), MODEL, 1, "challenger", tmp_path, None, silent)
+    staged = replace(staged, manifest=replace(staged.manifest, precision="int8"))
+    path = tmp_path / "models" / "challenger" / "configs" / "gpu.pbtxt"
+    path.write_text(path.read_text().replace("KIND_GPU", "KIND_CPU"))
+    monkeypatch.setattr("export.gate.side_by_side.fitting_arguments", lambda *_: ("--model-config-name=gpu",))
+    versions: dict[Role, Staged] = {"challenger": staged}
+    with serve_side_by_side(installation, versions, tmp_path / "log", open_store(repository)) as served:
+        answering = served["challenger"]
+        assert (answering.model_file.name, answering.precision, answering.on_gpu) == (GPU_FILE, "fp32", False)
+        finding = compare_served_answers(answering, random_crops)
+    assert finding.passed and finding.figures["max_difference"] < 1e-4
 
 
 def test_a_worse_challenger_in_a_bucket_is_refused_by_name_of_the_rule(

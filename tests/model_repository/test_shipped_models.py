@@ -9,7 +9,7 @@ import pytest
 
 from export.config import target_of
 from export.fixed_batch import require_fixed
-from export.hardware_fit import LARGER, cpu_name
+from export.hardware_fit import CORES, LARGER, cpu_name
 from export.kinds import find_kind
 from export.predictor import OnnxPredictor
 from export.repository import load_manifest, verify_files
@@ -95,7 +95,7 @@ def test_a_cpu_that_gains_by_int8_gets_a_file_that_loses_little(model: str) -> N
     parity, accuracy = manifest.int8["parity"], manifest.int8["accuracy"]
     assert parity["max_difference"] <= parity["tolerance"] and accuracy["loss"] <= find_kind(model).max_loss
     assert manifest.files[INT8_FILE]["size"] < manifest.files[MODEL_FILE]["size"] / 2
-    for cores in (2, 4, 8, 16):
+    for cores in CORES:
         assert configs[f"configs/cpu-int8-{cores}.pbtxt"].default_model_filename == INT8_FILE
     card = (REPOSITORY / model / "MODEL_CARD.md").read_text()
     assert f"{accuracy['exported']:.2%}" in card

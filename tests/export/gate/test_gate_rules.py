@@ -11,6 +11,7 @@ from export.gate.detection import check_false_alarms, check_precision
 from export.gate.rules import Answers, check_classes, check_latency, check_overall, check_parity, check_size
 from export.gate.statistics import Ranked
 from export.gate.verdict import Finding, Side, Verdict
+from export.precision import SAME_FILE
 
 LIMITS = Limits()
 Right = npt.NDArray[np.bool_]
@@ -129,6 +130,12 @@ def test_parity_is_measured_by_the_tolerance_of_the_precision(
     finding = check_parity("parity", precision, figures, "PyTorch", compared=100)
     assert finding.passed == (not reason) and reason in finding.text
     assert all(value == value for value in finding.figures.values()), "JSON has no NaN"
+
+
+def test_the_same_int8_file_answers_alike_on_a_cpu() -> None:
+    figures = {**PARITY, "max_difference": 0.4}
+    finding = check_parity("served answers", "int8", figures, "ONNX Runtime", 100, SAME_FILE)
+    assert not finding.passed and "0.02 is allowed for int8" in finding.text
 
 
 def test_classes_of_noise_may_change() -> None:

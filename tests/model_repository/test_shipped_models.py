@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import onnx
@@ -45,6 +46,17 @@ def test_version_1_is_the_one_that_was_published(model: str) -> None:
     files = {name for name in files if "__pycache__" not in name}  # of the server's Python, where it has served
     assert files == {"manifest.json", *manifest.files}
     assert sum(entry["size"] for entry in manifest.files.values()) < MOST_BYTES.get(model, 5_000_000)
+
+
+@pytest.mark.skipif(not (REPOSITORY.parent / ".git").exists(), reason="this is no git checkout")
+@pytest.mark.parametrize("model", SHIPPED)
+def test_git_has_every_file_that_it_ignores_by_rule(model: str) -> None:
+    """A model repository is for what users publish: .gitignore names it, and the bundled files are added by force."""
+    command = ["git", "ls-files", "-z", "."]
+    found = subprocess.run(command, cwd=REPOSITORY / model, capture_output=True, text=True, check=True)
+    names = load_manifest(REPOSITORY, model, 1).files
+    wanted = {f"1/{name}" for name in names} | {name for name in names if name.startswith("configs/")}
+    assert wanted <= set(found.stdout.split("\0")), "add them with `git add --force`"
 
 
 @pytest.mark.parametrize("model", SHIPPED)

@@ -158,12 +158,7 @@ def test_a_version_that_was_published_later_is_found(prometheus: str, repository
         (200, "text/html", "<html>a proxy</html>", "is not Prometheus"),
         (200, "application/json", "[]", "is not Prometheus"),
         (200, "application/json", '{"status": "success", "data": {}}', "is not Prometheus"),
-        (
-            200,
-            "application/json",
-            '{"status": "success", "data": {"resultType": "vector", "result": [{}]}}',
-            "not Prom",
-        ),
+        (200, "application/json", '{"status": "success", "data": {"resultType": "vector", "result": [{}]}}', "not Pro"),
         (
             200,
             "application/json",

@@ -140,6 +140,24 @@ def check_parity(
     return Finding(rule, not broken, f"{text} ({'; '.join(broken)})" if broken else text, kept)
 
 
+def check_recorded_accuracy(rule: str, accuracy: Mapping[str, Any], limits: Limits) -> Finding:
+    """Refuses a file that had lost too much accuracy at its export, for machines that serve it and are not this one.
+
+    Args:
+        accuracy: as `export.proof.Accuracy`, from a manifest; empty if nothing was measured.
+    """
+    figures = {name: accuracy[name] for name in ("exported", "fp32", "samples") if name in accuracy}
+    if len(figures) < 3 or not all(isinstance(value, int | float) for value in figures.values()):
+        return Finding(rule, False, "its manifest does not say how accurate it is: publish it with `signs export onnx`")
+    loss = figures["fp32"] - figures["exported"]
+    text = (
+        f"{figures['exported']:.2%}, the trained network {figures['fp32']:.2%} "
+        f"({figures['samples']:,.0f} samples of {accuracy.get('data')})"
+    )
+    passed = loss <= limits.max_loss  # False for NaN
+    return Finding(rule, passed, text if passed else f"{text}; a loss of {limits.max_loss:g} is allowed", figures)
+
+
 def check_latency(
     challenger: npt.NDArray[np.float64], champion: npt.NDArray[np.float64] | None, limits: Limits
 ) -> Finding:

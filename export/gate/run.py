@@ -13,7 +13,7 @@ from export.errors import RepositoryError
 from export.evaluation.run import leaks
 from export.gate.config import GateConfig, Limits
 from export.gate.recording import record_verdict, require_recordable
-from export.gate.rules import check_latency, check_parity, check_size
+from export.gate.rules import check_latency, check_parity, check_recorded_accuracy, check_size
 from export.gate.side_by_side import ServedVersion, Staged, serve_side_by_side, stage, time_requests
 from export.gate.verdict import Finding, Role, Side, UnusableError, Verdict
 from export.model_kind import EvaluationSet
@@ -201,7 +201,9 @@ def _on_paper(staged: Mapping[Role, Staged], limits: Limits) -> list[Finding]:
         precision, figures = str(manifest.gpu.get("precision")), manifest.gpu.get("parity", {})
         findings.append(check_parity("parity (GPU file)", precision, figures, trained))
     if manifest.int8:
-        findings.append(check_parity("parity (int8 file)", INT8, manifest.int8.get("parity", {}), trained))
+        parity, accuracy = manifest.int8.get("parity", {}), manifest.int8.get("accuracy", {})
+        findings.append(check_parity("parity (int8 file)", INT8, parity, trained))
+        findings.append(check_recorded_accuracy("accuracy (int8 file)", accuracy, limits))
     return [*findings, check_size(manifest.size, other, limits)]
 
 

@@ -1,6 +1,8 @@
 """What the rules of the gate let pass and what they refuse, on figures made for it."""
 
+import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -8,7 +10,15 @@ import pytest
 
 from export.gate.config import Limits
 from export.gate.detection import check_false_alarms, check_precision
-from export.gate.rules import Answers, check_classes, check_latency, check_overall, check_parity, check_size
+from export.gate.rules import (
+    Answers,
+    check_classes,
+    check_latency,
+    check_overall,
+    check_parity,
+    check_recorded_accuracy,
+    check_size,
+)
 from export.gate.statistics import Ranked
 from export.gate.verdict import Finding, Side, Verdict
 from export.precision import SAME_FILE
@@ -106,6 +116,28 @@ def test_without_a_champion_nothing_falls_and_the_lowest_classes_are_named() -> 
 
 
 PARITY = {"samples": 100, "max_difference": 2e-6, "mean_difference": 1e-7, "disagreements": 0}
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "passed", "text"),
+    [
+        (
+            {"exported": 0.995, "fp32": 0.997, "samples": 3000, "data": "gtsrb"},
+            True,
+            "99.50%, the trained network 99.70%",
+        ),
+        ({"exported": 0.999, "fp32": 0.997, "samples": 3000, "data": "gtsrb"}, True, "99.90%"),
+        ({"exported": 0.99, "fp32": 0.997, "samples": 3000, "data": "gtsrb"}, False, "a loss of 0.005 is allowed"),
+        ({"exported": math.nan, "fp32": 0.997, "samples": 3000, "data": "gtsrb"}, False, "nan%"),
+        ({"exported": "0.99", "fp32": 0.997, "samples": 3000}, False, "does not say how accurate"),
+        ({}, False, "does not say how accurate"),
+    ],
+)
+def test_a_file_for_other_machines_may_not_have_lost_too_much(
+    accuracy: dict[str, Any], passed: bool, text: str
+) -> None:
+    finding = check_recorded_accuracy("accuracy (int8 file)", accuracy, LIMITS)
+    assert finding.passed == passed and text in finding.text
 
 
 @pytest.mark.parametrize(

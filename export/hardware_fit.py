@@ -93,11 +93,19 @@ def find_fit(gpu: bool, models: Mapping[str, Configs]) -> Fit:
     cores = usable_cores()
     plain, int8 = name_for(cores), name_for(cores, int8=True)
     reason = f"the server may use {cores} core{'' if cores == 1 else 's'} and no GPU"
-    # Of an earlier release, or made by hand: under the other name it would be served for two cores.
-    falls_back = any(config_path(plain) in configs and config_path(int8) not in configs for configs in models.values())
-    if (pays := int8_gain()) and uses_int8(models, int8) and not falls_back:
-        return Fit(int8, f"{reason}; {pays}", gpu)
-    return Fit(plain, reason, gpu)
+    if not (pays := int8_gain()) or not uses_int8(models, int8):
+        return Fit(plain, reason, gpu)
+    if lacking := _lacking(models, plain, int8):
+        return Fit(plain, f"{reason}; {pays}, but {lacking}", gpu)
+    return Fit(int8, f"{reason}; {pays}", gpu)
+
+
+def _lacking(models: Mapping[str, Configs], plain: str, int8: str) -> str:
+    """Returns which models would be served for two cores, and the fix: those of an earlier release, or made by hand."""
+    names = [model for model, each in models.items() if config_path(plain) in each and config_path(int8) not in each]
+    return (
+        f"{', '.join(names)} cannot be served beside it ({config_path(int8)} is missing): export again" if names else ""
+    )
 
 
 def int8_gain() -> str:
@@ -138,13 +146,17 @@ def choose_configuration(repository: Path, installation: Installation, asked: st
     if asked == GPU and not gpu:
         reason = "its ONNX Runtime backend is the stand-in, for CPUs" if has_gpu() else "this machine has none"
         raise ServingError(f"--configuration {GPU} needs a GPU, and {reason}: leave it out, or name one for CPUs")
-    if stored_name(asked):
+    if asked in BY_HARDWARE and asked.startswith(LIKE_INT8):
+        plain = asked.replace(LIKE_INT8, LIKE_CPU)
+        if not uses_int8(models, asked):
+            raise RepositoryError(
+                f"no model has an int8 file for --configuration {asked}: export one with `signs export onnx "
+                f"--precision int8`, or name {plain}"
+            )
+        if lacking := _lacking(models, plain, asked):
+            raise RepositoryError(f"--configuration {asked}: {lacking}, or name {plain}")
+    elif stored_name(asked):
         require_name(models, asked)
-    if asked.startswith(LIKE_INT8) and not uses_int8(models, asked):
-        raise RepositoryError(
-            f"no model has an int8 file for --configuration {asked}: export one with `signs export onnx --precision "
-            f"int8`, or name {asked.replace(LIKE_INT8, LIKE_CPU)}"
-        )
     return Fit(asked, "as asked for", gpu)
 
 

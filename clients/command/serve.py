@@ -23,7 +23,7 @@ def serve(settings: ServerSettings) -> None:
 
     Models are served by their configuration for the machine: on a GPU with the file that is made for one, on CPUs with
     as many instances as there are cores, and with the int8 file of models that have one where the CPU runs it faster
-    (VNNI or AVX2). --configuration cpu-2, cpu-4, cpu-8 or cpu-16 serves fp32.
+    (VNNI or AVX2). --configuration cpu-2, cpu-4 and so on serves fp32.
 
     The server keeps serving the versions that were champions at its start. With --reloadable it loads another version
     on request and switches to it once it is loaded, and no request is lost. Everybody who reaches the HTTP port can

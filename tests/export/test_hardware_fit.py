@@ -112,12 +112,17 @@ def test_int8_is_taken_only_with_a_file_and_for_no_model_at_the_price_of_its_cor
 ) -> None:
     set_up_cpu("avx2", tmp_path, monkeypatch)
     assert choose_configuration(repository, STAND_IN, "").name == "cpu-4"
-    with pytest.raises(RepositoryError, match=r"no model has an int8 file for --configuration cpu-int8-4.* cpu-4$"):
-        choose_configuration(repository, STAND_IN, "cpu-int8-4")
+    for cores in (2, 4):
+        reason = rf"no model has an int8 file for --configuration cpu-int8-{cores}.* cpu-{cores}$"
+        with pytest.raises(RepositoryError, match=reason):
+            choose_configuration(repository, STAND_IN, f"cpu-int8-{cores}")
     shutil.copytree(repository / "sign_classifier", int8_models / "in_fp32")
     assert choose_configuration(int8_models, STAND_IN, "").name == "cpu-int8-4", "it has the same under that name"
     (int8_models / "in_fp32" / "configs" / "cpu-int8-4.pbtxt").unlink()
-    assert choose_configuration(int8_models, STAND_IN, "").name == "cpu-4"
+    fit = choose_configuration(int8_models, STAND_IN, "")
+    assert fit.name == "cpu-4" and "but in_fp32 cannot be served beside it" in fit.reason
+    with pytest.raises(RepositoryError, match=r"in_fp32 cannot be served beside it.* cpu-4$"):
+        choose_configuration(int8_models, STAND_IN, "cpu-int8-4")
     (int8_models / "in_fp32" / "configs" / "cpu-4.pbtxt").unlink()  # as a tuned one: config.pbtxt is for all CPUs
     assert choose_configuration(int8_models, STAND_IN, "").name == "cpu-int8-4"
 

@@ -46,7 +46,7 @@ def print_list(rows: Sequence[dict[str, Any]], repository: str) -> None:
             str(row["version"]),
             ", ".join(state),
             row["created"][:16].replace("T", " "),
-            row["precision"],
+            row["precision"] + (", int8" if row["int8"] else ""),
             f"{row['size'] / 1e6:.2f} MB",
             *((row["data"].get("name", ""), row["source"].get("git_commit", "")[:10]) if is_wide else ()),
         )

@@ -137,11 +137,12 @@ def _check_model(store: Store, model: str) -> Check:
         there, wanted = present_configs(store, model), wanted_configs(store, model)
         for path in _different(there, wanted) if best is not None and numbers else ():
             check.problems.append(
-                f"{store.name}/{model}/{path} is not that of the champion: `signs repository promote {model} "
+                f"{store.name}/{model}/{path} {_state(there, path, 'the champion')}: `signs repository promote {model} "
                 f"{best}{repository_flag(store.name)}` writes it again"
             )
         for path in _different(without_policies(there), without_policies(wanted)) if best is None and wanted else ():
-            check.notices.append(f"{store.name}/{model}/{path} is not that of version {present[-1]}, the newest")
+            state = _state(there, path, f"version {present[-1]}, the newest")
+            check.notices.append(f"{store.name}/{model}/{path} {state}")
         for number in numbers:
             altered = _altered_companions(store, model, number, there)
             check.problems.extend(f"{text}: pull or promote that version again" for text in altered)
@@ -163,6 +164,11 @@ def _check_model(store: Store, model: str) -> Check:
 def _different(there: Configs, wanted: Configs) -> list[str]:
     """Returns the paths of configurations that differ, are extra or missing."""
     return sorted(path for path in there.keys() | wanted.keys() if there.get(path) != wanted.get(path))
+
+
+def _state(there: Configs, path: str, version: str) -> str:
+    """Says how a configuration beside the versions differs from that of one of them."""
+    return f"is not that of {version}" if path in there else f"is missing, unlike in {version}"
 
 
 def _is_there(store: Store, path: str) -> bool:
@@ -225,7 +231,9 @@ def check_served(repository: Path, public_key: Path | None = None, configuration
                 check.problems.extend(_unsigned_beside(folder, version, different, companions(*own.values())))
             elif CONFIG in there:
                 check.problems.extend(_altered_companions(store, folder.name, version, there))
-                check.notices.extend(f"{folder / each} is not that of version {version}" for each in different)
+                check.notices.extend(
+                    f"{folder / each} {_state(there, each, f'version {version}')}" for each in different
+                )
             if check.problems:
                 raise RepositoryError(
                     f"{check.problems[0]}: it is not served. Publish or pull the version again, or promote another"

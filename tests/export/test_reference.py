@@ -124,7 +124,7 @@ def test_what_is_written_is_read_again() -> None:
         (lambda values: values["signs"]["class_ids"].pop(), "differ in length"),
         (lambda values: values["signs"]["scene_of"].__setitem__(0, -1), "does not exist"),
         (lambda values: values["signs"]["scene_of"].__setitem__(-1, 80), "does not exist"),
-        (lambda values: values["signs"]["class_score"].__setitem__(0, float("nan")), "no number"),
+        (lambda values: values["signs"]["class_score"].__setitem__(0, float("nan")), "not a number"),
         (lambda values: values["signs"]["class_score"].__setitem__(0, "high"), "convert"),
         (lambda values: values.update(signs=[]), "list indices"),
     ],

@@ -124,6 +124,19 @@ def wait_until_ready(pod: Pod) -> None:
         time.sleep(0.1)
 
 
+def metrics_of(pod: Pod) -> str:
+    """Returns its metrics; Triton opens their port a little later than the others."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://{pod.host}:{pod.ports.metrics}/metrics", timeout=60) as response:
+                text: str = response.read().decode()
+                return text
+        except urllib.error.URLError:
+            assert time.monotonic() < deadline, pod.log.read_text()
+            time.sleep(0.1)
+
+
 @pytest.fixture(scope="module")
 def pod(installation: Installation, source: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pod]:
     """With the three models, traces to where nobody listens, and connections that live for a second."""
@@ -151,8 +164,7 @@ def test_all_probes_succeed(pod: Pod) -> None:
 
 def test_metrics_are_where_prometheus_looks(pod: Pod) -> None:
     """With summaries, and with the recognizer's own."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{pod.ports.metrics}/metrics", timeout=60) as response:
-        text = response.read().decode()
+    text = metrics_of(pod)
     assert all(f"{name}{{" in text for name in ("nv_inference_queue_duration_us", "nv_inference_request_summary_us"))
     assert "sign_recognizer_scenes_total" in text
 
@@ -313,8 +325,7 @@ def test_where_pods_have_ipv6_alone_it_is_asked_by_that(
     pull_models(objects, source, tmp_path)
     with started(objects, installation, tmp_path, "[::1]") as pod:
         wait_until_ready(pod)
-        with urllib.request.urlopen(f"http://[::1]:{pod.ports.metrics}/metrics", timeout=10) as response:
-            assert response.status == 200
+        assert "nv_inference" in metrics_of(pod)
         with grpc.InferenceServerClient(f"[::1]:{pod.ports.grpc}") as client:
             assert client.infer("sign_classifier", crops(1)).as_numpy("probabilities").shape == (1, 43)
 

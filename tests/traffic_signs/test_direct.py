@@ -120,7 +120,7 @@ def test_a_connection_that_meets_itself_is_no_answer() -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket, "create_connection", meet_itself)
-        with pytest.raises(OSError, match="no HTTP server"):
+        with pytest.raises(OSError, match="not an HTTP server"):
             open_url(f"http://127.0.0.1:{port}/v2/health/ready", timeout=2)
 
 

@@ -129,7 +129,7 @@ def test_wrong_input_is_one_line(checkpoint: Path, data: str, tmp_path: Path) ->
     (tmp_path / "model.onnx").write_text("not a model")
     assert "give either" in one_line(signs("evaluate", "--data", data))
     assert "give either" in one_line(signs("evaluate", str(checkpoint), "--url", "localhost:1", "--data", data))
-    assert "no checkpoint, no version" in one_line(signs("evaluate", str(tmp_path / "nowhere"), "--data", data))
+    assert "is not a checkpoint, a version" in one_line(signs("evaluate", str(tmp_path / "nowhere"), "--data", data))
     assert "is not an ONNX file" in one_line(signs("evaluate", str(tmp_path / "model.onnx"), "--data", data))
     assert "signs serve" in one_line(signs("evaluate", "--url", "127.0.0.1:1", "--data", data))
     assert "there is no data at" in one_line(signs("evaluate", str(checkpoint), "--data", "gtsdb=nowhere"))

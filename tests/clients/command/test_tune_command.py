@@ -15,6 +15,7 @@ from clients.command.main import app
 from export.devices import open_session
 from export.engine import engine_config
 from export.errors import ExportError
+from export.hardware_fit import CORES
 from export.repository import Manifest
 from export.repository.onnx_file import check_onnx
 from export.repository.policy import read_config
@@ -146,7 +147,7 @@ def test_what_was_tuned_on_cpus_holds_with_and_without_int8(int8_repository: Pat
         candidate.publish(open_store(tmp_path), Setting(3, 1, 0, 32), {"target": "cpu"})
     configs = own_configs(open_store(tmp_path), MODEL, 2)
     files = {path: config.default_model_filename for path, config in configs.items()}
-    int8 = {f"configs/cpu-int8-{cores}.pbtxt": "model.int8.onnx" for cores in (2, 4, 8, 16)}
+    int8 = {f"configs/cpu-int8-{cores}.pbtxt": "model.int8.onnx" for cores in CORES}
     assert files == {"config.pbtxt": "", "configs/gpu.pbtxt": "model.gpu.onnx"} | int8
     for path in ("config.pbtxt", *int8):
         assert setting_of(configs[path]) == Setting(3, 1, 0, 32)

@@ -180,9 +180,8 @@ def find_exported(checkpoint: Path, model: str, repository: str | Path, precisio
     for number in reversed(versions(repository, model)):
         with suppress(RepositoryError):  # made by hand, or damaged: not of this checkpoint
             manifest = load_manifest(repository, model, number)
-            if manifest.source.get("weights_sha256") == weights and precision in (
-                *(manifest.precision, manifest.int8.get("precision"), AUTO),
-            ):
+            has = (manifest.precision, manifest.int8.get("precision"), AUTO)
+            if manifest.source.get("weights_sha256") == weights and precision in has:
                 return manifest
     return None
 

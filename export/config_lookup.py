@@ -5,7 +5,7 @@ from pathlib import Path
 from tritonclient.grpc import model_config_pb2 as pb
 
 from export.errors import ExportError
-from export.hardware_fit import stored_name
+from export.hardware_fit import LIKE_INT8, stored_name
 from export.repository.configuration import require_name
 from export.repository.manifest import check_model_name, version_number
 from export.repository.policy import CONFIG, config_path, read_config
@@ -29,7 +29,8 @@ def config_of_checkpoint(
         training.errors.CheckpointError: the checkpoint cannot be read.
     """
     info = load_info(checkpoint)
-    configs, name = choose_serving(repository, info.model, overrides).configs(info), stored_name(configuration)
+    plan, name = choose_serving(repository, info.model, overrides), stored_name(configuration)
+    configs = plan.configs(info, int8=name.startswith(LIKE_INT8))  # as with --precision int8
     if name:
         require_name({info.model: configs}, name)
     return configs[config_path(name)]

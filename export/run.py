@@ -66,7 +66,7 @@ def export_checkpoint(
         training.errors.CheckpointError: the checkpoint cannot be read.
     """
     wanted = wanted or PrecisionRequest()
-    check_wanted(wanted, labels is not None)
+    check_wanted(wanted, labels is not None, asked)
     model, info = load_checkpoint(checkpoint)
     if samples.shape[1:] != (*info.input_size, 3):
         raise ExportError(f"samples are {samples.shape[1:]}, the model takes {info.input_size} pixels")
@@ -152,8 +152,8 @@ def export_checkpoint(
     )
 
 
-def check_wanted(wanted: PrecisionRequest, labelled: bool) -> None:
-    """Raises ExportError for unknown values, missing data and options that would have no effect."""
+def check_wanted(wanted: PrecisionRequest, labelled: bool, asked: ServingOverrides | None = None) -> None:
+    """Raises ExportError for unknown values, missing data, and options that contradict or would have no effect."""
     if wanted.precision not in (*PRECISIONS, AUTO):
         raise ExportError(f"{wanted.precision!r} is not a precision: choose {', '.join(PRECISIONS)} or {AUTO}")
     if wanted.int8_for not in TARGETS:
@@ -162,6 +162,8 @@ def check_wanted(wanted: PrecisionRequest, labelled: bool) -> None:
         raise ExportError(f"the largest loss of accuracy is {wanted.max_loss:g}: give a share, such as 0.002")
     if wanted.int8_for != PrecisionRequest.int8_for and wanted.precision not in (INT8, AUTO):
         raise ExportError(f"{wanted.precision} is for all targets: leave out --int8-for, or choose int8")
+    if wanted.precision == INT8 and wanted.int8_for == CPU and asked is not None and asked.target == "gpu":
+        raise ExportError(NO_CPUS)
     if wanted.precision == INT8 and not labelled:
         raise ExportError(NO_LABELS)
     if wanted.max_loss is not None and (wanted.precision == FP32 or not labelled):

@@ -79,7 +79,7 @@ def onnx_(
     from traffic_signs.stage_metrics import recorded_stage
     from training.checkpoint import load_info
 
-    check_wanted(wanted, bool(data))
+    check_wanted(wanted, bool(data), overrides)
     signer, info = load_signer(private_key), load_info(checkpoint)
     there = find_exported(checkpoint, info.model, repository, wanted.precision) if once else None
     if there is not None:

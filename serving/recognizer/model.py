@@ -123,7 +123,7 @@ class TritonPythonModel:
         if images.size != 1:
             raise RequestError(
                 f"the request holds {images.size} images: send one image a request, many requests at once "
-                "(the server batches them)"
+                "(the server answers them side by side)"
             )
         asked = json.loads(request.parameters() or "{}")
         detected, known = (

@@ -72,6 +72,9 @@ def test_a_configuration_for_other_hardware_is_shown_by_its_name(
         result = signs("config", what, "-r", str(place), "--configuration", "gpu")
         assert "KIND_GPU" in result.stdout and "default_model_filename = model.gpu.onnx" in result.stdout
         assert "use_tf32" in result.stdout
+    result = signs("config", str(checkpoint), "-r", str(tmp_path / "models"), "--configuration", "cpu-int8-4")
+    assert "default_model_filename = model.int8.onnx" in result.stdout, "as with --precision int8"
+    for what, place in ((MODEL, repository), (str(checkpoint), tmp_path / "models")):
         result = signs("config", what, "-r", str(place), "--configuration", "h100")
         assert isinstance(result.exception, ExportError) and "configs/" in str(result.exception)
 

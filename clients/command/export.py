@@ -157,7 +157,7 @@ def recognizer_(
 ) -> None:
     """Publish the recognizer: photographs in, boxes and names of signs out.
 
-    It calls the detector and the classifier of the same repository. Publish it again when their input sizes change. The
+    It calls the detector and the classifier of the same repository. Publish it again after a promotion of either. The
     thresholds apply to requests that name none, and --split chooses the part of --reference that is measured.
 
     \b

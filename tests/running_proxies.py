@@ -18,8 +18,8 @@ from traffic_signs.ports import free_ports
 
 START_S = 120.0  # a busy machine is slow
 # As a Service does, `http` and `grpc` pass connections on and know nothing of requests. `retrying` reads requests and
-# sends one whose server went away without an answer to the other, with the lines that the READMEs name. Three checks
-# that fail make a server unready, as with the chart's readiness probe; a slow answer is none of them.
+# sends one whose server went away without an answer to the other, with the lines that the client's README names. Three
+# checks that fail make a server unready, as with the chart's readiness probe; a slow answer is none of them.
 CONFIG = """
 global
   stats socket {socket} mode 600 level admin

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from string import ascii_uppercase
 from typing import TypeVar
 
 from grafana_foundation_sdk.builders import common as common_builders
@@ -21,6 +22,7 @@ GREEN, YELLOW, RED = "green", "yellow", "red"
 COLUMNS = 24  # of Grafana's grid
 
 Panel = TypeVar("Panel", Timeseries, Stat, Table)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ def table(title: str, about: str, labels: Mapping[str, str], columns: Sequence[C
     Args:
         labels: the labels of a row, with the titles of their columns; the queries must have exactly these labels.
     """
-    lettered = list(zip("ABCDEFGHIJ", columns, strict=False))
+    lettered = _lettered(columns)
     renamed = {**labels, **{f"Value #{letter}": column.name for letter, column in lettered}}
     panel = (
         _started(Table(), title, about, span, height=8)
@@ -216,8 +218,12 @@ def _started(panel: Panel, title: str, about: str, span: int, height: int) -> Pa
 
 
 def _targets(queries: Sequence[Query]) -> list[Builder[AnyQuery]]:
-    lettered = zip("ABCDEFGHIJ", queries, strict=False)
-    return [_target(query.expr, query.legend, letter) for letter, query in lettered]
+    return [_target(query.expr, query.legend, letter) for letter, query in _lettered(queries)]
+
+
+def _lettered(queries: Sequence[T]) -> list[tuple[str, T]]:
+    """Gives each query the letter by which Grafana names it; raises ValueError for more queries than letters."""
+    return list(zip(ascii_uppercase[: len(queries)], queries, strict=True))
 
 
 def _target(expr: str, legend: str, letter: str) -> Dataquery:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from monitoring.dashboards.__main__ import FOLDER, contents
+from monitoring.dashboards.panels import Query, graph
 from tests.monitoring.dashboard_files import DASHBOARDS, Dashboard
 from tests.monitoring.rule_files import MONITORING, alerts, recorded
 from traffic_signs.generated_files import outdated
@@ -16,6 +17,13 @@ each_dashboard = pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda das
 
 def test_the_files_are_what_the_code_makes() -> None:
     assert outdated(FOLDER, contents()) == [], "run make dashboards"
+
+
+def test_a_query_too_many_is_refused_and_not_left_out() -> None:
+    queries = [Query("up", str(number)) for number in range(27)]
+    assert len(graph("Targets", "Up.", "short", *queries[:26]).build().targets or []) == 26
+    with pytest.raises(ValueError, match="longer"):
+        graph("Targets", "Up.", "short", *queries)
 
 
 def test_there_is_a_dashboard_for_each_question() -> None:

@@ -83,7 +83,7 @@ async def ask_triton(module: Any, client: Any, count: int, **options: Any) -> st
 
 
 def check(probabilities: np.ndarray) -> None:
-    """Raises ValueError if a row has none."""
+    """Raises ValueError if the probabilities of a crop do not add up to 1."""
     for total in probabilities.sum(axis=1):
         if not 0.99 < total < 1.01:
             raise ValueError(f"the probabilities add up to {total}")

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import resvg_py
 from PIL import Image
 
+from traffic_signs.classes import NUM_CLASSES
 from training.data import pictogram_symbols as symbols
 from training.data.pictogram_frames import (
     TODAY,
@@ -42,8 +43,6 @@ from training.data.pictogram_symbols import (
     mirrored,
     moved,
 )
-
-CLASS_COUNT = 43
 
 
 def _yellow_square(half: float, line: float) -> str:
@@ -210,7 +209,7 @@ def svg(sign: int | str, style: Style = TODAY) -> str:
     """
     drawing = OTHER_SIGNS.get(sign) if isinstance(sign, str) else _DRAWINGS.get(sign)
     if drawing is None:
-        raise ValueError(f"no traffic sign has class id {sign!r}: ids run from 0 to {CLASS_COUNT - 1}")
+        raise ValueError(f"no traffic sign has class id {sign!r}: ids run from 0 to {NUM_CLASSES - 1}")
     return document(drawing.elements(style))
 
 

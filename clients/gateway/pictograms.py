@@ -11,7 +11,7 @@ from pathlib import Path
 from serving.recognizer.recognition import UNKNOWN_ID
 from traffic_signs.classes import NUM_CLASSES
 from traffic_signs.generated_files import write_or_check
-from training.data.pictogram_symbols import GREY, WHITE, disc, stroke
+from training.data.pictogram_frames import GREY, WHITE, disc, stroke
 from training.data.pictograms import document, svg
 
 FOLDER = Path(__file__).parent / "page" / "pictograms"

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.ticker import NullFormatter
 from rich.console import Console
 from scipy.stats import beta
 
@@ -78,6 +79,9 @@ def _draw_calibration(axes: Axes, found: dict[str, Any]) -> None:
     axes.set(
         xscale="log", yscale="log", xlabel="alpha", ylabel="share of windows below it", title="windows without drift"
     )
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(NullFormatter())
     axes.legend(frameon=False, fontsize=8)
 
 

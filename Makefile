@@ -5,6 +5,7 @@
 # make images [ENGINE=podman] [TRITON=standin]           the container images
 # make try-serving [ENGINE=podman] [TRITON=standin]      the bundled models, served by them
 # make airflow [PORT=8089]                               Airflow with the project's DAGs, on this machine
+# make mlflow [RUNS=FOLDER]                              MLflow's interface to the training runs
 # A failing command in a pipe must stop make.
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
@@ -17,12 +18,13 @@ EXTRAS := train,export,client,gateway,tracing,monitoring,s3,oci,sign,dev
 
 .DEFAULT_GOAL := help
 .PHONY: help demo environments test test-long test-all test-avx2 lint format lint-images chart-docs dashboards constraints locks upgrade tools clean
-.PHONY: airflow bench-peers images image-training image-repository image-standin image-serving image-airflow
+.PHONY: airflow mlflow bench-peers images image-training image-repository image-standin image-serving image-airflow
 .PHONY: image-airflow-local image-gateway try-images try-serving cluster
 
 help:
 	@echo "make demo [DATA=PATH]  run the whole loop: data, training, export, Triton, clients, report"
 	@echo "make airflow           start Airflow with the project's DAGs here (PORT=8088)"
+	@echo "make mlflow            show the training runs in MLflow on http://localhost:5000 (RUNS=runs)"
 	@echo "make test              run the tests, with a real tritonserver"
 	@echo "make test-long         run the long ones: soaks, kills at every moment, exhaustive sweeps"
 	@echo "make test-all          run both in one session, with one Airflow"
@@ -67,6 +69,12 @@ $(AIRFLOW)/installed: airflow/requirements.lock
 PORT ?= 8088
 airflow: $(VENV)/installed $(AIRFLOW)/installed
 	@$(AIRFLOW)/bin/python airflow/start.py --port $(PORT)
+
+# One worker is enough for one user, and the project has no background jobs: MLflow would start four workers and a runner.
+RUNS ?= runs
+mlflow: $(VENV)/installed
+	@cd "$(RUNS)" && MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false "$(CURDIR)/$(VENV)/bin/mlflow" ui --workers 1 \
+		--backend-store-uri sqlite:///mlflow.db
 
 demo: $(VENV)/installed
 	@$(SIGNS) demo $${DATA:+--data "$$DATA"}

@@ -1,4 +1,4 @@
-"""Moves trained weights into the Triton model repository, with proof that nothing changed on the way."""
+"""Exports trained weights to the Triton model repository, with a parity check against PyTorch."""
 
 from traffic_signs.environment import prepare_environment
 

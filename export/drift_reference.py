@@ -20,7 +20,7 @@ from traffic_signs.progress import ProgressCallback, silent
 from training.data.images import read_images
 from training.data.records import Dataset, Sample, Split
 
-FEWEST = 50  # scenes: a test of shares needs five in each tenth
+MIN_SCENES = 50  # a test of shares needs five in each tenth
 
 Alter = Callable[[Image.Image], Image.Image]
 
@@ -94,13 +94,13 @@ def make_reference(
     """Measures the scenes of one split of a data set.
 
     Raises:
-        ExportError: it has fewer than FEWEST street scenes.
+        ExportError: it has fewer than MIN_SCENES street scenes.
         training.errors.DataError: a scene cannot be read.
     """
     samples = list(dataset.split(split))
-    if len(samples) < FEWEST:
+    if len(samples) < MIN_SCENES:
         raise ExportError(
-            f"{dataset.name} has {len(samples)} {split} scenes: a reference needs {FEWEST}, and more show smaller "
+            f"{dataset.name} has {len(samples)} {split} scenes: a reference needs {MIN_SCENES}, and more show smaller "
             "changes. Give the whole benchmark or another split, or leave out --reference"
         )
     measurements, fingerprint = measure_scenes(recognizer, dataset, samples, progress)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 import numpy as np
 
 from export.arrays import Images, Outputs, join
-from export.gate.config import Limits
+from export.gate.config import GateLimits
 from export.gate.verdict import Finding, Role
 from export.parity import Parity
 from export.precision import Tolerance
@@ -115,7 +115,9 @@ class EvaluationSet(ABC):
     images: dict[Role, Images]
 
     @abstractmethod
-    def evaluate(self, versions: Mapping[Role, Predictor], limits: Limits, progress: ProgressCallback) -> list[Finding]:
+    def evaluate(
+        self, versions: Mapping[Role, Predictor], limits: GateLimits, progress: ProgressCallback
+    ) -> list[Finding]:
         """Runs both versions on the set and returns the findings of the rules for this kind of network.
 
         Raises:

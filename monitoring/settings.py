@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from monitoring.drift.limits import Limits
+from monitoring.drift.limits import DriftLimits
 from monitoring.errors import MonitoringError
 from traffic_signs.settings import (
     DEFAULT_REPOSITORY,
@@ -48,7 +48,7 @@ Interval = Annotated[str, Setting("Time from one look to the next, such as 15s."
 class DriftConfig(BaseSettings):
     """What the drift watch compares, and where it publishes its scores."""
 
-    limits: Limits = field(default_factory=Limits)
+    limits: DriftLimits = field(default_factory=DriftLimits)
     prometheus: PrometheusAddress = PROMETHEUS
     repository: Repository = DEFAULT_REPOSITORY  # which has the references
     window: Window = "1h"

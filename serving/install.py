@@ -219,8 +219,8 @@ def find_interpreter() -> Interpreter:
     wanted = ", ".join(f"3.{minor}" for _, minor in STUB_VERSIONS)
     raise ServingError(
         f"tritonserver needs a Python {wanted} with its shared library (libpython3.X.so.1.0), and this machine "
-        "has none. On Debian and Ubuntu: apt-get install python3-venv libpython3.11 (or .12, as python3 "
-        "--version says); with uv: uv python install 3.12"
+        "has none. If python3 --version is one of them, on Debian and Ubuntu: apt-get install python3-venv "
+        "libpython3.11 (or .10, .12); else install one beside it, with uv: uv python install 3.12"
     )
 
 

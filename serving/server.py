@@ -28,7 +28,8 @@ READY_TIMEOUT_S = 120.0
 KEEP_GOING = ("--exit-on-error=false", "--strict-readiness=false")
 # Load versions on request. A version that fails to load must not make the server unready for the others.
 RELOADABLE = ("--model-control-mode=explicit", "--load-model=*", "--strict-readiness=false")
-GRPC_THREADS, FEWEST, MOST = "--grpc-infer-thread-count", 2, 128  # and how many Triton takes
+GRPC_THREADS = "--grpc-infer-thread-count"
+MIN_GRPC_THREADS, MAX_GRPC_THREADS = 2, 128  # what Triton takes
 # What the log of a server has that aborted on a busy machine before it was ready. Nobody has been answered then, so the
 # server is started again. It is from Triton's Python backend (issue 8882 of the server, seen with 2.51).
 ABORT, STARTS = b"boost::interprocess::lock_exception", 3
@@ -175,8 +176,9 @@ def grpc_thread_arguments(installation: Installation, threads: int) -> tuple[str
     """
     if not threads:
         return ()
-    if not FEWEST <= threads <= MOST:
-        raise ServingError(f"--grpc-threads is {threads}: give {FEWEST} to {MOST}, or 0 for the server's own number")
+    if not MIN_GRPC_THREADS <= threads <= MAX_GRPC_THREADS:
+        allowed = f"{MIN_GRPC_THREADS} to {MAX_GRPC_THREADS}"
+        raise ServingError(f"--grpc-threads is {threads}: give {allowed}, or 0 for the server's own number")
     environment = {**os.environ, **installation.environment}
     command = [str(installation.binary), "--help"]
     said = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=60)

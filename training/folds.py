@@ -9,7 +9,7 @@ import numpy.typing as npt
 from training.data.crops import Crops
 from training.errors import TrainingError
 
-FEWEST = 5  # tracks or images of a class, of which one can be held out
+MIN_SOURCES_FOR_HOLDOUT = 5  # tracks or images of a class
 
 
 def deal_folds(sources: Sequence[Any], folds: int, seed: int) -> list[npt.NDArray[np.int64]]:
@@ -40,7 +40,8 @@ def holdout_indices(crops: Crops, share: float, seed: int, one_each: bool = Fals
 
     No class loses more than its share of tracks or images, and a class with few of them loses none.
 
-    With `one_each`, a class with at least FEWEST of them loses one, also if that is more than its share.
+    With `one_each`, a class with at least MIN_SOURCES_FOR_HOLDOUT of them loses one, also if that is more than its
+    share.
 
     Returns:
         Their indices, ascending; empty if every class has too few tracks.
@@ -49,7 +50,7 @@ def holdout_indices(crops: Crops, share: float, seed: int, one_each: bool = Fals
     counts = sources_per_class(crops, int(crops.class_ids.max()) + 1)
     room = np.floor(share * counts + 1e-9)  # 0.29 of 100 is 28.999...
     if one_each:
-        room = np.maximum(room, counts >= FEWEST)
+        room = np.maximum(room, counts >= MIN_SOURCES_FOR_HOLDOUT)
     held: set[str] = set()
     sources = sorted(classes_of)
     for position in np.random.default_rng(seed).permutation(len(sources)):

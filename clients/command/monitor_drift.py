@@ -81,7 +81,7 @@ def study(config: StudyConfig, as_json: Json = False) -> None:
     signs monitor study --measured runs/drift --trials 10000
     """
     from monitoring.drift import study as studying
-    from monitoring.drift.limits import Limits
+    from monitoring.drift.limits import DriftLimits
     from monitoring.drift.study_report import print_study, write_study
     from traffic_signs.console import Console
 
@@ -95,7 +95,7 @@ def study(config: StudyConfig, as_json: Json = False) -> None:
 
             recognizer = open_recognizer(config.repository, config.score_threshold)
             found = studying.measure(recognizer, load_data(config.data), config.altered, config.output, progress)
-        result = studying.study(found, config.trials, Limits(), config.seed, progress)
+        result = studying.study(found, config.trials, DriftLimits(), config.seed, progress)
         files = write_study(config.output, result)
     if as_json:
         typer.echo(files[0].read_text().rstrip())

@@ -23,7 +23,7 @@ from traffic_signs.settings import (
 
 
 @dataclass(frozen=True)
-class Limits(BaseSettings):
+class GateLimits(BaseSettings):
     """The limits of the rules; `min_score` is for a first champion, which has nothing to be compared with."""
 
     significance: Annotated[
@@ -72,7 +72,7 @@ class GateConfig(BaseSettings):
     fingerprint: Annotated[
         str, Setting("First digits of the data's fingerprint, as printed before; other data is an error.")
     ] = ""
-    limits: Limits = field(default_factory=Limits)
+    limits: GateLimits = field(default_factory=GateLimits)
     # In place of that in `limits`, which depends on the kind of model.
     min_score: Annotated[
         float | None, Setting("Least score of a first champion.", min=0, max=1, show_default="0.9; for a detector 0.5")

@@ -3,13 +3,13 @@
 import numpy as np
 import numpy.typing as npt
 
-from export.gate.config import Limits
+from export.gate.config import GateLimits
 from export.gate.statistics import Ranked, chance_of_loss, mean_average_precision, precision_fall
 from export.gate.verdict import Finding
 
 
 def check_false_alarms(
-    challenger: npt.NDArray[np.int64], champion: npt.NDArray[np.int64] | None, limits: Limits
+    challenger: npt.NDArray[np.int64], champion: npt.NDArray[np.int64] | None, limits: GateLimits
 ) -> Finding:
     """Refuses a challenger that raises more false alarms in significantly more scenes than it raises fewer.
 
@@ -34,7 +34,7 @@ def check_false_alarms(
 
 
 def check_precision(
-    challenger: Ranked, champion: Ranked | None, signs: npt.NDArray[np.int64], limits: Limits
+    challenger: Ranked, champion: Ranked | None, signs: npt.NDArray[np.int64], limits: GateLimits
 ) -> Finding:
     """Refuses a challenger whose mAP50 falls by more than the margin, and significantly.
 

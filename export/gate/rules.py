@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from export.gate.config import Limits
+from export.gate.config import GateLimits
 from export.gate.statistics import Estimate, chance_of_loss, holm, quantile, quantile_ratio
 from export.gate.verdict import Finding
 from export.precision import TOLERANCES, Tolerance
@@ -37,7 +37,7 @@ class Answers:
     champion: npt.NDArray[np.bool_] | None
 
 
-def check_overall(rule: str, answers: Answers, limits: Limits) -> Finding:
+def check_overall(rule: str, answers: Answers, limits: GateLimits) -> Finding:
     """Refuses a challenger that is significantly worse, or worse by more than the margin.
 
     The margin is at least two items, or a single image would decide on a small set.
@@ -62,7 +62,7 @@ def check_overall(rule: str, answers: Answers, limits: Limits) -> Finding:
     return Finding(rule, not broken, text, figures)
 
 
-def check_classes(rule: str, answers: Answers, limits: Limits) -> Finding:
+def check_classes(rule: str, answers: Answers, limits: GateLimits) -> Finding:
     """Refuses a challenger if a class collapses.
 
     Its recall falls significantly (the same test, Holm's correction), which finds classes with many items; or below the
@@ -140,7 +140,7 @@ def check_parity(
     return Finding(rule, not broken, f"{text} ({'; '.join(broken)})" if broken else text, kept)
 
 
-def check_recorded_accuracy(rule: str, accuracy: Mapping[str, Any], limits: Limits) -> Finding:
+def check_recorded_accuracy(rule: str, accuracy: Mapping[str, Any], limits: GateLimits) -> Finding:
     """Refuses a file that had lost too much accuracy at its export, for machines that serve it and are not this one.
 
     Args:
@@ -159,7 +159,7 @@ def check_recorded_accuracy(rule: str, accuracy: Mapping[str, Any], limits: Limi
 
 
 def check_latency(
-    challenger: npt.NDArray[np.float64], champion: npt.NDArray[np.float64] | None, limits: Limits
+    challenger: npt.NDArray[np.float64], champion: npt.NDArray[np.float64] | None, limits: GateLimits
 ) -> Finding:
     """Refuses a challenger that is slower than the budget with the confidence of `limits.significance`.
 
@@ -191,7 +191,7 @@ def check_latency(
     return Finding("latency", not broken, text + "".join(f"; {each}" for each in broken), figures)
 
 
-def check_size(challenger: int, champion: int | None, limits: Limits) -> Finding:
+def check_size(challenger: int, champion: int | None, limits: GateLimits) -> Finding:
     """Refuses a challenger whose files are too large, in bytes."""
     text, broken = f"{challenger / 1e6:.2f} MB", []
     if champion is not None:

@@ -11,7 +11,7 @@ from rich.console import Console
 from export.arrays import Images
 from export.errors import RepositoryError
 from export.evaluation.run import leaks
-from export.gate.config import GateConfig, Limits
+from export.gate.config import GateConfig, GateLimits
 from export.gate.recording import record_verdict, require_recordable
 from export.gate.rules import check_latency, check_parity, check_recorded_accuracy, check_size
 from export.gate.side_by_side import ServedVersion, Staged, serve_side_by_side, stage, time_requests
@@ -191,7 +191,7 @@ def compare_served_answers(challenger: ServedVersion, images: Images) -> Finding
     return check_parity("served answers", precision, figures, "ONNX Runtime in process", compared, tolerances)
 
 
-def _on_paper(staged: Mapping[Role, Staged], limits: Limits) -> list[Finding]:
+def _on_paper(staged: Mapping[Role, Staged], limits: GateLimits) -> list[Finding]:
     """Returns the findings that need no server."""
     manifest = staged["challenger"].manifest
     other = staged["champion"].manifest.size if "champion" in staged else None

@@ -33,7 +33,7 @@ from traffic_signs.progress import ProgressCallback
 
 WARM_UP = 10  # pairs of requests that are not timed
 BUDGET_S = 30.0
-FEWEST, MOST = 100, 1000  # pairs: with fewer p99 is the slowest request; more hardly narrow it
+MIN_PAIRS, MAX_PAIRS = 100, 1000  # with fewer p99 is the slowest request; more hardly narrow it
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def time_requests(
         return 1000 * (time.perf_counter() - start)
 
     warm = [sum(ask(role, number) for role in roles) for number in range(WARM_UP)]
-    wanted = pairs or int(np.clip(1000 * BUDGET_S / np.median(warm), FEWEST, MOST))
+    wanted = pairs or int(np.clip(1000 * BUDGET_S / np.median(warm), MIN_PAIRS, MAX_PAIRS))
     times = {role: np.empty(wanted) for role in roles}
     for number in range(wanted):
         for role in roles if number % 2 else reversed(roles):

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from export.gate.config import Limits
+from export.gate.config import GateLimits
 from traffic_sign_client.errors import ClientError
 
 Role = Literal["champion", "challenger"]
@@ -50,7 +50,7 @@ class Verdict:
     data: dict[str, Any]
     server: str
     findings: Sequence[Finding]
-    limits: Limits
+    limits: GateLimits
     notices: Sequence[str] = ()
     time: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 

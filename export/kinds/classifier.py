@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from export.arrays import Images, Outputs, spread
 from export.classification_parity import compare_classes, require_same_classes
-from export.gate.config import Limits
+from export.gate.config import GateLimits
 from export.gate.rules import Answers, check_classes, check_overall
 from export.gate.verdict import Finding, Role
 from export.model_kind import Entrant, EvaluationSet, ModelKind, Predictor, Progress, Size, TensorSpec
@@ -123,7 +123,9 @@ class CropEvaluationSet(EvaluationSet):
         self._class_ids, self._names = first.class_ids, dataset.classes.names
         self.data = {"name": dataset.name, "split": split, "fingerprint": first.fingerprint, "signs": len(first)}
 
-    def evaluate(self, versions: Mapping[Role, Predictor], limits: Limits, progress: ProgressCallback) -> list[Finding]:
+    def evaluate(
+        self, versions: Mapping[Role, Predictor], limits: GateLimits, progress: ProgressCallback
+    ) -> list[Finding]:
         """See `EvaluationSet.evaluate`."""
         right = {}
         for role, version in versions.items():

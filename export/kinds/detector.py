@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from export.arrays import Images, Outputs, spread
 from export.detection_parity import compare_signs, count_signs, read_detections, require_same_signs
 from export.evaluation.scenes import evaluate_scenes, local_finder, require_scenes
-from export.gate.config import Limits
+from export.gate.config import GateLimits
 from export.gate.detection import check_false_alarms, check_precision
 from export.gate.rules import Answers, check_classes, check_overall
 from export.gate.statistics import Ranked
@@ -138,7 +138,9 @@ class SceneEvaluationSet(EvaluationSet):
         signs = sum(len(scene.labels) for scene in self._truth)
         self.data = {"name": dataset.name, "split": split, "fingerprint": self._scenes.fingerprint, "signs": signs}
 
-    def evaluate(self, versions: Mapping[Role, Predictor], limits: Limits, progress: ProgressCallback) -> list[Finding]:
+    def evaluate(
+        self, versions: Mapping[Role, Predictor], limits: GateLimits, progress: ProgressCallback
+    ) -> list[Finding]:
         """See `EvaluationSet.evaluate`."""
         answers = {role: self._ask(role, version, progress) for role, version in versions.items()}
         mine, other = answers["challenger"], answers.get("champion")

@@ -1,4 +1,4 @@
-"""The Triton model repository, in a folder or a bucket: numbered versions that are whole, proved and traceable."""
+"""The Triton model repository, in a folder or a bucket: numbered versions with checksums, parity and provenance."""
 
 from export.repository.manifest import MANIFEST, SIGNATURE, Manifest, parse_manifest, verify_files
 from export.repository.promotion import champion, promote, rollback

@@ -11,7 +11,7 @@ FLOOR = round(LEAST_EXPECTED / SHARE)  # samples
 
 
 @dataclass(frozen=True)
-class Limits(BaseSettings):
+class DriftLimits(BaseSettings):
     """The limits of drift: a feature has drifted if it passes all of them."""
 
     alpha: Annotated[

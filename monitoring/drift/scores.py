@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from export.gate.statistics import holm
 from monitoring.drift.features import FEATURES, NO_NAMES, OF_SCENES, Edges, describe_group
-from monitoring.drift.limits import FLOOR, Limits
+from monitoring.drift.limits import FLOOR, DriftLimits
 from monitoring.drift.statistics import Counts, design_effect, group_buckets, grouped, p_value, psi
 
 
@@ -62,7 +62,7 @@ def score_features(
     baselines: Mapping[str, Baseline],
     window: Mapping[str, Counts],
     edges: Mapping[str, Edges],
-    limits: Limits,
+    limits: DriftLimits,
     class_names: Mapping[int, str] = NO_NAMES,
 ) -> list[Score]:
     """Compares a window with a reference, feature by feature.
@@ -93,7 +93,7 @@ def score_features(
     return scores
 
 
-def _unfit(feature: str, baseline: Baseline, window: Counts, limits: Limits) -> str:
+def _unfit(feature: str, baseline: Baseline, window: Counts, limits: DriftLimits) -> str:
     """Returns why a feature has no score; empty if there are enough samples."""
     things = "scenes" if feature in OF_SCENES else "signs"
     if baseline.counts.sum() < FLOOR:

@@ -16,7 +16,7 @@ from PIL import Image, ImageFilter
 
 from export.reference import Reference, parse_reference
 from monitoring.drift.features import CLASSES, Edges, count_by_scene
-from monitoring.drift.limits import FLOOR, Limits
+from monitoring.drift.limits import FLOOR, DriftLimits
 from monitoring.drift.scores import Baseline, make_baselines, score_features
 from monitoring.drift.statistics import Counts
 from monitoring.errors import MonitoringError
@@ -124,7 +124,7 @@ def _check_number(scenes: int, data: str) -> None:
 
 
 def study(
-    measured: Measured, trials: int, limits: Limits, seed: int = 0, progress: ProgressCallback = silent
+    measured: Measured, trials: int, limits: DriftLimits, seed: int = 0, progress: ProgressCallback = silent
 ) -> dict[str, Any]:
     """Runs all trials.
 
@@ -191,7 +191,7 @@ class _Trials:
     real: Tables
     size: int
     window: int
-    limits: Limits
+    limits: DriftLimits
     rng: np.random.Generator
     report: ProgressCallback
 

@@ -10,7 +10,7 @@ from export.reference import FILE, Reference, parse_reference
 from export.repository import load_manifest
 from export.repository.store import Store, open_store
 from monitoring.drift.features import CLASSES, FEATURES, count_by_scene
-from monitoring.drift.limits import Limits
+from monitoring.drift.limits import DriftLimits
 from monitoring.drift.prometheus import Prometheus, Window
 from monitoring.drift.scores import Score, make_baselines, score_features
 
@@ -48,7 +48,7 @@ class Finding:
 class Watch:
     """Checks all versions that Prometheus knows for drift, by the references in the served model repository."""
 
-    def __init__(self, prometheus: Prometheus, repository: str | Path, limits: Limits) -> None:
+    def __init__(self, prometheus: Prometheus, repository: str | Path, limits: DriftLimits) -> None:
         self._prometheus, self._limits = prometheus, limits
         self._store = open_store(repository)
         self._references: dict[str, Reference] = {}  # by version, which never changes

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from export.repository import load_manifest, verify_files
-from monitoring.drift.limits import Limits
+from monitoring.drift.limits import DriftLimits
 from monitoring.drift.prometheus import Prometheus
 from monitoring.drift.watch import Finding, Watch
 from serving.server import RunningServer
@@ -45,7 +45,7 @@ def drive(client: SignClient, prometheus: str, server: RunningServer, seeds: ran
 def test_the_same_traffic_is_no_drift_and_darkness_is(
     recognizer_server: RunningServer, recognizer_repository: Path, prometheus: str
 ) -> None:
-    watch = Watch(Prometheus(prometheus, "5m"), recognizer_repository, Limits())
+    watch = Watch(Prometheus(prometheus, "5m"), recognizer_repository, DriftLimits())
 
     def only() -> Finding:
         (finding,) = watch.look()

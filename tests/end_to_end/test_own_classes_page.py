@@ -18,7 +18,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from clients.command.main import main
-from monitoring.drift.limits import Limits
+from monitoring.drift.limits import DriftLimits
 from monitoring.drift.prometheus import Prometheus
 from monitoring.drift.watch import Watch
 from serving.server import RunningServer
@@ -262,7 +262,7 @@ def test_a_change_of_the_classes_is_drift(own: Own, server: RunningServer, tmp_p
             client.recognize(photograph([(column, row, 4) for column, row, _ in scene(seed)], seed))
         wanted = scrape(server)[f'{total}{{version="1"}}']
         wait_until(lambda: ask(prometheus, total) == wanted, "a scrape of what was sent")
-        (finding,) = Watch(Prometheus(prometheus, "5m"), own.models, Limits()).look()
+        (finding,) = Watch(Prometheus(prometheus, "5m"), own.models, DriftLimits()).look()
     assert finding.verdict == "drift"
     (classes,) = (score for score in finding.scores if score.feature == "sign_class")
     assert classes.is_firing and classes.note.startswith("grüner Pfeil: "), classes

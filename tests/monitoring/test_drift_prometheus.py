@@ -15,7 +15,7 @@ import pytest
 
 from export.reference import FILE, Measurements
 from monitoring.drift.features import CLASSES, EMPTY, FEATURES, count_by_scene
-from monitoring.drift.limits import Limits
+from monitoring.drift.limits import DriftLimits
 from monitoring.drift.prometheus import Prometheus
 from monitoring.drift.watch import Finding, Watch
 from monitoring.errors import MonitoringError
@@ -82,7 +82,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def findings(prometheus: str, repository: Path) -> dict[str, Finding]:
-    return {each.version: each for each in Watch(Prometheus(prometheus, "10m"), repository, Limits()).look()}
+    return {each.version: each for each in Watch(Prometheus(prometheus, "10m"), repository, DriftLimits()).look()}
 
 
 def test_versions_are_evaluated_each_by_its_own_traffic(findings: dict[str, Finding]) -> None:
@@ -136,7 +136,7 @@ def test_buckets_that_are_not_there_leave_the_other_features_alone(prometheus: s
 
 def test_a_selector_chooses_and_a_wrong_one_is_explained(prometheus: str, repository: Path) -> None:
     def look(selector: str) -> list[Finding]:
-        return Watch(Prometheus(prometheus, "10m", selector), repository, Limits()).look()
+        return Watch(Prometheus(prometheus, "10m", selector), repository, DriftLimits()).look()
 
     assert [finding.version for finding in look('job="signs",version=~"1|2"')] == ["1", "2"]
     assert look('job="another"') == []
@@ -146,7 +146,7 @@ def test_a_selector_chooses_and_a_wrong_one_is_explained(prometheus: str, reposi
 
 def test_a_version_that_was_published_later_is_found(prometheus: str, repository: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(repository, tmp_path / "copy")
-    watch = Watch(Prometheus(prometheus, "10m"), copy, Limits())
+    watch = Watch(Prometheus(prometheus, "10m"), copy, DriftLimits())
     assert [finding.verdict for finding in watch.look() if finding.version == "7"] == ["not evaluated"]
     publish_recognizer(copy, reference_of(REFERENCE))
     assert [finding.verdict for finding in watch.look() if finding.version == "7"] == ["no drift"]

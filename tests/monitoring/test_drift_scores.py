@@ -5,7 +5,7 @@ import pytest
 
 from export.reference import Measurements
 from monitoring.drift.features import CLASSES, EMPTY, FEATURES, count_by_scene, describe_group
-from monitoring.drift.limits import Limits
+from monitoring.drift.limits import DriftLimits
 from monitoring.drift.scores import Score, make_baselines, score_features
 from tests.monitoring.drift_samples import EDGES, NUM_CLASSES, draw
 
@@ -15,7 +15,7 @@ REFERENCE = draw(300, seed=0)
 def scores_of(window: Measurements, reference: Measurements = REFERENCE, **limits: float) -> dict[str, Score]:
     baselines = make_baselines(count_by_scene(reference, EDGES, NUM_CLASSES))
     counts = {name: table.sum(axis=0) for name, table in count_by_scene(window, EDGES, NUM_CLASSES).items()}
-    return {score.feature: score for score in score_features(baselines, counts, EDGES, Limits(**limits))}  # type: ignore[arg-type]
+    return {score.feature: score for score in score_features(baselines, counts, EDGES, DriftLimits(**limits))}  # type: ignore[arg-type]
 
 
 def firing(scores: dict[str, Score]) -> set[str]:
@@ -63,7 +63,7 @@ def test_without_drift_windows_alarm_as_rarely_as_promised() -> None:
     for start in range(0, 40000, 160):
         baselines = make_baselines({name: table[start : start + 60] for name, table in pool.items()})
         window = {name: table[start + 60 : start + 160].sum(axis=0) for name, table in pool.items()}
-        scores = score_features(baselines, window, EDGES, Limits())
+        scores = score_features(baselines, window, EDGES, DriftLimits())
         least.append(min(score.p_value for score in scores if score.p_value is not None))
         alarms += any(score.is_firing for score in scores)
     assert len(least) == 250

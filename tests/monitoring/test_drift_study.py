@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from clients.command.monitor import app
 from export.drift_reference import open_recognizer
 from export.repository import Manifest
-from monitoring.drift.limits import Limits
+from monitoring.drift.limits import DriftLimits
 from monitoring.drift.study import ALTERATIONS, Measured, choose, load_measured, measure, study
 from monitoring.drift.study_report import interval
 from monitoring.errors import MonitoringError
@@ -31,7 +31,7 @@ def measured() -> Measured:
 
 
 def test_it_alarms_for_what_changed_and_for_nothing_else(measured: Measured) -> None:
-    found = study(measured, 40, Limits())
+    found = study(measured, 40, DriftLimits())
     assert (found["scenes"], found["reference"], found["window"]) == (300, 100, 200)
     alarms = {row["traffic"]: row["alarms"] for row in found["false_alarms"]}
     assert alarms["50 scenes"] == alarms["200 scenes"] == alarms["50 scenes, 5 frames of each, --repeats 5"] == 0
@@ -45,7 +45,7 @@ def test_it_alarms_for_what_changed_and_for_nothing_else(measured: Measured) -> 
 
 
 def test_the_same_seed_gives_the_same_study(measured: Measured) -> None:
-    assert study(measured, 10, Limits(), seed=5) == study(measured, 10, Limits(), seed=5)
+    assert study(measured, 10, DriftLimits(), seed=5) == study(measured, 10, DriftLimits(), seed=5)
 
 
 def test_what_was_measured_is_read_again(repository: Path, manifest: Manifest, tmp_path: Path) -> None:

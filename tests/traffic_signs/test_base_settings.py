@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from export.gate.config import GateConfig, Limits
+from export.gate.config import GateConfig, GateLimits
 from export.tuning.config import TuningConfig
 from traffic_signs.options import with_options
 from traffic_signs.settings import BaseSettings, Setting, SettingError, describe
@@ -105,7 +105,7 @@ def test_help_shows_what_the_settings_say() -> None:
         (TrainingConfig, {"epochs": -1}),
         (TrainingConfig, {"learning_rate": 11.0}),
         (Recipe, {"holdout": 0.6}),
-        (Limits, {"significance": 0.0}),
+        (GateLimits, {"significance": 0.0}),
         (GateConfig, {"model": "m", "data": "d", "split": "all"}),
         (TuningConfig, {"model": "m", "latency_budget_ms": 0.0}),
     ],

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 BINS = 15  # as in the paper
 LIMIT = 8.0
 MOST_LOST = 0.005  # share of known signs that may be answered as unknown
-FEWEST = 20  # crops for a threshold: of n crops, the lowest score is above that of a share of 1 / (n + 1) of all others
+MIN_CROPS_FOR_THRESHOLD = 20  # of n crops, the lowest score is above that of a share of 1 / (n + 1) of all others
 
 
 def fit_temperature(logits: npt.NDArray[np.float32], class_ids: npt.NDArray[np.int64]) -> float:
@@ -48,9 +48,9 @@ def fit_unknown_threshold(probabilities: npt.NDArray[np.float32]) -> float:
 
     Returns:
         The highest score, with four decimals, below which at most the share MOST_LOST of these crops lies; 0 for fewer
-        than FEWEST crops.
+        than MIN_CROPS_FOR_THRESHOLD crops.
     """
-    if len(probabilities) < FEWEST:
+    if len(probabilities) < MIN_CROPS_FOR_THRESHOLD:
         return 0.0
     scores = np.sort(probabilities.max(axis=1).astype(np.float64))
     return float(np.floor(scores[int(MOST_LOST * len(scores))] * 1e4) / 1e4)

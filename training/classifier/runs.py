@@ -23,7 +23,7 @@ from training.data.classes import common_classes
 from training.data.crops import Crops
 from training.data.dataset_mix import CropData, gather_crops
 from training.errors import TrainingError
-from training.folds import FEWEST, deal_folds, holdout_indices, sources_per_class
+from training.folds import MIN_SOURCES_FOR_HOLDOUT, deal_folds, holdout_indices, sources_per_class
 from training.models.classifier import MODEL_NAME, SignClassifier, predict_logits
 from training.runs import FinishedRun
 from training.trainer import Trainer
@@ -106,7 +106,7 @@ def hold_out(data: CropData, share: float, seed: int) -> tuple[npt.NDArray[np.in
     """Chooses the training crops to hold out: photographs, or drawings if there are no photographs.
 
     Accuracy and temperature on drawings do not apply to photographs. If no class has enough tracks or images for its
-    share, each class with at least FEWEST of them loses one.
+    share, each class with at least MIN_SOURCES_FOR_HOLDOUT of them loses one.
 
     Returns:
         The indices of the crops, and a notice if classes are too small for the share; empty otherwise.
@@ -133,11 +133,11 @@ def hold_out(data: CropData, share: float, seed: int) -> tuple[npt.NDArray[np.in
         held = holdout_indices(crops, share, seed, one_each=True)
         largest = f"no class has {wanted}, the largest is {shown[counts.argmax()]}"
         notice = (
-            f"{largest}: one of each class with at least {FEWEST} is held out, {len(held)} "
+            f"{largest}: one of each class with at least {MIN_SOURCES_FOR_HOLDOUT} is held out, {len(held)} "
             f"crop{'s' * (len(held) != 1)} in all, so that the validation is rough and, without --folds, the "
             f"calibration, too. Give {needed} of each class, or raise --holdout"
             if len(held)
-            else f"{largest}, and fewer than {FEWEST} are too few: the training is not validated and, without --folds, "
-            "its scores are not calibrated. Give more data, or raise --holdout"
+            else f"{largest}, and fewer than {MIN_SOURCES_FOR_HOLDOUT} are too few: the training is not validated and, "
+            "without --folds, its scores are not calibrated. Give more data, or raise --holdout"
         )
     return candidates[held], notice

@@ -8,7 +8,7 @@ from dataclasses import replace
 from training.data.records import Sample
 
 SHARE = 10  # one of so many images is a test image
-FEWEST = 5  # images of a class from which a test image is taken
+MIN_IMAGES_FOR_TEST_SPLIT = 5  # of a class
 SPLITS_BY_WORD = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "valid", "validation"), "validation"),
@@ -48,7 +48,7 @@ def _spared(samples: Sequence[Sample]) -> tuple[tuple[Sample, ...], tuple[str, .
         rows[sample.boxes[0].class_id if sample.boxes else -1].append(sample)
     spared: set[str] = set()
     for row in rows.values():
-        if len(row) >= FEWEST:
+        if len(row) >= MIN_IMAGES_FOR_TEST_SPLIT:
             by_chance = sorted(row, key=lambda each: hashlib.sha256(each.image.encode()).digest())
             spared |= {each.image for each in by_chance[: max(1, len(row) // SHARE)]}
     settled = tuple(replace(each, split="test" if each.image in spared else "train") for each in samples)

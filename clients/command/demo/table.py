@@ -36,18 +36,15 @@ def print_table(summary: dict[str, Any], console: Console) -> None:
         table.add_row(name, f"{size / 1e6:.2f} MB")
     table.add_row("seconds in all", f"{sum(summary['seconds'].values()):.0f}")
     console.print(table)
-    from training.tracking import database_uri
-
     # To be pasted into a shell, whatever is in a path.
-    signs = "signs" if shutil.which("signs") else os.path.relpath(sys.argv[0])
-    database = shlex.quote(database_uri(Path(summary["report"]).parents[1] / "mlflow.db"))
-    look = f"{shlex.quote(str(Path(signs).with_name('mlflow')))} ui --backend-store-uri {database} --workers 1"
-    signs = shlex.quote(signs)
+    signs = shlex.quote("signs" if shutil.which("signs") else os.path.relpath(sys.argv[0]))
+    runs = Path(summary["report"]).parents[1]
+    folder = "" if runs == Path("runs") else f" RUNS={shlex.quote(str(runs.absolute()))}"
     console.print(
         f"Served by {summary['backend']}.\n\n"
         f"look    {summary['report']}\n"
         f"serve   {signs} serve --repository {shlex.quote(summary['repository'])}\n"
         f"ask     {signs} predict --crops IMAGE\n"
-        f"runs    MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false {look}",
+        f"runs    make mlflow{folder}",
         soft_wrap=True,
     )

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from export.gate.config import Limits
+from export.gate.config import GateLimits
 from export.gate.detection import check_false_alarms, check_precision
 from export.gate.rules import (
     Answers,
@@ -23,7 +23,7 @@ from export.gate.statistics import Ranked
 from export.gate.verdict import Finding, Side, Verdict
 from export.precision import SAME_FILE
 
-LIMITS = Limits()
+LIMITS = GateLimits()
 Right = npt.NDArray[np.bool_]
 
 

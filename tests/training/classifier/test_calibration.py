@@ -4,7 +4,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from training.classifier.calibration import BINS, FEWEST, LIMIT, fit_temperature, fit_unknown_threshold, reliability
+from training.classifier.calibration import (
+    BINS,
+    LIMIT,
+    MIN_CROPS_FOR_THRESHOLD,
+    fit_temperature,
+    fit_unknown_threshold,
+    reliability,
+)
 
 
 def _honest_logits(count: int, seed: int = 0) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
@@ -51,7 +58,7 @@ def test_temperature_stays_within_bounds() -> None:
     assert fit_temperature(10 * logits, (np.arange(50) + 1) % 5) == pytest.approx(LIMIT)
 
 
-@pytest.mark.parametrize("count", [1, FEWEST - 1, FEWEST, 199, 200, 1000, 3210])
+@pytest.mark.parametrize("count", [1, MIN_CROPS_FOR_THRESHOLD - 1, MIN_CROPS_FOR_THRESHOLD, 199, 200, 1000, 3210])
 def test_unknown_threshold_costs_known_signs_half_a_percent_at_most(count: int) -> None:
     scores = np.random.default_rng(count).uniform(0.5, 1, count).astype(np.float32)
     probabilities = np.stack([scores, 1 - scores], axis=1)
@@ -59,7 +66,7 @@ def test_unknown_threshold_costs_known_signs_half_a_percent_at_most(count: int) 
     threshold = fit_unknown_threshold(probabilities)
 
     lost = int((scores < threshold).sum())
-    assert (threshold > 0) == (count >= FEWEST)
+    assert (threshold > 0) == (count >= MIN_CROPS_FOR_THRESHOLD)
     assert lost <= 0.005 * count
     assert int((scores < threshold + 2e-4).sum()) >= int(0.005 * count), "it is no lower than it has to be"
 

@@ -25,7 +25,7 @@ from training.data.gtsdb import load_gtsdb
 from training.data.records import Dataset, Drawings
 from training.device import pick_device, pick_precision, pick_workers
 from training.errors import CheckpointError, DataError, TrainingError
-from training.folds import FEWEST, deal_folds
+from training.folds import MIN_SOURCES_FOR_HOLDOUT, deal_folds
 from training.kinds import resume_run
 from training.models.classifier import MODEL_NAME, SignClassifier, predict_logits
 from training.recipe import Recipe, TrainingConfig
@@ -222,7 +222,7 @@ def test_small_classes_are_held_out_one_by_one_and_reported(
 
     assert np.bincount(data.train.class_ids[held], minlength=3).tolist() == held_out
     assert bool(notice) == bool(said) and re.search(said, notice)
-    assert FEWEST == 5
+    assert MIN_SOURCES_FOR_HOLDOUT == 5
 
 
 class _KilledError(BaseException):

@@ -1,4 +1,4 @@
-"""Which folder may import which, and within `export` which module: imports go down the floors, never in a circle."""
+"""Which folder may import which, and within `export` which module: imports go down the layers, never in a circle."""
 
 import ast
 import graphlib
@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 # Each folder, and what of ours it may import; docs/architecture.md draws the same.
-FLOORS: dict[str, set[str]] = {
+LAYERS: dict[str, set[str]] = {
     "traffic_signs": set(),
     "clients/python/traffic_sign_client": set(),
     "training": {"traffic_signs"},
@@ -25,9 +25,9 @@ FLOORS: dict[str, set[str]] = {
         *("clients.gateway", "clients.benchmark", "clients.prediction"),
     },
 }
-# The floors of `export`, the lowest first: a module may import its own floor and those below. Of a module and its
+# The layers of `export`, the lowest first: a module may import its own layer and those below. Of a module and its
 # package the longer name counts.
-EXPORT_FLOORS: tuple[set[str], ...] = (
+EXPORT_LAYERS: tuple[set[str], ...] = (
     {"errors", "arrays", "precision", "parity", "settings", "reference", "quantizable_nodes", "simplify"},
     {"repository", "devices", "hardware_fit", "fixed_batch"},
     {"gate.config", "gate.verdict", "gate.statistics", "gate.rules", "gate.detection"},
@@ -45,7 +45,7 @@ EXPORT_FLOORS: tuple[set[str], ...] = (
 OURS = {"traffic_signs", "traffic_sign_client", "training", "serving", "export", "monitoring", "clients"}
 
 
-def room(module: str) -> str:
+def package_of(module: str) -> str:
     """Returns the folder that a module belongs to, dotted; of clients its second level."""
     parts = module.split(".")
     return ".".join(parts[:2]) if parts[0] == "clients" else parts[0]
@@ -70,7 +70,7 @@ def module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-MODULES = {module_name(path): path for folder in FLOORS for path in (ROOT / folder).rglob("*.py")}
+MODULES = {module_name(path): path for folder in LAYERS for path in (ROOT / folder).rglob("*.py")}
 EXPORT = {name: path for name, path in MODULES.items() if name.startswith("export.")}
 
 
@@ -86,22 +86,22 @@ def with_packages(module: str) -> list[str]:
     return [".".join(parts[: count + 1]) for count in range(len(parts))]
 
 
-def export_floor(module: str) -> int:
+def export_layer(module: str) -> int:
     for name in reversed(with_packages(module.removeprefix("export."))):
-        for number, floor in enumerate(EXPORT_FLOORS):
-            if name in floor:
+        for number, layer in enumerate(EXPORT_LAYERS):
+            if name in layer:
                 return number
-    raise AssertionError(f"{module} has no floor: give it one here and in docs/architecture.md")
+    raise AssertionError(f"{module} has no layer: give it one here and in docs/architecture.md")
 
 
-@pytest.mark.parametrize("folder", FLOORS)
+@pytest.mark.parametrize("folder", LAYERS)
 def test_imports_go_down(folder: str) -> None:
-    own = room(folder.removeprefix("clients/python/").replace("/", "."))
+    own = package_of(folder.removeprefix("clients/python/").replace("/", "."))
     upwards = [
         f"{path.relative_to(ROOT)} imports {module}"
         for path in (ROOT / folder).rglob("*.py")
         for module in imports(parse(path))
-        if module.split(".")[0] in OURS and room(module) not in FLOORS[folder] | {own}
+        if module.split(".")[0] in OURS and package_of(module) not in LAYERS[folder] | {own}
     ]
     assert upwards == []
 
@@ -109,11 +109,11 @@ def test_imports_go_down(folder: str) -> None:
 def test_every_folder_of_modules_has_its_floor() -> None:
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"clients"}
     packages |= {f"clients/{path.parent.name}" for path in ROOT.glob("clients/*/__init__.py")}
-    assert packages | {"clients/python/traffic_sign_client"} == set(FLOORS)
+    assert packages | {"clients/python/traffic_sign_client"} == set(LAYERS)
 
 
 def test_no_folder_imports_in_a_circle() -> None:
-    below = {room(folder.removeprefix("clients/python/").replace("/", ".")): FLOORS[folder] for folder in FLOORS}
+    below = {package_of(folder.removeprefix("clients/python/").replace("/", ".")): LAYERS[folder] for folder in LAYERS}
     while below:
         free = [folder for folder, allowed in below.items() if not allowed & set(below)]
         assert free, f"a circle among {sorted(below)}"
@@ -139,13 +139,13 @@ def test_imports_within_export_go_down() -> None:
         f"{name} imports {imported}"
         for name, path in EXPORT.items()
         for imported in of_ours(parse(path)) & EXPORT.keys()
-        if export_floor(imported) > export_floor(name)
+        if export_layer(imported) > export_layer(name)
     ]
     assert upwards == []
 
 
 def test_modules_of_export_import_each_other_at_the_top_of_the_file() -> None:
-    """So that the order of the floors is the order of the imports, and none hides in a function."""
+    """So that the order of the layers is the order of the imports, and none hides in a function."""
     hidden = [
         f"{name} imports {imported}"
         for name, path in EXPORT.items()

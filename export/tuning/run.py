@@ -43,7 +43,7 @@ def run_tuning(config: TuningConfig, folder: Path, may_publish: Callable[[], boo
     if not versions:
         raise ClientError(f"there is no model {config.model} in {store.name}: `signs repository list` names them")
     best = champion(store, config.model)
-    installation = find_or_install(config.home, lambda what: console.print(f"[dim]{what} ...[/dim]"))
+    installation = find_or_install(config.home, lambda what: console.print(f"{what} ...", style="dim"))
     number = config.version or best or versions[-1]
     fit = _configuration(store, config, number, installation)
     with fetched(store, config.model, number, silent, fit.name) as candidate:

@@ -173,7 +173,7 @@ class LocalStore:
             (self.root / model / str(version)).rename(grave / str(version))
 
     def sweep(self, model: str, older_than_s: float) -> list[str]:
-        """Removes staging folders and files that are older than this."""
+        """Removes the staging folders and files of all models that are older than this."""
         swept = []
         beside = staging_parent(self.root)
         leftovers = [*self.root.glob(f"*/{STAGING}*"), *(self.root / model).glob(f"*/{STAGING}*")]

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from export.tuning.plan import Outcome, Setting
-from traffic_signs.atomic_write import atomic_write
+from traffic_signs.atomic_write import write_whole
 from traffic_signs.plots import ACCENT, INK, RULE, SECOND, save_figure
 
 
@@ -49,8 +49,7 @@ def print_outcomes(
 def write_report(folder: Path, summary: dict[str, Any]) -> None:
     """Writes tuning.json, whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
-    with atomic_write(folder / "tuning.json") as staging:
-        staging.write_text(json.dumps(summary, indent=2) + "\n")
+    write_whole(folder / "tuning.json", json.dumps(summary, indent=2) + "\n")
 
 
 def draw_outcomes(

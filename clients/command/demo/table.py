@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from clients.command.demo.measure import CLIENTS
+from traffic_signs.console import Console
 
 LABELS = {
     "pytorch": "PyTorch",

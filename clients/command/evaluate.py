@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from clients.command.output import plain_table, print_json, print_lines
+from clients.command.output import print_json, print_lines
 from export.evaluation.settings import EvaluationRequest
 from traffic_signs.options import with_options
 from traffic_signs.settings import Json
@@ -36,7 +36,7 @@ def evaluate(request: EvaluationRequest, as_json: Json = False) -> None:
     if as_json:
         print_json(figures)
         return
-    from traffic_signs.console import Console
+    from traffic_signs.console import Console, plain_table
 
     table = plain_table()
     table.add_row("data", f"{figures['data']}, {figures['split']} split")

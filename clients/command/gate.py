@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from clients.command.output import plain_table, print_lines, print_note
+from clients.command.output import print_lines, print_note
 from export.errors import UndecidedError
 from export.gate.config import GateConfig
 from traffic_signs.options import with_options
@@ -70,7 +70,7 @@ def _print(config: GateConfig, outcome: Outcome) -> None:
     from export.repository.class_names import other_classes_option
     from export.repository.promotion import champion
     from export.repository.store import open_store, repository_flag
-    from traffic_signs.console import Console
+    from traffic_signs.console import Console, plain_table
 
     verdict, data = outcome.verdict, outcome.verdict.data
     against = f"against version {verdict.champion.version}" if verdict.champion else "without another version"

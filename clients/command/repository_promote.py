@@ -70,10 +70,11 @@ def rollback(
     signs repository rollback sign_classifier --only 4
     """
     from export.repository.calls import find_stale_dependents
-    from export.repository.promotion import champion, rollback_from
+    from export.repository.promotion import champion
+    from export.repository.promotion import rollback as roll_back
     from export.repository.store import open_store
 
-    entry = rollback_from(repository, model, only, reason)
+    entry = roll_back(repository, model, reason, only)
     if entry is None:
         best = champion(open_store(repository), model)
         _print(model, best, None, [], f"{model} {only} is not the champion: {best} stays", as_json)

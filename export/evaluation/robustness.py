@@ -15,7 +15,7 @@ from export.evaluation.settings import RobustnessRequest
 from export.kinds import find_kind
 from export.model_kind import Predictor
 from traffic_sign_client.errors import ClientError
-from traffic_signs.atomic_write import atomic_write
+from traffic_signs.atomic_write import write_whole
 from traffic_signs.classes import GERMAN_SIGNS
 from traffic_signs.progress import ProgressCallback
 from training.corruptions import CORRUPTIONS, STRENGTHS, Corruption
@@ -137,5 +137,4 @@ def _write(output: Path, figures: dict[str, Any]) -> None:
         ("robustness.md", as_markdown(figures)),
         ("robustness.json", json.dumps(figures, indent=2) + "\n"),
     ):
-        with atomic_write(output / name) as staging:
-            staging.write_text(text)
+        write_whole(output / name, text)

@@ -1,13 +1,16 @@
 """Versions go into a real registry and come back by their digests, and nothing is believed of what it sends."""
 
 import base64
+import contextlib
 import errno
 import functools
 import hashlib
+import http.server
 import io
 import json
 import socket
 import tarfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +22,7 @@ from export.repository import publish_copy
 from export.repository.artifact import opened, push
 from export.repository.publishing import sign_version
 from export.repository.pull import pull
-from export.repository.registry import Address, Registry, _container
+from export.repository.registry import MOST_MANIFEST_BYTES, Address, Registry, _container
 from export.repository.signing import Signer
 from tests.certificates import make_certificates
 from tests.export.repository.samples import publish_once, tree
@@ -118,6 +121,32 @@ def test_signatures_are_checked_on_both_ways(
     assert signs("pull", pushed["address"], "served", "--public-key", key)[0] == 0
     code, _, err = signs("pull", pushed["address"], "elsewhere", "--public-key", other)
     assert code == 1 and "signature" in err and not Path("elsewhere").exists()
+
+
+def test_an_endless_manifest_is_not_read_to_its_end() -> None:
+    sent = 0
+
+    class Endless(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            nonlocal sent
+            self.send_response(200)
+            self.end_headers()
+            with contextlib.suppress(OSError):  # the client closes the connection
+                while self.path.count("/manifests/") and sent < 16 * MOST_MANIFEST_BYTES:
+                    sent += self.wfile.write(b" " * (1 << 16))
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Says nothing."""
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Endless) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            target = Registry(Address(f"127.0.0.1:{server.server_port}", "signs"))
+            with pytest.raises(RepositoryError, match="another manifest"):
+                target.manifest("m-1")
+        finally:
+            server.shutdown()
+    assert sent < 8 * MOST_MANIFEST_BYTES  # and not the whole 16; some of it is still on its way
 
 
 @pytest.mark.parametrize("what", ["manifest", "layer", "longer layer"])

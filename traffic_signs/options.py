@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, Field, fields
 from functools import wraps
-from inspect import Parameter, Signature, signature
+from inspect import Parameter, Signature, cleandoc, signature
+from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
@@ -14,7 +15,8 @@ from traffic_signs.settings import BaseSettings, Described, SettingError, descri
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
     """Gives a command an argument or option for each `Setting` in the annotations of its parameters.
 
-    A parameter whose type is a class of settings stands for all of its fields, and receives an object of it.
+    A parameter whose type is a class of settings stands for all of its fields, and receives an object of it. The help is
+    the docstring, where indented lines, such as examples, stay lines of their own.
     """
     hints = get_type_hints(command, include_extras=True)
     own = signature(command).parameters
@@ -27,7 +29,13 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
 
     run.__signature__ = Signature(shown)  # type: ignore[attr-defined]
     run.__annotations__ = {each.name: each.annotation for each in shown}
+    run.__doc__ = "\n\n".join(map(_unwrapped, cleandoc(command.__doc__ or "").split("\n\n")))
     return run
+
+
+def _unwrapped(paragraph: str) -> str:
+    """Joins the lines of a paragraph, which typer breaks again for the terminal, unless some are indented."""
+    return paragraph.replace("\n    ", "\n  ") if "\n " in paragraph else paragraph.replace("\n", " ")
 
 
 def _parameters(name: str, hint: Any, default: Any) -> Iterator[Parameter]:
@@ -52,23 +60,35 @@ def _parameters(name: str, hint: Any, default: Any) -> Iterator[Parameter]:
 def _information(name: str, described: Described, default: Any) -> Any:
     kind, setting = described
     words = "" if default is Parameter.empty else setting.show_default
-    facts: dict[str, Any] = {"help": setting.help, "metavar": setting.metavar or None}
+    facts: dict[str, Any] = {"help": setting.help, "metavar": _metavar(name, described)}
     facts["show_default"] = words or default not in (Parameter.empty, "", None)
     facts["envvar"] = list(setting.envvars) or None
-    if setting.check is not None:
-        facts["callback"] = _checker(described)  # so that typer names the option of a refused value
-    if get_origin(kind) is not tuple:
-        facts |= {"min": setting.min, "max": setting.max}
-    elif not setting.repeatable:
-        facts |= {"metavar": "N,..." if described.is_numeric else "NAME,...", "parser": described.parse_list}
+    facts["show_envvar"] = bool(setting.envvars)  # those that a prefix makes follow a rule
+    if get_origin(kind) is tuple and not setting.repeatable:
+        facts["parser"] = described.parse_list
+    else:  # bounds are checked here, because typer would show them in the column of the types
+        facts["callback"] = _checker(described)
     flags = setting.flags or ((f"--{name.replace('_', '-')}",) if kind is bool else ())
     return typer.Argument(**facts) if setting.argument else typer.Option(*flags, **facts)
+
+
+def _metavar(name: str, described: Described) -> str:
+    """Returns what stands for the value in the help; nothing for a flag."""
+    kind, setting = described
+    if setting.metavar or setting.argument:
+        return setting.metavar or name.upper()
+    if get_origin(kind) is tuple and not setting.repeatable:
+        return "N,..." if described.is_numeric else "NAME,..."
+    kinds = {kind, *get_args(kind)}
+    words = {bool: "", int: "N", float: "X", Path: "PATH"}
+    return next((words[each] for each in words if each in kinds), "|".join(described.choices) or "TEXT")
 
 
 def _checker(described: Described) -> Callable[[Any], Any]:
     def check(value: Any) -> Any:
         try:
-            described.require(value)
+            for each in value if isinstance(value, list) else (value,):
+                described.require(each)
         except SettingError as error:
             raise typer.BadParameter(str(error)) from error
         return value

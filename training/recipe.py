@@ -118,7 +118,7 @@ class Recipe(BaseSettings):
         float, Setting("Share of the tracks held out for validation and calibration.", min=0, max=0.5)
     ] = 0.05
     refit: Annotated[
-        bool, Setting("At the end, train again on all crops, also the held-out ones.", flags=("--refit/--no-refit",))
+        bool, Setting("At the end, train again on all crops, also the held-out ones.")
     ] = False
     # Tracks, scenes and entries of feedback that show test signs of another data set.
     keep_leaked: Annotated[
@@ -136,5 +136,5 @@ class DetectorRecipe(Recipe):
     ] = "centre_net_small"
     holdout: Annotated[float, Setting("Share of the scenes held out for validation.", min=0, max=0.5)] = 0.1
     refit: Annotated[
-        bool, Setting("At the end, train again on all scenes, also the held-out ones.", flags=("--refit/--no-refit",))
+        bool, Setting("At the end, train again on all scenes, also the held-out ones.")
     ] = False

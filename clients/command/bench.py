@@ -34,12 +34,12 @@ def bench(
     Exit code 0: all points are measured. 1: a problem, a failed point, or one slower than --max-slowdown allows; the
     report has the other points. 2: wrong usage. 130: stopped; the report has the points until then.
 
-    \b
-    signs bench                                       the bundled models, on its own server
-    signs bench --url grpc://localhost:8001 --url http://localhost:8000
-    signs bench --images FullIJCNN2013.zip --limit --batch-sizes 1,8,32 --concurrencies 1,8,32,64
-    signs bench --compare runs/old --max-slowdown 1.2     for scripts: exit code 1 if slower
-    signs bench --report runs/new --compare runs/old      compare two existing runs
+    Examples:
+        signs bench                                       the bundled models, on its own server
+        signs bench --url grpc://localhost:8001 --url http://localhost:8000
+        signs bench --images FullIJCNN2013.zip --in-process --batch-sizes 1,8,32 --concurrencies 1,8,32,64
+        signs bench --compare runs/old --max-slowdown 1.2     for scripts: exit code 1 if slower
+        signs bench --report runs/new --compare runs/old      compare two existing runs
     """
     from clients.benchmark.comparison import compare as compared
     from clients.benchmark.comparison import load_report, slower

@@ -32,9 +32,9 @@ def check_server(
 
     Exit code 1 if the server is too old to listen on a network.
 
-    \b
-    signs check-server
-    signs check-server --url triton.example:8000 --protocol http --minimum 2.73
+    Examples:
+        signs check-server
+        signs check-server --url triton.example:8000 --protocol http --minimum 2.73
     """
     from serving.versions import MINIMUM, parse_version
     from traffic_sign_client.errors import ClientError

@@ -37,10 +37,10 @@ def fetch(
     GTSDB is one zip of about 1.6 GB, which stays packed; GTSRB is three zips of 365 MB, which are unpacked. Files that
     exist are only checked. With --json, bytes and files count the archives that this call has downloaded.
 
-    \b
-    signs data fetch gtsrb
-    signs data fetch gtsdb --to /mnt/data/gtsdb
-    signs data fetch gtsrb --from https://mirror.example.org/gtsrb --keep-archives
+    Examples:
+        signs data fetch gtsrb
+        signs data fetch gtsdb --to /mnt/data/gtsdb
+        signs data fetch gtsrb --from https://mirror.example.org/gtsrb --keep-archives
     """
     import shlex
 
@@ -76,11 +76,11 @@ def check(
 
     --output gets audit.json, contact_sheet.png, sizes.png, classes.png and, if signs repeat, leakage.png.
 
-    \b
-    signs data check FullIJCNN2013.zip
-    signs data check gtsrb=GTSRB gtsdb=FullIJCNN2013 --output runs/both
-    signs data check GTSRB --json | jq .problems
-    signs data check feedback=feedback --json | jq '.data_sets[0].entries'
+    Examples:
+        signs data check FullIJCNN2013.zip
+        signs data check gtsrb=GTSRB gtsdb=FullIJCNN2013 --output runs/both
+        signs data check GTSRB --json | jq .problems
+        signs data check feedback=feedback --json | jq '.data_sets[0].entries'
     """
     from traffic_signs.console import Console
     from training.data.audit import audit

@@ -17,8 +17,8 @@ from traffic_signs.settings import (
     SCENES,
     Data,
     Device,
+    IfNew,
     Json,
-    Once,
     OtherClasses,
     PrivateKey,
     Repository,
@@ -45,7 +45,7 @@ def onnx_(
     repository: Repository = DEFAULT_REPOSITORY,
     data: Data = "",
     private_key: PrivateKey = None,
-    once: Once = False,
+    if_new: IfNew = False,
     other_classes: OtherClasses = False,
     as_json: Json = False,
 ) -> None:
@@ -56,18 +56,18 @@ def onnx_(
     and int8 is calibrated on its training images. The new version keeps the serving settings that `signs export tune`
     found for the version before.
 
-    \b
-    fp32  as trained
-    fp16  half precision inside: half the size, faster on GPUs, not on CPUs
-    int8  fp32, and beside it a file with integers inside, calibrated on training images: a quarter of the size, which
-          servers take on CPUs with VNNI or AVX2, where it is faster; --int8-for tensorrt has no fp32 beside it
-    auto  makes all three, measures them in turn, publishes the fastest that is accurate
+    Precisions:
+        fp32  as trained
+        fp16  half precision inside: half the size, faster on GPUs, not on CPUs
+        int8  fp32, and beside it a file with integers inside, calibrated on training images: a quarter of the size, which
+              servers take on CPUs with VNNI or AVX2, where it is faster; --int8-for tensorrt has no fp32 beside it
+        auto  makes all three, measures them in turn, publishes the fastest that is accurate
 
-    \b
-    signs export onnx runs/demo/checkpoint --data gtsdb=FullIJCNN2013.zip
-    signs export onnx runs/gtsrb/checkpoint --data gtsrb=GTSRB.zip --precision int8
-    signs export onnx runs/gtsrb/checkpoint --data gtsrb=GTSRB.zip --precision auto --private-key release.pem
-    signs export onnx runs/demo/checkpoint --target gpu --repository s3://models/signs
+    Examples:
+        signs export onnx runs/demo/checkpoint --data gtsdb=FullIJCNN2013.zip
+        signs export onnx runs/gtsrb/checkpoint --data gtsrb=GTSRB.zip --precision int8
+        signs export onnx runs/gtsrb/checkpoint --data gtsrb=GTSRB.zip --precision auto --private-key release.pem
+        signs export onnx runs/demo/checkpoint --target gpu --repository s3://models/signs
     """
     from dataclasses import asdict
 
@@ -81,7 +81,7 @@ def onnx_(
 
     check_wanted(wanted, bool(data), overrides)
     signer, info = load_signer(private_key), load_info(checkpoint)
-    there = find_exported(checkpoint, info.model, repository, wanted.precision) if once else None
+    there = find_exported(checkpoint, info.model, repository, wanted.precision) if if_new else None
     if there is not None:
         print_result(there, as_json, f"published already: {info.model} {there.version}")
         return
@@ -126,10 +126,10 @@ def parity_(
     the int8 file on them alone. The exit code is 1 if a difference exceeds the tolerance of the precision. PyTorch runs
     on the CPU; --device cuda needs onnxruntime-gpu.
 
-    \b
-    signs export parity model_repository/sign_classifier/3 --checkpoint runs/gtsrb/checkpoint
-    signs export parity model_repository/sign_classifier/3 --checkpoint runs/gtsrb/checkpoint --url localhost:8001
-    signs export parity model_repository/sign_classifier/3 --checkpoint runs/gtsrb/checkpoint --device cuda
+    Examples:
+        signs export parity model_repository/sign_classifier/3 --checkpoint runs/gtsrb/checkpoint
+        signs export parity model_repository/sign_classifier/3 --checkpoint runs/gtsrb/checkpoint --url localhost:8001
+        signs export parity model_repository/sign_classifier/3 --checkpoint runs/gtsrb/checkpoint --device cuda
     """
     from clients.command.export_output import describe_parity
     from export.recheck_parity import compare_version
@@ -160,10 +160,10 @@ def recognizer_(
     It calls the detector and the classifier of the same repository. Publish it again when their input sizes change. The
     thresholds apply to requests that name none, and --split chooses the part of --reference that is measured.
 
-    \b
-    signs export recognizer
-    signs export recognizer --repository other --score-threshold 0.5
-    signs export recognizer --reference gtsdb=FullIJCNN2013.zip
+    Examples:
+        signs export recognizer
+        signs export recognizer --repository other --score-threshold 0.5
+        signs export recognizer --reference gtsdb=FullIJCNN2013.zip
     """
     from export.recognizer import export_recognizer
     from export.repository.store import repository_flag, require_folder

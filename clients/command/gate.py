@@ -29,10 +29,10 @@ def gate(config: GateConfig, as_json: Json = False) -> None:
 
     Exit code 0: passed; 1: refused; 2: it could not be evaluated, the reason on standard error.
 
-    \b
-    signs export gate sign_classifier --data gtsrb=GTSRB
-    signs export gate sign_classifier --data gtsrb=GTSRB --challenger 4 --champion 2 --dry-run --json
-    signs export gate sign_detector --data gtsdb=FullIJCNN2013.zip --max-p99-ms 80
+    Examples:
+        signs export gate sign_classifier --data gtsrb=GTSRB
+        signs export gate sign_classifier --data gtsrb=GTSRB --challenger 4 --champion 2 --dry-run --json
+        signs export gate sign_detector --data gtsdb=FullIJCNN2013.zip --max-p99-ms 80
     """
     try:
         passed = _ask(config, as_json)

@@ -33,12 +33,12 @@ def gateway(
     that of --url is SIGNS_GATEWAY_TRITON_URL. The log is one line of JSON for each request, on standard error. On
     SIGTERM the gateway finishes the requests in flight. --traces needs the extra tracing.
 
-    \b
-    signs gateway
-    signs gateway --url triton:8001 --host 0.0.0.0 --feedback feedback
-    signs gateway --new-key tablet >> keys.txt        # the key is shown once, on standard error
-    signs gateway --keys keys.txt --cors-origin https://maps.example
-    curl --data-binary @street.jpg -H 'Content-Type: image/jpeg' localhost:8080/v1/recognize
+    Examples:
+        signs gateway
+        signs gateway --url triton:8001 --host 0.0.0.0 --feedback feedback
+        signs gateway --new-key tablet >> keys.txt        # the key is shown once, on standard error
+        signs gateway --keys keys.txt --cors-origin https://maps.example
+        curl --data-binary @street.jpg -H 'Content-Type: image/jpeg' localhost:8080/v1/recognize
     """
     if new_key:
         from clients.gateway.auth import line_of

@@ -24,9 +24,9 @@ def repository(repository: Repository = DEFAULT_REPOSITORY, host: Host = "127.0.
     Each scrape of Prometheus reads the repository. If it cannot be read, the scrape fails, and Prometheus counts the
     exporter as down.
 
-    \b
-    signs monitor repository
-    signs monitor repository --repository s3://models/signs --host 0.0.0.0
+    Examples:
+        signs monitor repository
+        signs monitor repository --repository s3://models/signs --host 0.0.0.0
     """
     from monitoring.repository import export
 

@@ -37,9 +37,9 @@ app = typer.Typer(
 def list_(model: AnyModel = None, repository: Repository = DEFAULT_REPOSITORY, as_json: Json = False) -> None:
     """List the versions of all models: which one is the champion, which are served.
 
-    \b
-    signs repository list
-    signs repository list sign_classifier --repository s3://models/signs --json
+    Examples:
+        signs repository list
+        signs repository list sign_classifier --repository s3://models/signs --json
     """
     from clients.command.repository_output import print_list
     from export.repository.listing import list_versions
@@ -60,9 +60,9 @@ def show(
 ) -> None:
     """Show the content and the origin of a version, or the history of a model's champions.
 
-    \b
-    signs repository show sign_classifier
-    signs repository show sign_classifier 3 --json | jq .metrics
+    Examples:
+        signs repository show sign_classifier
+        signs repository show sign_classifier 3 --json | jq .metrics
     """
     from clients.command.repository_output import print_facts, print_history
     from export.repository.listing import show_model, show_version
@@ -86,10 +86,10 @@ def verify(
 ) -> None:
     """Check every file against the manifests, and signatures if a key is given; exit code 1 for any problem.
 
-    \b
-    signs repository verify
-    signs repository verify sign_classifier 3 --public-key release.pub
-    signs repository verify --repository s3://models/signs --json
+    Examples:
+        signs repository verify
+        signs repository verify sign_classifier 3 --public-key release.pub
+        signs repository verify --repository s3://models/signs --json
     """
     from clients.command.repository_output import print_checks
     from export.repository import verification
@@ -108,9 +108,9 @@ def diff(
 ) -> None:
     """Show how two versions differ: size, precision, source, data, and all figures side by side.
 
-    \b
-    signs repository diff sign_classifier 2 3
-    signs repository diff sign_classifier 2 3 --json | jq '.[] | select(.name == "metrics.gtsdb_test_accuracy").delta'
+    Examples:
+        signs repository diff sign_classifier 2 3
+        signs repository diff sign_classifier 2 3 --json | jq '.[] | select(.name == "metrics.gtsdb_test_accuracy").delta'
     """
     from clients.command.repository_output import print_differences
     from export.repository.comparison import compare_versions
@@ -139,8 +139,8 @@ def prune(
 ) -> None:
     """Remove old versions, but never the champion; earlier champions last, because a rollback returns to them.
 
-    \b
-    signs repository prune sign_classifier --keep 5 --dry-run
+    Examples:
+        signs repository prune sign_classifier --keep 5 --dry-run
     """
     from clients.command.repository_output import numbers
     from export.repository.pruning import prune as remove_old

@@ -10,9 +10,9 @@ from traffic_signs.options import with_options
 from traffic_signs.settings import (
     DEFAULT_REPOSITORY,
     PRIVATE_KEY,
+    IfNew,
     Json,
     Model,
-    Once,
     OtherClasses,
     PrivateKey,
     PublicKey,
@@ -30,7 +30,7 @@ def publish(
         int | None, Setting("Number of the copy, higher than any before.", min=1, show_default="the next")
     ] = None,
     again: Annotated[bool, Setting("Also if a version with the same files is there.")] = False,
-    once: Once = False,
+    if_new: IfNew = False,
     other_classes: OtherClasses = False,
     private_key: PrivateKey = None,
     public_key: PublicKey = None,
@@ -41,9 +41,9 @@ def publish(
     Use it to bring a version from staging to production, or to give a model that was made by hand a manifest. Once
     a model has a champion, a new version is served only after it is promoted.
 
-    \b
-    signs repository publish staging/sign_classifier/3 --repository s3://models/signs
-    signs repository publish s3://staging/signs/sign_classifier/3 --public-key ci.pub --private-key release.pem
+    Examples:
+        signs repository publish staging/sign_classifier/3 --repository s3://models/signs
+        signs repository publish s3://staging/signs/sign_classifier/3 --public-key ci.pub --private-key release.pem
     """
     from export.repository.class_names import other_classes_option
     from export.repository.promotion import champion
@@ -51,12 +51,12 @@ def publish(
     from export.repository.signing import load_signer
     from export.repository.store import open_store, repository_flag
 
-    if again and once:
-        raise typer.BadParameter("--again asks for another copy and --once for no other: give one of them")
+    if again and if_new:
+        raise typer.BadParameter("--again asks for another copy and --if-new for no other: give one of them")
     signer = load_signer(private_key)
     with progress_bars() as progress:
         manifest = publish_copy(
-            *(source, repository, number, again, signer, public_key, progress), once=once, other_classes=other_classes
+            *(source, repository, number, again, signer, public_key, progress), if_new=if_new, other_classes=other_classes
         )
     if as_json:
         print_json(manifest)
@@ -77,10 +77,10 @@ def sign(
 
     The password of an encrypted key is read from the environment variable SIGNS_KEY_PASSWORD.
 
-    \b
-    openssl ecparam -name prime256v1 -genkey -noout -out release.pem
-    openssl ec -in release.pem -pubout -out release.pub
-    signs repository sign sign_classifier 3 --private-key release.pem
+    Examples:
+        openssl ecparam -name prime256v1 -genkey -noout -out release.pem
+        openssl ec -in release.pem -pubout -out release.pub
+        signs repository sign sign_classifier 3 --private-key release.pem
     """
     from export.repository.publishing import sign_version
     from export.repository.signing import load_signer

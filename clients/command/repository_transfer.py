@@ -47,10 +47,10 @@ def pull(
     registry, a digest names exactly one version; without a digest and a number the newest version is pulled. With
     --configuration, versions that a server with --model-config-name=NAME cannot serve correctly are refused.
 
-    \b
-    signs repository pull s3://models/signs /models --version sign_classifier=3 --public-key release.pub
-    signs repository pull oci://registry.example.com/signs/models@sha256:DIGEST /models
-    signs repository pull model_repository served --version sign_classifier
+    Examples:
+        signs repository pull s3://models/signs /models --version sign_classifier=3 --public-key release.pub
+        signs repository pull oci://registry.example.com/signs/models@sha256:DIGEST /models
+        signs repository pull model_repository served --version sign_classifier
     """
     from export.repository.artifact import opened
     from export.repository.pull import parse_wanted
@@ -84,8 +84,8 @@ def push(
     Each version is checked first, and printed with the digest by which it is pulled; the same version always has the
     same digest. Needs the extra oci; credentials come from docker's configuration, as `docker login` writes it.
 
-    \b
-    signs repository push oci://registry.example.com/signs/models --version sign_classifier=3 --public-key release.pub
+    Examples:
+        signs repository push oci://registry.example.com/signs/models --version sign_classifier=3 --public-key release.pub
     """
     from export.repository.artifact import push as send
     from export.repository.pull import parse_wanted

@@ -19,8 +19,8 @@ def roll_out(
     with `signs serve --reloadable`; on Kubernetes a roll-out is `helm upgrade`. If the version fails to load, the
     server keeps serving the old one, and the exit code is 1.
 
-    \b
-    signs repository promote sign_classifier 3 && signs repository roll-out sign_classifier
+    Examples:
+        signs repository promote sign_classifier 3 && signs repository roll-out sign_classifier
     """
     from export.repository.promotion import champion
     from export.repository.store import open_store, repository_flag

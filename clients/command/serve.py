@@ -29,11 +29,11 @@ def serve(settings: ServerSettings) -> None:
     on request and switches to it once it is loaded, and no request is lost. Everybody who reaches the HTTP port can
     then load and unload models, so use it on one machine only.
 
-    \b
-    signs serve
-    signs serve --reloadable
-    signs serve --repository served --public-key release.pub
-    signs serve --tritonserver /opt/tritonserver/bin/tritonserver --host 0.0.0.0
+    Examples:
+        signs serve
+        signs serve --reloadable
+        signs serve --repository served --public-key release.pub
+        signs serve --tritonserver /opt/tritonserver/bin/tritonserver --host 0.0.0.0
     """
     from export.hardware_fit import check_tensorrt, choose_configuration
     from export.repository.store import require_folder

@@ -29,13 +29,13 @@ def classifier(
     If a run is interrupted or killed, `signs train resume NAME` resumes it. For several GPUs put
     `torchrun --nproc-per-node=GPUS --no-python` before the command.
 
-    \b
-    signs train classifier --data gtsdb=FullIJCNN2013.zip
-    signs train classifier --data gtsrb=data/gtsrb --name gtsrb
-    signs train classifier --data gtsdb=FullIJCNN2013 --data gtsrb=GTSRB --folds 5
-    signs train classifier --data gtsrb=data/gtsrb --data feedback=feedback
-    signs train classifier --data synthetic=20000 --name drawn
-    signs train classifier --data images=pictures --name mine
+    Examples:
+        signs train classifier --data gtsdb=FullIJCNN2013.zip
+        signs train classifier --data gtsrb=data/gtsrb --name gtsrb
+        signs train classifier --data gtsdb=FullIJCNN2013 --data gtsrb=GTSRB --folds 5
+        signs train classifier --data gtsrb=data/gtsrb --data feedback=feedback
+        signs train classifier --data synthetic=20000 --name drawn
+        signs train classifier --data images=pictures --name mine
     """
     from training.classifier.runs import train_classifier
 
@@ -61,10 +61,10 @@ def detector(
     If a run is interrupted or killed, `signs train resume NAME` resumes it. The scenes are in memory during the
     training: 3 GB for all of GTSDB, and at most 3.3 MB for each picture of feedback.
 
-    \b
-    signs train detector --data gtsdb=FullIJCNN2013.zip
-    signs train detector --data gtsdb=FullIJCNN2013 --name detector --folds 5
-    signs train detector --data gtsdb=FullIJCNN2013.zip --data feedback=feedback
+    Examples:
+        signs train detector --data gtsdb=FullIJCNN2013.zip
+        signs train detector --data gtsdb=FullIJCNN2013 --name detector --folds 5
+        signs train detector --data gtsdb=FullIJCNN2013.zip --data feedback=feedback
     """
     from training.detector.runs import train_detector
 
@@ -86,9 +86,9 @@ def resume(
     On a CPU the result is that of a run without interruption. On another device batch size, learning rate, length and
     precision stay those that the run began with.
 
-    \b
-    signs train resume gtsrb
-    signs train resume gtsrb --device cpu
+    Examples:
+        signs train resume gtsrb
+        signs train resume gtsrb --device cpu
     """
     train_run.resume(name, runs, as_json, device)
 
@@ -111,9 +111,9 @@ def throughput(
     Both run the same training steps on noise; the loop augments its batches, the network alone has them in memory. A
     ratio of 1 means that augmentation costs no time.
 
-    \b
-    signs train throughput
-    signs train throughput --device cpu --precision fp32 --json
+    Examples:
+        signs train throughput
+        signs train throughput --device cpu --precision fp32 --json
     """
     from training.classifier.throughput import measure_throughput
 

@@ -29,11 +29,11 @@ def tune(
     within the budget, nothing changes, and the exit code is 1. --output gets tuning.png and, after each round,
     tuning.json.
 
-    \b
-    signs export tune sign_classifier --latency-budget-ms 20
-    signs export tune sign_classifier 3 --latency-budget-ms 20 --instances 1,2,4 --threads 1,2 --dry-run
-    signs export tune sign_detector --latency-budget-ms 2000 --concurrency 4 --max-batch 1,2,4 --yes
-    signs export tune sign_classifier --latency-budget-ms 20 --concurrency 128 --channels 8 --grpc-threads 8
+    Examples:
+        signs export tune sign_classifier --latency-budget-ms 20
+        signs export tune sign_classifier 3 --latency-budget-ms 20 --instances 1,2,4 --threads 1,2 --dry-run
+        signs export tune sign_detector --latency-budget-ms 2000 --concurrency 4 --max-batch 1,2,4 --yes
+        signs export tune sign_classifier --latency-budget-ms 20 --concurrency 128 --channels 8 --grpc-threads 8
     """
     import sys
 

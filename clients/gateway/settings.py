@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     ] = 16
     queue: Annotated[int, Setting("Largest number of waiting requests; more are answered 429.", min=0)] = 48
     max_upload: Annotated[int, Setting("Largest size of a request in MiB.", min=1, max=1024)] = 16
-    max_held: Annotated[int, Setting("Largest size of all uploads in memory in MiB; more are answered 429.", min=1)] = (
+    max_upload_memory: Annotated[int, Setting("Largest size of all uploads in memory in MiB; more are answered 429.", min=1)] = (
         128
     )
     max_images: Annotated[int, Setting("Largest number of pictures in a request.", min=1, max=1000)] = 16

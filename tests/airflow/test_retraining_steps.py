@@ -17,7 +17,7 @@ import pytest
 import typer
 
 from clients.command.main import app
-from monitoring.settings import seconds
+from traffic_signs.durations import seconds
 from retraining import facts as read
 from retraining import failure, processes, steps
 from retraining.facts import StepError

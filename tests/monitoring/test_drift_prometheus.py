@@ -19,7 +19,7 @@ from monitoring.drift.limits import Limits
 from monitoring.drift.prometheus import Prometheus
 from monitoring.drift.watch import Finding, Watch
 from monitoring.errors import MonitoringError
-from monitoring.settings import seconds
+from traffic_signs.durations import seconds
 from tests.monitoring.drift_samples import (
     EDGES,
     NUM_CLASSES,

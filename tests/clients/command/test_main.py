@@ -71,7 +71,7 @@ def test_a_usage_mistake_exits_2() -> None:
     assert signs("gateway", "--log-level", "loud").returncode == 2
     assert signs("gateway", "--tls-key", "key.pem").returncode == 2
     assert signs("predict", "x.png", "--protocol", "ftp").returncode == 2
-    assert signs("predict", "x.png", "--threshold", "2").returncode == 2
+    assert signs("predict", "x.png", "--score-threshold", "2").returncode == 2
     assert signs("predict", "x.png", "--crops", "--annotate", "x").returncode == 2
     assert signs("predict", "x.mp4", "--crops").returncode == 2
     assert signs("predict", "x.png", "--camera", "0").returncode == 2

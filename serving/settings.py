@@ -31,7 +31,7 @@ class ServerSettings(BaseSettings):
     home: Home = Path(".tritonserver")
     tritonserver: Annotated[
         Path | None,
-        Setting("A tritonserver of your own, such as /opt/tritonserver/bin/tritonserver.", envvars=(PROGRAM,)),
+        Setting("A tritonserver of your own, such as /opt/triton/bin/tritonserver.", envvars=(PROGRAM,)),
     ] = None
     backends: Annotated[
         Path | None, Setting("Folder of its backends, if they are not beside it.", envvars=(BACKENDS,))

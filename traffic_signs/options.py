@@ -5,7 +5,7 @@ from dataclasses import MISSING, Field, fields
 from functools import wraps
 from inspect import Parameter, Signature, cleandoc, signature
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
 
@@ -15,8 +15,8 @@ from traffic_signs.settings import BaseSettings, Described, SettingError, descri
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
     """Gives a command an argument or option for each `Setting` in the annotations of its parameters.
 
-    A parameter whose type is a class of settings stands for all of its fields, and receives an object of it. The help is
-    the docstring, where indented lines, such as examples, stay lines of their own.
+    A parameter whose type is a class of settings stands for all of its fields, and receives an object of it. In the
+    docstring, which is the help, indented lines such as examples are not joined.
     """
     hints = get_type_hints(command, include_extras=True)
     own = signature(command).parameters
@@ -29,7 +29,8 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
 
     run.__signature__ = Signature(shown)  # type: ignore[attr-defined]
     run.__annotations__ = {each.name: each.annotation for each in shown}
-    run.__doc__ = "\n\n".join(map(_unwrapped, cleandoc(command.__doc__ or "").split("\n\n")))
+    paragraphs = map(_unwrapped, cleandoc(command.__doc__ or "").split("\n\n"))
+    run.__doc__ = "\n\n".join(paragraphs).replace("\n\n", "\n\n\n", 1)  # or typer takes an indentation away
     return run
 
 
@@ -53,6 +54,8 @@ def _parameters(name: str, hint: Any, default: Any) -> Iterator[Parameter]:
             kind, default = (kind, default) if default is Parameter.empty else (kind | None, None)
         elif get_origin(kind) is tuple:
             kind, default = str, ",".join(map(str, default))
+        elif _is_switch(described):
+            kind = Literal["on", "off"] | None
         hint = Annotated[kind, _information(name, described, default)]
     yield Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=hint)
 
@@ -75,6 +78,8 @@ def _information(name: str, described: Described, default: Any) -> Any:
 def _metavar(name: str, described: Described) -> str:
     """Returns what stands for the value in the help; nothing for a flag."""
     kind, setting = described
+    if _is_switch(described):
+        return "on|off"
     if setting.metavar or setting.argument:
         return setting.metavar or name.upper()
     if get_origin(kind) is tuple and not setting.repeatable:
@@ -100,6 +105,8 @@ def _value(hint: Any, name: str, given: dict[str, Any]) -> Any:
     """Returns the value of a parameter or a field out of what typer read; None stands for its default."""
     if not _is_settings(hint):
         described = describe(hint)
+        if described is not None and _is_switch(described) and given[name]:
+            return given[name] == "on"
         is_repeatable = described is not None and described.setting.repeatable
         return (tuple(given[name] or ()) or None) if is_repeatable else given[name]
     values = {field.name: _value(kind, field.name, given) for field, kind in _shown_fields(hint)}
@@ -114,6 +121,11 @@ def _shown_fields(settings: Any) -> list[tuple[Field[Any], Any]]:
     hints = get_type_hints(settings, include_extras=True)
     typed = [(field, hints[field.name]) for field in fields(settings)]
     return [(field, hint) for field, hint in typed if describe(hint) or _is_settings(hint)]
+
+
+def _is_switch(described: Described) -> bool:
+    """Returns whether it is on, off or open; a flag has names of its own for on and off."""
+    return described.kind == bool | None and not described.setting.flags
 
 
 def _is_settings(hint: Any) -> bool:

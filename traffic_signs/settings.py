@@ -170,7 +170,8 @@ Rounds = Annotated[int, Setting("Rounds; each measures everything once, in a new
 # Servers: one that is asked, and one that is started.
 HOST_PORT = "HOST:PORT"
 Url = Annotated[str, Setting("Address of the server; gRPC is usually on 8001, HTTP on 8000.", metavar=HOST_PORT)]
-GrpcUrl = Annotated[str, Setting("Address of the server's gRPC, usually on 8001.", metavar=HOST_PORT)]
+GRPC_URL = Setting("Address of the server's gRPC, usually on 8001.", metavar=HOST_PORT)
+GrpcUrl = Annotated[str, GRPC_URL]
 HttpUrl = Annotated[str, Setting("Address of the server's HTTP, usually on 8000.", metavar=HOST_PORT)]
 Protocol = Annotated[Literal["grpc", "http"], Setting("grpc or http; each has its own port.")]
 Timeout = Annotated[float, Setting("Seconds to wait for an answer.", min=0.001)]

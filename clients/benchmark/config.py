@@ -75,9 +75,9 @@ class BenchmarkConfig(ReportedSettings):
     in_process: Annotated[
         bool, Setting("Also measure ONNX Runtime without a server, on all cores: the upper limit for the classifier.")
     ] = False
-    onnx: Annotated[Path | None, Setting("ONNX file for --in-process.", show_default="the served one in --repository")] = (
-        None
-    )
+    onnx: Annotated[
+        Path | None, Setting("ONNX file for --in-process.", show_default="the served one in --repository")
+    ] = None
     perf_analyzer: Annotated[Path | None, Setting("Path of perf_analyzer.", show_default="the one on the PATH")] = None
     home: Home = Path(".tritonserver")
 

@@ -145,7 +145,9 @@ def _plan(bench: Bench) -> None:
 def _served_file(repository: Path, model: Model) -> Path:
     path = repository / model.name / model.versions[-1] / cpu_file(model.file)
     if not path.is_file():
-        raise ClientError(f"--in-process needs the ONNX file of the served version; there is no {path}: give it by --onnx")
+        raise ClientError(
+            f"--in-process needs the ONNX file of the served version; there is no {path}: give it by --onnx"
+        )
     return path
 
 

@@ -17,7 +17,7 @@ def config(
         str,
         Setting(
             "A model of the repository, the folder of a version, or a checkpoint.",
-            metavar="MODEL_OR_FOLDER",
+            metavar="MODEL|FOLDER",
             argument=True,
         ),
     ],
@@ -49,7 +49,7 @@ def config(
     else:
         if overrides != ServingOverrides():
             hint = "options are for a checkpoint: this is written already"
-            raise typer.BadParameter(hint, param_hint="MODEL_OR_FOLDER")
+            raise typer.BadParameter(hint, param_hint="MODEL|FOLDER")
         where, found = find_config(what, repository, configuration)
     choices = explain(found)
     if as_json:
@@ -86,7 +86,7 @@ def engine(
 
     Examples:
         signs export engine sign_classifier 3
-        signs export engine model_repository/sign_classifier/3 --trtexec /usr/src/tensorrt/bin/trtexec
+        signs export engine s3://models/signs/sign_classifier/3
     """
     from export.engine import build_engine
     from export.repository.manifest import version_number

@@ -27,13 +27,15 @@ def drift(
     feature has drifted if there are enough samples, chance does not explain the difference, and the difference is
     large.
 
-    With --once it looks once and prints a table, or JSON with --json. The exit code then is 0 for no drift, 1 for
-    drift, and 2 for no verdict: Prometheus does not answer, there is no reference, or there are too few scenes.
+    With --once it looks once and prints a table, or JSON with --json.
+
+    Exit codes of --once: 0 no drift; 1 drift; 2 no verdict, because Prometheus does not answer, there is no reference,
+    or there are too few scenes.
 
     Examples:
         signs monitor drift --prometheus http://localhost:9090 --port 9105
         signs monitor drift --once
-        signs monitor drift --once --json --window 1d --repository s3://models/signs
+        signs monitor drift --once --json --window 1d -r s3://models/signs
     """
     from monitoring.drift.prometheus import Prometheus
     from monitoring.drift.watch import Watch

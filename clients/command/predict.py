@@ -24,10 +24,10 @@ def predict(
     as_json: Json = False,
     as_csv: Annotated[bool, Setting("Print a row for each sign, with a header.", flags=("--csv",))] = False,
 ) -> None:
-    """Find the traffic signs of photographs and videos and name them.
+    """Find and name the traffic signs in photographs and videos.
 
-    Exit code 0: all pictures are answered. 1: a problem; a picture that cannot be read is named on standard error, and
-    the others are answered. 2: wrong usage. 130: stopped; the answers until then are printed.
+    Exit codes: 0 all pictures are answered; 1 a problem, such as a picture that cannot be read, while the others are
+    answered; 2 wrong usage; 130 stopped, and the answers until then are printed.
 
     Examples:
         signs predict street.jpg
@@ -35,7 +35,7 @@ def predict(
         signs predict photographs 'more/**/*.png' --csv > signs.csv
         signs predict drive.mp4 --annotate found
         signs predict --camera 0
-        signs predict street.jpg --url triton.example:8000 --protocol http --score-threshold 0.5
+        signs predict street.jpg --url triton:8001 --score-threshold 0.5
         signs predict sign.png --crops
     """
     if as_json and as_csv:

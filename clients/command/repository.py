@@ -9,6 +9,7 @@ from clients.command.repository_promote import promote, rollback
 from clients.command.repository_publish import publish, sign
 from clients.command.repository_transfer import pull, push
 from clients.command.roll_out import roll_out
+from traffic_signs.durations import DURATION, seconds
 from traffic_signs.options import with_options
 from traffic_signs.settings import (
     DEFAULT_REPOSITORY,
@@ -24,11 +25,9 @@ from traffic_signs.settings import (
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="""List, check, publish, promote and transfer the versions that Triton serves, in a folder or a bucket.
-
-    A bucket needs its extra (s3, gcs or azure) and takes credentials from where the store's own tools do, such as
-    AWS_ACCESS_KEY_ID and AWS_ENDPOINT_URL.
-    """,
+    help="List, check, publish, promote and transfer the versions that Triton serves, in a folder or a bucket.\n\n"
+    "A bucket needs its extra (s3, gcs or azure) and takes credentials from where the store's own tools do, such as "
+    "AWS_ACCESS_KEY_ID and AWS_ENDPOINT_URL.",
 )
 
 
@@ -84,7 +83,9 @@ def verify(
     public_key: PublicKey = None,
     as_json: Json = False,
 ) -> None:
-    """Check every file against the manifests, and signatures if a key is given; exit code 1 for any problem.
+    """Check every file against the manifests, and signatures if a key is given.
+
+    Exit codes: 0 all is well; 1 any problem.
 
     Examples:
         signs repository verify
@@ -110,7 +111,7 @@ def diff(
 
     Examples:
         signs repository diff sign_classifier 2 3
-        signs repository diff sign_classifier 2 3 --json | jq '.[] | select(.name == "metrics.gtsdb_test_accuracy").delta'
+        signs repository diff sign_classifier 2 3 --json | jq '.[].name'
     """
     from clients.command.repository_output import print_differences
     from export.repository.comparison import compare_versions
@@ -133,8 +134,11 @@ def prune(
     repository: Repository = DEFAULT_REPOSITORY,
     dry_run: DryRun = False,
     leftovers: Annotated[
-        float, Setting("Also remove files of interrupted work that are untouched for this many hours.", min=0)
-    ] = 24.0,
+        str,
+        Setting(
+            "Also remove files of interrupted work that are untouched for this long.", metavar=DURATION, check=seconds
+        ),
+    ] = "24h",
     as_json: Json = False,
 ) -> None:
     """Remove old versions, but never the champion; earlier champions last, because a rollback returns to them.
@@ -145,7 +149,7 @@ def prune(
     from clients.command.repository_output import numbers
     from export.repository.pruning import prune as remove_old
 
-    pruned = remove_old(repository, model, keep, dry_run, leftovers * 3600)
+    pruned = remove_old(repository, model, keep, dry_run, seconds(leftovers))
     lines = [f"{'would remove' if dry_run else 'removed'}: {numbers(pruned.removed)}", f"kept: {numbers(pruned.kept)}"]
     lines += [f"removed files of interrupted work: {path}" for path in pruned.swept]
     print_result(pruned, as_json, "\n".join(lines))

@@ -33,7 +33,7 @@ def promote(
     recognizer that was exported with another version. If MLflow is in use, its alias champion moves too.
 
     Examples:
-        signs repository promote sign_classifier 3 --reason "fewer mistakes at night"
+        signs repository promote sign_classifier 3 --reason "better at night"
         signs repository promote sign_classifier 3 --gated
     """
     from export.repository.calls import find_stale_dependents

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from clients.command.output import print_json, progress_bars
+from clients.command.output import print_json, print_result, progress_bars
 from traffic_signs.options import with_options
 from traffic_signs.settings import (
     DEFAULT_REPOSITORY,
@@ -36,14 +36,14 @@ def publish(
     public_key: PublicKey = None,
     as_json: Json = False,
 ) -> None:
-    """Publish a checked copy of a version of another repository, with its provenance.
+    """Publish a checked copy of a version of another repository in --repository, with its provenance.
 
     Use it to bring a version from staging to production, or to give a model that was made by hand a manifest. Once
     a model has a champion, a new version is served only after it is promoted.
 
     Examples:
-        signs repository publish staging/sign_classifier/3 --repository s3://models/signs
-        signs repository publish s3://staging/signs/sign_classifier/3 --public-key ci.pub --private-key release.pem
+        signs repository publish staging/sign_classifier/3 -r s3://models/signs
+        signs repository publish s3://staging/sign_classifier/3 --public-key ci.pub
     """
     from export.repository.class_names import other_classes_option
     from export.repository.promotion import champion
@@ -56,7 +56,9 @@ def publish(
     signer = load_signer(private_key)
     with progress_bars() as progress:
         manifest = publish_copy(
-            *(source, repository, number, again, signer, public_key, progress), if_new=if_new, other_classes=other_classes
+            *(source, repository, number, again, signer, public_key, progress),
+            if_new=if_new,
+            other_classes=other_classes,
         )
     if as_json:
         print_json(manifest)
@@ -72,6 +74,7 @@ def sign(
     version: Version,
     private_key: Annotated[Path, PRIVATE_KEY],
     repository: Repository = DEFAULT_REPOSITORY,
+    as_json: Json = False,
 ) -> None:
     """Sign a version: OpenSSF model signing with an elliptic-curve key; the signature is model.sig beside the files.
 
@@ -88,4 +91,4 @@ def sign(
     signer = load_signer(private_key)
     assert signer is not None
     sign_version(repository, model, version, signer)
-    typer.echo(f"signed: {repository}/{model}/{version}")
+    print_result({"model": model, "version": version}, as_json, f"signed: {repository}/{model}/{version}")

@@ -13,7 +13,8 @@ LATER = "try again after the seconds in Retry-After, or send fewer requests at o
 class Limits:
     """Counts the requests in progress, within one event loop.
 
-    `concurrency` of them may call Triton at a time, `queue` more may wait; all may hold `max_upload_memory` bytes of uploads.
+    `concurrency` of them may call Triton at a time, `queue` more may wait; all may hold `max_upload_memory` bytes of
+    uploads.
     """
 
     def __init__(self, concurrency: int, queue: int, max_upload_memory: int) -> None:

@@ -92,8 +92,8 @@ def _measure_unknown(network: Predictor, pictures: Mapping[str, Images], thresho
     """Classifies pictures of several kinds, in the size of the classifier's input.
 
     Returns:
-        `threshold`, and by kind of picture `samples`, `named_above_0_9`, the share with a score above SURE, and `unknown`,
-        the share with one below `threshold`.
+        `threshold`, and by kind of picture `samples`, `named_above_0_9`, the share with a score above SURE, and
+        `unknown`, the share with one below `threshold`.
     """
     kinds = {}
     for name, images in pictures.items():

@@ -130,8 +130,8 @@ def parity_(
     Exit codes: 0 the answers agree; 1 a difference exceeds the tolerance of the precision.
 
     Examples:
-        signs export parity signs/sign_classifier/3 --checkpoint runs/gtsrb/checkpoint
-        signs export parity signs/sign_classifier/3 --checkpoint FOLDER --url HOST:8001
+        signs export parity served/sign_detector/3 --checkpoint runs/a/checkpoint
+        signs export parity served/sign_detector/3 --checkpoint new --url host:8001
     """
     from clients.command.export_output import describe_parity
     from export.recheck_parity import compare_version

@@ -31,7 +31,7 @@ def gate(config: GateConfig, as_json: Json = False) -> None:
 
     Examples:
         signs export gate sign_classifier --data gtsrb=GTSRB
-        signs export gate sign_classifier --data gtsrb=GTSRB --challenger 4 --dry-run
+        signs export gate sign_classifier --data gtsrb=GTSRB --challenger 4
         signs export gate sign_detector --data gtsdb=GTSDB.zip --max-p99-ms 80
     """
     try:

@@ -71,7 +71,8 @@ def test_sign_and_verify(signs: Signs, tmp_path: Path, keys: Path) -> None:
     public = str(keys / "release.pub")
     code, out, _ = signs("verify", "m", "1", "--public-key", public)
     assert code == 1 and "is not signed" in out
-    assert signs("sign", "m", "1", "--private-key", str(keys / "release.pem"))[0] == 0
+    signed = signs("sign", "m", "1", "--private-key", str(keys / "release.pem"), "--json")
+    assert json.loads(signed[1]) == {"model": "m", "version": 1}
     code, out, _ = signs("verify", "m", "1", "--public-key", public, "--json")
     assert code == 0 and json.loads(out)[0]["signature"] == "valid"
     (tmp_path / "model_repository" / "m" / "1" / "model.onnx").write_bytes(b"x")

@@ -91,7 +91,7 @@ def push(
 
     Examples:
         signs repository push model_repository oci://registry.example/signs/models
-        signs repository push served oci://host.example/signs --version sign_detector=3
+        signs repository push served oci://host.example/s --version sign_detector=3
     """
     from export.repository.artifact import push as send
     from export.repository.pull import parse_wanted

@@ -61,8 +61,8 @@ class Described(NamedTuple):
         if self.choices and value not in self.choices:
             raise SettingError(f"{value!r}: choose {' or '.join(self.choices)}")
         if (low is not None and not value >= low) or (high is not None and not value <= high):
-            bounds = [f"at least {low:g}"] if low is not None else []
-            bounds += [f"at most {high:g}"] if high is not None else []
+            bounds = [f"at least {low:.10g}"] if low is not None else []
+            bounds += [f"at most {high:.10g}"] if high is not None else []
             raise SettingError(f"{value!r}: give {' and '.join(bounds)}")
         if self.setting.check is not None:
             try:

@@ -24,7 +24,7 @@ Architecture = Annotated[
         metavar="NAME",
     ),
 ]
-Device = Annotated[str, Setting("cpu, cuda, cuda:1, or auto: a GPU if there is one.", metavar="NAME")]
+Device = Annotated[str, Setting("cpu, cuda, cuda:1, or auto: a GPU if there is one.", metavar="DEVICE")]
 Precision = Annotated[str, Setting("fp32, bf16, or auto: bf16 if the hardware is faster with it.", metavar="NAME")]
 Workers = Annotated[
     int | None, Setting("Processes that prepare batches.", min=0, max=256, show_default="by the hardware")

@@ -129,10 +129,10 @@ def _plan(bench: Bench) -> None:
         if not any(point.model == name for point in bench.points):
             raise ClientError(f"{name} takes batches of {max(1, largest[name])} at most: give smaller --batch-sizes")
         write_input(bench.scratch / f"{name}.json", model, bench.pictures)
-    if config.limit:
+    if config.in_process:
         classifier = models.get(CLASSIFIER)
         if classifier is None:
-            raise ClientError(f"--limit needs {CLASSIFIER}, which is not measured here: leave it out")
+            raise ClientError(f"--in-process needs {CLASSIFIER}, which is not measured here: leave it out")
         onnx = config.onnx or _served_file(config.repository, classifier)
         check_network(onnx, classifier.shape)
         bench.measure_way = partial(measure_in_process, onnx, tensors(classifier, bench.pictures))
@@ -144,7 +144,9 @@ def _plan(bench: Bench) -> None:
 def _served_file(repository: Path, model: Model) -> Path:
     path = repository / model.name / model.versions[-1] / cpu_file(model.file)
     if not path.is_file():
-        raise ClientError(f"--limit needs the ONNX file of the served version; there is no {path}: give it by --onnx")
+        raise ClientError(
+            f"--in-process needs the ONNX file of the served version; there is no {path}: give it by --onnx"
+        )
     return path
 
 

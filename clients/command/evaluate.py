@@ -18,13 +18,12 @@ def evaluate(request: EvaluationRequest, as_json: Json = False) -> None:
     size and, if the signs are named, by class. PyTorch, ONNX Runtime and Triton get the same images, so that their
     figures can be compared. --output gets evaluation.json and pictures: confusion, recall, reliability, mistakes.
 
-    \b
-    signs evaluate runs/gtsrb/checkpoint --data gtsrb=GTSRB --output runs/evaluation
-    signs evaluate model_repository/sign_classifier/1 --data gtsdb=FullIJCNN2013.zip
-    signs evaluate --url localhost:8001 --data gtsrb=GTSRB --split test --json
-    signs evaluate runs/detector/checkpoint --classifier runs/gtsdb/checkpoint --data gtsdb=FullIJCNN2013.zip
-    signs evaluate runs/gtsrb/checkpoint --data feedback=feedback --split train
-    signs evaluate model_repository/sign_classifier/1 --data gtsrb=GTSRB --device cuda
+    Examples:
+        signs evaluate runs/gtsrb/checkpoint --data gtsrb=GTSRB --output figures
+        signs evaluate model_repository/sign_classifier/1 --data gtsrb=GTSRB
+        signs evaluate --url localhost:8001 --data gtsrb=GTSRB --split test --json
+        signs evaluate detector.onnx --classifier classifier.onnx --data gtsdb=GTSDB
+        signs evaluate runs/gtsrb/checkpoint --data feedback=feedback --split train
     """
     from traffic_sign_client.errors import ClientError
 

@@ -27,12 +27,12 @@ def gate(config: GateConfig, as_json: Json = False) -> None:
     it exceeds its budget of latency or size, or if Triton cannot load it. The verdict is recorded in the challenger's
     manifest, signed with --private-key, and in MLflow, as tags and the alias challenger.
 
-    Exit code 0: passed; 1: refused; 2: it could not be evaluated, the reason on standard error.
+    Exit codes: 0 passed; 1 refused; 2 it could not be evaluated, and standard error has the reason.
 
-    \b
-    signs export gate sign_classifier --data gtsrb=GTSRB
-    signs export gate sign_classifier --data gtsrb=GTSRB --challenger 4 --champion 2 --dry-run --json
-    signs export gate sign_detector --data gtsdb=FullIJCNN2013.zip --max-p99-ms 80
+    Examples:
+        signs export gate sign_classifier --data gtsrb=GTSRB
+        signs export gate sign_classifier --data gtsrb=GTSRB --challenger 4
+        signs export gate sign_detector --data gtsdb=GTSDB.zip --max-p99-ms 80
     """
     try:
         passed = _ask(config, as_json)

@@ -100,7 +100,7 @@ def publish_copy(
     public_key: Path | None = None,
     progress: ProgressCallback = silent,
     *,
-    once: bool = False,
+    if_new: bool = False,
     other_classes: bool = False,
 ) -> Manifest:
     """Adds a copy of a version of another repository under the next number, and returns its manifest.
@@ -112,7 +112,7 @@ def publish_copy(
         number: for the copy, higher than any before; the next one for None.
         again: copy even if a version with the same files is there.
         signer: signs the copy, whose manifest differs from the original's.
-        once: return a version with the same files instead of raising.
+        if_new: return a version with the same files instead of raising.
         other_classes: copy also if the champion, or else the newest version, has other class names.
 
     Raises:
@@ -134,7 +134,7 @@ def publish_copy(
                 for name in (MANIFEST, SIGNATURE):  # the copy gets its own
                     (staged / name).unlink(missing_ok=True)
             there = None if again else _find_same(store, original)
-            if there is not None and once:
+            if there is not None and if_new:
                 return there
             if there is not None:
                 raise RepositoryError(

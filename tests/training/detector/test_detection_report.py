@@ -48,7 +48,7 @@ def _check_pictures(folder: Path, smallest: int = 200) -> None:
     assert plt.get_fignums() == []
 
 
-@pytest.mark.parametrize("labels", [GERMAN_SIGNS.category_names, CLASS_NAMES, (r"a $\\ign$",)])
+@pytest.mark.parametrize("labels", [GERMAN_SIGNS.category_names, CLASS_NAMES, (r"a $\ign$",)])
 def test_figures_and_pictures_lie_in_one_folder(tmp_path: Path, labels: tuple[str, ...]) -> None:
     truth, found = random_scenes(0, 8, len(labels))
 

@@ -8,7 +8,6 @@ import asyncio
 import json
 import sys
 import time
-import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from serving.versions import MINIMUM
 from traffic_sign_client import SignClient
 from traffic_sign_client.connection import Connection
 from traffic_sign_client.errors import ClientError
+from traffic_signs.direct import open_url
 
 # Signs in the gateway page's example; sign.png of the chart is a stop sign.
 STREET = {"road works", "speed limit 50", "stop", "give way", "keep right"}
@@ -82,11 +82,10 @@ def ask_gateway(pictures: Path, url: str) -> None:
     expect("gateway, classify", found["classes"][0]["name"], SIGN)
 
 
-def _open(url: str, body: bytes | None = None, kind: str = "") -> bytes:
+def _open(url: str, body: bytes | None = None, kind: str = "") -> Any:
     request = urllib.request.Request(url, body, {"Content-Type": kind} if kind else {})
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
-        content: bytes = answer.read()
-        return content
+    with open_url(request, timeout=60, is_ours=True) as answer:
+        return answer.read()
 
 
 def ask_backends(url: str, backend: str) -> None:

@@ -83,7 +83,7 @@ async def ask_triton(module: Any, client: Any, count: int, **options: Any) -> st
 
 
 def check(probabilities: np.ndarray) -> None:
-    """Raises ValueError if a row has none."""
+    """Raises ValueError if the probabilities of a crop do not add up to 1."""
     for total in probabilities.sum(axis=1):
         if not 0.99 < total < 1.01:
             raise ValueError(f"the probabilities add up to {total}")
@@ -113,26 +113,16 @@ async def http_kept(targets: argparse.Namespace) -> AsyncIterator[Ask]:
 
 
 @asynccontextmanager
-async def grpc_one(targets: argparse.Namespace) -> AsyncIterator[Ask]:
-    """Keeps one connection."""
-    async with grpc.InferenceServerClient(targets.triton_grpc) as client:
-        yield lambda: ask_triton(grpc, client, targets.crops, client_timeout=TIMEOUT_S)
-
-
-@asynccontextmanager
-async def grpc_round_robin(targets: argparse.Namespace) -> AsyncIterator[Ask]:
-    """Keeps a connection to each server of a name."""
-    arguments = [("grpc.lb_policy_name", "round_robin")]
-    async with grpc.InferenceServerClient(
-        targets.triton_grpc_all or targets.triton_grpc, channel_args=arguments
-    ) as client:
+async def plain_grpc(targets: argparse.Namespace, url: str, policy: str) -> AsyncIterator[Ask]:
+    """Keeps a connection to one server of a name or to each, as gRPC's load balancing policy says."""
+    async with grpc.InferenceServerClient(url, channel_args=[("grpc.lb_policy_name", policy)]) as client:
         yield lambda: ask_triton(grpc, client, targets.crops, client_timeout=TIMEOUT_S)
 
 
 @asynccontextmanager
 async def client_stream(targets: argparse.Namespace) -> AsyncIterator[Ask]:
     """Streams photographs, or crops if there is no recognizer; after a failure, a new stream."""
-    async with AsyncSignClient(targets.triton_grpc_all or targets.triton_grpc, timeout=TIMEOUT_S) as client:
+    async with AsyncSignClient(targets.triton_grpc_all, timeout=TIMEOUT_S) as client:
 
         async def photographs() -> AsyncIterator[bytes]:
             while True:
@@ -181,8 +171,8 @@ async def gateway(targets: argparse.Namespace) -> AsyncIterator[Ask]:
 KINDS: dict[str, Callable[[argparse.Namespace], AbstractAsyncContextManager[Ask]]] = {
     "http-new": http_new,
     "http-kept": http_kept,
-    "grpc": grpc_one,
-    "grpc-round-robin": grpc_round_robin,
+    "grpc": lambda targets: plain_grpc(targets, targets.triton_grpc, "pick_first"),
+    "grpc-round-robin": lambda targets: plain_grpc(targets, targets.triton_grpc_all, "round_robin"),
     "client-stream": client_stream,
     "gateway": gateway,
 }
@@ -226,15 +216,13 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--gateway", metavar="HOST:PORT", help="without it, the gateway is not asked")
     parser.add_argument("--stop-file", metavar="PATH", type=Path, required=True)
     parser.add_argument("--want", metavar="VERSION", nargs="+", default=[], help="of the classifier, that must answer")
-    parser.add_argument("--kinds", metavar="KIND,...", help=f"of clients; all of {', '.join(KINDS)}")
+    parser.add_argument("--kinds", nargs="+", choices=list(KINDS), help="of clients; all")
     parser.add_argument("--clients", metavar="N", type=int, default=1, help="of each kind; 1")
     parser.add_argument("--crops", metavar="N", type=int, default=1, help="in a request of a plain client; 1")
     parser.add_argument("--pause", metavar="SECONDS", type=float, default=0.02, help="of each after an answer; 0.02")
     targets = parser.parse_args()
-    default = [kind for kind in KINDS if kind != "gateway" or targets.gateway]
-    targets.kinds = default if targets.kinds is None else targets.kinds.split(",")
-    if unknown := set(targets.kinds) - set(KINDS):
-        parser.error(f"--kinds: there is no {', '.join(map(repr, sorted(unknown)))}; there are {', '.join(KINDS)}")
+    targets.triton_grpc_all = targets.triton_grpc_all or targets.triton_grpc
+    targets.kinds = targets.kinds or [kind for kind in KINDS if kind != "gateway" or targets.gateway]
     if "gateway" in targets.kinds and not targets.gateway:
         parser.error("--kinds names the gateway: give its address with --gateway")
     if min(targets.clients, targets.crops) < 1 or not 0 <= targets.pause < math.inf:

@@ -22,7 +22,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from pathlib import Path
@@ -334,28 +334,11 @@ def reap(process: subprocess.Popen[bytes]) -> None:
         os.waitpid(ended.si_pid, 0)
 
 
-def descendants() -> list[psutil.Process]:
-    """Returns all descendants; also zombies: while a thread of one still runs, it keeps its children."""
-    return psutil.Process().children(recursive=True)
-
-
-def signal_all(found: Iterable[psutil.Process], number: int) -> None:
-    """Sends a signal to those processes that have not ended."""
-    for each in found:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            each.send_signal(number)
-
-
 def end_leftovers(home: Path) -> None:
     """Ends processes of a killed Airflow with the same state, or their tasks would run twice."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        left = leftovers(home)
-        if left and number == signal.SIGTERM:
-            print(f"ending {len(left)} processes of an Airflow that was killed", flush=True)
-        signal_all(left, number)
-        deadline = time.monotonic() + TERM_SECONDS
-        while time.monotonic() < deadline and leftovers(home):
-            time.sleep(0.1)
+    if left := leftovers(home):
+        print(f"ending {len(left)} processes of an Airflow that was killed", flush=True)
+        end_all(lambda: leftovers(home))
 
 
 def leftovers(home: Path) -> set[psutil.Process]:
@@ -370,25 +353,32 @@ def leftovers(home: Path) -> set[psutil.Process]:
 def stop(process: subprocess.Popen[bytes]) -> None:
     """Ends Airflow and its descendants by SIGINT, after GRACE_SECONDS by SIGTERM, and at last by SIGKILL."""
     _ignore_signals()
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGINT)
-        _have_ended(process, GRACE_SECONDS)
-    for number, seconds in ((signal.SIGTERM, TERM_SECONDS), (signal.SIGKILL, TERM_SECONDS)):
-        signal_all(descendants(), number)
-        if _have_ended(process, seconds):
-            return
 
-
-def _have_ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
-    """Waits at most `seconds` for the end of all descendants; returns whether they have ended."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    def descendants() -> list[psutil.Process]:
         process.poll()
         reap(process)
-        if not descendants():
-            return True
+        return psutil.Process().children(recursive=True)  # also zombies: a thread of one may still run, with children
+
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGINT)
+        wait_until_ended(descendants, GRACE_SECONDS)
+    end_all(descendants)
+
+
+def end_all(find: Callable[[], Collection[psutil.Process]]) -> None:
+    """Ends the processes that `find` returns, by SIGTERM, and those that are left after TERM_SECONDS by SIGKILL."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for each in find():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.send_signal(number)
+        wait_until_ended(find, TERM_SECONDS)
+
+
+def wait_until_ended(find: Callable[[], Collection[psutil.Process]], seconds: float) -> None:
+    """Waits until `find` returns no process, but at most `seconds`."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and find():
         time.sleep(0.1)
-    return False
 
 
 def _ignore_signals() -> None:

@@ -170,7 +170,7 @@ def check_tensorrt(repository: Path, fit: Fit, version: str) -> None:
             raise ServingError(
                 f"{model} uses TensorRT, which tritonserver {version} would run on the first GPU alone, of "
                 f"{len(gpus())}: take one from 25.06 on, show it one GPU (CUDA_VISIBLE_DEVICES=0), or export with "
-                "--no-tensorrt"
+                "--tensorrt off"
             )
 
 

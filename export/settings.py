@@ -7,6 +7,7 @@ from traffic_signs.settings import BaseSettings, Setting, SettingError
 
 Target = Literal["auto", "cpu", "gpu"]
 TARGETS: tuple[Target, ...] = get_args(Target)
+STALL = "Servers without the fix for Triton's issue 8870, such as 2.51, stall if this is set."
 
 
 @dataclass(frozen=True)
@@ -14,7 +15,7 @@ class PrecisionRequest(BaseSettings):
     """The precision of an exported network; `export.run.check_wanted` checks it."""
 
     precision: Annotated[
-        str, Setting("Precision of weights and activations; auto measures all.", metavar="fp32|fp16|int8|auto")
+        str, Setting("Precision of weights and activations: fp32, fp16, int8, or auto to measure all.", metavar="NAME")
     ] = "fp32"
     max_loss: Annotated[
         float | None,
@@ -26,9 +27,7 @@ class PrecisionRequest(BaseSettings):
     ] = None
     int8_for: Annotated[
         str,
-        Setting(
-            "Hardware that int8 is for: CPUs, or GPUs with TensorRT; each needs another graph.", metavar="cpu|tensorrt"
-        ),
+        Setting("Hardware that int8 is for: cpu, or tensorrt for GPUs; each needs another graph.", metavar="NAME"),
     ] = "cpu"
 
 
@@ -39,7 +38,7 @@ class ServingOverrides(BaseSettings):
     target: Annotated[
         Target | None,
         Setting(
-            "Hardware to write serving configurations for: cpu, gpu, or auto for both.",
+            "Hardware of the serving configurations: cpu, gpu, or auto for both.",
             show_default="that of the served version, else auto",
         ),
     ] = None
@@ -49,7 +48,7 @@ class ServingOverrides(BaseSettings):
     max_queue: Annotated[
         int | None,
         Setting(
-            "Largest number of waiting requests; 0: no limit. Triton without the fix of issue 8870 stalls with one.",
+            f"Largest number of waiting requests; 0: no limit. {STALL}",
             min=0,
             show_default="that of the served version, else 0",
         ),
@@ -57,7 +56,7 @@ class ServingOverrides(BaseSettings):
     queue_timeout_ms: Annotated[
         int | None,
         Setting(
-            "Milliseconds that a request may wait; 0: no limit. Such a Triton stalls with one, too.",
+            f"Milliseconds that a request may wait; 0: no limit. {STALL}",
             min=0,
             show_default="that of the served version, else 0",
         ),

@@ -1,13 +1,13 @@
 """The settings of what asks Prometheus: the drift watch, its study, and the watch over a new version."""
 
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 from monitoring.drift.limits import DriftLimits
-from monitoring.errors import MonitoringError
+from traffic_signs.durations import DURATION, seconds
 from traffic_signs.settings import (
+    DATA_METAVAR,
     DEFAULT_REPOSITORY,
     OUTPUT,
     SCENES,
@@ -22,26 +22,10 @@ from traffic_signs.settings import (
     SettingError,
 )
 
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-
-
-def seconds(duration: str) -> float:
-    """Returns the seconds of a duration in Prometheus' format: 60s, 90m, 1h30m.
-
-    Raises:
-        MonitoringError: it has another format, or is not above 0.
-    """
-    parts = re.findall(r"(\d+)([smhdw])", duration)
-    total = sum(int(number) * UNITS[unit] for number, unit in parts)
-    if "".join(number + unit for number, unit in parts) != duration or not 0 < total <= 100 * UNITS["w"]:
-        raise MonitoringError(f"{duration!r}: give a duration such as 60s, 90m, 1h30m or 2d")
-    return float(total)
-
-
 PROMETHEUS = "http://localhost:9090"
-PrometheusAddress = Annotated[str, Setting("Address of Prometheus.")]
-Window = Annotated[str, Setting("Time to look back, such as 5m, 1h or 2d.", check=seconds)]
-Interval = Annotated[str, Setting("Time from one look to the next, such as 15s.", check=seconds)]
+PrometheusAddress = Annotated[str, Setting("Address of Prometheus.", metavar="URL")]
+Window = Annotated[str, Setting("Time to look back, such as 5m, 1h or 2d.", metavar=DURATION, check=seconds)]
+Interval = Annotated[str, Setting("Time from one look to the next, such as 15s.", metavar=DURATION, check=seconds)]
 
 
 @dataclass(frozen=True)
@@ -56,7 +40,10 @@ class DriftConfig(BaseSettings):
     host: Host = "127.0.0.1"
     port: Port = 9105
     selector: Annotated[
-        str, Setting("More label matchers for the recognizer's metrics, such as 'namespace=\"production\"'.")
+        str,
+        Setting(
+            "More label matchers for the recognizer's metrics, such as 'namespace=\"production\"'.", metavar="MATCHERS"
+        ),
     ] = ""
 
 
@@ -66,9 +53,16 @@ class WatchConfig(BaseSettings):
 
     prometheus: PrometheusAddress = PROMETHEUS
     old: Annotated[
-        str, Setting("Label matchers of the old version, such as 'track=\"stable\"'.", show_default="all series")
+        str,
+        Setting(
+            "Label matchers of the old version, such as 'track=\"stable\"'.",
+            metavar="MATCHERS",
+            show_default="all series",
+        ),
     ] = ""
-    new: Annotated[str, Setting("Label matchers of the new version.", show_default="all series")] = ""
+    new: Annotated[
+        str, Setting("Label matchers of the new version.", metavar="MATCHERS", show_default="all series")
+    ] = ""
     since: Annotated[
         float | None,
         Setting(
@@ -77,7 +71,9 @@ class WatchConfig(BaseSettings):
         ),
     ] = None
     window: Window = "5m"
-    duration: Annotated[str, Setting("Duration of the watch, such as 10m.", flags=("--for",), check=seconds)] = "10m"
+    duration: Annotated[
+        str, Setting("Duration of the watch, such as 10m.", flags=("--for",), metavar=DURATION, check=seconds)
+    ] = "10m"
     interval: Interval = "15s"
 
     def __post_init__(self) -> None:
@@ -90,7 +86,7 @@ class WatchConfig(BaseSettings):
 class StudyConfig(BaseSettings):
     """What a study of the drift watch measures, and how often it draws."""
 
-    data: Annotated[str, Setting(f"Scenes that the models were not trained on: {SCENES}")] = ""
+    data: Annotated[str, Setting(f"Scenes that the models were not trained on: {SCENES}", metavar=DATA_METAVAR)] = ""
     repository: RepositoryFolder = Path(DEFAULT_REPOSITORY)
     score_threshold: ScoreThreshold = 0.3
     altered: Annotated[int, Setting("Scenes to darken and blur.", min=10)] = 60

@@ -25,7 +25,7 @@ from serving.exit_reason import describe_code
 from serving.lifetime import ending_with_this
 from serving.own_server import examine, find_program, home_of
 from serving.paths import SafePaths
-from traffic_signs.atomic_write import atomic_folder, atomic_write
+from traffic_signs.atomic_write import atomic_folder, atomic_write, write_whole
 
 WHEEL = "nvidia-pytriton==0.7.0"  # the last release
 VERSION = "2.51.0"  # of the tritonserver in the wheel
@@ -307,8 +307,7 @@ def _forbid_caches(environment: Path, version: str) -> None:
     """Stops the models' Python from writing bytecode by a .pth file: the stub ignores environment variables."""
     rule = _packages(environment, version) / "no_caches.pth"
     if not rule.exists():
-        with atomic_write(rule) as staging:
-            staging.write_text(NO_CACHES)
+        write_whole(rule, NO_CACHES)
 
 
 def _pip(*arguments: str) -> None:

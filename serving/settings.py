@@ -24,14 +24,14 @@ class ServerSettings(BaseSettings):
     """Which tritonserver serves what, and where it listens."""
 
     repository: RepositoryFolder = Path(DEFAULT_REPOSITORY)
-    http_port: Annotated[int, Setting("Port for HTTP.", min=1, max=65535)] = 8000
-    grpc_port: Annotated[int, Setting("Port for gRPC.", min=1, max=65535)] = 8001
-    metrics_port: Annotated[int, Setting("Port for Prometheus metrics.", min=1, max=65535)] = 8002
+    http_port: Annotated[int, Setting("Port for HTTP.", min=1, max=65535, metavar="PORT")] = 8000
+    grpc_port: Annotated[int, Setting("Port for gRPC.", min=1, max=65535, metavar="PORT")] = 8001
+    metrics_port: Annotated[int, Setting("Port for Prometheus metrics.", min=1, max=65535, metavar="PORT")] = 8002
     host: Host = "127.0.0.1"
     home: Home = Path(".tritonserver")
     tritonserver: Annotated[
         Path | None,
-        Setting("A tritonserver of your own, such as /opt/tritonserver/bin/tritonserver.", envvars=(PROGRAM,)),
+        Setting("A tritonserver of your own, such as /opt/triton/bin/tritonserver.", envvars=(PROGRAM,)),
     ] = None
     backends: Annotated[
         Path | None, Setting("Folder of its backends, if they are not beside it.", envvars=(BACKENDS,))

@@ -29,8 +29,7 @@ from serving.install import Installation, find_interpreter, find_or_install
 from serving.server import RunningServer, running_server
 from tests.fixture_types import Once, Serve, Signs
 from tests.taught_classifier import taught_classifier
-from traffic_signs.categories import CATEGORY_NAMES
-from traffic_signs.classes import CLASS_NAMES, NUM_CLASSES
+from traffic_signs.classes import CLASS_NAMES, GERMAN_SIGNS, NUM_CLASSES
 from training.checkpoint import CheckpointInfo, save_checkpoint
 from training.models.detector import SignDetector
 
@@ -171,12 +170,12 @@ def detector_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     torch.manual_seed(3)
     arguments = {"widths": [8, 8, 16, 16, 16], "neck": 16}
-    model = SignDetector(len(CATEGORY_NAMES), **arguments)  # type: ignore[arg-type]
+    model = SignDetector(len(GERMAN_SIGNS.category_names), **arguments)  # type: ignore[arg-type]
     with torch.no_grad():
         model.answers.weight.mul_(6)
         model.get_parameter("answers.bias").zero_()
     data = {"name": "none", "fingerprint": "0" * 64}
-    info = CheckpointInfo("sign_detector", "centre_net", arguments, list(CATEGORY_NAMES), [96, 160], data)
+    info = CheckpointInfo("sign_detector", "centre_net", arguments, list(GERMAN_SIGNS.category_names), [96, 160], data)
     folder = tmp_path_factory.mktemp("detector") / "checkpoint"
     save_checkpoint(folder, model, info)
     return folder

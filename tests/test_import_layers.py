@@ -28,7 +28,7 @@ LAYERS: dict[str, set[str]] = {
 # The layers of `export`, the lowest first: a module may import its own layer and those below. Of a module and its
 # package the longer name counts.
 EXPORT_LAYERS: tuple[set[str], ...] = (
-    {"errors", "arrays", "precision", "parity", "settings", "reference", "quantizable_nodes", "simplify"},
+    {"errors", "arrays", "precision", "parity", "settings", "reference", "quantizable_nodes"},
     {"repository", "devices", "hardware_fit", "fixed_batch"},
     {"gate.config", "gate.verdict", "gate.statistics", "gate.rules", "gate.detection"},
     {"model_kind", "config", "explanation", "tuning.config", "tuning.plan"},

@@ -1,4 +1,4 @@
-"""Atomic writes: a reader sees the old file or folder, or the complete new one."""
+"""Atomic writes: a reader sees the old file or folder, or the complete new one. Synced writes survive a power cut."""
 
 import glob
 import os
@@ -25,6 +25,12 @@ def atomic_write(path: Path) -> Iterator[Path]:
         staging.unlink(missing_ok=True)
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Writes a text, whole or not at all."""
+    with atomic_write(path) as staging:
+        staging.write_text(text)
+
+
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yields an empty folder beside `path`; at the end of the block it becomes `path`.
@@ -44,6 +50,24 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             staging.rename(path)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def write_synced(path: Path, content: bytes) -> None:
+    """Writes a file through to the disk; makes its folder if it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Waits until the names in a folder are on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _staging(path: Path) -> Path:

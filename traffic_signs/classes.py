@@ -89,6 +89,8 @@ CATEGORIES: dict[str, frozenset[int]] = {
     "other": frozenset({6, 12, 13, 14, 17, 32, 41, 42}),
 }
 
+BENCHMARK_CATEGORIES: tuple[str, ...] = ("prohibitory", "mandatory", "danger")  # which GTSDB's competition scored
+
 GERMAN_SIGNS = ClassSet(
     names=CLASS_NAMES,
     category_names=tuple(CATEGORIES),

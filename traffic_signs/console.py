@@ -1,6 +1,7 @@
 """Terminal output that prints names of files, models and data sets literally."""
 
 import re
+from collections.abc import Sequence
 
 import rich.console
 from rich.table import Table
@@ -16,8 +17,8 @@ class Console(rich.console.Console):
     Pass styles by `style=` or as a `rich.text.Text`.
     """
 
-    def __init__(self, stderr: bool = False) -> None:
-        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
+    def __init__(self, stderr: bool = False, width: int | None = None) -> None:
+        super().__init__(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
 
     def render_str(self, text: str, **options: object) -> Text:
         """Returns the text with control codes escaped."""
@@ -29,10 +30,12 @@ def visible(text: str) -> str:
     return CONTROLS.sub(lambda code: f"\\x{ord(code[0]):02x}", text)
 
 
-def figure_table(first: str, *names: str, gap: int = 1) -> Table:
-    """Returns a table without lines: a column of texts, and right-aligned columns of figures, `gap` spaces apart."""
-    table = Table(box=None, header_style="bold", padding=(0, gap, 0, 0))
-    table.add_column(first)
-    for name in names:
-        table.add_column(name, justify="right")
+def plain_table(*columns: str, right: Sequence[str] = (), gap: int = 2) -> Table:
+    """Returns a table without lines and with `gap` spaces between columns; those named in `right` are right-aligned.
+
+    Without columns it has no header.
+    """
+    table = Table(box=None, header_style="bold", padding=(0, gap, 0, 0), pad_edge=False, show_header=bool(columns))
+    for name in columns:
+        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
     return table

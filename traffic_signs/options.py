@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, Field, fields
 from functools import wraps
-from inspect import Parameter, Signature, signature
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from inspect import Parameter, Signature, cleandoc, signature
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
 
@@ -14,7 +15,8 @@ from traffic_signs.settings import BaseSettings, Described, SettingError, descri
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
     """Gives a command an argument or option for each `Setting` in the annotations of its parameters.
 
-    A parameter whose type is a class of settings stands for all of its fields, and receives an object of it.
+    A parameter whose type is a class of settings stands for all of its fields, and receives an object of it. In the
+    docstring, which is the help, indented lines such as examples are not joined.
     """
     hints = get_type_hints(command, include_extras=True)
     own = signature(command).parameters
@@ -27,7 +29,14 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
 
     run.__signature__ = Signature(shown)  # type: ignore[attr-defined]
     run.__annotations__ = {each.name: each.annotation for each in shown}
+    paragraphs = map(_unwrapped, cleandoc(command.__doc__ or "").split("\n\n"))
+    run.__doc__ = "\n\n".join(paragraphs).replace("\n\n", "\n\n\n", 1)  # or typer takes an indentation away
     return run
+
+
+def _unwrapped(paragraph: str) -> str:
+    """Joins the lines of a paragraph, which typer breaks again for the terminal, unless some are indented."""
+    return paragraph.replace("\n    ", "\n  ") if "\n " in paragraph else paragraph.replace("\n", " ")
 
 
 def _parameters(name: str, hint: Any, default: Any) -> Iterator[Parameter]:
@@ -45,6 +54,8 @@ def _parameters(name: str, hint: Any, default: Any) -> Iterator[Parameter]:
             kind, default = (kind, default) if default is Parameter.empty else (kind | None, None)
         elif get_origin(kind) is tuple:
             kind, default = str, ",".join(map(str, default))
+        elif _is_switch(described):
+            kind = Literal["on", "off"] | None
         hint = Annotated[kind, _information(name, described, default)]
     yield Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=hint)
 
@@ -52,23 +63,37 @@ def _parameters(name: str, hint: Any, default: Any) -> Iterator[Parameter]:
 def _information(name: str, described: Described, default: Any) -> Any:
     kind, setting = described
     words = "" if default is Parameter.empty else setting.show_default
-    facts: dict[str, Any] = {"help": setting.help, "metavar": setting.metavar or None}
+    facts: dict[str, Any] = {"help": setting.help, "metavar": _metavar(name, described)}
     facts["show_default"] = words or default not in (Parameter.empty, "", None)
     facts["envvar"] = list(setting.envvars) or None
-    if setting.check is not None:
-        facts["callback"] = _checker(described)  # so that typer names the option of a refused value
-    if get_origin(kind) is not tuple:
-        facts |= {"min": setting.min, "max": setting.max}
-    elif not setting.repeatable:
-        facts |= {"metavar": "N,..." if described.is_numeric else "NAME,...", "parser": described.parse_list}
+    facts["show_envvar"] = bool(setting.envvars)  # those that a prefix makes follow a rule
+    if get_origin(kind) is tuple and not setting.repeatable:
+        facts["parser"] = described.parse_list
+    else:  # bounds are checked here, because typer would show them in the column of the types
+        facts["callback"] = _checker(described)
     flags = setting.flags or ((f"--{name.replace('_', '-')}",) if kind is bool else ())
     return typer.Argument(**facts) if setting.argument else typer.Option(*flags, **facts)
+
+
+def _metavar(name: str, described: Described) -> str:
+    """Returns what stands for the value in the help; nothing for a flag."""
+    kind, setting = described
+    if _is_switch(described):
+        return "on|off"
+    if setting.metavar or setting.argument:
+        return setting.metavar or name.upper()
+    if get_origin(kind) is tuple and not setting.repeatable:
+        return "N,..." if described.is_numeric else "NAME,..."
+    kinds = {kind, *get_args(kind)}
+    words = {bool: "", int: "N", float: "X", Path: "PATH"}
+    return next((words[each] for each in words if each in kinds), "|".join(described.choices) or "TEXT")
 
 
 def _checker(described: Described) -> Callable[[Any], Any]:
     def check(value: Any) -> Any:
         try:
-            described.require(value)
+            for each in value if isinstance(value, list) else (value,):
+                described.require(each)
         except SettingError as error:
             raise typer.BadParameter(str(error)) from error
         return value
@@ -80,6 +105,8 @@ def _value(hint: Any, name: str, given: dict[str, Any]) -> Any:
     """Returns the value of a parameter or a field out of what typer read; None stands for its default."""
     if not _is_settings(hint):
         described = describe(hint)
+        if described is not None and _is_switch(described) and given[name]:
+            return given[name] == "on"
         is_repeatable = described is not None and described.setting.repeatable
         return (tuple(given[name] or ()) or None) if is_repeatable else given[name]
     values = {field.name: _value(kind, field.name, given) for field, kind in _shown_fields(hint)}
@@ -94,6 +121,11 @@ def _shown_fields(settings: Any) -> list[tuple[Field[Any], Any]]:
     hints = get_type_hints(settings, include_extras=True)
     typed = [(field, hints[field.name]) for field in fields(settings)]
     return [(field, hint) for field, hint in typed if describe(hint) or _is_settings(hint)]
+
+
+def _is_switch(described: Described) -> bool:
+    """Returns whether it is on, off or open; a flag has names of its own for on and off."""
+    return described.kind == bool | None and not described.setting.flags
 
 
 def _is_settings(hint: Any) -> bool:

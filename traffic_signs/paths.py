@@ -39,11 +39,11 @@ def expand_variables() -> None:
 def walk(folder: Path, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[tuple[Path, list[str], list[str]]]:
     """Yields each folder with the sorted names of its subfolders and of its other files, like `os.walk`.
 
-    It follows symbolic links, except back into a parent folder. Unreadable folders are skipped.
+    It follows symbolic links, except back into a folder on the way to them. Unreadable folders are skipped.
 
     Args:
         folder: where to start. The caller may remove names from the list of subfolders to skip them.
-        above: device and inode of each parent folder.
+        above: device and inode of each folder on the way to `folder`.
     """
     try:
         found = folder.stat()

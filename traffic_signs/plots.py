@@ -18,6 +18,7 @@ plt.rcParams.update(
         "axes.edgecolor": RULE,
         "axes.labelcolor": INK,
         "text.color": INK,
+        "text.parse_math": False,  # names of classes and files may contain dollar signs
         "xtick.color": INK,
         "ytick.color": INK,
         "axes.spines.top": False,

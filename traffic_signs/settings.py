@@ -61,8 +61,8 @@ class Described(NamedTuple):
         if self.choices and value not in self.choices:
             raise SettingError(f"{value!r}: choose {' or '.join(self.choices)}")
         if (low is not None and not value >= low) or (high is not None and not value <= high):
-            bounds = [f"at least {low:g}"] if low is not None else []
-            bounds += [f"at most {high:g}"] if high is not None else []
+            bounds = [f"at least {low:.10g}"] if low is not None else []
+            bounds += [f"at most {high:.10g}"] if high is not None else []
             raise SettingError(f"{value!r}: give {' and '.join(bounds)}")
         if self.setting.check is not None:
             try:
@@ -125,14 +125,17 @@ def _literals(kind: Any) -> tuple[str, ...]:
 DEFAULT_REPOSITORY = "model_repository"
 REPOSITORY_FLAGS = ("--repository", "-r")
 Repository = Annotated[
-    str, Setting("Model repository: a folder, or an s3://, gs:// or az:// address.", flags=REPOSITORY_FLAGS)
+    str,
+    Setting(
+        "Model repository: a folder, or an s3://, gs:// or az:// address.", flags=REPOSITORY_FLAGS, metavar="PATH|URL"
+    ),
 ]
 RepositoryFolder = Annotated[Path, Setting("Model repository, a folder of this machine.", flags=REPOSITORY_FLAGS)]
 Model = Annotated[str, Setting("Name of a model, such as sign_classifier.", argument=True)]
 AnyModel = Annotated[str | None, Setting("Only this model.", argument=True)]
 Version = Annotated[int, Setting("Number of a version.", min=1, argument=True)]
 MODEL_PATH = Setting("A checkpoint (PyTorch), or a version's folder or .onnx file (ONNX Runtime).", argument=True)
-SERVED_MODEL = Setting("Name of the model on the server.", flags=("--model",))
+SERVED_MODEL = Setting("Name of the model on the server.", flags=("--model",), metavar="NAME")
 Runs = Annotated[Path, Setting("Folder of all runs and of MLflow's database.")]
 Home = Annotated[Path, Setting("Where tritonserver is installed, or will be.")]
 OUTPUT = Setting("Folder for the report and its pictures.")
@@ -141,16 +144,18 @@ PrivateKey = Annotated[Path | None, PRIVATE_KEY]
 PublicKey = Annotated[Path | None, Setting("PEM file of a public key: every version must have its signature.")]
 
 # What is measured.
+DATA_METAVAR = "KIND=PATH"
 DATA_SET = (
     "gtsdb=PATH, gtsrb=PATH, feedback=PATH, or your own: images=PATH (a folder of pictures for each class), coco=PATH, "
     "yolo=PATH; PATH is a folder or a zip."
 )
-Data = Annotated[str, Setting(f"Data set: {DATA_SET}")]
+Data = Annotated[str, Setting(f"Data set: {DATA_SET}", metavar=DATA_METAVAR)]
 SCENES = "gtsdb=PATH, feedback=PATH, or your own: coco=PATH, yolo=PATH."
 Split = Annotated[Literal["train", "test"], Setting("Split of the data: test or train.")]
 Seed = Annotated[int, Setting("Seed of all random choices.", min=0, max=2**32 - 1)]
 Device = Annotated[Literal["cpu", "cuda"], Setting("Device that runs the model: cpu, or cuda without TF32.")]
-ScoreThreshold = Annotated[float, Setting("Lowest score of a detection that counts.", min=0, max=1)]
+SCORE_THRESHOLD = Setting("Lowest score of a detection that counts.", min=0, max=1)
+ScoreThreshold = Annotated[float, SCORE_THRESHOLD]
 UnknownThreshold = Annotated[
     float | None,
     Setting(
@@ -163,27 +168,32 @@ UnknownThreshold = Annotated[
 Rounds = Annotated[int, Setting("Rounds; each measures everything once, in a new order.", min=1, max=100)]
 
 # Servers: one that is asked, and one that is started.
-URL = Setting("host:port of the server; gRPC is usually on 8001, HTTP on 8000.")
-Url = Annotated[str, URL]
+HOST_PORT = "HOST:PORT"
+Url = Annotated[str, Setting("Address of the server; gRPC is usually on 8001, HTTP on 8000.", metavar=HOST_PORT)]
+GRPC_URL = Setting("Address of the server's gRPC, usually on 8001.", metavar=HOST_PORT)
+GrpcUrl = Annotated[str, GRPC_URL]
+HttpUrl = Annotated[str, Setting("Address of the server's HTTP, usually on 8000.", metavar=HOST_PORT)]
 Protocol = Annotated[Literal["grpc", "http"], Setting("grpc or http; each has its own port.")]
 Timeout = Annotated[float, Setting("Seconds to wait for an answer.", min=0.001)]
 CONCURRENCY = Setting("Requests in flight at the same time.", min=1, max=4096)
 Concurrency = Annotated[int, CONCURRENCY]
-Host = Annotated[str, Setting("Address to listen on; 0.0.0.0 is all of them.")]
-Port = Annotated[int, Setting("Port to listen on; 0 takes a free one.", min=0, max=65535)]
-CONFIGURATION = Setting("Configuration of a model: NAME of configs/NAME.pbtxt, such as gpu or cpu-8.")
+Host = Annotated[str, Setting("Address to listen on; 0.0.0.0 is all of them.", metavar="HOST")]
+Port = Annotated[int, Setting("Port to listen on; 0 takes a free one.", min=0, max=65535, metavar="PORT")]
+CONFIGURATION = Setting("Configuration of a model: NAME of configs/NAME.pbtxt, such as gpu or cpu-8.", metavar="NAME")
 Configuration = Annotated[str, CONFIGURATION]
 FittingConfiguration = Annotated[str, replace(CONFIGURATION, show_default="what fits this machine")]
 GrpcThreads = Annotated[
     int, Setting("Threads of the server that take gRPC requests; 0: the server's default.", min=0, max=128)
 ]
-TRACES = Setting("OpenTelemetry collector (OTLP over HTTP) that receives traces, such as http://localhost:4318.")
+TRACES = Setting(
+    "OpenTelemetry collector (OTLP over HTTP) that receives traces, such as http://localhost:4318.", metavar="URL"
+)
 
 # What a command prints and does.
 Json = Annotated[bool, Setting("Print the result as JSON.", flags=("--json",))]
 DryRun = Annotated[bool, Setting("Only print the result: change nothing.")]
 OtherClasses = Annotated[bool, Setting("Allow class names that differ from those in the repository.")]
-Once = Annotated[bool, Setting("If the same version is published already, print it and publish nothing.")]
+IfNew = Annotated[bool, Setting("If the same version is published already, print it and publish nothing.")]
 
 
 @dataclass(frozen=True)

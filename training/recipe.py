@@ -19,15 +19,26 @@ LARGE_BATCH_ON_GPU = (512, 5.6e-3)
 
 Architecture = Annotated[
     str,
-    Setting("Network: small_resnet, NAME of training/models/networks/NAME.py, or resnet18 and others of torchvision."),
+    Setting(
+        "Network: small_resnet, NAME of training/models/networks/NAME.py, or resnet18 and others of torchvision.",
+        metavar="NAME",
+    ),
 ]
-Device = Annotated[str, Setting("cpu, cuda, cuda:1, or auto: a GPU if there is one.")]
-Precision = Annotated[str, Setting("fp32, bf16, or auto: bf16 if the hardware is faster with it.")]
+Device = Annotated[str, Setting("cpu, cuda, cuda:1, or auto: a GPU if there is one.", metavar="DEVICE")]
+Precision = Annotated[str, Setting("fp32, bf16, or auto: bf16 if the hardware is faster with it.", metavar="NAME")]
 Workers = Annotated[
     int | None, Setting("Processes that prepare batches.", min=0, max=256, show_default="by the hardware")
 ]
 Compile = Annotated[bool, Setting("Compile the network with torch.compile, which needs a C++ compiler.")]
-WeightDecay = Annotated[float, Setting("Weight decay of AdamW; more of it regularizes more.", min=0, max=10)]
+Epochs = Annotated[
+    int,
+    Setting(
+        "Passes over the training crops. Automatic: 10 to 80, to see 2.4 million crops (4.7 million on a GPU).",
+        min=0,
+        show_default="automatic",
+    ),
+]
+WeightDecay = Annotated[float, Setting("Weight decay of AdamW.", min=0, max=10)]
 
 
 @dataclass(frozen=True)
@@ -41,22 +52,23 @@ class TrainingConfig(BaseSettings):
         balance: how far to even out the classes: 0 draws every crop equally often, 1 every class.
     """
 
-    epochs: Annotated[
+    # 0 is automatic: `suited_to` chooses.
+    epochs: Epochs = 0
+    batch_size: Annotated[
         int,
         Setting(
-            "Passes over the training crops; 0: 10 to 80, so that it sees 2.4 million crops (4.7 million on a GPU).",
+            "Crops in a step. Automatic: 256, on a GPU 512, and fewer if there are few crops.",
             min=0,
+            show_default="automatic",
         ),
-    ] = 0
-    batch_size: Annotated[
-        int, Setting("Crops in a step; 0: 256, on a GPU 512, and fewer if there are few crops.", min=0)
     ] = 0
     learning_rate: Annotated[
         float,
         Setting(
-            "Peak learning rate of the one-cycle schedule; 0: 0.004, on a GPU 0.0056, for few crops 0.002.",
+            "Peak learning rate of the one-cycle schedule. Automatic: 0.004, on a GPU 0.0056, for few crops 0.002.",
             min=0,
             max=10,
+            show_default="automatic",
         ),
     ] = 0.0
     # 0.2 was better than 0.02 on held-out tracks of GTSRB in a short training (figures: model card); longer trainings
@@ -117,9 +129,7 @@ class Recipe(BaseSettings):
     holdout: Annotated[
         float, Setting("Share of the tracks held out for validation and calibration.", min=0, max=0.5)
     ] = 0.05
-    refit: Annotated[
-        bool, Setting("At the end, train again on all crops, also the held-out ones.", flags=("--refit/--no-refit",))
-    ] = False
+    refit: Annotated[bool, Setting("At the end, train again on all crops, also the held-out ones.")] = False
     # Tracks, scenes and entries of feedback that show test signs of another data set.
     keep_leaked: Annotated[
         bool, Setting("Keep training signs that also occur in the test split of another data set.")
@@ -132,9 +142,7 @@ class DetectorRecipe(Recipe):
 
     config: DetectorConfig = field(default_factory=DetectorConfig)
     architecture: Annotated[
-        str, Setting("Network: centre_net_small, or centre_net with nearly twice the arithmetic.")
+        str, Setting("Network: centre_net_small, or centre_net with nearly twice the arithmetic.", metavar="NAME")
     ] = "centre_net_small"
     holdout: Annotated[float, Setting("Share of the scenes held out for validation.", min=0, max=0.5)] = 0.1
-    refit: Annotated[
-        bool, Setting("At the end, train again on all scenes, also the held-out ones.", flags=("--refit/--no-refit",))
-    ] = False
+    refit: Annotated[bool, Setting("At the end, train again on all scenes, also the held-out ones.")] = False

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from traffic_signs.atomic_write import atomic_write
+from traffic_signs.atomic_write import write_whole
 from traffic_signs.progress import ProgressCallback, silent
 
 
@@ -29,6 +29,5 @@ def write_report(
     for done, (name, draw) in enumerate(pictures.items(), start=1):
         draw(path.with_name(name))
         progress("drawing pictures", done, len(pictures))
-    with atomic_write(path) as staging:
-        staging.write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n")
+    write_whole(path, json.dumps(figures, indent=2, allow_nan=False) + "\n")
     return [path, *map(path.with_name, pictures)]

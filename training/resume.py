@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from traffic_signs.atomic_write import atomic_write
+from traffic_signs.atomic_write import write_whole
 from training.errors import CheckpointError, TrainingError
 from training.recipe import Recipe, TrainingConfig
 
@@ -58,8 +58,7 @@ def save_interrupted(folder: Path, model: str, specs: Sequence[str], recipe: Rec
     content = {"model": model, "specs": list(specs), "recipe": asdict(recipe), "run_id": run_id}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as staging:
-            staging.write_text(json.dumps(content, indent=2) + "\n")
+        write_whole(path, json.dumps(content, indent=2) + "\n")
     except OSError as error:
         raise CheckpointError(f"cannot write {path} ({error.strerror}): check its rights and the free space") from error
 

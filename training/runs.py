@@ -141,11 +141,13 @@ class Run:
         if not self.world.is_main:
             return ""
         plots = self.folder / "plots"
-        draw_curves(self.curves["train"], plots / "curves.png", error)
+        plots.mkdir(parents=True, exist_ok=True)
         curves = {stage: [asdict(report) for report in reports] for stage, reports in self.curves.items()}
         (plots / "curves.json").write_text(json.dumps(curves, indent=2) + "\n")
-        write_plots(plots)
+        # Before the plots, so that an error in one of them does not cost the training.
         save_checkpoint(self.folder / CHECKPOINT, model, info)
+        draw_curves(self.curves["train"], plots / "curves.png", error)
+        write_plots(plots)
         return self._register(self.tracker, metrics)
 
     def _register(self, tracker: Tracker, metrics: Mapping[str, float]) -> str:

@@ -44,7 +44,8 @@ class BenchmarkConfig(ReportedSettings):
     url: Annotated[
         tuple[str, ...],
         Setting(
-            "grpc://HOST:PORT or http://HOST:PORT of a running server; give both to measure both.",
+            "A running server: HOST:PORT for gRPC, http://HOST:PORT for HTTP; repeatable, to measure both.",
+            metavar="ADDRESS",
             show_default="a server of its own",
             repeatable=True,
         ),
@@ -71,12 +72,12 @@ class BenchmarkConfig(ReportedSettings):
     images: Annotated[
         Path | None, Setting("Folder, zip or file of pictures to send.", show_default="drawn street scenes")
     ] = None
-    limit: Annotated[
+    in_process: Annotated[
         bool, Setting("Also measure ONNX Runtime without a server, on all cores: the upper limit for the classifier.")
     ] = False
-    onnx: Annotated[Path | None, Setting("ONNX file for --limit.", show_default="the served one in --repository")] = (
-        None
-    )
+    onnx: Annotated[
+        Path | None, Setting("ONNX file for --in-process.", show_default="the served one in --repository")
+    ] = None
     perf_analyzer: Annotated[Path | None, Setting("Path of perf_analyzer.", show_default="the one on the PATH")] = None
     home: Home = Path(".tritonserver")
 
@@ -85,8 +86,8 @@ class BenchmarkConfig(ReportedSettings):
         for protocol in self.asked_protocols:
             if self.url and protocol not in self.urls:
                 raise SettingError(f"there is no address for {protocol}: give --url {protocol}://HOST:PORT too")
-        if self.onnx is not None and not self.limit:
-            raise SettingError("--onnx is the file that --limit runs: give --limit too")
+        if self.onnx is not None and not self.in_process:
+            raise SettingError("--onnx is the file that --in-process runs: give --in-process too")
 
     @property
     def urls(self) -> dict[Protocol, str]:
@@ -110,7 +111,7 @@ class BenchmarkConfig(ReportedSettings):
     def command(self) -> str:
         """Returns the command that repeats the measurement."""
         options: dict[str, Any] = {} if self.url else {"repository": self.repository, "protocols": self.asked_protocols}
-        names = ("models", "batch_sizes", "concurrencies", "seconds", "rounds", "images", "limit", "onnx")
+        names = ("models", "batch_sizes", "concurrencies", "seconds", "rounds", "images", "in_process", "onnx")
         options |= {name: getattr(self, name) for name in (*names, "perf_analyzer")}
         words = ["signs", "bench"]
         for protocol, url in self.urls.items():

@@ -21,7 +21,7 @@ def check_network(path: Path, shape: tuple[int, ...]) -> None:
     try:
         (wanted,) = OnnxNetwork(path, 1).session.get_inputs()
     except ModuleNotFoundError as error:
-        raise ClientError("--limit runs ONNX Runtime in process: pip install onnxruntime, or leave it out") from error
+        raise ClientError("--in-process runs ONNX Runtime: pip install onnxruntime, or leave it out") from error
     except Exception as error:  # ONNX Runtime has many, and they differ by version
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ClientError(f"ONNX Runtime cannot read {path} ({reason}): give the classifier's own --onnx") from error

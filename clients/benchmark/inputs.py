@@ -16,6 +16,7 @@ from PIL import Image
 
 from clients.benchmark.target import Model
 from traffic_sign_client.errors import ClientError
+from traffic_signs.classes import NUM_CLASSES
 from traffic_signs.pictures import SUFFIXES
 from traffic_signs.preprocessing import ImageError, crop, decode, fit_scene, resize
 from training.data.gtsdb import load_gtsdb
@@ -69,7 +70,6 @@ def draw_pictures(signs: int = SIGNS) -> Pictures:
         ClientError: a package that draws is not installed.
     """
     try:
-        from training.data.pictograms import CLASS_COUNT
         from training.data.synthetic import draw_scene
     except ModuleNotFoundError as error:
         raise ClientError(
@@ -80,7 +80,7 @@ def draw_pictures(signs: int = SIGNS) -> Pictures:
     photographs, scenes, boxes = [], [], []
     for number in range(PICTURES):
         # Steps of 7, because classes next to each other look alike.
-        class_ids = [(number * signs + place) * 7 % CLASS_COUNT for place in range(signs)]
+        class_ids = [(number * signs + place) * 7 % NUM_CLASSES for place in range(signs)]
         pixels, found = draw_scene(class_ids, rng)
         buffer = io.BytesIO()
         Image.fromarray(pixels).save(buffer, "JPEG", quality=QUALITY)

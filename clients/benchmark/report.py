@@ -11,7 +11,7 @@ from clients.benchmark.figures import measured_by_model
 from clients.benchmark.perf_analyzer import LATENCIES, PARTS
 from clients.benchmark.plan import Point
 from traffic_sign_client.errors import ClientError
-from traffic_signs.atomic_write import atomic_write
+from traffic_signs.atomic_write import write_whole
 
 JSON = "report.json"
 MANY = 100  # requests that a p99 needs
@@ -27,20 +27,20 @@ def prepare_folder(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / JSON).exists():
         raise ClientError(f"{folder} holds a report already, which stays: give another folder with --output")
-    write_file(folder / JSON, "")
+    write_whole(folder / JSON, "")
     (folder / JSON).unlink()
 
 
 def write_json(folder: Path, report: Mapping[str, Any]) -> None:
     """Writes report.json."""
-    write_file(folder / JSON, json.dumps(report, indent=2) + "\n")
+    write_whole(folder / JSON, json.dumps(report, indent=2) + "\n")
 
 
 def write_report(folder: Path, report: Mapping[str, Any]) -> None:
     """Writes report.json, report.csv and report.html."""
     write_json(folder, report)
-    write_file(folder / "report.csv", to_csv(report))
-    write_file(folder / "report.html", to_html(report))
+    write_whole(folder / "report.csv", to_csv(report))
+    write_whole(folder / "report.html", to_html(report))
 
 
 def to_csv(report: Mapping[str, Any]) -> str:
@@ -87,9 +87,3 @@ def to_html(report: Mapping[str, Any]) -> str:
         )
     problems = [each for each in report["points"] if each["problem"]]
     return render(Path(__file__).with_name("report.html.j2"), report=report, models=models, problems=problems)
-
-
-def write_file(path: Path, content: str) -> None:
-    """Writes a file, whole or not at all."""
-    with atomic_write(path) as staging:
-        staging.write_text(content)

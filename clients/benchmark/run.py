@@ -9,8 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from clients.benchmark import perf_analyzer
 from clients.benchmark.config import BenchmarkConfig
 from clients.benchmark.environment import busy_notice, describe_machine
@@ -29,6 +27,7 @@ from serving.install import Installation, find_or_install
 from serving.server import RunningServer, running_server
 from traffic_sign_client.connection import Protocol
 from traffic_sign_client.errors import ClientError
+from traffic_signs.console import Console
 from traffic_signs.cores import usable_cores
 from traffic_signs.progress import progress_bars
 
@@ -101,7 +100,7 @@ def run_benchmark(
             files = "report.json" if isinstance(interrupted, OSError) else "report.html and report.json"
             runs = f"{files} in {folder} hold the {report['runs']} of {report['planned_runs']} runs so far"
             stopped = runs if report["runs"] else "nothing was measured yet, so there is no report"
-            console.print(f"stopped: {stopped}", highlight=False, soft_wrap=True)
+            console.print(f"stopped: {stopped}", soft_wrap=True)
             raise interrupted
     if not any("images_per_second" in each for each in report["points"]):
         problem = report["points"][0]["problem"]
@@ -130,10 +129,10 @@ def _plan(bench: Bench) -> None:
         if not any(point.model == name for point in bench.points):
             raise ClientError(f"{name} takes batches of {max(1, largest[name])} at most: give smaller --batch-sizes")
         write_input(bench.scratch / f"{name}.json", model, bench.pictures)
-    if config.limit:
+    if config.in_process:
         classifier = models.get(CLASSIFIER)
         if classifier is None:
-            raise ClientError(f"--limit needs {CLASSIFIER}, which is not measured here: leave it out")
+            raise ClientError(f"--in-process needs {CLASSIFIER}, which is not measured here: leave it out")
         onnx = config.onnx or _served_file(config.repository, classifier)
         check_network(onnx, classifier.shape)
         bench.measure_way = partial(measure_in_process, onnx, tensors(classifier, bench.pictures))
@@ -145,7 +144,9 @@ def _plan(bench: Bench) -> None:
 def _served_file(repository: Path, model: Model) -> Path:
     path = repository / model.name / model.versions[-1] / cpu_file(model.file)
     if not path.is_file():
-        raise ClientError(f"--limit needs the ONNX file of the served version; there is no {path}: give it by --onnx")
+        raise ClientError(
+            f"--in-process needs the ONNX file of the served version; there is no {path}: give it by --onnx"
+        )
     return path
 
 
@@ -202,11 +203,10 @@ def _announce(console: Console, bench: Bench, head: dict[str, Any]) -> None:
     console.print(
         f"{served}: {jobs} points, {config.rounds} rounds of {config.seconds:g} s each, about {max(minutes, 1):.0f} "
         f"min, on {head['server']['description']}",
-        highlight=False,
         soft_wrap=True,
     )
     for notice in head["notices"]:
-        console.print(f"note: {notice}", highlight=False, soft_wrap=True)
+        console.print(f"note: {notice}", soft_wrap=True)
 
 
 def _measured(bench: Bench, head: dict[str, Any]) -> Iterator[tuple[int, int]]:

@@ -19,7 +19,7 @@ def bench(
     compare: Annotated[Path | None, Setting("report.json of an earlier run, or its folder.")] = None,
     max_slowdown: Annotated[
         float | None,
-        Setting("With --compare: exit code 1 if a point answers this many times fewer images a second.", min=1),
+        Setting("With --compare: fail if a point answers this many times fewer images a second.", min=1),
     ] = None,
     report: Annotated[Path | None, Setting("Measure nothing: compare this report.json.")] = None,
     output: Annotated[Path | None, replace(OUTPUT, show_default="runs/bench-TIME")] = None,
@@ -31,15 +31,15 @@ def bench(
     and in Triton's SDK image) measures each point for some seconds, in rounds of a new random order; the report shows
     the median and the range over the rounds.
 
-    Exit code 0: all points are measured. 1: a problem, a failed point, or one slower than --max-slowdown allows; the
-    report has the other points. 2: wrong usage. 130: stopped; the report has the points until then.
+    Exit codes: 0 all points are measured; 1 a problem, a failed point, or one slower than --max-slowdown allows, while
+    the report has the other points; 2 wrong usage; 130 stopped, and the report has the points until then.
 
-    \b
-    signs bench                                       the bundled models, on its own server
-    signs bench --url grpc://localhost:8001 --url http://localhost:8000
-    signs bench --images FullIJCNN2013.zip --limit --batch-sizes 1,8,32 --concurrencies 1,8,32,64
-    signs bench --compare runs/old --max-slowdown 1.2     for scripts: exit code 1 if slower
-    signs bench --report runs/new --compare runs/old      compare two existing runs
+    Examples:
+        signs bench                                     # on a server of its own
+        signs bench --url localhost:8001 --url http://localhost:8000
+        signs bench --images photographs --in-process --batch-sizes 1,8,32
+        signs bench --compare runs/old --max-slowdown 1.2
+        signs bench --report runs/new --compare runs/old  # two existing runs
     """
     from clients.benchmark.comparison import compare as compared
     from clients.benchmark.comparison import load_report, slower

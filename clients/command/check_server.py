@@ -24,17 +24,22 @@ class ServerCheck:
 def check_server(
     server: ServerAddress,
     minimum: Annotated[
-        str, Setting("Oldest version of tritonserver that passes.", show_default="the oldest without known holes")
+        str,
+        Setting(
+            "Oldest version of tritonserver that passes.",
+            metavar="VERSION",
+            show_default="the oldest without known holes",
+        ),
     ] = "",
     as_json: Json = False,
 ) -> None:
     """Show the version of a running server, its models and their backends.
 
-    Exit code 1 if the server is too old to listen on a network.
+    Exit codes: 0 the server may listen on a network; 1 it is too old for that, or does not answer.
 
-    \b
-    signs check-server
-    signs check-server --url triton.example:8000 --protocol http --minimum 2.73
+    Examples:
+        signs check-server
+        signs check-server --url triton:8000 --protocol http --minimum 2.73
     """
     from serving.versions import MINIMUM, parse_version
     from traffic_sign_client.errors import ClientError

@@ -37,10 +37,10 @@ def fetch(
     GTSDB is one zip of about 1.6 GB, which stays packed; GTSRB is three zips of 365 MB, which are unpacked. Files that
     exist are only checked. With --json, bytes and files count the archives that this call has downloaded.
 
-    \b
-    signs data fetch gtsrb
-    signs data fetch gtsdb --to /mnt/data/gtsdb
-    signs data fetch gtsrb --from https://mirror.example.org/gtsrb --keep-archives
+    Examples:
+        signs data fetch gtsrb
+        signs data fetch gtsdb --to /mnt/data/gtsdb
+        signs data fetch gtsrb --from https://mirror.example/gtsrb
     """
     import shlex
 
@@ -63,24 +63,25 @@ def fetch(
 @with_options
 def check(
     paths: Annotated[
-        tuple[str, ...], Setting(f"A folder or zip; or {DATA_SET}", argument=True, metavar="PATH", repeatable=True)
+        tuple[str, ...],
+        Setting(f"A folder or zip; or {DATA_SET}", argument=True, metavar="PATH|KIND=PATH", repeatable=True),
     ],
     output: Annotated[Path, OUTPUT] = Path("runs/data-check"),
     as_json: Json = False,
 ) -> None:
     """Check data sets: decode every image, count, and search for damage, repeats and test signs in the training split.
 
-    The exit code is 1 if an image is broken, a box is impossible or an entry of feedback cannot be used; other findings
-    are for your information. GTSRB and GTSDB were filmed on the same drives: give both to see which tracks show test
-    signs of the other.
+    GTSRB and GTSDB were filmed on the same drives: give both to see which tracks show test signs of the other. --output
+    gets audit.json, contact_sheet.png, sizes.png, classes.png and, if signs repeat, leakage.png.
 
-    --output gets audit.json, contact_sheet.png, sizes.png, classes.png and, if signs repeat, leakage.png.
+    Exit codes: 0 no problem, though there may be findings; 1 an image is broken, a box is impossible or an entry of
+    feedback cannot be used.
 
-    \b
-    signs data check FullIJCNN2013.zip
-    signs data check gtsrb=GTSRB gtsdb=FullIJCNN2013 --output runs/both
-    signs data check GTSRB --json | jq .problems
-    signs data check feedback=feedback --json | jq '.data_sets[0].entries'
+    Examples:
+        signs data check FullIJCNN2013.zip
+        signs data check gtsrb=GTSRB gtsdb=FullIJCNN2013 --output runs/both
+        signs data check GTSRB --json | jq .problems
+        signs data check feedback=feedback --json | jq '.data_sets[0].entries'
     """
     from traffic_signs.console import Console
     from training.data.audit import audit

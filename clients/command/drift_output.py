@@ -5,10 +5,9 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from clients.command.output import plain_table
 from monitoring.drift.watch import Finding
 from monitoring.settings import DriftConfig
-from traffic_signs.console import Console
+from traffic_signs.console import Console, plain_table
 
 
 def as_dict(findings: list[Finding], config: DriftConfig) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from clients.command.output import plain_table, print_json, print_lines
+from clients.command.output import print_json, print_lines
 from export.evaluation.settings import EvaluationRequest
 from traffic_signs.options import with_options
 from traffic_signs.settings import Json
@@ -18,13 +18,12 @@ def evaluate(request: EvaluationRequest, as_json: Json = False) -> None:
     size and, if the signs are named, by class. PyTorch, ONNX Runtime and Triton get the same images, so that their
     figures can be compared. --output gets evaluation.json and pictures: confusion, recall, reliability, mistakes.
 
-    \b
-    signs evaluate runs/gtsrb/checkpoint --data gtsrb=GTSRB --output runs/evaluation
-    signs evaluate model_repository/sign_classifier/1 --data gtsdb=FullIJCNN2013.zip
-    signs evaluate --url localhost:8001 --data gtsrb=GTSRB --split test --json
-    signs evaluate runs/detector/checkpoint --classifier runs/gtsdb/checkpoint --data gtsdb=FullIJCNN2013.zip
-    signs evaluate runs/gtsrb/checkpoint --data feedback=feedback --split train
-    signs evaluate model_repository/sign_classifier/1 --data gtsrb=GTSRB --device cuda
+    Examples:
+        signs evaluate runs/gtsrb/checkpoint --data gtsrb=GTSRB --output figures
+        signs evaluate model_repository/sign_classifier/1 --data gtsrb=GTSRB
+        signs evaluate --url localhost:8001 --data gtsrb=GTSRB --split test --json
+        signs evaluate detector.onnx --classifier classifier.onnx --data gtsdb=GTSDB
+        signs evaluate runs/gtsrb/checkpoint --data feedback=feedback --split train
     """
     from traffic_sign_client.errors import ClientError
 
@@ -36,7 +35,7 @@ def evaluate(request: EvaluationRequest, as_json: Json = False) -> None:
     if as_json:
         print_json(figures)
         return
-    from traffic_signs.console import Console
+    from traffic_signs.console import Console, plain_table
 
     table = plain_table()
     table.add_row("data", f"{figures['data']}, {figures['split']} split")

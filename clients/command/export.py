@@ -13,12 +13,14 @@ from clients.command.tune import tune
 from export.settings import PrecisionRequest, ServingOverrides
 from traffic_signs.options import with_options
 from traffic_signs.settings import (
+    DATA_METAVAR,
     DEFAULT_REPOSITORY,
     SCENES,
     Data,
     Device,
+    GrpcUrl,
+    IfNew,
     Json,
-    Once,
     OtherClasses,
     PrivateKey,
     Repository,
@@ -27,7 +29,6 @@ from traffic_signs.settings import (
     Setting,
     Split,
     UnknownThreshold,
-    Url,
 )
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def onnx_(
     repository: Repository = DEFAULT_REPOSITORY,
     data: Data = "",
     private_key: PrivateKey = None,
-    once: Once = False,
+    if_new: IfNew = False,
     other_classes: OtherClasses = False,
     as_json: Json = False,
 ) -> None:
@@ -56,18 +57,19 @@ def onnx_(
     and int8 is calibrated on its training images. The new version keeps the serving settings that `signs export tune`
     found for the version before.
 
-    \b
-    fp32  as trained
-    fp16  half precision inside: half the size, faster on GPUs, not on CPUs
-    int8  fp32, and beside it a file with integers inside, calibrated on training images: a quarter of the size, which
-          servers take on CPUs with VNNI or AVX2, where it is faster; --int8-for tensorrt has no fp32 beside it
-    auto  makes all three, measures them in turn, publishes the fastest that is accurate
+    Precisions:
+        fp32  as trained
+        fp16  half precision inside: half the size, faster on GPUs, not on CPUs
+        int8  a second file with integers inside: a quarter of the size, for CPUs
+              with VNNI or AVX2, where it is faster; servers choose by the CPU.
+              --int8-for tensorrt makes one file, without fp32 beside it
+        auto  measures all three and publishes the fastest that is accurate
 
-    \b
-    signs export onnx runs/demo/checkpoint --data gtsdb=FullIJCNN2013.zip
-    signs export onnx runs/gtsrb/checkpoint --data gtsrb=GTSRB.zip --precision int8
-    signs export onnx runs/gtsrb/checkpoint --data gtsrb=GTSRB.zip --precision auto --private-key release.pem
-    signs export onnx runs/demo/checkpoint --target gpu --repository s3://models/signs
+    Examples:
+        signs export onnx runs/demo/checkpoint --data gtsdb=FullIJCNN2013.zip
+        signs export onnx runs/gtsrb/checkpoint --data gtsrb=GTSRB --precision int8
+        signs export onnx runs/gtsrb/checkpoint --private-key release.pem
+        signs export onnx runs/gtsrb/checkpoint --target gpu -r s3://models/signs
     """
     from dataclasses import asdict
 
@@ -81,7 +83,7 @@ def onnx_(
 
     check_wanted(wanted, bool(data), overrides)
     signer, info = load_signer(private_key), load_info(checkpoint)
-    there = find_exported(checkpoint, info.model, repository, wanted.precision) if once else None
+    there = find_exported(checkpoint, info.model, repository, wanted.precision) if if_new else None
     if there is not None:
         print_result(there, as_json, f"published already: {info.model} {there.version}")
         return
@@ -115,21 +117,21 @@ def onnx_(
 def parity_(
     version: Annotated[Path, Setting("Folder of a version: REPOSITORY/MODEL/N.", argument=True)],
     checkpoint: Annotated[Path, Setting("Folder of the checkpoint that was exported.")],
-    url: Url = "",
+    url: GrpcUrl = "",
     data: Data = "",
     device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
     """Compare a published version with PyTorch again: its file in ONNX Runtime, or the answers of a running Triton.
 
-    With --url the server answers over gRPC, in place of the files; with --data the test images are compared too, and
-    the int8 file on them alone. The exit code is 1 if a difference exceeds the tolerance of the precision. PyTorch runs
-    on the CPU; --device cuda needs onnxruntime-gpu.
+    --url compares a running server's answers instead of the files. --data adds its test images; the int8 file is
+    compared on these only. PyTorch runs on the CPU; --device cuda needs onnxruntime-gpu.
 
-    \b
-    signs export parity model_repository/sign_classifier/3 --checkpoint runs/gtsrb/checkpoint
-    signs export parity model_repository/sign_classifier/3 --checkpoint runs/gtsrb/checkpoint --url localhost:8001
-    signs export parity model_repository/sign_classifier/3 --checkpoint runs/gtsrb/checkpoint --device cuda
+    Exit codes: 0 the answers agree; 1 a difference exceeds the tolerance of the precision.
+
+    Examples:
+        signs export parity served/sign_detector/3 --checkpoint runs/a/checkpoint
+        signs export parity served/sign_detector/3 --checkpoint new --url host:8001
     """
     from clients.command.export_output import describe_parity
     from export.recheck_parity import compare_version
@@ -151,7 +153,9 @@ def recognizer_(
     repository: RepositoryFolder = Path(DEFAULT_REPOSITORY),
     score_threshold: ScoreThreshold = 0.3,
     unknown_threshold: UnknownThreshold = None,
-    reference: Annotated[str, Setting(f"Scenes that become the reference for `signs monitor drift`: {SCENES}")] = "",
+    reference: Annotated[
+        str, Setting(f"Scenes that become the reference for `signs monitor drift`: {SCENES}", metavar=DATA_METAVAR)
+    ] = "",
     split: Split = "test",
     as_json: Json = False,
 ) -> None:
@@ -160,10 +164,10 @@ def recognizer_(
     It calls the detector and the classifier of the same repository. Publish it again after a promotion of either. The
     thresholds apply to requests that name none, and --split chooses the part of --reference that is measured.
 
-    \b
-    signs export recognizer
-    signs export recognizer --repository other --score-threshold 0.5
-    signs export recognizer --reference gtsdb=FullIJCNN2013.zip
+    Examples:
+        signs export recognizer
+        signs export recognizer --repository other --score-threshold 0.5
+        signs export recognizer --reference gtsdb=FullIJCNN2013.zip
     """
     from export.recognizer import export_recognizer
     from export.repository.store import repository_flag, require_folder

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from clients.command.output import plain_table, print_lines
+from clients.command.output import print_lines
 from export.precision_search import Candidate, fastest
 from export.repository import Manifest
 from export.repository.class_names import other_classes_option
@@ -13,7 +13,7 @@ from export.repository.manifest import GPU_FILE, INT8_FILE
 from export.repository.promotion import champion
 from export.repository.store import open_store, repository_flag
 from export.tuning.plan import grpc_threads_in, setting_in
-from traffic_signs.console import Console
+from traffic_signs.console import Console, plain_table
 
 
 def print_candidates(candidates: Sequence[Candidate]) -> None:

@@ -17,7 +17,7 @@ def config(
         str,
         Setting(
             "A model of the repository, the folder of a version, or a checkpoint.",
-            metavar="MODEL_OR_FOLDER",
+            metavar="MODEL|FOLDER",
             argument=True,
         ),
     ],
@@ -31,11 +31,11 @@ def config(
     For a checkpoint it shows what `signs export onnx` would write, and writes nothing. Without --configuration it shows
     config.pbtxt itself.
 
-    \b
-    signs export config sign_classifier
-    signs export config model_repository/sign_classifier/2 --json
-    signs export config sign_classifier --configuration gpu
-    signs export config runs/gtsrb/checkpoint --target gpu
+    Examples:
+        signs export config sign_classifier
+        signs export config model_repository/sign_classifier/2 --json
+        signs export config sign_classifier --configuration gpu
+        signs export config runs/gtsrb/checkpoint --target gpu
     """
     from google.protobuf import json_format
 
@@ -49,7 +49,7 @@ def config(
     else:
         if overrides != ServingOverrides():
             hint = "options are for a checkpoint: this is written already"
-            raise typer.BadParameter(hint, param_hint="MODEL_OR_FOLDER")
+            raise typer.BadParameter(hint, param_hint="MODEL|FOLDER")
         where, found = find_config(what, repository, configuration)
     choices = explain(found)
     if as_json:
@@ -84,9 +84,9 @@ def engine(
     Its manifest names them; on another machine `signs serve` and `signs repository pull` refuse it. Run this in the
     image that serves.
 
-    \b
-    signs export engine sign_classifier 3
-    signs export engine model_repository/sign_classifier/3 --trtexec /usr/src/tensorrt/bin/trtexec
+    Examples:
+        signs export engine sign_classifier 3
+        signs export engine s3://models/signs/sign_classifier/3
     """
     from export.engine import build_engine
     from export.repository.manifest import version_number

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from clients.command.output import plain_table, print_lines, print_note
+from clients.command.output import print_lines, print_note
 from export.errors import UndecidedError
 from export.gate.config import GateConfig
 from traffic_signs.options import with_options
@@ -27,12 +27,12 @@ def gate(config: GateConfig, as_json: Json = False) -> None:
     it exceeds its budget of latency or size, or if Triton cannot load it. The verdict is recorded in the challenger's
     manifest, signed with --private-key, and in MLflow, as tags and the alias challenger.
 
-    Exit code 0: passed; 1: refused; 2: it could not be evaluated, the reason on standard error.
+    Exit codes: 0 passed; 1 refused; 2 it could not be evaluated, and standard error has the reason.
 
-    \b
-    signs export gate sign_classifier --data gtsrb=GTSRB
-    signs export gate sign_classifier --data gtsrb=GTSRB --challenger 4 --champion 2 --dry-run --json
-    signs export gate sign_detector --data gtsdb=FullIJCNN2013.zip --max-p99-ms 80
+    Examples:
+        signs export gate sign_classifier --data gtsrb=GTSRB
+        signs export gate sign_classifier --data gtsrb=GTSRB --challenger 4
+        signs export gate sign_detector --data gtsdb=GTSDB.zip --max-p99-ms 80
     """
     try:
         passed = _ask(config, as_json)
@@ -70,7 +70,7 @@ def _print(config: GateConfig, outcome: Outcome) -> None:
     from export.repository.class_names import other_classes_option
     from export.repository.promotion import champion
     from export.repository.store import open_store, repository_flag
-    from traffic_signs.console import Console
+    from traffic_signs.console import Console, plain_table
 
     verdict, data = outcome.verdict, outcome.verdict.data
     against = f"against version {verdict.champion.version}" if verdict.champion else "without another version"

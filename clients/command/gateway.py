@@ -15,7 +15,8 @@ def gateway(
     host: Host = "127.0.0.1",
     port: Port = 8080,
     log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], Setting("Least level to log: debug, info, warning, error.")
+        Literal["debug", "info", "warning", "error"],
+        Setting("Least level to log: debug, info, warning, error.", metavar="LEVEL"),
     ] = "info",
     new_key: Annotated[
         str,
@@ -27,18 +28,18 @@ def gateway(
         ),
     ] = "",
 ) -> None:
-    """Serve a REST API and a web page until Ctrl-C; it asks Triton over gRPC.
+    """Serve a REST API and a web page until Ctrl-C; it calls Triton over gRPC.
 
     Every option can be set by an environment variable: SIGNS_GATEWAY_ and its name, such as SIGNS_GATEWAY_MAX_UPLOAD;
     that of --url is SIGNS_GATEWAY_TRITON_URL. The log is one line of JSON for each request, on standard error. On
     SIGTERM the gateway finishes the requests in flight. --traces needs the extra tracing.
 
-    \b
-    signs gateway
-    signs gateway --url triton:8001 --host 0.0.0.0 --feedback feedback
-    signs gateway --new-key tablet >> keys.txt        # the key is shown once, on standard error
-    signs gateway --keys keys.txt --cors-origin https://maps.example
-    curl --data-binary @street.jpg -H 'Content-Type: image/jpeg' localhost:8080/v1/recognize
+    Examples:
+        signs gateway
+        signs gateway --url triton:8001 --host 0.0.0.0 --feedback feedback
+        signs gateway --new-key tablet >> keys.txt  # standard error shows the key
+        signs gateway --keys keys.txt --cors-origin https://maps.example
+        curl --form image=@street.jpg localhost:8080/v1/recognize
     """
     if new_key:
         from clients.gateway.auth import line_of

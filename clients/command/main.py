@@ -1,6 +1,7 @@
 """The `signs` command: a sub-command for each stage, imported only when it is called."""
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -32,25 +33,47 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="A first walk: signs demo, then signs serve in one terminal and signs predict --crops IMAGE in another.",
+    epilog="To start: `signs serve` in one terminal, `signs predict clients/gateway/page/example.jpg` in another. "
+    "`signs demo` runs the whole loop.",
 )
-app.command()(demo)
-app.add_typer(data_cli.app, name="data")
-app.add_typer(training_cli.app, name="train")
-app.add_typer(export_cli.app, name="export")
-app.add_typer(repository_cli.app, name="repository")
-app.add_typer(monitoring_cli.app, name="monitor")
-app.command()(evaluate)
-app.command()(robustness)
-app.command()(serve)
-app.command(context_settings={"auto_envvar_prefix": ENVIRONMENT})(gateway)
-app.command()(predict)
-app.command()(bench)
-app.command()(check_server)
+TRAINING, VERSIONS, SERVING, MONITORING = (
+    "Data and training",
+    "Models and versions",
+    "Serving and clients",
+    "Monitoring",
+)
+app.command(rich_help_panel=TRAINING)(demo)
+app.command(rich_help_panel=VERSIONS)(evaluate)
+app.command(rich_help_panel=VERSIONS)(robustness)
+app.command(rich_help_panel=SERVING)(serve)
+app.command(rich_help_panel=SERVING)(predict)
+app.command(rich_help_panel=SERVING, context_settings={"auto_envvar_prefix": ENVIRONMENT})(gateway)
+app.command(rich_help_panel=SERVING)(bench)
+app.command(rich_help_panel=SERVING)(check_server)
+app.add_typer(data_cli.app, name="data", rich_help_panel=TRAINING)
+app.add_typer(training_cli.app, name="train", rich_help_panel=TRAINING)
+app.add_typer(export_cli.app, name="export", rich_help_panel=VERSIONS)
+app.add_typer(repository_cli.app, name="repository", rich_help_panel=VERSIONS)
+app.add_typer(monitoring_cli.app, name="monitor", rich_help_panel=MONITORING)
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        from importlib.metadata import version
+
+        typer.echo(f"signs {version('traffic-sign-mlops')}")
+        raise typer.Exit
 
 
 @app.callback()
-def _signs() -> None:
+def _signs(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and exit.", metavar="", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
     """Train networks that find and name traffic signs, publish them as checked versions, and serve them with Triton."""
 
 

@@ -19,14 +19,14 @@ app.command()(alerts)
 @app.command()
 @with_options
 def repository(repository: Repository = DEFAULT_REPOSITORY, host: Host = "127.0.0.1", port: Port = 9107) -> None:
-    """Publish metrics of the repository until Ctrl-C: its versions, their age, and which one is the champion.
+    """Serve metrics of the model repository to Prometheus until Ctrl-C: versions, their age, and the champion.
 
     Each scrape of Prometheus reads the repository. If it cannot be read, the scrape fails, and Prometheus counts the
     exporter as down.
 
-    \b
-    signs monitor repository
-    signs monitor repository --repository s3://models/signs --host 0.0.0.0
+    Examples:
+        signs monitor repository
+        signs monitor repository --repository s3://models/signs --host 0.0.0.0
     """
     from monitoring.repository import export
 

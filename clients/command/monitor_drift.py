@@ -6,7 +6,8 @@ import typer
 
 from clients.command.monitor_watch import FINE, UNCLEAR, WORSE, unclear_on_error
 from clients.command.output import print_json, progress_bars
-from monitoring.settings import DriftConfig, StudyConfig, seconds
+from monitoring.settings import DriftConfig, StudyConfig
+from traffic_signs.durations import seconds
 from traffic_signs.options import with_options
 from traffic_signs.settings import Json, Setting
 
@@ -26,13 +27,15 @@ def drift(
     feature has drifted if there are enough samples, chance does not explain the difference, and the difference is
     large.
 
-    With --once it looks once and prints a table, or JSON with --json. The exit code then is 0 for no drift, 1 for
-    drift, and 2 for no verdict: Prometheus does not answer, there is no reference, or there are too few scenes.
+    With --once it looks once and prints a table, or JSON with --json.
 
-    \b
-    signs monitor drift --prometheus http://localhost:9090 --port 9105
-    signs monitor drift --once
-    signs monitor drift --once --json --window 1d --repository s3://models/signs
+    Exit codes of --once: 0 no drift; 1 drift; 2 no verdict, because Prometheus does not answer, there is no reference,
+    or there are too few scenes.
+
+    Examples:
+        signs monitor drift --prometheus http://localhost:9090 --port 9105
+        signs monitor drift --once
+        signs monitor drift --once --json --window 1d -r s3://models/signs
     """
     from monitoring.drift.prometheus import Prometheus
     from monitoring.drift.watch import Watch
@@ -76,9 +79,9 @@ def study(config: StudyConfig, as_json: Json = False) -> None:
     each on a CPU. Then thousands of windows are drawn from the measurements and compared as live traffic is. --output
     keeps the measurements, study.json and a picture.
 
-    \b
-    signs monitor study --data gtsdb=FullIJCNN2013.zip
-    signs monitor study --measured runs/drift --trials 10000
+    Examples:
+        signs monitor study --data gtsdb=FullIJCNN2013.zip
+        signs monitor study --measured runs/drift --trials 10000
     """
     from monitoring.drift import study as studying
     from monitoring.drift.limits import DriftLimits

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from clients.command.output import print_json, print_note, print_result
-from monitoring.settings import PROMETHEUS, PrometheusAddress, WatchConfig, seconds
+from monitoring.settings import PROMETHEUS, PrometheusAddress, WatchConfig
+from traffic_signs.durations import seconds
 from traffic_signs.options import with_options
 from traffic_signs.settings import Json, Setting
 
@@ -31,12 +32,12 @@ def watch(config: WatchConfig, as_json: Json = False) -> None:
 
     The checks are those of the chart's canary. Two bad looks in a row end the watch at once.
 
-    Exit code 0: it does no worse. 1: it does worse; the reasons are printed. 2: no verdict, because there are too few
-    requests or Prometheus does not answer.
+    Exit codes: 0 it does no worse; 1 it does worse, and the reasons are printed; 2 no verdict, because requests are too
+    few or Prometheus does not answer.
 
-    \b
-    signs monitor watch --since $(date +%s)                        # after `signs repository roll-out`
-    signs monitor watch --old 'track="stable"' --new 'track="canary"' --for 30m --json
+    Examples:
+        signs monitor watch --since $(date +%s)   # after a roll-out
+        signs monitor watch --old 'track="stable"' --new 'track="canary"' --for 30m
     """
     from monitoring import comparison
     from monitoring.drift.prometheus import Prometheus
@@ -66,11 +67,11 @@ def alerts(
 ) -> None:
     """List the alerts that are firing now; those that ask for a retraining have the label retrain=true.
 
-    Exit code 0: no alert fires. 1: some do. 2: Prometheus does not answer.
+    Exit codes: 0 no alert fires; 1 some do; 2 Prometheus does not answer.
 
-    \b
-    signs monitor alerts
-    signs monitor alerts --label retrain=true --json
+    Examples:
+        signs monitor alerts
+        signs monitor alerts --label retrain=true --json
     """
     from monitoring.drift.prometheus import Prometheus
 

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from traffic_signs.progress import ProgressCallback
 
 
@@ -45,16 +43,3 @@ def progress_bars() -> "Iterator[ProgressCallback]":
 
     with progress.progress_bars(Console(stderr=True)) as report:
         yield report
-
-
-def plain_table(*columns: str, right: tuple[str, ...] = ()) -> "Table":
-    """Returns a table without lines; the numbers of the columns in `right` stand below each other.
-
-    Without columns it has no header.
-    """
-    from rich.table import Table
-
-    table = Table(box=None, header_style="bold", pad_edge=False, show_header=bool(columns))
-    for name in columns:
-        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
-    return table

@@ -24,19 +24,19 @@ def predict(
     as_json: Json = False,
     as_csv: Annotated[bool, Setting("Print a row for each sign, with a header.", flags=("--csv",))] = False,
 ) -> None:
-    """Find the traffic signs of photographs and videos and name them.
+    """Find and name the traffic signs in photographs and videos.
 
-    Exit code 0: all pictures are answered. 1: a problem; a picture that cannot be read is named on standard error, and
-    the others are answered. 2: wrong usage. 130: stopped; the answers until then are printed.
+    Exit codes: 0 all pictures are answered; 1 a problem, such as a picture that cannot be read, while the others are
+    answered; 2 wrong usage; 130 stopped, and the answers until then are printed.
 
-    \b
-    signs predict street.jpg
-    signs predict *.jpg --annotate found --json
-    signs predict photographs 'more/**/*.png' --csv > signs.csv
-    signs predict drive.mp4 --annotate found
-    signs predict --camera 0
-    signs predict street.jpg --url triton.example:8000 --protocol http --threshold 0.5
-    signs predict sign.png --crops
+    Examples:
+        signs predict street.jpg
+        signs predict *.jpg --annotate found --json
+        signs predict photographs 'more/**/*.png' --csv > signs.csv
+        signs predict drive.mp4 --annotate found
+        signs predict --camera 0
+        signs predict street.jpg --url triton:8001 --score-threshold 0.5
+        signs predict sign.png --crops
     """
     if as_json and as_csv:
         raise typer.BadParameter("choose one of --json and --csv")
@@ -64,7 +64,7 @@ def predict(
         if request.crops:
             answers = classified(source, client, request.top)
         else:
-            answers = recognized(source, client, request.threshold, request.concurrency, copies)
+            answers = recognized(source, client, request.score_threshold, request.concurrency, copies)
         for done, answer in enumerate(answers, start=1):
             if "error" in answer:
                 failed = True

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
-from clients.command.output import plain_table, print_lines
+from clients.command.output import print_lines
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -82,7 +82,7 @@ def _print_line(result: Result, out: TextIO) -> None:
 
 
 def _print_table(results: list[Result]) -> None:
-    from traffic_signs.console import Console
+    from traffic_signs.console import Console, plain_table
 
     numbers = ("score", "found", "left", "top", "right", "bottom")
     if any("predictions" in result for result in results):

@@ -9,6 +9,7 @@ from clients.command.repository_promote import promote, rollback
 from clients.command.repository_publish import publish, sign
 from clients.command.repository_transfer import pull, push
 from clients.command.roll_out import roll_out
+from traffic_signs.durations import DURATION, seconds
 from traffic_signs.options import with_options
 from traffic_signs.settings import (
     DEFAULT_REPOSITORY,
@@ -24,11 +25,9 @@ from traffic_signs.settings import (
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="""List, check, publish, promote and transfer the versions that Triton serves, in a folder or a bucket.
-
-    A bucket needs its extra (s3, gcs or azure) and takes credentials from where the store's own tools do, such as
-    AWS_ACCESS_KEY_ID and AWS_ENDPOINT_URL.
-    """,
+    help="List, check, publish, promote and transfer the versions that Triton serves, in a folder or a bucket.\n\n"
+    "A bucket needs its extra (s3, gcs or azure) and takes credentials from where the store's own tools do, such as "
+    "AWS_ACCESS_KEY_ID and AWS_ENDPOINT_URL.",
 )
 
 
@@ -37,9 +36,9 @@ app = typer.Typer(
 def list_(model: AnyModel = None, repository: Repository = DEFAULT_REPOSITORY, as_json: Json = False) -> None:
     """List the versions of all models: which one is the champion, which are served.
 
-    \b
-    signs repository list
-    signs repository list sign_classifier --repository s3://models/signs --json
+    Examples:
+        signs repository list
+        signs repository list sign_classifier --repository s3://models/signs --json
     """
     from clients.command.repository_output import print_list
     from export.repository.listing import list_versions
@@ -60,9 +59,9 @@ def show(
 ) -> None:
     """Show the content and the origin of a version, or the history of a model's champions.
 
-    \b
-    signs repository show sign_classifier
-    signs repository show sign_classifier 3 --json | jq .metrics
+    Examples:
+        signs repository show sign_classifier
+        signs repository show sign_classifier 3 --json | jq .metrics
     """
     from clients.command.repository_output import print_facts, print_history
     from export.repository.listing import show_model, show_version
@@ -84,12 +83,14 @@ def verify(
     public_key: PublicKey = None,
     as_json: Json = False,
 ) -> None:
-    """Check every file against the manifests, and signatures if a key is given; exit code 1 for any problem.
+    """Check every file against the manifests, and signatures if a key is given.
 
-    \b
-    signs repository verify
-    signs repository verify sign_classifier 3 --public-key release.pub
-    signs repository verify --repository s3://models/signs --json
+    Exit codes: 0 all is well; 1 any problem.
+
+    Examples:
+        signs repository verify
+        signs repository verify sign_classifier 3 --public-key release.pub
+        signs repository verify --repository s3://models/signs --json
     """
     from clients.command.repository_output import print_checks
     from export.repository import verification
@@ -108,9 +109,9 @@ def diff(
 ) -> None:
     """Show how two versions differ: size, precision, source, data, and all figures side by side.
 
-    \b
-    signs repository diff sign_classifier 2 3
-    signs repository diff sign_classifier 2 3 --json | jq '.[] | select(.name == "metrics.gtsdb_test_accuracy").delta'
+    Examples:
+        signs repository diff sign_classifier 2 3
+        signs repository diff sign_classifier 2 3 --json | jq '.[].name'
     """
     from clients.command.repository_output import print_differences
     from export.repository.comparison import compare_versions
@@ -133,19 +134,22 @@ def prune(
     repository: Repository = DEFAULT_REPOSITORY,
     dry_run: DryRun = False,
     leftovers: Annotated[
-        float, Setting("Also remove files of interrupted work that are untouched for this many hours.", min=0)
-    ] = 24.0,
+        str,
+        Setting(
+            "Also remove files of interrupted work that are untouched for this long.", metavar=DURATION, check=seconds
+        ),
+    ] = "24h",
     as_json: Json = False,
 ) -> None:
     """Remove old versions, but never the champion; earlier champions last, because a rollback returns to them.
 
-    \b
-    signs repository prune sign_classifier --keep 5 --dry-run
+    Examples:
+        signs repository prune sign_classifier --keep 5 --dry-run
     """
     from clients.command.repository_output import numbers
     from export.repository.pruning import prune as remove_old
 
-    pruned = remove_old(repository, model, keep, dry_run, leftovers * 3600)
+    pruned = remove_old(repository, model, keep, dry_run, seconds(leftovers))
     lines = [f"{'would remove' if dry_run else 'removed'}: {numbers(pruned.removed)}", f"kept: {numbers(pruned.kept)}"]
     lines += [f"removed files of interrupted work: {path}" for path in pruned.swept]
     print_result(pruned, as_json, "\n".join(lines))

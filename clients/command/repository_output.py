@@ -4,10 +4,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from clients.command.output import plain_table
 from export.repository.comparison import Difference
 from export.repository.verification import Check
-from traffic_signs.console import Console
+from traffic_signs.console import Console, plain_table
 
 WIDE = 110  # columns of a terminal that all columns of the list fit in
 

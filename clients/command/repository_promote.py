@@ -20,7 +20,7 @@ def promote(
     repository: Repository = DEFAULT_REPOSITORY,
     reason: Reason = "",
     gated: Annotated[bool, Setting("Only if it has passed the gate against the present champion.")] = False,
-    if_none: Annotated[
+    if_no_champion: Annotated[
         bool, Setting("Only if the model has no champion yet, so that a rollback has a target.")
     ] = False,
     other_classes: OtherClasses = False,
@@ -32,16 +32,16 @@ def promote(
     Without --gated a version that has not passed the gate is promoted too, with a note; another note names a
     recognizer that was exported with another version. If MLflow is in use, its alias champion moves too.
 
-    \b
-    signs repository promote sign_classifier 3 --reason "fewer mistakes at night"
-    signs repository promote sign_classifier 3 --gated
+    Examples:
+        signs repository promote sign_classifier 3 --reason "better at night"
+        signs repository promote sign_classifier 3 --gated
     """
     from export.repository.calls import find_stale_dependents
     from export.repository.promotion import champion, gate_failure_reason
     from export.repository.promotion import promote as make_champion
     from export.repository.store import open_store
 
-    best = champion(open_store(repository), model) if if_none else None
+    best = champion(open_store(repository), model) if if_no_champion else None
     if best is not None:
         _print(model, best, None, [], f"{model} {best} is the champion already", as_json)
         return
@@ -57,26 +57,27 @@ def rollback(
     model: Model,
     repository: Repository = DEFAULT_REPOSITORY,
     reason: Reason = "",
-    only: Annotated[
-        int | None, Setting("Only if this version is the champion; for steps that are repeated.", min=1)
+    if_champion: Annotated[
+        int | None, Setting("Only if this version is the champion, so that a repeated step rolls back once.", min=1)
     ] = None,
     runs: Runs = Path("runs"),
     as_json: Json = False,
 ) -> None:
     """Make the previous champion the champion again; a second rollback goes one further back.
 
-    \b
-    signs repository rollback sign_classifier --reason "wrong on lorry signs"
-    signs repository rollback sign_classifier --only 4
+    Examples:
+        signs repository rollback sign_classifier --reason "wrong on lorry signs"
+        signs repository rollback sign_classifier --if-champion 4
     """
     from export.repository.calls import find_stale_dependents
-    from export.repository.promotion import champion, rollback_from
+    from export.repository.promotion import champion
+    from export.repository.promotion import rollback as roll_back
     from export.repository.store import open_store
 
-    entry = rollback_from(repository, model, only, reason)
+    entry = roll_back(repository, model, reason, if_champion)
     if entry is None:
         best = champion(open_store(repository), model)
-        _print(model, best, None, [], f"{model} {only} is not the champion: {best} stays", as_json)
+        _print(model, best, None, [], f"{model} {if_champion} is not the champion: {best} stays", as_json)
         return
     notes = find_stale_dependents(repository, model, entry.version, runs)
     _print(model, entry.version, entry, notes, f"{model} {entry.version} is the champion again", as_json)

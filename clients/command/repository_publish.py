@@ -5,14 +5,14 @@ from typing import Annotated
 
 import typer
 
-from clients.command.output import print_json, progress_bars
+from clients.command.output import print_json, print_result, progress_bars
 from traffic_signs.options import with_options
 from traffic_signs.settings import (
     DEFAULT_REPOSITORY,
     PRIVATE_KEY,
+    IfNew,
     Json,
     Model,
-    Once,
     OtherClasses,
     PrivateKey,
     PublicKey,
@@ -30,20 +30,20 @@ def publish(
         int | None, Setting("Number of the copy, higher than any before.", min=1, show_default="the next")
     ] = None,
     again: Annotated[bool, Setting("Also if a version with the same files is there.")] = False,
-    once: Once = False,
+    if_new: IfNew = False,
     other_classes: OtherClasses = False,
     private_key: PrivateKey = None,
     public_key: PublicKey = None,
     as_json: Json = False,
 ) -> None:
-    """Publish a checked copy of a version of another repository, with its provenance.
+    """Publish a checked copy of a version of another repository in --repository, with its provenance.
 
     Use it to bring a version from staging to production, or to give a model that was made by hand a manifest. Once
     a model has a champion, a new version is served only after it is promoted.
 
-    \b
-    signs repository publish staging/sign_classifier/3 --repository s3://models/signs
-    signs repository publish s3://staging/signs/sign_classifier/3 --public-key ci.pub --private-key release.pem
+    Examples:
+        signs repository publish staging/sign_classifier/3 -r s3://models/signs
+        signs repository publish s3://staging/sign_classifier/3 --public-key ci.pub
     """
     from export.repository.class_names import other_classes_option
     from export.repository.promotion import champion
@@ -51,12 +51,14 @@ def publish(
     from export.repository.signing import load_signer
     from export.repository.store import open_store, repository_flag
 
-    if again and once:
-        raise typer.BadParameter("--again asks for another copy and --once for no other: give one of them")
+    if again and if_new:
+        raise typer.BadParameter("--again asks for another copy and --if-new for no other: give one of them")
     signer = load_signer(private_key)
     with progress_bars() as progress:
         manifest = publish_copy(
-            *(source, repository, number, again, signer, public_key, progress), once=once, other_classes=other_classes
+            *(source, repository, number, again, signer, public_key, progress),
+            if_new=if_new,
+            other_classes=other_classes,
         )
     if as_json:
         print_json(manifest)
@@ -72,15 +74,16 @@ def sign(
     version: Version,
     private_key: Annotated[Path, PRIVATE_KEY],
     repository: Repository = DEFAULT_REPOSITORY,
+    as_json: Json = False,
 ) -> None:
     """Sign a version: OpenSSF model signing with an elliptic-curve key; the signature is model.sig beside the files.
 
     The password of an encrypted key is read from the environment variable SIGNS_KEY_PASSWORD.
 
-    \b
-    openssl ecparam -name prime256v1 -genkey -noout -out release.pem
-    openssl ec -in release.pem -pubout -out release.pub
-    signs repository sign sign_classifier 3 --private-key release.pem
+    Examples:
+        openssl ecparam -name prime256v1 -genkey -noout -out release.pem
+        openssl ec -in release.pem -pubout -out release.pub
+        signs repository sign sign_classifier 3 --private-key release.pem
     """
     from export.repository.publishing import sign_version
     from export.repository.signing import load_signer
@@ -88,4 +91,4 @@ def sign(
     signer = load_signer(private_key)
     assert signer is not None
     sign_version(repository, model, version, signer)
-    typer.echo(f"signed: {repository}/{model}/{version}")
+    print_result({"model": model, "version": version}, as_json, f"signed: {repository}/{model}/{version}")

@@ -7,7 +7,7 @@ import typer
 
 from clients.command.output import print_json, progress_bars
 from traffic_signs.options import with_options
-from traffic_signs.settings import DEFAULT_REPOSITORY, Configuration, Json, PublicKey, Repository, Setting
+from traffic_signs.settings import Configuration, Json, PublicKey, Setting
 
 Versions = Annotated[
     tuple[str, ...],
@@ -19,7 +19,12 @@ Versions = Annotated[
     ),
 ]
 PlainHttp = Annotated[
-    bool | None, Setting("Use HTTP without TLS for the registry.", show_default="only on this machine")
+    bool | None,
+    Setting(
+        "Use HTTP without TLS for the registry.",
+        flags=("--plain-http/--no-plain-http",),
+        show_default="only on this machine",
+    ),
 ]
 
 
@@ -29,7 +34,7 @@ def pull(
         str,
         Setting("Repository to copy from: folder, address, oci://HOST/NAME or oci://HOST/NAME@DIGEST.", argument=True),
     ],
-    destination: Annotated[Path, Setting("Folder that a server will serve.", argument=True)],
+    target: Annotated[Path, Setting("Folder that a server will serve.", argument=True)],
     version: Versions = (),
     versions_file: Annotated[
         Path | None, Setting('JSON file in place of --version: {"MODEL": N or [N, M] or null}.')
@@ -43,14 +48,14 @@ def pull(
 ) -> None:
     """Copy exactly the versions asked for into a folder, checked, with a config.pbtxt that serves only these.
 
-    A container runs this before Triton starts. On any failure the folder stays as it was, and the exit code is 1. In a
-    registry, a digest names exactly one version; without a digest and a number the newest version is pulled. With
-    --configuration, versions that a server with --model-config-name=NAME cannot serve correctly are refused.
+    A container runs this before Triton starts. On any failure the folder stays as it was. In a registry, a digest names
+    exactly one version; without a digest and a number the newest version is pulled. With --configuration, versions that
+    a server with --model-config-name=NAME cannot serve correctly are refused.
 
-    \b
-    signs repository pull s3://models/signs /models --version sign_classifier=3 --public-key release.pub
-    signs repository pull oci://registry.example.com/signs/models@sha256:DIGEST /models
-    signs repository pull model_repository served --version sign_classifier
+    Examples:
+        signs repository pull s3://models/signs /models --version sign_classifier=3
+        signs repository pull oci://registry.example/models@sha256:DIGEST /models
+        signs repository pull model_repository served --version sign_classifier
     """
     from export.repository.artifact import opened
     from export.repository.pull import parse_wanted
@@ -62,18 +67,18 @@ def pull(
         if wanted and not there:
             print_json([]) if as_json else typer.echo(f"{source} has none of these yet: nothing was pulled")
             return
-        pulled = bring(store, destination, there, public_key, progress, any_gpu, configuration)
+        pulled = bring(store, target, there, public_key, progress, any_gpu, configuration)
     if as_json:
         print_json(pulled)
         return
     for each in pulled:
-        typer.echo(f"{'pulled' if each.fetched else 'there and whole'}: {destination}/{each.model}/{each.version}")
+        typer.echo(f"{'pulled' if each.fetched else 'there and whole'}: {target}/{each.model}/{each.version}")
 
 
 @with_options
 def push(
+    source: Annotated[str, Setting("Repository to copy from: a folder or an address.", argument=True)],
     target: Annotated[str, Setting("Registry to push to: oci://HOST[:PORT]/NAME.", argument=True)],
-    repository: Repository = DEFAULT_REPOSITORY,
     version: Versions = (),
     public_key: PublicKey = None,
     plain_http: PlainHttp = None,
@@ -84,14 +89,15 @@ def push(
     Each version is checked first, and printed with the digest by which it is pulled; the same version always has the
     same digest. Needs the extra oci; credentials come from docker's configuration, as `docker login` writes it.
 
-    \b
-    signs repository push oci://registry.example.com/signs/models --version sign_classifier=3 --public-key release.pub
+    Examples:
+        signs repository push model_repository oci://registry.example/signs/models
+        signs repository push served oci://host.example/s --version sign_detector=3
     """
     from export.repository.artifact import push as send
     from export.repository.pull import parse_wanted
 
     with progress_bars() as progress:
-        pushed = send(repository, target, parse_wanted(version), public_key, plain_http, progress)
+        pushed = send(source, target, parse_wanted(version), public_key, plain_http, progress)
     if as_json:
         print_json(pushed)
         return

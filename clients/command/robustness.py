@@ -17,10 +17,10 @@ def robustness(request: RobustnessRequest, as_json: Json = False) -> None:
     without a sign: how often it names them with a score above 0.9, and how often the unknown threshold catches them.
     --output gets robustness.json, robustness.md and robustness.png.
 
-    \b
-    signs robustness model_repository/sign_classifier/1 --data gtsrb=GTSRB --output runs/robustness
-    signs robustness runs/gtsrb/checkpoint --data gtsrb=GTSRB --background gtsdb=FullIJCNN2013.zip
-    signs robustness model_repository/sign_detector/1 --data gtsdb=FullIJCNN2013.zip --limit 60
+    Examples:
+        signs robustness model_repository/sign_classifier/1 --data gtsrb=GTSRB
+        signs robustness sign.onnx --data gtsrb=GTSRB --background gtsdb=GTSDB.zip
+        signs robustness model_repository/sign_detector/1 --data gtsdb=GTSDB.zip
     """
     from export.evaluation.robustness import as_markdown, measure_robustness
 

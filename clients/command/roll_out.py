@@ -2,25 +2,26 @@
 
 from clients.command.output import print_result
 from traffic_signs.options import with_options
-from traffic_signs.settings import DEFAULT_REPOSITORY, Json, Model, Repository, Timeout, Url
+from traffic_signs.settings import DEFAULT_REPOSITORY, HttpUrl, Json, Model, Repository, Timeout
 
 
 @with_options
 def roll_out(
     model: Model,
     repository: Repository = DEFAULT_REPOSITORY,
-    url: Url = "localhost:8000",
+    url: HttpUrl = "localhost:8000",
     timeout: Timeout = 120.0,
     as_json: Json = False,
 ) -> None:
     """Load the champion in a running server, and wait until it answers; requests meanwhile go to the old version.
 
-    --url is the server's HTTP address, and --repository what it serves. This is for a server of this machine, started
-    with `signs serve --reloadable`; on Kubernetes a roll-out is `helm upgrade`. If the version fails to load, the
-    server keeps serving the old one, and the exit code is 1.
+    This is for a server of this machine that serves --repository, started with `signs serve --reloadable`; on
+    Kubernetes a roll-out is `helm upgrade`.
 
-    \b
-    signs repository promote sign_classifier 3 && signs repository roll-out sign_classifier
+    Exit codes: 0 the champion answers; 1 it fails to load, and the server keeps serving the old version.
+
+    Examples:
+        signs repository roll-out sign_classifier
     """
     from export.repository.promotion import champion
     from export.repository.store import open_store, repository_flag

@@ -17,23 +17,15 @@ if TYPE_CHECKING:
 def serve(settings: ServerSettings) -> None:
     """Serve the model repository with tritonserver until Ctrl-C.
 
-    It starts the tritonserver that is given or on the PATH; without one it installs one from PyPI, once. That one is
-    from 2024 and only for this machine: only a server without known security holes may listen on other addresses than
-    loopback. Before the start every version is checked against its manifest.
+    Without a tritonserver that is given, on the PATH or in /opt/tritonserver, it installs one from PyPI; that one
+    listens on loopback only. Every version is checked against its manifest. --configuration is chosen for this machine.
+    --reloadable lets anyone who reaches the HTTP port load models.
 
-    Models are served by their configuration for the machine: on a GPU with the file that is made for one, on CPUs with
-    as many instances as there are cores, and with the int8 file of models that have one where the CPU runs it faster
-    (VNNI or AVX2). --configuration cpu-2, cpu-4 and so on serves fp32.
-
-    The server keeps serving the versions that were champions at its start. With --reloadable it loads another version
-    on request and switches to it once it is loaded, and no request is lost. Everybody who reaches the HTTP port can
-    then load and unload models, so use it on one machine only.
-
-    \b
-    signs serve
-    signs serve --reloadable
-    signs serve --repository served --public-key release.pub
-    signs serve --tritonserver /opt/tritonserver/bin/tritonserver --host 0.0.0.0
+    Examples:
+        signs serve
+        signs serve --reloadable
+        signs serve --repository served --public-key release.pub
+        signs serve --tritonserver /opt/triton/bin/tritonserver --host 0.0.0.0
     """
     from export.hardware_fit import check_tensorrt, choose_configuration
     from export.repository.store import require_folder

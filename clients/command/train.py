@@ -9,7 +9,7 @@ from clients.command import train_run
 from clients.command.output import print_result, progress_bars
 from clients.command.train_run import RunSettings
 from traffic_signs.options import with_options
-from traffic_signs.settings import DATA_SET, Json, Rounds, Runs, Setting
+from traffic_signs.settings import DATA_METAVAR, DATA_SET, Json, Rounds, Runs, Setting
 from training.recipe import Architecture, Compile, DetectorRecipe, Device, Precision, Recipe, TrainingConfig, Workers
 
 app = typer.Typer(no_args_is_help=True, help="Train a classifier or a detector; MLflow records every run.")
@@ -19,7 +19,8 @@ app = typer.Typer(no_args_is_help=True, help="Train a classifier or a detector; 
 @with_options
 def classifier(
     data: Annotated[
-        tuple[str, ...], Setting(f"Data set, repeatable: synthetic=N (drawn signs), {DATA_SET}", repeatable=True)
+        tuple[str, ...],
+        Setting(f"Data set, repeatable: synthetic=N (drawn signs), {DATA_SET}", metavar=DATA_METAVAR, repeatable=True),
     ],
     recipe: Recipe,
     run: RunSettings,
@@ -29,13 +30,13 @@ def classifier(
     If a run is interrupted or killed, `signs train resume NAME` resumes it. For several GPUs put
     `torchrun --nproc-per-node=GPUS --no-python` before the command.
 
-    \b
-    signs train classifier --data gtsdb=FullIJCNN2013.zip
-    signs train classifier --data gtsrb=data/gtsrb --name gtsrb
-    signs train classifier --data gtsdb=FullIJCNN2013 --data gtsrb=GTSRB --folds 5
-    signs train classifier --data gtsrb=data/gtsrb --data feedback=feedback
-    signs train classifier --data synthetic=20000 --name drawn
-    signs train classifier --data images=pictures --name mine
+    Examples:
+        signs train classifier --data gtsdb=FullIJCNN2013.zip
+        signs train classifier --data gtsrb=data/gtsrb --name gtsrb
+        signs train classifier --data gtsdb=GTSDB --data gtsrb=GTSRB --folds 5
+        signs train classifier --data gtsrb=data/gtsrb --data feedback=feedback
+        signs train classifier --data synthetic=20000 --name drawn
+        signs train classifier --data images=pictures --name mine
     """
     from training.classifier.runs import train_classifier
 
@@ -50,6 +51,7 @@ def detector(
         Setting(
             "Data set of scenes, repeatable: gtsdb=PATH, feedback=PATH, or your own: coco=PATH, yolo=PATH; PATH is a "
             "folder or a zip.",
+            metavar=DATA_METAVAR,
             repeatable=True,
         ),
     ],
@@ -61,10 +63,10 @@ def detector(
     If a run is interrupted or killed, `signs train resume NAME` resumes it. The scenes are in memory during the
     training: 3 GB for all of GTSDB, and at most 3.3 MB for each picture of feedback.
 
-    \b
-    signs train detector --data gtsdb=FullIJCNN2013.zip
-    signs train detector --data gtsdb=FullIJCNN2013 --name detector --folds 5
-    signs train detector --data gtsdb=FullIJCNN2013.zip --data feedback=feedback
+    Examples:
+        signs train detector --data gtsdb=FullIJCNN2013.zip
+        signs train detector --data gtsdb=FullIJCNN2013 --name detector --folds 5
+        signs train detector --data gtsdb=FullIJCNN2013.zip --data feedback=feedback
     """
     from training.detector.runs import train_detector
 
@@ -77,7 +79,8 @@ def resume(
     name: Annotated[str, Setting("Name of the interrupted run.", argument=True)],
     runs: Runs = Path("runs"),
     device: Annotated[
-        str, Setting("Device to resume on: cpu, cuda, cuda:1 or auto.", show_default="that of the run")
+        str,
+        Setting("Device to resume on: cpu, cuda, cuda:1 or auto.", metavar="DEVICE", show_default="that of the run"),
     ] = "",
     as_json: Json = False,
 ) -> None:
@@ -86,9 +89,9 @@ def resume(
     On a CPU the result is that of a run without interruption. On another device batch size, learning rate, length and
     precision stay those that the run began with.
 
-    \b
-    signs train resume gtsrb
-    signs train resume gtsrb --device cpu
+    Examples:
+        signs train resume gtsrb
+        signs train resume gtsrb --device cpu
     """
     train_run.resume(name, runs, as_json, device)
 
@@ -97,7 +100,7 @@ def resume(
 @with_options
 def throughput(
     architecture: Architecture = Recipe.architecture,
-    batch_size: Annotated[int, Setting("Crops in a step; 0: 256, on a GPU 512.", min=0)] = 0,
+    batch_size: Annotated[int, Setting("Crops in a step.", min=0, show_default="256, on a GPU 512")] = 0,
     steps: Annotated[int, Setting("Steps in a measurement.", min=1)] = 10,
     rounds: Rounds = 5,
     device: Device = "auto",
@@ -111,9 +114,9 @@ def throughput(
     Both run the same training steps on noise; the loop augments its batches, the network alone has them in memory. A
     ratio of 1 means that augmentation costs no time.
 
-    \b
-    signs train throughput
-    signs train throughput --device cpu --precision fp32 --json
+    Examples:
+        signs train throughput
+        signs train throughput --device cpu --precision fp32 --json
     """
     from training.classifier.throughput import measure_throughput
 

@@ -24,7 +24,8 @@ class RunSettings(BaseSettings):
     """Where a run is kept, and what is printed."""
 
     name: Annotated[
-        str, Setting("Name of the run; its folder is RUNS/NAME.", show_default="the command and the time")
+        str,
+        Setting("Name of the run; its folder is RUNS/NAME.", metavar="NAME", show_default="the command and the time"),
     ] = ""
     runs: Runs = Path("runs")
     resume_or_skip: Annotated[

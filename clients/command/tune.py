@@ -25,15 +25,16 @@ def tune(
 
     Every combination of instances, threads, queue delay and largest batch runs on a real tritonserver under load, with
     drawn pictures, in rounds of a new random order. The fastest one whose p99 is within the budget is published as the
-    next version: the same weights with another config.pbtxt. Later exports keep its settings. If no combination is
-    within the budget, nothing changes, and the exit code is 1. --output gets tuning.png and, after each round,
-    tuning.json.
+    next version: the same weights with another config.pbtxt. Later exports keep its settings. --output gets tuning.png
+    and, after each round, tuning.json.
 
-    \b
-    signs export tune sign_classifier --latency-budget-ms 20
-    signs export tune sign_classifier 3 --latency-budget-ms 20 --instances 1,2,4 --threads 1,2 --dry-run
-    signs export tune sign_detector --latency-budget-ms 2000 --concurrency 4 --max-batch 1,2,4 --yes
-    signs export tune sign_classifier --latency-budget-ms 20 --concurrency 128 --channels 8 --grpc-threads 8
+    Exit codes: 0 a combination is within the budget; 1 none is, and nothing changes.
+
+    Examples:
+        signs export tune sign_classifier --latency-budget-ms 20
+        signs export tune sign_classifier 3 --latency-budget-ms 20 --dry-run
+        signs export tune sign_detector --latency-budget-ms 2000 --max-batch 1,2,4
+        signs export tune sign_classifier --latency-budget-ms 20 --concurrency 128
     """
     import sys
 

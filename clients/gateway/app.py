@@ -39,7 +39,7 @@ def make_app(settings: Settings, draining: Callable[[], bool] = lambda: False) -
     Raises:
         ClientError: the keys, the feedback folder, the certificates or the address for traces cannot be used.
     """
-    limits = Limits(settings.concurrency, settings.queue, settings.max_held * MEBIBYTE)
+    limits = Limits(settings.concurrency, settings.queue, settings.max_upload_memory * MEBIBYTE)
     metrics = Metrics(lambda: limits.in_flight)
     keys = Keys(settings.keys) if settings.keys else None
     store = Store(settings.feedback, settings.feedback_reserve * MEBIBYTE) if settings.feedback else None

@@ -6,7 +6,6 @@ clients/gateway/operation.md, which training reads.
 
 import errno
 import json
-import os
 import secrets
 import shutil
 import time
@@ -21,6 +20,7 @@ from clients.gateway.problems import FULL, UNFITTING, WRONG_TYPE, ProblemError
 from clients.gateway.schema import Box, FoundSign, Name
 from traffic_sign_client import SignClass
 from traffic_sign_client.errors import ClientError
+from traffic_signs.atomic_write import sync_folder, write_synced
 
 SCHEMA = 2
 SUFFIXES = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "PPM": "ppm", "BMP": "bmp"}
@@ -166,11 +166,11 @@ class Store:
             if shutil.disk_usage(self._folder).free - len(image) - len(text) < self._reserve:
                 raise OSError(errno.ENOSPC, "only the reserve is left")
             partial.mkdir()
-            _write(partial / f"image.{SUFFIXES[form]}", image)
-            _write(partial / "feedback.json", text)
-            _sync(partial)
+            write_synced(partial / f"image.{SUFFIXES[form]}", image)
+            write_synced(partial / "feedback.json", text)
+            sync_folder(partial)
             partial.rename(self._folder / name)
-            _sync(self._folder)
+            sync_folder(self._folder)
         except BaseException as error:
             shutil.rmtree(partial, ignore_errors=True)
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -186,19 +186,3 @@ class Store:
                     shutil.rmtree(path)
             except FileNotFoundError:
                 pass  # another gateway removed it
-
-
-def _write(path: Path, data: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    """Writes the names in a folder to disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

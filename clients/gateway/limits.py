@@ -13,12 +13,13 @@ LATER = "try again after the seconds in Retry-After, or send fewer requests at o
 class Limits:
     """Counts the requests in progress, within one event loop.
 
-    `concurrency` of them may call Triton at a time, `queue` more may wait; all may hold `max_held` bytes of uploads.
+    `concurrency` of them may call Triton at a time, `queue` more may wait; all may hold `max_upload_memory` bytes of
+    uploads.
     """
 
-    def __init__(self, concurrency: int, queue: int, max_held: int) -> None:
+    def __init__(self, concurrency: int, queue: int, max_upload_memory: int) -> None:
         self.in_flight = 0
-        self._most, self._max_held, self._held = concurrency + queue, max_held, 0
+        self._most, self._max_upload_memory, self._held = concurrency + queue, max_upload_memory, 0
         self._turns = asyncio.Semaphore(concurrency)
 
     @contextmanager
@@ -35,7 +36,7 @@ class Limits:
 
         def hold(size: int) -> None:
             nonlocal held
-            if self._held + size > self._max_held:
+            if self._held + size > self._max_upload_memory:
                 raise ProblemError(OVERLOADED, f"other uploads fill the memory: {LATER}")
             self._held += size
             held += size

@@ -33,8 +33,8 @@ class Metrics:
             buckets=SECONDS,
             registry=registry,
         )
-        self._uploads = Histogram(f"{PREFIX}upload_bytes", "Bodies of requests.", buckets=BYTES, registry=registry)
-        self._failures = Counter(
+        self.uploads = Histogram(f"{PREFIX}upload_bytes", "Bodies of requests.", buckets=BYTES, registry=registry)
+        self.failures = Counter(
             f"{PREFIX}upstream_failures", "Calls to Triton that failed.", ["reason"], registry=registry
         )
         self._feedback = Counter(f"{PREFIX}feedback", "Feedback that was sent.", ["outcome"], registry=registry)
@@ -43,7 +43,7 @@ class Metrics:
             self._requests.labels(route, outcome)
             self._durations.labels(route, outcome)
         for reason in REASONS:
-            self._failures.labels(reason)
+            self.failures.labels(reason)
         for outcome in STORED:
             self._feedback.labels(outcome)
 
@@ -55,14 +55,6 @@ class Metrics:
             self._durations.labels(route, outcome).observe(seconds)
         elif route == "/v1/feedback":
             self._feedback.labels("stored" if status < 400 else "refused" if status < 500 else "failed").inc()
-
-    def uploaded(self, size: int) -> None:
-        """Counts the bytes of a body."""
-        self._uploads.observe(size)
-
-    def failed(self, reason: str) -> None:
-        """Counts a call to Triton that failed, for one of REASONS."""
-        self._failures.labels(reason).inc()
 
 
 def outcome_of(status: int) -> str:

@@ -80,7 +80,7 @@ class Api:
     async def recognize(
         self,
         request: Request,
-        threshold: Annotated[
+        score_threshold: Annotated[
             float | None,
             Query(ge=0, le=1, allow_inf_nan=False, description="Lowest detection score; default: the model's own."),
         ] = None,
@@ -92,7 +92,7 @@ class Api:
 
         async def one(upload: Upload, request_id: str, deadline: float) -> dict[str, Any]:
             # The size after the answer: the recognizer reports and counts what cannot be read.
-            timed = await self._upstream.recognize(upload.data, threshold, request_id, deadline)
+            timed = await self._upstream.recognize(upload.data, score_threshold, request_id, deadline)
             return _result("signs", timed.answer, await pictures.size_of(upload.data), timed)
 
         async def work(uploads: Sequence[Upload], deadline: float) -> list[Result]:

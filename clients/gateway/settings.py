@@ -4,9 +4,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
-from traffic_signs.settings import TRACES, BaseSettings, Setting, SettingError
+from traffic_signs.settings import GRPC_URL, TRACES, BaseSettings, Setting, SettingError
 
 MEBIBYTE = 1 << 20
+SERVED = "NAME[/VERSION]"
 ENVIRONMENT = "SIGNS_GATEWAY"  # prefix of the environment variables
 
 
@@ -14,21 +15,20 @@ ENVIRONMENT = "SIGNS_GATEWAY"  # prefix of the environment variables
 class Settings(BaseSettings):
     """The gateway's settings. Sizes are in MiB, times in seconds."""
 
-    url: Annotated[str, Setting("host:port of Triton's gRPC.", envvars=(f"{ENVIRONMENT}_TRITON_URL",))] = (
-        "localhost:8001"
-    )
-    recognizer: Annotated[str, Setting("Model for photographs, or name/version.")] = "sign_recognizer"
-    classifier: Annotated[str, Setting("Model for pictures of one sign, or name/version.")] = "sign_classifier"
+    url: Annotated[str, replace(GRPC_URL, envvars=(f"{ENVIRONMENT}_TRITON_URL",))] = "localhost:8001"
+    recognizer: Annotated[str, Setting("Model for photographs.", metavar=SERVED)] = "sign_recognizer"
+    classifier: Annotated[str, Setting("Model for pictures of one sign.", metavar=SERVED)] = "sign_classifier"
     need: Annotated[
         tuple[str, ...],
         Setting(
             "Model that must be ready in Triton before the gateway is; repeatable.",
+            metavar="NAME",
             show_default="sign_recognizer, sign_detector, sign_classifier",
             repeatable=True,
         ),
     ] = ("sign_recognizer", "sign_detector", "sign_classifier")
     timeout: Annotated[
-        float, Setting("Seconds for an answer after the upload, with the wait in the queue.", min=0.001)
+        float, Setting("Seconds for an answer after the upload, including the time in the queue.", min=0.001)
     ] = 10.0
     upload_timeout: Annotated[float, Setting("Seconds for an upload to arrive.", min=0.001)] = 30.0
     retries: Annotated[int, Setting("Number of retries if Triton does not answer.", min=0, max=10)] = 1
@@ -37,15 +37,16 @@ class Settings(BaseSettings):
     ] = 16
     queue: Annotated[int, Setting("Largest number of waiting requests; more are answered 429.", min=0)] = 48
     max_upload: Annotated[int, Setting("Largest size of a request in MiB.", min=1, max=1024)] = 16
-    max_held: Annotated[int, Setting("Largest size of all uploads in memory in MiB; more are answered 429.", min=1)] = (
-        128
-    )
+    max_upload_memory: Annotated[
+        int, Setting("Largest size of all uploads in memory in MiB; more are answered 429.", min=1)
+    ] = 128
     max_images: Annotated[int, Setting("Largest number of pictures in a request.", min=1, max=1000)] = 16
     keys: Annotated[Path | None, Setting("File of the hashes of API keys; without it no key is needed.")] = None
     cors_origin: Annotated[
         tuple[str, ...],
         Setting(
             "Origin whose pages may call the API, such as https://maps.example; repeatable.",
+            metavar="URL",
             show_default="none",
             repeatable=True,
         ),

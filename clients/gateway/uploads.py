@@ -111,7 +111,7 @@ class Uploads:
                 hold(len(chunk))
                 yield chunk
         finally:
-            self._metrics.uploaded(received)
+            self._metrics.uploads.observe(received)
 
     @asynccontextmanager
     async def _in_time(self) -> AsyncIterator[None]:

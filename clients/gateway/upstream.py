@@ -203,7 +203,7 @@ class Upstream:
         else:
             reason, kind = "other", UPSTREAM
             detail = "the model server answered with an error: see its log and the gateway's"
-        self._metrics.failed(reason)
+        self._metrics.failures.labels(reason).inc()
         return ProblemError(kind, detail)
 
 

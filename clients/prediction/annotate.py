@@ -54,21 +54,6 @@ def annotate(photograph: Image.Image, signs: Sequence[Sign]) -> Image.Image:
     return picture
 
 
-def write_annotated(original: Path, photograph: Image.Image, signs: Sequence[Sign], folder: Path) -> Path:
-    """Writes the annotated copy of a photograph into `folder`, whole or not at all.
-
-    Its name is that of the original and a hash of the original's full path, so that pictures of the same name from
-    different folders get different copies, and no original is overwritten. A later copy of a picture replaces it.
-
-    Raises:
-        OSError: the folder cannot be written.
-    """
-    target = _target(original, folder, ".jpg")
-    with atomic_write(target) as staging:
-        annotate(photograph, signs).save(staging, "JPEG", quality=QUALITY, subsampling=0)
-    return target
-
-
 class Copies:
     """Annotated copies in a folder, created if it is missing: a JPEG of each photograph, an MP4 of each video's frames.
 
@@ -91,14 +76,18 @@ class Copies:
     def add(self, picture: Picture, signs: Sequence[Sign]) -> Path:
         """Writes the copy of a photograph, or appends a frame to that of its video, and returns the copy's path.
 
-        A video's copy appears after its last frame, or the last one before a stop.
+        A photograph's copy is written whole or not at all, and replaces an earlier one. A video's copy appears after
+        its last frame, or the last one before a stop.
 
         Raises:
             ClientError, OSError: the folder cannot be written.
         """
         original = Path(picture.name)
         if isinstance(picture.content, bytes):
-            return write_annotated(original, decode(picture.content), signs, self._folder)
+            target = _target(original, self._folder, ".jpg")
+            with atomic_write(target) as staging:
+                annotate(decode(picture.content), signs).save(staging, "JPEG", quality=QUALITY, subsampling=0)
+            return target
         if original.exists():
             target = _target(original, self._folder, ".mp4")
         else:  # a camera, whose pictures are always new
@@ -115,6 +104,10 @@ class Copies:
 
 
 def _target(original: Path, folder: Path, suffix: str) -> Path:
+    """Returns a path with the original's name and a hash of its full path.
+
+    So originals of one name in different folders get different copies, and no original is overwritten.
+    """
     mark = hashlib.sha256(os.fsencode(original.resolve())).hexdigest()[:10]
     return folder / f"{original.stem}-signs-{mark}{suffix}"
 

@@ -4,7 +4,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
-from traffic_signs.settings import SERVED_MODEL, BaseSettings, Concurrency, ServerAddress, Setting, SettingError
+from traffic_signs.settings import (
+    SCORE_THRESHOLD,
+    SERVED_MODEL,
+    BaseSettings,
+    Concurrency,
+    ServerAddress,
+    Setting,
+    SettingError,
+)
 
 
 @dataclass(frozen=True)
@@ -24,12 +32,8 @@ class PredictionRequest(BaseSettings):
         int | None, Setting("Largest number of frames of the camera or of each video.", min=1, show_default="all")
     ] = None
     server: ServerAddress = field(default_factory=ServerAddress)
-    annotate: Annotated[
-        Path | None, Setting("Folder for copies with the signs drawn in; the originals stay.", metavar="DIR")
-    ] = None
-    threshold: Annotated[
-        float | None, Setting("Lowest score of a detection that counts.", min=0, max=1, show_default="the server's")
-    ] = None
+    annotate: Annotated[Path | None, Setting("Folder for copies with the signs drawn in; the originals stay.")] = None
+    score_threshold: Annotated[float | None, replace(SCORE_THRESHOLD, show_default="the server's")] = None
     crops: Annotated[bool, Setting("Each picture shows one sign: only classify it, without a search.")] = False
     top: Annotated[int, Setting("With --crops: number of classes to show for each picture.", min=1)] = 3
     model: Annotated[str, replace(SERVED_MODEL, show_default="sign_recognizer; sign_classifier with --crops")] = ""
@@ -39,5 +43,7 @@ class PredictionRequest(BaseSettings):
         super().__post_init__()
         if bool(self.images) == (self.camera is not None):
             raise SettingError("give photographs, folders or videos, or the number of a camera with --camera")
-        if self.crops and (self.annotate is not None or self.threshold is not None or self.camera is not None):
-            raise SettingError("a picture of one sign is not searched: leave out --annotate, --threshold and --camera")
+        if self.crops and (self.annotate is not None or self.score_threshold is not None or self.camera is not None):
+            raise SettingError(
+                "a picture of one sign is not searched: leave out --annotate, --score-threshold and --camera"
+            )

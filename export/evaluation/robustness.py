@@ -15,7 +15,7 @@ from export.evaluation.settings import RobustnessRequest
 from export.kinds import find_kind
 from export.model_kind import Predictor
 from traffic_sign_client.errors import ClientError
-from traffic_signs.atomic_write import atomic_write
+from traffic_signs.atomic_write import write_whole
 from traffic_signs.classes import GERMAN_SIGNS
 from traffic_signs.progress import ProgressCallback
 from training.corruptions import CORRUPTIONS, STRENGTHS, Corruption
@@ -92,15 +92,15 @@ def _measure_unknown(network: Predictor, pictures: Mapping[str, Images], thresho
     """Classifies pictures of several kinds, in the size of the classifier's input.
 
     Returns:
-        `threshold`, and by kind of picture `samples`, `named_surely`, the share with a score above SURE, and `unknown`,
-        the share with one below `threshold`.
+        `threshold`, and by kind of picture `samples`, `named_above_0_9`, the share with a score above SURE, and
+        `unknown`, the share with one below `threshold`.
     """
     kinds = {}
     for name, images in pictures.items():
         scores = network(images)["probabilities"].max(axis=1)
         kinds[name] = {
             "samples": len(images),
-            "named_surely": float((scores > SURE).mean()),
+            "named_above_0_9": float((scores > SURE).mean()),
             "unknown": None if threshold is None else float((scores < threshold).mean()),
         }
     return {"threshold": threshold, "kinds": kinds}
@@ -127,7 +127,7 @@ def as_markdown(figures: dict[str, Any]) -> str:
         ]
         for name, each in figures["unknown"]["kinds"].items():
             share = "no threshold" if each["unknown"] is None else f"{each['unknown']:.2%}"
-            lines.append(f"| {name} | {each['samples']} | {each['named_surely']:.2%} | {share} |")
+            lines.append(f"| {name} | {each['samples']} | {each['named_above_0_9']:.2%} | {share} |")
     return "\n".join(lines) + "\n"
 
 
@@ -137,5 +137,4 @@ def _write(output: Path, figures: dict[str, Any]) -> None:
         ("robustness.md", as_markdown(figures)),
         ("robustness.json", json.dumps(figures, indent=2) + "\n"),
     ):
-        with atomic_write(output / name) as staging:
-            staging.write_text(text)
+        write_whole(output / name, text)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 from traffic_signs.settings import (
+    DATA_METAVAR,
     MODEL_PATH,
     OUTPUT,
     SCENES,
@@ -36,7 +37,9 @@ class EvaluationRequest(BaseSettings):
             show_default="for scenes sign_recognizer if it is served, else sign_classifier, else sign_detector",
         ),
     ] = ""
-    version: Annotated[str, Setting("Version of the model on the server.", show_default="the server's choice")] = ""
+    version: Annotated[
+        str, Setting("Version of the model on the server.", metavar="N", show_default="the server's choice")
+    ] = ""
     classifier: Annotated[
         Path | None,
         Setting("Names the signs that a detector MODEL finds: a checkpoint, a version's folder or an .onnx file."),
@@ -57,7 +60,9 @@ class RobustnessRequest(BaseSettings):
 
     model: Annotated[Path, MODEL_PATH]
     data: Data
-    background: Annotated[str, Setting(f"Scenes from which a classifier gets crops without a sign: {SCENES}")] = ""
+    background: Annotated[
+        str, Setting(f"Scenes from which a classifier gets crops without a sign: {SCENES}", metavar=DATA_METAVAR)
+    ] = ""
     unknown_threshold: UnknownThreshold = None
     split: Split = "test"
     limit: Annotated[int, Setting("Pictures of each kind to take, evenly chosen; 0: all.", min=0)] = 0

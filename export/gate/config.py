@@ -70,7 +70,8 @@ class GateConfig(BaseSettings):
     ] = None
     split: Split = "test"
     fingerprint: Annotated[
-        str, Setting("First digits of the data's fingerprint, as printed before; other data is an error.")
+        str,
+        Setting("First digits of the data's fingerprint, as printed before; other data is an error.", metavar="HEX"),
     ] = ""
     limits: GateLimits = field(default_factory=GateLimits)
     # In place of that in `limits`, which depends on the kind of model.

@@ -51,7 +51,8 @@ def check_precision(
     text = f"{value:.2%}, champion {before:.2%}"
     if not passed:
         text += (
-            f" (it falls by {fall.value:.2%}, where {limits.max_loss:.2%} is allowed, and surely by {fall.lower:.2%})"
+            f" (it falls by {fall.value:.2%}, where {limits.max_loss:.2%} is allowed; lower bound at "
+            f"{100 - limits.significance * 100:g}% confidence: {fall.lower:.2%})"
         )
     figures = {"challenger": value, "champion": before, "fall_lower": fall.lower, "fall_upper": fall.upper}
     return Finding("mAP50", passed, text, figures)

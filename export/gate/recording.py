@@ -8,11 +8,11 @@ from typing import Any
 
 from export.errors import RepositoryError
 from export.repository.fetching import fetch_version
-from export.repository.local import write
 from export.repository.manifest import MANIFEST, SIGNATURE, Manifest, clear_errors, is_same_version
 from export.repository.promotion import require_version
 from export.repository.signing import Signer
 from export.repository.store import RepositoryLike, Store, open_store
+from traffic_signs.atomic_write import write_synced
 
 
 def require_recordable(repository: RepositoryLike, model: str, version: int, signer: Signer | None) -> None:
@@ -63,7 +63,7 @@ def record_verdict(
         if signer is not None:
             folder = Path(scratch) / str(version)
             fetch_version(store, model, version, folder)
-            write(folder / MANIFEST, content)
+            write_synced(folder / MANIFEST, content)
             (folder / SIGNATURE).unlink(missing_ok=True)
             signer.sign(folder)
             signature = (folder / SIGNATURE).read_bytes()

@@ -170,6 +170,7 @@ def check_latency(
         champion: float64 [n], measured in turn with them; None if there is none.
     """
     sure = 1 - limits.significance
+    bound = f"lower bound at {sure * 100:g}% confidence"
     p50, p99 = (float(np.quantile(challenger, each)) for each in (0.5, 0.99))
     figures: dict[str, Any] = {"requests": len(challenger), "challenger_p50_ms": p50, "challenger_p99_ms": p99}
     text, broken = f"p50 {p50:.2f} and p99 {p99:.2f} ms", []
@@ -180,14 +181,14 @@ def check_latency(
         for name, which in (("p50", 0.5), ("p99", 0.99)):
             ratio = quantile_ratio(challenger, champion, which, sure)
             figures |= _bounds(f"ratio_{name}", ratio)
-            text += f"; {name} {ratio.value:.2f} times (surely {ratio.lower:.2f})"
+            text += f"; {name} {ratio.value:.2f} times ({bound}: {ratio.lower:.2f})"
             if ratio.lower > limits.max_latency_ratio:
                 broken.append(f"{limits.max_latency_ratio:g} times is allowed at {name}")
     if limits.max_p99_ms is not None:
         slowest = quantile(challenger, 0.99, sure)
         figures |= _bounds("challenger_p99_ms", slowest)
         if slowest.lower > limits.max_p99_ms:
-            broken.append(f"p99 is surely {slowest.lower:.2f} ms, where {limits.max_p99_ms:g} is allowed")
+            broken.append(f"p99 ({bound}: {slowest.lower:.2f} ms), where {limits.max_p99_ms:g} is allowed")
     return Finding("latency", not broken, text + "".join(f"; {each}" for each in broken), figures)
 
 

@@ -6,8 +6,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from rich.console import Console
-
 from export.arrays import Images
 from export.errors import RepositoryError
 from export.evaluation.run import leaks
@@ -27,6 +25,7 @@ from export.repository.signing import load_signer
 from export.repository.store import Store, open_store
 from serving.install import find_or_install
 from traffic_sign_client.errors import ClientError
+from traffic_signs.console import Console
 from traffic_signs.progress import ProgressCallback, progress_bars
 from training.data.load import load_data
 from training.data.records import Split

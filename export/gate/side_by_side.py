@@ -19,7 +19,7 @@ from export.hardware_fit import fitting_arguments
 from export.kinds import ModelKind, kind_of_inputs
 from export.predictor import TritonPredictor
 from export.repository.class_names import class_difference, read_class_names
-from export.repository.local import LocalStore, write
+from export.repository.local import LocalStore
 from export.repository.manifest import MANIFEST, Manifest, parse_manifest, served_file
 from export.repository.policy import CONFIG, to_bytes
 from export.repository.promotion import present_configs
@@ -29,6 +29,7 @@ from serving.exit_reason import last_error
 from serving.install import Installation
 from serving.server import KEEP_GOING, running_server, unavailable_models
 from traffic_sign_client.errors import ClientError
+from traffic_signs.atomic_write import write_synced
 from traffic_signs.progress import ProgressCallback
 
 WARM_UP = 10  # pairs of requests that are not timed
@@ -116,7 +117,7 @@ def stage(
         raise ClientError(f"{model} {version} takes images of {list(dims)}: the gate needs a height, a width and 3")
     for path, each in configs.items():
         each.name = role
-        write(pulled / model / path, to_bytes(each))
+        write_synced(pulled / model / path, to_bytes(each))
     folder = scratch / "models" / role
     folder.parent.mkdir(exist_ok=True)
     (pulled / model).rename(folder)

@@ -7,6 +7,7 @@ without one. Triton does not, so it must serve what `signs repository pull` has 
 import contextlib
 import errno
 import json
+import os
 import re
 import tempfile
 import time
@@ -17,7 +18,6 @@ from typing import Any
 
 from export.errors import RepositoryError
 from export.repository.counting import Advance, counting
-from export.repository.local import sync
 from export.repository.manifest import MANIFEST, SIGNATURE, describe, parse_manifest, stays_inside, version_number
 from export.repository.policy import CONFIGS
 from traffic_signs.progress import ProgressCallback, silent
@@ -100,8 +100,9 @@ class BucketStore:
                     time.sleep(0.2 * (attempt + 1))
 
     def discard(self, path: str) -> None:
-        """Deletes an object."""
-        self._delete(path)
+        """Deletes an object, if it is there."""
+        with self._clear_errors(f"delete {path} from"), contextlib.suppress(FileNotFoundError):
+            self._files.rm_file(self._key(path))
 
     def fetch(self, path: str, target: Path, advance: Advance) -> None:
         """Downloads an object."""
@@ -109,7 +110,7 @@ class BucketStore:
         with self._clear_errors(f"read {path} from"):
             self._files.get_file(self._key(path), str(target), callback=_callback(advance))
         with target.open("rb") as file:
-            sync(file.fileno())
+            os.fsync(file.fileno())
 
     @contextlib.contextmanager
     def folder(self, model: str, version: int, progress: ProgressCallback = silent) -> Iterator[Path]:
@@ -182,7 +183,7 @@ class BucketStore:
         if MANIFEST not in names:
             raise FileNotFoundError(2, "no such version", f"{self.name}/{model}/{version}")
         for name in (MANIFEST, *(name for name in names if name != MANIFEST)):
-            self._delete(f"{model}/{version}/{name}")
+            self.discard(f"{model}/{version}/{name}")
 
     def sweep(self, model: str, older_than_s: float) -> list[str]:
         """Deletes uploads without a manifest whose newest file is older than this."""
@@ -199,7 +200,7 @@ class BucketStore:
                 newest = max(self._files.modified(self._key(path)).timestamp() for path in paths)
             if time.time() - newest >= older_than_s:
                 for path in paths:
-                    self._delete(path)
+                    self.discard(path)
                     swept.append(f"{self.name}/{path}")
         return swept
 
@@ -227,13 +228,9 @@ class BucketStore:
         paths = {key.removeprefix(prefix): info for key, info in found.items()}
         return {path: info for path, info in paths.items() if "/" in path and not path.endswith("/")}
 
-    def _delete(self, path: str) -> None:
-        with self._clear_errors(f"delete {path} from"), contextlib.suppress(FileNotFoundError):
-            self._files.rm_file(self._key(path))
-
     def _try_to_delete(self, path: str) -> None:
         with contextlib.suppress(Exception):  # it has no manifest: `sweep` will find what stays
-            self._delete(path)
+            self.discard(path)
 
     def _key(self, path: str) -> str:
         return f"{self._root}/{path}".rstrip("/")

@@ -4,7 +4,7 @@ Triton silently ignores a name that no model has, and a misspelt one would serve
 cores. So names are checked before a server starts.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from export.errors import RepositoryError
 from export.repository.manifest import GPU_FILE, INT8_FILE
@@ -38,28 +38,17 @@ def uses_int8(models: Mapping[str, Configs], name: str) -> bool:
     return any(config is not None and config.default_model_filename == INT8_FILE for config in used)
 
 
-def unfit_for_gpu(models: Mapping[str, Configs], name: str) -> Iterator[str]:
-    """Yields a sentence for each model that would run on a GPU with its file for CPUs.
-
-    ONNX Runtime would search every convolution again at each change of the batch: under concurrent requests slower than
-    a CPU.
-    """
-    for model, configs in models.items():
-        config = effective(configs, name)
-        if config is not None and runs_searching(config):
-            yield (
-                f"{model} has no file for GPUs, and its configuration would run the one for CPUs on a GPU: export it "
-                "again with `signs export onnx`, or pin it to the CPU with --target cpu"
-            )
-
-
 def is_onnx(config: ModelConfig) -> bool:
     """Returns whether the ONNX Runtime backend runs a model; Triton infers the backend from the platform."""
     return bool(config.platform == ONNX or config.backend == BACKEND)
 
 
 def runs_searching(config: ModelConfig) -> bool:
-    """Returns whether a model would use an available GPU with its file for CPUs, whose batch is free."""
+    """Returns whether a model would use an available GPU with its file for CPUs, whose batch is free.
+
+    ONNX Runtime would search every convolution again at each change of the batch: under concurrent requests slower than
+    a CPU.
+    """
     from tritonclient.grpc import model_config_pb2 as pb
 
     is_free = is_onnx(config) and config.default_model_filename != GPU_FILE and not uses_tensorrt(config)
@@ -77,12 +66,16 @@ def require_hardware(models: Mapping[str, Configs], name: str, gpu: bool, server
     """Raises RepositoryError for models that would not run, or crawl, on a server with or without a GPU."""
     from tritonclient.grpc import model_config_pb2 as pb
 
+    used = {model: effective(configs, name) for model, configs in models.items()}
     if gpu:
-        for sentence in unfit_for_gpu(models, name):
-            raise RepositoryError(f"{where}{sentence}")
+        for model, config in used.items():
+            if config is not None and runs_searching(config):
+                raise RepositoryError(
+                    f"{where}{model} has no file for GPUs, and its configuration would run the one for CPUs on a GPU: "
+                    "export it again with `signs export onnx`, or pin it to the CPU with --target cpu"
+                )
         return
     on_gpu = pb.ModelInstanceGroup.KIND_GPU
-    used = {model: effective(configs, name) for model, configs in models.items()}
     waiting = [model for model, config in used.items() if config and on_gpu in {g.kind for g in config.instance_group}]
     if waiting:
         raise RepositoryError(

@@ -14,7 +14,7 @@ from export.errors import RepositoryError
 from export.repository.counting import Advance
 from export.repository.manifest import version_number
 from export.repository.policy import CONFIG, CONFIGS
-from traffic_signs.atomic_write import atomic_write
+from traffic_signs.atomic_write import atomic_write, sync_folder, write_synced
 from traffic_signs.progress import ProgressCallback, silent
 
 LAST_VERSION = ".last-version"  # the highest number ever given out
@@ -67,7 +67,7 @@ class LocalStore:
             return  # a server that polls would reload the model for a new time stamp
         target.parent.mkdir(exist_ok=True)
         with atomic_write(target) as staged:
-            write(staged, content)
+            write_synced(staged, content)
         sync_folder(target.parent)
 
     def create(self, path: str, content: bytes) -> None:
@@ -89,7 +89,7 @@ class LocalStore:
                 copy.write(piece)
                 advance(len(piece))
             copy.flush()
-            sync(copy.fileno())
+            os.fsync(copy.fileno())
 
     @contextlib.contextmanager
     def folder(self, model: str, version: int, progress: ProgressCallback = silent) -> Iterator[Path]:
@@ -161,7 +161,7 @@ class LocalStore:
         # A server that polls must not find a model without a configuration, or without a version.
         with self.staging(model) as whole:
             for name, content in {**shared, LAST_VERSION: f"{version}\n".encode()}.items():
-                write(whole / name, content)
+                write_synced(whole / name, content)
             staged.rename(whole / str(version))
             sync_folder(whole)
             whole.rename(folder)
@@ -173,7 +173,7 @@ class LocalStore:
             (self.root / model / str(version)).rename(grave / str(version))
 
     def sweep(self, model: str, older_than_s: float) -> list[str]:
-        """Removes staging folders and files that are older than this."""
+        """Removes the staging folders and files of all models that are older than this."""
         swept = []
         beside = staging_parent(self.root)
         leftovers = [*self.root.glob(f"*/{STAGING}*"), *(self.root / model).glob(f"*/{STAGING}*")]
@@ -199,26 +199,3 @@ def staging_parent(root: Path) -> Path | None:
 def staging_prefix(root: Path) -> str:
     """Returns how the names of a repository's staging folders begin."""
     return f"{STAGING}{root.resolve().name}-"
-
-
-def write(path: Path, content: bytes) -> None:
-    """Writes a file through to the disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        sync(file.fileno())
-
-
-def sync(descriptor: int) -> None:
-    """Waits until an open file or folder is on the disk."""
-    os.fsync(descriptor)
-
-
-def sync_folder(folder: Path) -> None:
-    """Waits until the names in a folder are on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        sync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,7 +1,8 @@
 """Would the serving image load this version? An ONNX file against its config.pbtxt and its names of classes."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,16 @@ def check_onnx(folder: Path, where: str) -> None:
     """
     paths = config_paths(files_in(folder))
     configs = {path: read_config((folder / path).read_bytes(), f"{where}/{path}") for path in paths}
+
+    @cache  # many configurations serve one file
+    def load(name: str) -> Any:
+        return _load(folder / name, f"{where}/{name}")
+
     for path, config in configs.items():
-        _check(folder, where, path, config)
+        _check(folder, where, path, config, load)
         _require_same_tensors(configs[paths[-1]], config, f"{where}/{path}")
     if not paths and (folder / MODEL_FILE).exists():
-        _load(folder / MODEL_FILE, f"{where}/{MODEL_FILE}")
+        load(MODEL_FILE)
 
 
 def _require_same_tensors(usual: Any, config: Any, where: str) -> None:
@@ -48,13 +54,13 @@ def _require_same_tensors(usual: Any, config: Any, where: str) -> None:
             )
 
 
-def _check(folder: Path, where: str, path: str, config: Any) -> None:
+def _check(folder: Path, where: str, path: str, config: Any, load: Callable[[str], Any]) -> None:
     if not is_onnx(config):
         return
     name = config.default_model_filename or MODEL_FILE
     if not (folder / name).exists():
         raise RepositoryError(f"{where} has no {name}, which its {path} serves: put it there")
-    model = _load(folder / name, f"{where}/{name}")
+    model = load(name)
     batched = config.max_batch_size > 0
     problems = [*_misfits("input", config.input, model.graph.input, batched, path)]
     problems += _misfits("output", config.output, model.graph.output, batched, path)
@@ -67,9 +73,9 @@ def _check(folder: Path, where: str, path: str, config: Any) -> None:
             f"its batch is fixed at {largest}, and max_batch_size of {path} is {config.max_batch_size}: serve no "
             "larger batches than that"
         )
-    problems += _foreign_weights(folder, name, model)
+    problems += _foreign_weights(folder, name, model, load)
     if name != MODEL_FILE and (folder / MODEL_FILE).exists():
-        usual = _load(folder / MODEL_FILE, f"{where}/{MODEL_FILE}")
+        usual = load(MODEL_FILE)
         problems += _other_constants(model.graph, usual.graph)
         if difference := class_difference(_class_names(model), _class_names(usual)):
             problems.append(f"it has other classes than {MODEL_FILE}: {difference}")
@@ -89,7 +95,7 @@ def _fixed_batches(model: Any) -> list[int]:
     return [int(size) for text in texts for size in text.split(",") if size.isdecimal()]
 
 
-def _foreign_weights(folder: Path, name: str, model: Any) -> Iterator[str]:
+def _foreign_weights(folder: Path, name: str, model: Any, load: Callable[[str], Any]) -> Iterator[str]:
     outside = [tensor for tensor in model.graph.initializer if tensor.external_data]
     others: dict[str, dict[str, bytes]] = {}
     for tensor in outside:
@@ -98,8 +104,7 @@ def _foreign_weights(folder: Path, name: str, model: Any) -> Iterator[str]:
         if not other.endswith(".onnx"):
             continue  # ONNX's usual file of weights, which holds nothing to compare them with
         if other not in others:
-            graph = _load(folder / other, str(folder / other)).graph
-            others[other] = {each.name: each.raw_data for each in graph.initializer}
+            others[other] = {each.name: each.raw_data for each in load(other).graph.initializer}
         with (folder / other).open("rb") as file:
             file.seek(start)
             found = file.read(length)

@@ -124,23 +124,19 @@ def promote(
             return None
 
 
-def rollback(repository: RepositoryLike, model: str, reason: str) -> Promotion:
-    """Makes the previous champion champion again.
+def rollback(repository: RepositoryLike, model: str, reason: str, only: int | None = None) -> Promotion | None:
+    """Makes the previous champion champion again; with `only`, if that version is the champion.
+
+    Returns:
+        The new entry of the history; None if `only` is not the champion, so that a repeated call changes nothing.
 
     Raises:
         RepositoryError: there is no previous champion, it was removed, or the repository cannot be written.
     """
-    entry = rollback_from(repository, model, None, reason)
-    assert entry is not None
-    return entry
-
-
-def rollback_from(repository: RepositoryLike, model: str, version: int | None, reason: str) -> Promotion | None:
-    """Does `rollback` if this version is the champion, else returns None: a repeated call changes nothing."""
     store = open_store(repository)
     with clear_errors(f"roll back {check_model_name(model)} in {store.name}"), store.locked():
         line = champions(history(store, model))
-        if version is not None and line[-1:] != [version]:
+        if only is not None and line[-1:] != [only]:
             return None
         if len(line) < 2:
             raise RepositoryError(f"{model} in {store.name} has no earlier champion: promote a version instead")

@@ -29,7 +29,8 @@ def prune(
     """Removes all versions but the champion, or before any promotion the newest, and `keep` others.
 
     The others are first the champions that a rollback restores, the last one first, then the newest versions.
-    Staging folders and unfinished uploads of that age in seconds are removed, too.
+    Unfinished uploads of the model, and in a folder the staging folders of all models, of that age in seconds are
+    removed, too.
 
     Raises:
         RepositoryError: there is no such model, or it cannot be written.

@@ -12,7 +12,6 @@ from export.repository.class_names import read_class_names, require_same_class_n
 from export.repository.counting import counting
 from export.repository.fatal_values import check_values
 from export.repository.fetching import fetch_version
-from export.repository.local import write
 from export.repository.manifest import (
     MANIFEST,
     SIGNATURE,
@@ -38,6 +37,7 @@ from export.repository.promotion import (
 )
 from export.repository.signing import Signer
 from export.repository.store import RepositoryLike, Store, open_store
+from traffic_signs.atomic_write import write_synced
 from traffic_signs.progress import ProgressCallback, silent
 
 
@@ -87,7 +87,7 @@ def publish(
     store = open_store(repository)
     with clear_errors(f"publish to {store.name}/{check_model_name(model)}"), store.staging(model) as staged:
         for name, content in contents.items():
-            write(staged / name, content)
+            write_synced(staged / name, content)
         return _add(store, Manifest(model, 0, {}, **facts), staged, signer, other_classes=other_classes)
 
 
@@ -100,7 +100,7 @@ def publish_copy(
     public_key: Path | None = None,
     progress: ProgressCallback = silent,
     *,
-    once: bool = False,
+    if_new: bool = False,
     other_classes: bool = False,
 ) -> Manifest:
     """Adds a copy of a version of another repository under the next number, and returns its manifest.
@@ -112,7 +112,7 @@ def publish_copy(
         number: for the copy, higher than any before; the next one for None.
         again: copy even if a version with the same files is there.
         signer: signs the copy, whose manifest differs from the original's.
-        once: return a version with the same files instead of raising.
+        if_new: return a version with the same files instead of raising.
         other_classes: copy also if the champion, or else the newest version, has other class names.
 
     Raises:
@@ -134,7 +134,7 @@ def publish_copy(
                 for name in (MANIFEST, SIGNATURE):  # the copy gets its own
                     (staged / name).unlink(missing_ok=True)
             there = None if again else _find_same(store, original)
-            if there is not None and once:
+            if there is not None and if_new:
                 return there
             if there is not None:
                 raise RepositoryError(
@@ -200,7 +200,7 @@ def _add(
             require_same_class_names(store, model, class_names, champion(store, model))
         version = store.claim(model, number)
         manifest = replace(new, version=version, files=described)
-        write(staged / MANIFEST, manifest.to_bytes())
+        write_synced(staged / MANIFEST, manifest.to_bytes())
         verify_files(staged, manifest)
         if signer is not None:
             signer.sign(staged)
@@ -231,7 +231,7 @@ def _add_shared(origin: Store, original: Manifest, staged: Path) -> None:
     for name in names:
         if name not in original.files:
             with suppress(FileNotFoundError):
-                write(staged / name, origin.read(f"{original.model}/{name}"))
+                write_synced(staged / name, origin.read(f"{original.model}/{name}"))
 
 
 def _find_same(store: Store, original: Manifest) -> Manifest | None:

@@ -13,7 +13,7 @@ from export.hardware_fit import BY_HARDWARE
 from export.repository.configuration import GPU, require_hardware, require_name
 from export.repository.fetching import fetch_version
 from export.repository.hardware import misfit
-from export.repository.local import LocalStore, staging_parent, staging_prefix, sync_folder, write
+from export.repository.local import LocalStore, staging_parent, staging_prefix
 from export.repository.manifest import MANIFEST, check_model_name, clear_errors, is_same_version, parse_manifest
 from export.repository.policy import (
     CONFIG,
@@ -29,6 +29,7 @@ from export.repository.promotion import champion, present_configs, require_versi
 from export.repository.registry import SCHEME
 from export.repository.store import RepositoryLike, Store, open_store
 from export.repository.verification import check_folder
+from traffic_signs.atomic_write import sync_folder, write_synced
 from traffic_signs.progress import ProgressCallback, silent
 
 
@@ -217,12 +218,12 @@ def _configure(store: Store, folders: Mapping[int, Path], beside: Path, signed: 
                 "versions of a model: pull one of them"
             )
     for path, config in chosen.items():
-        write(beside / path, to_bytes(pinned(config, list(folders))))
+        write_synced(beside / path, to_bytes(pinned(config, list(folders))))
     for name in companions(*chosen.values()):
         labels = {content(number, name) for number in folders}
         if len(labels) > 1:
             raise RepositoryError(f"{name} differs between the versions of {model} asked for: pull one of them")
-        write(beside / name, labels.pop())
+        write_synced(beside / name, labels.pop())
 
 
 @contextmanager
@@ -289,5 +290,5 @@ def _replace(old: Path, new: Path, undo: ExitStack) -> None:
         new.parent.mkdir()
         undo.callback(new.parent.rmdir)
     old.replace(new)
-    put_back: Callable[[], object] = new.unlink if before is None else lambda: write(new, before)
+    put_back: Callable[[], object] = new.unlink if before is None else lambda: write_synced(new, before)
     undo.callback(put_back)

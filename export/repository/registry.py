@@ -124,13 +124,16 @@ class Registry:
             RepositoryError: the registry sends another one than the digest names, or no manifest.
         """
         with self._clear_errors("read"):
-            response = self._client.do_request(
-                f"{self._base}{self._container.api_prefix}/manifests/{reference}", headers={"Accept": MANIFEST_TYPE}
-            )
-            if response.status_code == 404:
-                return None
-            self._check(response)
-            content: bytes = response.content
+            url = f"{self._base}{self._container.api_prefix}/manifests/{reference}"
+            with self._client.do_request(url, headers={"Accept": MANIFEST_TYPE}, stream=True) as response:
+                if response.status_code == 404:
+                    return None
+                self._check(response)
+                content = b""
+                for piece in response.iter_content(1 << 16):
+                    content += piece
+                    if len(content) > MOST_MANIFEST_BYTES:
+                        break
         digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
         if len(content) > MOST_MANIFEST_BYTES or (reference.startswith("sha256:") and reference != digest):
             raise RepositoryError(f"{self.name} sends another manifest than {reference}: do not trust this registry")

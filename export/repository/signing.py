@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from export.errors import RepositoryError, SignatureError
-from export.repository.local import sync
 from export.repository.manifest import SIGNATURE
 
 PASSWORD = "SIGNS_KEY_PASSWORD"  # the environment variable with the password of an encrypted key
@@ -34,7 +33,7 @@ class Signer:
         except Exception as error:  # the library's errors have no common base
             raise RepositoryError(f"{folder} cannot be signed: {error}") from error
         with (folder / SIGNATURE).open("rb") as file:
-            sync(file.fileno())
+            os.fsync(file.fileno())
 
     def _config(self) -> Any:
         signing = _library().signing

@@ -74,7 +74,10 @@ class Store(Protocol):
         """Removes a version: readers lose it before its first file."""
 
     def sweep(self, model: str, older_than_s: float) -> list[str]:
-        """Removes leftovers of interrupted work that are older than this; returns their names."""
+        """Removes leftovers of interrupted work on a model that are older than this; returns their names.
+
+        A folder loses those of all its models, because a new version may be prepared in another model's folder.
+        """
 
 
 def require_folder(where: Path, instead: str) -> Path:

@@ -89,12 +89,14 @@ def verify(
     For whole models it also checks the history, and that config.pbtxt follows it.
 
     Raises:
-        RepositoryError: the repository cannot be read, or has no such model or version.
+        RepositoryError: the repository cannot be read, has no such model or version, or `version` has no `model`.
     """
     store = open_store(repository)
+    if version is not None and model is None:
+        raise RepositoryError(f"version {version} of which model? Give the name of the model too")
     with clear_errors(f"verify {store.name}"):
         models = store.models() if model is None else [check_model_name(model)]
-        if version is not None and model is not None:
+        if model is not None and version is not None:
             if version not in store.versions(model):
                 require_version(store, model, version)
             todo = [(model, version)]

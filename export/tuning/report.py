@@ -7,11 +7,10 @@ from typing import Any
 
 from matplotlib import pyplot as plt
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
-from rich.console import Console
-from rich.table import Table
 
 from export.tuning.plan import Outcome, Setting
-from traffic_signs.atomic_write import atomic_write
+from traffic_signs.atomic_write import write_whole
+from traffic_signs.console import Console, plain_table
 from traffic_signs.plots import ACCENT, INK, RULE, SECOND, save_figure
 
 
@@ -19,10 +18,8 @@ def print_outcomes(
     console: Console, outcomes: Sequence[Outcome], budget_ms: float, present: Setting, chosen: Outcome | None
 ) -> None:
     """Prints all settings, the fastest first."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("instances", "threads", "delay us", "batch", "images/s", "p50 ms", "p95 ms", "p99 ms"):
-        table.add_column(name, justify="right")
-    table.add_column("")
+    columns = ("instances", "threads", "delay us", "batch", "images/s", "p50 ms", "p95 ms", "p99 ms")
+    table = plain_table(*columns, "", right=columns)
     for each in sorted(outcomes, key=lambda each: -each.throughput):
         figures = (each.throughput, each.p50_ms, each.p95_ms, each.p99_ms)
         over = not each.problem and each.p99_ms > budget_ms
@@ -40,17 +37,16 @@ def print_outcomes(
             *("-" if each.problem else f"{value:,.1f}" for value in figures),
             ", ".join(name for name, is_so in marks.items() if is_so),
         )
-    console.print(table, highlight=False)
+    console.print(table)
     for each in outcomes:
         if each.problem:
-            console.print(f"{each.setting}: {each.problem}", highlight=False, markup=False, soft_wrap=True)
+            console.print(f"{each.setting}: {each.problem}", soft_wrap=True)
 
 
 def write_report(folder: Path, summary: dict[str, Any]) -> None:
     """Writes tuning.json, whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
-    with atomic_write(folder / "tuning.json") as staging:
-        staging.write_text(json.dumps(summary, indent=2) + "\n")
+    write_whole(folder / "tuning.json", json.dumps(summary, indent=2) + "\n")
 
 
 def draw_outcomes(

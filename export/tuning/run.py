@@ -5,8 +5,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from export.config import target_of
 from export.hardware_fit import Fit, can_use_gpu, find_fit, share_out, stored_name
 from export.repository.configuration import GPU, require_name
@@ -19,6 +17,7 @@ from export.tuning.report import draw_outcomes, print_outcomes, write_report
 from export.tuning.sweep import Candidate, check_batches, fetched, sweep
 from serving.install import Installation, find_or_install
 from traffic_sign_client.errors import ClientError
+from traffic_signs.console import Console
 from traffic_signs.cores import usable_cores
 from traffic_signs.progress import progress_bars, silent
 
@@ -43,7 +42,7 @@ def run_tuning(config: TuningConfig, folder: Path, may_publish: Callable[[], boo
     if not versions:
         raise ClientError(f"there is no model {config.model} in {store.name}: `signs repository list` names them")
     best = champion(store, config.model)
-    installation = find_or_install(config.home, lambda what: console.print(f"[dim]{what} ...[/dim]"))
+    installation = find_or_install(config.home, lambda what: console.print(f"{what} ...", style="dim"))
     number = config.version or best or versions[-1]
     fit = _configuration(store, config, number, installation)
     with fetched(store, config.model, number, silent, fit.name) as candidate:
@@ -101,7 +100,7 @@ def _announce(console: Console, candidate: Candidate, settings: int, load: Load,
     ]
     if installation.has_standin:
         lines.append("note: the stand-in is slower than Triton's own backend: tune again with that backend")
-    console.print("\n".join(lines), highlight=False, soft_wrap=True)
+    console.print("\n".join(lines), soft_wrap=True)
 
 
 def _show(
@@ -122,7 +121,7 @@ def _show(
     draw_outcomes(folder / "tuning.png", outcomes, budget, present, chosen, title)
     if chosen is not None:
         best = f"{chosen.throughput:,.0f} images/s, p99 {chosen.p99_ms:.1f} ms"
-        console.print(f"best: {chosen.setting}: {best}", highlight=False, soft_wrap=True)
+        console.print(f"best: {chosen.setting}: {best}", soft_wrap=True)
 
 
 def _summarise(

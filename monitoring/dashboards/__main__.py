@@ -10,17 +10,20 @@ from pathlib import Path
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from monitoring.dashboards import capacity, pipeline, quality, service
+from monitoring.dashboards.panels import build
 from traffic_signs.generated_files import write_or_check
 
-FOLDER = Path(__file__).parents[1] / "grafana" / "dashboards"
-PAGES = {"service": service.build, "quality": quality.build, "pipeline": pipeline.build, "capacity": capacity.build}
+SOURCES = Path(__file__).parent
+FOLDER = SOURCES.parent / "grafana" / "dashboards"
 
 
 def contents() -> dict[str, str]:
     """Returns the content of each file by its name."""
     encoder = JSONEncoder(sort_keys=True, indent=2)
-    return {f"{name}.json": encoder.encode(_numbered(build().build())) + "\n" for name, build in PAGES.items()}
+    return {
+        f"{path.stem}.json": encoder.encode(_numbered(build(path).build())) + "\n"
+        for path in sorted(SOURCES.glob("*.yaml"))
+    }
 
 
 def _numbered(new: Dashboard) -> Dashboard:

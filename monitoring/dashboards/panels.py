@@ -1,9 +1,22 @@
-"""Builders for the panels of all dashboards; queries, units, legends and descriptions are required."""
+"""Builds dashboards from the YAML files beside this one, in which the options of a panel are those of its function.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+    rows:
+      TITLE:
+      - graph: TITLE
+        about: SENTENCES
+        unit: UNIT
+        queries:
+          LEGEND: PROMQL
 
+Units are Grafana's, such as `s` or `percentunit` (0 to 1). In a legend `{{label}}` stands for the value of a label.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from string import ascii_uppercase
+from typing import Any, TypeVar
+
+import yaml
 from grafana_foundation_sdk.builders import common as common_builders
 from grafana_foundation_sdk.builders import dashboard as dashboards
 from grafana_foundation_sdk.builders.prometheus import Dataquery
@@ -17,25 +30,36 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 DATASOURCE = dashboard.DataSourceRef("prometheus", "$datasource")
 TAG = "traffic-signs"
-GREEN, YELLOW, RED = "green", "yellow", "red"
-COLUMNS = 24  # of Grafana's grid
+GREEN, RED = "green", "red"
+Words = Mapping[str, tuple[str, str]]  # text and colour by value
 
 Panel = TypeVar("Panel", Timeseries, Stat, Table)
 
 
-@dataclass(frozen=True)
-class Query:
-    """A PromQL query and the legend of its series, in which `{{label}}` stands for a label's value."""
+def build(path: Path) -> dashboards.Dashboard:
+    """Returns the dashboard of a YAML file.
 
-    expr: str
-    legend: str
+    Raises:
+        TypeError: a panel or the page lacks an option or has an unknown one.
+        ValueError: a panel has more queries than letters to name them.
+    """
+    content = yaml.safe_load(path.read_text())
+    rows = content.pop("rows")
+    new = _page(**content)
+    for title, panels in rows.items():
+        new = new.with_row(dashboards.Row(title))
+        for panel in panels:
+            (kind, name), *options = panel.items()
+            new = new.with_panel(PANELS[kind](name, **dict(options)))
+    return new
 
 
 def graph(
     title: str,
     about: str,
     unit: str,
-    *queries: Query,
+    queries: Mapping[str, str],
+    *,
     span: int = 8,
     limit: float | None = None,
     maximum: float | None = None,
@@ -46,7 +70,7 @@ def graph(
     """Returns a panel of lines over time.
 
     Args:
-        unit: Grafana's name of the unit, such as `s` or `percentunit` (0 to 1).
+        queries: PromQL by legend.
         limit: threshold of an alert, drawn as a dashed line.
         maximum: end of the axis.
         stacked: stack the series.
@@ -87,24 +111,25 @@ def number(
     title: str,
     about: str,
     unit: str,
-    query: Query,
+    queries: Mapping[str, str],
     *,
     span: int = 4,
     colours: Mapping[float, str] | None = None,
-    words: Mapping[str, tuple[str, str]] | None = None,
+    words: Words | None = None,
     decimals: int | None = None,
 ) -> Stat:
     """Returns a panel with the last value of each series in large print.
 
     Args:
+        queries: PromQL by legend.
         colours: colour from each value on; green below the first.
-        words: text and colour instead of a value.
+        words: text and colour instead of some values.
         decimals: number of decimals; None leaves it to Grafana.
     """
     panel = (
         _started(Stat(), title, about, span, height=4)
         .unit(unit)
-        .targets(_targets([query]))
+        .targets(_targets(queries))
         .color_mode(common.BigValueColorMode.VALUE)
         .graph_mode(common.BigValueGraphMode.NONE)
         .thresholds(_thresholds(colours or {}))
@@ -115,30 +140,21 @@ def number(
     return panel if decimals is None else panel.decimals(decimals)
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column of a table: its title, the unit of its values, its query, and words instead of values."""
-
-    name: str
-    unit: str
-    expr: str
-    words: Mapping[str, tuple[str, str]] | None = None
-
-
-def table(title: str, about: str, labels: Mapping[str, str], columns: Sequence[Column], span: int = COLUMNS) -> Table:
-    """Returns a panel with a row for each set of labels.
+def table(title: str, about: str, labels: Mapping[str, str], columns: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Returns a panel of full width with a row for each set of labels.
 
     Args:
         labels: the labels of a row, with the titles of their columns; the queries must have exactly these labels.
+        columns: by title, each other column's `unit`, PromQL `expr` and, optionally, `words` instead of some values.
     """
-    lettered = list(zip("ABCDEFGHIJ", columns, strict=False))
-    renamed = {**labels, **{f"Value #{letter}": column.name for letter, column in lettered}}
+    lettered = _lettered(columns)
+    renamed = {**labels, **{f"Value #{letter}": name for letter, name in lettered}}
     panel = (
-        _started(Table(), title, about, span, height=8)
+        _started(Table(), title, about, span=24, height=8)
         .targets(
             [
-                _target(column.expr, column.name, letter).instant().format(PromQueryFormat.TABLE)
-                for letter, column in lettered
+                _target(columns[name]["expr"], name, letter).instant().format(PromQueryFormat.TABLE)
+                for letter, name in lettered
             ]
         )
         .with_transformation(dashboard.DataTransformerConfig("merge", options={}))
@@ -148,22 +164,32 @@ def table(title: str, about: str, labels: Mapping[str, str], columns: Sequence[C
             )
         )
     )
-    for column in columns:
-        properties = [dashboard.DynamicConfigValue("unit", column.unit)]
-        if column.words:
-            properties.append(dashboard.DynamicConfigValue("mappings", [_mapped(column.words)]))
-        panel = panel.override_by_name(column.name, properties)
+    for name, column in columns.items():
+        properties = [dashboard.DynamicConfigValue("unit", column["unit"])]
+        if "words" in column:
+            properties.append(dashboard.DynamicConfigValue("mappings", [_mapped(column["words"])]))
+        panel = panel.override_by_name(name, properties)
     return panel
 
 
-def page(uid: str, title: str, about: str, variables: Sequence[dashboards.QueryVariable]) -> dashboards.Dashboard:
-    """Returns an empty dashboard that links to the others and marks alerts and promotions."""
+PANELS: Mapping[str, Callable[..., Timeseries | Stat | Table]] = {"graph": graph, "number": number, "table": table}
+
+
+def _page(
+    uid: str, title: str, about: str, variables: Sequence[Mapping[str, str]], start: str = "now-6h"
+) -> dashboards.Dashboard:
+    """Returns an empty dashboard that links to the others and marks alerts and promotions.
+
+    Args:
+        variables: the `name`, `label` and `query` of each.
+        start: begin of the time range.
+    """
     new = (
         dashboards.Dashboard(title)
         .uid(uid)
         .description(about)
         .tags([TAG])
-        .time("now-6h", "now")
+        .time(start, "now")
         .refresh("30s")
         .timezone("browser")
         .tooltip(dashboard.DashboardCursorSync.CROSSHAIR)
@@ -183,20 +209,12 @@ def page(uid: str, title: str, about: str, variables: Sequence[dashboards.QueryV
             )
         )
     )
-    for variable in variables:
-        new = new.with_variable(variable)
+    for each in variables:
+        new = new.with_variable(_variable(**each))
     return new
 
 
-def row(new: dashboards.Dashboard, title: str, *panels: Timeseries | Stat | Table) -> dashboards.Dashboard:
-    """Adds a row of panels to a dashboard."""
-    new = new.with_row(dashboards.Row(title))
-    for panel in panels:
-        new = new.with_panel(panel)
-    return new
-
-
-def variable(name: str, label: str, query: str) -> dashboards.QueryVariable:
+def _variable(name: str, label: str, query: str) -> dashboards.QueryVariable:
     """Returns a choice of one, several or all values of a label: `label_values(metric, label)`."""
     return (
         dashboards.QueryVariable(name)
@@ -215,16 +233,20 @@ def _started(panel: Panel, title: str, about: str, span: int, height: int) -> Pa
     return panel.title(title).description(about).datasource(DATASOURCE).span(span).height(height)
 
 
-def _targets(queries: Sequence[Query]) -> list[Builder[AnyQuery]]:
-    lettered = zip("ABCDEFGHIJ", queries, strict=False)
-    return [_target(query.expr, query.legend, letter) for letter, query in lettered]
+def _targets(queries: Mapping[str, str]) -> list[Builder[AnyQuery]]:
+    return [_target(queries[legend], legend, letter) for letter, legend in _lettered(queries)]
+
+
+def _lettered(queries: Collection[str]) -> list[tuple[str, str]]:
+    """Gives each query the letter by which Grafana names it; raises ValueError for more queries than letters."""
+    return list(zip(ascii_uppercase[: len(queries)], queries, strict=True))
 
 
 def _target(expr: str, legend: str, letter: str) -> Dataquery:
     return Dataquery().expr(" ".join(expr.split())).legend_format(legend).ref_id(letter).datasource(DATASOURCE)
 
 
-def _mapped(words: Mapping[str, tuple[str, str]]) -> dashboard.ValueMap:
+def _mapped(words: Words) -> dashboard.ValueMap:
     results = {value: dashboard.ValueMappingResult(text, colour) for value, (text, colour) in words.items()}
     return dashboard.ValueMap(results)
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
-from rich.console import Console
+from matplotlib.ticker import NullFormatter
 from scipy.stats import beta
 
-from traffic_signs.console import figure_table
+from traffic_signs.console import Console, plain_table
 from traffic_signs.plots import ACCENT, INK, RULE, SECOND, save_figure
 
 COLOURS = (SECOND, "#e58e26", ACCENT, "#6fa8dc", "#2d8a56", "#8e5ea2", INK)
@@ -30,17 +30,16 @@ def print_study(console: Console, found: dict[str, Any]) -> None:
     console.print(
         f"{found['data']}: {found['scenes']} scenes with {found['signs']} signs found by "
         + " and ".join(f"{model} {version}" for model, version in found["models"].items())
-        + f"; references of {found['reference']} scenes, alpha {limits['alpha']:g}, PSI from {limits['psi']:g}",
-        highlight=False,
+        + f"; references of {found['reference']} scenes, alpha {limits['alpha']:g}, PSI from {limits['psi']:g}"
     )
-    table = figure_table("nothing changed: a window of", "windows", "alarms", "95% interval", gap=2)
+    columns = ["windows", "alarms", "95% interval"]
+    table = plain_table("nothing changed: a window of", *columns, right=columns)
     for row in found["false_alarms"]:
         low, high = interval(row["alarms"], row["windows"])
         table.add_row(row["traffic"], str(row["windows"]), str(row["alarms"]), f"{low:.2%} to {high:.2%}")
     console.print(table)
-    table = figure_table(
-        f"what changed; a window of {found['window']} scenes", "alarmed", "median", "90%", "all", gap=2
-    )
+    columns = ["alarmed", "median", "90%", "all"]
+    table = plain_table(f"what changed; a window of {found['window']} scenes", *columns, right=columns)
     table.add_column("first", style="dim")
     for row in found["delays"]:
         delays = np.array(row["delays"])
@@ -78,6 +77,9 @@ def _draw_calibration(axes: Axes, found: dict[str, Any]) -> None:
     axes.set(
         xscale="log", yscale="log", xlabel="alpha", ylabel="share of windows below it", title="windows without drift"
     )
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(NullFormatter())
     axes.legend(frameon=False, fontsize=8)
 
 

@@ -9,7 +9,7 @@ from export.errors import RepositoryError
 from export.reference import FILE, Reference, parse_reference
 from export.repository import load_manifest
 from export.repository.store import Store, open_store
-from monitoring.drift.features import FEATURES, count_by_scene
+from monitoring.drift.features import CLASSES, FEATURES, count_by_scene
 from monitoring.drift.limits import DriftLimits
 from monitoring.drift.prometheus import Prometheus, Window
 from monitoring.drift.scores import Score, make_baselines, score_features
@@ -70,7 +70,7 @@ class Watch:
         except (RepositoryError, OSError) as error:
             return Finding(version, window.scenes, missing=str(error), busy=busy)
         measured = self._references[version].measurements
-        classes = len(window.counts.get("sign_class", ())) or 1
+        classes = len(window.counts.get(CLASSES, ())) or 1
         baselines = make_baselines(count_by_scene(measured, window.edges, classes))
         found = score_features(baselines, window.counts, window.edges, self._limits, window.class_names)
         scores = {score.feature: score for score in found}

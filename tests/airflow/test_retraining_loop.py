@@ -162,7 +162,7 @@ def world(
             "SIGNS_EVALUATION": "gtsdb=good",
             "SIGNS_EPOCHS": str(EPOCHS),
             "SIGNS_TRITON": str(ROOT / ".tritonserver"),
-            "SIGNS_TRAIN_OPTIONS": "--batch-size 16 --no-refit --device cpu --precision fp32 --workers 0",
+            "SIGNS_TRAIN_OPTIONS": "--batch-size 16 --device cpu --precision fp32 --workers 0",
             # What is measured here is the machine's load; whether the answers are right is what counts.
             "SIGNS_GATE_OPTIONS": "--requests 10 --max-latency-ratio 100",
             "SIGNS_SERVER": server.http_url,

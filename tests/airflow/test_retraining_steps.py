@@ -17,13 +17,13 @@ import pytest
 import typer
 
 from clients.command.main import app
-from monitoring.settings import seconds
 from retraining import facts as read
 from retraining import failure, processes, steps
 from retraining.facts import StepError
 from retraining.planning import cooling, entries, make_plan, recipe, require_known, require_same_classes
 from retraining.settings import Settings, SettingsError, load_settings
 from retraining.steps import Step
+from traffic_signs.durations import seconds
 
 STEPS = [each for each in vars(steps).values() if isinstance(each, Step)]
 ROOT = Path(__file__).parents[2]

@@ -80,7 +80,7 @@ def test_every_kind_of_client_asks(tmp_path: Path) -> None:
     assert [load[load.index("--want") + 1 :] for load in loads] == [
         ["1", "2"],
         ["1", "2"],
-        ["2", "--kinds", "http-kept,client-stream,gateway"],  # while a server is killed
+        ["2", "--kinds", "http-kept", "client-stream", "gateway"],  # while a server is killed
         ["2"],
     ]
     for load in loads:

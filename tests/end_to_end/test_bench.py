@@ -86,7 +86,7 @@ def test_a_running_server_is_measured_over_both_protocols(report: Path) -> None:
 def test_a_server_of_its_own_is_measured_beside_the_limit_and_an_earlier_run(
     installation: Installation, repository: Path, manifest: Manifest, report: Path, pictures: Path, tmp_path: Path
 ) -> None:
-    options = ("--repository", str(repository), "--protocols", "grpc", *ONE, *SHORT, "--limit", "--json")
+    options = ("--repository", str(repository), "--protocols", "grpc", *ONE, *SHORT, "--in-process", "--json")
     compared = ("--images", str(pictures), "--compare", str(report), "--output", str(tmp_path / "out"))
     result = bench(*options, *compared)
     assert result.returncode == 0, result.stderr

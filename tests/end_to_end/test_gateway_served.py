@@ -55,7 +55,7 @@ def test_a_photograph_is_answered_as_predict_prints_it(
     timings = body["timings"]
     assert set(timings) == {"total_ms", "read_ms", "queue_ms", "triton_ms"}
     assert timings["total_ms"] >= timings["triton_ms"] > 0
-    assert len(gateway.ask("/v1/recognize?threshold=0", data, PNG).json["signs"]) > len(CELLS)
+    assert len(gateway.ask("/v1/recognize?score_threshold=0", data, PNG).json["signs"]) > len(CELLS)
 
 
 def test_many_are_answered_in_their_order_and_one_that_cannot_be_read_has_its_error(gateway: RunningGateway) -> None:

@@ -13,7 +13,7 @@ from tests.training.data.own_data import NAMES, scene, scene_boxes, write_coco, 
 from traffic_sign_client import SignClient
 
 pytestmark = pytest.mark.end_to_end
-QUICK = ("--epochs", "1", "--no-refit", "--device", "cpu", "--precision", "fp32", "--workers", "0", "--seed", "1")
+QUICK = ("--epochs", "1", "--device", "cpu", "--precision", "fp32", "--workers", "0", "--seed", "1")
 
 
 def ok(signs: Signs, *arguments: object) -> str:

@@ -43,7 +43,7 @@ CLASSES = {
 }
 NAMES = list(CLASSES)
 CATEGORIES = [category for category, _ in CLASSES.values()]
-RUN = ("--batch-size", "10", "--no-refit", "--device", "cpu", "--precision", "fp32", "--workers", "0", "--seed", "1")
+RUN = ("--batch-size", "10", "--device", "cpu", "--precision", "fp32", "--workers", "0", "--seed", "1")
 TRAIN, TEST = 60, 10  # scenes
 Signed = tuple[int, int, int]  # column, row, class id
 

@@ -190,7 +190,7 @@ def test_many_pictures_have_a_bar_on_a_terminal(slow_server: RunningServer, tmp_
 
 
 def test_the_threshold_is_passed_on(recognizer_server: RunningServer, photographs: list[Path]) -> None:
-    result = predict(recognizer_server, photographs[1], "--threshold", "0", "--json")
+    result = predict(recognizer_server, photographs[1], "--score-threshold", "0", "--json")
     assert len(json.loads(result.stdout)[0]["signs"]) == 100
 
 

@@ -187,7 +187,7 @@ def answered(load: Load) -> dict[str, int]:
 def test_a_roll_in_a_hurry_loses_no_request(service: Service) -> None:
     """Connections live for ever and the drain is far shorter than the chart's: who asks again needs neither."""
     hasty = "--exit-timeout-secs=4"
-    kinds = ("--kinds", "http-new,http-kept,client-stream,gateway", "--clients", "2", "--want", "1", "2")
+    kinds = ("--kinds", "http-new", "http-kept", "client-stream", "gateway", "--clients", "2", "--want", "1", "2")
     with (
         service.server(OLD, hasty) as old,
         running_gateway(service.headless, "--need", "sign_classifier") as gateway,
@@ -214,9 +214,9 @@ def test_a_killed_server_costs_no_request(service: Service) -> None:
     ):
         to_gateway = ("--gateway", gateway.url.removeprefix("http://"))
         addresses = f"ipv4:{old.grpc_url},{new.grpc_url}"
-        kinds = ("--kinds", "http-kept,client-stream")
+        kinds = ("--kinds", "http-kept", "client-stream")
         # So many large ones at once that some are in the hands of the server when it is killed.
-        others = ("--kinds", "http-new,gateway", "--crops", "44", "--clients", "4", "--pause", "0")
+        others = ("--kinds", "http-new", "gateway", "--crops", "44", "--clients", "4", "--pause", "0")
         with (
             service.load("names", *kinds, grpc=service.headless) as names,
             service.load("list", *kinds, grpc=addresses) as listed,
@@ -264,7 +264,7 @@ def test_upgrade_and_rollback_at_the_pace_of_the_chart_lose_no_request(service: 
 def test_a_drain_that_the_chart_refuses_loses_requests(service: Service) -> None:
     """So the test above can fail: plain gRPC clients still ask a server that has unloaded its models."""
     times = times_of_the_chart()
-    options = ("--kinds", "grpc,grpc-round-robin", "--triton-grpc-all", service.headless, "--pause", "0")
+    options = ("--kinds", "grpc", "grpc-round-robin", "--triton-grpc-all", service.headless, "--pause", "0")
     with service.server(OLD, *times.arguments) as old, service.server(NEW, *times.arguments):
         service.names.lead_to(OLD, NEW)
         with service.load("load", *options) as load:

@@ -124,6 +124,7 @@ BAD = {
     "short_image": (with_serving(), "6912 bytes"),
     # With these the real server ends; they cannot be published, and are written by hand here.
     "fatal_number": (with_parameters(intra_op_thread_count="99999999999"), "beyond 32 bits"),
+    "fatal_threads": (with_parameters(inter_op_thread_count="1025"), "give 1024 or less"),
     "fatal_shrinkage": (with_parameters(**{SHRINKAGE: "nonsense"}), "without that arena"),
 }
 

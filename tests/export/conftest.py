@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from export.conversion import convert
-from export.simplify import Simplification
+from export.conversion import Simplification, convert
 from tests.fixture_types import Once
 from tests.training.tiny_gtsdb import write_tiny_gtsdb
 from training.checkpoint import load_checkpoint

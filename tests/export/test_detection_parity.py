@@ -16,7 +16,7 @@ from export.predictor import OnnxPredictor, TorchPredictor
 from export.repository import verify_files
 from export.repository.policy import read_config
 from export.run import export_checkpoint
-from traffic_signs.categories import CATEGORY_NAMES
+from traffic_signs.classes import GERMAN_SIGNS
 from training.checkpoint import load_checkpoint
 from training.models.detector import MAX_DETECTIONS, MODEL_NAME
 
@@ -60,7 +60,7 @@ def test_published_version_finds_what_the_checkpoint_finds(
     assert [output.name for output in config.output] == ["boxes", "scores", "categories"]
     path = tmp_path / MODEL_NAME / "1" / "model.onnx"
     metadata = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
-    assert metadata["class_names"].split("\n") == list(CATEGORY_NAMES)
+    assert metadata["class_names"].split("\n") == list(GERMAN_SIGNS.category_names)
     detect = OnnxPredictor(path)
     assert (detect(scenes)["scores"] > FP32_TOLERANCE.floor).any()  # there is something to agree on
     whole, alone = detect(scenes), detect(scenes[2:3])

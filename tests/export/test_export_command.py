@@ -72,7 +72,7 @@ def test_int8_is_calibrated_evaluated_signed_and_described(
     assert code == 0 and "int8 file, not compared: give real images with --data" in out
     code, out, _ = signs("parity", folder, "--checkpoint", checkpoint, "--data", tiny_data, "--json")
     assert code == 0 and json.loads(out)["int8"]["tolerance"] == 0.5 > json.loads(out)["int8"]["max_difference"] > 0
-    assert signs("onnx", checkpoint, "--precision", "int8", "--data", tiny_data, "--once")[1].startswith(
+    assert signs("onnx", checkpoint, "--precision", "int8", "--data", tiny_data, "--if-new")[1].startswith(
         "published already: sign_classifier 2"
     )
     code, out, err = signs("onnx", checkpoint, "--precision", "int8", "--data", tiny_data)
@@ -98,9 +98,9 @@ def test_int8_for_tensorrt_takes_the_place_of_fp32(
 
 
 def test_an_export_that_is_asked_for_again_is_done_once(signs: Signs, checkpoint: Path, tmp_path: Path) -> None:
-    manifests = [json.loads(signs("onnx", checkpoint, "--once", "--json")[1]) for _ in range(2)]
+    manifests = [json.loads(signs("onnx", checkpoint, "--if-new", "--json")[1]) for _ in range(2)]
     assert [each["version"] for each in manifests] == [1, 1] and manifests[0] == manifests[1]
-    assert json.loads(signs("onnx", checkpoint, "--once", "--precision", "fp16", "--json")[1])["version"] == 2
+    assert json.loads(signs("onnx", checkpoint, "--if-new", "--precision", "fp16", "--json")[1])["version"] == 2
     assert versions(tmp_path / "model_repository", "sign_classifier") == [1, 2]
 
 

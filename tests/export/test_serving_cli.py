@@ -49,7 +49,7 @@ def test_a_version_without_its_own_is_served_with_the_one_beside_it(
 
 
 def test_of_a_checkpoint_it_shows_what_an_export_would_write(checkpoint: Path, tmp_path: Path) -> None:
-    options = ("--target", "gpu", "--response-cache", "--max-queue", "100", "--queue-timeout-ms", "2000")
+    options = ("--target", "gpu", "--response-cache", "on", "--max-queue", "100", "--queue-timeout-ms", "2000")
     result = signs("config", str(checkpoint), "-r", str(tmp_path / "models"), *options)
     text = result.stdout.partition("\n\n")[0].partition("\n")[2]
     serving = Serving(

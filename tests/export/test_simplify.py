@@ -4,7 +4,7 @@ from pathlib import Path
 
 import onnx
 
-from export.simplify import Simplification
+from export.conversion import Simplification
 
 
 def test_batch_norms_and_shapes_are_folded(converted: tuple[Path, Simplification]) -> None:

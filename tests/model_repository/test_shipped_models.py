@@ -15,7 +15,7 @@ from export.kinds import find_kind
 from export.predictor import OnnxPredictor
 from export.repository import load_manifest, verify_files
 from export.repository.calls import changed_calls
-from export.repository.configuration import GPU, unfit_for_gpu
+from export.repository.configuration import GPU, require_hardware
 from export.repository.manifest import GPU_FILE, INT8_FILE, MODEL_FILE
 from export.repository.onnx_file import check_onnx
 from export.repository.policy import read_config
@@ -97,7 +97,7 @@ def test_a_gpu_gets_the_file_that_is_made_for_one(model: str) -> None:
     assert manifest.files[GPU_FILE]["size"] < 100_000, "its weights are those of the file for CPUs"
     assert target_of(configs["config.pbtxt"]) == "cpu" and target_of(configs["configs/gpu.pbtxt"]) == "gpu"
     for name in ("", *CONFIGURATIONS):
-        assert not list(unfit_for_gpu({model: configs}, name))
+        require_hardware({model: configs}, name, gpu=True, server="")
 
 
 @pytest.mark.parametrize("model", NETWORKS)

@@ -1,11 +1,14 @@
-"""The dashboards are what the code makes, and nothing in them is left without a name, a unit or an explanation."""
+"""The dashboards are what their YAML files describe, and everything in them has a name, a unit and an explanation."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from monitoring.dashboards.__main__ import FOLDER, contents
+from monitoring.dashboards.__main__ import FOLDER, SOURCES, contents
+from monitoring.dashboards.panels import graph
 from tests.monitoring.dashboard_files import DASHBOARDS, Dashboard
 from tests.monitoring.rule_files import MONITORING, alerts, recorded
 from traffic_signs.generated_files import outdated
@@ -14,8 +17,27 @@ RECORDED = re.compile(r"\b\w+:\w+:\w+\b")
 each_dashboard = pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda dashboard: dashboard.name)
 
 
-def test_the_files_are_what_the_code_makes() -> None:
+def test_the_files_are_made_from_their_sources() -> None:
     assert outdated(FOLDER, contents()) == [], "run make dashboards"
+
+
+def test_a_query_too_many_is_refused_and_not_left_out() -> None:
+    queries = {str(number): "up" for number in range(26)}
+    assert len(graph("Targets", "Up.", "short", queries).build().targets or []) == 26
+    with pytest.raises(ValueError, match="longer"):
+        graph("Targets", "Up.", "short", queries | {"26": "up"})
+
+
+@pytest.mark.parametrize("source", sorted(SOURCES.glob("*.yaml")), ids=lambda source: source.stem)
+def test_no_title_and_no_legend_replaces_another(source: Path) -> None:
+    nodes = [yaml.compose(source.read_text())]
+    for node in nodes:
+        if isinstance(node, yaml.MappingNode):
+            keys = [key.value for key, _ in node.value]
+            assert len(set(keys)) == len(keys), keys
+            nodes += [value for _, value in node.value]
+        elif isinstance(node, yaml.SequenceNode):
+            nodes += node.value
 
 
 def test_there_is_a_dashboard_for_each_question() -> None:

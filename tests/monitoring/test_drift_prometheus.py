@@ -19,7 +19,6 @@ from monitoring.drift.limits import DriftLimits
 from monitoring.drift.prometheus import Prometheus
 from monitoring.drift.watch import Finding, Watch
 from monitoring.errors import MonitoringError
-from monitoring.settings import seconds
 from tests.monitoring.drift_samples import (
     EDGES,
     NUM_CLASSES,
@@ -232,10 +231,3 @@ def test_classes_that_are_not_all_there_are_no_counts() -> None:
     with page(answering(series, lambda metric: "class_id")) as where:
         window = Prometheus(f"http://{where}").read_windows()["1"]
     assert window.problems[CLASSES] == "its classes are not all there"
-
-
-def test_lengths_of_time() -> None:
-    assert [seconds(text) for text in ("60s", "90m", "1h30m", "2d", "1w")] == [60, 5400, 5400, 172800, 604800]
-    for text in ("", "60", "1x", "-1h", "1h 30m", "0s", "1.5h", "999999999w", "h"):
-        with pytest.raises(MonitoringError, match="give a duration"):
-            seconds(text)

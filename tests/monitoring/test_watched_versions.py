@@ -93,6 +93,16 @@ def test_every_check_can_be_filled_in_for_two_at_once_and_for_before_and_after()
         assert "{}[100s]" in later, "only what came since"
         assert ("{}[300s] @ 900.500" in later) == ("CHAMPION" in check.query)
         assert not any(word in later for word in ("CHAMPION", "CHALLENGER", "WINDOW"))
+        assert "{CHALLENGER}[WINDOW]" in check.query
+        assert "CHAMPION" not in check.query.replace("{CHAMPION}[WINDOW]", ""), "it could not be moved back in time"
+
+
+@pytest.mark.parametrize("since", [None, 900.0])
+def test_label_values_that_look_like_placeholders_stay(since: float | None) -> None:
+    old, new = 'ns="WINDOW"', 'ns="{CHAMPION}[WINDOW] CHALLENGER"'
+    filled = Comparison(old, new, 300, since).fill("a{CHAMPION}[WINDOW] / b{CHALLENGER}[WINDOW]", 1000)
+    at, window = ("", "300s") if since is None else (" @ 900.000", "100s")
+    assert filled == f"a{{{old}}}[300s]{at} / b{{{new}}}[{window}]"
 
 
 class Clock:

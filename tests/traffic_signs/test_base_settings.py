@@ -34,6 +34,7 @@ class Outer(BaseSettings):
     device: Annotated[Literal["cpu", "gpu"], Setting("Where.")] = "cpu"
     folder: Annotated[Path | None, Setting("A folder.", flags=("--output", "-o"), show_default="none")] = None
     fast: Annotated[bool, Setting("Fast.")] = False
+    cached: Annotated[bool | None, Setting("With a cache.", show_default="that of the server")] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -47,6 +48,15 @@ def parse(*arguments: str, **environment: str) -> tuple[Result, list[Outer]]:
 
     @with_options
     def command(outer: Outer, count: Annotated[int, Setting("How many.", min=1)] = 1) -> None:
+        """Do it.
+
+        A long sentence that
+        goes on in a second line of code.
+
+        Examples:
+            command a
+            command b --fast
+        """
         found.append(outer)
 
     app.command(context_settings={"auto_envvar_prefix": "OURS"})(command)
@@ -58,6 +68,7 @@ def test_options_become_settings() -> None:
     result, (found,) = parse("n", *options, "--device", "gpu", "-o", "here", "--fast")
     assert result.exit_code == 0
     assert found == Outer("n", Inner(0.25), (1, 8), ("b", "a"), ("y", "z"), "gpu", Path("here"), fast=True)
+    assert [parse("n", "--cached", each)[1][0].cached for each in ("on", "off")] == [True, False]
 
 
 def test_what_is_not_given_has_the_default_of_the_settings() -> None:
@@ -90,9 +101,16 @@ def test_what_is_not_allowed_is_wrong_usage(options: tuple[str, ...], named: str
 
 def test_help_shows_what_the_settings_say() -> None:
     text = " ".join(parse("--help")[0].output.split())
-    for part in ("A share.", "0<=x<=1", "[default: 1,2]", "cpu|gpu", "--output", "-o", "(none)", "OURS_SHARE"):
+    for part in ("--share X A share.", "[default: 1,2]", "cpu|gpu", "--output", "-o", "PATH", "(none)", "on|off"):
         assert part in text
-    assert "hidden" not in text and "--no-fast" not in text
+    assert "hidden" not in text and "--no-fast" not in text and "OURS_SHARE" not in text
+
+
+def test_help_is_the_docstring_with_its_indented_lines() -> None:
+    lines = [line.strip(" │") for line in parse("--help", COLUMNS="60")[0].output.splitlines()]
+    start = lines.index("Examples:")
+    assert lines[start + 1 : start + 3] == ["command a", "command b --fast"]
+    assert "A long sentence that goes on in a second line of code." in lines
 
 
 @pytest.mark.parametrize(

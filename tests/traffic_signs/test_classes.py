@@ -1,6 +1,8 @@
 """Tests of the table of classes."""
 
-from traffic_signs.classes import CATEGORIES, CLASS_NAMES, NUM_CLASSES
+import numpy as np
+
+from traffic_signs.classes import BENCHMARK_CATEGORIES, CATEGORIES, CLASS_NAMES, GERMAN_SIGNS, NUM_CLASSES
 
 
 def test_there_are_43_classes_with_names_of_their_own() -> None:
@@ -18,6 +20,14 @@ def test_categories_are_those_of_the_competition() -> None:
         "danger": [11, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31],
         "other": [6, 12, 13, 14, 17, 32, 41, 42],
     }
+
+
+def test_labels_are_ids_of_categories_and_the_competition_scores_all_but_the_last() -> None:
+    assert GERMAN_SIGNS.category_names == (*BENCHMARK_CATEGORIES, "other")
+    labels = GERMAN_SIGNS.labels(np.arange(NUM_CLASSES))
+    assert labels.dtype == np.int64
+    for label, name in enumerate(GERMAN_SIGNS.category_names):
+        assert set(np.flatnonzero(labels == label)) == CATEGORIES[name]
 
 
 def test_well_known_signs_have_the_ids_of_the_benchmark() -> None:

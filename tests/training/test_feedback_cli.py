@@ -158,7 +158,7 @@ def test_detector_learns_from_both_and_is_evaluated_on_the_benchmark(
     write_entry(folder, 20, (gtsdb.folder / "00600.jpg").read_bytes(), [], "jpg")
     arguments = ["--data", f"feedback={folder}", "--data", f"gtsdb={gtsdb.folder}", "--runs", runs, *QUICK]
 
-    assert signs("train", "detector", *arguments, "--name", "both", "--no-refit") == 0
+    assert signs("train", "detector", *arguments, "--name", "both") == 0
 
     captured = capsys.readouterr()
     result = json.loads(captured.out)

@@ -95,3 +95,16 @@ def test_mistakes_are_one_picture(tmp_path: Path, count: int) -> None:
     with Image.open(tmp_path / "mistakes.png") as image:
         assert min(image.size) > 50
     assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize("name", [r"fee $\x$", "US$ & CA$ 5"])
+def test_class_names_with_dollar_signs_are_no_formulas(tmp_path: Path, name: str) -> None:
+    names, path = [name, "stop"], tmp_path / "plot.png"
+
+    draw_confusion_matrix(np.eye(2, dtype=np.int64), names, path)
+    draw_recall(np.array([1.0, 0.5]), np.array([3, 4]), names, path)
+    draw_mistakes(np.zeros((1, 24, 24, 3), np.uint8), [(f"is {name}", "taken for stop")], path)
+
+    figure = plt.figure()
+    assert not figure.text(0, 0, name).get_parse_math()
+    plt.close(figure)

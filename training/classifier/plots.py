@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from matplotlib import pyplot as plt
+from matplotlib.ticker import NullFormatter
 
 from traffic_signs.plots import ACCENT, INK, RULE, SECOND, save_figure, save_text, wrap
 from training.classifier.calibration import Reliability
@@ -56,6 +57,8 @@ def draw_reliability(table: Reliability, path: Path) -> None:
     edges = np.linspace(0, 1, len(table.counts) + 1)
     lower.bar(edges[:-1], table.counts, width=np.diff(edges) * 0.9, align="edge", color=ACCENT)
     lower.set(xlabel="confidence", ylabel="crops", yscale="log")
+    lower.yaxis.set_major_formatter("{x:g}")
+    lower.yaxis.set_minor_formatter(NullFormatter())
     lower.set_ylim(bottom=0.5)  # makes the bar of a single crop visible
     for axes in (upper, lower):
         axes.grid()

@@ -59,7 +59,8 @@ def measure_throughput(
     crops = Crops(images, rng.integers(0, NUM_CLASSES, CROPS), tuple(map(str, range(CROPS))), "noise")
     seed_everything(config.seed)
     config = config.suited_to(MANY)
-    taken = steps * (2 * rounds + 1)  # more steps than one epoch of the 2048 crops has
+    taken = steps * (2 * rounds + 1)
+    # Enough epochs that the schedule of the learning rate has all these steps.
     config = replace(config, epochs=-(-taken * config.batch_size // CROPS))
     fit = Fit(SignClassifier(NUM_CLASSES, architecture), Classification(crops), config, World())
     ready = fit.batches[0]

@@ -41,8 +41,8 @@ def draw_contact_sheet(audit: Audit, path: Path) -> None:
         counts = [sum(each.signs_per_class[class_id] for each in facts.splits.values()) for facts in audit.data_sets]
         numbers = " and ".join(f"{count:,}" for count in counts)
         colour = INK if all(counts) else SECOND
-        axes.text(left, top - 0.05, f"{class_id}  {_plain(class_name)}  ({numbers})", fontsize=8, color=colour)
-    names = " and ".join(_plain(facts.name) for facts in audit.data_sets)
+        axes.text(left, top - 0.05, f"{class_id}  {class_name}  ({numbers})", fontsize=8, color=colour)
+    names = " and ".join(facts.name for facts in audit.data_sets)
     below = ", one below the other" if lines > 1 else ""
     title = f"Up to {SHEET_CROPS} signs of each class at random, and how many there are: {names}{below}"
     axes.text(width / 2, 0.2, title, fontsize=12, ha="center")
@@ -62,7 +62,7 @@ def draw_sizes(data_sets: Sequence[DatasetFacts], path: Path) -> None:
                 axes.hist(list(each.long_sides), edges, weights=shares, label=f"{split}, {each.signs:,} signs", **style)
         if not largest:
             axes.text(0.5, 0.5, "no labelled signs", ha="center", va="center", transform=axes.transAxes)
-        axes.set(xlabel="long side of the sign, pixels", ylabel="share of the split, %", title=_plain(facts.name))
+        axes.set(xlabel="long side of the sign, pixels", ylabel="share of the split, %", title=facts.name)
         _tidy(axes)
     save_figure(figure, path)
 
@@ -81,7 +81,7 @@ def draw_classes(data_sets: Sequence[DatasetFacts], path: Path) -> None:
         axes.set_yticks(positions, [f"{class_id}  {name}" for class_id, name in enumerate(class_names)], fontsize=7)
         axes.tick_params(axis="y", length=0)
         axes.set_ylim(len(class_names) - 0.4, -0.6)
-        axes.set(xlabel="signs", title=_plain(facts.name))
+        axes.set(xlabel="signs", title=facts.name)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         _tidy(axes, grid="x")
     save_figure(figure, path)
@@ -98,8 +98,8 @@ def draw_leakage(audit: Audit, path: Path) -> None:
         pairs = len(comparison.leakage.repeats)
         excerpt = f"; {SHOWN_PAIRS} of {pairs:,} pairs" if pairs > SHOWN_PAIRS else ""
         title = (
-            f"{comparison.repeated_signs} of {comparison.test_signs:,} test signs of {_plain(comparison.test)} (left "
-            f"of each pair) stand in the training split of {_plain(comparison.train)} (right){excerpt}"
+            f"{comparison.repeated_signs} of {comparison.test_signs:,} test signs of {comparison.test} (left "
+            f"of each pair) stand in the training split of {comparison.train} (right){excerpt}"
         )
         axes.text(width / 2, top + PAIRS_TITLE / 2, title, fontsize=11, ha="center")
         for place, (strip, caption) in enumerate(_pairs(audit, comparison)):
@@ -127,11 +127,6 @@ def _show(axes: Axes, image: npt.NDArray[np.uint8], left: float, top: float, wid
     axes.imshow(image, interpolation="bilinear", aspect="auto", extent=extent)
 
 
-def _plain(name: str) -> str:
-    """Escapes dollar signs, between which Matplotlib would read a formula."""
-    return name.replace("$", r"\$")
-
-
 def _pairs(audit: Audit, comparison: Comparison) -> list[tuple[npt.NDArray[np.uint8], str]]:
     train, test = audit.signs[comparison.train, "train"], audit.signs[comparison.test, "test"]
     repeats = comparison.leakage.repeats
@@ -141,7 +136,7 @@ def _pairs(audit: Audit, comparison: Comparison) -> list[tuple[npt.NDArray[np.ui
         repeat = repeats[index]
         strip = _strip([test.crops.images[repeat.test], train.crops.images[repeat.train]], 2)
         test_image, track = Path(test.images[repeat.test]).name, Path(train.crops.sources[repeat.train]).name
-        pairs.append((strip, f"{repeat.correlation:.3f}  {_plain(test_image)}\n{_plain(track)}"))
+        pairs.append((strip, f"{repeat.correlation:.3f}  {test_image}\n{track}"))
     return pairs
 
 

@@ -1,6 +1,6 @@
 """Reader of feedback: pictures with the corrections that users sent through the gateway.
 
-    FOLDER/<id>/image.<jpg|png|webp|ppm>     as uploaded
+    FOLDER/<id>/image.<jpg|png|webp|ppm|bmp> as uploaded
     FOLDER/<id>/feedback.json                {"schema": 2, "signs": [{"box": [l, t, r, b], "name": "stop", ...}],
                                               "classes": [{"name": "stop", "category": "other"}, ...], ...}
 

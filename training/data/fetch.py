@@ -114,7 +114,7 @@ def fetch(
         to: target folder; created if missing.
         mirror: URL of a folder with the archives under their official names; empty for the official one.
         keep_archives: keep the zips after unpacking.
-        progress: receives megabytes, checked members and unpacked files.
+        progress: receives megabytes, checked archives and unpacked files.
 
     Raises:
         DataError: an archive cannot be fetched or is not the right one, the disk has too little space, an existing

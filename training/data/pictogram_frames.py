@@ -1,18 +1,78 @@
-"""The frames of signs, and the style in which a sign is drawn.
+"""What signs are drawn with: SVG shapes, the figures of `pictograms.svg` by name, frames, and the style of a sign.
 
-Every frame takes the figure inside it and returns SVG elements in the 100 x 100 units of a whole sign.
+Every function returns elements in the 100 x 100 units of a whole sign. They use no fonts, so a sign looks the same on
+every machine and in every browser.
 """
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
-from training.data.pictogram_symbols import BLACK, BLUE, RED, WHITE, box, disc, fill, moved, stroke
+BLACK = "#14110F"
+GREY = "#6C6E71"
+WHITE = "#FFFFFF"
+RED = "#C1121C"
+YELLOW = "#F7BA0B"
+GREEN = "#12824C"
+BLUE = "#154889"
+
+_FILE = Path(__file__).with_name("pictograms.svg").read_text(encoding="utf-8")
+_FIGURES = {
+    name: "".join(elements.splitlines())
+    for name, elements in re.findall(r'<svg id="(\w+)"[^>]*>(.*?)</svg>', _FILE, re.S)
+}
 
 # A triangle whose corners are the centres of the rounded corners; its centre of gravity is (50, 63).
 _TRIANGLE = "M50 11L95 88.9H5Z"
 TRIANGLE_CENTRE = 63.0  # of gravity, from the top
+
+
+def figure(name: str, *paints: tuple[str, str]) -> str:
+    """Returns a figure of `pictograms.svg`, with each first colour of `paints` replaced by the second."""
+    elements = _FIGURES[name]
+    for old, new in paints:
+        elements = elements.replace(old, new)
+    return elements
+
+
+def fill(data: str, colour: str = BLACK) -> str:
+    """Returns a filled path with the path data ``data``."""
+    return f'<path d="{data}" fill="{colour}"/>'
+
+
+def stroke(data: str, width: float, colour: str = BLACK, cap: str = "butt", join: str = "miter") -> str:
+    """Returns an unfilled path drawn with a pen ``width`` units wide."""
+    return (
+        f'<path d="{data}" fill="none" stroke="{colour}" stroke-width="{width:g}" '
+        f'stroke-linecap="{cap}" stroke-linejoin="{join}" stroke-miterlimit="6"/>'
+    )
+
+
+def disc(x: float, y: float, radius: float, colour: str = BLACK) -> str:
+    """Returns a filled circle."""
+    return f'<circle cx="{x:g}" cy="{y:g}" r="{radius:g}" fill="{colour}"/>'
+
+
+def box(x: float, y: float, width: float, height: float, colour: str = BLACK, radius: float = 0.0) -> str:
+    """Returns a filled rectangle with corners rounded by ``radius``."""
+    return f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="{radius:g}" fill="{colour}"/>'
+
+
+def moved(elements: str, x: float, y: float, scale: float = 1.0, turn: float = 0.0) -> str:
+    """Returns ``elements`` turned by ``turn`` degrees, scaled, then moved by (x, y)."""
+    return f'<g transform="translate({x:g} {y:g}) rotate({turn:g}) scale({scale:g})">{elements}</g>'
+
+
+def mirrored(elements: str) -> str:
+    """Returns ``elements`` with left and right exchanged."""
+    return f'<g transform="matrix(-1 0 0 1 100 0)">{elements}</g>'
+
+
+def circling(arrow: str, first: int) -> str:
+    """Returns three arrows chasing each other anticlockwise, the first turned by ``first`` degrees."""
+    return "".join(moved(arrow, 50, 50, 1.0, first + turn) for turn in (0, 120, 240))
 
 
 @dataclass(frozen=True)
@@ -29,7 +89,7 @@ class Style:
         shift: of the figure to the right and downwards, in hundredths of the sign.
         slant: of the stripes of a sign that ends a restriction, in degrees.
         cleared: whether such stripes are bordered by white where they cross the figure.
-        paints: a colour, as `#RRGGBB`, in place of each one of `pictogram_symbols`.
+        paints: a colour, as `#RRGGBB`, in place of each one of this module.
     """
 
     design: int = 0

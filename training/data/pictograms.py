@@ -12,48 +12,45 @@ import numpy.typing as npt
 import resvg_py
 from PIL import Image
 
-from training.data import pictogram_symbols as symbols
+from traffic_signs.classes import NUM_CLASSES
 from training.data.pictogram_frames import (
+    BLACK,
+    BLUE,
+    GREY,
+    RED,
     TODAY,
     TRIANGLE_CENTRE,
+    WHITE,
+    YELLOW,
     Drawing,
     Style,
     blue_disc,
+    box,
+    circling,
+    disc,
     end_of,
+    figure,
+    fill,
     give_way,
+    mirrored,
+    moved,
     priority_road,
     red_disc,
     red_ring,
     red_triangle,
     stop,
+    stroke,
 )
-from training.data.pictogram_symbols import (
-    BLACK,
-    BLUE,
-    GREY,
-    RED,
-    WHITE,
-    YELLOW,
-    box,
-    circling,
-    disc,
-    figure,
-    fill,
-    mirrored,
-    moved,
-)
-
-CLASS_COUNT = 43
 
 
 def _yellow_square(half: float, line: float) -> str:
     """Returns the centre of a priority road's sign: a square on its corner in a black line."""
     path = f"M50 {50 - half}L{50 + half} 50L50 {50 + half}L{50 - half} 50Z"
-    return fill(path, YELLOW) + symbols.stroke(path, line, BLACK)
+    return fill(path, YELLOW) + stroke(path, line, BLACK)
 
 
 def _limit(speed: str) -> Drawing:
-    return _forbidden(symbols.number(speed), symbols.narrow_number(speed))
+    return _forbidden(figure(f"number_{speed}"), figure(f"narrow_{speed}"))
 
 
 def _forbidden(*figures: str) -> Drawing:
@@ -69,7 +66,7 @@ def _end(*figures: str) -> Drawing:
 
 
 def _end_of_limit(speed: str) -> Drawing:
-    numbers = (symbols.number(speed, GREY), symbols.narrow_number(speed, GREY))
+    numbers = (figure(f"{width}_{speed}", (BLACK, GREY)) for width in ("number", "narrow"))
     return _end(*(moved(number, -11, -11, 1.22) for number in numbers))
 
 
@@ -104,7 +101,7 @@ _DRAWINGS: dict[int, Drawing] = {
     11: _danger(figure("priority_here"), figure("bare_arrow")),
     12: Drawing(priority_road, (_yellow_square(29, 1.2), _yellow_square(26, 0.8))),
     13: Drawing(give_way),
-    14: Drawing(stop, (symbols.stop_word(),)),
+    14: Drawing(stop, (figure("stop_word"),)),
     15: _forbidden(""),
     16: _forbidden(figure("lorry_side_on"), figure("short_lorry"), figure("bonneted_lorry")),
     17: Drawing(red_disc, (box(7, 42.4, 86, 15.2, WHITE), box(10, 41, 80, 18, WHITE))),
@@ -168,29 +165,27 @@ OTHER_SIGNS: dict[str, Drawing] = {
     "no pedestrians (259)": _forbidden(moved(figure("walker"), 2.5, -4, 0.95)),
     "no cars (251)": _forbidden(moved(figure("car_end_on"), 50, 50, 1.8)),
     "no width above (264)": _forbidden(
-        moved(symbols.number("2"), 15, 15, 0.7) + box(17, 47, 14, 6) + box(69, 47, 14, 6)
+        moved(figure("number_2"), 15, 15, 0.7) + box(17, 47, 14, 6) + box(69, 47, 14, 6)
     ),
     "speed limit 130 (274-130)": _limit("130"),
     "end of speed limit 60 (278-60)": _end_of_limit("60"),
-    "no stopping (283)": Drawing(_no_stopping, (symbols.stroke("M22 22L78 78M78 22L22 78", 8, RED),)),
-    "no parking (286)": Drawing(_no_stopping, (symbols.stroke("M22 22L78 78", 8, RED),)),
+    "no stopping (283)": Drawing(_no_stopping, (stroke("M22 22L78 78M78 22L22 78", 8, RED),)),
+    "no parking (286)": Drawing(_no_stopping, (stroke("M22 22L78 78", 8, RED),)),
     "cycle path (237)": _mandatory(moved(figure("bicycle", (BLACK, WHITE)), -4, -14, 1.08)),
     "footpath (239)": _mandatory(moved(figure("walker", (BLACK, WHITE)), -5, -13, 1.1)),
     "buses only (245)": _mandatory(moved(figure("lorry_end_on", (BLACK, WHITE)), 50, 70, 1.2)),
-    "turn left here (211)": _mandatory(
-        symbols.stroke("M84 50H20", 9.4, WHITE) + symbols.stroke("M38 32L20 50L38 68", 9.4, WHITE)
-    ),
+    "turn left here (211)": _mandatory(stroke("M84 50H20", 9.4, WHITE) + stroke("M38 32L20 50L38 68", 9.4, WHITE)),
     "congestion (124)": _danger(
         "".join(moved(figure("car_end_on"), x, y, 0.62) for x, y in ((40, 76), (60, 76), (50, 60)))
     ),
     "two-way traffic (125)": _danger(
-        symbols.stroke("M42 80V46M58 46V80", 5) + fill("M42 38L49 50H35Z") + fill("M58 88L51 76H65Z")
+        stroke("M42 80V46M58 46V80", 5) + fill("M42 38L49 50H35Z") + fill("M58 88L51 76H65Z")
     ),
     "level crossing (151)": _danger(box(30, 62, 40, 12) + box(56, 48, 8, 16) + disc(38, 77, 4) + disc(60, 77, 4)),
     "end of priority road (307)": Drawing(
-        priority_road, (_yellow_square(29, 1.2) + symbols.stroke("M20 80L80 20M26 86L86 26", 4, BLACK),)
+        priority_road, (_yellow_square(29, 1.2) + stroke("M20 80L80 20M26 86L86 26", 4, BLACK),)
     ),
-    "parking (314)": Drawing(_blue_square, (symbols.stroke("M36 84V22H54A18 18 0 0 1 54 58H36", 11, WHITE),)),
+    "parking (314)": Drawing(_blue_square, (stroke("M36 84V22H54A18 18 0 0 1 54 58H36", 11, WHITE),)),
     "pedestrian crossing (350)": Drawing(
         _blue_square, (fill("M50 14L90 84H10Z", WHITE) + moved(figure("walker"), 12, 12, 0.75),)
     ),
@@ -210,7 +205,7 @@ def svg(sign: int | str, style: Style = TODAY) -> str:
     """
     drawing = OTHER_SIGNS.get(sign) if isinstance(sign, str) else _DRAWINGS.get(sign)
     if drawing is None:
-        raise ValueError(f"no traffic sign has class id {sign!r}: ids run from 0 to {CLASS_COUNT - 1}")
+        raise ValueError(f"no traffic sign has class id {sign!r}: ids run from 0 to {NUM_CLASSES - 1}")
     return document(drawing.elements(style))
 
 

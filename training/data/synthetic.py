@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from traffic_signs.atomic_write import atomic_folder
+from traffic_signs.classes import NUM_CLASSES
 from training.data.images import Progress, silent
-from training.data.pictograms import CLASS_COUNT
 from training.data.synthetic_objects import furnish
 from training.data.synthetic_sign import MAX_SIZE, MIN_SIZE, SignPatch, draw_sign, motion_kernel
 from training.data.synthetic_street import FOLIAGE, Field, Image, Street, foliage, noise, paint_street, pick, rectangle
@@ -187,8 +187,8 @@ def write_gtsdb(
     """Writes a drawn data set in GTSDB's layout: ``00000.jpg`` ... and ``gt.txt``.
 
     The same seed gives the same bytes with the same library versions. A scene depends only on the seed, its split and
-    its index in the split, so a larger data set contains the smaller one. Two runs must not write the same folder at
-    the same time.
+    its index in the split, so a larger data set contains the smaller one. Of several processes that
+    write the same folder at the same time, the first to finish succeeds.
 
     Args:
         folder: target folder, created with its parents; it appears when it is complete.
@@ -204,6 +204,7 @@ def write_gtsdb(
     Raises:
         ValueError: a count is outside GTSDB's numbering, or the seed is negative.
         FileExistsError: ``folder`` exists.
+        OSError: another process has written ``folder`` in the meantime.
     """
     _check_counts(train_scenes, test_scenes, seed, signs_per_scene)
     if folder.exists():
@@ -263,7 +264,7 @@ def _decks(seed: int, split: str) -> Iterator[int]:
     """Yields the class ids of shuffled decks, endlessly."""
     rng = _stream(seed, split, _DECK, 0)
     while True:
-        yield from (int(class_id) for class_id in rng.permutation(CLASS_COUNT))
+        yield from (int(class_id) for class_id in rng.permutation(NUM_CLASSES))
 
 
 def _write_scene(folder: Path, number: int, class_ids: Sequence[int], rng: np.random.Generator) -> list[str]:

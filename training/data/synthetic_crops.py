@@ -16,11 +16,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as PillowImage
 
+from traffic_signs.classes import NUM_CLASSES
 from traffic_signs.cores import usable_cores
 from traffic_signs.preprocessing import crop
 from training.data.crops import Crops
 from training.data.images import Progress, silent
-from training.data.pictograms import CLASS_COUNT, OTHER_SIGNS
+from training.data.pictograms import OTHER_SIGNS
 from training.data.synthetic import encode_jpeg, mount, paste
 from training.data.synthetic_ground import branches, surroundings
 from training.data.synthetic_objects import furnish
@@ -80,7 +81,7 @@ def draw_others(count: int, size: int, seed: int, progress: Progress = silent) -
     rng = np.random.default_rng(seed)
     signs, streets, crops = list(OTHER_SIGNS), [_street(rng)], []
     for number in range(count):
-        if number % CLASS_COUNT == 0:
+        if number % NUM_CLASSES == 0:
             streets = [_street(rng) for _ in range(_STREETS_PER_DECK)]
         crops.append(_draw_crop(signs[number % len(signs)], size, streets, rng))
         progress(number + 1, count)
@@ -104,8 +105,8 @@ Deck = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]
 
 def _draw_decks(count: int, size: int, seed: int, processes: int | None) -> Iterator[Deck]:
     """Yields the crops and class ids of decks of the 43 classes, ``count`` crops in total."""
-    decks = -(-count // CLASS_COUNT)
-    lengths = [min(CLASS_COUNT, count - deck * CLASS_COUNT) for deck in range(decks)]
+    decks = -(-count // NUM_CLASSES)
+    lengths = [min(NUM_CLASSES, count - deck * NUM_CLASSES) for deck in range(decks)]
     draw = partial(_draw_deck, size, seed)
     if processes is None:
         processes = usable_cores() if count >= _FEWEST_FOR_A_POOL else 1
@@ -125,7 +126,7 @@ def _start_process() -> None:
 def _draw_deck(size: int, seed: int, deck: int, length: int) -> Deck:
     """Returns the first ``length`` crops of a shuffled deck and their class ids."""
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(deck,)))
-    class_ids = rng.permutation(CLASS_COUNT)[:length].astype(np.int64)
+    class_ids = rng.permutation(NUM_CLASSES)[:length].astype(np.int64)
     streets = [_street(rng) for _ in range(_STREETS_PER_DECK)]
     return np.stack([_draw_crop(int(class_id), size, streets, rng) for class_id in class_ids]), class_ids
 

@@ -6,8 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from training.data.pictogram_frames import Style
-from training.data.pictogram_symbols import BLACK, BLUE, GREEN, GREY, RED, WHITE, YELLOW
+from training.data.pictogram_frames import BLACK, BLUE, GREEN, GREY, RED, WHITE, YELLOW, Style
 from training.data.pictograms import render
 from training.data.synthetic_street import Field, Image, noise
 
@@ -35,7 +34,7 @@ class SignPatch(NamedTuple):
     gain: float
 
 
-# For each colour of `pictogram_symbols`, a new and an old paint, RGB; a sign's own lies between them.
+# For each colour of `pictogram_frames`, a new and an old paint, RGB; a sign's own lies between them.
 _PAINTS = (
     (RED, (206, 14, 4), (172, 20, 28)),
     (BLUE, (6, 57, 150), (30, 84, 160)),

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from traffic_signs.categories import BENCHMARK_CATEGORIES
+from traffic_signs.classes import BENCHMARK_CATEGORIES
 from training.detector.curves import Curve, OperatingPoint, trace_curve
 from training.detector.detections import Detections, check_scenes, long_sides
 from training.detector.matching import ALL_SIZES, IOUS, Matcher, SizeBand

@@ -141,9 +141,8 @@ def _draw_tile(axes: Axes, tile: Tile) -> None:
             # A dark outline makes the line visible on bright sky.
             frame.set_path_effects([patheffects.Stroke(linewidth=3.0, foreground=INK), patheffects.Normal()])
             axes.add_patch(frame)
-    # Names may contain dollar signs, which Matplotlib would read as formulas.
-    axes.set_title(wrap(tile.title, 27), fontsize=9, pad=3, loc="left", parse_math=False)
-    style: dict[str, Any] = {"va": "top", "fontsize": 8, "linespacing": 1.25, "parse_math": False}
+    axes.set_title(wrap(tile.title, 27), fontsize=9, pad=3, loc="left")
+    style: dict[str, Any] = {"va": "top", "fontsize": 8, "linespacing": 1.25}
     axes.text(0, -0.025, wrap(tile.caption, 27), transform=axes.transAxes, **style)
 
 

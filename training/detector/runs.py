@@ -15,8 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 from torch import nn
 
-from traffic_signs.categories import BENCHMARK_CATEGORIES
-from traffic_signs.classes import GERMAN_SIGNS
+from traffic_signs.classes import BENCHMARK_CATEGORIES, GERMAN_SIGNS
 from training.data.classes import common_classes
 from training.data.dataset_mix import TrainingData
 from training.data.images import no_signs

@@ -79,7 +79,7 @@ def _export(settings: Settings, facts: Facts) -> list[str]:
     where = ["--repository", plan["staging"], "--data", plan["evaluation"]]
     checkpoint = facts["train"]["checkpoint"]
     precision = ["--precision", params["precision"]]
-    return ["export", "onnx", checkpoint, *where, *precision, *_other_classes(facts), "--once", "--json"]
+    return ["export", "onnx", checkpoint, *where, *precision, *_other_classes(facts), "--if-new", "--json"]
 
 
 def _parity(settings: Settings, facts: Facts) -> list[str]:
@@ -100,12 +100,12 @@ def _gate(settings: Settings, facts: Facts) -> list[str]:
 def _settle(settings: Settings, facts: Facts) -> list[str]:
     version = str(facts["fetch_champion"]["version"])
     reason = "served before the first retraining"
-    return ["repository", "promote", facts["plan"]["model"], version, *_served(settings, reason), "--if-none"]
+    return ["repository", "promote", facts["plan"]["model"], version, *_served(settings, reason), "--if-no-champion"]
 
 
 def _publish(settings: Settings, facts: Facts) -> list[str]:
     where = ["--repository", settings.repository]
-    return ["repository", "publish", _staged(facts), *where, *_other_classes(facts), "--once", "--json"]
+    return ["repository", "publish", _staged(facts), *where, *_other_classes(facts), "--if-new", "--json"]
 
 
 def _promote(settings: Settings, facts: Facts) -> list[str]:
@@ -153,7 +153,7 @@ def _watch(settings: Settings, facts: Facts) -> list[str]:
 def _roll_back(settings: Settings, facts: Facts) -> list[str]:
     version = str(facts["publish"]["version"])
     reason = f"{facts['plan']['name']} failed after its promotion"
-    return ["repository", "rollback", facts["plan"]["model"], "--only", version, *_served(settings, reason)]
+    return ["repository", "rollback", facts["plan"]["model"], "--if-champion", version, *_served(settings, reason)]
 
 
 def _alerts(settings: Settings, facts: Facts) -> list[str]:

@@ -36,12 +36,12 @@ def peers(
     that cannot be installed or started is named in the report, and the others are measured. Nothing else should run on
     the machine meanwhile.
 
-    \b
-    python -m clients.benchmark.peers
-    python -m clients.benchmark.peers --servers litserve,triton --seconds 2 --rounds 1
-    python -m clients.benchmark.peers --tasks recognize --pictures photographs --clients 1,4,16
-    python -m clients.benchmark.peers --rates 200,400,800 --json
-    python -m clients.benchmark.peers --device cuda --crops 32 --clients 1,8,32,128
+    Examples:
+        python -m clients.benchmark.peers
+        python -m clients.benchmark.peers --servers litserve,triton --seconds 2 --rounds 1
+        python -m clients.benchmark.peers --tasks recognize --pictures photographs --clients 1,4,16
+        python -m clients.benchmark.peers --rates 200,400,800 --json
+        python -m clients.benchmark.peers --device cuda --crops 32 --clients 1,8,32,128
     """
     from clients.benchmark.peers.run import run_comparison
     from clients.benchmark.peers.table import markdown

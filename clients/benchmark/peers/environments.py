@@ -12,7 +12,7 @@ from pathlib import Path
 from clients.benchmark.peers.servers import Peer
 from serving.lifetime import ending_with_this
 from traffic_sign_client.errors import ClientError
-from traffic_signs.atomic_write import atomic_write
+from traffic_signs.atomic_write import write_whole
 
 STAMP = "installed.txt"  # the installed requirements; written last, so that an interrupted installation is repeated
 
@@ -49,8 +49,7 @@ def prepare(peer: Peer, home: Path, gpu: bool, say: Say) -> Path:
         packages = folder / "requirements.txt"
         packages.write_text(wanted)
         _run([*pip, "--requirement", str(packages)])
-        with atomic_write(stamp) as staging:
-            staging.write_text(wanted)
+        write_whole(stamp, wanted)
     except OSError as error:
         raise ClientError(f"cannot make {folder} ({error.strerror}): check its rights and the free space") from error
     return folder / "bin"

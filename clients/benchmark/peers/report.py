@@ -15,7 +15,7 @@ from clients.benchmark.peers.exchange import TASKS
 from clients.benchmark.peers.figures import BUSY
 from clients.benchmark.peers.servers import TRITON
 from clients.benchmark.peers.table import hardware, markdown, ranked, sentences, task_title
-from clients.benchmark.report import write_file
+from traffic_signs.atomic_write import write_whole
 from traffic_signs.plots import ACCENT, INK, RULE
 
 COLORS = ("#c1121c", "#d9822b", "#6f8f2f", "#2a9d8f", "#7b5ea7", "#8a8f98")  # of the others; Triton has the accent
@@ -35,9 +35,9 @@ def write_report(folder: Path, summary: Mapping[str, Any]) -> None:
         plots={name: _draw(task) for name, task in tasks.items()},
         busy=BUSY,
     )
-    write_file(folder / "peers.json", json.dumps(summary, indent=2) + "\n")
-    write_file(folder / "peers.md", markdown(summary))
-    write_file(folder / "report.html", page)
+    write_whole(folder / "peers.json", json.dumps(summary, indent=2) + "\n")
+    write_whole(folder / "peers.md", markdown(summary))
+    write_whole(folder / "report.html", page)
 
 
 def _draw(task: Mapping[str, Any]) -> str:

@@ -21,10 +21,10 @@ from clients.benchmark.peers.figures import Point, as_json, compare, over_rounds
 from clients.benchmark.peers.generator import run_load
 from clients.benchmark.peers.models import Work, missing_models, prepare_work
 from clients.benchmark.peers.plan import Plan
+from clients.benchmark.peers.preparation import ServerUnderTest, described, prepare_servers
 from clients.benchmark.peers.report import write_report
 from clients.benchmark.peers.running import Endpoint
 from clients.benchmark.peers.servers import TRITON, Hardware
-from clients.benchmark.peers.servers_under_test import ServerUnderTest, described, prepare_servers
 from clients.benchmark.plan import Way, plan_ways
 from export.devices import providers_for
 from export.hardware_fit import can_use_gpu

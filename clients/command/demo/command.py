@@ -12,9 +12,9 @@ def demo(settings: DemoSettings, as_json: Json = False) -> None:
 
     It publishes into a model repository of its own, so the shipped models do not change.
 
-    \b
-    signs demo                                 on scenes that it draws
-    signs demo --data FullIJCNN2013.zip        on real scenes
+    Examples:
+        signs demo                                 # on scenes that it draws
+        signs demo --data FullIJCNN2013.zip        # on real scenes
     """
     from clients.command.demo.loop import run_demo
     from clients.command.demo.table import print_table

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
 
 from clients.command.demo.measure import Measurement, measure
 from clients.command.demo.report import KIND, write_report
@@ -23,6 +22,7 @@ from export.run import export_checkpoint
 from serving.install import check_home, find_or_install
 from serving.server import running_server
 from traffic_sign_client.errors import ClientError
+from traffic_signs.console import Console
 from traffic_signs.progress import progress_bars
 from traffic_signs.settings import DEFAULT_REPOSITORY
 from training.classifier.runs import ClassifierRun, train_classifier

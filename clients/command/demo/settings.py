@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from traffic_signs.settings import REPOSITORY_FLAGS, BaseSettings, Home, Runs, Seed, Setting
-from training.recipe import Recipe, TrainingConfig
+from training.recipe import Epochs, Recipe, TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -16,14 +16,16 @@ class DemoSettings(BaseSettings):
     data: Annotated[Path | None, Setting("GTSDB folder or FullIJCNN2013.zip.", show_default="scenes that it draws")] = (
         None
     )
-    name: Annotated[str, Setting("Name of the run; its folder is RUNS/NAME.", show_default="demo-TIME")] = ""
+    name: Annotated[
+        str, Setting("Name of the run; its folder is RUNS/NAME.", metavar="NAME", show_default="demo-TIME")
+    ] = ""
     runs: Runs = Path("runs")
     repository: Annotated[
         Path | None,
         Setting("Folder of the demo's model repository.", flags=REPOSITORY_FLAGS, show_default="RUNS/model_repository"),
     ] = None
     home: Home = Path(".tritonserver")
-    epochs: Annotated[int, Setting("Passes over the training crops; 0: as many as fit their number.", min=0)] = 0
+    epochs: Epochs = 0
     seed: Seed = 0
 
     @property

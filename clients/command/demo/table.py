@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
+
+from clients.command.demo.measure import CLIENTS
+from traffic_signs.console import Console
 
 LABELS = {
     "pytorch": "PyTorch",
@@ -30,7 +32,7 @@ def print_table(summary: dict[str, Any], console: Console) -> None:
     table.add_section()
     table.add_row("one image, gRPC, p50 and p99", f"{latency['p50']:.2f} and {latency['p99']:.2f} ms")
     table.add_row("one image, HTTP, p50 and p99", f"{http['p50']:.2f} and {http['p99']:.2f} ms")
-    table.add_row("images a second, 4 clients", f"{summary['images_per_second']:,.0f}")
+    table.add_row(f"images a second, {CLIENTS} clients", f"{summary['images_per_second']:,.0f}")
     table.add_section()
     for name, size in summary["bytes"].items():
         table.add_row(name, f"{size / 1e6:.2f} MB")

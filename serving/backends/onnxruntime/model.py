@@ -12,7 +12,8 @@ It accepts and refuses the same configurations as the real backend, so a version
 - The name, datatype and shape of every input and output must match the file.
 - It runs on the CPU and ignores options for GPUs, like the real backend on a CPU. It refuses accelerators for CPUs.
 
-A few values crash the real server (a number beyond 32 bits, an invalid arena shrinkage). This backend refuses them.
+A few values crash the real server (a number beyond 32 bits, too many threads, an invalid arena shrinkage). This
+backend refuses them.
 """
 
 import json
@@ -29,6 +30,7 @@ import triton_python_backend_utils as pb_utils
 
 # Parameters of the real backend that only its GPUs read.
 FOR_GPUS = {"arena_extend_strategy", "cudnn_conv_algo_search", "do_copy_in_default_stream", "gpu_mem_limit"}
+MOST_THREADS = 1024  # of one instance: without a thread for each, the real server ends
 SHRINKAGE = "memory.enable_memory_arena_shrinkage"
 DEVICE_ALLOCATOR = "session.use_device_allocator_for_initializers"
 BOOLEANS = {"0": False, "1": True, "false": False, "true": True}
@@ -63,6 +65,15 @@ class Parameters:
             raise pb_utils.TritonModelException(f"{key} is {value!r}: numbers beyond 32 bits crash the real server")
         return int(found[1])
 
+    def threads(self, key):
+        """Returns a number of threads; 0, the default, lets ONNX Runtime choose it."""
+        count = max(0, self.integer(key))
+        if count > MOST_THREADS:
+            raise pb_utils.TritonModelException(
+                f"{key} is '{count}', which may crash the real server: give {MOST_THREADS} or less"
+            )
+        return count
+
     def boolean(self, key):
         """Returns a Boolean; True if the parameter is missing."""
         value = self.left.pop(key, "true")
@@ -80,9 +91,8 @@ def session_options(config):
     parameters = Parameters(config)
     options, run_options = onnxruntime.SessionOptions(), onnxruntime.RunOptions()
     options.log_severity_level = 3
-    # With 0 ONNX Runtime chooses the number of threads.
-    options.intra_op_num_threads = max(0, parameters.integer("intra_op_thread_count"))
-    options.inter_op_num_threads = max(0, parameters.integer("inter_op_thread_count"))
+    options.intra_op_num_threads = parameters.threads("intra_op_thread_count")
+    options.inter_op_num_threads = parameters.threads("inter_op_thread_count")
     mode = parameters.integer("execution_mode")
     if mode not in (0, 1):
         raise pb_utils.TritonModelException(f"execution_mode is '{mode}': give 0 or 1")

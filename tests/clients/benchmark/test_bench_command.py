@@ -144,12 +144,12 @@ def test_the_command_to_repeat_it_names_all_that_counts() -> None:
         seconds=1.5,
         rounds=2,
         images=Path("my pictures"),
-        limit=True,
+        in_process=True,
         onnx=Path("model.onnx"),
     )
     assert request.command() == (
         "signs bench --url grpc://a:1 --url http://b:2 --models sign_classifier --batch-sizes 1,8 --concurrencies 4 "
-        "--seconds 1.5 --rounds 2 --images 'my pictures' --limit --onnx model.onnx"
+        "--seconds 1.5 --rounds 2 --images 'my pictures' --in-process --onnx model.onnx"
     )
     assert json.loads(json.dumps(request.arguments()))["images"] == "my pictures"
     own = BenchmarkConfig(

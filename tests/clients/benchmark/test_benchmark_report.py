@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from clients.benchmark.comparison import compare, load_report, slower
 from clients.benchmark.figures import describe_limit
@@ -18,6 +17,7 @@ from clients.benchmark.report import prepare_folder, to_csv, to_html, write_repo
 from clients.benchmark.table import print_comparison, print_points
 from tests.clients.benchmark.made_up import GRPC, POINTS, RECOGNIZER, found, made_up_report, measurement
 from traffic_sign_client.errors import ClientError
+from traffic_signs.console import Console
 
 
 @pytest.fixture

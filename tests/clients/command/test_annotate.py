@@ -1,13 +1,15 @@
 """Copies with the signs drawn in: legible, and never in the place of another file."""
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from clients.prediction.annotate import COLOR, INK, annotate, write_annotated
+from clients.prediction.annotate import COLOR, INK, Copies, annotate
 from traffic_sign_client import Sign
+from traffic_signs.pictures import Picture
 
 
 def sign(*box: float, name: str = "no overtaking by lorries") -> Sign:
@@ -89,11 +91,11 @@ def test_copies_of_the_same_name_do_not_meet_and_originals_stay(tmp_path: Path) 
         Image.new("RGB", (200, 100), (number, 0, 0)).save(original)
     before = [original.read_bytes() for original in originals]
     folder = tmp_path / "b"
-    copies = [write_annotated(each, Image.open(each).convert("RGB"), [], folder) for each in originals]
+    pictures = [Picture(str(each), each.read_bytes()) for each in originals]
+    copies = [Copies(folder).add(each, []) for each in pictures]
     assert len(set(copies)) == 3 and not set(copies) & set(originals)
     assert [original.read_bytes() for original in originals] == before
-    again = write_annotated(originals[0], Image.open(originals[0]).convert("RGB"), [], folder)
-    assert again == copies[0], "the same picture once more replaces its copy"
+    assert Copies(folder).add(pictures[0], []) == copies[0], "the same picture once more replaces its copy"
     assert len(list(folder.iterdir())) == 5, "two originals, three copies, nothing half-written"
 
 
@@ -103,6 +105,8 @@ def test_a_copy_that_cannot_be_written_leaves_nothing(tmp_path: Path, monkeypatc
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", full)
+    content = io.BytesIO()
+    GREY.save(content, "JPEG")
     with pytest.raises(OSError, match="No space left"):
-        write_annotated(tmp_path / "x.jpg", GREY, [], tmp_path)
+        Copies(tmp_path).add(Picture("x.jpg", content.getvalue()), [])
     assert not list(tmp_path.iterdir())

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,6 @@ def signs_process(*arguments: str, cwd: Path) -> "subprocess.CompletedProcess[st
         ["gateway"],
         ["bench"],
         ["check-server"],
-        ["monitor"],
         ["monitor", "repository"],
     ],
 )
@@ -56,6 +56,11 @@ def test_help_teaches(command: list[str]) -> None:
     result = signs(*command, "--help")
     assert result.returncode == 0
     assert "Usage" in result.stdout and len(result.stdout) > 300
+
+
+def test_version_is_that_of_the_package() -> None:
+    result = signs("--version")
+    assert (result.returncode, result.stdout) == (0, f"signs {version('traffic-sign-mlops')}\n")
 
 
 def test_help_loads_no_library_of_a_stage() -> None:
@@ -71,7 +76,7 @@ def test_a_usage_mistake_exits_2() -> None:
     assert signs("gateway", "--log-level", "loud").returncode == 2
     assert signs("gateway", "--tls-key", "key.pem").returncode == 2
     assert signs("predict", "x.png", "--protocol", "ftp").returncode == 2
-    assert signs("predict", "x.png", "--threshold", "2").returncode == 2
+    assert signs("predict", "x.png", "--score-threshold", "2").returncode == 2
     assert signs("predict", "x.png", "--crops", "--annotate", "x").returncode == 2
     assert signs("predict", "x.mp4", "--crops").returncode == 2
     assert signs("predict", "x.png", "--camera", "0").returncode == 2

@@ -17,16 +17,14 @@ EXCEPTIONS = {
     "--concurrency": "requests that a client sends, calls that the gateway passes on",
     "--data": "training takes several data sets, a detector only scenes, the demo only GTSDB",
     "--device": "training takes a number of a GPU and chooses by itself",
-    "--epochs": "a detector takes several crops of each scene, and the demo has few crops",
+    "--epochs": "a detector takes several crops of each scene",
     "--holdout": "tracks of a classifier, scenes of a detector",
     "--learning-rate": "the default follows from the data for a classifier alone",
-    "--limit": "a number of pictures for robustness, the upper limit of the hardware for bench",
-    "--once": "one look for monitor drift, one version for what publishes",
     "--precision": "of the training, and of the exported graph",
     "--refit": "crops of a classifier, scenes of a detector",
     "--repository": "an address works where nothing needs files; the demo has a repository of its own",
     "--timeout": "the gateway's begins after the upload and includes the queue",
-    "--url": "bench takes one for each protocol, the gateway gRPC alone",
+    "--url": "bench takes one for each protocol; some commands take gRPC alone, or HTTP alone",
     "--version": "a version on the server for evaluate, any number of models and versions for pull and push",
 }
 
@@ -77,4 +75,5 @@ def test_a_short_form_stands_for_one_option() -> None:
 def test_every_command_argument_and_option_has_help(path: str) -> None:
     command = ALL[path]
     assert command.help
+    assert [line for line in command.help.splitlines() if len(line) > 78 and line.startswith(" ")] == []  # examples
     assert [each.name for each in command.params if not each.help and each.name != "help"] == []

@@ -43,7 +43,7 @@ def test_a_classifier_is_measured_with_a_table_and_a_picture(
         "drawn other signs": 40,
         "background": kinds["background"]["samples"],
     }
-    assert all(0 <= each["unknown"] <= 1 - each["named_surely"] for each in kinds.values())
+    assert all(0 <= each["unknown"] <= 1 - each["named_above_0_9"] for each in kinds.values())
     assert json.loads((tmp_path / "robustness.json").read_text()) == figures
     assert (tmp_path / "robustness.md").read_text() == as_markdown(figures)
     assert (tmp_path / "robustness.png").stat().st_size > 10_000

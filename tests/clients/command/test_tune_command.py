@@ -8,7 +8,6 @@ import numpy.typing as npt
 import onnx
 import pytest
 from PIL import Image
-from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from clients.command.main import app
@@ -28,6 +27,7 @@ from export.tuning.sweep import check_batches, fetched, stage
 from serving.install import Installation
 from tests.export.repository.samples import tree
 from traffic_sign_client.errors import ClientError
+from traffic_signs.console import Console
 from traffic_signs.progress import silent
 
 ROOT = Path(__file__).parents[3]

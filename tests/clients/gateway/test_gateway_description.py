@@ -72,7 +72,7 @@ def test_the_metrics_are_those_that_the_rules_ask_for(client: TestClient) -> Non
     asked_for: set[str] = set()
     for source in [
         *(ROOT / "monitoring" / "prometheus").glob("*.yaml"),
-        *(ROOT / "monitoring" / "dashboards").glob("*.py"),
+        *(ROOT / "monitoring" / "dashboards").glob("*.yaml"),
     ]:
         # Not the names of recorded rules, which have a colon before.
         asked_for |= set(re.findall(r"(?<![:\w])signs_gateway_\w+", source.read_text()))

@@ -81,7 +81,7 @@ def test_where_there_is_nothing_and_what_is_not_done(client: TestClient) -> None
 
 
 @pytest.mark.parametrize(
-    "query", ["recognize?threshold=2", "recognize?threshold=nan", "classify?k=0", "classify?k=many"]
+    "query", ["recognize?score_threshold=2", "recognize?score_threshold=nan", "classify?k=0", "classify?k=many"]
 )
 def test_a_query_that_does_not_fit(client: TestClient, query: str) -> None:
     problem(client.post(f"/v1/{query}", content=picture(), headers=PNG), 422, "query.")
@@ -207,7 +207,7 @@ def test_other_sites_may_ask_only_where_they_are_let_in(client: TestClient) -> N
 
 
 def test_the_bytes_in_memory_are_bounded(tmp_path: Path) -> None:
-    settings = Settings(NOBODY, retries=0, max_held=1, feedback=tmp_path, feedback_reserve=0)
+    settings = Settings(NOBODY, retries=0, max_upload_memory=1, feedback=tmp_path, feedback_reserve=0)
     with TestClient(make_app(settings)) as client:
         for _ in range(3):  # what was held is let go
             problem(client.post("/v1/recognize", content=bytes(MEBIBYTE + 1), headers=PNG), 429, "memory")

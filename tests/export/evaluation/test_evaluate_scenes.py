@@ -15,7 +15,7 @@ from export.run import export_checkpoint
 from tests.clients.command.test_main import one_line, signs
 from tests.training.tiny_gtsdb import TinyGtsdb, write_tiny_gtsdb
 from traffic_sign_client.errors import ClientError
-from traffic_signs.categories import CATEGORY_OF_CLASS
+from traffic_signs.classes import GERMAN_SIGNS
 from training.data.gtsdb import load_gtsdb
 from training.detector.detections import Detections
 
@@ -45,7 +45,7 @@ def _perfect(gtsdb: TinyGtsdb, named: bool) -> dict[bytes, SceneAnswer]:
         boxes = np.array([(b.left, b.top, b.right, b.bottom) for b in sample.boxes], np.float32).reshape(-1, 4)
         class_ids = np.array([b.class_id for b in sample.boxes], np.int64)
         scores = np.full(len(boxes), 0.9, np.float32)
-        signs = Detections(boxes, scores, CATEGORY_OF_CLASS[class_ids])
+        signs = Detections(boxes, scores, GERMAN_SIGNS.labels(class_ids))
         answers[dataset.read(sample)] = SceneAnswer(signs, Detections(boxes, scores, class_ids) if named else None)
     return answers
 

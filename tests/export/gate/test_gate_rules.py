@@ -228,7 +228,7 @@ def test_precision_is_refused_where_it_surely_falls_beyond_the_margin() -> None:
     signs = np.ones((40, 1), np.int64)
     assert check_precision(found(0), found(0), signs, LIMITS).passed
     finding = check_precision(found(12), found(0), signs, LIMITS)
-    assert not finding.passed and "surely by" in finding.text
+    assert not finding.passed and "lower bound" in finding.text
     assert check_precision(found(12), found(0), signs, replace(LIMITS, max_loss=0.9)).passed
     assert check_precision(found(0), found(12), signs, LIMITS).passed
     assert not check_precision(found(30), None, signs, replace(LIMITS, min_score=0.5)).passed

@@ -1,13 +1,16 @@
 """Versions go into a real registry and come back by their digests, and nothing is believed of what it sends."""
 
 import base64
+import contextlib
 import errno
 import functools
 import hashlib
+import http.server
 import io
 import json
 import socket
 import tarfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +22,7 @@ from export.repository import publish_copy
 from export.repository.artifact import opened, push
 from export.repository.publishing import sign_version
 from export.repository.pull import pull
-from export.repository.registry import Address, Registry, _container
+from export.repository.registry import MOST_MANIFEST_BYTES, Address, Registry, _container
 from export.repository.signing import Signer
 from tests.certificates import make_certificates
 from tests.export.repository.samples import publish_once, tree
@@ -61,7 +64,7 @@ def test_versions_come_back_by_digest_by_number_and_as_the_newest(
 ) -> None:
     for content, batch in ((b"1", 64), (b"2", 32)):
         publish_once("model_repository", content, batch)
-    code, out, err = signs("push", registry.address, "--version", "m=1,2", "--json")
+    code, out, err = signs("push", "model_repository", registry.address, "--version", "m=1,2", "--json")
     assert code == 0, err
     pushed = {each["version"]: each for each in json.loads(out)}
     assert [pushed[number]["sent"] for number in (1, 2)] == [True, True]
@@ -76,7 +79,7 @@ def test_versions_come_back_by_digest_by_number_and_as_the_newest(
     assert tree(Path("by_digest")) == tree(Path("by_number")) == expected
     assert tree(Path("newest")) == tree(Path("all_of_it")) != expected
 
-    code, out, _ = signs("push", registry.address, "--version", "m=1")
+    code, out, _ = signs("push", "model_repository", registry.address, "--version", "m=1")
     assert (code, out) == (0, f"there already: m 1 {pushed[1]['address']}\n"), "whoever pushes it"
     assert tree(Path("from_folder")) == expected
 
@@ -107,17 +110,43 @@ def test_signatures_are_checked_on_both_ways(
 ) -> None:
     publish_once("model_repository")
     key, other = str(keys / "release.pub"), str(keys / "other.pub")
-    code, _, err = signs("push", registry.address, "--public-key", key)
+    code, _, err = signs("push", "model_repository", registry.address, "--public-key", key)
     assert code == 1 and "not signed" in err
     assert push("model_repository", registry.address, {})[0].sent
     sign_version("model_repository", "m", 1, Signer(keys / "release.pem"))
-    code, out, err = signs("push", registry.address, "--public-key", key, "--json")
+    code, out, err = signs("push", "model_repository", registry.address, "--public-key", key, "--json")
     assert code == 0, err
     (pushed,) = json.loads(out)
     assert pushed["sent"], "a version may be signed later"
     assert signs("pull", pushed["address"], "served", "--public-key", key)[0] == 0
     code, _, err = signs("pull", pushed["address"], "elsewhere", "--public-key", other)
     assert code == 1 and "signature" in err and not Path("elsewhere").exists()
+
+
+def test_an_endless_manifest_is_not_read_to_its_end() -> None:
+    sent = 0
+
+    class Endless(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            nonlocal sent
+            self.send_response(200)
+            self.end_headers()
+            with contextlib.suppress(OSError):  # the client closes the connection
+                while self.path.count("/manifests/") and sent < 16 * MOST_MANIFEST_BYTES:
+                    sent += self.wfile.write(b" " * (1 << 16))
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Says nothing."""
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Endless) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            target = Registry(Address(f"127.0.0.1:{server.server_port}", "signs"))
+            with pytest.raises(RepositoryError, match="another manifest"):
+                target.manifest("m-1")
+        finally:
+            server.shutdown()
+    assert sent < 8 * MOST_MANIFEST_BYTES  # and not the whole 16; some of it is still on its way
 
 
 @pytest.mark.parametrize("what", ["manifest", "layer", "longer layer"])
@@ -176,14 +205,14 @@ def test_credentials_are_those_of_docker_and_never_shown(
 ) -> None:
     publish_once("model_repository")
     with running_registry(tmp_path / "registry", login=True) as registry:
-        code, out, err = signs("push", registry.address)
+        code, out, err = signs("push", "model_repository", registry.address)
         assert code == 1 and f"docker login {registry.host}" in err
         log_in(tmp_path / "docker", registry, "wrong-s3cret")
-        code, out, err = signs("push", registry.address)
+        code, out, err = signs("push", "model_repository", registry.address)
         assert code == 1 and f"docker login {registry.host}" in err and "s3cret" not in out + err
         assert base64.b64encode(f"{USER}:wrong-s3cret".encode()).decode() not in out + err
         log_in(tmp_path / "docker", registry, PASSWORD)
-        code, out, err = signs("push", registry.address, "--json")
+        code, out, err = signs("push", "model_repository", registry.address, "--json")
         assert code == 0 and PASSWORD not in out + err
         assert signs("pull", json.loads(out)[0]["address"], "served")[0] == 0
         (tmp_path / "docker" / "config.json").write_text(f'{{"auths": "{PASSWORD}')
@@ -199,7 +228,7 @@ def test_a_login_may_be_what_a_cluster_takes(signs: Signs, tmp_path: Path) -> No
         config = tmp_path / "docker" / "config.json"
         known = json.loads(config.read_text())["auths"][registry.host]
         config.write_text(json.dumps({"auths": {f"https://{registry.host}/v1/": known}}))
-        assert signs("push", registry.address)[0] == 0
+        assert signs("push", "model_repository", registry.address)[0] == 0
         config.write_text(json.dumps({"auths": {registry.host: {"username": USER, "password": PASSWORD}}}))
         assert signs("pull", registry.address, "served")[0] == 0
 
@@ -212,13 +241,13 @@ def test_docker_hub_is_asked_where_it_answers_with_the_login_that_docker_keeps(
     publish_once("model_repository")
     with running_registry(tmp_path / "registry", login=True) as registry:
         monkeypatch.setattr("export.repository.registry.HUB_REGISTRY", registry.host)
-        code, _, err = signs("push", "oci://docker.io/team/models", "--plain-http")
+        code, _, err = signs("push", "model_repository", "oci://docker.io/team/models", "--plain-http")
         assert code == 1 and "`docker login docker.io`" in err
         log_in(tmp_path / "docker", registry, PASSWORD)
         config = tmp_path / "docker" / "config.json"
         (known,) = json.loads(config.read_text())["auths"].values()
         config.write_text(json.dumps({"auths": {login: known}}))
-        code, out, err = signs("push", "oci://docker.io/team/models", "--plain-http", "--json")
+        code, out, err = signs("push", "model_repository", "oci://docker.io/team/models", "--plain-http", "--json")
         assert code == 0, err
         address = json.loads(out)[0]["address"]
         assert address.startswith("oci://docker.io/team/models@")
@@ -235,10 +264,10 @@ def test_tls_is_spoken_and_checked(signs: Signs, tmp_path: Path, monkeypatch: py
     publish_once("model_repository")
     certificates = make_certificates(tmp_path)
     with running_registry(tmp_path / "registry", tls=certificates.server) as registry:
-        code, _, err = signs("push", registry.address, "--no-plain-http")
+        code, _, err = signs("push", "model_repository", registry.address, "--no-plain-http")
         assert code == 1 and "REQUESTS_CA_BUNDLE" in err
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificates.authority))
-        assert signs("push", registry.address, "--no-plain-http")[0] == 0
+        assert signs("push", "model_repository", registry.address, "--no-plain-http")[0] == 0
         assert signs("pull", registry.address, "served", "--no-plain-http")[0] == 0
         assert signs("pull", registry.address, "elsewhere")[0] == 1, "plain HTTP where nothing is said"
 
@@ -250,7 +279,7 @@ def test_an_address_may_be_one_of_ipv6_and_a_name_may_have_dots(signs: Signs, tm
             pytest.skip("no IPv6 on this machine: enable it on the loopback interface")
     with running_registry(tmp_path / "registry", address="[::1]") as registry:
         for name in ("models", "team.example/models"):
-            code, out, err = signs("push", f"oci://{registry.host}/{name}", "--json")
+            code, out, err = signs("push", "model_repository", f"oci://{registry.host}/{name}", "--json")
             assert code == 0, err
             (pushed,) = json.loads(out)
             assert pushed["address"].startswith(f"oci://{registry.host}/{name}@sha256:")
@@ -270,12 +299,12 @@ def test_what_is_not_there_is_named(signs: Signs, registry: RunningRegistry, tmp
     for arguments, reason in (
         (("pull", registry.address, "served", "--version", "m=1"), "no model m"),
         (("pull", missing, "served"), "push the version, or give another digest"),
-        (("push", registry.address, "--version", "m=7"), "7"),
-        (("push", missing), "which a push makes"),
-        (("push", "oci://nowhere"), "oci://HOST"),
-        (("push", "s3://bucket/models"), "oci://HOST"),
+        (("push", "model_repository", registry.address, "--version", "m=7"), "7"),
+        (("push", "model_repository", missing), "which a push makes"),
+        (("push", "model_repository", "oci://nowhere"), "oci://HOST"),
+        (("push", "model_repository", "s3://bucket/models"), "oci://HOST"),
         (("list", "--repository", registry.address), "signs repository pull"),
-        (("push", "oci://127.0.0.1:1/signs/models"), "check the address"),
+        (("push", "model_repository", "oci://127.0.0.1:1/signs/models"), "check the address"),
     ):
         code, _, err = signs(*arguments)
         assert code == 1 and reason in err and len(err.strip().splitlines()) == 1, (arguments, err)

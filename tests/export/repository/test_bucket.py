@@ -234,7 +234,7 @@ def test_an_export_goes_into_a_bucket_and_what_needs_a_folder_says_so(
     assert code == 0, err
     assert f"published: {place}/sign_classifier/1\nnext: signs repository pull {place} FOLDER, then" in out
     assert versions(place, "sign_classifier") == [1] and not list(tmp_path.iterdir())
-    code, out, _ = signs("export", "onnx", checkpoint, "--repository", place, "--once")
+    code, out, _ = signs("export", "onnx", checkpoint, "--repository", place, "--if-new")
     assert (code, out) == (0, "published already: sign_classifier 1\n")
     for command in (
         ("recognizer", "--repository", place),

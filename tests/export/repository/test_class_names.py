@@ -73,7 +73,7 @@ def test_the_champion_decides_which_names_are_the_right_ones(tmp_path: Path) -> 
         promote(tmp_path, "m", 2, "")
     assert tree(tmp_path) == before
     promote(tmp_path, "m", 2, "", other_classes=True)
-    assert rollback(tmp_path, "m", "back").version == 1
+    assert (entry := rollback(tmp_path, "m", "back")) and entry.version == 1
 
 
 def test_a_version_without_names_of_its_own_has_those_beside_it(tmp_path: Path) -> None:

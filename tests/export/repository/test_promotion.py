@@ -95,13 +95,13 @@ def test_a_rollback_goes_back_one_promotion_at_a_time(place: str) -> None:
         publish_once(place, batch=number)
     for number in (2, 4, 3):
         promote(place, "m", number, "")
-    assert rollback(place, "m", "bad").version == 4
-    assert rollback(place, "m", "bad too").version == 2, "not to 3, which was bad"
+    assert (entry := rollback(place, "m", "bad")) and entry.version == 4
+    assert (entry := rollback(place, "m", "bad too")) and entry.version == 2, "not to 3, which was bad"
     assert what_is_served(place) == [2]
     with pytest.raises(RepositoryError, match="no earlier champion"):
         rollback(place, "m", "")
     promote(place, "m", 1, "")
-    assert rollback(place, "m", "").version == 2
+    assert (entry := rollback(place, "m", "")) and entry.version == 2
     entries = history(open_store(place), "m")
     assert [(entry.action, entry.version) for entry in entries] == [
         ("promote", 2),

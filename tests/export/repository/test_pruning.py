@@ -33,7 +33,7 @@ def test_the_champion_and_the_one_before_outlive_newer_ones(place: str) -> None:
     promote(place, "m", 1, "")
     promote(place, "m", 3, "")
     assert prune(place, "m", keep=2).kept == [1, 3, 6]
-    assert rollback(place, "m", "").version == 1
+    assert (entry := rollback(place, "m", "")) and entry.version == 1
     assert prune(place, "m", keep=0).kept == [1]
     assert not any(check.problems for check in verify(place))
 

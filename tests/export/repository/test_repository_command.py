@@ -71,7 +71,8 @@ def test_sign_and_verify(signs: Signs, tmp_path: Path, keys: Path) -> None:
     public = str(keys / "release.pub")
     code, out, _ = signs("verify", "m", "1", "--public-key", public)
     assert code == 1 and "is not signed" in out
-    assert signs("sign", "m", "1", "--private-key", str(keys / "release.pem"))[0] == 0
+    signed = signs("sign", "m", "1", "--private-key", str(keys / "release.pem"), "--json")
+    assert json.loads(signed[1]) == {"model": "m", "version": 1}
     code, out, _ = signs("verify", "m", "1", "--public-key", public, "--json")
     assert code == 0 and json.loads(out)[0]["signature"] == "valid"
     (tmp_path / "model_repository" / "m" / "1" / "model.onnx").write_bytes(b"x")
@@ -154,18 +155,18 @@ def test_steps_that_are_repeated_are_done_once(signs: Signs, tmp_path: Path) -> 
     for content in (b"one", b"two"):
         publish_once(tmp_path / "staging", content)
     place = tmp_path / "model_repository"
-    first = [signs("publish", "staging/m/1", "--once", "--json") for _ in range(2)]
+    first = [signs("publish", "staging/m/1", "--if-new", "--json") for _ in range(2)]
     assert [json.loads(out)["version"] for _, out, _ in first] == [1, 1]
     assert signs("publish", "staging/m/1")[0] == 1, "without it that is a mistake"
-    assert signs("publish", "staging/m/1", "--once", "--again")[0] == 2
-    assert signs("promote", "m", "1", "--if-none", "--json")[0] == 0
-    assert json.loads(signs("publish", "staging/m/2", "--once", "--json")[1])["version"] == 2
-    code, out, _ = signs("promote", "m", "2", "--if-none", "--json")
+    assert signs("publish", "staging/m/1", "--if-new", "--again")[0] == 2
+    assert signs("promote", "m", "1", "--if-no-champion", "--json")[0] == 0
+    assert json.loads(signs("publish", "staging/m/2", "--if-new", "--json")[1])["version"] == 2
+    code, out, _ = signs("promote", "m", "2", "--if-no-champion", "--json")
     assert code == 0 and json.loads(out) == {"model": "m", "champion": 1, "entry": None, "notes": []}
     promote(place, "m", 2, "")
-    assert json.loads(signs("rollback", "m", "--only", "2", "--json")[1])["entry"]["action"] == "rollback"
+    assert json.loads(signs("rollback", "m", "--if-champion", "2", "--json")[1])["entry"]["action"] == "rollback"
     before = tree(place)
-    code, out, _ = signs("rollback", "m", "--only", "2")
+    code, out, _ = signs("rollback", "m", "--if-champion", "2")
     assert code == 0 and out == "m 2 is not the champion: 1 stays\n" and tree(place) == before
 
 

@@ -56,6 +56,8 @@ def test_what_is_not_there_is_refused(place: str) -> None:
     for arguments in (("n",), ("m", 2), ("n", 1), ("../m",)):
         with pytest.raises(RepositoryError, match=r"there is no|cannot name"):
             verify(place, *arguments)
+    with pytest.raises(RepositoryError, match="of which model"):
+        verify(place, version=1)
 
 
 def test_a_place_without_any_model_is_refused(new_bucket: Callable[[], str], tmp_path: Path) -> None:

@@ -318,6 +318,24 @@ def test_full_disk_keeps_what_is_there_to_go_on_with(
     assert _weights(resume_run("cut", runs)) == _weights(whole)
 
 
+def test_run_whose_plots_fail_keeps_its_checkpoint_and_is_registered_by_resuming(
+    gtsdb: TinyGtsdb, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    specs = [f"gtsdb={gtsdb.folder}"]
+
+    def fail(*_: object) -> None:
+        raise ValueError("a plot fails")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("training.classifier.report.draw_recall", fail)
+        with pytest.raises(ValueError, match="a plot fails"):
+            train_classifier(open_sources(specs), RECIPE, "cut", runs, specs=specs)
+    resumed = resume_run("cut", runs)
+
+    assert load_checkpoint(resumed.checkpoint) and resumed.registered_version == "1"
+    assert not (resumed.folder / "run.json").exists()
+
+
 def test_taken_name_is_a_training_error_and_changes_nothing(gtsdb: TinyGtsdb, runs: Path) -> None:
     (runs / "first" / "checkpoint").mkdir(parents=True)
 

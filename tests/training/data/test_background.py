@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from tests.training.tiny_gtsdb import TinyGtsdb
+from traffic_signs.classes import NUM_CLASSES
 from training.data.background import CROPS_A_SCENE, _free_box, cut_background
 from training.data.load import load_data
-from training.data.pictograms import CLASS_COUNT, OTHER_SIGNS, render
+from training.data.pictograms import OTHER_SIGNS, render
 from training.data.records import Box, Sample
 from training.data.synthetic_crops import draw_others
 
@@ -42,7 +43,7 @@ def test_a_scene_full_of_sign_has_no_background() -> None:
 
 
 def test_other_signs_look_like_none_of_the_43() -> None:
-    known = np.stack([render(class_id, 32).astype(float) for class_id in range(CLASS_COUNT)])
+    known = np.stack([render(class_id, 32).astype(float) for class_id in range(NUM_CLASSES)])
 
     for name in OTHER_SIGNS:
         distances = np.abs(known - render(name, 32)).mean(axis=(1, 2, 3))

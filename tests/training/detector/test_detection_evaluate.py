@@ -13,8 +13,7 @@ from tests.training.detector.simple_detector import (
     random_scenes,
     signs,
 )
-from traffic_signs.categories import CATEGORY_NAMES
-from traffic_signs.classes import CLASS_NAMES
+from traffic_signs.classes import CLASS_NAMES, GERMAN_SIGNS
 from training.detector.detections import Detections
 from training.detector.evaluate import DetectionEvaluation, evaluate_detections
 
@@ -27,7 +26,7 @@ NONE = detections()
 def _figures(
     truth: list[Detections], found: list[Detections], threshold: float | None = None, names: int = 4
 ) -> DetectionEvaluation:
-    return evaluate_detections(truth, found, CATEGORY_NAMES[:names], threshold)
+    return evaluate_detections(truth, found, GERMAN_SIGNS.category_names[:names], threshold)
 
 
 def test_a_perfect_detector_has_all_figures_of_one() -> None:
@@ -243,7 +242,7 @@ def test_all_figures_are_json() -> None:
     figures = json.loads(json.dumps(_figures(*random_scenes(2)).as_dict(), allow_nan=False))
 
     assert figures["scenes"] == 30
-    assert [label["name"] for label in figures["labels"]] == list(CATEGORY_NAMES)
+    assert [label["name"] for label in figures["labels"]] == list(GERMAN_SIGNS.category_names)
     assert [size["upper"] for size in figures["sizes"]] == [32, 64, None]
 
 

@@ -11,8 +11,7 @@ from PIL import Image
 
 from tests.training.data.real_data import GTSDB, NEEDS_GTSDB
 from tests.training.detector.simple_detector import detections, random_scenes, signs
-from traffic_signs.categories import CATEGORY_NAMES, CATEGORY_OF_CLASS
-from traffic_signs.classes import CLASS_NAMES
+from traffic_signs.classes import CLASS_NAMES, GERMAN_SIGNS
 from traffic_signs.preprocessing import decode
 from training.data.gtsdb import load_gtsdb
 from training.detector.detections import Detections
@@ -28,7 +27,10 @@ def _grey(scene: int) -> Image.Image:
 
 
 def _write(
-    folder: Path, truth: list[Detections], found: list[Detections], labels: tuple[str, ...] = CATEGORY_NAMES
+    folder: Path,
+    truth: list[Detections],
+    found: list[Detections],
+    labels: tuple[str, ...] = GERMAN_SIGNS.category_names,
 ) -> None:
     evaluation = evaluate_detections(truth, found, labels)
     names = [f"{index:05}.jpg" for index in range(len(truth))]
@@ -46,7 +48,7 @@ def _check_pictures(folder: Path, smallest: int = 200) -> None:
     assert plt.get_fignums() == []
 
 
-@pytest.mark.parametrize("labels", [CATEGORY_NAMES, CLASS_NAMES, ("a $ign",)])
+@pytest.mark.parametrize("labels", [GERMAN_SIGNS.category_names, CLASS_NAMES, (r"a $\ign$",)])
 def test_figures_and_pictures_lie_in_one_folder(tmp_path: Path, labels: tuple[str, ...]) -> None:
     truth, found = random_scenes(0, 8, len(labels))
 
@@ -108,7 +110,7 @@ def test_tiles_show_the_scene_around_both_boxes(tmp_path: Path, monkeypatch: pyt
     )
     truth = [signs(((10, 10, 50, 50), 0))]
     found = [detections(((20, 20, 60, 60), 0.75, 0))]
-    evaluation = evaluate_detections(truth, found, CATEGORY_NAMES, 0.5)
+    evaluation = evaluate_detections(truth, found, GERMAN_SIGNS.category_names, 0.5)
     pixels = np.zeros((300, 400, 3), np.uint8)
     pixels[20:60, 20:60] = 255
 
@@ -134,7 +136,7 @@ def test_each_scene_is_read_once_and_only_where_something_is_wrong(tmp_path: Pat
         asked.append(scene)
         return _grey(scene)
 
-    evaluation = evaluate_detections(truth, found, CATEGORY_NAMES)
+    evaluation = evaluate_detections(truth, found, GERMAN_SIGNS.category_names)
     write_detection_evaluation(tmp_path, evaluation, truth, found, read, ["a", "b", "c"])
 
     assert asked == [1]
@@ -143,7 +145,7 @@ def test_each_scene_is_read_once_and_only_where_something_is_wrong(tmp_path: Pat
 def test_a_scene_that_cannot_be_read_leaves_no_figures_of_other_pictures(tmp_path: Path) -> None:
     truth, found = random_scenes(0, 8)
     _write(tmp_path, truth, found)
-    evaluation = evaluate_detections(truth, found, CATEGORY_NAMES)
+    evaluation = evaluate_detections(truth, found, GERMAN_SIGNS.category_names)
 
     def fail(scene: int) -> Image.Image:
         raise OSError(f"scene {scene} is gone")
@@ -155,7 +157,7 @@ def test_a_scene_that_cannot_be_read_leaves_no_figures_of_other_pictures(tmp_pat
 
 def test_other_scenes_than_those_of_the_evaluation_are_refused(tmp_path: Path) -> None:
     truth, found = random_scenes(0, 8)
-    evaluation = evaluate_detections(truth, found, CATEGORY_NAMES)
+    evaluation = evaluate_detections(truth, found, GERMAN_SIGNS.category_names)
 
     with pytest.raises(ValueError, match=r"8 scenes.* 7"):
         write_detection_evaluation(tmp_path, evaluation, truth[1:], found, _grey, ["x"] * 8)
@@ -171,7 +173,7 @@ class TestRealScenes:
         truth = [
             signs(
                 *(
-                    ((box.left, box.top, box.right, box.bottom), int(CATEGORY_OF_CLASS[box.class_id]))
+                    ((box.left, box.top, box.right, box.bottom), GERMAN_SIGNS.categories[box.class_id])
                     for box in scene.boxes
                 )
             )
@@ -184,7 +186,7 @@ class TestRealScenes:
             scores = np.full(len(scene.boxes), 0.5 + index / 200, np.float32)
             found.append(Detections((scene.boxes + shift).astype(np.float32), scores, scene.labels))
 
-        evaluation = evaluate_detections(truth, found, CATEGORY_NAMES, score_threshold=0.5)
+        evaluation = evaluate_detections(truth, found, GERMAN_SIGNS.category_names, score_threshold=0.5)
         write_detection_evaluation(
             tmp_path,
             evaluation,

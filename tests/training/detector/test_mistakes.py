@@ -3,7 +3,7 @@
 import pytest
 
 from tests.training.detector.simple_detector import Box, detections, random_scenes, signs
-from traffic_signs.categories import CATEGORY_NAMES
+from traffic_signs.classes import GERMAN_SIGNS
 from training.detector.detections import Detections, overlaps
 from training.detector.evaluate import evaluate_detections
 from training.detector.mistakes import Mistake, find_false_alarms, find_misses
@@ -16,7 +16,7 @@ HALF: Box = (100, 100, 140, 120)
 
 
 def _mistakes(truth: list[Detections], found: list[Detections]) -> tuple[list[Mistake], list[Mistake]]:
-    evaluation = evaluate_detections(truth, found, CATEGORY_NAMES, score_threshold=0.5)
+    evaluation = evaluate_detections(truth, found, GERMAN_SIGNS.category_names, score_threshold=0.5)
     return find_false_alarms(evaluation, truth, found), find_misses(evaluation, truth, found)
 
 
@@ -80,7 +80,7 @@ def test_the_surest_false_alarm_and_the_largest_miss_come_first() -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_mistakes_are_as_many_as_the_evaluation_counts(seed: int) -> None:
     truth, found = random_scenes(seed)
-    evaluation = evaluate_detections(truth, found, CATEGORY_NAMES, score_threshold=0.3)
+    evaluation = evaluate_detections(truth, found, GERMAN_SIGNS.category_names, score_threshold=0.3)
 
     assert len(find_false_alarms(evaluation, truth, found)) == evaluation.chosen.false_alarms > 0
     assert len(find_misses(evaluation, truth, found)) == evaluation.chosen.misses > 0

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.training.tiny_gtsdb import LABELS, SCENE_SIZE, TinyGtsdb
-from traffic_signs.categories import CATEGORY_OF_CLASS
+from traffic_signs.classes import GERMAN_SIGNS
 from training.data.gtsdb import load_gtsdb
 from training.data.records import Box
 from training.detector.loading import CROP_SIZE, NO_SIGN, SceneBatches
@@ -103,5 +103,5 @@ def test_balance_evens_out_the_categories(scenes: Scenes) -> None:
     for balance in (0.0, 1.0):
         batches = SceneBatches(many, 16, balance, 0)
         labels = torch.cat([batches[step][2].flatten() for step in range(6)])
-        counts[balance] = (labels == CATEGORY_OF_CLASS[38]).sum().item()
+        counts[balance] = (labels == GERMAN_SIGNS.categories[38]).sum().item()
     assert counts[1.0] > 2 * counts[0.0]

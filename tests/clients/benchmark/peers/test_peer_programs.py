@@ -26,9 +26,9 @@ from clients.benchmark.peers.common.signs_models import Classifier, Recognizer
 from clients.benchmark.peers.exchange import Task, difference
 from clients.benchmark.peers.generator import run_load
 from clients.benchmark.peers.models import Work, answer_in_process, missing_models, prepare_work
+from clients.benchmark.peers.preparation import serve_peer
 from clients.benchmark.peers.running import Endpoint, ask, processes_marked, running
 from clients.benchmark.peers.servers import PEERS, Hardware, Peer, environment_of
-from clients.benchmark.peers.servers_under_test import serve_peer
 from export.arrays import Images
 from export.drift_reference import open_recognizer
 from export.repository import Manifest

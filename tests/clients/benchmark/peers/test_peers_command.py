@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from clients.benchmark.peers import environments, run, servers_under_test
+from clients.benchmark.peers import environments, preparation, run
 from clients.benchmark.peers.plan import Plan
 from clients.benchmark.peers.run import run_comparison
 from clients.benchmark.peers.running import Endpoint, ask
@@ -100,7 +100,7 @@ def installed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             raise ClientError("no matching distribution")
         return home / peer.name / "bin"
 
-    monkeypatch.setattr(servers_under_test, "prepare", prepare)
+    monkeypatch.setattr(preparation, "prepare", prepare)
     home.mkdir()
     for name in ("fastapi_onnxruntime", "fastapi_pytorch"):
         (home / name).symlink_to(sys.prefix)
@@ -169,7 +169,7 @@ def test_an_environment_is_kept_while_its_requirements_are_the_same(tmp_path: Pa
 def test_rates_are_shares_of_the_best_other() -> None:
     never_started: Any = None
     others = [
-        servers_under_test.ServerUnderTest(name, name, PEERS[0].exchange, [], never_started)
+        preparation.ServerUnderTest(name, name, PEERS[0].exchange, [], never_started)
         for name in ("one", "two", "triton")
     ]
     for each, throughput in zip(others, (100.0, 200.0, 900.0), strict=True):

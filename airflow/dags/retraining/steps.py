@@ -100,8 +100,8 @@ def train(settings: Settings, facts: Facts) -> Work:
     kind = plan["model"].removeprefix("sign_")
     epochs = ["--epochs", str(params["epochs"])] if params["epochs"] else []
     data = [part for spec in plan["data"] for part in ("--data", spec)]
-    name = ["--name", plan["name"], "--runs", settings.runs]
-    answer = yield ["train", kind, *data, *name, *epochs, *settings.train_options, "--resume-or-skip", "--json"]
+    run = ["--name", plan["name"], "--runs", settings.runs]
+    answer = yield ["train", kind, *data, *run, *epochs, *settings.train_options, "--resume-or-skip", "--json"]
     figures = {name: value for name, value in answer["metrics"].items() if "test" in name and _is_number(value)}
     return {"checkpoint": answer["checkpoint"], "run_id": answer["run_id"], "figures": figures}
 

@@ -133,16 +133,16 @@ def retrain_traffic_signs() -> None:
     def step(which: steps.Step, **options: Any) -> Any:
         return step_task(which, SETTINGS, **options)
 
-    train, evaluate, fetch, export = map(step, (steps.TRAIN, steps.EVALUATE, steps.FETCH, steps.EXPORT))
-    parity, gate, settle, promote = map(step, (steps.PARITY, steps.GATE, steps.SETTLE, steps.PROMOTE))
+    train, evaluate, fetch, export = map(step, (steps.train, steps.evaluate, steps.fetch_champion, steps.export))
+    parity, gate, settle, promote = map(step, (steps.parity, steps.gate, steps.settle_champion, steps.promote))
     # Without any version, `settle_champion` is skipped.
-    publish = step(steps.PUBLISH, trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
-    noted, decided, watch = before(), verdict(), step(steps.WATCH)
+    publish = step(steps.publish, trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
+    noted, decided, watch = before(), verdict(), step(steps.watch)
     by_helm = SETTINGS.roll_out == "helm"
-    rolled_out, restored = (upgrade(), downgrade()) if by_helm else (step(steps.RELOAD), step(steps.RESTORE))
-    rolled_back = step(steps.ROLL_BACK, trigger_rule=TriggerRule.ONE_FAILED)
+    rolled_out, restored = (upgrade(), downgrade()) if by_helm else (step(steps.roll_out), step(steps.restore))
+    rolled_back = step(steps.roll_back, trigger_rule=TriggerRule.ONE_FAILED)
 
-    chain(plan(), step(steps.AUDIT), something_new(), train, [evaluate, fetch])
+    chain(plan(), step(steps.audit), something_new(), train, [evaluate, fetch])
     chain(fetch, export, parity)
     chain([evaluate, parity], gate, decided, [settle, keep_champion()])
     chain([settle, decided], publish, promote, noted, rolled_out, watch, confirm())

@@ -80,7 +80,7 @@ def watch_drift() -> None:
         """Records that a retraining was started for drift; the cool-down begins."""
         log.info("the next one for drift is started in %g hours at the earliest", SETTINGS.cool_down_hours)
 
-    chain(step_task(steps.ALERTS, SETTINGS), decide(), retrain, note())
+    chain(step_task(steps.look_for_drift, SETTINGS), decide(), retrain, note())
 
 
 watch_drift()

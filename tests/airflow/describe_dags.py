@@ -42,9 +42,9 @@ WHOLE = {"name": "gtsdb=scenes", "splits": SPLITS, "classes": [{"name": "stop"}]
 BROKEN = WHOLE | {"broken": [{"image": "1.ppm", "what": "cannot be decoded"}]}
 ANSWERS = {
     "audit": {
-        "whole": {"code": 0, "answer": {"data_sets": [WHOLE]}},
-        "broken": {"code": 1, "answer": {"data_sets": [BROKEN]}},
-        "foreign": {"code": 0, "answer": {}},
+        "whole": {"answer": {"data_sets": [WHOLE]}},
+        "broken": {"answer": {"data_sets": [BROKEN]}},
+        "foreign": {"answer": {}},
         "none": None,
     }
 }

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from retraining import helm
-from retraining.facts import StepError
+from retraining.errors import StepError
 from retraining.processes import run
 from retraining.settings import Settings
 from tests.airflow.unreachable_cluster import write_kubeconfig

@@ -109,9 +109,9 @@ def test_what_a_pod_hands_back_ends_its_task_as_a_process_does(tasks: dict[str, 
 @pytest.mark.parametrize(
     ("printed", "code", "left"),
     [
-        ('{"a": 1}', 0, {"code": 0, "answer": {"a": 1}}),
-        ("", 0, {"code": 0, "answer": None}),
-        ("[2]", 1, {"code": 1, "answer": [2]}),  # a verdict
+        ('{"a": 1}', 0, {"answer": {"a": 1}}),
+        ("", 0, {"answer": None}),
+        ("[2]", 1, {"answer": [2]}),  # a verdict
         ("", 1, None),  # a failure, which has no reasons
         ("[2]", 3, None),
     ],

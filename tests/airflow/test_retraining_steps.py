@@ -17,9 +17,8 @@ import pytest
 import typer
 
 from clients.command.main import app
-from retraining import facts as read
 from retraining import failure, processes, steps
-from retraining.facts import StepError
+from retraining.errors import StepError, StepSkippedError
 from retraining.planning import cooling, entries, make_plan, recipe, require_known, require_same_classes
 from retraining.settings import Settings, SettingsError, load_settings
 from retraining.steps import Step
@@ -57,12 +56,26 @@ def facts(**changes: Any) -> dict[str, Any]:
     }
 
 
+def arguments(step: Step, facts: dict[str, Any], settings: Settings | None = None) -> list[str]:
+    return next(step.work(settings or Settings(), facts))
+
+
+def passed_on(step: Step, answer: Any, **changes: Any) -> dict[str, Any]:
+    """Returns the facts of a step whose command has printed an answer."""
+    work = step.work(Settings(), facts(**changes))
+    next(work)
+    with pytest.raises(StopIteration) as ended:
+        work.send(answer)
+    returned: dict[str, Any] = ended.value.value
+    return returned
+
+
 @pytest.mark.parametrize("model", ["sign_classifier", "sign_detector"])
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
 def test_the_command_line_knows_every_option_that_a_step_gives(step: Step, model: str) -> None:
     changes: dict[str, Any] = {"model": model, "other_classes": True}
     changes |= {"data": ["gtsdb=x"]} if model == "sign_detector" else {}
-    words = step.arguments(Settings(watch_series='job="triton"'), facts(**changes))
+    words = arguments(step, facts(**changes), Settings(watch_series='job="triton"'))
     command: Any = typer.main.get_command(app)
     name = "signs"
     while hasattr(command, "commands"):
@@ -81,14 +94,21 @@ def test_every_step_says_what_to_do_where_it_fails() -> None:
 
 
 def test_a_dry_run_writes_no_verdict_down() -> None:
-    assert "--dry-run" in steps.GATE.arguments(Settings(), facts(dry_run=True))
-    assert "--dry-run" not in steps.GATE.arguments(Settings(), facts())
+    assert "--dry-run" in arguments(steps.gate, facts(dry_run=True))
+    assert "--dry-run" not in arguments(steps.gate, facts())
 
 
 def test_other_classes_are_passed_on_only_where_the_run_allows_them() -> None:
-    for step in (steps.EXPORT, steps.GATE, steps.PUBLISH, steps.PROMOTE):
-        assert "--other-classes" in step.arguments(Settings(), facts(other_classes=True))
-        assert "--other-classes" not in step.arguments(Settings(), facts())
+    for step in (steps.export, steps.gate, steps.publish, steps.promote):
+        assert "--other-classes" in arguments(step, facts(other_classes=True))
+        assert "--other-classes" not in arguments(step, facts())
+
+
+def test_a_step_with_nothing_to_do_is_skipped() -> None:
+    with pytest.raises(StepSkippedError, match="no version"):
+        arguments(steps.settle_champion, facts() | {"fetch_champion": {"version": None}})
+    with pytest.raises(StepSkippedError, match="nothing was published"):
+        arguments(steps.roll_back, facts() | {"publish": None})
 
 
 def test_other_classes_than_published_end_the_run_before_the_training() -> None:
@@ -160,7 +180,7 @@ def test_own_classes_are_learned_from_and_evaluated_on() -> None:
     scenes = {"model": "sign_detector", "data": list(own.data), "feedback": "", "evaluation": own.evaluation}
     assert facts(**scenes)["plan"]["data"] == list(own.data)
     figures = {"signs": 6, "map50": 0.9, "map50_95": 0.7, "labels": []}
-    assert read.evaluated(0, {"data": "coco=scenes", "categories": figures}, {}) == {
+    assert passed_on(steps.evaluate, {"data": "coco=scenes", "categories": figures}) == {
         "data": "coco=scenes",
         "signs": 6,
         "map50": 0.9,
@@ -171,16 +191,16 @@ def test_own_classes_are_learned_from_and_evaluated_on() -> None:
 
 
 def test_a_version_that_was_taken_back_is_not_rolled_out_and_confirmed_by_who_clears_a_step() -> None:
-    back = read.taken_back(0, {"champion": 3, "notes": []}, facts())
-    for step in (steps.RELOAD, steps.WATCH):
+    back = passed_on(steps.roll_back, {"champion": 3, "notes": []})
+    for step in (steps.roll_out, steps.watch):
         with pytest.raises(StepError, match=r"version 3 was restored.*clear the task promote") as raised:
-            step.arguments(Settings(), facts() | {"roll_back": back})
+            arguments(step, facts() | {"roll_back": back})
         assert raised.value.final
         promoted_again = {"time": back["time"] + 1, "revision": 2}
-        assert step.arguments(Settings(), facts() | {"roll_back": back, "before": promoted_again})
-    assert read.rolled_out(0, {"version": 5}, facts()) == {"version": 5}
+        assert arguments(step, facts() | {"roll_back": back, "before": promoted_again})
+    assert passed_on(steps.roll_out, {"version": 5}) == {"version": 5}
     with pytest.raises(StepError, match="has version 3 and not 5"):
-        read.rolled_out(0, {"version": 3}, facts())
+        passed_on(steps.roll_out, {"version": 3})
 
 
 def test_the_cool_down_ends() -> None:
@@ -194,34 +214,36 @@ def test_broken_data_end_the_run_and_are_named() -> None:
     whole: dict[str, Any] = {"name": "gtsdb=x", "splits": {"train": part, "test": part}, "broken": [], "bad_boxes": []}
     whole["classes"] = [{"name": "stop"}]
     audit = {"problems": 0, "data_sets": [whole]}
-    first = read.audited(0, audit, facts())
+    first = passed_on(steps.audit, audit)
     assert first["data_sets"] == ["gtsdb=x"] and len(first["fingerprint"]) == 64
-    assert read.audited(0, audit, facts(data=["gtsdb=x"]))["fingerprint"] != first["fingerprint"], "fewer drawings"
+    assert passed_on(steps.audit, audit, data=["gtsdb=x"])["fingerprint"] != first["fingerprint"], "fewer drawings"
     spoilt = {"left_out": [{"image": "20261123T171500Z-1f", "what": "no picture"}]}
-    assert read.audited(1, {"problems": 1, "data_sets": [whole | spoilt]}, facts())["left_out"] == 1, "of feedback"
+    assert passed_on(steps.audit, {"problems": 1, "data_sets": [whole | spoilt]})["left_out"] == 1, "of feedback"
     broken = [{"image": f"{number}.ppm", "what": "cannot be decoded"} for number in range(9)]
     with pytest.raises(StepError, match=r"9 problems.*gtsdb=x: 0\.ppm: cannot be decoded.*; \.\.\.") as raised:
-        read.audited(1, audit | {"problems": 9, "data_sets": [whole | {"broken": broken}]}, facts())
+        passed_on(steps.audit, audit | {"problems": 9, "data_sets": [whole | {"broken": broken}]})
     assert raised.value.final, "to look again would find the same"
 
 
 def test_a_new_version_that_does_worse_or_cannot_be_evaluated_ends_the_run() -> None:
     fine = {"state": "fine", "reasons": [], "looks": 3}
-    assert read.watched(0, fine, facts())["state"] == "fine"
+    assert passed_on(steps.watch, fine)["state"] == "fine"
     with pytest.raises(StepError, match="worse: Slower"):
-        read.watched(1, fine | {"state": "worse", "reasons": ["Slower: by far"]}, facts(if_unclear="keep"))
+        passed_on(steps.watch, fine | {"state": "worse", "reasons": ["Slower: by far"]}, if_unclear="keep")
     unclear = fine | {"state": "unclear", "reasons": ["too few requests"]}
     with pytest.raises(StepError, match="unclear"):
-        read.watched(2, unclear, facts())
-    assert read.watched(2, unclear, facts(if_unclear="keep"))["state"] == "unclear"
+        passed_on(steps.watch, unclear)
+    assert passed_on(steps.watch, unclear, if_unclear="keep")["state"] == "unclear"
 
 
 def test_what_is_passed_on_is_small_and_plain() -> None:
     rules = [{"rule": f"rule {number}", "passed": False, "text": "x" * 5000} for number in range(50)]
-    verdict = read.gated(1, {"passed": False, "verdict": "it is refused", "rules": rules}, facts())
+    verdict = passed_on(steps.gate, {"passed": False, "verdict": "it is refused", "rules": rules})
     assert not verdict["passed"] and len(json.dumps(verdict)) < 3000
     alert = {"labels": {"alertname": "SignsDrift", "feature": "brightness", "version": "1", "area": "quality"}}
-    assert read.alerted(1, {"firing": [alert]}, facts())["firing"] == ["SignsDrift (feature brightness, version 1)"]
+    assert passed_on(steps.look_for_drift, {"firing": [alert]})["firing"] == [
+        "SignsDrift (feature brightness, version 1)"
+    ]
 
 
 def test_settings_come_from_the_environment_and_wrong_ones_are_named() -> None:
@@ -271,14 +293,14 @@ def test_a_command_that_was_killed_is_not_blamed_on_its_last_line(tmp_path: Path
 
 
 def test_a_command_that_fails_says_why_in_its_last_words(tmp_path: Path) -> None:
-    def sh(text: str, **options: Any) -> tuple[int, Any]:
+    def sh(text: str, **options: Any) -> Any:
         return processes.run(["sh", "-c", text], str(tmp_path), **options)
 
-    assert sh("echo '{\"a\": 1}'") == (0, {"a": 1})
-    assert sh("echo no JSON; echo note >&2") == (0, None)
-    assert sh("echo '[1]'; exit 1", answers=frozenset({0, 1})) == (1, [1])
+    assert sh("echo '{\"a\": 1}'") == {"a": 1}
+    assert sh("echo no JSON; echo note >&2") is None
+    assert sh("echo '[1]'; exit 1", answers=(0, 1)) == [1]
     with pytest.raises(StepError, match=r"^there is no data$") as raised:
-        sh("echo 'signs: there is no data' >&2; exit 1", answers=frozenset({0, 1}))
+        sh("echo 'signs: there is no data' >&2; exit 1", answers=(0, 1))
     assert not raised.value.final
     with pytest.raises(StepError, match="ended with code 3"):
         sh("exit 3")
@@ -342,7 +364,7 @@ def test_a_failure_says_which_step_why_and_what_to_do_and_is_sent_on(monkeypatch
         thread.join()
     text = received[0]["text"]
     assert "the step publish has failed (attempt 3, run manual__1)" in text and "why: the disk is full" in text
-    assert steps.PUBLISH.advice in text
+    assert steps.publish.advice in text
 
 
 def test_a_run_with_parameters_that_do_not_go_together_is_to_be_started_anew() -> None:

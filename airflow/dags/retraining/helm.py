@@ -28,7 +28,7 @@ def status(settings: Settings) -> dict[str, Any]:
         StepError: there is no such release, or Helm cannot reach the cluster.
     """
     command = [*settings.helm, "status", settings.release, "--namespace", settings.namespace, "--output", "json"]
-    _, answer = processes.run(command, settings.home)
+    answer = processes.run(command, settings.home)
     return {"revision": int(answer["version"]), "state": str(answer["info"]["status"])}
 
 

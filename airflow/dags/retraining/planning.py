@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from retraining.facts import StepError
+from retraining.errors import StepError
 from retraining.settings import Settings
 
 SCENES = ("gtsdb=", "coco=", "yolo=", "feedback=")  # data sets of whole scenes, which a detector needs

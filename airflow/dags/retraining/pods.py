@@ -6,12 +6,12 @@ from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperato
 from airflow.sdk import Context
 from kubernetes.client import models as k8s
 
-from retraining.facts import StepError
+from retraining.errors import StepError
 from retraining.settings import Settings
 from retraining.steps import Step
-from retraining.tasks import airflow_errors, digest, gather
+from retraining.tasks import RunFacts, airflow_errors, finish
 
-# An exit code with an answer is not a failure of the pod; both are returned through the sidecar's file.
+# An exit code with an answer is not a failure of the pod; the answer is returned through the sidecar's file.
 SCRIPT = """
 answers=$1; shift
 mkdir -p /airflow/xcom
@@ -19,7 +19,7 @@ signs "$@" > /tmp/answer; code=$?
 case ",$answers," in *",$code,"*) ;; *) exit "$code" ;; esac
 [ "$code" = 0 ] || [ -s /tmp/answer ] || exit "$code"
 [ -s /tmp/answer ] || echo null > /tmp/answer
-{ printf '{"code": %d, "answer": ' "$code"; cat /tmp/answer; printf '}'; } > /airflow/xcom/return.json
+{ printf '{"answer": '; cat /tmp/answer; printf '}'; } > /airflow/xcom/return.json
 """
 HOME = "/srv/signs"
 # For both containers: a namespace that enforces the restricted pod security standard requires it.
@@ -72,12 +72,11 @@ class SignsPod(KubernetesPodOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Runs the pod to its end and returns the facts of the step."""
-        facts = gather(self.step, context)
-        answers = ",".join(map(str, sorted(self.step.answers)))
+        work = self.step.work(self.settings, RunFacts(context))
         with airflow_errors():
-            self.arguments = [answers, *self.step.arguments(self.settings, facts)]
+            self.arguments = [",".join(map(str, self.step.answers)), *next(work)]
         found = super().execute(context)
         with airflow_errors():
-            if not isinstance(found, dict) or not {"code", "answer"} <= set(found):
+            if not isinstance(found, dict) or "answer" not in found:
                 raise StepError("the pod has left no answer: read its log", final=False)
-            return digest(self.step, found["code"], found["answer"], facts)
+            return finish(work, found["answer"])

@@ -9,10 +9,10 @@ import shlex
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from retraining.facts import StepError
+from retraining.errors import StepError
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ WRONG_CALL = 2  # exit code of click for invalid options; a repetition would fai
 GRACE_S = 40.0  # a tritonserver that the command has started gets 30 s for its requests
 
 
-def run(command: Sequence[str], home: str, answers: frozenset[int] = frozenset({0})) -> tuple[int, Any]:
+def run(command: Sequence[str], home: str, answers: Collection[int] = (0,)) -> Any:
     """Runs a command to its end.
 
     Args:
@@ -29,7 +29,7 @@ def run(command: Sequence[str], home: str, answers: frozenset[int] = frozenset({
         answers: exit codes with an answer on standard output.
 
     Returns:
-        The exit code and the parsed standard output; None if it is not JSON.
+        The parsed standard output; None if it is not JSON.
 
     Raises:
         StepError: the command cannot be started, or ends with another code; the message is its last line.
@@ -75,7 +75,7 @@ def run(command: Sequence[str], home: str, answers: frozenset[int] = frozenset({
         if code < 0:  # killed: its last line is about something else
             why = f"{command[0]} was ended by {_signal(-code)}"
         raise StepError(why, final=code == WRONG_CALL)
-    return code, answer
+    return answer
 
 
 def environment(own: Mapping[str, str]) -> dict[str, str]:

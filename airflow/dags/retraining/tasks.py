@@ -1,7 +1,7 @@
 """Turns steps into Airflow tasks, which run a local process or a pod, depending on SIGNS_RUN_ON."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,10 +10,10 @@ from airflow.sdk import Context, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from retraining import processes
-from retraining.facts import StepError
+from retraining.errors import StepError, StepSkippedError
 from retraining.failure import explain
 from retraining.settings import Settings
-from retraining.steps import Step
+from retraining.steps import Step, Work
 
 log = logging.getLogger(__name__)
 
@@ -53,50 +53,50 @@ def step_task(step: Step, settings: Settings, **options: Any) -> Any:
 
     @task(multiple_outputs=False, **common)
     def call() -> dict[str, Any]:
-        facts = gather(step, get_current_context())
         with airflow_errors():
-            command = [*settings.command, *step.arguments(settings, facts)]
-            code, answer = processes.run(command, settings.home, step.answers)
-            return digest(step, code, answer, facts)
+            work = step.work(settings, RunFacts(get_current_context()))
+            answer = processes.run([*settings.command, *next(work)], settings.home, step.answers)
+            return finish(work, answer)
 
     return call()
 
 
-def gather(step: Step, context: Context) -> dict[str, Any]:
-    """Returns the parameters of the run and the facts of the steps that a step needs.
+class RunFacts(dict[str, Any]):
+    """The run's `params`, and the facts of each step by its name, which are read from Airflow where they are needed."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(params=dict(context["params"]))
+        self._ti = context["ti"]
+
+    def __missing__(self, name: str) -> Any:
+        return self.setdefault(name, self._ti.xcom_pull(task_ids=name))
+
+
+def finish(work: Work, answer: Any) -> dict[str, Any]:
+    """Gives a step the output of its command; returns and logs its facts.
 
     Raises:
-        AirflowSkipException: the step has nothing to do.
-    """
-    facts = {name: context["ti"].xcom_pull(task_ids=name) for name in step.needs}
-    facts["params"] = dict(context["params"])
-    reason = step.skip(facts)
-    if reason:
-        raise AirflowSkipException(reason)
-    return facts
-
-
-def digest(step: Step, code: int, answer: Any, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns and logs the facts of a step.
-
-    Raises:
-        StepError: the result ends the run, or the command's output has an unexpected form.
+        StepError: the result ends the run, or the output has an unexpected form.
     """
     try:
-        passed_on = step.digest(code, answer, facts)
+        work.send(answer)
+    except StopIteration as end:
+        facts: dict[str, Any] = end.value
     except (LookupError, TypeError, AttributeError) as error:
         raise StepError(
             f"unexpected output of `signs` ({error!r}): use the project and the DAGs of the same release", final=True
         ) from error
-    for name, value in passed_on.items():
+    for name, value in facts.items():
         log.info("%s: %s", name, value)
-    return passed_on
+    return facts
 
 
 @contextmanager
 def airflow_errors() -> Iterator[None]:
-    """Turns a StepError in the block into Airflow's exceptions; a final one is not retried."""
+    """Turns the errors of a step in the block into Airflow's; a final one is not retried."""
     try:
         yield
+    except StepSkippedError as reason:
+        raise AirflowSkipException(str(reason)) from None
     except StepError as error:
         raise (AirflowFailException if error.final else RuntimeError)(str(error)) from None

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -38,6 +39,10 @@ class FinishedRun:
         model: the trained network, on the CPU, in evaluation mode.
         metrics: all scalar figures by name, as in MLflow and in the checkpoint.
         examples: number of training crops or scenes; None if an earlier process has trained.
+        data: the `TrainingData` of the run; None if an earlier process has trained.
+        answers: what the network says of the test examples of each data set, by its kind: logits, float32
+            [n, classes], or `Detections`. Empty if an earlier process has trained.
+        evaluations: their evaluations, by the same keys.
     """
 
     folder: Path
@@ -46,6 +51,9 @@ class FinishedRun:
     model: nn.Module
     metrics: dict[str, float]
     examples: int | None
+    data: Any = None
+    answers: Mapping[str, Any] = field(default_factory=dict)
+    evaluations: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def checkpoint(self) -> Path:

@@ -6,9 +6,7 @@ unknown. Both are kept after a refit.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,29 +21,14 @@ from training.data.classes import common_classes
 from training.data.crops import Crops
 from training.data.dataset_mix import CropData, gather_crops
 from training.errors import TrainingError
-from training.folds import FEWEST, deal_folds, holdout_indices, sources_per_class
+from training.folds import FEWEST, holdout_indices, sources_per_class
 from training.models.classifier import MODEL_NAME, SignClassifier, predict_logits
-from training.runs import FinishedRun
 from training.trainer import Trainer
 
 INPUT_SIZE = 48  # pixels; GTSDB's signs have a median of 38
 
 
-@dataclass(frozen=True)
-class ClassifierRun(FinishedRun):
-    """A finished training run of the classifier.
-
-    Attributes:
-        probabilities: float32 [n, classes] for the test crops of each data set, by its kind.
-        evaluations: their evaluations, by the same keys.
-    """
-
-    data: CropData
-    probabilities: dict[str, npt.NDArray[np.float32]]
-    evaluations: dict[str, Evaluation]
-
-
-class ClassifierTrainer(Trainer[Crops, Tensor, Evaluation, ClassifierRun]):
+class ClassifierTrainer(Trainer[Crops, Tensor, Evaluation]):
     """A training run of the classifier; an answer is a row of logits, float32 [classes]."""
 
     model, score, input_size = MODEL_NAME, "accuracy", (INPUT_SIZE, INPUT_SIZE)
@@ -57,9 +40,6 @@ class ClassifierTrainer(Trainer[Crops, Tensor, Evaluation, ClassifierRun]):
     def _read(self) -> CropData:
         recipe, progress = self.recipe, self.run.reporter.progress
         return gather_crops(self.sources, INPUT_SIZE, recipe.config.seed, recipe.keep_leaked, progress)
-
-    def _folds(self) -> list[npt.NDArray[np.int64]]:
-        return deal_folds(self.data.train.sources, self.recipe.folds, self.recipe.config.seed)
 
     def _hold_out(self) -> npt.NDArray[np.int64]:
         held, problem = hold_out(self.data, self.recipe.holdout, self.recipe.config.seed)
@@ -93,10 +73,6 @@ class ClassifierTrainer(Trainer[Crops, Tensor, Evaluation, ClassifierRun]):
 
     def _write(self, folder: Path, examples: Crops, answers: Tensor, evaluation: Evaluation) -> None:
         write_evaluation(folder, evaluation, examples, answers.softmax(dim=1).numpy())
-
-    def _finish(self, answers: dict[str, Tensor], evaluations: dict[str, Evaluation], **facts: Any) -> ClassifierRun:
-        probabilities = {kind: logits.softmax(dim=1).numpy() for kind, logits in answers.items()}
-        return ClassifierRun(**facts, data=self.data, probabilities=probabilities, evaluations=evaluations)
 
 
 train_classifier = ClassifierTrainer.train

@@ -203,8 +203,7 @@ def write_gtsdb(
 
     Raises:
         ValueError: a count is outside GTSDB's numbering, or the seed is negative.
-        FileExistsError: ``folder`` exists.
-        OSError: another process has written ``folder`` in the meantime.
+        FileExistsError: ``folder`` exists, or another process has written it in the meantime.
     """
     _check_counts(train_scenes, test_scenes, seed, signs_per_scene)
     if folder.exists():

@@ -72,7 +72,7 @@ def test_run_leaves_checkpoint_plots_record_and_registered_version(
     # what is returned
     assert run.folder == runs / "first"
     assert run.registered_version == "1"
-    assert run.probabilities["gtsdb"].shape == (3, 43)
+    assert run.answers["gtsdb"].shape == (3, 43)
     assert (len(run.data.train), len(run.data.tests["gtsdb"])) == (8, 3)
     assert run.metrics.keys() == {"gtsdb_test_accuracy", "gtsdb_test_balanced_accuracy", "gtsdb_test_ece"}
     assert run.metrics["gtsdb_test_accuracy"] == run.evaluations["gtsdb"].accuracy
@@ -88,8 +88,8 @@ def test_run_leaves_checkpoint_plots_record_and_registered_version(
         "free_of": "gtsdb",
     }
     assert info.metrics == run.metrics
-    again = predict_logits(model, torch.from_numpy(run.data.tests["gtsdb"].images)).softmax(dim=1).numpy()
-    assert np.array_equal(again, run.probabilities["gtsdb"])
+    again = predict_logits(model, torch.from_numpy(run.data.tests["gtsdb"].images))
+    assert torch.equal(again, run.answers["gtsdb"])
 
     # the plots
     pictures = {path.relative_to(run.folder / "plots").as_posix() for path in run.folder.rglob("*.png")}

@@ -11,7 +11,7 @@ from torch import nn
 
 from traffic_signs.progress import ProgressCallback, silent
 from training.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
-from training.device import World, pick_device, pick_precision, pick_workers
+from training.device import World, pick_device, pick_workers
 from training.errors import CheckpointError, TrainingError
 from training.plots import draw_curves
 from training.recipe import Recipe, TrainingConfig
@@ -87,7 +87,7 @@ class Run:
 
     def __post_init__(self) -> None:
         # Fails before the data is read.
-        pick_precision(self.recipe.config.precision, pick_device(self.recipe.config.device))
+        pick_device(self.recipe.config.device)
         if self.recipe.folds == 1:
             raise TrainingError("cross-validation needs at least two folds: set --folds to 2 or more, or to 0")
         if self.recipe.config.patience and not self.recipe.holdout:

@@ -96,24 +96,20 @@ def hold_out(data: CropData, share: float, seed: int) -> tuple[npt.NDArray[np.in
     counts = sources_per_class(crops, len(data.classes))
     shown = [f"{name!r} with {count}" for name, count in zip(data.classes.names, counts, strict=True)]
     needed = math.ceil(1 / share)
-    wanted = f"the {needed} tracks or images that --holdout {share:g} needs to hold one of them out"
-    held = holdout_indices(crops, share, seed)
-    small = np.flatnonzero((counts > 0) & (counts < needed))
-    notice = ""
-    if len(held) and len(small):
-        notice = (
-            f"{len(small)} of {len(counts)} classes, such as {shown[small[counts[small].argmin()]]}, have fewer than "
-            f"{wanted}: they are not held out. Give more data, or raise --holdout"
-        )
-    elif not len(held):
+    held, consequence = holdout_indices(crops, share, seed), "they are not held out"
+    if not len(held):
         held = holdout_indices(crops, share, seed, one_each=True)
-        largest = f"no class has {wanted}, the largest is {shown[counts.argmax()]}"
-        notice = (
-            f"{largest}: one of each class with at least {FEWEST} is held out, {len(held)} "
-            f"crop{'s' * (len(held) != 1)} in all, so that the validation is rough and, without --folds, the "
-            f"calibration, too. Give {needed} of each class, or raise --holdout"
+        consequence = (
+            f"one of each with at least {FEWEST} is held out, so that the validation is rough and, without --folds, "
+            "the calibration, too"
             if len(held)
-            else f"{largest}, and fewer than {FEWEST} are too few: the training is not validated and, without --folds, "
-            "its scores are not calibrated. Give more data, or raise --holdout"
+            else "the training is not validated and, without --folds, its scores are not calibrated"
         )
-    return candidates[held], notice
+    small = np.flatnonzero((counts > 0) & (counts < needed))
+    if not len(small):
+        return candidates[held], ""
+    return candidates[held], (
+        f"{len(small)} of {len(counts)} classes, such as {shown[small[counts[small].argmin()]]}, have fewer than the "
+        f"{needed} tracks or images that --holdout {share:g} needs to hold one of them out: {consequence}. Give more "
+        "data, or raise --holdout"
+    )

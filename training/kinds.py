@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from training.classifier.runs import ClassifierTrainer
+from training.data.dataset_mix import open_sources
 from training.detector.runs import DetectorTrainer
 from training.device import World
 from training.errors import TrainingError
-from training.resume import load_interrupted
-from training.runs import FinishedRun, RunReporter
+from training.resume import CHECKPOINT, load_interrupted
+from training.runs import FinishedRun, Run, RunReporter
 
 TRAINERS = {trainer.model: trainer for trainer in (ClassifierTrainer, DetectorTrainer)}
 
@@ -15,7 +16,9 @@ TRAINERS = {trainer.model: trainer for trainer in (ClassifierTrainer, DetectorTr
 def resume_run(
     name: str, runs: Path, reporter: RunReporter | None = None, world: World | None = None, device: str = ""
 ) -> FinishedRun:
-    """Resumes an interrupted run of any kind; the result is the same as without the interruption.
+    """Resumes an interrupted run of any kind; on a CPU the result is the same as without the interruption.
+
+    If only the registration of its checkpoint is missing, that alone is done.
 
     Args:
         device: in place of the run's own; empty keeps that.
@@ -23,7 +26,15 @@ def resume_run(
     Raises:
         TrainingError: there is no such run, or a reason of `Trainer.train`.
     """
-    model = load_interrupted(runs / name).model
-    if model not in TRAINERS:
-        raise TrainingError(f"the run {name!r} is of an unknown model {model!r}: this version knows {list(TRAINERS)}")
-    return TRAINERS[model].resume(name, runs, reporter, world, device)
+    folder = runs / name
+    found = load_interrupted(folder, device)
+    trainer = TRAINERS.get(found.model)
+    if trainer is None:
+        raise TrainingError(
+            f"the run {name!r} is of an unknown model {found.model!r}: this version knows {list(TRAINERS)}"
+        )
+    reporter, world = reporter or RunReporter(), world or World()
+    run = Run(trainer.model, trainer.score, found.recipe, folder, reporter, found.specs, world, found.run_id)
+    if (folder / CHECKPOINT).exists():
+        return run.register_late()
+    return trainer(run, open_sources(found.specs)).carry_out()

@@ -1,7 +1,7 @@
 """The settings of a training run, which are also the options of the command line; it imports no PyTorch."""
 
 from dataclasses import dataclass, field, replace
-from typing import Annotated
+from typing import Annotated, Literal
 
 from traffic_signs.settings import BaseSettings, Seed, Setting
 
@@ -25,7 +25,9 @@ Architecture = Annotated[
     ),
 ]
 Device = Annotated[str, Setting("cpu, cuda, cuda:1, or auto: a GPU if there is one.", metavar="DEVICE")]
-Precision = Annotated[str, Setting("fp32, bf16, or auto: bf16 if the hardware is faster with it.", metavar="NAME")]
+Precision = Annotated[
+    Literal["auto", "fp32", "bf16"], Setting("fp32, bf16, or auto: bf16 if the hardware is faster with it.")
+]
 Workers = Annotated[
     int | None, Setting("Processes that prepare batches.", min=0, max=256, show_default="by the hardware")
 ]
@@ -90,7 +92,7 @@ class TrainingConfig(BaseSettings):
         """Returns the config with its open choices made for a number of training crops and the device.
 
         Raises:
-            TrainingError: the device does not exist here, or the precision is unknown.
+            TrainingError: the device does not exist here.
         """
         from training.device import pick_device, pick_precision  # which import PyTorch
 

@@ -22,10 +22,10 @@ def is_in_use(runs: Path) -> bool:
     return bool(os.environ.get("MLFLOW_TRACKING_URI")) or (runs / "mlflow.db").is_file()
 
 
-def record_gate(runs: Path, model: str, run_id: str, tags: Mapping[str, str]) -> str:
-    """Sets the alias `challenger` of a registered version and tags it with the gate's verdict.
+def set_alias(runs: Path, model: str, run_id: str, alias: str, tags: Mapping[str, str] | None = None) -> str:
+    """Sets the alias of a registered version, CHALLENGER or CHAMPION, and tags it.
 
-    The version is that of the run `run_id`; `runs` has MLflow's database.
+    The version is that of the run `run_id`; `runs` has MLflow's database. A champion is no longer the challenger.
 
     Returns:
         The registry's number of the version.
@@ -33,15 +33,6 @@ def record_gate(runs: Path, model: str, run_id: str, tags: Mapping[str, str]) ->
     Raises:
         RegistryError: MLflow cannot be used, or has no version of that run.
     """
-    return _mark(runs, model, run_id, CHALLENGER, tags)
-
-
-def record_champion(runs: Path, model: str, run_id: str) -> str:
-    """Sets the alias `champion` of a registered version; arguments, result and errors as in `record_gate`."""
-    return _mark(runs, model, run_id, CHAMPION, {})
-
-
-def _mark(runs: Path, model: str, run_id: str, alias: str, tags: Mapping[str, str]) -> str:
     if not run_id.isalnum():
         raise RegistryError("its manifest names no MLflow run")
     if not is_in_use(runs):
@@ -63,11 +54,11 @@ def _mark(runs: Path, model: str, run_id: str, alias: str, tags: Mapping[str, st
         if not found:
             raise RegistryError(f"MLflow at {shown} has no {model} of the run {run_id}")
         number = str(max(int(each.version) for each in found))
-        for name, value in tags.items():
+        for name, value in (tags or {}).items():
             client.set_model_version_tag(model, number, name, value[:LONGEST_TAG])
         client.set_registered_model_alias(model, alias, number)
         if alias == CHAMPION:
-            # The champion is no longer the challenger; the alias of another challenger stays.
+            # The alias of another challenger stays.
             aliases = client.get_registered_model(model).aliases
             if str(aliases.get(CHALLENGER, "")) == number:
                 client.delete_registered_model_alias(model, CHALLENGER)

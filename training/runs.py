@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
 from traffic_signs.progress import ProgressCallback, silent
 from training.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
-from training.device import World, pick_device, pick_precision, pick_workers
+from training.device import World, pick_device, pick_workers
 from training.errors import CheckpointError, TrainingError
 from training.plots import draw_curves
 from training.recipe import Recipe, TrainingConfig
@@ -38,6 +39,10 @@ class FinishedRun:
         model: the trained network, on the CPU, in evaluation mode.
         metrics: all scalar figures by name, as in MLflow and in the checkpoint.
         examples: number of training crops or scenes; None if an earlier process has trained.
+        data: the `TrainingData` of the run; None if an earlier process has trained.
+        answers: what the network says of the test examples of each data set, by its kind: logits, float32
+            [n, classes], or `Detections`. Empty if an earlier process has trained.
+        evaluations: their evaluations, by the same keys.
     """
 
     folder: Path
@@ -46,6 +51,9 @@ class FinishedRun:
     model: nn.Module
     metrics: dict[str, float]
     examples: int | None
+    data: Any = None
+    answers: Mapping[str, Any] = field(default_factory=dict)
+    evaluations: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def checkpoint(self) -> Path:
@@ -79,7 +87,7 @@ class Run:
 
     def __post_init__(self) -> None:
         # Fails before the data is read.
-        pick_precision(self.recipe.config.precision, pick_device(self.recipe.config.device))
+        pick_device(self.recipe.config.device)
         if self.recipe.folds == 1:
             raise TrainingError("cross-validation needs at least two folds: set --folds to 2 or more, or to 0")
         if self.recipe.config.patience and not self.recipe.holdout:

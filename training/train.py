@@ -26,7 +26,7 @@ from training.device import World, pick_device, pick_precision, pick_workers
 from training.errors import CheckpointError, TrainingError
 from training.loading import load_batches
 from training.recipe import TrainingConfig
-from training.state import flatten_optimizer, load_state, restore_optimizer, save_state, with_prefix, without_prefix
+from training.state import load_state, save_state
 
 
 class Task(Protocol):
@@ -231,20 +231,15 @@ class Fit:
 
     def save(self, path: Path) -> None:
         """Writes the state that a later process resumes from."""
-        tensors, groups = flatten_optimizer(self.optimizer)
-        schedule = {key: value for key, value in self.schedule.state_dict().items() if not callable(value)}
         save_state(
             path,
             {
-                **with_prefix("model", self.model.state_dict()),
-                **with_prefix("averaged", self.averaged.state_dict()),
-                **with_prefix("best", self.best),
-                **tensors,
-            },
-            {
                 "identity": self.identity,
-                "groups": groups,
-                "schedule": schedule,
+                "model": self.model.state_dict(),
+                "averaged": self.averaged.state_dict(),
+                "best": self.best,
+                "optimizer": self.optimizer.state_dict(),
+                "schedule": {key: value for key, value in self.schedule.state_dict().items() if not callable(value)},
                 "curve": [asdict(report) for report in self.curve],
                 "kept_epoch": self.kept_epoch,
             },
@@ -252,8 +247,8 @@ class Fit:
 
     def restore(self, path: Path) -> None:
         """Restores the state that `save` has written."""
-        tensors, facts = load_state(path)
-        there = facts.get("identity") or {}
+        state = load_state(path)
+        there = state.get("identity") or {}
         if there != self.identity:
             keys = there.keys() | self.identity.keys()
             other = ", ".join(sorted(key for key in keys if there.get(key) != self.identity.get(key)))
@@ -261,13 +256,14 @@ class Fit:
                 f"{path} belongs to a training with other settings or data ({other}): choose another --name, or remove "
                 "it"
             )
-        self.model.load_state_dict(without_prefix("model", tensors))
-        self.averaged.load_state_dict(without_prefix("averaged", tensors))
-        self.best = without_prefix("best", tensors)
-        restore_optimizer(self.optimizer, tensors, facts["groups"])
-        self.schedule.load_state_dict(facts["schedule"])
-        self.curve = [EpochReport(**report) for report in facts["curve"]]
-        self.kept_epoch = facts["kept_epoch"]
+        self.model.load_state_dict(state["model"])
+        self.averaged.load_state_dict(state["averaged"])
+        self.best = state["best"]
+        by_parameter = {int(index): values for index, values in state["optimizer"]["state"].items()}
+        self.optimizer.load_state_dict({**state["optimizer"], "state": by_parameter})
+        self.schedule.load_state_dict(state["schedule"])
+        self.curve = [EpochReport(**report) for report in state["curve"]]
+        self.kept_epoch = state["kept_epoch"]
 
 
 @contextmanager

@@ -17,11 +17,12 @@ from torch import nn
 
 from traffic_signs.commit import git_commit
 from training.checkpoint import CheckpointInfo, build_model
-from training.data.dataset_mix import Examples, TrainingData, open_sources
+from training.data.dataset_mix import Examples, TrainingData
 from training.data.records import Dataset, Drawings
 from training.device import World
+from training.folds import deal_folds
 from training.recipe import Recipe, TrainingConfig
-from training.resume import CHECKPOINT, check_name, load_interrupted
+from training.resume import check_name
 from training.runs import FinishedRun, Run, RunReporter
 from training.train import Task, Trained
 
@@ -35,11 +36,10 @@ class Evaluated(Protocol):
 
 Answers = TypeVar("Answers", bound=Iterable[Any])
 Evaluation = TypeVar("Evaluation", bound=Evaluated)
-Finished = TypeVar("Finished", bound=FinishedRun)
 Indices = npt.NDArray[np.int64]
 
 
-class Trainer(ABC, Generic[Examples, Answers, Evaluation, Finished]):
+class Trainer(ABC, Generic[Examples, Answers, Evaluation]):
     """A run of one kind of model. Answers are what a network says of examples, one item for each.
 
     Attributes:
@@ -69,7 +69,7 @@ class Trainer(ABC, Generic[Examples, Answers, Evaluation, Finished]):
         reporter: RunReporter | None = None,
         specs: Sequence[str] = (),
         world: World | None = None,
-    ) -> Finished:
+    ) -> FinishedRun:
         """Trains a model on the training splits, evaluates it on the test splits and records the run.
 
         Args:
@@ -83,29 +83,7 @@ class Trainer(ABC, Generic[Examples, Answers, Evaluation, Finished]):
         """
         check_name(name, runs)
         run = Run(cls.model, cls.score, recipe, runs / name, reporter or RunReporter(), tuple(specs), world or World())
-        return cls(run, sources)._carry_out()
-
-    @classmethod
-    def resume(
-        cls, name: str, runs: Path, reporter: RunReporter | None = None, world: World | None = None, device: str = ""
-    ) -> FinishedRun:
-        """Resumes an interrupted run; on a CPU the result is the same as without the interruption.
-
-        If only the registration of its checkpoint is missing, that alone is done.
-
-        Args:
-            device: in place of the run's own; empty keeps that.
-
-        Raises:
-            TrainingError: there is no such run, or a reason of `train`.
-        """
-        folder = runs / name
-        found = load_interrupted(folder, device)
-        reporter, world = reporter or RunReporter(), world or World()
-        run = Run(cls.model, cls.score, found.recipe, folder, reporter, found.specs, world, found.run_id)
-        if (folder / CHECKPOINT).exists():
-            return run.register_late()
-        return cls(run, open_sources(run.specs))._carry_out()
+        return cls(run, sources).carry_out()
 
     @abstractmethod
     def _label_names(self) -> Sequence[str]:
@@ -114,10 +92,6 @@ class Trainer(ABC, Generic[Examples, Answers, Evaluation, Finished]):
     @abstractmethod
     def _read(self) -> TrainingData[Examples]:
         """Reads the training and test examples, without leakage between them."""
-
-    @abstractmethod
-    def _folds(self) -> list[Indices]:
-        """Deals the training examples into the folds of the recipe."""
 
     @abstractmethod
     def _hold_out(self) -> Indices:
@@ -131,13 +105,9 @@ class Trainer(ABC, Generic[Examples, Answers, Evaluation, Finished]):
     def _predict(self, model: nn.Module, examples: Examples) -> Answers:
         """Runs a network over examples."""
 
-    def _predict_tests(self, model: nn.Module, examples: Examples) -> Answers:
-        """Runs a network over test examples."""
-        return self._predict(model, examples)
-
-    @abstractmethod
-    def _join(self, answers: Sequence[Any]) -> Answers:
+    def _join(self, answers: Sequence[Any]) -> Any:
         """Joins the answers for single examples, of several networks."""
+        return list(answers)
 
     @abstractmethod
     def _evaluate(self, examples: Examples, answers: Answers) -> Evaluation:
@@ -155,11 +125,7 @@ class Trainer(ABC, Generic[Examples, Answers, Evaluation, Finished]):
     def _write(self, folder: Path, examples: Examples, answers: Answers, evaluation: Evaluation) -> None:
         """Writes the figures and plots of an evaluation into a folder."""
 
-    @abstractmethod
-    def _finish(self, answers: dict[str, Answers], evaluations: dict[str, Evaluation], **facts: Any) -> Finished:
-        """Returns the results: `facts` of FinishedRun, and the test results by kind of data set."""
-
-    def _carry_out(self) -> Finished:
+    def carry_out(self) -> FinishedRun:
         """Reads the data, trains, evaluates and records."""
         run, recipe = self.run, self.recipe
         info = CheckpointInfo(self.model, recipe.architecture, {}, list(self._label_names()), list(self.input_size), {})
@@ -169,7 +135,8 @@ class Trainer(ABC, Generic[Examples, Answers, Evaluation, Finished]):
             run.reporter.notify(notice)
         if not data.tests:
             run.reporter.notify("the data has no test signs: evaluate the checkpoint with `signs evaluate`")
-        folds, held = self._folds() if recipe.folds else [], self._hold_out()
+        folds = deal_folds(data.train.sources, recipe.folds, recipe.config.seed) if recipe.folds else []
+        held = self._hold_out()
         recipe = replace(recipe, config=recipe.config.suited_to(len(data.train)))
         with run.recorded(recipe, data.facts()) as run_id:
             info = replace(info, data=data.facts(), run_id=run_id, git_commit=git_commit())
@@ -206,10 +173,10 @@ class Trainer(ABC, Generic[Examples, Answers, Evaluation, Finished]):
             metrics |= self._calibrate(trained.model, *unseen)
         return trained.model, metrics
 
-    def _evaluate_and_finish(self, model: nn.Module, info: CheckpointInfo, metrics: dict[str, float]) -> Finished:
+    def _evaluate_and_finish(self, model: nn.Module, info: CheckpointInfo, metrics: dict[str, float]) -> FinishedRun:
         """Evaluates the network on every test split, and writes the results and the checkpoint."""
         run, tests = self.run, self.data.tests
-        answers = {kind: self._predict_tests(model, examples) for kind, examples in tests.items()}
+        answers = {kind: self._predict(model, examples) for kind, examples in tests.items()}
         evaluations = {kind: self._evaluate(examples, answers[kind]) for kind, examples in tests.items()}
         for kind, evaluation in evaluations.items():
             metrics |= _named(f"{kind}_test", evaluation.metrics())
@@ -219,16 +186,8 @@ class Trainer(ABC, Generic[Examples, Answers, Evaluation, Finished]):
                 self._write(plots / f"{kind}_test", tests[kind], answers[kind], evaluation)
 
         version = run.finish(model, replace(info, metrics=metrics), metrics, write_plots, self.error_label)
-        return self._finish(
-            answers,
-            evaluations,
-            folder=run.folder,
-            run_id=info.run_id,
-            registered_version=version,
-            model=model,
-            metrics=metrics,
-            examples=len(self.data.train),
-        )
+        examples = len(self.data.train)
+        return FinishedRun(run.folder, info.run_id, version, model, metrics, examples, self.data, answers, evaluations)
 
 
 def cross_validate(

@@ -19,7 +19,7 @@ from traffic_signs.atomic_write import write_whole
 from traffic_signs.classes import GERMAN_SIGNS
 from traffic_signs.progress import ProgressCallback
 from training.corruptions import CORRUPTIONS, STRENGTHS, Corruption
-from training.data.background import cut_background
+from training.data.crops import cut_background
 from training.data.load import load_data
 from training.data.synthetic_crops import draw_others
 from training.plots import draw_robustness

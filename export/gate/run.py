@@ -29,7 +29,7 @@ from traffic_signs.console import Console
 from traffic_signs.progress import ProgressCallback, progress_bars
 from training.data.load import load_data
 from training.data.records import Split
-from training.registry import RegistryError, record_gate
+from training.registry import CHALLENGER, RegistryError, set_alias
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def run_gate(config: GateConfig, console: Console) -> Outcome:
     record_verdict(store, manifest, verdict.as_dict(), signer)
     try:
         run_id = manifest.source.get("run_id", "")
-        return Outcome(verdict, True, record_gate(config.runs, manifest.model, run_id, _tags(verdict)))
+        return Outcome(verdict, True, set_alias(config.runs, manifest.model, run_id, CHALLENGER, _tags(verdict)))
     except RegistryError as error:
         return Outcome(verdict, True, unrecorded=str(error))
 

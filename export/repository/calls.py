@@ -16,7 +16,7 @@ from export.repository.manifest import Manifest
 from export.repository.policy import CONFIG, read_config
 from export.repository.promotion import require_version
 from export.repository.store import RepositoryLike, Store, open_store
-from training.registry import RegistryError, is_in_use, record_champion
+from training.registry import CHAMPION, RegistryError, is_in_use, set_alias
 
 DIGEST = "_files_sha256"  # after the name of the model that is called
 
@@ -31,7 +31,7 @@ def find_stale_dependents(repository: RepositoryLike, model: str, version: int, 
     manifest, notices = require_version(store, model, version), []
     if manifest is not None and "run_id" in manifest.source and is_in_use(runs):
         try:
-            record_champion(runs, model, manifest.source["run_id"])
+            set_alias(runs, model, manifest.source["run_id"], CHAMPION)
         except RegistryError as error:
             notices.append(f"the alias champion stays where it is: {error}")
     return [*notices, *calls_around(store, model)]

@@ -13,7 +13,7 @@ from tests.training.data.textured import texture
 from tests.training.signs_command import Signs
 from tests.training.tiny_gtsdb import COLOURS, SCENE_SIZE, TinyGtsdb
 from training.checkpoint import load_info
-from training.detector import loading, task
+from training.detector import task
 
 QUICK = ["--epochs", "1", "--batch-size", "2", "--precision", "fp32", "--device", "cpu", "--workers", "0", "--json"]
 
@@ -21,7 +21,7 @@ QUICK = ["--epochs", "1", "--batch-size", "2", "--precision", "fp32", "--device"
 @pytest.fixture(autouse=True)
 def small_work(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Smaller crops of scenes and fewer of them: what a run does is the same."""
-    monkeypatch.setattr(loading, "CROP_SIZE", 64)
+    monkeypatch.setattr(task, "CROP_SIZE", 64)
     monkeypatch.setattr(task, "CROPS_A_SCENE", 2)
     yield
 

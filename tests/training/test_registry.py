@@ -5,7 +5,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from training.registry import RegistryError, is_in_use, record_champion, record_gate
+from training.registry import CHALLENGER, CHAMPION, RegistryError, is_in_use, set_alias
 from training.tracking import tracked_run
 
 MODEL = "sign_classifier"
@@ -35,16 +35,19 @@ def aliases(runs: Path) -> dict[str, str]:
 
 
 def test_the_verdict_and_the_champion_are_found_by_the_run(runs: Path, run_ids: list[str]) -> None:
-    assert record_champion(runs, MODEL, run_ids[0]) == "1"
-    assert record_gate(runs, MODEL, run_ids[1], {"gate": "passed", "gate.p": "0.5", "gate.reasons": "x" * 9000}) == "2"
+    assert set_alias(runs, MODEL, run_ids[0], CHAMPION) == "1"
+    assert (
+        set_alias(runs, MODEL, run_ids[1], CHALLENGER, {"gate": "passed", "gate.p": "0.5", "gate.reasons": "x" * 9000})
+        == "2"
+    )
     assert aliases(runs) == {"champion": "1", "challenger": "2"}
     version = mlflow.MlflowClient(f"sqlite:///{runs / 'mlflow.db'}").get_model_version(MODEL, "2")
     assert version.tags["gate"] == "passed" and version.tags["gate.p"] == "0.5"
     assert version.tags["test_accuracy"] == "0.500000", "what it had stays"
-    assert record_champion(runs, MODEL, run_ids[1]) == "2"
+    assert set_alias(runs, MODEL, run_ids[1], CHAMPION) == "2"
     assert aliases(runs) == {"champion": "2"}, "it challenges no longer"
-    record_gate(runs, MODEL, run_ids[1], {})
-    assert record_champion(runs, MODEL, run_ids[0]) == "1"
+    set_alias(runs, MODEL, run_ids[1], CHALLENGER)
+    assert set_alias(runs, MODEL, run_ids[0], CHAMPION) == "1"
     assert aliases(runs) == {"champion": "1", "challenger": "2"}, "after a rollback another is the challenger still"
 
 
@@ -52,17 +55,17 @@ def test_what_cannot_be_recorded_is_reported(
     runs: Path, run_ids: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(RegistryError, match=f"has no {MODEL} of the run abc123"):
-        record_gate(runs, MODEL, "abc123", {})
+        set_alias(runs, MODEL, "abc123", CHALLENGER)
     with pytest.raises(RegistryError, match="has no other of the run"):
-        record_gate(runs, "other", run_ids[0], {})
+        set_alias(runs, "other", run_ids[0], CHALLENGER)
     for run_id in ("", "x' or run_id != '"):
         with pytest.raises(RegistryError, match="names no MLflow run"):
-            record_gate(runs, MODEL, run_id, {})
+            set_alias(runs, MODEL, run_id, CHALLENGER)
     with pytest.raises(RegistryError, match=r"there is no .*nowhere.*--runs"):
-        record_champion(tmp_path / "nowhere", MODEL, run_ids[0])
+        set_alias(tmp_path / "nowhere", MODEL, run_ids[0], CHAMPION)
     assert not (tmp_path / "nowhere").exists(), "asking makes no database"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@127.0.0.1:1")
     assert is_in_use(tmp_path / "nowhere")
     with pytest.raises(RegistryError, match=r"MLflow at http://127\.0\.0\.1:1 has failed") as error:
-        record_gate(runs, MODEL, run_ids[0], {})
+        set_alias(runs, MODEL, run_ids[0], CHALLENGER)
     assert "secret" not in str(error.value)

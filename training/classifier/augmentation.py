@@ -20,45 +20,6 @@ GROUP, LIGHTS = 4, 64
 STRENGTH = 1.3
 
 
-class Warp:
-    """Scale, stretch, rotation, shear, shift and perspective in one interpolation.
-
-    It takes a quarter of the time of albumentations' Affine and Perspective, which resample twice.
-    """
-
-    def __init__(self, rng: random.Random) -> None:
-        self._uniform = rng.uniform
-
-    def __call__(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """Warps one crop, uint8 [h, w, 3]; pixels from outside its edges are reflected."""
-        height, width = image.shape[:2]
-        matrix = self._draw(height, width)
-        warped = cv2.warpPerspective(
-            image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
-        )
-        return np.asarray(warped, np.uint8)
-
-    def _draw(self, height: int, width: int) -> npt.NDArray[np.float64]:
-        """Draws the 3x3 matrix that maps pixels of the crop to pixels of the result."""
-
-        def draw(reach: float) -> float:
-            return self._uniform(-reach, reach) * STRENGTH
-
-        angle, shear, scale, stretch = math.radians(draw(15)), draw(0.14), 1 + draw(0.2), 1 + draw(0.1)
-        cosine, sine = scale * math.cos(angle), scale * math.sin(angle)
-        turned = np.array(
-            [
-                [cosine, shear * cosine - stretch * sine, 0],
-                [sine, shear * sine + stretch * cosine, 0],
-                [draw(0.15) / width, draw(0.15) / height, 1],
-            ]
-        )
-        x, y = (width - 1) / 2, (height - 1) / 2
-        to_centre = np.array([[1, 0, -x], [0, 1, -y], [0, 0, 1]])
-        back = np.array([[1, 0, x + draw(0.1) * width], [0, 1, y + draw(0.1) * height], [0, 0, 1]])
-        return np.asarray(back @ turned @ to_centre, np.float64)
-
-
 class Augmentation:
     """Augments batches of crops; the result depends only on the last `seed`.
 
@@ -73,7 +34,6 @@ class Augmentation:
         blur, cover = round(7 * STRENGTH), 0.3 * STRENGTH  # pixels; shares of the crop's sides
         smooth = {"downscale": cv2.INTER_AREA, "upscale": cv2.INTER_LINEAR}
         self._random = random.Random()
-        self._warp = Warp(self._random)
         # Classifiers of GTSRB fail on dark, small and blurred signs: the ranges are wide on that side.
         self._light = A.Compose(
             [
@@ -123,3 +83,36 @@ class Augmentation:
         warped = np.stack([self._warp(image) for image in images])
         groups = (warped[start : start + self._group] for start in range(0, len(warped), self._group))
         return np.concatenate([self._light(images=group)["images"] for group in groups])
+
+    def _warp(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Scales, stretches, turns, shears, shifts and tilts one crop, uint8 [h, w, 3], in one interpolation.
+
+        It takes a quarter of the time of albumentations' Affine and Perspective, which resample twice. Pixels from
+        outside the edges are reflected.
+        """
+        height, width = image.shape[:2]
+        matrix = self._draw_matrix(height, width)
+        warped = cv2.warpPerspective(
+            image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+        )
+        return np.asarray(warped, np.uint8)
+
+    def _draw_matrix(self, height: int, width: int) -> npt.NDArray[np.float64]:
+        """Draws the 3x3 matrix that maps pixels of the crop to pixels of the result."""
+
+        def draw(reach: float) -> float:
+            return self._random.uniform(-reach, reach) * STRENGTH
+
+        angle, shear, scale, stretch = math.radians(draw(15)), draw(0.14), 1 + draw(0.2), 1 + draw(0.1)
+        cosine, sine = scale * math.cos(angle), scale * math.sin(angle)
+        turned = np.array(
+            [
+                [cosine, shear * cosine - stretch * sine, 0],
+                [sine, shear * sine + stretch * cosine, 0],
+                [draw(0.15) / width, draw(0.15) / height, 1],
+            ]
+        )
+        x, y = (width - 1) / 2, (height - 1) / 2
+        to_centre = np.array([[1, 0, -x], [0, 1, -y], [0, 0, 1]])
+        back = np.array([[1, 0, x + draw(0.1) * width], [0, 1, y + draw(0.1) * height], [0, 0, 1]])
+        return np.asarray(back @ turned @ to_centre, np.float64)

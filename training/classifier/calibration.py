@@ -1,11 +1,13 @@
 """Calibration: temperature scaling and the expected calibration error (Guo et al., 2017, arXiv 1706.04599)."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
+from scipy.optimize import minimize_scalar
 
 BINS = 15  # as in the paper
 LIMIT = 8.0
@@ -21,23 +23,20 @@ def fit_temperature(logits: npt.NDArray[np.float32], class_ids: npt.NDArray[np.i
         class_ids: int64 [n], their labels.
 
     Returns:
-        The temperature with the smallest negative log likelihood, clipped to 1/8 to 8. Labels count as right with
+        The temperature from 1/8 to 8 with the smallest negative log likelihood. Labels count as right with
         probability (n + 1) / (n + 2), as in Platt scaling (1999): if all crops are right, the likelihood would
         otherwise grow without limit as the temperature falls.
     """
     doubt = logits.shape[1] / (logits.shape[1] - 1) / (len(logits) + 2)  # PyTorch gives the label a share of it, too
-    steepness = torch.zeros((), dtype=torch.float64, requires_grad=True)  # logarithm of 1 / temperature
     inputs, targets = torch.from_numpy(logits).double(), torch.from_numpy(class_ids)
-    optimizer = torch.optim.LBFGS([steepness], max_iter=100, line_search_fn="strong_wolfe")
 
-    def closure() -> torch.Tensor:
-        optimizer.zero_grad()
-        loss = F.cross_entropy(inputs * steepness.clamp(-4, 4).exp(), targets, label_smoothing=doubt)
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss
+    def loss(steepness: float) -> float:
+        """Returns the loss by the logarithm of 1 / temperature."""
+        return F.cross_entropy(inputs * math.exp(steepness), targets, label_smoothing=doubt).item()
 
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
-    return float(np.clip(np.exp(-steepness.item()), 1 / LIMIT, LIMIT))
+    reach = math.log(LIMIT)
+    found = minimize_scalar(loss, bounds=(-reach, reach), method="bounded", options={"xatol": 1e-7})
+    return math.exp(-found.x)
 
 
 def fit_unknown_threshold(probabilities: npt.NDArray[np.float32]) -> float:

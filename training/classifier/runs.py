@@ -6,9 +6,7 @@ unknown. Both are kept after a refit.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,29 +21,14 @@ from training.data.classes import common_classes
 from training.data.crops import Crops
 from training.data.dataset_mix import CropData, gather_crops
 from training.errors import TrainingError
-from training.folds import MIN_SOURCES_FOR_HOLDOUT, deal_folds, holdout_indices, sources_per_class
+from training.folds import MIN_SOURCES_FOR_HOLDOUT, holdout_indices, sources_per_class
 from training.models.classifier import MODEL_NAME, SignClassifier, predict_logits
-from training.runs import FinishedRun
 from training.trainer import Trainer
 
 INPUT_SIZE = 48  # pixels; GTSDB's signs have a median of 38
 
 
-@dataclass(frozen=True)
-class ClassifierRun(FinishedRun):
-    """A finished training run of the classifier.
-
-    Attributes:
-        probabilities: float32 [n, classes] for the test crops of each data set, by its kind.
-        evaluations: their evaluations, by the same keys.
-    """
-
-    data: CropData
-    probabilities: dict[str, npt.NDArray[np.float32]]
-    evaluations: dict[str, Evaluation]
-
-
-class ClassifierTrainer(Trainer[Crops, Tensor, Evaluation, ClassifierRun]):
+class ClassifierTrainer(Trainer[Crops, Tensor, Evaluation]):
     """A training run of the classifier; an answer is a row of logits, float32 [classes]."""
 
     model, score, input_size = MODEL_NAME, "accuracy", (INPUT_SIZE, INPUT_SIZE)
@@ -57,9 +40,6 @@ class ClassifierTrainer(Trainer[Crops, Tensor, Evaluation, ClassifierRun]):
     def _read(self) -> CropData:
         recipe, progress = self.recipe, self.run.reporter.progress
         return gather_crops(self.sources, INPUT_SIZE, recipe.config.seed, recipe.keep_leaked, progress)
-
-    def _folds(self) -> list[npt.NDArray[np.int64]]:
-        return deal_folds(self.data.train.sources, self.recipe.folds, self.recipe.config.seed)
 
     def _hold_out(self) -> npt.NDArray[np.int64]:
         held, problem = hold_out(self.data, self.recipe.holdout, self.recipe.config.seed)
@@ -94,10 +74,6 @@ class ClassifierTrainer(Trainer[Crops, Tensor, Evaluation, ClassifierRun]):
     def _write(self, folder: Path, examples: Crops, answers: Tensor, evaluation: Evaluation) -> None:
         write_evaluation(folder, evaluation, examples, answers.softmax(dim=1).numpy())
 
-    def _finish(self, answers: dict[str, Tensor], evaluations: dict[str, Evaluation], **facts: Any) -> ClassifierRun:
-        probabilities = {kind: logits.softmax(dim=1).numpy() for kind, logits in answers.items()}
-        return ClassifierRun(**facts, data=self.data, probabilities=probabilities, evaluations=evaluations)
-
 
 train_classifier = ClassifierTrainer.train
 
@@ -120,24 +96,20 @@ def hold_out(data: CropData, share: float, seed: int) -> tuple[npt.NDArray[np.in
     counts = sources_per_class(crops, len(data.classes))
     shown = [f"{name!r} with {count}" for name, count in zip(data.classes.names, counts, strict=True)]
     needed = math.ceil(1 / share)
-    wanted = f"the {needed} tracks or images that --holdout {share:g} needs to hold one of them out"
-    held = holdout_indices(crops, share, seed)
-    small = np.flatnonzero((counts > 0) & (counts < needed))
-    notice = ""
-    if len(held) and len(small):
-        notice = (
-            f"{len(small)} of {len(counts)} classes, such as {shown[small[counts[small].argmin()]]}, have fewer than "
-            f"{wanted}: they are not held out. Give more data, or raise --holdout"
-        )
-    elif not len(held):
+    held, consequence = holdout_indices(crops, share, seed), "they are not held out"
+    if not len(held):
         held = holdout_indices(crops, share, seed, one_each=True)
-        largest = f"no class has {wanted}, the largest is {shown[counts.argmax()]}"
-        notice = (
-            f"{largest}: one of each class with at least {MIN_SOURCES_FOR_HOLDOUT} is held out, {len(held)} "
-            f"crop{'s' * (len(held) != 1)} in all, so that the validation is rough and, without --folds, the "
-            f"calibration, too. Give {needed} of each class, or raise --holdout"
+        consequence = (
+            f"one of each with at least {MIN_SOURCES_FOR_HOLDOUT} is held out, so that the validation is rough and, without --folds, "
+            "the calibration, too"
             if len(held)
-            else f"{largest}, and fewer than {MIN_SOURCES_FOR_HOLDOUT} are too few: the training is not validated and, "
-            "without --folds, its scores are not calibrated. Give more data, or raise --holdout"
+            else "the training is not validated and, without --folds, its scores are not calibrated"
         )
-    return candidates[held], notice
+    small = np.flatnonzero((counts > 0) & (counts < needed))
+    if not len(small):
+        return candidates[held], ""
+    return candidates[held], (
+        f"{len(small)} of {len(counts)} classes, such as {shown[small[counts[small].argmin()]]}, have fewer than the "
+        f"{needed} tracks or images that --holdout {share:g} needs to hold one of them out: {consequence}. Give more "
+        "data, or raise --holdout"
+    )

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,10 @@ class Selectable(Protocol):
     @property
     def fingerprint(self) -> str:
         """Fingerprint of the data."""
+
+    @property
+    def sources(self) -> Sequence[Any]:
+        """The track or image of each example."""
 
     def __len__(self) -> int: ...
 

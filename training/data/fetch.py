@@ -17,7 +17,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
 from traffic_signs.progress import ProgressCallback, silent
 from training.data.download import download, require_space, require_web_address
@@ -33,13 +32,6 @@ TEST_IMAGES = "Final_Test/Images"
 ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 
 
-class Archive(NamedTuple):
-    """An official archive: its file name and its published MD5 sum, in hexadecimal, if one is known."""
-
-    name: str
-    md5: str | None
-
-
 @dataclass(frozen=True)
 class Benchmark:
     """The archives of a benchmark and its expected content.
@@ -47,6 +39,7 @@ class Benchmark:
     Attributes:
         kind: name of its reader in training.data.load.
         address: URL of the folder with its archives.
+        archives: the published MD5 sum of each archive in hexadecimal, None if there is none, by its file name.
         folder: folder to unpack into; None if the single zip is read directly.
         counts: numbers of images and signs of each split.
         credit: licence and citation.
@@ -54,7 +47,7 @@ class Benchmark:
 
     kind: str
     address: str
-    archives: tuple[Archive, ...]
+    archives: Mapping[str, str | None]
     folder: str | None
     counts: Mapping[Split, tuple[int, int]]
     credit: str
@@ -64,7 +57,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "gtsdb": Benchmark(
         kind="gtsdb",
         address="https://sid.erda.dk/public/archives/ff17dc924eba88d5d01a807357d6614c",
-        archives=(Archive("FullIJCNN2013.zip", None),),
+        archives={"FullIJCNN2013.zip": None},
         folder=None,
         counts={"train": (600, 852), "test": (300, 361)},
         credit=(
@@ -76,11 +69,11 @@ BENCHMARKS: dict[str, Benchmark] = {
     "gtsrb": Benchmark(
         kind="gtsrb",
         address="https://sid.erda.dk/public/archives/daaeac0d7ce1152aea9b61d9f1e19370",
-        archives=(
-            Archive("GTSRB_Final_Training_Images.zip", "f33fd80ac59bff73c82d25ab499e03a3"),
-            Archive("GTSRB_Final_Test_Images.zip", "c7e4e6327067d32654124b0fe9e82185"),
-            Archive("GTSRB_Final_Test_GT.zip", "fe31e9c9270bbcd7b84b7f21a9d9d9e5"),
-        ),
+        archives={
+            "GTSRB_Final_Training_Images.zip": "f33fd80ac59bff73c82d25ab499e03a3",
+            "GTSRB_Final_Test_Images.zip": "c7e4e6327067d32654124b0fe9e82185",
+            "GTSRB_Final_Test_GT.zip": "fe31e9c9270bbcd7b84b7f21a9d9d9e5",
+        },
         folder="GTSRB",
         counts={"train": (39_209, 39_209), "test": (12_630, 12_630)},
         credit=(
@@ -123,37 +116,37 @@ def fetch(
     started = time.monotonic()
     address = mirror.rstrip("/") or benchmark.address
     require_web_address(address)
-    path = to / (benchmark.folder or benchmark.archives[0].name)
+    path = to / (benchmark.folder or next(iter(benchmark.archives)))
     if path.exists():
         with _already_there(path):
             if benchmark.folder:
                 _check_counts(path, benchmark)
             else:
-                _check_archive(path, benchmark.archives[0], benchmark, progress)
+                _check_archive(path, path.name, benchmark, progress)
         return Fetched(path, 0, 0, time.monotonic() - started)
     to.mkdir(parents=True, exist_ok=True)
     with _alone_in(to):
-        sizes = [size for archive in benchmark.archives if (size := _fetch(archive, benchmark, address, to, progress))]
+        sizes = [size for name in benchmark.archives if (size := _fetch(name, benchmark, address, to, progress))]
         if benchmark.folder:
-            zips = [to / archive.name for archive in benchmark.archives]
+            zips = [to / name for name in benchmark.archives]
             _unpack(zips, benchmark, to / benchmark.folder, progress)
             for file in [] if keep_archives else zips:
                 file.unlink()
     return Fetched(path, sum(sizes), len(sizes), time.monotonic() - started)
 
 
-def _fetch(archive: Archive, benchmark: Benchmark, address: str, to: Path, progress: ProgressCallback) -> int:
+def _fetch(name: str, benchmark: Benchmark, address: str, to: Path, progress: ProgressCallback) -> int:
     """Fetches an archive; returns its size in bytes, or 0 if it was there already."""
-    file = to / archive.name
+    file = to / name
 
     def check(path: Path) -> None:
-        _check_archive(path, archive, benchmark, progress)
+        _check_archive(path, name, benchmark, progress)
 
     if file.exists():
         with _already_there(file):
             check(file)
         return 0
-    download(f"{address}/{archive.name}", file, check, progress)
+    download(f"{address}/{name}", file, check, progress)
     return file.stat().st_size
 
 
@@ -168,16 +161,16 @@ def _already_there(path: Path) -> Iterator[None]:
         ) from problem
 
 
-def _check_archive(path: Path, archive: Archive, benchmark: Benchmark, progress: ProgressCallback) -> None:
-    what = f"checking {archive.name}"
+def _check_archive(path: Path, name: str, benchmark: Benchmark, progress: ProgressCallback) -> None:
+    what, md5 = f"checking {name}", benchmark.archives[name]
     progress(what, 0, 1)
-    if archive.md5 is None:
+    if md5 is None:
         _check_members(path)
     else:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-        if found != archive.md5:
-            raise DataError(f"its MD5 sum is {found}, not {archive.md5}")
+        if found != md5:
+            raise DataError(f"its MD5 sum is {found}, not {md5}")
     if benchmark.folder is None:
         _check_counts(path, benchmark)
     progress(what, 1, 1)

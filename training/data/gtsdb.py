@@ -233,9 +233,9 @@ def _read_kaggle(source: Source, folder: _SceneFolder, official: _Labels) -> _La
         warning = check_numbering(source, folder.labels, folder.images, theirs)
         ignored = f"{folder.labels} is ignored in favour of {' and '.join(official.files)}: its labels are not reliable"
         return _Labels({}, frozenset(), notices=(ignored, warning) if warning else (ignored,))
-    kaggle = read_kaggle_labels(source, folder.labels, folder.split, folder.images)
-    boxes = {numbers[name]: boxes for name, boxes in kaggle.boxes.items()}
-    return _Labels(boxes, frozenset({folder.split}), notices=kaggle.notices)
+    kaggle, notices = read_kaggle_labels(source, folder.labels, folder.split, folder.images)
+    boxes = {numbers[name]: boxes for name, boxes in kaggle.items()}
+    return _Labels(boxes, frozenset({folder.split}), notices=notices)
 
 
 def _unlabelled(samples: Sequence[Sample]) -> list[str]:

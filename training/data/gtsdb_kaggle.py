@@ -12,7 +12,6 @@ The copy (icebearogo/german-traffic-sign-detection-gtsdb-dataset) has the layout
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 from pathlib import PurePosixPath
@@ -29,20 +28,6 @@ IDS_SORTED_AS_TEXT: tuple[int, ...] = tuple(sorted(range(NUM_CLASSES), key=str))
 CLASSES_NOT_IN_TEST = frozenset({0, 19, 20, 21, 27})  # the official test split has no box of these
 
 
-@dataclass(frozen=True)
-class KaggleLabels:
-    """Labels of one split.
-
-    Attributes:
-        boxes: the boxes of each scene by the number in its file name, for scenes with an image and boxes; sides may be
-            off by one pixel, because the copy's convention is unknown.
-        notices: the problems of the labels, a sentence each.
-    """
-
-    boxes: dict[str, tuple[Box, ...]]
-    notices: tuple[str, ...]
-
-
 def find_label_files(source: Source, folder: PurePosixPath) -> dict[str, str]:
     """Returns the label files of one split by scene number."""
     files = [PurePosixPath(name) for name in source.names()]
@@ -53,10 +38,16 @@ def find_label_files(source: Source, folder: PurePosixPath) -> dict[str, str]:
     }
 
 
-def read_kaggle_labels(source: Source, folder: PurePosixPath, split: Split, images: Mapping[str, str]) -> KaggleLabels:
+def read_kaggle_labels(
+    source: Source, folder: PurePosixPath, split: Split, images: Mapping[str, str]
+) -> tuple[dict[str, tuple[Box, ...]], tuple[str, ...]]:
     """Reads and repairs the labels of one split.
 
     `images` are the images of that split by the number in their name, as in `check_numbering`.
+
+    Returns:
+        The boxes of each scene by the number in its file name, for scenes with an image and boxes, and notices about
+        the labels, a sentence each. Sides may be off by one pixel, because the copy's convention is unknown.
 
     Raises:
         DataError: a label is invalid, or a labelled image is broken; the message names the file and line.
@@ -78,7 +69,7 @@ def read_kaggle_labels(source: Source, folder: PurePosixPath, split: Split, imag
     absent = sorted({scene for scene, _ in found} - set(images))
     if absent:
         notices.append(f"{folder} labels {len(absent)} scenes whose images are not here, such as {absent[0]}")
-    return KaggleLabels(_to_pixels(source, labels, images), tuple(notices))
+    return _to_pixels(source, labels, images), tuple(notices)
 
 
 def check_numbering(

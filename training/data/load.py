@@ -3,26 +3,21 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from traffic_signs.classes import ClassSet
-from training.data.coco import load_coco
-from training.data.detect import detect_kind
-from training.data.feedback import load_feedback
-from training.data.gtsdb import load_gtsdb
-from training.data.gtsrb import load_gtsrb
-from training.data.image_folders import load_image_folders
+from training.data import coco, feedback, gtsdb, gtsrb, image_folders, yolo
 from training.data.records import FEEDBACK, Dataset
-from training.data.yolo import load_yolo
+from training.data.source import inner_archive, open_source
 from training.errors import DataError
 
 LOADERS: dict[str, Callable[[Path], Dataset]] = {
-    "gtsdb": load_gtsdb,
-    "gtsrb": load_gtsrb,
-    FEEDBACK: load_feedback,
-    "images": load_image_folders,
-    "coco": load_coco,
-    "yolo": load_yolo,
+    "gtsdb": gtsdb.load_gtsdb,
+    "gtsrb": gtsrb.load_gtsrb,
+    FEEDBACK: feedback.load_feedback,
+    "images": image_folders.load_image_folders,
+    "coco": coco.load_coco,
+    "yolo": yolo.load_yolo,
 }
 
 
@@ -56,10 +51,12 @@ def load_together(specs: Sequence[str], classes: ClassSet | None = None) -> list
     first = next(iter(loaded.values()), None)
     known_to = first.name if first is not None else "the data"
     classes = first.classes if first is not None else classes
-    feedback = {
-        number: load_feedback(path, classes, known_to) for number, (kind, path) in enumerate(parsed) if kind == FEEDBACK
+    loaded |= {
+        number: feedback.load_feedback(path, classes, known_to)
+        for number, (kind, path) in enumerate(parsed)
+        if kind == FEEDBACK
     }
-    found = [dataset for _, dataset in sorted((loaded | feedback).items())]
+    found = [dataset for _, dataset in sorted(loaded.items())]
     names = [dataset.name for dataset in found]
     # Folders of one name, such as two of feedback, get their paths as names.
     return [
@@ -83,3 +80,36 @@ def _parse(spec: str) -> tuple[str, Path]:
 
 def _exists(path: str) -> bool:
     return os.path.exists(path)  # noqa: PTH110 - unlike Path.exists, it takes any text
+
+
+def detect_kind(path: Path) -> str:
+    """Returns the kind of a folder or zip, a key of LOADERS, without checking the labels.
+
+    A folder of pictures per class is not detected, because almost any folder looks like one.
+
+    Raises:
+        DataError: `path` does not exist, is not a known data set, or contains both benchmarks.
+    """
+    source = open_source(path)
+    names = source.names()
+    has_gtsdb = gtsdb.holds_gtsdb(source, names)
+    has_gtsrb = bool(gtsrb.find_label_files(names))
+    if has_gtsdb and has_gtsrb:
+        raise DataError(f"{path} holds both GTSDB and GTSRB: say which, with gtsdb={path} or gtsrb={path}")
+    if has_gtsdb:
+        return "gtsdb"
+    if has_gtsrb:
+        return "gtsrb"
+    if any(feedback.LABELS in PurePosixPath(name).parts[1:] for name in names):
+        return "feedback"
+    if yolo.holds_yolo(names):
+        return "yolo"
+    if coco.holds_coco(source, names):
+        return "coco"
+    raise DataError(
+        f"{path} is neither GTSDB nor GTSRB. Give the folder or zip FullIJCNN2013, TrainIJCNN2013, "
+        "TestIJCNN2013Download or Kaggle's GTSDB_Train_and_Test; or GTSRB with its GT-000NN.csv and "
+        "GT-final_test.csv, or Kaggle's copy of it with Train.csv and Test.csv; or feedback=PATH for corrected "
+        "answers; of your own: images=PATH with a folder of pictures for each class, coco=PATH or yolo=PATH"
+        f"{inner_archive(names)}"
+    )

@@ -203,8 +203,7 @@ def write_gtsdb(
 
     Raises:
         ValueError: a count is outside GTSDB's numbering, or the seed is negative.
-        FileExistsError: ``folder`` exists.
-        OSError: another process has written ``folder`` in the meantime.
+        FileExistsError: ``folder`` exists, or another process has written it in the meantime.
     """
     _check_counts(train_scenes, test_scenes, seed, signs_per_scene)
     if folder.exists():
@@ -229,16 +228,12 @@ def write_gtsdb(
 def _check_counts(train_scenes: int, test_scenes: int, seed: int, signs_per_scene: int) -> None:
     """Raises ValueError if the counts do not fit GTSDB's numbering of scenes."""
     most_test = LAST_TEST_SCENE - FIRST_TEST_SCENE + 1
-    if not 0 <= train_scenes <= FIRST_TEST_SCENE:
-        raise ValueError(f"train_scenes must be 0 to {FIRST_TEST_SCENE}, not {train_scenes}")
-    if not 0 <= test_scenes <= most_test:
-        raise ValueError(f"test_scenes must be 0 to {most_test}, not {test_scenes}")
-    if train_scenes + test_scenes == 0:
-        raise ValueError("a data set needs at least one scene")
-    if not 1 <= signs_per_scene <= 12:
-        raise ValueError(f"signs_per_scene must be 1 to 12, not {signs_per_scene}")
-    if seed < 0:
-        raise ValueError(f"the seed must not be negative, but is {seed}")
+    scenes_fit = 0 <= train_scenes <= FIRST_TEST_SCENE and 0 <= test_scenes <= most_test and train_scenes + test_scenes
+    if not (scenes_fit and 1 <= signs_per_scene <= 12 and seed >= 0):
+        raise ValueError(
+            f"give 0 to {FIRST_TEST_SCENE} training and 0 to {most_test} test scenes, at least one in all, 1 to 12 "
+            f"signs per scene and a seed from 0, not {train_scenes}, {test_scenes}, {signs_per_scene} and {seed}"
+        )
 
 
 def _stream(seed: int, split: str, purpose: int, index: int) -> np.random.Generator:

@@ -31,7 +31,6 @@ from training.data.threads import map_in_pool
 
 DRAWING_VERSION = 2  # part of every fingerprint: raise it when the same seed starts to give other pixels
 MOST_CROPS = 1_000_000
-SMALLEST_CROP, LARGEST_CROP = 8, 256
 
 # Starting processes takes about a second, as long as drawing a hundred crops.
 _FEWEST_FOR_A_POOL = 1000
@@ -53,11 +52,7 @@ def draw_crops(count: int, size: int, seed: int, progress: Progress = silent, pr
 
     Returns:
         Crops with the margins of ``cut_crops``, each of its own sign.
-
-    Raises:
-        ValueError: count, size, seed or processes is out of range.
     """
-    _check(count, size, seed, processes)
     images = np.empty((count, size, size, 3), np.uint8)
     class_ids = np.empty(count, np.int64)
     done = 0
@@ -86,18 +81,6 @@ def draw_others(count: int, size: int, seed: int, progress: Progress = silent) -
         crops.append(_draw_crop(signs[number % len(signs)], size, streets, rng))
         progress(number + 1, count)
     return np.stack(crops)
-
-
-def _check(count: int, size: int, seed: int, processes: int | None) -> None:
-    """Raises ValueError if an argument of ``draw_crops`` is out of range."""
-    if not 1 <= count <= MOST_CROPS:
-        raise ValueError(f"the number of drawn crops must be 1 to {MOST_CROPS}, not {count}")
-    if not SMALLEST_CROP <= size <= LARGEST_CROP:
-        raise ValueError(f"the size of a drawn crop must be {SMALLEST_CROP} to {LARGEST_CROP} pixels, not {size}")
-    if seed < 0:
-        raise ValueError(f"the seed must not be negative, but is {seed}")
-    if processes is not None and processes < 1:
-        raise ValueError(f"the number of processes must be at least 1, not {processes}")
 
 
 Deck = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -73,17 +73,23 @@ def write_detection_evaluation(
         },
     }
 
-    def cut(mistake: Mistake, reasons: dict[str, str], image: Image.Image) -> Tile:
-        scene = mistake.scene
-        return _tile(mistake, reasons, truth[scene], found[scene], image, names[scene], labels)
+    # Mistakes of one scene are often neighbours; only a few scenes are in memory.
+    read = lru_cache(4)(read_scene)
+
+    def draw_tiles(shown: Sequence[Mistake], reasons: dict[str, str]) -> list[Tile]:
+        return [
+            _tile(each, reasons, truth[each.scene], found[each.scene], read(each.scene), names[each.scene], labels)
+            for each in shown
+        ]
 
     def draw_shown(path: Path) -> None:
-        shown_alarms = [(alarm, ALARMS) for alarm in alarms[:SHOWN_MISTAKES]]
-        shown_misses = [(miss, MISSES) for miss in misses[:SHOWN_MISTAKES]]
-        tiles = _cut_tiles([*shown_alarms, *shown_misses], cut, read_scene)
+        shown_alarms, shown_misses = alarms[:SHOWN_MISTAKES], misses[:SHOWN_MISTAKES]
         alarm_heading = _heading("false alarm", len(alarms), len(shown_alarms), "the surest first (red)")
         miss_heading = _heading("missed sign", len(misses), len(shown_misses), "the largest first (blue)")
-        sections = [(alarm_heading, tiles[: len(shown_alarms)]), (miss_heading, tiles[len(shown_alarms) :])]
+        sections = [
+            (alarm_heading, draw_tiles(shown_alarms, ALARMS)),
+            (miss_heading, draw_tiles(shown_misses, MISSES)),
+        ]
         draw_mistakes(sections, path)
 
     pictures: dict[str, Callable[[Path], None]] = {
@@ -104,19 +110,6 @@ def _as_dict(mistake: Mistake, signs: Detections, detections: Detections, neares
         detection = _box_as_dict(detections, mistake.detection) | {"score": score}
     own, other = (detection, sign) if nearest == "nearest_sign" else (sign, detection)
     return {"kind": mistake.kind, **(own or {}), nearest: other and {**other, "iou": mistake.overlap}}
-
-
-def _cut_tiles(
-    shown: Sequence[tuple[Mistake, dict[str, str]]],
-    cut: Callable[[Mistake, dict[str, str], Image.Image], Tile],
-    read_scene: Callable[[int], Image.Image],
-) -> list[Tile]:
-    """Cuts the tile of each mistake; every scene is read once, and one is in memory at a time."""
-    tiles: dict[int, Tile] = {}
-    for scene in sorted({mistake.scene for mistake, _ in shown}):
-        image = read_scene(scene)
-        tiles |= {place: cut(*each, image) for place, each in enumerate(shown) if each[0].scene == scene}
-    return [tiles[place] for place in range(len(shown))]
 
 
 def _tile(

@@ -5,10 +5,8 @@ GTSDB.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,20 +28,12 @@ from training.detector.task import Detection, labelled
 from training.errors import DataError
 from training.folds import deal_folds
 from training.models.detector import MODEL_NAME
-from training.runs import FinishedRun
 from training.trainer import Trainer
 
 INPUT_SIZE = (800, 1360)  # height and width in pixels of GTSDB's scenes
 
 
-@dataclass(frozen=True)
-class DetectorRun(FinishedRun):
-    """A finished training run of the detector; `evaluation` is that on the test scenes, None if the data has none."""
-
-    evaluation: DetectionEvaluation | None
-
-
-class DetectorTrainer(Trainer[Scenes, list[Detections], DetectionEvaluation, DetectorRun]):
+class DetectorTrainer(Trainer[Scenes, list[Detections], DetectionEvaluation]):
     """A training run of the detector; an answer is the detections in a scene."""
 
     model, score, input_size = MODEL_NAME, "map50", INPUT_SIZE
@@ -82,13 +72,11 @@ class DetectorTrainer(Trainer[Scenes, list[Detections], DetectionEvaluation, Det
             classes=train.classes,
         )
 
-    def _folds(self) -> list[npt.NDArray[np.int64]]:
-        return self._deal(self.recipe.folds)
-
     def _hold_out(self) -> npt.NDArray[np.int64]:
         if not self.recipe.holdout:
             return np.empty(0, np.int64)
-        held = self._deal(max(2, round(1 / self.recipe.holdout)))[0]
+        parts = max(2, round(1 / self.recipe.holdout))
+        held = deal_folds(self.data.train.sources, parts, self.recipe.config.seed)[0]
         _check_validation(self.data.train.select(held))
         return held
 
@@ -98,13 +86,7 @@ class DetectorTrainer(Trainer[Scenes, list[Detections], DetectionEvaluation, Det
         return Detection(examples, validation)
 
     def _predict(self, model: nn.Module, examples: Scenes) -> list[Detections]:
-        return detect(model, examples.images)
-
-    def _predict_tests(self, model: nn.Module, examples: Scenes) -> list[Detections]:
-        return detect(model, examples.images, partial(self.run.reporter.progress, "evaluating test scenes"))
-
-    def _join(self, answers: Sequence[Detections]) -> list[Detections]:
-        return list(answers)
+        return detect(model, examples.images, partial(self.run.reporter.progress, "evaluating scenes"))
 
     def _evaluate(self, examples: Scenes, answers: list[Detections]) -> DetectionEvaluation:
         return evaluate_detections(labelled(examples), answers, examples.classes.category_names)
@@ -114,14 +96,6 @@ class DetectorTrainer(Trainer[Scenes, list[Detections], DetectionEvaluation, Det
     ) -> None:
         read_scene = lambda index: Image.fromarray(examples.images[index])  # noqa: E731
         write_detection_evaluation(folder, evaluation, labelled(examples), answers, read_scene, examples.names)
-
-    def _finish(
-        self, answers: dict[str, list[Detections]], evaluations: dict[str, DetectionEvaluation], **facts: Any
-    ) -> DetectorRun:
-        return DetectorRun(**facts, evaluation=next(iter(evaluations.values()), None))
-
-    def _deal(self, parts: int) -> list[npt.NDArray[np.int64]]:
-        return deal_folds(range(len(self.data.train)), parts, self.recipe.config.seed)
 
 
 train_detector = DetectorTrainer.train

@@ -40,6 +40,11 @@ class Scenes:
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def sources(self) -> range:
+        """The number of each scene: every scene is its own source."""
+        return range(len(self))
+
     def select(self, indices: npt.NDArray[np.int64]) -> "Scenes":
         """Returns the scenes at `indices`, with the fingerprint of all scenes."""
         chosen = indices.tolist()

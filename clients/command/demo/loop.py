@@ -25,12 +25,12 @@ from traffic_sign_client.errors import ClientError
 from traffic_signs.console import Console
 from traffic_signs.progress import progress_bars
 from traffic_signs.settings import DEFAULT_REPOSITORY
-from training.classifier.runs import ClassifierRun, train_classifier
+from training.classifier.runs import train_classifier
 from training.data.gtsdb import load_gtsdb
 from training.data.records import SPLITS, Dataset
 from training.data.synthetic import write_gtsdb
 from training.resume import check_name
-from training.runs import RunReporter
+from training.runs import FinishedRun, RunReporter
 
 DRAWN_TRAIN_SCENES, DRAWN_TEST_SCENES = 240, 60
 
@@ -85,7 +85,7 @@ def run_demo(settings: DemoSettings, console: Console) -> dict[str, Any]:
             say(f"ready on {server.grpc_url} (gRPC) and {server.http_url} (HTTP)")
             measurement = measure(server, manifest.model, manifest.version, run.data.tests[KIND].images)
     answers = {
-        "pytorch": run.probabilities[KIND],
+        "pytorch": run.answers[KIND].softmax(dim=1).numpy(),
         "onnxruntime": in_process,
         "triton_grpc": measurement.probabilities["grpc"],
         "triton_http": measurement.probabilities["http"],
@@ -147,7 +147,7 @@ def _describe(dataset: Dataset) -> str:
     return f"{dataset.name}: {', '.join(parts)}"
 
 
-def _require_agreement(answers: dict[str, Probabilities], run: ClassifierRun) -> None:
+def _require_agreement(answers: dict[str, Probabilities], run: FinishedRun) -> None:
     reference = answers["pytorch"].argmax(axis=1)
     for name, probabilities in answers.items():
         wrong = np.flatnonzero(probabilities.argmax(axis=1) != reference)
@@ -160,7 +160,7 @@ def _require_agreement(answers: dict[str, Probabilities], run: ClassifierRun) ->
 
 def _summarise(
     answers: dict[str, Probabilities],
-    run: ClassifierRun,
+    run: FinishedRun,
     manifest: Manifest,
     measurement: Measurement,
     repository: Path,

@@ -17,8 +17,8 @@ from export.repository import Manifest
 from traffic_signs.classes import CLASS_NAMES
 from traffic_signs.plots import ACCENT, RULE, SECOND, save_figure
 from traffic_signs.preprocessing import decode
-from training.classifier.runs import ClassifierRun
 from training.data.records import Dataset
+from training.runs import FinishedRun
 
 KIND = "gtsdb"  # of the data, drawn or real
 GALLERY = 28  # four full rows on a wide screen
@@ -29,7 +29,7 @@ def write_report(
     folder: Path,
     summary: dict[str, Any],
     dataset: Dataset,
-    run: ClassifierRun,
+    run: FinishedRun,
     manifest: Manifest,
     measurement: Measurement,
 ) -> None:
@@ -54,7 +54,7 @@ def write_report(
     (folder / "report.html").write_text(page)
 
 
-def _spread(run: ClassifierRun) -> npt.NDArray[np.int64]:
+def _spread(run: FinishedRun) -> npt.NDArray[np.int64]:
     """Returns held-out crops of as many classes as the gallery can show."""
     _, first = np.unique(run.data.tests[KIND].class_ids, return_index=True)
     rest = np.setdiff1d(np.arange(len(run.data.tests[KIND])), first)
@@ -62,23 +62,24 @@ def _spread(run: ClassifierRun) -> npt.NDArray[np.int64]:
     return chosen
 
 
-def _gallery(run: ClassifierRun, indices: npt.NDArray[np.int64]) -> list[dict[str, Any]]:
+def _gallery(run: FinishedRun, indices: npt.NDArray[np.int64]) -> list[dict[str, Any]]:
     cards = []
     for index in indices:
-        truth, predicted = int(run.data.tests[KIND].class_ids[index]), int(run.probabilities[KIND][index].argmax())
+        scores = run.answers[KIND][index].softmax(dim=0)
+        truth, predicted = int(run.data.tests[KIND].class_ids[index]), int(scores.argmax())
         cards.append(
             {
                 "picture": _embed(Image.fromarray(run.data.tests[KIND].images[index]), "PNG"),
                 "truth": CLASS_NAMES[truth],
                 "predicted": CLASS_NAMES[predicted],
-                "score": float(run.probabilities[KIND][index, predicted]),
+                "score": float(scores[predicted]),
                 "right": truth == predicted,
             }
         )
     return cards
 
 
-def _draw_scene(dataset: Dataset, run: ClassifierRun) -> str:
+def _draw_scene(dataset: Dataset, run: FinishedRun) -> str:
     """Draws the held-out scene with the most signs, each with the class that was predicted for it."""
     names = run.data.tests[KIND].sources
     busiest = max(sorted(set(names)), key=names.count)
@@ -90,11 +91,12 @@ def _draw_scene(dataset: Dataset, run: ClassifierRun) -> str:
     font = ImageFont.load_default(15)
     for index in (number for number, name in enumerate(names) if name == busiest):
         box = sample.boxes[index - names.index(busiest)]
-        right = run.probabilities[KIND][index].argmax() == run.data.tests[KIND].class_ids[index]
+        predicted = int(run.answers[KIND][index].argmax())
+        right = predicted == run.data.tests[KIND].class_ids[index]
         left, top, end, bottom = (scale * edge for edge in (box.left, box.top, box.right, box.bottom))
         draw.rectangle((left - 3, top - 3, end + 3, bottom + 3), outline="white", width=5)
         draw.rectangle((left - 2, top - 2, end + 2, bottom + 2), outline=ACCENT if right else SECOND, width=3)
-        text = CLASS_NAMES[int(run.probabilities[KIND][index].argmax())]
+        text = CLASS_NAMES[predicted]
         width = draw.textlength(text, font) + 10
         # Beside the sign: others often hang above or below it on the same pole.
         x = end + 6 if end + 6 + width < SCENE_WIDTH else left - 6 - width

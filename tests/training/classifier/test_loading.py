@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from training.classifier.loading import AugmentedBatches
+from training.classifier.task import AugmentedBatches
 from training.data.crops import Crops
 from training.loading import load_batches
 

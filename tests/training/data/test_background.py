@@ -5,7 +5,7 @@ import pytest
 
 from tests.training.tiny_gtsdb import TinyGtsdb
 from traffic_signs.classes import NUM_CLASSES
-from training.data.background import CROPS_A_SCENE, _free_box, cut_background
+from training.data.crops import CROPS_A_SCENE, _free_box, cut_background
 from training.data.load import load_data
 from training.data.pictograms import OTHER_SIGNS, render
 from training.data.records import Box, Sample

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.training.tiny_gtsdb import TinyGtsdb, zip_folder
-from training.data.detect import detect_kind
+from training.data.load import detect_kind
 from training.errors import DataError
 
 

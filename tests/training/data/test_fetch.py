@@ -20,13 +20,13 @@ from PIL import Image
 from tests.training.data.file_server import FileServer, running_file_server
 from tests.training.tiny_gtsdb import write_tiny_gtsdb
 from training.data import download as download_module
-from training.data.fetch import BENCHMARKS, Archive, Benchmark, fetch
+from training.data.fetch import BENCHMARKS, Benchmark, fetch
 from training.data.gtsdb import load_gtsdb
 from training.data.gtsrb import load_gtsrb
 from training.errors import DataError
 
 HEADER = "Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2"
-TRAIN_ZIP, TEST_ZIP, LABELS_ZIP = (archive.name for archive in BENCHMARKS["gtsrb"].archives)
+TRAIN_ZIP, TEST_ZIP, LABELS_ZIP = BENCHMARKS["gtsrb"].archives
 
 
 def zip_bytes(members: dict[str, bytes | str]) -> bytes:
@@ -67,12 +67,7 @@ def tiny_gtsrb_zips() -> dict[str, bytes]:
 
 def with_sums_of(benchmark: Benchmark, files: dict[str, bytes]) -> Benchmark:
     """Returns the benchmark with the MD5 sums of the files that the test's server has."""
-    return replace(
-        benchmark,
-        archives=tuple(
-            Archive(archive.name, hashlib.md5(files[archive.name]).hexdigest()) for archive in benchmark.archives
-        ),
-    )
+    return replace(benchmark, archives={name: hashlib.md5(files[name]).hexdigest() for name in benchmark.archives})
 
 
 @pytest.fixture
@@ -114,8 +109,8 @@ def test_official_addresses_sums_and_terms_are_complete() -> None:
     for benchmark in BENCHMARKS.values():
         assert re.fullmatch(r"https://sid\.erda\.dk/public/archives/[0-9a-f]{32}", benchmark.address)
         assert "Ruhr-Universität Bochum" in benchmark.credit and "doi 10." in benchmark.credit
-    for archive in BENCHMARKS["gtsrb"].archives:
-        assert re.fullmatch("[0-9a-f]{32}", archive.md5 or "")
+    for md5 in BENCHMARKS["gtsrb"].archives.values():
+        assert re.fullmatch("[0-9a-f]{32}", md5 or "")
 
 
 def test_gtsdb_stays_one_zip_that_its_reader_reads(gtsdb: Benchmark, server: FileServer, to: Path) -> None:
@@ -258,8 +253,8 @@ def test_archives_that_do_not_make_the_benchmark_are_reported(gtsrb: Benchmark, 
 def test_unpacking_needs_space(gtsrb: Benchmark, server: FileServer, to: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The figure of free space is replaced: a disk cannot be filled for a test."""
     to.mkdir(parents=True)
-    for archive in gtsrb.archives:
-        (to / archive.name).write_bytes(server.files[archive.name])
+    for name in gtsrb.archives:
+        (to / name).write_bytes(server.files[name])
     usage = shutil.disk_usage(to)._replace(free=10_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
 

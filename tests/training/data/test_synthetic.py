@@ -162,20 +162,18 @@ def test_existing_folder_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("train", "test", "seed", "signs", "message"),
+    ("train", "test", "seed", "signs"),
     [
-        (601, 0, 0, 5, "train_scenes must be 0 to 600"),
-        (-1, 0, 0, 5, "train_scenes must be 0 to 600"),
-        (0, 301, 0, 5, "test_scenes must be 0 to 300"),
-        (0, 0, 0, 5, "at least one scene"),
-        (1, 0, -1, 5, "must not be negative"),
-        (1, 0, 0, 0, "signs_per_scene must be 1 to 12"),
+        (601, 0, 0, 5),
+        (-1, 0, 0, 5),
+        (0, 301, 0, 5),
+        (0, 0, 0, 5),
+        (1, 0, -1, 5),
+        (1, 0, 0, 0),
     ],
 )
-def test_impossible_counts_are_refused(
-    tmp_path: Path, train: int, test: int, seed: int, signs: int, message: str
-) -> None:
-    with pytest.raises(ValueError, match=message):
+def test_impossible_counts_are_refused(tmp_path: Path, train: int, test: int, seed: int, signs: int) -> None:
+    with pytest.raises(ValueError, match=f"not {train}, {test}, {signs} and {seed}"):
         write_gtsdb(tmp_path / "drawn", train, test, seed, signs)
 
     assert list(tmp_path.iterdir()) == []

@@ -117,23 +117,3 @@ def test_sign_fills_the_crop_but_for_its_margin() -> None:
     rows = np.flatnonzero(red[:, 23] > edge)
     assert 2 <= rows.min() <= 7
     assert 40 <= rows.max() <= 45
-
-
-@pytest.mark.parametrize(
-    ("count", "size", "seed", "processes", "message"),
-    [
-        (0, 48, 0, None, "number of drawn crops must be 1 to 1000000, not 0"),
-        (-5, 48, 0, None, "not -5"),
-        (1_000_001, 48, 0, None, "not 1000001"),
-        (10, 0, 0, None, "size of a drawn crop must be 8 to 256 pixels, not 0"),
-        (10, -48, 0, None, "not -48"),
-        (10, 4096, 0, None, "not 4096"),
-        (10, 48, -1, None, "seed must not be negative, but is -1"),
-        (10, 48, 0, 0, "number of processes must be at least 1, not 0"),
-    ],
-)
-def test_impossible_arguments_are_refused(
-    count: int, size: int, seed: int, processes: int | None, message: str
-) -> None:
-    with pytest.raises(ValueError, match=message):
-        draw_crops(count, size, seed, processes=processes)

@@ -10,8 +10,8 @@ from tests.training.tiny_gtsdb import LABELS, SCENE_SIZE, TinyGtsdb
 from traffic_signs.classes import GERMAN_SIGNS
 from training.data.gtsdb import load_gtsdb
 from training.data.records import Box
-from training.detector.loading import CROP_SIZE, NO_SIGN, SceneBatches
 from training.detector.scenes import Scenes, join_scenes, load_scenes
+from training.detector.task import CROP_SIZE, NO_SIGN, SceneBatches
 from training.errors import DataError
 
 

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from export.arrays import Images, Outputs, join
-from export.precision import FP32, TOLERANCES
 
-TOLERANCE = TOLERANCES[FP32].difference  # on probabilities
 EXTREMES = ("black", "white", "checkerboard", "red", "green", "blue")
 
 

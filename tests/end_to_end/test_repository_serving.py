@@ -14,7 +14,7 @@ import onnx.numpy_helper
 import pytest
 
 from export.gpu_file import write_gpu_file
-from export.parity import TOLERANCE
+from export.precision import FP32, TOLERANCES
 from export.predictor import OnnxPredictor
 from export.repository import Manifest, promote, publish, publish_copy, rollback
 from export.repository.manifest import GPU_FILE, MODEL_FILE
@@ -100,7 +100,11 @@ class Asker:
             except Exception as error:
                 self.failures.append(str(error))
                 return
-            near = [number for number, each in self.known.items() if np.abs(each - found).max() <= TOLERANCE]
+            near = [
+                number
+                for number, each in self.known.items()
+                if np.abs(each - found).max() <= TOLERANCES[FP32].difference
+            ]
             if len(near) == 1:
                 self.seen.append(near[0])
             else:
@@ -180,7 +184,7 @@ def test_a_server_starts_on_exactly_what_was_pulled(
         assert served_versions(server) == [(MODEL, "2")], "1 is there, and not asked for"
         with SignClient(server.grpc_url) as client:
             served = client.probabilities(random_crops)
-    assert np.abs(served - answers(two_versions, 2, random_crops)).max() <= TOLERANCE
+    assert np.abs(served - answers(two_versions, 2, random_crops)).max() <= TOLERANCES[FP32].difference
 
 
 def serve(place: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":

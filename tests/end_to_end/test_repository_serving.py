@@ -28,6 +28,7 @@ from traffic_sign_client import SignClient
 
 pytestmark = pytest.mark.end_to_end
 
+TOLERANCE = TOLERANCES[FP32].difference
 ROOT = Path(__file__).parents[2]
 MODEL = "sign_classifier"
 Crops = npt.NDArray[np.uint8]
@@ -100,11 +101,7 @@ class Asker:
             except Exception as error:
                 self.failures.append(str(error))
                 return
-            near = [
-                number
-                for number, each in self.known.items()
-                if np.abs(each - found).max() <= TOLERANCES[FP32].difference
-            ]
+            near = [number for number, each in self.known.items() if np.abs(each - found).max() <= TOLERANCE]
             if len(near) == 1:
                 self.seen.append(near[0])
             else:
@@ -184,7 +181,7 @@ def test_a_server_starts_on_exactly_what_was_pulled(
         assert served_versions(server) == [(MODEL, "2")], "1 is there, and not asked for"
         with SignClient(server.grpc_url) as client:
             served = client.probabilities(random_crops)
-    assert np.abs(served - answers(two_versions, 2, random_crops)).max() <= TOLERANCES[FP32].difference
+    assert np.abs(served - answers(two_versions, 2, random_crops)).max() <= TOLERANCE
 
 
 def serve(place: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":

@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,20 +21,13 @@ MOST_BATCH, MOST_CLIENTS = 4096, 4096
 ADDRESS = re.compile(r"(?:(grpc|http)://)?([^\s/:]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5})/?")
 
 
-class ReportedSettings(BaseSettings):
-    """Settings that a report contains."""
-
-    def arguments(self) -> dict[str, Any]:
-        """Returns all settings by name, as JSON."""
-        values = ((field.name, getattr(self, field.name)) for field in fields(self))  # type: ignore[arg-type]
-        return {
-            name: str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
-            for name, value in values
-        }
+def reported(settings: BaseSettings) -> dict[str, Any]:
+    """Returns all settings by name, as a report contains them."""
+    return {name: str(value) if isinstance(value, Path) else value for name, value in vars(settings).items()}
 
 
 @dataclass(frozen=True)
-class BenchmarkConfig(ReportedSettings):
+class BenchmarkConfig(BaseSettings):
     """The settings of `signs bench`.
 
     Raises:

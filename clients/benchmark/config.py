@@ -1,5 +1,6 @@
 """The settings of a benchmark."""
 
+import json
 import re
 import shlex
 from dataclasses import dataclass
@@ -22,8 +23,9 @@ ADDRESS = re.compile(r"(?:(grpc|http)://)?([^\s/:]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d
 
 
 def reported(settings: BaseSettings) -> dict[str, Any]:
-    """Returns all settings by name, as a report contains them."""
-    return {name: str(value) if isinstance(value, Path) else value for name, value in vars(settings).items()}
+    """Returns all settings by name, as JSON."""
+    values: dict[str, Any] = json.loads(json.dumps(vars(settings), default=str))  # paths as text, tuples as lists
+    return values
 
 
 @dataclass(frozen=True)

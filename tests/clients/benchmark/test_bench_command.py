@@ -151,7 +151,7 @@ def test_the_command_to_repeat_it_names_all_that_counts() -> None:
         "signs bench --url grpc://a:1 --url http://b:2 --models sign_classifier --batch-sizes 1,8 --concurrencies 4 "
         "--seconds 1.5 --rounds 2 --images 'my pictures' --limit --onnx model.onnx"
     )
-    assert json.loads(json.dumps(reported(request)))["images"] == "my pictures"
+    assert reported(request)["images"] == "my pictures"
     own = BenchmarkConfig(
         repository=Path("models"),
         protocols=("http",),

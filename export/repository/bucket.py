@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from export.errors import RepositoryError
-from export.repository.counting import Advance, counting
 from export.repository.manifest import MANIFEST, SIGNATURE, describe, parse_manifest, stays_inside, version_number
 from export.repository.policy import CONFIGS
-from traffic_signs.progress import ProgressCallback, silent
+from traffic_signs.progress import Advance, ProgressCallback, counting, silent
 
 ATTEMPTS = 5
 CLAIM = "claim-"  # claim-N: the number N is taken

@@ -11,11 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from export.errors import RepositoryError
-from export.repository.counting import Advance
 from export.repository.manifest import version_number
 from export.repository.policy import CONFIG, CONFIGS
 from traffic_signs.atomic_write import atomic_write, sync_folder, write_synced
-from traffic_signs.progress import ProgressCallback, silent
+from traffic_signs.progress import Advance, ProgressCallback, silent
 
 LAST_VERSION = ".last-version"  # the highest number ever given out
 LOCK = ".lock"

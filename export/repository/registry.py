@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from export.errors import RepositoryError
-from export.repository.counting import Advance
+from traffic_signs.progress import Advance
 
 SCHEME = "oci://"
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"

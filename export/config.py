@@ -15,7 +15,7 @@ from export.model_kind import ModelKind, TensorSpec
 from export.repository.configuration import ONNX, TENSORRT
 from export.repository.manifest import GPU_FILE, INT8_FILE, LABELS_FILE
 from export.repository.policy import WARM_UP, to_bytes
-from export.settings import TARGETS, Target
+from export.settings import Target
 from traffic_sign_client.client import CATEGORIES
 
 ENGINE = "tensorrt_plan"
@@ -85,8 +85,6 @@ class Serving:
                 f"max_batch is {self.max_batch}, and the batch of the file for GPUs is fixed at "
                 f"{self.fixed_batches[-1]}: give {self.fixed_batches[-1]} or less"
             )
-        if self.target not in TARGETS:
-            raise ExportError(f"there is no target {self.target!r}: choose {', '.join(TARGETS)}")
 
 
 def network_config(kind: ModelKind, input_size: tuple[int, int], class_count: int, serving: Serving) -> pb.ModelConfig:

@@ -27,14 +27,10 @@ ON_GPU: dict[str, Any] = {"instances": 2, "threads": 0, "queue_delay_us": 200}
 
 @dataclass(frozen=True)
 class ServingPlan:
-    """How a version is served.
+    """How a version is served."""
 
-    Attributes:
-        servings: by the name of the configuration; "" is config.pbtxt.
-        tuning: for its manifest, the results of `signs export tune` that still apply; {} for none.
-    """
-
-    servings: dict[str, Serving]
+    servings: dict[str, Serving]  # by the name of the configuration; "" is config.pbtxt
+    # For its manifest, the results of `signs export tune` that still apply; {} for none.
     tuning: dict[str, Any] = field(default_factory=dict)
 
     @property

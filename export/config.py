@@ -35,11 +35,7 @@ MOST = 2**31 - 1  # what every number of Triton's configuration can hold
 
 @dataclass(frozen=True)
 class Serving:
-    """How Triton runs a model, as far as it is a choice.
-
-    Raises:
-        ExportError: a value is out of range.
-    """
+    """How Triton runs a model, as far as it is a choice; raises ExportError if a value is out of range."""
 
     max_batch: int  # largest batch that Triton may form out of waiting requests
     # Batch that Triton forms as soon as so many images wait, before any larger one; 0: none. An instance that takes all

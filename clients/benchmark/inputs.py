@@ -63,11 +63,7 @@ class Pictures:
 
 
 def draw_pictures(signs: int = SIGNS) -> Pictures:
-    """Draws street scenes with so many signs each; always the same ones.
-
-    Raises:
-        ClientError: a package that draws is not installed.
-    """
+    """Draws street scenes with so many signs each, always the same; raises ClientError without a drawing package."""
     try:
         from training.data.pictograms import CLASS_COUNT
         from training.data.synthetic import draw_scene

@@ -73,11 +73,7 @@ class Serving:
 
 
 def network_config(kind: ModelKind, input_size: tuple[int, int], class_count: int, serving: Serving) -> pb.ModelConfig:
-    """Describes an exported network to Triton.
-
-    Args:
-        input_size: height and width of its images in pixels.
-    """
+    """Describes an exported network, which takes images of this height and width in pixels, to Triton."""
     size = [*input_size, 3]
     config = pb.ModelConfig(name=kind.name, platform=ONNX)
     config.input.add(name=kind.input.name, data_type=datatype(kind.input), dims=size)

@@ -136,8 +136,7 @@ def check_parity(
 def check_recorded_accuracy(rule: str, accuracy: Mapping[str, Any], limits: Limits) -> Finding:
     """Refuses a file that had lost too much accuracy at its export, for machines that serve it and are not this one.
 
-    Args:
-        accuracy: as `export.proof.Accuracy`, from a manifest; empty if nothing was measured.
+    `accuracy` is an `export.proof.Accuracy` from a manifest; empty if nothing was measured.
     """
     figures = {name: accuracy[name] for name in ("exported", "fp32", "samples") if name in accuracy}
     if len(figures) < 3 or not all(isinstance(value, int | float) for value in figures.values()):

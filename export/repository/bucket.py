@@ -27,7 +27,7 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class BucketStore:
-    """A `Store` in S3, Google Cloud Storage or Azure Blob Storage, through fsspec; the protocol describes its methods."""
+    """A `Store` in S3, Google Cloud or Azure Blob Storage, through fsspec; the protocol describes its methods."""
 
     def __init__(self, url: str, extra: str) -> None:
         try:

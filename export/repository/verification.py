@@ -204,10 +204,7 @@ def check_hardware(repository: Path, configuration: str = "", gpu: bool | None =
 
 
 def check_served(repository: Path, public_key: Path | None = None, configuration: str = "") -> list[str]:
-    """Checks the files of the versions that a server on this folder would load.
-
-    Args:
-        configuration: its name; models without it use config.pbtxt.
+    """Checks the files of the versions that a server with this configuration would load from this folder.
 
     Returns:
         Notices, as of versions that were made by hand.

@@ -100,7 +100,6 @@ def find_or_install(
 
 
 def _describe_other(program: Path, version: str, backends: Path) -> Installation:
-    """Describes a tritonserver that the machine already has."""
     caches, is_standin = home_of(program) / "caches", has_standin(backends)
     is_native = (backends / "onnxruntime" / "libtriton_onnxruntime.so").exists()
     backend = "ONNX Runtime backend" if is_native else f"no ONNX Runtime backend in {backends}"

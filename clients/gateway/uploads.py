@@ -95,7 +95,6 @@ class Uploads:
         return files, fields
 
     async def _body(self, request: Request, hold: Hold) -> AsyncGenerator[bytes, None]:
-        """Yields the body as it arrives."""
         declared, most, received = request.headers.get("content-length", ""), self._most, 0
         if declared.isdecimal() and int(declared) > most:
             raise _too_large(most)

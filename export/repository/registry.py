@@ -239,7 +239,6 @@ def _client(insecure: bool, auth_backend: str) -> Any:
 
 
 def _docker_config() -> dict[str, Any]:
-    """Returns the credentials in docker's configuration."""
     folder = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
     names: dict[str, Any] = {"auths": {}, "credHelpers": {}, "credsStore": None}
     try:

@@ -22,8 +22,8 @@ LARGEST = float(np.finfo(np.float16).max)
 def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
     """Returns a network whose inner layers (`export.quantizable_nodes`) have weights and activations in half precision.
 
-    Inputs and outputs keep their types; casts connect the parts. Each operator of `model`, fp32, must have a name of its
-    own.
+    Inputs and outputs keep their types; casts connect the parts. Each operator of `model`, in fp32, must have a name of
+    its own.
 
     Raises:
         ExportError: a weight is too large for half precision, or the network has no inner layers.

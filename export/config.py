@@ -15,7 +15,7 @@ from export.model_kind import ModelKind, TensorSpec
 from export.repository.configuration import ONNX, TENSORRT
 from export.repository.manifest import GPU_FILE, INT8_FILE, LABELS_FILE
 from export.repository.policy import WARM_UP, to_bytes
-from export.settings import TARGETS, Target
+from export.settings import Target
 from traffic_sign_client.client import CATEGORIES
 
 ENGINE = "tensorrt_plan"
@@ -35,40 +35,25 @@ MOST = 2**31 - 1  # what every number of Triton's configuration can hold
 
 @dataclass(frozen=True)
 class Serving:
-    """How Triton runs a model, as far as it is a choice.
+    """How Triton runs a model, as far as it is a choice; raises ExportError if a value is out of range."""
 
-    Attributes:
-        max_batch: largest batch that Triton may form out of waiting requests.
-        preferred_batch: batch that Triton forms as soon as so many images wait, before any larger one; 0: none. An
-            instance that takes all that waits leaves the others without work.
-        queue_delay_us: microseconds that a request may wait for others to join its batch.
-        queue_timeout_ms: milliseconds that a request may wait before it is refused; 0: without end.
-        max_queue: requests that may wait before more are refused; 0: any number. Some servers stall with either limit:
-            see `_limit_queue`.
-        instances: copies of the model that run at the same time, on the CPU or on each GPU.
-        target: `cpu`, `gpu`, or `auto` for both, each with a configuration of its own.
-        threads: that ONNX Runtime may use within one operator of one instance; 0: as many as there are cores.
-        response_cache: whether a known input is answered from memory, if the server has a cache.
-        fixed_batches: of the file for GPUs, smallest first; () for the file for CPUs, whose batch is free.
-        tensorrt: ONNX Runtime passes the graph to TensorRT, on a GPU, with the file whose batch is free.
-        int8: whether it is served with the int8 file for CPUs.
-
-    Raises:
-        ExportError: a value is out of range.
-    """
-
-    max_batch: int
+    max_batch: int  # largest batch that Triton may form out of waiting requests
+    # Batch that Triton forms as soon as so many images wait, before any larger one; 0: none. An instance that takes all
+    # that waits leaves the others without work.
     preferred_batch: int = 0
-    queue_delay_us: int = 200
-    queue_timeout_ms: int = 0
+    queue_delay_us: int = 200  # microseconds that a request may wait for others to join its batch
+    queue_timeout_ms: int = 0  # milliseconds that a request may wait before it is refused; 0: without end
+    # Requests that may wait before more are refused; 0: any number. Some servers stall with either limit: see
+    # `_limit_queue`.
     max_queue: int = 0
-    instances: int = 1
-    target: Target = "auto"
-    threads: int = 0
-    response_cache: bool = False
+    instances: int = 1  # copies of the model that run at the same time, on the CPU or on each GPU
+    target: Target = "auto"  # `cpu`, `gpu`, or `auto` for both, each with a configuration of its own
+    threads: int = 0  # that ONNX Runtime may use within one operator of one instance; 0: as many as there are cores
+    response_cache: bool = False  # whether a known input is answered from memory, if the server has a cache
+    # Of the file for GPUs, smallest first; () for the file for CPUs, whose batch is free.
     fixed_batches: tuple[int, ...] = ()
-    tensorrt: bool = False
-    int8: bool = False
+    tensorrt: bool = False  # ONNX Runtime passes the graph to TensorRT, on a GPU, with the file whose batch is free
+    int8: bool = False  # whether it is served with the int8 file for CPUs
 
     def __post_init__(self) -> None:
         for name in ("max_batch", "queue_delay_us", "queue_timeout_ms", "max_queue", "instances", "threads"):
@@ -85,16 +70,10 @@ class Serving:
                 f"max_batch is {self.max_batch}, and the batch of the file for GPUs is fixed at "
                 f"{self.fixed_batches[-1]}: give {self.fixed_batches[-1]} or less"
             )
-        if self.target not in TARGETS:
-            raise ExportError(f"there is no target {self.target!r}: choose {', '.join(TARGETS)}")
 
 
 def network_config(kind: ModelKind, input_size: tuple[int, int], class_count: int, serving: Serving) -> pb.ModelConfig:
-    """Describes an exported network to Triton.
-
-    Args:
-        input_size: height and width of its images in pixels.
-    """
+    """Describes an exported network, which takes images of this height and width in pixels, to Triton."""
     size = [*input_size, 3]
     config = pb.ModelConfig(name=kind.name, platform=ONNX)
     config.input.add(name=kind.input.name, data_type=datatype(kind.input), dims=size)

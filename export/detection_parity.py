@@ -32,10 +32,7 @@ def count_signs(outputs: Outputs, tolerance: Tolerance) -> int:
 def require_same_signs(
     reference: Outputs, candidate: Outputs, real: int, tolerance: Tolerance = TOLERANCES[FP32]
 ) -> DetectionParity:
-    """Compares the signs of two implementations in the same scenes, within a tolerance.
-
-    Args:
-        real: how many of the scenes, from the first on, are real.
+    """Compares the signs of two implementations in the same scenes, of which the first `real` are real ones.
 
     Raises:
         ParityError: a score or a box differs by more than the tolerance, or one finds too many signs that the other

@@ -27,11 +27,7 @@ Providers = Sequence[str | tuple[str, dict[str, str]]]
 
 
 def providers_for(device: str) -> Providers:
-    """Returns the providers of ONNX Runtime that run a file on a device.
-
-    Raises:
-        ExportError: there is no such device, or it cannot be used here; the message names the fix.
-    """
+    """Returns ONNX Runtime's providers for a device; raises ExportError if it is unknown or cannot be used here."""
     if device == "cpu":
         return [CPU]
     if device != "cuda":

@@ -110,7 +110,6 @@ def _is_shared(tensor: TensorProto) -> bool:
 
 
 def _branch(graph: onnx.GraphProto, source: ValueInfoProto, size: int) -> _Branch:
-    """Returns the network at one size."""
     before = AT_BATCH.format(size)
     outside = {"", source.name, *(tensor.name for tensor in graph.initializer if _is_shared(tensor))}
     sizes = [dim.dim_value for dim in source.type.tensor_type.shape.dim[1:]]

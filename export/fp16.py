@@ -22,10 +22,8 @@ LARGEST = float(np.finfo(np.float16).max)
 def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
     """Returns a network whose inner layers (`export.quantizable_nodes`) have weights and activations in half precision.
 
-    Inputs and outputs keep their types; casts connect the parts.
-
-    Args:
-        model: fp32, each operator with a unique name.
+    Inputs and outputs keep their types; casts connect the parts. Each operator of `model`, in fp32, must have a name of
+    its own.
 
     Raises:
         ExportError: a weight is too large for half precision, or the network has no inner layers.
@@ -63,12 +61,9 @@ def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def require_range(model: onnx.ModelProto, images: Images) -> None:
-    """Refuses a network whose activations come near the limit of half precision.
+    """Refuses a network whose activations, for images uint8 [n, height, width, 3], come near half precision's limit.
 
     ONNX Runtime computes half precision on a CPU in single precision, so parity there does not show an overflow.
-
-    Args:
-        images: uint8 [n, height, width, 3].
 
     Raises:
         ExportError: an activation is larger than half of the largest number.

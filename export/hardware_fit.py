@@ -83,11 +83,7 @@ def share_out(cores: int) -> tuple[int, int]:
 
 
 def find_fit(gpu: bool, models: Mapping[str, Configs]) -> Fit:
-    """Returns what fits this machine, for a server that can use a GPU or not.
-
-    Args:
-        models: the configurations of each model that it serves.
-    """
+    """Returns what fits this machine, for a server of these models that can use a GPU or not."""
     if gpu:
         return Fit(GPU, "the server has a GPU", gpu)
     cores = usable_cores()

@@ -27,35 +27,22 @@ Progress = Callable[[int, int], None]
 
 
 class TensorSpec(NamedTuple):
-    """A tensor of a network.
-
-    Attributes:
-        datatype: as Triton's protocol names it.
-        shape: without the batch; None is a size that differs between networks.
-        labelled: whether the lines of labels.txt name its values.
-    """
+    """A tensor of a network."""
 
     name: str
-    datatype: str
-    shape: tuple[int | None, ...]
-    labelled: bool = False
+    datatype: str  # as Triton's protocol names it
+    shape: tuple[int | None, ...]  # without the batch; None is a size that differs between networks
+    labelled: bool = False  # whether the lines of labels.txt name its values
 
 
 class Predictor(ABC):
-    """A network that is ready to answer, wherever it runs, until its block ends.
-
-    Attributes:
-        backend: who answers: pytorch or onnxruntime, with _cuda on a GPU, triton_grpc or triton_http.
-        size: height and width of the input in pixels.
-        max_batch: most images at once; more are answered in parts.
-        trained_on: what is known of its training data.
-    """
+    """A network that is ready to answer, wherever it runs, until its block ends."""
 
     kind: ModelKind
-    backend: str
-    size: Size
-    max_batch: int
-    trained_on: dict[str, str]
+    backend: str  # who answers: pytorch or onnxruntime, with _cuda on a GPU, triton_grpc or triton_http
+    size: Size  # height and width of the input in pixels
+    max_batch: int  # most images at once; more are answered in parts
+    trained_on: dict[str, str]  # what is known of its training data
 
     def __call__(self, images: Images, progress: Progress = lambda done, total: None) -> Outputs:
         """Returns the outputs of the network by name, each [n, ...].
@@ -104,15 +91,10 @@ class Entrant(Protocol):
 
 
 class EvaluationSet(ABC):
-    """The evaluation set of the gate, in memory, for one or two versions.
+    """The evaluation set of the gate, in memory, for one or two versions."""
 
-    Attributes:
-        data: `name`, `split`, `fingerprint` and number of `signs`.
-        images: some of its images as each version takes them, uint8 [n, height, width, 3].
-    """
-
-    data: dict[str, Any]
-    images: dict[Role, Images]
+    data: dict[str, Any]  # `name`, `split`, `fingerprint` and number of `signs`
+    images: dict[Role, Images]  # some of its images as each version takes them, uint8 [n, height, width, 3]
 
     @abstractmethod
     def evaluate(
@@ -128,77 +110,54 @@ class EvaluationSet(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelKind:
-    """A kind of network. Everything else in export is the same for all of them.
+    """A kind of network. Everything else in export is the same for all of them."""
 
-    Attributes:
-        name: of the model, in checkpoints, in the repository and on the server.
-        images: what the network looks at, for messages: crops or scenes.
-        takes_scenes: whether it needs data with whole scenes.
-        input: its only input, images of [height, width, 3].
-        outputs: in the order in which the wrapped network returns them.
-        open_size: maps the number of classes to the size that None stands for in the shapes of `outputs`.
-        wrap: turns a checkpoint's network into the module that is served, with these outputs.
-        max_batch: largest batch that is served, unless the model was tuned.
-        images_on_cpus: images that all instances on CPUs share before one of them takes a larger batch.
-        smaller_batches: of the file for GPUs, besides the largest.
-        few: size of the batch between one and the largest for parity.
-        most_compared: real images for parity; None for all.
-        fewest_noises: random images for parity, at least.
-        compare: returns the differences between two implementations.
-        count_compared: number of items of the first one that `compare` counts disagreements in.
-        require_parity: compares the trained network with the exported one, and raises ParityError beyond the tolerance;
-            the number is that of real images, which come first.
-        timing_batch: images at once when precisions are timed.
-        calibration_images: training images for the ranges of int8.
-        calibration_batch: of these at once: what fits into memory with all activations.
-        label_names: the names of a data set's classes that the network distinguishes, by id.
-        read_images: reads test images of a data set for parity, uint8 [n, height, width, 3].
-        read_labelled: reads all labelled images of a split, and their labels.
-        draw: draws one image with a sign, uint8 [height, width, 3].
-        score: the figure `measure` of a network for labels and their names.
-        measure: its name in manifests.
-        max_loss: largest loss of it against fp32 that is published by default.
-        evaluate: returns the figures of `signs evaluate`, and writes them into a folder if there is one; a classifier
-            can name the signs of scenes.
-        rated_images: reads at most so many labelled images of a split, all for 0; returns them, the name of a figure,
-            and the function that measures it on altered copies.
-        load_evaluation_set: reads the evaluation set of the gate for these versions, with the lowest score of a
-            detection that counts.
-        min_score: default limit of the gate for a first champion.
-    """
-
-    name: str
-    images: str
-    takes_scenes: bool
-    input: TensorSpec
-    outputs: tuple[TensorSpec, ...]
+    name: str  # of the model, in checkpoints, in the repository and on the server
+    images: str  # what the network looks at, for messages: crops or scenes
+    takes_scenes: bool  # whether it needs data with whole scenes
+    input: TensorSpec  # its only input, images of [height, width, 3]
+    outputs: tuple[TensorSpec, ...]  # in the order in which the wrapped network returns them
+    # Maps the number of classes to the size that None stands for in the shapes of `outputs`.
     open_size: Callable[[int], int]
+    # Turns a checkpoint's network into the module that is served, with these outputs.
     wrap: Callable[[nn.Module], nn.Module]
-    max_batch: int
-    images_on_cpus: int
-    smaller_batches: tuple[int, ...] = ()
-    few: int
-    most_compared: int | None = None
-    fewest_noises: int
-    compare: Callable[[Outputs, Outputs, Tolerance], Parity]
+    max_batch: int  # largest batch that is served, unless the model was tuned
+    images_on_cpus: int  # images that all instances on CPUs share before one of them takes a larger batch
+    smaller_batches: tuple[int, ...] = ()  # of the file for GPUs, besides the largest
+    few: int  # size of the batch between one and the largest for parity
+    most_compared: int | None = None  # real images for parity; None for all
+    fewest_noises: int  # random images for parity, at least
+    compare: Callable[[Outputs, Outputs, Tolerance], Parity]  # returns the differences between two implementations
+    # Number of items of the first one that `compare` counts disagreements in.
     count_compared: Callable[[Outputs, Tolerance], int]
+    # Compares the trained network with the exported one, and raises ParityError beyond the tolerance; the number is
+    # that of real images, which come first.
     require_parity: Callable[[Outputs, Outputs, int, Tolerance], Parity]
-    timing_batch: int
-    calibration_images: int
-    calibration_batch: int
+    timing_batch: int  # images at once when precisions are timed
+    calibration_images: int  # training images for the ranges of int8
+    calibration_batch: int  # of these at once: what fits into memory with all activations
+    # The names of a data set's classes that the network distinguishes, by id.
     label_names: Callable[[ClassSet], tuple[str, ...]]
+    # Reads test images of a data set for parity, uint8 [n, height, width, 3].
     read_images: Callable[[Dataset, Size], Images]
+    # Reads all labelled images of a split, and their labels.
     read_labelled: Callable[[Dataset, Split, Size, Progress], tuple[Images, Any]]
-    draw: Callable[[int, np.random.Generator, Size], Images]
+    draw: Callable[[int, np.random.Generator, Size], Images]  # draws one image with a sign, uint8 [height, width, 3]
+    # The figure `measure` of a network for labels and their names.
     score: Callable[[Outputs, Any, tuple[str, ...]], float]
-    measure: str
-    max_loss: float
+    measure: str  # its name in manifests
+    max_loss: float  # largest loss of it against fp32 that is published by default
+    # Returns the figures of `signs evaluate`, and writes them into a folder if there is one; a classifier can name the
+    # signs of scenes.
     evaluate: Callable[[Predictor, Dataset, Split, Path | None, Predictor | None, ProgressCallback], dict[str, Any]]
+    # Reads at most so many labelled images of a split, all for 0; returns them, the name of a figure, and the function
+    # that measures it on altered copies.
     rated_images: Callable[
         [Predictor, Dataset, Split, int, ProgressCallback], tuple[Images, str, Callable[[Images], float]]
     ]
+    # Reads the evaluation set of the gate for these versions, with the lowest score of a detection that counts.
     load_evaluation_set: Callable[[Dataset, Split, Mapping[Role, Entrant], float, ProgressCallback], EvaluationSet]
-    min_score: float
+    min_score: float  # default limit of the gate for a first champion
 
     def fixed_batches(self, max_batch: int) -> tuple[int, ...]:
         """Returns the fixed batches of a file for GPUs, smallest first."""

@@ -6,25 +6,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from export.arrays import Images, Outputs, join
-from export.precision import FP32, TOLERANCES
 
-TOLERANCE = TOLERANCES[FP32].difference  # on probabilities
 EXTREMES = ("black", "white", "checkerboard", "red", "green", "blue")
 
 
 @dataclass(frozen=True)
 class Parity:
-    """How far two implementations of one network are apart.
-
-    Attributes:
-        max_difference: largest absolute difference of a probability or score.
-        disagreements: images that get another class, or signs that only one of the two finds.
-    """
+    """How far two implementations of one network are apart."""
 
     samples: int
-    max_difference: float
+    max_difference: float  # largest absolute difference of a probability or score
     mean_difference: float
-    disagreements: int
+    disagreements: int  # images that get another class, or signs that only one of the two finds
 
 
 def probe_images(real: Images, noises: int = 16) -> Images:

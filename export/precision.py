@@ -9,21 +9,16 @@ AUTO = "auto"  # the fastest of them on this machine
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far an exported network may differ from the trained one.
+    """How far an exported network may differ from the trained one."""
 
-    Attributes:
-        difference: of a probability or a score.
-        changed: share of the real images that may change their class, or of the signs that only one network may find.
-        pixels: of an edge of a box.
-        floor: lowest score that is compared. Ranking below a score of 0.05 is noise: it decides which of the faintest
-            peaks are among a detector's 100. In int8 that holds up to about 0.3, the score that counts.
-        invented: whether random and extreme images count, too; not in int8, whose ranges come from real images.
-    """
-
-    difference: float
+    difference: float  # of a probability or a score
+    # Share of the real images that may change their class, or of the signs that only one network may find.
     changed: float
-    pixels: float
+    pixels: float  # of an edge of a box
+    # Lowest score that is compared. Ranking below a score of 0.05 is noise: it decides which of the faintest peaks are
+    # among a detector's 100. In int8 that holds up to about 0.3, the score that counts.
     floor: float
+    # Whether random and extreme images count, too; not in int8, whose ranges come from real images.
     invented: bool = True
 
 

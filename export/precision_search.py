@@ -25,22 +25,15 @@ NO_LABELS = "int8 is calibrated on training images and evaluated on labelled tes
 
 @dataclass(frozen=True)
 class Candidate:
-    """A network in one precision.
-
-    Attributes:
-        size: of the file in bytes.
-        proven: its parity and accuracy; None if there is a problem.
-        problem: why it may not be published; empty if it may.
-        speed: on this machine, if it was measured.
-    """
+    """A network in one precision."""
 
     precision: str
     path: Path
     nodes: int = 0
-    size: int = 0
-    proven: Proven | None = None
-    problem: str = ""
-    speed: Speed | None = None
+    size: int = 0  # of the file in bytes
+    proven: Proven | None = None  # its parity and accuracy; None if there is a problem
+    problem: str = ""  # why it may not be published; empty if it may
+    speed: Speed | None = None  # on this machine, if it was measured
 
     def as_dict(self) -> dict[str, Any]:
         """Returns its figures for JSON."""

@@ -23,17 +23,11 @@ from traffic_signs.progress import ProgressCallback, silent
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Accuracy of the exported and the trained network on the same labelled images.
+    """Accuracy of the exported and the trained network on the same labelled images."""
 
-    Attributes:
-        measure: accuracy, or map50 for a detector.
-        fp32: of the trained network, in PyTorch.
-        exported: of the exported one, in ONNX Runtime.
-    """
-
-    measure: str
-    fp32: float
-    exported: float
+    measure: str  # accuracy, or map50 for a detector
+    fp32: float  # of the trained network, in PyTorch
+    exported: float  # of the exported one, in ONNX Runtime
     data: str
     split: str
     samples: int

@@ -12,10 +12,7 @@ def inner_layers(graph: onnx.GraphProto) -> list[str]:
 
     The normalisation before needs all digits. The last layers, and all after them, are small and give the outputs: a
     softmax, or peaks that must be higher than their neighbours and boxes with coordinates above 1,000, where half
-    precision has only whole pixels.
-
-    Args:
-        graph: with its operators in the order of computation, each with a unique name.
+    precision has only whole pixels. Operators are in the order of computation, each with a unique name.
 
     Raises:
         ExportError: there are none, so that the network has no other precision than fp32.

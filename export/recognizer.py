@@ -16,8 +16,8 @@ from export.kinds import CLASSIFIER, DETECTOR, ModelKind, TensorSpec
 from export.reference import FILE as REFERENCE
 from export.repository import Manifest, load_manifest, publish, versions
 from export.repository.calls import describe_call
+from export.repository.class_names import version_class_names
 from export.repository.configuration import GPU
-from export.repository.manifest import LABELS_FILE
 from export.repository.policy import CONFIG, config_path, read_config
 from export.repository.promotion import present_configs, require_version
 from export.repository.store import Store, open_store
@@ -67,7 +67,7 @@ def export_recognizer(
     store = open_store(repository)
     detector, classifier = (_read_config(repository, kind) for kind in (DETECTOR, CLASSIFIER))
     called = {kind.name: served_version(repository, kind.name) for kind in (DETECTOR, CLASSIFIER)}
-    classes = _classes(store, called, _class_names(repository, classifier))
+    classes = _classes(store, called, _class_names(store, called[CLASSIFIER.name], classifier))
     height, width, _ = detector.input[0].dims
     settings = {
         "scene_height": height,
@@ -152,16 +152,11 @@ def _matches(wanted: TensorSpec, found: Any) -> bool:
     )
 
 
-def _class_names(repository: Path, classifier: pb.ModelConfig) -> list[str]:
-    path = repository / CLASSIFIER.name / LABELS_FILE
-    try:
-        names = path.read_text().splitlines()
-    except OSError as error:
-        raise ExportError(f"{path} cannot be read ({error.strerror}): export the classifier again") from error
-    if len(names) != classifier.output[0].dims[0]:
+def _class_names(store: Store, version: int, classifier: pb.ModelConfig) -> list[str]:
+    names, classes = version_class_names(store, CLASSIFIER.name, version) or [], classifier.output[0].dims[0]
+    if len(names) != classes:
         raise ExportError(
-            f"{path} names {len(names)} classes and the classifier has {classifier.output[0].dims[0]}: export the "
-            "classifier again"
+            f"{CLASSIFIER.name} {version} names {len(names)} classes and has {classes}: export the classifier again"
         )
     return names
 

@@ -26,19 +26,12 @@ Numbers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Measurements:
-    """What the recognizer's metrics observe in scenes.
+    """What the recognizer's metrics observe in scenes."""
 
-    Attributes:
-        scenes: each of SCENE_MEASURES of each scene, float64 [scenes].
-        signs: each of SIGN_MEASURES of each sign found, float64 [signs].
-        class_ids: of each sign, int64 [signs].
-        scene_of: index of the scene of each sign, int64 [signs], ascending.
-    """
-
-    scenes: Mapping[str, Values]
-    signs: Mapping[str, Values]
-    class_ids: Numbers
-    scene_of: Numbers
+    scenes: Mapping[str, Values]  # each of SCENE_MEASURES of each scene, float64 [scenes]
+    signs: Mapping[str, Values]  # each of SIGN_MEASURES of each sign found, float64 [signs]
+    class_ids: Numbers  # of each sign, int64 [signs]
+    scene_of: Numbers  # index of the scene of each sign, int64 [signs], ascending
 
     def __len__(self) -> int:
         return len(self.scenes[SCENE_MEASURES[0]])
@@ -58,19 +51,13 @@ class Measurements:
 
 @dataclass(frozen=True)
 class Reference:
-    """The measurements of one version, and their source.
-
-    Attributes:
-        fingerprint: sha256 over names and image bytes of the scenes.
-        models: versions of detector and classifier, by model.
-        score_threshold: lowest detection score that counted as a sign.
-    """
+    """The measurements of one version, and their source."""
 
     data: str
     split: str
-    fingerprint: str
-    models: dict[str, int]
-    score_threshold: float
+    fingerprint: str  # sha256 over names and image bytes of the scenes
+    models: dict[str, int]  # versions of detector and classifier, by model
+    score_threshold: float  # lowest detection score that counted as a sign
     measurements: Measurements
 
     def to_bytes(self) -> bytes:

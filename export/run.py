@@ -158,8 +158,7 @@ def check_wanted(wanted: PrecisionRequest, labelled: bool, asked: ServingOverrid
         raise ExportError(f"{wanted.precision!r} is not a precision: choose {', '.join(PRECISIONS)} or {AUTO}")
     if wanted.int8_for not in TARGETS:
         raise ExportError(f"int8 cannot be for {wanted.int8_for!r}: choose {' or '.join(TARGETS)}")
-    if wanted.max_loss is not None and not 0 <= wanted.max_loss <= 1:
-        raise ExportError(f"the largest loss of accuracy is {wanted.max_loss:g}: give a share, such as 0.002")
+
     if wanted.int8_for != PrecisionRequest.int8_for and wanted.precision not in (INT8, AUTO):
         raise ExportError(f"{wanted.precision} is for all targets: leave out --int8-for, or choose int8")
     if wanted.precision == INT8 and wanted.int8_for == CPU and asked is not None and asked.target == "gpu":

@@ -17,15 +17,10 @@ from training.data.load import load_data
 
 @dataclass(frozen=True)
 class Labels:
-    """Labels and images to calibrate a network and to measure its accuracy.
+    """Labels and images to calibrate a network and to measure its accuracy."""
 
-    Attributes:
-        truth: of the test images, as `export.kinds.ModelKind.score` takes it.
-        calibration: uint8 [m, height, width, 3], training images.
-    """
-
-    truth: Any
-    calibration: Images
+    truth: Any  # of the test images, as `export.kinds.ModelKind.score` takes it
+    calibration: Images  # uint8 [m, height, width, 3], training images
     data: str
     names: tuple[str, ...] = GERMAN_SIGNS.category_names
 

@@ -27,14 +27,10 @@ ON_GPU: dict[str, Any] = {"instances": 2, "threads": 0, "queue_delay_us": 200}
 
 @dataclass(frozen=True)
 class ServingPlan:
-    """How a version is served.
+    """How a version is served."""
 
-    Attributes:
-        servings: by the name of the configuration; "" is config.pbtxt.
-        tuning: for its manifest, the results of `signs export tune` that still apply; {} for none.
-    """
-
-    servings: dict[str, Serving]
+    servings: dict[str, Serving]  # by the name of the configuration; "" is config.pbtxt
+    # For its manifest, the results of `signs export tune` that still apply; {} for none.
     tuning: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -53,11 +49,7 @@ class ServingPlan:
         return max(each.max_batch for each in self.servings.values())
 
     def configs(self, info: CheckpointInfo, int8: bool = False) -> dict[str, pb.ModelConfig]:
-        """Returns the configurations of a checkpoint's network by path, config.pbtxt first.
-
-        Args:
-            int8: whether there is an int8 file for CPUs.
-        """
+        """Returns the configurations of a network, with or without an int8 file, by path, config.pbtxt first."""
         kind, (height, width), classes = find_kind(info.model), info.input_size, len(info.class_names)
         return {
             config_path(name): network_config(kind, (height, width), classes, serving)

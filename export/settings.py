@@ -1,12 +1,11 @@
 """The settings of an export: the precision, and how Triton serves the version."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 from traffic_signs.settings import BaseSettings, Setting, SettingError
 
 Target = Literal["auto", "cpu", "gpu"]
-TARGETS: tuple[Target, ...] = get_args(Target)
 STALL = "Servers without the fix for Triton's issue 8870, such as 2.51, stall if this is set."
 
 
@@ -23,6 +22,8 @@ class PrecisionRequest(BaseSettings):
             "Largest loss of accuracy (of a detector: mAP50) against fp32 that is published.",
             show_default="0.002; for a detector 0.01",
             flags=("--max-accuracy-loss",),
+            min=0,
+            max=1,
         ),
     ] = None
     int8_for: Annotated[

@@ -21,10 +21,9 @@ NOISE = re.compile(r"[|+]|=+$| *\d+# |Try .*--help")  # tables, rules, backtrace
 
 
 def describe_code(code: int) -> str:
-    """Describes an exit code: "exit code 1", or the signal with its most frequent cause.
+    """Describes subprocess's exit code: "exit code 1", or the signal with its most frequent cause.
 
-    Args:
-        code: as subprocess returns it; a signal is negative, or 128 + its number if a shell started the process.
+    A signal is negative, or 128 + its number if a shell started the process.
     """
     number = -code if code < 0 else code - 128
     try:

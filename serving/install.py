@@ -100,7 +100,6 @@ def find_or_install(
 
 
 def _describe_other(program: Path, version: str, backends: Path) -> Installation:
-    """Describes a tritonserver that the machine already has."""
     caches, is_standin = home_of(program) / "caches", has_standin(backends)
     is_native = (backends / "onnxruntime" / "libtriton_onnxruntime.so").exists()
     backend = "ONNX Runtime backend" if is_native else f"no ONNX Runtime backend in {backends}"
@@ -126,11 +125,7 @@ def located(installation: Installation, paths: SafePaths) -> Installation:
 
 
 def check_home(home: Path) -> None:
-    """Checks early, without installing, that `find_or_install` can succeed.
-
-    Raises:
-        ServingError: there is no tritonserver, and none can be installed on this machine or into this folder.
-    """
+    """Checks, without installing, that `find_or_install` can succeed; raises ServingError if it cannot."""
     if find_program() or is_installed(home):
         return
     check_machine()
@@ -154,11 +149,7 @@ def is_installed(home: Path) -> bool:
 
 
 def install(home: Path, say: Say) -> None:
-    """Installs tritonserver into `home`, replacing what is there.
-
-    Raises:
-        ServingError: see find_or_install.
-    """
+    """Installs tritonserver into `home`, replacing what is there; raises ServingError as `find_or_install` does."""
     interpreter = check_machine()
     try:
         with atomic_folder(home) as staging:
@@ -207,11 +198,7 @@ def check_machine() -> Interpreter:
 
 
 def find_interpreter() -> Interpreter:
-    """Returns this interpreter if Triton's stub can run it, else another one of this machine.
-
-    Raises:
-        ServingError: no interpreter fits.
-    """
+    """Returns this interpreter if Triton's stub can run it, else another one; raises ServingError if none fits."""
     for executable in (sys.executable, *_other_pythons()):
         found = _probe(executable)
         if found is not None:

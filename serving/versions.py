@@ -14,11 +14,7 @@ CLIENT_SHM = (2, 68)
 
 
 def parse_version(version: str) -> tuple[int, int]:
-    """Returns the first two numbers of a server's version: 2.73.0 is (2, 73).
-
-    Raises:
-        ServingError: `version` does not begin with two numbers.
-    """
+    """Returns the first two numbers of a server's version: (2, 73) of 2.73.0; raises ServingError if there are none."""
     found = re.match(r"(\d+)\.(\d+)", version)
     if found is None:
         raise ServingError(f"{version!r} is not a version of tritonserver: give two or more numbers, such as 2.71")

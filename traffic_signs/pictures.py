@@ -90,11 +90,7 @@ def read(found: Sequence[Found], most: int | None) -> Iterator[Picture]:
 
 
 def read_camera(number: int, most: int | None) -> Iterator[Picture]:
-    """Yields frames of a camera until the caller stops or `most` frames are read.
-
-    Raises:
-        PictureError: there is no such camera.
-    """
+    """Yields frames of a camera, `most` or all; raises PictureError if there is no such camera."""
     for frame in video.read_frames(number, most):
         yield Picture(f"camera {number}", frame.pixels, frame.number, frame.rate)
 

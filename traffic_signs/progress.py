@@ -8,10 +8,23 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 # Called with (name of the task, items done, items in total).
 ProgressCallback = Callable[[str, int, int], None]
+Advance = Callable[[int], None]  # called with the bytes of each piece of a transfer
 
 
 def silent(what: str, done: int, total: int) -> None:
     """Ignores all progress."""
+
+
+def counting(progress: ProgressCallback, what: str, total: int) -> Advance:
+    """Returns what adds up pieces of `total` bytes and shows them, in units of 1000 bytes."""
+    done = 0
+
+    def advance(piece: int) -> None:
+        nonlocal done
+        done += piece
+        progress(f"{what} (kB)", done // 1000, max(total // 1000, 1))
+
+    return advance
 
 
 @contextmanager

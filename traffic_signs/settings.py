@@ -71,11 +71,7 @@ class Described(NamedTuple):
                 raise SettingError(str(error)) from error
 
     def parse_list(self, text: str) -> tuple[Any, ...]:
-        """Reads `1,2,4` or names: each once, numbers with the smallest first.
-
-        Raises:
-            SettingError: one is not allowed or empty.
-        """
+        """Reads `1,2,4`, smallest first, or names, each once; raises SettingError if one is not allowed or empty."""
         kind, items = get_args(self.kind)[0], []
         for word in map(str.strip, text.split(",") if text.strip() else ()):
             try:

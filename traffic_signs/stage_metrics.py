@@ -16,6 +16,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Gauge, pushadd_to_gateway, write_to_textfile
 
+FOLDER, GATEWAY = "SIGNS_METRICS_DIR", "SIGNS_PUSHGATEWAY_URL"
 PREFIX = "signs_pipeline_"
 JOB = "signs_pipeline"
 PUSH_TIMEOUT_S = 5.0
@@ -52,14 +53,14 @@ def recorded_stage(stage: str, model: str, notify: Callable[[str], None]) -> Ite
         model: name of the model that the stage produces or evaluates.
         notify: receives a sentence if metrics cannot be written; the stage continues.
     """
-    write = _MetricsWriter(stage, model, notify)
+    labels = {"stage": stage, "model": model}
     began = time.time()
-    write("start", {"last_start_timestamp_seconds": began})
+    _write("start", labels, {"last_start_timestamp_seconds": began}, {}, notify)
     result = StageResult()
     try:
         yield result
     except BaseException:
-        write("end", {"last_end_timestamp_seconds": time.time()})
+        _write("end", labels, {"last_end_timestamp_seconds": time.time()}, {}, notify)
         raise
     ended = time.time()
     # Success before end: a scrape between the two must not see a failed run.
@@ -71,46 +72,32 @@ def recorded_stage(stage: str, model: str, notify: Callable[[str], None]) -> Ite
         "gate_passed": result.gate_passed,
     }
     known = {name: float(value) for name, value in values.items() if value is not None}
-    write("success", known, result.figures)
-    write("end", {"last_end_timestamp_seconds": ended})
+    _write("success", labels, known, result.figures, notify)
+    _write("end", labels, {"last_end_timestamp_seconds": ended}, {}, notify)
 
 
-class _MetricsWriter:
-    """Writes the metrics of one stage and model to the places that the environment names."""
-
-    def __init__(self, stage: str, model: str, notify: Callable[[str], None]) -> None:
-        self._labels, self._notify = {"stage": stage, "model": model}, notify
-
-    def __call__(self, part: str, values: Mapping[str, float], figures: Mapping[str, float] | None = None) -> None:
-        """Replaces one part of the stage's metrics: `start`, `end` or `success`."""
-        for variable, write in (("SIGNS_METRICS_DIR", self._write), ("SIGNS_PUSHGATEWAY_URL", self._push)):
-            where = os.environ.get(variable)
-            try:
-                if where:
-                    write(where, part, values, figures or {})
-            except (OSError, HTTPException, ValueError) as error:
-                self._notify(f"cannot write the metrics of this stage to {where} ({error}): check {variable}")
-
-    def _write(self, folder: str, part: str, values: Mapping[str, float], figures: Mapping[str, float]) -> None:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        name = "-".join(("signs", *self._labels.values(), part))
-        write_to_textfile(f"{folder}/{name}.prom", _registry(values, figures, self._labels))
-
-    def _push(self, gateway: str, part: str, values: Mapping[str, float], figures: Mapping[str, float]) -> None:
-        # The Pushgateway adds the grouping labels, and replaces only those metrics of a group that are pushed again.
-        registry = _registry(values, figures, {})
-        pushadd_to_gateway(gateway, JOB, registry, grouping_key=self._labels, timeout=PUSH_TIMEOUT_S)
-
-
-def _registry(
-    values: Mapping[str, float], figures: Mapping[str, float], labels: Mapping[str, str]
-) -> CollectorRegistry:
+def _write(
+    part: str,
+    labels: dict[str, str],
+    values: Mapping[str, float],
+    figures: Mapping[str, float],
+    notify: Callable[[str], None],
+) -> None:
+    """Replaces one part of a stage's metrics, `start`, `end` or `success`, in the places that the environment names."""
     registry = CollectorRegistry()
     for name, value in values.items():
-        gauge = Gauge(PREFIX + name, ABOUT[name], list(labels), registry=registry)
-        (gauge.labels(**labels) if labels else gauge).set(value)
+        Gauge(PREFIX + name, ABOUT[name], labels, registry=registry).labels(**labels).set(value)
     if figures:
         gauge = Gauge(f"{PREFIX}figure", ABOUT["figure"], [*labels, "name"], registry=registry)
         for name, value in figures.items():
             gauge.labels(**labels, name=name).set(value)
-    return registry
+    for variable, place in ((variable, os.environ.get(variable)) for variable in (FOLDER, GATEWAY)):
+        try:
+            if place and variable == FOLDER:
+                Path(place).mkdir(parents=True, exist_ok=True)
+                write_to_textfile(f"{place}/{'-'.join(('signs', *labels.values(), part))}.prom", registry)
+            elif place:
+                # It replaces only those metrics of a group that are pushed again.
+                pushadd_to_gateway(place, JOB, registry, grouping_key=labels, timeout=PUSH_TIMEOUT_S)
+        except (OSError, HTTPException, ValueError) as error:
+            notify(f"cannot write the metrics of this stage to {place} ({error}): check {variable}")

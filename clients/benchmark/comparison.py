@@ -14,11 +14,7 @@ ARGUMENTS = ("seconds", "rounds")
 
 
 def load_report(path: Path) -> dict[str, Any]:
-    """Reads a report.json, or the one in a folder.
-
-    Raises:
-        ClientError: there is none, or it has another schema.
-    """
+    """Reads a report.json, or the one in a folder; raises ClientError if there is none, or it has another schema."""
     path = path / "report.json" if path.is_dir() else path
     try:
         report: Any = json.loads(path.read_text())

@@ -1,8 +1,9 @@
 """The settings of a benchmark."""
 
+import json
 import re
 import shlex
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,20 +22,14 @@ MOST_BATCH, MOST_CLIENTS = 4096, 4096
 ADDRESS = re.compile(r"(?:(grpc|http)://)?([^\s/:]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5})/?")
 
 
-class ReportedSettings(BaseSettings):
-    """Settings that a report contains."""
-
-    def arguments(self) -> dict[str, Any]:
-        """Returns all settings by name, as JSON."""
-        values = ((field.name, getattr(self, field.name)) for field in fields(self))  # type: ignore[arg-type]
-        return {
-            name: str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
-            for name, value in values
-        }
+def reported(settings: BaseSettings) -> dict[str, Any]:
+    """Returns all settings by name, as JSON."""
+    values: dict[str, Any] = json.loads(json.dumps(vars(settings), default=str))  # paths as text, tuples as lists
+    return values
 
 
 @dataclass(frozen=True)
-class BenchmarkConfig(ReportedSettings):
+class BenchmarkConfig(BaseSettings):
     """The settings of `signs bench`.
 
     Raises:

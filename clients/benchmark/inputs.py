@@ -8,13 +8,14 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from clients.benchmark.target import Model
+from export.arrays import spread
 from traffic_sign_client.errors import ClientError
 from traffic_signs.classes import NUM_CLASSES
 from traffic_signs.pictures import SUFFIXES
@@ -29,7 +30,6 @@ SEED = 0
 LABELS = "gt.txt"  # of GTSDB: with it signs can be cropped
 
 Box = tuple[float, float, float, float]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,7 @@ class Pictures:
 
 
 def draw_pictures(signs: int = SIGNS) -> Pictures:
-    """Draws street scenes with so many signs each; always the same ones.
-
-    Raises:
-        ClientError: a package that draws is not installed.
-    """
+    """Draws street scenes with so many signs each, always the same; raises ClientError without a drawing package."""
     try:
         from training.data.synthetic import draw_scene
     except ModuleNotFoundError as error:
@@ -105,14 +101,14 @@ def read_pictures(path: Path, most: int = PICTURES) -> Pictures:
     names = source.names()
     if any(PurePosixPath(name).name == LABELS for name in names):
         dataset = load_gtsdb(path)
-        samples = _spread([sample for sample in dataset.samples if sample.boxes], most)
+        samples = [sample for sample in dataset.samples if sample.boxes]
         found = [
             (sample.image, dataset.read(sample), tuple((b.left, b.top, b.right, b.bottom) for b in sample.boxes))
-            for sample in samples
+            for sample in (samples[index] for index in spread(len(samples), most))
         ]
     else:
         pictures = [name for name in names if name.lower().endswith(SUFFIXES) and not _is_hidden(name)]
-        found = [(name, source.read(name), ()) for name in _spread(pictures, most)]
+        found = [(pictures[index], source.read(pictures[index]), ()) for index in spread(len(pictures), most)]
     if not found:
         raise ClientError(f"{path} holds no picture ({', '.join(SUFFIXES)}): give a folder or a zip that does")
     return _decoded(path, found)
@@ -150,12 +146,6 @@ def _decoded(path: Path, found: Sequence[tuple[str, bytes, tuple[Box, ...]]]) ->
             raise ClientError(f"{path}: {name} cannot be sent: {error}. Take it out, or give other pictures") from error
     photographs, boxes = tuple(each[1] for each in found), tuple(each[2] for each in found)
     return Pictures(str(path), photographs, tuple(scenes), boxes)
-
-
-def _spread(items: Sequence[T], most: int) -> list[T]:
-    """Returns at most `most` items, evenly spread over all of them."""
-    chosen = np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int)
-    return [items[index] for index in chosen]
 
 
 def _is_hidden(name: str) -> bool:

@@ -69,11 +69,7 @@ class Measurement:
 
 
 def find(given: Path | None = None) -> Tool:
-    """Returns the perf_analyzer at a path, or the one on the PATH.
-
-    Raises:
-        ClientError: there is none, or it does not run here; the message names where to get it.
-    """
+    """Returns the perf_analyzer at a path, else on the PATH; raises ClientError if there is none that runs here."""
     found = shutil.which(str(given) if given else PROGRAM)
     if found is None:
         named = f"{given} cannot be run: give the path of {PROGRAM} with --perf-analyzer"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from clients.benchmark import perf_analyzer
-from clients.benchmark.config import BenchmarkConfig
+from clients.benchmark.config import BenchmarkConfig, reported
 from clients.benchmark.environment import busy_notice, describe_machine
 from clients.benchmark.figures import SCHEMA, Found, describe_limit, describe_points
 from clients.benchmark.in_process import check_network, measure_in_process
@@ -174,7 +174,7 @@ def _head(
         "schema": SCHEMA,
         "created": started.isoformat(timespec="seconds"),
         "command": bench.config.command(),
-        "arguments": bench.config.arguments() | {"folder": str(bench.folder)},
+        "arguments": reported(bench.config) | {"folder": str(bench.folder)},
         "environment": machine,
         "server": {
             "description": installation.description if installation else target.description,

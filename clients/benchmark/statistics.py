@@ -27,11 +27,7 @@ class Statistics(NamedTuple):
 
 
 def ask_statistics(protocol: Protocol, url: str, models: Sequence[str]) -> dict[str, Statistics]:
-    """Asks a server, host:port, for the statistics of models; returns them by name.
-
-    Raises:
-        ClientError: the server does not answer.
-    """
+    """Returns the statistics of models of a server, host:port, by name; raises ClientError if it does not answer."""
 
     async def ask() -> dict[str, Statistics]:
         async with Connection(url, protocol) as connection:

@@ -57,11 +57,7 @@ def check_server(
 
 
 def examine_server(url: str, protocol: Protocol, oldest: tuple[int, int], timeout: float = 30.0) -> ServerCheck:
-    """Asks the server at host:port what it is, with a timeout in seconds.
-
-    Raises:
-        ClientError: it does not answer.
-    """
+    """Asks the server at host:port what it is, with a timeout in seconds; raises ClientError if it does not answer."""
     from serving.versions import is_safe
 
     metadata, models = asyncio.run(_ask(url, protocol, timeout))

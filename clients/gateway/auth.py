@@ -26,11 +26,7 @@ def new_key() -> str:
 
 
 def line_of(name: str, key: str) -> str:
-    """Returns the line of the key file for a key.
-
-    Raises:
-        ClientError: the name has other characters or is too long.
-    """
+    """Returns the key file's line for a key; raises ClientError if the name is too long or has other characters."""
     line = f"{name} sha256:{_hash(key).hex()}"
     if not LINE.fullmatch(line):
         raise ClientError(f"{name!r} cannot be the name of a key: use 1 to 64 of A-Z a-z 0-9 _ . @ -")
@@ -52,11 +48,7 @@ class Keys:
         self._hashes = self._read()
 
     def check(self, request: Request) -> str:
-        """Returns the name of a request's key.
-
-        Raises:
-            ProblemError: it has no key, or an unknown one.
-        """
+        """Returns the name of a request's key; raises ProblemError if it has no key, or an unknown one."""
         self._reload()
         offered = _offered(request)
         if not offered:

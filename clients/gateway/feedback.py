@@ -68,11 +68,7 @@ class Feedback(BaseModel):
 
 
 def parse(text: str, width: int, height: int) -> Feedback:
-    """Reads feedback about a picture of `width` and `height` pixels.
-
-    Raises:
-        ProblemError: the JSON is invalid, or a box is not inside the picture.
-    """
+    """Reads feedback about a picture of this size; raises ProblemError for invalid JSON or a box outside it."""
     try:
         feedback = Feedback.model_validate_json(text)
     except ValidationError as error:

@@ -49,11 +49,7 @@ class Limits:
 
     @asynccontextmanager
     async def turn(self, deadline: float) -> AsyncIterator[None]:
-        """Waits for a turn to call Triton, in the order of arrival, until `deadline` of the event loop's clock.
-
-        Raises:
-            ProblemError: the deadline has passed.
-        """
+        """Waits in the order of arrival to call Triton; raises ProblemError at `deadline` of the event loop's clock."""
         try:
             async with asyncio.timeout_at(deadline):
                 await self._turns.acquire()

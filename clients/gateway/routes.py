@@ -196,11 +196,7 @@ def _result(name: str, answer: Any, size: tuple[int, int], timed: Timed) -> dict
 
 
 async def _while_connected(request: Request, work: Awaitable[T]) -> T:
-    """Returns the result of `work`; cancels it if the caller disconnects.
-
-    Raises:
-        ClientDisconnect: the caller disconnected.
-    """
+    """Returns the result of `work`; cancels it and raises ClientDisconnect if the caller disconnects."""
     task = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_disconnect(request))
     try:

@@ -35,11 +35,7 @@ class Uploads:
         self._most = settings.max_upload * MEBIBYTE
 
     async def images(self, request: Request, hold: Hold) -> list[Upload]:
-        """Reads one picture, or the parts `image` of a form.
-
-        Raises:
-            ProblemError: the upload is something else, too large or too slow.
-        """
+        """Reads a picture, or a form's parts `image`; raises ProblemError if it is none, too large or too slow."""
         kind = _type_of(request)
         if kind.startswith(IMAGE) or kind == BYTES:
             async with self._in_time():
@@ -99,7 +95,6 @@ class Uploads:
         return files, fields
 
     async def _body(self, request: Request, hold: Hold) -> AsyncGenerator[bytes, None]:
-        """Yields the body as it arrives."""
         declared, most, received = request.headers.get("content-length", ""), self._most, 0
         if declared.isdecimal() and int(declared) > most:
             raise _too_large(most)

@@ -18,20 +18,14 @@ RECOGNIZER = "sign_recognizer"  # it calls two models, and has no kind
 
 @dataclass(frozen=True)
 class ModelRef:
-    """A model, wherever it is.
+    """A model, wherever it is."""
 
-    Attributes:
-        path: a checkpoint, a version's folder or an ONNX file; None for a server's model.
-        version: of the server's model; empty for the server's choice.
-        device: cpu or cuda, where a checkpoint or file runs in this process.
-    """
-
-    path: Path | None
+    path: Path | None  # a checkpoint, a version's folder or an ONNX file; None for a server's model
     url: str = ""
     protocol: Protocol = "grpc"
     name: str = CLASSIFIER.name
-    version: str = ""
-    device: str = "cpu"
+    version: str = ""  # of the server's model; empty for the server's choice
+    device: str = "cpu"  # cpu or cuda, where a checkpoint or file runs in this process
 
     def kind(self) -> str:
         """Returns the name of its kind, or RECOGNIZER; raises ClientError for an unknown or missing model."""

@@ -31,15 +31,10 @@ FLOOR = 0.01  # lower scores are noise, and a detector returns 100 a scene
 
 @dataclass(frozen=True)
 class SceneAnswer:
-    """The detections in one scene.
+    """The detections in one scene."""
 
-    Attributes:
-        signs: with category ids for labels.
-        named: the same signs with class ids for labels; each score is detection score times class score. None without
-            names.
-    """
-
-    signs: Detections
+    signs: Detections  # with category ids for labels
+    # The same signs with class ids for labels; each score is detection score times class score. None without names.
     named: Detections | None = None
 
 

@@ -38,8 +38,7 @@ def check_precision(
 ) -> Finding:
     """Refuses a challenger whose mAP50 falls by more than the margin, and significantly.
 
-    Args:
-        signs: int64 [scenes, categories], how many there are to find.
+    `signs`, int64 [scenes, categories], is how many there are to find.
     """
     value = mean_average_precision(challenger, signs)
     if champion is None:

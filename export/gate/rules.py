@@ -22,19 +22,12 @@ SHOWN = 3  # classes named in a sentence
 
 @dataclass(frozen=True)
 class Answers:
-    """What the two versions got right; an item is an image of a sign, or a labelled sign of a scene.
+    """What the two versions got right; an item is an image of a sign, or a labelled sign of a scene."""
 
-    Attributes:
-        names: of the classes or categories, by id.
-        labels: int64 [n], the true one of each item.
-        challenger: bool [n], whether it is right.
-        champion: bool [n], of the champion; None if there is none.
-    """
-
-    names: tuple[str, ...]
-    labels: npt.NDArray[np.int64]
-    challenger: npt.NDArray[np.bool_]
-    champion: npt.NDArray[np.bool_] | None
+    names: tuple[str, ...]  # of the classes or categories, by id
+    labels: npt.NDArray[np.int64]  # int64 [n], the true one of each item
+    challenger: npt.NDArray[np.bool_]  # bool [n], whether it is right
+    champion: npt.NDArray[np.bool_] | None  # bool [n], of the champion; None if there is none
 
 
 def check_overall(rule: str, answers: Answers, limits: GateLimits) -> Finding:
@@ -143,8 +136,7 @@ def check_parity(
 def check_recorded_accuracy(rule: str, accuracy: Mapping[str, Any], limits: GateLimits) -> Finding:
     """Refuses a file that had lost too much accuracy at its export, for machines that serve it and are not this one.
 
-    Args:
-        accuracy: as `export.proof.Accuracy`, from a manifest; empty if nothing was measured.
+    `accuracy` is an `export.proof.Accuracy` from a manifest; empty if nothing was measured.
     """
     figures = {name: accuracy[name] for name in ("exported", "fp32", "samples") if name in accuracy}
     if len(figures) < 3 or not all(isinstance(value, int | float) for value in figures.values()):

@@ -34,17 +34,12 @@ from training.registry import CHALLENGER, RegistryError, set_alias
 
 @dataclass(frozen=True)
 class Outcome:
-    """The verdict, and where it is recorded.
-
-    Attributes:
-        in_mlflow: number of the version in MLflow's registry that has it; empty for none.
-        unrecorded: why MLflow could not record it.
-    """
+    """The verdict, and where it is recorded."""
 
     verdict: Verdict
     in_manifest: bool = False
-    in_mlflow: str = ""
-    unrecorded: str = ""
+    in_mlflow: str = ""  # number of the version in MLflow's registry that has it; empty for none
+    unrecorded: str = ""  # why MLflow could not record it
 
 
 def run_gate(config: GateConfig, console: Console) -> Outcome:

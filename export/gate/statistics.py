@@ -22,19 +22,12 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Ranked:
-    """The detections in all scenes together, in any order.
+    """The detections in all scenes together, in any order."""
 
-    Attributes:
-        scores: float [n].
-        is_right: bool [n], whether it matches a sign that no surer detection matches.
-        labels: int64 [n], category ids.
-        scenes: int64 [n], the position of the scene.
-    """
-
-    scores: npt.NDArray[np.floating]
-    is_right: npt.NDArray[np.bool_]
-    labels: npt.NDArray[np.int64]
-    scenes: npt.NDArray[np.int64]
+    scores: npt.NDArray[np.floating]  # float [n]
+    is_right: npt.NDArray[np.bool_]  # bool [n], whether it matches a sign that no surer detection matches
+    labels: npt.NDArray[np.int64]  # int64 [n], category ids
+    scenes: npt.NDArray[np.int64]  # int64 [n], the position of the scene
 
 
 def chance_of_loss(lost: int, won: int) -> float:

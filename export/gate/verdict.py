@@ -35,24 +35,17 @@ class Side:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The decision about a challenger, with its reasons.
-
-    Attributes:
-        champion: the version it was compared with; None if there was none.
-        data: `name`, `split`, `fingerprint` and number of `signs` of the evaluation set.
-        notices: limits of the comparison, a sentence each.
-        time: ISO 8601, UTC.
-    """
+    """The decision about a challenger, with its reasons."""
 
     model: str
     challenger: Side
-    champion: Side | None
-    data: dict[str, Any]
+    champion: Side | None  # the version it was compared with; None if there was none
+    data: dict[str, Any]  # `name`, `split`, `fingerprint` and number of `signs` of the evaluation set
     server: str
     findings: Sequence[Finding]
     limits: GateLimits
-    notices: Sequence[str] = ()
-    time: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    notices: Sequence[str] = ()  # limits of the comparison, a sentence each
+    time: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))  # ISO 8601, UTC
 
     @property
     def passed(self) -> bool:

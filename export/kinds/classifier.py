@@ -65,23 +65,30 @@ def _evaluate(
 ) -> dict[str, Any]:
     from training.classifier.report import all_figures, write_evaluation  # it draws, and Matplotlib keeps a cache
 
-    height, width = network.size
-    if height != width:
-        raise ClientError(f"the classifier takes {width}x{height} pixels: sign crops are square")
-    crops = cut_crops(dataset, split, height, partial(progress, "reading images"))
+    crops = cut_crops(dataset, split, _side(network.size, "the classifier"), partial(progress, "reading images"))
     probabilities = network(crops.images, partial(progress, "classifying"))["probabilities"]
     names = dataset.classes.names
-    if probabilities.shape[1] != len(names):
-        raise ClientError(
-            f"the classifier has {probabilities.shape[1]} classes and {dataset.name} has {len(names)}: evaluate it on "
-            "data of its own classes"
-        )
+    _require_classes(probabilities.shape[1], len(names), "the classifier")
     if not np.isfinite(probabilities).all():
         raise ClientError("the classifier answers with NaN or infinite probabilities: train or export it again")
     evaluation = evaluate(probabilities, crops.class_ids, names)
     if output is not None:
         write_evaluation(output, evaluation, crops, probabilities)
     return all_figures(evaluation, crops, probabilities)
+
+
+def _side(size: Size, who: str) -> int:
+    """Returns the side of the crops that a classifier takes; raises ClientError if they are not square."""
+    height, width = size
+    if height != width:
+        raise ClientError(f"{who} takes {width}x{height} pixels: sign crops are square")
+    return height
+
+
+def _require_classes(found: int, wanted: int, who: str) -> None:
+    """Raises ClientError if a classifier has another number of classes than the data."""
+    if found != wanted:
+        raise ClientError(f"{who} has {found} classes and the data have {wanted}: give data of its own classes")
 
 
 def _rated_images(
@@ -110,11 +117,9 @@ class CropEvaluationSet(EvaluationSet):
     ) -> None:
         crops: dict[int, Crops] = {}
         for role, entrant in entrants.items():
-            height, width = entrant.size
-            if height != width:
-                raise ClientError(f"{entrant.name}, the {role}, takes {width}x{height} pixels: sign crops are square")
-            if height not in crops:
-                crops[height] = cut_crops(dataset, split, height, partial(progress, "reading images"))
+            side = _side(entrant.size, f"{entrant.name}, the {role},")
+            if side not in crops:
+                crops[side] = cut_crops(dataset, split, side, partial(progress, "reading images"))
         first = next(iter(crops.values()))
         self._entrants = entrants
         self._crops = {role: crops[entrant.size[0]].images for role, entrant in entrants.items()}
@@ -129,12 +134,8 @@ class CropEvaluationSet(EvaluationSet):
         """See `EvaluationSet.evaluate`."""
         right = {}
         for role, version in versions.items():
-            classes, name = version(self.images[role][:1])["probabilities"].shape[1], self._entrants[role].name
-            if classes != len(self._names):
-                raise ClientError(
-                    f"{name}, the {role}, has {classes} classes, the data have {len(self._names)}: give data of its "
-                    "own classes"
-                )
+            classes = version(self.images[role][:1])["probabilities"].shape[1]
+            _require_classes(classes, len(self._names), f"{self._entrants[role].name}, the {role},")
             probabilities = version(self._crops[role], partial(progress, f"asking the {role}"))["probabilities"]
             # An answer with NaN is wrong, whichever class NumPy makes of it.
             right[role] = (probabilities.argmax(axis=1) == self._class_ids) & np.isfinite(probabilities).all(axis=1)

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from export.errors import RepositoryError
-from export.repository.counting import counting
 from export.repository.local import LocalStore
 from export.repository.manifest import (
     MANIFEST,
@@ -28,7 +27,7 @@ from export.repository.manifest import (
 from export.repository.pull import choose_versions, pull
 from export.repository.registry import MANIFEST_TYPE, SCHEME, Address, Registry
 from export.repository.store import RepositoryLike, Store, open_store
-from traffic_signs.progress import ProgressCallback, silent
+from traffic_signs.progress import ProgressCallback, counting, silent
 
 ARTIFACT_TYPE = "application/vnd.traffic-signs.model-version.v1"
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"

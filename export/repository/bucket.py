@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from export.errors import RepositoryError
-from export.repository.counting import Advance, counting
 from export.repository.manifest import MANIFEST, SIGNATURE, describe, parse_manifest, stays_inside, version_number
 from export.repository.policy import CONFIGS
-from traffic_signs.progress import ProgressCallback, silent
+from traffic_signs.progress import Advance, ProgressCallback, counting, silent
 
 ATTEMPTS = 5
 CLAIM = "claim-"  # claim-N: the number N is taken
@@ -28,7 +27,7 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class BucketStore:
-    """A repository in S3, Google Cloud Storage or Azure Blob Storage, through fsspec."""
+    """A `Store` in S3, Google Cloud or Azure Blob Storage, through fsspec; the protocol describes its methods."""
 
     def __init__(self, url: str, extra: str) -> None:
         try:
@@ -43,7 +42,6 @@ class BucketStore:
         self.name = url.rstrip("/")
 
     def models(self) -> list[str]:
-        """Returns the names of all models, sorted."""
         names = set()
         for path in self._find(""):
             model, _, rest = path.partition("/")
@@ -58,17 +56,14 @@ class BucketStore:
         return sorted(number for number in numbers if number is not None)
 
     def files(self, model: str, version: int) -> dict[str, int]:
-        """Returns the size in bytes of everything under the key of a version."""
         prefix = f"{model}/{version}/"
         return {path.removeprefix(prefix): info["size"] for path, info in self._find(prefix.rstrip("/")).items()}
 
     def shared_files(self, model: str) -> list[str]:
-        """Returns the paths of the files that lie beside the versions, and in `configs`."""
         inside = (path.partition("/")[2] for path in self._find(model))
         return sorted(path for path in inside if "/" not in path.removeprefix(f"{CONFIGS}/"))
 
     def read(self, path: str) -> bytes:
-        """Returns the content of an object."""
         with self._clear_errors(f"read {path} from"):
             content: bytes = self._files.cat_file(self._key(path))
             return content
@@ -105,7 +100,6 @@ class BucketStore:
             self._files.rm_file(self._key(path))
 
     def fetch(self, path: str, target: Path, advance: Advance) -> None:
-        """Downloads an object."""
         target.parent.mkdir(parents=True, exist_ok=True)
         with self._clear_errors(f"read {path} from"):
             self._files.get_file(self._key(path), str(target), callback=_callback(advance))

@@ -3,12 +3,11 @@
 from pathlib import Path
 
 from export.errors import RepositoryError
-from export.repository.counting import counting
 from export.repository.manifest import MANIFEST, SIGNATURE, Manifest
 from export.repository.promotion import require_version
 from export.repository.store import Store
 from export.repository.verification import check_folder
-from traffic_signs.progress import ProgressCallback, silent
+from traffic_signs.progress import ProgressCallback, counting, silent
 
 
 def fetch_version(

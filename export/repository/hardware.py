@@ -124,10 +124,8 @@ def has_gpu() -> bool:
 def misfit(built_for: Mapping[str, str]) -> str:
     """Returns why an engine cannot run on this machine; empty if it can.
 
-    GPU, compute capability and TensorRT must be those it was built with. The driver may be newer, not older.
-
-    Args:
-        built_for: of the manifest of its version: `gpu`, `compute_capability`, `driver` and `tensorrt`.
+    `gpu`, `compute_capability` and `tensorrt` must be those of `built_for` in its manifest. The `driver` may be newer,
+    not older.
     """
     wanted = {name: built_for.get(name, "") for name in ("gpu", "compute_capability", "driver", "tensorrt")}
     text = f"it was built for {wanted['gpu']} with driver {wanted['driver']} and TensorRT {wanted['tensorrt']}"

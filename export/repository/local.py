@@ -11,11 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from export.errors import RepositoryError
-from export.repository.counting import Advance
 from export.repository.manifest import version_number
 from export.repository.policy import CONFIG, CONFIGS
 from traffic_signs.atomic_write import atomic_write, sync_folder, write_synced
-from traffic_signs.progress import ProgressCallback, silent
+from traffic_signs.progress import Advance, ProgressCallback, silent
 
 LAST_VERSION = ".last-version"  # the highest number ever given out
 LOCK = ".lock"
@@ -23,21 +22,19 @@ STAGING = ".staging-"  # as `atomic_write` begins its names, too
 
 
 class LocalStore:
-    """A repository in a folder of this machine."""
+    """A `Store` in a folder of this machine; the protocol describes its methods."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.name = str(root)
 
     def models(self) -> list[str]:
-        """Returns the names of all models, sorted."""
         if not self.root.is_dir():
             raise RepositoryError(f"there is no repository at {self.root}: check the path, or publish something first")
         folders = (entry for entry in self.root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
         return sorted(entry.name for entry in folders if (entry / CONFIG).exists() or self.versions(entry.name))
 
     def versions(self, model: str) -> list[int]:
-        """Returns the numbers of a model's versions, oldest first."""
         folder = self.root / model
         if not folder.is_dir():
             return []
@@ -45,23 +42,19 @@ class LocalStore:
         return sorted(number for number in numbers if number is not None)
 
     def files(self, model: str, version: int) -> dict[str, int]:
-        """Returns the size in bytes of everything in the folder of a version."""
         folder = self.root / model / str(version)
         paths = (path for path in folder.rglob("*") if not path.is_dir())
         return {path.relative_to(folder).as_posix(): path.lstat().st_size for path in sorted(paths)}
 
     def shared_files(self, model: str) -> list[str]:
-        """Returns the paths of the files that lie beside the versions, and in `configs`."""
         folder = self.root / model
         entries = [*folder.iterdir(), *folder.glob(f"{CONFIGS}/*")] if folder.is_dir() else []
         return sorted(entry.relative_to(folder).as_posix() for entry in entries if entry.is_file())
 
     def read(self, path: str) -> bytes:
-        """Returns the content of a file."""
         return (self.root / path).read_bytes()
 
     def replace(self, path: str, content: bytes) -> None:
-        """Writes a file in one rename; leaves it alone if nothing changes."""
         target = self.root / path
         if target.exists() and target.read_bytes() == content:
             return  # a server that polls would reload the model for a new time stamp
@@ -77,12 +70,10 @@ class LocalStore:
         self.replace(path, content)
 
     def discard(self, path: str) -> None:
-        """Deletes a file."""
         (self.root / path).unlink()
         sync_folder((self.root / path).parent)
 
     def fetch(self, path: str, target: Path, advance: Advance) -> None:
-        """Copies a file to another place."""
         target.parent.mkdir(parents=True, exist_ok=True)
         with (self.root / path).open("rb") as source, target.open("wb") as copy:
             while piece := source.read(1 << 20):

@@ -44,56 +44,43 @@ def now() -> str:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Content and source of a version; the file is beside the model file, and Triton ignores it.
-
-    Attributes:
-        files: for each file of the version, `sha256` and `size` in bytes.
-        source: MLflow run, git commit and checkpoint the weights come from.
-        data: name and fingerprint of the training data.
-        opset: of the ONNX graph; 0 for other models.
-        ir_version: of the ONNX file; 0 for other models.
-        graph: operators and bytes of the ONNX graph: traced, simplified (`slim_`) and published.
-        calibration: images for the ranges of int8: `data`, `split`, `samples`; and the target, `for`.
-        inputs: name, datatype and shape of each; -1 is any.
-        outputs: the same of each output.
-        parity: differences from the trained model.
-        accuracy: beside the trained model: `measure`, `fp32`, `exported`, `loss`, `data`, `split` and `samples`.
-        gpu: the file for GPUs beside the one for CPUs: `file`, `fixed_batches`, `precision`, and its own `parity`; {}
-            for a version without one.
-        int8: the int8 file for CPUs beside that: `file`, `precision`, and its own `parity` and `accuracy`; {} for a
-            version without one.
-        metrics: evaluation figures by name.
-        created: time of publishing, ISO 8601, UTC.
-        origin: of a copy: `repository`, `version`, `manifest_sha256` (empty for none) and the `origin` of that version;
-            {} for a version that was exported into this repository.
-        tuning: the best setting of `signs export tune`: `instances`, `threads`, `queue_delay_us`, `max_batch`,
-            `target`, and its measurement, with `from_version` if of an earlier version; {} for the defaults.
-        built_for: GPU, compute capability, driver and TensorRT of an engine; {} for other versions.
-        gate: the last verdict of the promotion gate, `export.gate.verdict.Verdict.as_dict`; {} before any. Only
-            this field changes later.
-    """
+    """Content and source of a version; the file is beside the model file, and Triton ignores it."""
 
     model: str
     version: int
-    files: dict[str, dict[str, Any]]
-    source: dict[str, str] = field(default_factory=dict)
-    data: dict[str, str] = field(default_factory=dict)
-    opset: int = 0
-    ir_version: int = 0
+    files: dict[str, dict[str, Any]]  # for each file of the version, `sha256` and `size` in bytes
+    source: dict[str, str] = field(default_factory=dict)  # MLflow run, git commit and checkpoint the weights come from
+    data: dict[str, str] = field(default_factory=dict)  # name and fingerprint of the training data
+    opset: int = 0  # of the ONNX graph; 0 for other models
+    ir_version: int = 0  # of the ONNX file; 0 for other models
     precision: str = ""
+    # Operators and bytes of the ONNX graph: traced, simplified (`slim_`) and published.
     graph: dict[str, int] = field(default_factory=dict)
+    # Images for the ranges of int8: `data`, `split`, `samples`; and the target, `for`.
     calibration: dict[str, Any] = field(default_factory=dict)
-    inputs: list[dict[str, Any]] = field(default_factory=list)
-    outputs: list[dict[str, Any]] = field(default_factory=list)
-    parity: dict[str, float] = field(default_factory=dict)
+    inputs: list[dict[str, Any]] = field(default_factory=list)  # name, datatype and shape of each; -1 is any
+    outputs: list[dict[str, Any]] = field(default_factory=list)  # the same of each output
+    parity: dict[str, float] = field(default_factory=dict)  # differences from the trained model
+    # Beside the trained model: `measure`, `fp32`, `exported`, `loss`, `data`, `split` and `samples`.
     accuracy: dict[str, Any] = field(default_factory=dict)
+    # The file for GPUs beside the one for CPUs: `file`, `fixed_batches`, `precision`, and its own `parity`; {} for a
+    # version without one.
     gpu: dict[str, Any] = field(default_factory=dict)
+    # The int8 file for CPUs beside that: `file`, `precision`, and its own `parity` and `accuracy`; {} for a version
+    # without one.
     int8: dict[str, Any] = field(default_factory=dict)
-    metrics: dict[str, float] = field(default_factory=dict)
-    created: str = field(default_factory=now)
+    metrics: dict[str, float] = field(default_factory=dict)  # evaluation figures by name
+    created: str = field(default_factory=now)  # time of publishing, ISO 8601, UTC
+    # Of a copy: `repository`, `version`, `manifest_sha256` (empty for none) and the `origin` of that version; {} for a
+    # version that was exported into this repository.
     origin: dict[str, Any] = field(default_factory=dict)
+    # The best setting of `signs export tune`: `instances`, `threads`, `queue_delay_us`, `max_batch`, `target`, and its
+    # measurement, with `from_version` if of an earlier version; {} for the defaults.
     tuning: dict[str, Any] = field(default_factory=dict)
+    # GPU, compute capability, driver and TensorRT of an engine; {} for other versions.
     built_for: dict[str, str] = field(default_factory=dict)
+    # The last verdict of the promotion gate, `export.gate.verdict.Verdict.as_dict`; {} before any. Only this field
+    # changes later.
     gate: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -9,7 +9,6 @@ from typing import Any
 
 from export.errors import RepositoryError
 from export.repository.class_names import read_class_names, require_same_class_names
-from export.repository.counting import counting
 from export.repository.fatal_values import check_values
 from export.repository.fetching import fetch_version
 from export.repository.manifest import (
@@ -38,7 +37,7 @@ from export.repository.promotion import (
 from export.repository.signing import Signer
 from export.repository.store import RepositoryLike, Store, open_store
 from traffic_signs.atomic_write import write_synced
-from traffic_signs.progress import ProgressCallback, silent
+from traffic_signs.progress import ProgressCallback, counting, silent
 
 
 def versions(repository: RepositoryLike, model: str) -> list[int]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from export.errors import RepositoryError
-from export.repository.counting import Advance
+from traffic_signs.progress import Advance
 
 SCHEME = "oci://"
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
@@ -239,7 +239,6 @@ def _client(insecure: bool, auth_backend: str) -> Any:
 
 
 def _docker_config() -> dict[str, Any]:
-    """Returns the credentials in docker's configuration."""
     folder = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
     names: dict[str, Any] = {"auths": {}, "credHelpers": {}, "credsStore": None}
     try:

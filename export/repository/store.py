@@ -7,9 +7,8 @@ from typing import Protocol
 
 from export.errors import RepositoryError
 from export.repository.bucket import BucketStore
-from export.repository.counting import Advance
 from export.repository.local import LocalStore
-from traffic_signs.progress import ProgressCallback, silent
+from traffic_signs.progress import Advance, ProgressCallback, silent
 from traffic_signs.settings import DEFAULT_REPOSITORY
 
 BUCKETS = {"s3": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure"}

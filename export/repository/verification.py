@@ -28,22 +28,15 @@ from traffic_signs.progress import ProgressCallback, silent
 
 @dataclass(frozen=True)
 class Check:
-    """The result for one version, or, with version None, for the files beside the versions of a model.
-
-    Attributes:
-        problems: a sentence each.
-        extra: files of the version that were not published.
-        signature: `none`, `unchecked` without a key, `valid` or `invalid`.
-        misfit: why this machine cannot run it, such as an engine for another GPU; empty if it can.
-    """
+    """The result for one version, or, with version None, for the files beside the versions of a model."""
 
     model: str
     version: int | None
-    problems: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)  # a sentence each
     notices: list[str] = field(default_factory=list)
-    extra: list[str] = field(default_factory=list)
-    signature: str = "none"
-    misfit: str = ""
+    extra: list[str] = field(default_factory=list)  # files of the version that were not published
+    signature: str = "none"  # `none`, `unchecked` without a key, `valid` or `invalid`
+    misfit: str = ""  # why this machine cannot run it, such as an engine for another GPU; empty if it can
 
 
 def check_folder(folder: Path, model: str, version: int, public_key: Path | None = None) -> Check:
@@ -211,10 +204,7 @@ def check_hardware(repository: Path, configuration: str = "", gpu: bool | None =
 
 
 def check_served(repository: Path, public_key: Path | None = None, configuration: str = "") -> list[str]:
-    """Checks the files of the versions that a server on this folder would load.
-
-    Args:
-        configuration: its name; models without it use config.pbtxt.
+    """Checks the files of the versions that a server with this configuration would load from this folder.
 
     Returns:
         Notices, as of versions that were made by hand.

@@ -230,14 +230,11 @@ def _measure(
 async def _closed_loop(
     url: str, model: str, input_name: str, images: npt.NDArray[np.uint8], load: Load
 ) -> tuple[npt.NDArray[np.float64], list[str]]:
-    """Loads a model for one round with concurrent requests of one image each, over gRPC.
+    """Loads a model for one round with concurrent requests of one of the images each, uint8, over gRPC.
 
     perf_analyzer needs glibc 2.38, which Debian 12, Ubuntu 22.04 and Red Hat 9 lack, and measures until its windows
     agree, while interleaved rounds have one length. Python adds about 0.3 ms of processor time to every request of all
     settings.
-
-    Args:
-        images: uint8 [n, height, width, 3]; sent in turn.
 
     Returns:
         Milliseconds of the requests answered in the measured time, float64 [n]; the server's reason for each failure.

@@ -14,7 +14,7 @@ import onnx.numpy_helper
 import pytest
 
 from export.gpu_file import write_gpu_file
-from export.parity import TOLERANCE
+from export.precision import FP32, TOLERANCES
 from export.predictor import OnnxPredictor
 from export.repository import Manifest, promote, publish, publish_copy, rollback
 from export.repository.manifest import GPU_FILE, MODEL_FILE
@@ -28,6 +28,7 @@ from traffic_sign_client import SignClient
 
 pytestmark = pytest.mark.end_to_end
 
+TOLERANCE = TOLERANCES[FP32].difference
 ROOT = Path(__file__).parents[2]
 MODEL = "sign_classifier"
 Crops = npt.NDArray[np.uint8]

@@ -14,7 +14,8 @@ import tritonclient.grpc
 from PIL import Image
 from tritonclient.utils import InferenceServerException
 
-from export.parity import TOLERANCE, probe_images
+from export.parity import probe_images
+from export.precision import FP32, TOLERANCES
 from export.predictor import OnnxPredictor, TorchPredictor
 from serving.server import RunningServer
 from traffic_sign_client import SignClient
@@ -44,7 +45,7 @@ def test_triton_answers_as_pytorch_and_onnx_runtime_do(
         OnnxPredictor(repository / "sign_classifier" / "1" / "model.onnx"),
     ):
         expected = reference(images)["probabilities"]
-        assert np.abs(expected - served).max() <= TOLERANCE
+        assert np.abs(expected - served).max() <= TOLERANCES[FP32].difference
         assert (expected.argmax(axis=1) == served.argmax(axis=1)).all()
 
 

@@ -149,7 +149,6 @@ def test_the_recognizer_is_scheduled_too_and_not_warmed_up() -> None:
         ({"max_batch": 8, "threads": -2}, "threads is -2"),
         ({"max_batch": 8, "max_queue": 2**32}, "max_queue is 4294967296: give 2147483647 or less"),
         ({"max_batch": 8, "max_queue": 4}, "a batch of 8 would never fill"),
-        ({"max_batch": 8, "target": "tpu"}, "no target 'tpu': choose auto, cpu, gpu"),
     ],
 )
 def test_a_choice_that_makes_no_sense_is_refused(values: dict[str, Any], reason: str) -> None:

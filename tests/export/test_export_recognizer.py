@@ -165,11 +165,11 @@ def test_a_model_that_it_cannot_call_is_refused(
 
 
 def test_labels_that_do_not_fit_are_refused(models: Path) -> None:
-    labels = models / "sign_classifier" / "labels.txt"
+    labels = models / "sign_classifier" / "1" / "labels.txt"
     labels.write_text("one\ntwo\n")
-    with pytest.raises(ExportError, match="names 2 classes and the classifier has 43"):
+    with pytest.raises(ExportError, match="sign_classifier 1 names 2 classes and has 43"):
         export_recognizer(models)
-    labels.unlink()
+    labels.write_bytes(b"\xff")
     with pytest.raises(ExportError, match=r"labels\.txt cannot be read"):
         export_recognizer(models)
 

@@ -14,13 +14,13 @@ from export.conversion import convert
 from export.errors import ExportError, ParityError
 from export.parity import (
     EXTREMES,
-    TOLERANCE,
     batch_sizes,
     noises_for,
     predict_in_batches,
     probe_images,
     probe_names,
 )
+from export.precision import FP32, TOLERANCES
 from export.predictor import OnnxPredictor, TorchPredictor
 from training.checkpoint import load_checkpoint
 
@@ -43,7 +43,7 @@ def test_an_exported_model_agrees_on_real_random_and_extreme_images(
     reference = TorchPredictor(model, info)(images)
     parity = require_same_classes(reference, candidate, len(random_crops))
     assert parity.samples == len(images) > len(random_crops)
-    assert parity.max_difference <= TOLERANCE
+    assert parity.max_difference <= TOLERANCES[FP32].difference
     assert parity.disagreements == 0
 
 

@@ -100,8 +100,8 @@ def hold_out(data: CropData, share: float, seed: int) -> tuple[npt.NDArray[np.in
     if not len(held):
         held = holdout_indices(crops, share, seed, one_each=True)
         consequence = (
-            f"one of each with at least {MIN_SOURCES_FOR_HOLDOUT} is held out, so that the validation is rough and, without --folds, "
-            "the calibration, too"
+            f"one of each with at least {MIN_SOURCES_FOR_HOLDOUT} is held out, so that the validation is rough and, "
+            "without --folds, the calibration, too"
             if len(held)
             else "the training is not validated and, without --folds, its scores are not calibrated"
         )

@@ -19,11 +19,7 @@ class Connection(asyncio.Protocol):
         self.is_used = False  # whether it has brought an answer since it was opened
 
     async def connect(self) -> asyncio.Transport:
-        """Opens the connection.
-
-        Raises:
-            OSError: nothing listens at the address.
-        """
+        """Opens the connection; raises OSError if nothing listens at the address."""
         async with asyncio.timeout(CONNECT_S):
             self.transport, _ = await asyncio.get_running_loop().create_connection(lambda: self, *self.address)
         self.is_used = False

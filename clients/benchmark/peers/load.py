@@ -78,11 +78,7 @@ class Load:
         self.late: list[float] = []
 
     def run(self) -> Outcome:
-        """Runs the job.
-
-        Raises:
-            OSError: nothing listens at the address.
-        """
+        """Runs the job; raises OSError if nothing listens at the address."""
         gc.disable()  # its pauses would be measured
         try:
             asyncio.run(self._run())

@@ -4,16 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from clients.benchmark.config import ReportedSettings
 from clients.benchmark.peers.exchange import Task
 from clients.benchmark.peers.servers import NAMES
-from traffic_signs.settings import Home, Setting
+from traffic_signs.settings import DEFAULT_REPOSITORY, BaseSettings, Home, RepositoryFolder, Rounds, Setting
 
 MOST_CLIENTS = 1024
 
 
 @dataclass(frozen=True)
-class Plan(ReportedSettings):
+class Plan(BaseSettings):
     """The settings of a comparison."""
 
     servers: Annotated[tuple[str, ...], Setting(f"Servers: {', '.join(NAMES)}.", show_default="all", choices=NAMES)] = (
@@ -23,9 +22,7 @@ class Plan(ReportedSettings):
         "classify",
         "recognize",
     )
-    repository: Annotated[Path, Setting("Folder of the models.", flags=("--repository", "-r"))] = Path(
-        "model_repository"
-    )
+    repository: RepositoryFolder = Path(DEFAULT_REPOSITORY)
     device: Annotated[Literal["cpu", "cuda"], Setting("cpu, or cuda to run all servers on the GPU.")] = "cpu"
     crops: Annotated[int, Setting("Crops in each request to classify.", min=1, max=64)] = 1
     clients: Annotated[tuple[int, ...], Setting("Clients of the closed loops.", min=1, max=MOST_CLIENTS)] = (
@@ -43,7 +40,7 @@ class Plan(ReportedSettings):
         Setting("Rates of the open loops a second, in place of shares.", min=0.1, max=1e6),
     ] = ()
     seconds: Annotated[float, Setting("Seconds to measure each load, in each round.", min=0.1, max=600)] = 5
-    rounds: Annotated[int, Setting("Rounds; each loads all servers once, in a new order.", min=1, max=100)] = 3
+    rounds: Rounds = 3
     first_settings: Annotated[
         bool,
         Setting("Take the first setting of each instead of trying all."),

@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from clients.benchmark.config import reported
 from clients.benchmark.environment import describe_machine
 from clients.benchmark.in_process import calls_per_second
 from clients.benchmark.peers.environments import Say, default_home
@@ -67,7 +68,7 @@ def run_comparison(plan: Plan, output: Path, say: Say) -> dict[str, Any]:
     summary: dict[str, Any] = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": describe_machine(),
-        "plan": plan.arguments(),
+        "plan": reported(plan),
         "skipped": skipped,
         "tasks": {},
     }

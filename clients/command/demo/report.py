@@ -8,13 +8,15 @@ import matplotlib.ticker
 import numpy as np
 import numpy.typing as npt
 from matplotlib import pyplot as plt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from clients.benchmark.page import data_url, render
 from clients.command.demo.measure import BATCH, CLIENTS, REQUESTS, Measurement
 from clients.command.demo.table import LABELS
+from clients.prediction.annotate import annotate
 from export.repository import Manifest
-from traffic_signs.classes import CLASS_NAMES
+from traffic_sign_client import Sign
+from traffic_signs.classes import CLASS_NAMES, GERMAN_SIGNS
 from traffic_signs.plots import ACCENT, RULE, SECOND, save_figure
 from traffic_signs.preprocessing import decode
 from training.data.records import Dataset
@@ -85,25 +87,14 @@ def _draw_scene(dataset: Dataset, run: FinishedRun) -> str:
     busiest = max(sorted(set(names)), key=names.count)
     sample = next(each for each in dataset.split("test") if each.image == busiest)
     picture = decode(dataset.read(sample))
-    scale = SCENE_WIDTH / picture.width
-    picture = picture.resize((SCENE_WIDTH, round(picture.height * scale)), Image.Resampling.LANCZOS)
-    draw = ImageDraw.Draw(picture)
-    font = ImageFont.load_default(15)
-    for index in (number for number, name in enumerate(names) if name == busiest):
-        box = sample.boxes[index - names.index(busiest)]
-        predicted = int(run.answers[KIND][index].argmax())
-        right = predicted == run.data.tests[KIND].class_ids[index]
-        left, top, end, bottom = (scale * edge for edge in (box.left, box.top, box.right, box.bottom))
-        draw.rectangle((left - 3, top - 3, end + 3, bottom + 3), outline="white", width=5)
-        draw.rectangle((left - 2, top - 2, end + 2, bottom + 2), outline=ACCENT if right else SECOND, width=3)
-        text = CLASS_NAMES[predicted]
-        width = draw.textlength(text, font) + 10
-        # Beside the sign: others often hang above or below it on the same pole.
-        x = end + 6 if end + 6 + width < SCENE_WIDTH else left - 6 - width
-        y = (top + bottom) / 2 - 10
-        draw.rectangle((x, y, x + width, y + 21), fill=ACCENT if right else SECOND)
-        draw.text((x + 5, y + 2), text, fill="white", font=font)
-    return _embed(picture, "JPEG")
+    first, signs = names.index(busiest), []
+    for box, probabilities in zip(sample.boxes, run.answers[KIND].softmax(1).numpy()[first:], strict=False):
+        class_id, edges = int(probabilities.argmax()), (box.left, box.top, box.right, box.bottom)
+        category = GERMAN_SIGNS.category_names[GERMAN_SIGNS.categories[class_id]]
+        signs.append(Sign(edges, 1.0, category, class_id, float(probabilities[class_id]), CLASS_NAMES[class_id]))
+    picture = annotate(picture, signs)
+    size = (SCENE_WIDTH, round(picture.height * SCENE_WIDTH / picture.width))
+    return _embed(picture.resize(size, Image.Resampling.LANCZOS), "JPEG")
 
 
 def _draw_latencies(measurement: Measurement, path: Path) -> None:

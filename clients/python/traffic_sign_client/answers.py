@@ -31,38 +31,24 @@ class Prediction:
 
 @dataclass(frozen=True)
 class SignClass:
-    """A class of the served models.
+    """A class of the served models."""
 
-    Attributes:
-        class_id: its index in the classifier's probabilities.
-        name: its label in the classifier.
-        category: the detector's category of it; empty if no served recognizer has one.
-    """
-
-    class_id: int
-    name: str
-    category: str = ""
+    class_id: int  # its index in the classifier's probabilities
+    name: str  # its label in the classifier
+    category: str = ""  # the detector's category of it; empty if no served recognizer has one
 
 
 @dataclass(frozen=True)
 class Sign:
-    """One sign of a photograph.
+    """One sign of a photograph."""
 
-    Attributes:
-        box: left, top, right, bottom in pixels of the upright photograph, exclusive on the right and bottom.
-        score: the detector's score, 0 to 1.
-        category: the detector's category; of the bundled one prohibitory, mandatory, danger or other.
-        class_id: the most probable class; -1 if its score is too low.
-        class_score: the classifier's probability of the most probable class.
-        name: name of the class, or "unknown".
-    """
-
+    # Left, top, right, bottom in pixels of the upright photograph, exclusive on the right and bottom.
     box: tuple[float, float, float, float]
-    score: float
-    category: str
-    class_id: int
-    class_score: float
-    name: str
+    score: float  # the detector's score, 0 to 1
+    category: str  # the detector's category; of the bundled one prohibitory, mandatory, danger or other
+    class_id: int  # the most probable class; -1 if its score is too low
+    class_score: float  # the classifier's probability of the most probable class
+    name: str  # name of the class, or "unknown"
 
     @classmethod
     def read(cls, box: Any, score: Any, category: bytes, class_id: Any, class_score: Any, name: bytes) -> "Sign":

@@ -59,10 +59,6 @@ class Job:
 class TritonPythonModel:
     """One instance of the recognizer."""
 
-    @staticmethod
-    def auto_complete_config(auto_complete_model_config: Any) -> Any:
-        """Leaves the configuration unchanged: config.pbtxt is complete."""
-        return auto_complete_model_config
 
     def initialize(self, args: dict[str, str]) -> None:
         """Reads the settings and opens the metrics.

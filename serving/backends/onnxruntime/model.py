@@ -172,11 +172,6 @@ def check_tensors(kind, config, found, exact):
 class TritonPythonModel:
     """One instance of an ONNX model."""
 
-    @staticmethod
-    def auto_complete_config(auto_complete_model_config):
-        """Leaves the configuration unchanged: config.pbtxt is complete."""
-        return auto_complete_model_config
-
     def initialize(self, args):
         """Loads the version's model.onnx and checks that it fits config.pbtxt."""
         config = json.loads(args["model_config"])

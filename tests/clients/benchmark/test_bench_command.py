@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from clients.benchmark.config import BenchmarkConfig
+from clients.benchmark.config import BenchmarkConfig, reported
 from clients.benchmark.interruption import heeded, held, undisturbed
 from clients.command.main import app
 from serving.server import free_ports
@@ -151,7 +151,7 @@ def test_the_command_to_repeat_it_names_all_that_counts() -> None:
         "signs bench --url grpc://a:1 --url http://b:2 --models sign_classifier --batch-sizes 1,8 --concurrencies 4 "
         "--seconds 1.5 --rounds 2 --images 'my pictures' --in-process --onnx model.onnx"
     )
-    assert json.loads(json.dumps(request.arguments()))["images"] == "my pictures"
+    assert reported(request)["images"] == "my pictures"
     own = BenchmarkConfig(
         repository=Path("models"),
         protocols=("http",),

@@ -36,11 +36,7 @@ Operation = Callable[..., Any]
 
 
 class TorchNetwork:
-    """A network in PyTorch eager; see `onnx_network.OnnxNetwork`.
-
-    Raises:
-        ValueError: the file has an operation that is not supported.
-    """
+    """A network in PyTorch eager, see `onnx_network.OnnxNetwork`; raises ValueError for an unsupported operation."""
 
     def __init__(self, path: Path, threads: int, device: str = "cpu") -> None:
         torch.set_num_threads(threads or usable_cores())

@@ -3,7 +3,7 @@
 import inspect
 import json
 import re
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
 import pytest
 import typer
@@ -11,9 +11,10 @@ import yaml
 
 from clients.command.gateway import gateway
 from clients.command.main import app
-from clients.gateway.settings import ENVIRONMENT
+from clients.gateway.settings import ENVIRONMENT, Settings
 from tests.helm.helm_chart import CHART, Object, find_helm, merged, named, render
 from tests.helm.value_cases import CASES, LEAST, THREE
+from traffic_signs.settings import describe
 
 
 def pod_of_gateway(values: dict[str, Any]) -> Object:
@@ -101,17 +102,20 @@ def test_the_schema_takes_what_the_command_takes() -> None:
     settings = schema["properties"]["gateway"]["properties"]["settings"]["properties"]
     kinds = {int: "integer", float: "number", bool: "boolean"}
     seen = set()
-    for parameter, annotation in get_type_hints(gateway, include_extras=True).items():
-        for kind, option in [get_args(annotation)] if get_origin(annotation) is Annotated else []:
-            name = parameter.upper()
-            if name in settings:
-                setting = settings[name]
-                setting = schema["definitions"][setting["$ref"].rpartition("/")[2]] if "$ref" in setting else setting
-                assert setting["type"] == kinds.get(kind, "string"), name
-                assert (setting.get("minimum"), setting.get("maximum")) == (option.min, option.max), name
-                seen.add(name)
+    hints = get_type_hints(inspect.unwrap(gateway), include_extras=True) | get_type_hints(Settings, include_extras=True)
+    for parameter, hint in hints.items():
+        name, described = parameter.upper(), describe(hint)
+        if described is not None and name in settings:
+            schema_of = settings[name]
+            schema_of = (
+                schema["definitions"][schema_of["$ref"].rpartition("/")[2]] if "$ref" in schema_of else schema_of
+            )
+            assert schema_of["type"] == kinds.get(described.kind, "string"), name
+            bounds = described.setting.min, described.setting.max
+            assert (schema_of.get("minimum"), schema_of.get("maximum")) == bounds, name
+            seen.add(name)
             if name == "LOG_LEVEL":
-                assert tuple(settings[name]["enum"]) == get_args(kind)
+                assert tuple(schema_of["enum"]) == described.choices
     assert seen == set(settings)
 
 

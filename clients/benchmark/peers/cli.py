@@ -38,10 +38,10 @@ def peers(
 
     Examples:
         python -m clients.benchmark.peers
-        python -m clients.benchmark.peers --servers litserve,triton --seconds 2 --rounds 1
-        python -m clients.benchmark.peers --tasks recognize --pictures photographs --clients 1,4,16
+        python -m clients.benchmark.peers --servers litserve,triton --rounds 1
+        python -m clients.benchmark.peers --tasks recognize --clients 1,4,16
         python -m clients.benchmark.peers --rates 200,400,800 --json
-        python -m clients.benchmark.peers --device cuda --crops 32 --clients 1,8,32,128
+        python -m clients.benchmark.peers --device cuda --crops 32
     """
     from clients.benchmark.peers.run import run_comparison
     from clients.benchmark.peers.table import markdown

@@ -20,7 +20,7 @@ from training.data.crops import Crops
 from training.device import World, pick_device
 from training.errors import CheckpointError, TrainingError
 from training.models.classifier import SignClassifier, predict_logits
-from training.recipe import TrainingConfig
+from training.recipe import Precision, TrainingConfig
 from training.train import EpochReport, Trained, seed_everything, train
 
 CONFIG = TrainingConfig(epochs=2, batch_size=8, learning_rate=2e-3, device="cpu", precision="fp32", workers=0)
@@ -87,7 +87,7 @@ def test_a_network_that_cannot_be_compiled_is_a_training_error(
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_same_seed_gives_bit_identical_weights(coloured_crops: Crops, precision: str) -> None:
+def test_same_seed_gives_bit_identical_weights(coloured_crops: Crops, precision: Precision) -> None:
     config = replace(CONFIG, precision=precision)
 
     assert _same(_trained(coloured_crops, config), _trained(coloured_crops, config))
@@ -113,7 +113,7 @@ def test_number_of_workers_changes_nothing(coloured_crops: Crops, workers: int) 
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_colours_are_learned(coloured_crops: Crops, precision: str) -> None:
+def test_colours_are_learned(coloured_crops: Crops, precision: Precision) -> None:
     reports: list[EpochReport] = []
     model = _trained(coloured_crops, replace(CONFIG, epochs=20, precision=precision), reports)
 
@@ -360,7 +360,7 @@ def test_world_of_one_is_main() -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 @pytest.mark.parametrize("precision", ["fp32", "auto"])
-def test_colours_are_learned_on_a_gpu(coloured_crops: Crops, precision: str) -> None:
+def test_colours_are_learned_on_a_gpu(coloured_crops: Crops, precision: Precision) -> None:
     config = replace(CONFIG, epochs=20, device=str(pick_device("cuda")), precision=precision)
     model = _trained(coloured_crops, config)
 

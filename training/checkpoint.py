@@ -30,30 +30,17 @@ SCHEMA = 1  # of model.json; a file without a schema has 1
 
 @dataclass(frozen=True)
 class CheckpointInfo:
-    """The content of `model.json`.
+    """The content of `model.json`."""
 
-    Attributes:
-        model: "sign_classifier" or "sign_detector".
-        architecture: one of `training.models.backbones.architectures()` for a classifier, of
-            `training.models.detector.ARCHITECTURES` for a detector.
-        arguments: keyword arguments of the network's constructor; empty takes the defaults of the architecture.
-        class_names: names of the outputs by id: classes of a classifier, categories of a detector.
-        input_size: height and width of the input in pixels.
-        data: name, `fingerprint` and other facts of the training data.
-        metrics: evaluation figures by name.
-        run_id: id of the MLflow run; empty without one.
-        git_commit: commit of the code; empty outside a checkout.
-    """
-
-    model: str
-    architecture: str
-    arguments: dict[str, Any]
-    class_names: list[str]
-    input_size: list[int]
-    data: dict[str, str]
-    metrics: dict[str, float] = field(default_factory=dict)
-    run_id: str = ""
-    git_commit: str = ""
+    model: str  # "sign_classifier" or "sign_detector"
+    architecture: str  # one of those that NETWORKS has for the model
+    arguments: dict[str, Any]  # of the network's constructor; empty takes the defaults of the architecture
+    class_names: list[str]  # names of the outputs by id: classes of a classifier, categories of a detector
+    input_size: list[int]  # height and width of the input in pixels
+    data: dict[str, str]  # name, `fingerprint` and other facts of the training data
+    metrics: dict[str, float] = field(default_factory=dict)  # evaluation figures by name
+    run_id: str = ""  # id of the MLflow run; empty without one
+    git_commit: str = ""  # commit of the code; empty outside a checkout
 
 
 def build_model(info: CheckpointInfo) -> nn.Module:
@@ -77,8 +64,7 @@ def build_model(info: CheckpointInfo) -> nn.Module:
 def save_checkpoint(folder: Path, model: nn.Module, info: CheckpointInfo) -> None:
     """Writes a checkpoint atomically, by a rename.
 
-    Raises:
-        CheckpointError: `folder` exists already (a checkpoint is never overwritten) or cannot be written.
+    Raises CheckpointError if `folder` exists already (a checkpoint is never overwritten) or cannot be written.
     """
     if folder.exists():
         raise CheckpointError(f"{folder} exists already: choose another run name, or move it away")
@@ -93,16 +79,10 @@ def save_checkpoint(folder: Path, model: nn.Module, info: CheckpointInfo) -> Non
 
 
 def load_checkpoint(folder: Path, model: str = "") -> tuple[nn.Module, CheckpointInfo]:
-    """Reads a checkpoint.
+    """Reads a checkpoint: the network in evaluation mode on the CPU, and the content of `model.json`.
 
-    `model` is the required model, "sign_classifier" or "sign_detector"; empty accepts either.
-
-    Returns:
-        The network in evaluation mode on the CPU, and the content of `model.json`.
-
-    Raises:
-        CheckpointError: a file is missing or damaged, the checkpoint is of another model, or the weights do not fit
-            the architecture.
+    `model` is the required model, "sign_classifier" or "sign_detector"; empty accepts either. Raises CheckpointError if
+    a file is missing or damaged, the checkpoint is of another model, or the weights do not fit the architecture.
     """
     info = load_info(folder)
     if model and info.model != model:
@@ -127,8 +107,7 @@ def load_checkpoint(folder: Path, model: str = "") -> tuple[nn.Module, Checkpoin
 def load_info(folder: Path) -> CheckpointInfo:
     """Reads the `model.json` of a checkpoint.
 
-    Raises:
-        CheckpointError: the folder is not a checkpoint, is damaged, or has a newer schema.
+    Raises CheckpointError if the folder is not a checkpoint, is damaged, or has a newer schema.
     """
     try:
         for name in ("model.json", "weights.safetensors"):

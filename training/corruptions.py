@@ -60,12 +60,9 @@ CORRUPTIONS: Mapping[str, tuple[Callable[[Any, Shape], A.BasicTransform], tuple[
 
 
 class Corruption:
-    """One corruption at one strength; the same index gives the same result.
+    """One of CORRUPTIONS at one of STRENGTHS; the same index gives the same result.
 
-    Args:
-        name: one of CORRUPTIONS.
-        strength: one of STRENGTHS.
-        shape: height and width of the images in pixels.
+    `shape` is height and width of the images in pixels.
     """
 
     def __init__(self, name: str, strength: int, shape: tuple[int, int]) -> None:

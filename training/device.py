@@ -18,8 +18,7 @@ Precision = Literal["fp32", "bf16"]
 def pick_device(name: str) -> torch.device:
     """Returns the named device; "auto" is a GPU if there is one, and each process of a node takes its own.
 
-    Raises:
-        TrainingError: the device does not exist.
+    Raises TrainingError if the device does not exist.
     """
     if name in ("auto", "cuda") and torch.cuda.is_available():
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
@@ -85,8 +84,7 @@ class World:
 def joined_world(device_name: str) -> Iterator[World]:
     """Joins the processes that `torchrun` started; without torchrun it yields a world of one process.
 
-    Raises:
-        TrainingError: the other processes cannot be reached.
+    Raises TrainingError if the other processes cannot be reached.
     """
     size = int(os.environ.get("WORLD_SIZE", 1))
     if size == 1 or "RANK" not in os.environ:

@@ -15,13 +15,8 @@ MIN_SOURCES_FOR_HOLDOUT = 5  # tracks or images of a class
 def deal_folds(sources: Sequence[Any], folds: int, seed: int) -> list[npt.NDArray[np.int64]]:
     """Splits examples at random into folds of nearly equally many sources.
 
-    `sources` are the track or image of each example.
-
-    Returns:
-        For each fold, the indices of its examples, ascending; each example is in exactly one fold.
-
-    Raises:
-        TrainingError: there are fewer sources than folds.
+    `sources` are the track or image of each example. Returns for each fold the indices of its examples, ascending; each
+    example is in exactly one fold. Raises TrainingError if there are fewer sources than folds.
     """
     names = sorted(set(sources))
     if not 2 <= folds <= len(names):
@@ -38,13 +33,10 @@ def deal_folds(sources: Sequence[Any], folds: int, seed: int) -> list[npt.NDArra
 def holdout_indices(crops: Crops, share: float, seed: int, one_each: bool = False) -> npt.NDArray[np.int64]:
     """Chooses crops to hold out, about `share` of every class.
 
-    No class loses more than its share of tracks or images, and a class with few of them loses none.
+    No class loses more than its share of tracks or images, and a class with few of them loses none. With `one_each`, a
+    class with at least MIN_SOURCES_FOR_HOLDOUT of them loses one, also if that is more than its share.
 
-    With `one_each`, a class with at least MIN_SOURCES_FOR_HOLDOUT of them loses one, also if that is more than its
-    share.
-
-    Returns:
-        Their indices, ascending; empty if every class has too few tracks.
+    Returns their indices, ascending; empty if every class has too few tracks.
     """
     classes_of = _classes_by_source(crops)
     counts = sources_per_class(crops, int(crops.class_ids.max()) + 1)

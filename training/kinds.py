@@ -18,13 +18,8 @@ def resume_run(
 ) -> FinishedRun:
     """Resumes an interrupted run of any kind; on a CPU the result is the same as without the interruption.
 
-    If only the registration of its checkpoint is missing, that alone is done.
-
-    Args:
-        device: in place of the run's own; empty keeps that.
-
-    Raises:
-        TrainingError: there is no such run, or a reason of `Trainer.train`.
+    If only the registration of its checkpoint is missing, that alone is done. `device` replaces the run's own, unless
+    it is empty. Raises TrainingError if there is no such run, or for a reason of `Trainer.train`.
     """
     folder = runs / name
     found = load_interrupted(folder, device)

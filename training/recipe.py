@@ -45,14 +45,7 @@ WeightDecay = Annotated[float, Setting("Weight decay of AdamW.", min=0, max=10)]
 
 @dataclass(frozen=True)
 class TrainingConfig(BaseSettings):
-    """The settings of the training loop, with the classifier's defaults.
-
-    Attributes:
-        label_smoothing: share of each label's probability spread over all classes.
-        averaging: window of the exponential moving average of the weights, as a share of all steps; the average
-            is what is kept.
-        balance: how far to even out the classes: 0 draws every crop equally often, 1 every class.
-    """
+    """The settings of the training loop, with the classifier's defaults."""
 
     # 0 is automatic: `suited_to` chooses.
     epochs: Epochs = 0
@@ -76,9 +69,9 @@ class TrainingConfig(BaseSettings):
     # 0.2 was better than 0.02 on held-out tracks of GTSRB in a short training (figures: model card); longer trainings
     # need less (Wang and Aitchison, 2024, arXiv 2405.13698).
     weight_decay: WeightDecay = 0.1
-    label_smoothing: float = 0.05
-    averaging: float = 0.02
-    balance: float = 0.5
+    label_smoothing: float = 0.05  # share of each label's probability spread over all classes
+    averaging: float = 0.02  # window of the weights' exponential moving average, which is kept, as a share of all steps
+    balance: float = 0.5  # how far to even out the classes: 0 draws every crop equally often, 1 every class
     patience: Annotated[
         int, Setting("Stop after this number of epochs without a lower held-out loss; 0: never.", min=0)
     ] = 0
@@ -91,8 +84,7 @@ class TrainingConfig(BaseSettings):
     def suited_to(self, crops: int) -> "TrainingConfig":
         """Returns the config with its open choices made for a number of training crops and the device.
 
-        Raises:
-            TrainingError: the device does not exist here.
+        Raises TrainingError if the device does not exist here.
         """
         from training.device import pick_device, pick_precision  # which import PyTorch
 

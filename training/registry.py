@@ -26,12 +26,7 @@ def set_alias(runs: Path, model: str, run_id: str, alias: str, tags: Mapping[str
     """Sets the alias of a registered version, CHALLENGER or CHAMPION, and tags it.
 
     The version is that of the run `run_id`; `runs` has MLflow's database. A champion is no longer the challenger.
-
-    Returns:
-        The registry's number of the version.
-
-    Raises:
-        RegistryError: MLflow cannot be used, or has no version of that run.
+    Returns the registry's number of the version; raises RegistryError if MLflow cannot be used or has none of that run.
     """
     if not run_id.isalnum():
         raise RegistryError("its manifest names no MLflow run")

@@ -15,14 +15,11 @@ def write_report(
     pictures: Mapping[str, Callable[[Path], None]],
     progress: ProgressCallback = silent,
 ) -> list[Path]:
-    """Writes a JSON file and pictures into its folder, which is created if missing.
+    """Writes a JSON file and pictures into its folder, created if missing; returns their paths, the JSON file first.
 
     An old JSON file is removed first and the new one is written last: if it exists, the pictures belong to it.
 
     `pictures` has, by file name, a function that draws the picture into a file; `progress` counts finished pictures.
-
-    Returns:
-        Paths of all files, the JSON file first.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)

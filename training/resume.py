@@ -49,11 +49,7 @@ def how_to_resume(name: str, runs: Path) -> str:
 
 
 def save_interrupted(folder: Path, model: str, specs: Sequence[str], recipe: Recipe, run_id: str) -> None:
-    """Writes the settings of a new run.
-
-    Raises:
-        CheckpointError: the file cannot be written.
-    """
+    """Writes the settings of a new run; raises CheckpointError if the file cannot be written."""
     path = folder / SETTINGS
     content = {"model": model, "specs": list(specs), "recipe": asdict(recipe), "run_id": run_id}
     try:
@@ -66,11 +62,8 @@ def save_interrupted(folder: Path, model: str, specs: Sequence[str], recipe: Rec
 def load_interrupted(folder: Path, device: str = "") -> Interrupted:
     """Reads the settings of an interrupted run; a run that has its checkpoint may still lack its registration.
 
-    Args:
-        device: in place of the run's own; empty keeps that.
-
-    Raises:
-        TrainingError: there is no such run, it is finished, or its settings are damaged.
+    `device` replaces the run's own, unless it is empty. Raises TrainingError if there is no such run, it is finished,
+    or its settings are damaged.
     """
     path = folder / SETTINGS
     if not path.is_file():

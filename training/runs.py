@@ -30,30 +30,19 @@ class RunReporter:
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """The results of a finished training run.
+    """The results of a finished training run."""
 
-    Attributes:
-        folder: the run's folder, with `checkpoint/` and `plots/` in it.
-        run_id: id of the MLflow run; empty if the run could not be recorded.
-        registered_version: number in MLflow's model registry; empty if the run could not be recorded.
-        model: the trained network, on the CPU, in evaluation mode.
-        metrics: all scalar figures by name, as in MLflow and in the checkpoint.
-        examples: number of training crops or scenes; None if an earlier process has trained.
-        data: the `TrainingData` of the run; None if an earlier process has trained.
-        answers: what the network says of the test examples of each data set, by its kind: logits, float32
-            [n, classes], or `Detections`. Empty if an earlier process has trained.
-        evaluations: their evaluations, by the same keys.
-    """
-
-    folder: Path
-    run_id: str
-    registered_version: str
-    model: nn.Module
-    metrics: dict[str, float]
-    examples: int | None
-    data: Any = None
+    folder: Path  # of the run, with `checkpoint/` and `plots/` in it
+    run_id: str  # id of the MLflow run; empty if the run could not be recorded
+    registered_version: str  # number in MLflow's model registry; empty if the run could not be recorded
+    model: nn.Module  # the trained network, on the CPU, in evaluation mode
+    metrics: dict[str, float]  # all scalar figures by name, as in MLflow and in the checkpoint
+    examples: int | None  # number of training crops or scenes; None if an earlier process has trained
+    data: Any = None  # the `TrainingData` of the run; None if an earlier process has trained
+    # What the network says of the test examples of each data set, by its kind: logits, float32 [n, classes], or
+    # `Detections`. Empty if an earlier process has trained.
     answers: Mapping[str, Any] = field(default_factory=dict)
-    evaluations: Mapping[str, Any] = field(default_factory=dict)
+    evaluations: Mapping[str, Any] = field(default_factory=dict)  # of the answers, by the same keys
 
     @property
     def checkpoint(self) -> Path:
@@ -63,26 +52,17 @@ class FinishedRun:
 
 @dataclass
 class Run:
-    """A run in progress.
+    """A run in progress."""
 
-    Attributes:
-        model: name of the model in the registry and on the server.
-        score: name of the task's score in MLflow.
-        specs: the data sets as given on the command line; needed to resume the run.
-        world: the processes that train together.
-        run_id: id of the MLflow run that an earlier process has started; empty for a new run.
-        curves: the epoch reports of each finished stage.
-    """
-
-    model: str
-    score: str
+    model: str  # name in the registry and on the server
+    score: str  # name of the task's score in MLflow
     recipe: Recipe
     folder: Path
     reporter: RunReporter
-    specs: tuple[str, ...]
-    world: World
-    run_id: str = ""
-    curves: dict[str, tuple[EpochReport, ...]] = field(default_factory=dict)
+    specs: tuple[str, ...]  # the data sets as given on the command line; needed to resume the run
+    world: World  # the processes that train together
+    run_id: str = ""  # id of the MLflow run that an earlier process has started; empty for a new run
+    curves: dict[str, tuple[EpochReport, ...]] = field(default_factory=dict)  # the epoch reports of each finished stage
     tracker: Tracker = field(init=False)
 
     def __post_init__(self) -> None:
@@ -97,9 +77,8 @@ class Run:
     def recorded(self, recipe: Recipe, facts: Mapping[str, object]) -> Iterator[str]:
         """Opens the MLflow run and yields its id; empty if it cannot be recorded.
 
-        An error of the training itself ends the run; after any other error it can be resumed.
-
-        The `recipe` has all automatic settings resolved.
+        An error of the training itself ends the run; after any other error it can be resumed. The `recipe` has all
+        automatic settings resolved.
         """
         parameters = {**asdict(recipe.config), **asdict(recipe), **facts, **_computed_with(recipe.config)}
         del parameters["config"]
@@ -141,10 +120,8 @@ class Run:
     ) -> str:
         """Writes the checkpoint and the plots, and registers the version.
 
-        `write_plots` is called with the folder for the plots.
-
-        Returns:
-            The registry's version number; empty if the run is not recorded.
+        `write_plots` is called with the folder for the plots. Returns the registry's version number; empty if the run
+        is not recorded.
         """
         if not self.world.is_main:
             return ""
@@ -170,8 +147,7 @@ class Run:
     def register_late(self) -> FinishedRun:
         """Records and registers a run that was interrupted between its checkpoint and its registration.
 
-        Raises:
-            CheckpointError: the checkpoint is damaged.
+        Raises CheckpointError if the checkpoint is damaged.
         """
         model, info = load_checkpoint(self.folder / CHECKPOINT, self.model)
         version = ""

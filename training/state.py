@@ -23,8 +23,7 @@ STATE, TENSOR = "state", "tensor"
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
     """Writes a state atomically, by a rename: tensors and JSON values, nested in dictionaries and lists.
 
-    Raises:
-        CheckpointError: the file cannot be written; the previous state is unchanged.
+    Raises CheckpointError if the file cannot be written; the previous state is unchanged.
     """
     tensors: dict[str, Tensor] = {}
 
@@ -51,11 +50,7 @@ def save_state(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def load_state(path: Path) -> dict[str, Any]:
-    """Reads the state that `save_state` has written; all keys are text.
-
-    Raises:
-        CheckpointError: the file is damaged.
-    """
+    """Reads the state that `save_state` has written; all keys are text. Raises CheckpointError if it is damaged."""
     try:
         with safe_open(path, framework="pt") as file:
 

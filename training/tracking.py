@@ -56,9 +56,8 @@ def database_uri(path: Path) -> str:
 class Tracker:
     """Records one run; after a failure of MLflow it warns once and records nothing more.
 
-    Args:
-        warn: receives a sentence with the reason.
-        run_id: id of the open MLflow run; empty for a tracker that records nothing.
+    `warn` receives a sentence with the reason. `run_id` is that of the open MLflow run; if it is empty, nothing is
+    recorded.
     """
 
     def __init__(self, warn: Callable[[str], None], run_id: str = "") -> None:
@@ -77,8 +76,7 @@ class Tracker:
     def register_checkpoint(self, model: str, metrics: Mapping[str, float]) -> str:
         """Registers the run's `checkpoint` artifact as a new version of `model`, with the alias `challenger`.
 
-        Returns:
-            The registry's version number, as text; empty if MLflow has failed.
+        Returns the registry's version number, as text; empty if MLflow has failed.
         """
         return self.record(lambda: _register(model, self.run_id, metrics)) or ""
 
@@ -103,14 +101,13 @@ def tracked_run(
 ) -> Iterator[Tracker]:
     """Opens an MLflow run, with system metrics; it ends as FAILED when the block raises.
 
+    The tracker records nothing if MLflow cannot be used.
+
     Args:
         runs: folder of the SQLite database and its artifacts.
         parameters: the configuration to record.
         warn: receives a sentence if the run is not recorded.
         run_id: id of an interrupted run to continue; empty for a new run.
-
-    Yields:
-        The tracker; it records nothing if MLflow cannot be used.
     """
     logging.getLogger("alembic").setLevel(logging.WARNING)
     # MLflow's system monitor warns about every metric that a machine does not have.

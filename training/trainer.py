@@ -40,21 +40,13 @@ Indices = npt.NDArray[np.int64]
 
 
 class Trainer(ABC, Generic[Examples, Answers, Evaluation]):
-    """A run of one kind of model. Answers are what a network says of examples, one item for each.
+    """A run of one kind of model. Answers are what a network says of examples, one item for each."""
 
-    Attributes:
-        model: name of the model in the registry and on the server.
-        score: name of the task's score in MLflow.
-        error_label: label of 1 minus the score in the plot of the curves.
-        input_size: height and width of the network's input in pixels.
-        data: the training and test examples, once they are read.
-    """
-
-    model: ClassVar[str]
-    score: ClassVar[str]
-    error_label: ClassVar[str] = "error, %"
-    input_size: ClassVar[tuple[int, int]]
-    data: TrainingData[Examples]
+    model: ClassVar[str]  # name in the registry and on the server
+    score: ClassVar[str]  # name of the task's score in MLflow
+    error_label: ClassVar[str] = "error, %"  # of 1 minus the score in the plot of the curves
+    input_size: ClassVar[tuple[int, int]]  # height and width of the network's input in pixels
+    data: TrainingData[Examples]  # once it is read
 
     def __init__(self, run: Run, sources: Sequence[Dataset | Drawings]) -> None:
         self.run, self.recipe, self.sources = run, run.recipe, sources
@@ -198,10 +190,8 @@ def cross_validate(
 ) -> list[Any]:
     """Cross-validates: for each fold, trains on the other folds and predicts this one.
 
-    `fit` is called with the name of the stage and its examples; `folds` has the indices of each fold.
-
-    Returns:
-        The answer for each example by the network that has not seen its fold.
+    `fit` is called with the name of the stage and its examples; `folds` has the indices of each fold. Returns the
+    answer for each example by the network that has not seen its fold.
     """
     answers: list[Any] = [None] * len(examples)
     for number, held in enumerate(folds, start=1):

@@ -23,8 +23,7 @@ STRENGTH = 1.3
 class Augmentation:
     """Augments batches of crops; the result depends only on the last `seed`.
 
-    Args:
-        batch_size: crops of a batch, over all processes that share it.
+    `batch_size` is the number of crops of a batch, over all processes that share it.
     """
 
     def __init__(self, batch_size: int = 1) -> None:

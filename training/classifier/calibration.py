@@ -16,11 +16,9 @@ MIN_CROPS_FOR_THRESHOLD = 20  # of n crops, the lowest score is above that of a 
 
 
 def fit_temperature(logits: npt.NDArray[np.float32], class_ids: npt.NDArray[np.int64]) -> float:
-    """Fits the temperature on held-out crops.
+    """Fits the temperature on held-out crops, from which the network has not learned.
 
-    Args:
-        logits: float32 [n, classes], of crops that the network has not learned from.
-        class_ids: int64 [n], their labels.
+    `logits` are float32 [n, classes]; `class_ids`, int64 [n], are the labels.
 
     Returns:
         The temperature from 1/8 to 8 with the smallest negative log likelihood. Labels count as right with
@@ -42,12 +40,9 @@ def fit_temperature(logits: npt.NDArray[np.float32], class_ids: npt.NDArray[np.i
 def fit_unknown_threshold(probabilities: npt.NDArray[np.float32]) -> float:
     """Chooses the score below which a crop is answered as unknown.
 
-    Args:
-        probabilities: float32 [n, classes], calibrated, of crops that the network has not learned from.
-
-    Returns:
-        The highest score, with four decimals, below which at most the share MOST_LOST of these crops lies; 0 for fewer
-        than MIN_CROPS_FOR_THRESHOLD crops.
+    `probabilities` are float32 [n, classes], calibrated, of crops that the network has not learned from. Returns the
+    highest score, with four decimals, below which at most the share MOST_LOST of these crops lies; 0 for fewer than
+    MIN_CROPS_FOR_THRESHOLD crops.
     """
     if len(probabilities) < MIN_CROPS_FOR_THRESHOLD:
         return 0.0
@@ -57,17 +52,11 @@ def fit_unknown_threshold(probabilities: npt.NDArray[np.float32]) -> float:
 
 @dataclass(frozen=True)
 class Reliability:
-    """A reliability diagram: accuracy by confidence, in bins of equal width from 0 to 1.
+    """A reliability diagram: accuracy by confidence, in bins of equal width from 0 to 1."""
 
-    Attributes:
-        counts: int64 [BINS], number of predictions in each bin.
-        confidence: float64 [BINS], their mean confidence; NaN in an empty bin.
-        accuracy: float64 [BINS], the share of right ones; NaN in an empty bin.
-    """
-
-    counts: npt.NDArray[np.int64]
-    confidence: npt.NDArray[np.float64]
-    accuracy: npt.NDArray[np.float64]
+    counts: npt.NDArray[np.int64]  # int64 [BINS], number of predictions in each bin
+    confidence: npt.NDArray[np.float64]  # float64 [BINS], their mean confidence; NaN in an empty bin
+    accuracy: npt.NDArray[np.float64]  # float64 [BINS], the share of right ones; NaN in an empty bin
 
     @property
     def expected_calibration_error(self) -> float:

@@ -11,23 +11,14 @@ from training.classifier.calibration import Reliability, reliability
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result of comparing predictions with labels.
+    """The result of comparing predictions with labels."""
 
-    Attributes:
-        accuracy: share of crops whose most probable class is right.
-        recall: by class id, share of the class's crops that are right; NaN for a class without crops.
-        confusion: int64 [classes, classes], rows are the true classes.
-        mistakes: indices of the wrong crops, by descending confidence.
-        reliability: accuracy by confidence.
-        class_names: name of each class, by class id.
-    """
-
-    accuracy: float
-    recall: npt.NDArray[np.float64]
-    confusion: npt.NDArray[np.int64]
-    mistakes: npt.NDArray[np.int64]
-    reliability: Reliability
-    class_names: tuple[str, ...]
+    accuracy: float  # share of crops whose most probable class is right
+    recall: npt.NDArray[np.float64]  # share of each class's crops that are right, by class id; NaN without crops
+    confusion: npt.NDArray[np.int64]  # int64 [classes, classes], rows are the true classes
+    mistakes: npt.NDArray[np.int64]  # indices of the wrong crops, by descending confidence
+    reliability: Reliability  # accuracy by confidence
+    class_names: tuple[str, ...]  # by class id
 
     def metrics(self) -> dict[str, float]:
         """Returns the scalar figures by name; `ece` is the expected calibration error."""

@@ -82,10 +82,8 @@ def hold_out(data: CropData, share: float, seed: int) -> tuple[npt.NDArray[np.in
     """Chooses the training crops to hold out: photographs, or drawings if there are no photographs.
 
     Accuracy and temperature on drawings do not apply to photographs. If no class has enough tracks or images for its
-    share, each class with at least MIN_SOURCES_FOR_HOLDOUT of them loses one.
-
-    Returns:
-        The indices of the crops, and a notice if classes are too small for the share; empty otherwise.
+    share, each class with at least MIN_SOURCES_FOR_HOLDOUT of them loses one. Returns the indices of the crops, and a
+    notice if classes are too small for the share; empty otherwise.
     """
     if not share:
         return np.empty(0, np.int64), ""

@@ -25,23 +25,15 @@ MANY = 50_000  # crops of a data set with the batch that is the default for much
 
 @dataclass(frozen=True)
 class Throughput:
-    """Images per second of training steps.
+    """Images per second of training steps."""
 
-    Attributes:
-        network: median over the rounds, with a batch that is already in memory.
-        loop: median over the rounds, with batches that the workers prepare.
-        ratio: median over the rounds of loop / network.
-        workers: number of processes that prepared batches.
-        batch_size: crops in a step.
-    """
-
-    network: float
-    loop: float
-    ratio: float
+    network: float  # median over the rounds, with a batch that is already in memory
+    loop: float  # median over the rounds, with batches that the workers prepare
+    ratio: float  # median over the rounds of loop / network
     device: str
     precision: str
-    workers: int
-    batch_size: int
+    workers: int  # number of processes that prepared batches
+    batch_size: int  # crops in a step
 
 
 def measure_throughput(
@@ -49,10 +41,8 @@ def measure_throughput(
 ) -> Throughput:
     """Times the whole training loop and the network alone, alternately, on random images.
 
-    Of `config`, batch size (0: the default for the device), device, precision, workers and compile are used.
-
-    Raises:
-        TrainingError: the architecture or the device is not available.
+    Of `config`, batch size (0: the default for the device), device, precision, workers and compile are used. Raises
+    TrainingError if the architecture or the device is not available.
     """
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (CROPS, SIZE, SIZE, 3), dtype=np.uint8)

@@ -30,61 +30,37 @@ CROP_SIZE = 48
 
 @dataclass(frozen=True)
 class SplitFacts:
-    """The facts of one split of a data set.
-
-    Attributes:
-        signs: number of labelled signs, including those in broken images.
-        without_signs: number of images that are labelled as empty.
-        unlabelled: number of images without labels.
-        signs_per_class: number of signs by class id.
-        long_sides: number of signs by long side of the box in pixels.
-        empty_classes: classes without a sign; empty for a split without any sign.
-        fingerprint: sha256 of all images and labels, independent of their paths and order.
-    """
+    """The facts of one split of a data set."""
 
     images: int
-    signs: int
-    without_signs: int
-    unlabelled: int
-    signs_per_class: tuple[int, ...]
-    long_sides: dict[int, int]
-    empty_classes: tuple[int, ...]
-    fingerprint: str
+    signs: int  # labelled ones, including those in broken images
+    without_signs: int  # images that are labelled as empty
+    unlabelled: int  # images without labels
+    signs_per_class: tuple[int, ...]  # by class id
+    long_sides: dict[int, int]  # number of signs by long side of the box in pixels
+    empty_classes: tuple[int, ...]  # classes without a sign; empty for a split without any sign
+    fingerprint: str  # sha256 of all images and labels, independent of their paths and order
 
 
 @dataclass(frozen=True)
 class Entries:
-    """Numbers of entries of feedback.
-
-    Attributes:
-        used: entries used for training.
-        superseded: entries whose picture has a later correction.
-        repeated: entries that repeat pictures of the other data sets; the notices have the reasons.
-        left_out: unusable entries.
-        newest: name of the newest used entry, which begins with its time of arrival; None without any.
-    """
+    """Numbers of entries of feedback."""
 
     total: int
-    used: int
-    superseded: int
-    repeated: int
-    left_out: int
-    newest: str | None
+    used: int  # for training
+    superseded: int  # whose picture has a later correction
+    repeated: int  # that repeat pictures of the other data sets; the notices have the reasons
+    left_out: int  # unusable
+    newest: str | None  # name of the newest used one, which begins with its time of arrival; None without any
 
 
 @dataclass(frozen=True)
 class Duplicate:
-    """Images with the same bytes.
+    """Images with the same bytes."""
 
-    Attributes:
-        sha256: of the bytes.
-        images: data set, split and path of two or more images.
-        labels_differ: whether not all have the same boxes and classes.
-    """
-
-    sha256: str
-    images: tuple[tuple[str, Split, str], ...]
-    labels_differ: bool
+    sha256: str  # of the bytes
+    images: tuple[tuple[str, Split, str], ...]  # data set, split and path of two or more images
+    labels_differ: bool  # not all have the same boxes and classes
 
     @property
     def reach(self) -> str:
@@ -96,51 +72,31 @@ class Duplicate:
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """The facts of one data set.
-
-    Attributes:
-        splits: facts of each split that has images.
-        broken: images that cannot be read or decoded.
-        bad_boxes: boxes that reach outside their image or have no area.
-        double_boxes: boxes that are labelled more than once, with one class or with several.
-        divided_tracks: tracks with images in both splits.
-        tracks_of_two_classes: tracks whose images are labelled with more than one class.
-        notices: notices of the reader, and about repeated entries of feedback.
-        left_out: unusable entries of feedback, which training leaves out.
-        entries: numbers of entries of feedback; None for other data sets.
-    """
+    """The facts of one data set."""
 
     name: str
-    splits: dict[Split, SplitFacts]
-    broken: tuple[Problem, ...]
-    bad_boxes: tuple[Problem, ...]
-    double_boxes: tuple[Problem, ...]
-    divided_tracks: tuple[str, ...]
-    tracks_of_two_classes: tuple[str, ...]
-    notices: tuple[str, ...]
-    left_out: tuple[Problem, ...]
-    entries: Entries | None
+    splits: dict[Split, SplitFacts]  # those that have images
+    broken: tuple[Problem, ...]  # images that cannot be read or decoded
+    bad_boxes: tuple[Problem, ...]  # boxes that reach outside their image or have no area
+    double_boxes: tuple[Problem, ...]  # boxes that are labelled more than once, with one class or with several
+    divided_tracks: tuple[str, ...]  # tracks with images in both splits
+    tracks_of_two_classes: tuple[str, ...]  # tracks whose images are labelled with more than one class
+    notices: tuple[str, ...]  # of the reader, and about repeated entries of feedback
+    left_out: tuple[Problem, ...]  # unusable entries of feedback, which training leaves out
+    entries: Entries | None  # of feedback; None for other data sets
     classes: ClassSet
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The comparison of one data set's training crops with the test crops of the same or another data set.
+    """The comparison of one data set's training crops with the test crops of the same or another data set."""
 
-    Attributes:
-        train: name of the data set with the training crops.
-        test: name of the data set with the test crops.
-        leakage: the repeats, with indices into `Signs`.
-        repeated_signs: number of test crops that a training crop repeats.
-        images: number of training images in the leaked tracks.
-    """
-
-    train: str
-    test: str
-    leakage: Leakage
+    train: str  # name of the data set with the training crops
+    test: str  # name of the data set with the test crops
+    leakage: Leakage  # the repeats, with indices into `Signs`
     test_signs: int
-    repeated_signs: int
-    images: int
+    repeated_signs: int  # number of test crops that a training crop repeats
+    images: int  # number of training images in the leaked tracks
 
 
 @dataclass(frozen=True)
@@ -185,8 +141,7 @@ class _Checked:
 def audit(data_sets: Sequence[Dataset], progress: ProgressCallback = silent) -> Audit:
     """Decodes every image and compares all training splits with all test splits.
 
-    Raises:
-        DataError: two data sets have the same name, or different classes.
+    Raises DataError if two data sets have the same name, or different classes.
     """
     names = [dataset.name for dataset in data_sets]
     if len(set(names)) < len(names):
@@ -305,7 +260,6 @@ def _split_facts(samples: Sequence[Sample], digests: dict[str, str], classes: in
 
 
 def _collect(checked: Sequence[_Checked], split: Split) -> Signs | None:
-    """Returns the signs of one split; None if it has none."""
     found = [
         (image, box.class_id, each.sample)
         for each in checked

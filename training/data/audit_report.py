@@ -107,13 +107,11 @@ def _table(*headings: str, left: int = 2) -> Table:
 
 
 def _size_range(facts: SplitFacts) -> str:
-    """Returns the smallest, the largest and the median long side as text."""
     sides = list(Counter(facts.long_sides).elements())
     return f"{min(sides)} to {max(sides)} ({median_low(sides)})" if sides else "-"
 
 
 def _print_rarest(console: Console, data_sets: Sequence[DatasetFacts]) -> None:
-    """Prints the classes with the fewest training signs."""
     columns = [(facts, split) for facts in data_sets for split in facts.splits if facts.splits[split].signs]
     counted = [facts.splits[split] for facts, split in columns if split == "train"] or [
         facts.splits[split] for facts, split in columns

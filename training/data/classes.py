@@ -32,11 +32,7 @@ def class_set(data: Path, names: Sequence[str], categories: Sequence[str] = ()) 
 
 
 def common_classes(sources: Sequence[Dataset | Drawings]) -> ClassSet:
-    """Returns the common classes of data sets.
-
-    Raises:
-        DataError: the data sets do not have the same classes in the same order.
-    """
+    """Returns the classes of data sets; raises DataError if they are not the same in the same order."""
     first, *others = sources
     for other in others:
         if other.classes != first.classes:

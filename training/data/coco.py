@@ -24,8 +24,7 @@ PARTS = ("images", "annotations", "categories")
 def load_coco(path: Path) -> Dataset:
     """Reads the labels of a folder or zip.
 
-    Raises:
-        DataError: there is no such file, the categories of two files differ, or a label is invalid.
+    Raises DataError if there is no such file, the categories of two files differ, or a label is invalid.
     """
     source = open_source(path)
     names = source.names()

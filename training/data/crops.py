@@ -18,20 +18,12 @@ TRIES = 50
 
 @dataclass(frozen=True)
 class Crops:
-    """Crops of the signs of one split.
+    """Crops of the signs of one split."""
 
-    Attributes:
-        images: uint8 [n, size, size, 3], RGB.
-        class_ids: int64 [n].
-        sources: the track of each crop, or its image if there are no tracks. Crops with the same source are never in
-            different folds.
-        fingerprint: sha256 over names, boxes, classes and image bytes.
-    """
-
-    images: npt.NDArray[np.uint8]
-    class_ids: npt.NDArray[np.int64]
-    sources: tuple[str, ...]
-    fingerprint: str
+    images: npt.NDArray[np.uint8]  # uint8 [n, size, size, 3], RGB
+    class_ids: npt.NDArray[np.int64]  # int64 [n]
+    sources: tuple[str, ...]  # the track of each, or its image without tracks; one source is never in two folds
+    fingerprint: str  # sha256 over names, boxes, classes and image bytes
 
     def __len__(self) -> int:
         return len(self.class_ids)
@@ -45,10 +37,8 @@ class Crops:
 def cut_crops(dataset: Dataset, split: Split, size: int, progress: Progress = silent) -> Crops:
     """Decodes the images of a split that have signs, and crops the signs.
 
-    A crop is a square of `size` pixels. `progress` counts images.
-
-    Raises:
-        DataError: the split has no signs, an image is broken, or a box lies outside its image.
+    A crop is a square of `size` pixels. `progress` counts images. Raises DataError if the split has no signs, an image
+    is broken, or a box lies outside its image.
     """
     samples = [sample for sample in dataset.split(split) if sample.boxes]
     if not samples:
@@ -71,13 +61,8 @@ def cut_background(
 ) -> npt.NDArray[np.uint8]:
     """Cuts CROPS_A_SCENE squares from each scene, of the sizes of signs, that touch no labelled sign.
 
-    Signs of other classes are not labelled, so a few crops show one.
-
-    Returns:
-        uint8 [n, size, size, 3].
-
-    Raises:
-        DataError: an image is broken.
+    Signs of other classes are not labelled, so a few crops show one. Returns uint8 [n, size, size, 3]; raises DataError
+    if an image is broken.
     """
     samples = list(dataset.split(split))
     numbers = {sample.image: number for number, sample in enumerate(samples)}

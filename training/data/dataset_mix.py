@@ -43,21 +43,13 @@ Examples = TypeVar("Examples", bound=Selectable)
 
 @dataclass(frozen=True)
 class TrainingData(Generic[Examples]):
-    """Training and test examples of one or several data sets.
+    """Training and test examples of one or several data sets."""
 
-    Attributes:
-        name: names of all data sets.
-        train: all training examples.
-        tests: test examples by kind of data set.
-        notices: notices to the user, a sentence each.
-        free_of: kinds of data sets whose test signs were removed from the training examples.
-    """
-
-    name: str
-    train: Examples
-    tests: dict[str, Examples]
-    notices: tuple[str, ...]
-    free_of: tuple[str, ...]
+    name: str  # names of all data sets
+    train: Examples  # all training examples
+    tests: dict[str, Examples]  # test examples by kind of data set
+    notices: tuple[str, ...]  # to the user, a sentence each
+    free_of: tuple[str, ...]  # kinds of data sets whose test signs were removed from the training examples
     classes: ClassSet
 
     def facts(self) -> dict[str, str]:
@@ -76,8 +68,7 @@ class CropData(TrainingData[Crops]):
 def open_sources(specs: Sequence[str]) -> list[Dataset | Drawings]:
     """Opens data sets from their command-line form: `KIND=PATH` or `PATH` as in `load_data`, or `synthetic=N`.
 
-    Raises:
-        DataError: a form is invalid, a data set cannot be read, or one is given twice.
+    Raises DataError if a form is invalid, a data set cannot be read, or one is given twice.
     """
     drawn = {spec: _drawings(spec) for spec in specs if spec.partition("=")[0] == DRAWN}
     if sum(spec in drawn for spec in specs) > 1:  # the first of both would be the same crops
@@ -103,10 +94,8 @@ def gather_crops(
     test image of either are left out, too.
 
     A crop is a square of `size` pixels; `seed` is that of the drawings. With `keep_leaked` nothing is left out.
-
-    Raises:
-        DataError: there are no training signs, two data sets are copies of one benchmark, or an image or label cannot
-            be used.
+    Raises DataError if there are no training signs, two data sets are copies of one benchmark, or an image or label
+    cannot be used.
     """
     classes = common_classes(sources)
     _check_copies(sources)
@@ -156,7 +145,6 @@ def _check_copies(sources: Sequence[Dataset | Drawings]) -> None:
 
 
 def _shown(trains: Sequence[tuple[str, Crops]]) -> set[int]:
-    """Returns the classes that have training signs."""
     return set(np.concatenate([crops.class_ids for _, crops in trains]).tolist())
 
 

@@ -34,15 +34,10 @@ class _BrokenError(Exception):
 
 @dataclass(frozen=True)
 class _Version:
-    """The version of a file that a partial download belongs to.
+    """The version of a file that a partial download belongs to."""
 
-    Attributes:
-        size: size of the whole file in bytes.
-        validator: its strong ETag, else its date; empty if the server sends neither.
-    """
-
-    size: int
-    validator: str
+    size: int  # of the whole file in bytes
+    validator: str  # its strong ETag, else its date; empty if the server sends neither
 
 
 def download(address: str, path: Path, check: Callable[[Path], None], progress: ProgressCallback) -> None:

@@ -72,9 +72,7 @@ def load_feedback(path: Path, classes: ClassSet | None = None, known_to: str = "
     """Reads a folder or zip of feedback; unusable entries are in `left_out`.
 
     The gateway may add entries during the call. `classes` are those of the data `known_to` that it is used with.
-
-    Raises:
-        DataError: `path` does not exist or has no entry.
+    Raises DataError if `path` does not exist or has no entry.
     """
     source = open_source(path)
     folders = find_entries(source.names())

@@ -34,23 +34,14 @@ ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, Run
 
 @dataclass(frozen=True)
 class Benchmark:
-    """The archives of a benchmark and its expected content.
+    """The archives of a benchmark and its expected content."""
 
-    Attributes:
-        kind: name of its reader in training.data.load.
-        address: URL of the folder with its archives.
-        archives: the published MD5 sum of each archive in hexadecimal, None if there is none, by its file name.
-        folder: folder to unpack into; None if the single zip is read directly.
-        counts: numbers of images and signs of each split.
-        credit: licence and citation.
-    """
-
-    kind: str
-    address: str
-    archives: Mapping[str, str | None]
-    folder: str | None
-    counts: Mapping[Split, tuple[int, int]]
-    credit: str
+    kind: str  # name of its reader in training.data.load
+    address: str  # URL of the folder with its archives
+    archives: Mapping[str, str | None]  # published MD5 sum of each in hexadecimal, None if there is none, by file name
+    folder: str | None  # folder to unpack into; None if the single zip is read directly
+    counts: Mapping[Split, tuple[int, int]]  # numbers of images and signs of each split
+    credit: str  # licence and citation
 
 
 BENCHMARKS: dict[str, Benchmark] = {
@@ -224,10 +215,9 @@ def _unpack(zips: list[Path], benchmark: Benchmark, folder: Path, progress: Prog
 
 
 def _extract(file: Path, folder: Path, progress: ProgressCallback) -> None:
-    """Unpacks a zip into `folder` and refuses members that lie outside.
+    """Unpacks a zip into `folder`.
 
-    Raises:
-        DataError: a member would lie outside `folder`, the zip is damaged, or the disk has too little space.
+    Raises DataError if a member would lie outside, the zip is damaged, or the disk has too little space.
     """
     try:
         with zipfile.ZipFile(file) as archive:

@@ -33,19 +33,12 @@ ADVICE = "put the official gt.txt (it is in FullIJCNN2013.zip) into the folder, 
 
 @dataclass(frozen=True)
 class _SceneFolder:
-    """A folder of numbered scenes.
+    """A folder of numbered scenes."""
 
-    Attributes:
-        path: path inside the data set.
-        images: path of each image by the five digits of its name.
-        split: the split of all images; None if their numbers determine it.
-        labels: Kaggle's folder of labels for these images; None for the official layouts.
-    """
-
-    path: PurePosixPath
-    images: dict[str, str]
-    split: Split | None = None
-    labels: PurePosixPath | None = None
+    path: PurePosixPath  # inside the data set
+    images: dict[str, str]  # path of each image by the five digits of its name
+    split: Split | None = None  # of all images; None if their numbers determine it
+    labels: PurePosixPath | None = None  # Kaggle's folder of labels for these images; None for the official layouts
 
 
 @dataclass(frozen=True)
@@ -61,12 +54,8 @@ class _Labels:
 def load_gtsdb(path: Path) -> Dataset:
     """Reads the labels of a GTSDB folder or zip; images are read later, one by one.
 
-    Args:
-        path: the folder or zip with `gt.txt`, or any parent folder; the training and the test archive may be unpacked
-            side by side.
-
-    Raises:
-        DataError: there is no GTSDB at `path`, or a label is invalid; the message names the line.
+    `path` is the folder or zip with `gt.txt`, or any parent folder; the training and the test archive may be unpacked
+    side by side. Raises DataError if there is no GTSDB, or for an invalid label, whose line the message names.
     """
     source = open_source(path)
     names = source.names()

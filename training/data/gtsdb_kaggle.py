@@ -43,14 +43,12 @@ def read_kaggle_labels(
 ) -> tuple[dict[str, tuple[Box, ...]], tuple[str, ...]]:
     """Reads and repairs the labels of one split.
 
-    `images` are the images of that split by the number in their name, as in `check_numbering`.
+    `images` are the images of that split by the number in their name, as in `check_numbering`. Raises DataError if a
+    label is invalid, or a labelled image is broken; the message names the file and line.
 
     Returns:
         The boxes of each scene by the number in its file name, for scenes with an image and boxes, and notices about
         the labels, a sentence each. Sides may be off by one pixel, because the copy's convention is unknown.
-
-    Raises:
-        DataError: a label is invalid, or a labelled image is broken; the message names the file and line.
     """
     found = _parse_all(source, folder)
     labels = [(scene, label) for scene, label in found if label.class_id != STRAY_CLASS_ID]

@@ -51,8 +51,7 @@ class _Images:
 def load_gtsrb(path: Path) -> Dataset:
     """Reads the labels of a GTSRB folder or zip, in the official layouts or Kaggle's.
 
-    Raises:
-        DataError: there is no GTSRB at `path`, or a label is invalid; the message names the line.
+    Raises DataError if there is no GTSRB at `path`, or for an invalid label, whose line the message names.
     """
     source = open_source(path)
     names = source.names()

@@ -22,8 +22,7 @@ FEWEST_CLASSES = 2
 def load_image_folders(path: Path) -> Dataset:
     """Lists the pictures and reads their sizes.
 
-    Raises:
-        DataError: there are fewer than two folders with pictures, or a picture cannot be read; the message names it.
+    Raises DataError if there are fewer than two folders with pictures, or for an unreadable picture, which it names.
     """
     source = open_source(path)
     pictures = [PurePosixPath(name) for name in source.names() if name.lower().endswith(SUFFIXES)]

@@ -37,8 +37,7 @@ def no_signs(dataset: Dataset, split: Split) -> DataError:
 def upright_size(source: Source, name: str) -> tuple[int, int]:
     """Returns width and height in pixels of an image after EXIF orientation, from its header.
 
-    Raises:
-        DataError: the file is not an image.
+    Raises DataError if the file is not an image.
     """
     try:
         with Image.open(io.BytesIO(source.read(name))) as picture:
@@ -57,13 +56,9 @@ def read_images(
 ) -> tuple[list[Result], str]:
     """Decodes images and applies a function to each.
 
-    `use` is called with each sample and its image, and may raise ImageError.
-
-    Returns:
-        The results of `use`, in order, and the fingerprint, a sha256 over names, boxes, classes and image bytes.
-
-    Raises:
-        DataError: an image cannot be decoded, or `use` has raised ImageError.
+    `use` is called with each sample and its image, and may raise ImageError. Returns its results, in order, and the
+    fingerprint, a sha256 over names, boxes, classes and image bytes. Raises DataError if an image cannot be decoded, or
+    `use` has raised ImageError.
     """
 
     def read(sample: Sample) -> tuple[Sample, Result, bytes]:

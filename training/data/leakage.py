@@ -19,30 +19,19 @@ BLOCK = 1024  # test crops per comparison with all training crops of their class
 
 @dataclass(frozen=True)
 class Repeat:
-    """A test crop and the most similar crop of one training track.
+    """A test crop and the most similar crop of one training track."""
 
-    Attributes:
-        train: index into the training crops.
-        test: index into the test crops.
-        correlation: Pearson correlation, above the threshold.
-    """
-
-    train: int
-    test: int
-    correlation: float
+    train: int  # index into the training crops
+    test: int  # index into the test crops
+    correlation: float  # Pearson correlation, above the threshold
 
 
 @dataclass(frozen=True)
 class Leakage:
-    """The leakage from a test split to a training split.
+    """The leakage from a test split to a training split."""
 
-    Attributes:
-        tracks: the sources of the training crops that repeat a test crop, sorted; leave out all their crops.
-        repeats: one for each pair of test crop and track, by descending correlation.
-    """
-
-    tracks: tuple[str, ...]
-    repeats: tuple[Repeat, ...]
+    tracks: tuple[str, ...]  # sources of the training crops that repeat a test crop, sorted; leave out all their crops
+    repeats: tuple[Repeat, ...]  # one for each pair of test crop and track, by descending correlation
 
 
 def leaked_tracks(train: Crops, test: Crops, threshold: float = THRESHOLD) -> Leakage:
@@ -58,10 +47,7 @@ def leaked_tracks(train: Crops, test: Crops, threshold: float = THRESHOLD) -> Le
     others show dark signs before a plain sky. From 0.97 to 0.98 most pairs are repeats, too, so the result is not
     complete.
 
-    Args:
-        train: crops of the training split.
-        test: crops of the test split, with the same size and margin.
-        threshold: pairs above this correlation are repeats.
+    Both splits have crops of the same size and margin. Pairs with a correlation above `threshold` are repeats.
     """
     names, track_of = np.unique(np.asarray(train.sources, dtype=np.str_), return_inverse=True)
     train_hits, test_hits, correlations = _pairs_above(threshold, train, test)

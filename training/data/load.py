@@ -24,11 +24,8 @@ LOADERS: dict[str, Callable[[Path], Dataset]] = {
 def load_data(spec: str) -> Dataset:
     """Reads the labels of a data set.
 
-    Args:
-        spec: a key of LOADERS, `=` and the path of a folder or zip; or the path alone, whose kind is then detected.
-
-    Raises:
-        DataError: the form is invalid, or the data set cannot be read.
+    `spec` is a key of LOADERS, `=` and the path of a folder or zip; or the path alone, whose kind is then detected.
+    Raises DataError if the form is invalid, or the data set cannot be read.
     """
     kind, path = _parse(spec)
     return LOADERS[kind](path)
@@ -37,10 +34,7 @@ def load_data(spec: str) -> Dataset:
 def load_together(specs: Sequence[str], classes: ClassSet | None = None) -> list[Dataset]:
     """Reads data sets that are used together: feedback gets its class ids from the others.
 
-    `classes` are those of what else they are used with.
-
-    Raises:
-        DataError: as `load_data` does, or a data set is given twice.
+    `classes` are those of what else they are used with. Raises DataError as `load_data` does, or if one is given twice.
     """
     parsed = [_parse(spec) for spec in specs]
     places = [(kind, path.resolve()) for kind, path in parsed]
@@ -85,10 +79,8 @@ def _exists(path: str) -> bool:
 def detect_kind(path: Path) -> str:
     """Returns the kind of a folder or zip, a key of LOADERS, without checking the labels.
 
-    A folder of pictures per class is not detected, because almost any folder looks like one.
-
-    Raises:
-        DataError: `path` does not exist, is not a known data set, or contains both benchmarks.
+    A folder of pictures per class is not detected, because almost any folder looks like one. Raises DataError if `path`
+    does not exist, is not a known data set, or contains both benchmarks.
     """
     source = open_source(path)
     names = source.names()

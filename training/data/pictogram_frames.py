@@ -77,31 +77,18 @@ def circling(arrow: str, first: int) -> str:
 
 @dataclass(frozen=True)
 class Style:
-    """What differs between signs of one class: years and makers. The defaults are today's design.
+    """What differs between signs of one class: years and makers. The defaults are today's design."""
 
-    Attributes:
-        design: index of the figure; beyond the last one it starts again.
-        rim: thickness of the coloured rim, in units of today's.
-        edge: of the white edge around it, in units of today's.
-        pen: of the figure's strokes, in units of today's.
-        width: of the figure, in units of today's.
-        height: of the figure, in units of today's.
-        shift: of the figure to the right and downwards, in hundredths of the sign.
-        slant: of the stripes of a sign that ends a restriction, in degrees.
-        cleared: whether such stripes are bordered by white where they cross the figure.
-        paints: a colour, as `#RRGGBB`, in place of each one of this module.
-    """
-
-    design: int = 0
-    rim: float = 1.0
-    edge: float = 1.0
-    pen: float = 1.0
-    width: float = 1.0
-    height: float = 1.0
-    shift: tuple[float, float] = (0.0, 0.0)
-    slant: float = 48.0
-    cleared: bool = False
-    paints: Mapping[str, str] = field(default_factory=dict)
+    design: int = 0  # index of the figure; beyond the last one it starts again
+    rim: float = 1.0  # thickness of the coloured rim, in units of today's
+    edge: float = 1.0  # of the white edge around it, in units of today's
+    pen: float = 1.0  # of the figure's strokes, in units of today's
+    width: float = 1.0  # of the figure, in units of today's
+    height: float = 1.0  # of the figure, in units of today's
+    shift: tuple[float, float] = (0.0, 0.0)  # of the figure to the right and downwards, in hundredths of the sign
+    slant: float = 48.0  # of the stripes of a sign that ends a restriction, in degrees
+    cleared: bool = False  # such stripes are bordered by white where they cross the figure
+    paints: Mapping[str, str] = field(default_factory=dict)  # a colour, `#RRGGBB`, in place of each one of this module
 
 
 TODAY = Style()

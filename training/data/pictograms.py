@@ -198,10 +198,8 @@ OTHER_SIGNS: dict[str, Drawing] = {
 def svg(sign: int | str, style: Style = TODAY) -> str:
     """Returns the sign as a standalone SVG document of 100 x 100 units, transparent around the sign.
 
-    The document has no ids, fonts or external references, so it can be embedded in a page.
-
-    Raises:
-        ValueError: if ``sign`` is neither.
+    The document has no ids, fonts or external references, so it can be embedded in a page. Raises ValueError if there
+    is no such ``sign``.
     """
     drawing = OTHER_SIGNS.get(sign) if isinstance(sign, str) else _DRAWINGS.get(sign)
     if drawing is None:
@@ -217,8 +215,7 @@ def document(elements: str) -> str:
 def render(sign: int | str, size: int, style: Style = TODAY) -> npt.NDArray[np.uint8]:
     """Returns the sign as pixels: uint8 [size, size, 4], straight (not premultiplied) RGBA.
 
-    Raises:
-        ValueError: if there is no such ``sign``, see `svg`, or ``size`` (pixels) is below 1.
+    Raises ValueError if there is no such ``sign``, see `svg`, or ``size`` (pixels) is below 1.
     """
     if size < 1:
         raise ValueError(f"the size of a rendered sign must be at least 1 pixel, not {size}")

@@ -46,42 +46,25 @@ class Problem:
 
 @dataclass(frozen=True)
 class Sample:
-    """One image and the signs in it.
+    """One image and the signs in it."""
 
-    Attributes:
-        image: path of the image inside its data set, with forward slashes.
-        split: the split of the benchmark; two splits may have scenes with the same name.
-        boxes: the signs; empty for a scene without signs.
-        track: id of the physical sign, if the data set has tracks; splits never divide a track.
-        labelled: whether the image has labels. An unlabelled image has no boxes either, but may show signs.
-    """
-
-    image: str
-    split: Split
-    boxes: tuple[Box, ...]
-    track: str | None = None
-    labelled: bool = True
+    image: str  # path inside its data set, with forward slashes
+    split: Split  # that of the benchmark; two splits may have scenes with the same name
+    boxes: tuple[Box, ...]  # of the signs; empty for a scene without signs
+    track: str | None = None  # id of the physical sign, if the data set has tracks; splits never divide a track
+    labelled: bool = True  # an unlabelled image has no boxes either, but may show signs
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set.
+    """A data set."""
 
-    Attributes:
-        name: name for logs and reports: its kind, "=", and the name of its folder or zip.
-        samples: all images, in the order of the data set.
-        read: returns the encoded bytes of a sample's image.
-        notices: notices about this copy of the data, a sentence each.
-        left_out: unusable entries of feedback; always empty for benchmarks.
-        superseded: entries of feedback whose picture has a later correction.
-    """
-
-    name: str
-    samples: tuple[Sample, ...]
-    read: Callable[[Sample], bytes]
-    notices: tuple[str, ...] = ()
-    left_out: tuple[Problem, ...] = ()
-    superseded: tuple[str, ...] = ()
+    name: str  # for logs and reports: its kind, "=", and the name of its folder or zip
+    samples: tuple[Sample, ...]  # all images, in the order of the data set
+    read: Callable[[Sample], bytes]  # returns the encoded bytes of a sample's image
+    notices: tuple[str, ...] = ()  # about this copy of the data, a sentence each
+    left_out: tuple[Problem, ...] = ()  # unusable entries of feedback; always empty for benchmarks
+    superseded: tuple[str, ...] = ()  # entries of feedback whose picture has a later correction
     classes: ClassSet = GERMAN_SIGNS
 
     @property

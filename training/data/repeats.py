@@ -52,10 +52,7 @@ def without_repeats(
     - its bytes are those of a training image of a benchmark, whose labels are more reliable;
     - another folder of feedback has the same bytes in a newer entry.
 
-    The data sets stay in their order. Nothing is read if none is feedback.
-
-    Raises:
-        DataError: an image cannot be read.
+    The data sets stay in their order. Nothing is read if none is feedback. Raises DataError if an image cannot be read.
     """
     if not any(dataset.kind == FEEDBACK for dataset in data_sets):
         return list(data_sets)

@@ -87,11 +87,7 @@ def inner_archive(names: Sequence[str]) -> str:
 
 
 def open_source(path: Path) -> Source:
-    """Opens a folder or a zip archive.
-
-    Raises:
-        DataError: `path` does not exist, or is neither a folder nor a zip.
-    """
+    """Opens a folder or a zip archive; raises DataError if `path` does not exist, or is neither."""
     try:
         if path.is_dir():
             return FolderSource(path)

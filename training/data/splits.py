@@ -28,9 +28,8 @@ def settle_splits(samples: Sequence[Sample], named: Sequence[str]) -> tuple[tupl
     own share. If there is only a validation split, it becomes the test split. If there is neither, a tenth of the
     images of each class becomes the test split, always the same ones.
 
-    Args:
-        samples: all samples, as training data.
-        named: the split that the data set names for each: "train", "validation", "test" or an empty string.
+    All samples are given as training data; `named` is the split that the data set names for each: "train",
+    "validation", "test" or an empty string.
     """
     test = next((split for split in ("test", "validation") if split in named), "")
     if not test:

@@ -184,7 +184,7 @@ def write_gtsdb(
     signs_per_scene: int = 5,
     progress: Progress = silent,
 ) -> Path:
-    """Writes a drawn data set in GTSDB's layout: ``00000.jpg`` ... and ``gt.txt``.
+    """Writes a drawn data set in GTSDB's layout: ``00000.jpg`` ... and ``gt.txt``; returns ``folder``.
 
     The same seed gives the same bytes with the same library versions. A scene depends only on the seed, its split and
     its index in the split, so a larger data set contains the smaller one. Of several processes that
@@ -197,9 +197,6 @@ def write_gtsdb(
         seed: of all random choices; not negative.
         signs_per_scene: in all scenes but one in twenty, which carries none.
         progress: counts scenes.
-
-    Returns:
-        ``folder``.
 
     Raises:
         ValueError: a count is outside GTSDB's numbering, or the seed is negative.
@@ -284,7 +281,6 @@ def encode_jpeg(image: Image, quality: int) -> npt.NDArray[np.uint8]:
 
 
 def _readme(train_scenes: int, test_scenes: int, seed: int) -> str:
-    """Returns the text of the folder's README.txt."""
     return (
         "Drawn traffic sign scenes in the layout of GTSDB (German Traffic Sign Detection Benchmark).\n"
         "These are computer drawings, not photographs, and no part of GTSDB itself: figures measured on\n"

@@ -48,10 +48,8 @@ def draw_crops(count: int, size: int, seed: int, progress: Progress = silent, pr
     smaller count gives the first of the same crops. Processes are spawned, so a script that calls this at its top level
     needs ``if __name__ == "__main__":``.
 
-    A crop is a square of `size` pixels. `progress` counts crops.
-
-    Returns:
-        Crops with the margins of ``cut_crops``, each of its own sign.
+    A crop is a square of `size` pixels with the margins of ``cut_crops``, each of a sign of its own. `progress` counts
+    crops.
     """
     images = np.empty((count, size, size, 3), np.uint8)
     class_ids = np.empty(count, np.int64)
@@ -70,8 +68,7 @@ def draw_crops(count: int, size: int, seed: int, progress: Progress = silent, pr
 def draw_others(count: int, size: int, seed: int, progress: Progress = silent) -> npt.NDArray[np.uint8]:
     """Draws crops of German signs outside the 43 classes, with equal numbers of all OTHER_SIGNS.
 
-    Returns:
-        uint8 [count, size, size, 3].
+    Returns uint8 [count, size, size, 3].
     """
     rng = np.random.default_rng(seed)
     signs, streets, crops = list(OTHER_SIGNS), [_street(rng)], []
@@ -188,7 +185,6 @@ def _place(patch: SignPatch, edge: int) -> tuple[int, int, int, int]:
 
 
 def _photographed(image: Image, plate_size: float, exposure: float, rng: np.random.Generator) -> Image:
-    """Adds the effects of a car's camera."""
     picture = _coloured(_exposed(_through_lens(image, plate_size, rng), exposure), rng)
     height, width = picture.shape[:2]
     grain = np.float32(np.exp(rng.normal(0.4, 0.6)))

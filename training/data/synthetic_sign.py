@@ -19,19 +19,12 @@ _VISIBLE = 96
 
 
 class SignPatch(NamedTuple):
-    """One drawn sign.
+    """One drawn sign."""
 
-    Attributes:
-        rgba: uint8 [h, w, 4], straight RGBA of the plate and of the objects in front of it.
-        plate: uint8 [h, w], coverage of the plate, including hidden parts.
-        box: (left, top, right, bottom) of the plate in the patch, pixels, right and bottom exclusive.
-        gain: brightness of the light on the plate, 1 in plain daylight.
-    """
-
-    rgba: Image
-    plate: Image
-    box: tuple[int, int, int, int]
-    gain: float
+    rgba: Image  # uint8 [h, w, 4], straight RGBA of the plate and of the objects in front of it
+    plate: Image  # uint8 [h, w], coverage of the plate, including hidden parts
+    box: tuple[int, int, int, int]  # the plate's left, top, right, bottom, pixels of the patch, the last two exclusive
+    gain: float  # brightness of the light on the plate, 1 in plain daylight
 
 
 # For each colour of `pictogram_frames`, a new and an old paint, RGB; a sign's own lies between them.
@@ -145,7 +138,6 @@ def draw_sign(sign: int | str, rng: np.random.Generator, size: float, gain: floa
 
 
 def _as_patch(premultiplied: Field, plate: Field, gain: float) -> SignPatch:
-    """Converts a picture and the coverage of its plate to a patch."""
     alpha = np.clip(premultiplied[..., 3:], 0, 1)
     straight = np.clip(premultiplied[..., :3] / np.maximum(alpha, 1e-3), 0, 1)
     rgba = np.round(np.dstack([straight, alpha]) * 255).astype(np.uint8)

@@ -33,17 +33,11 @@ PAINTS: tuple[Colour, ...] = (
 
 @dataclass(frozen=True)
 class Street:
-    """A painted street.
+    """A painted street."""
 
-    Attributes:
-        image: uint8 [height, width, 3], RGB; callers paint on it.
-        horizon: row of the horizon, pixels from the top.
-        light: RGB gains of the daylight on objects in the street, float32 [3], about 0.2 to 1.1.
-    """
-
-    image: Image
-    horizon: int
-    light: Field
+    image: Image  # uint8 [height, width, 3], RGB; callers paint on it
+    horizon: int  # its row, pixels from the top
+    light: Field  # RGB gains of the daylight on objects in the street, float32 [3], about 0.2 to 1.1
 
 
 @cache
@@ -308,7 +302,6 @@ def _tree(image: Image, rng: np.random.Generator, horizon: int, vanishing_x: flo
 
 
 def _haze(image: Image, rng: np.random.Generator, horizon: int, day: float) -> None:
-    """Adds haze, thickest at the horizon."""
     amount = rng.beta(1.2, 5) * 0.7
     if amount < 0.03:
         return

@@ -32,8 +32,7 @@ IMAGES, LABELS = "images", "labels"
 def load_yolo(path: Path) -> Dataset:
     """Reads the labels of a folder or zip, and the size of each image.
 
-    Raises:
-        DataError: names or images are missing, or a label is invalid; the message names the line.
+    Raises DataError if names or images are missing, or for an invalid label, whose line the message names.
     """
     source = open_source(path)
     names = source.names()
@@ -73,11 +72,7 @@ class Label(NamedTuple):
 
 
 def parse_labels(source: Source, file: str, class_ids: Sequence[int]) -> list[Label]:
-    """Reads a label file.
-
-    Raises:
-        DataError: a line is not a label of one of these classes; the message names it.
-    """
+    """Reads a label file; raises DataError, which names the line, for one that is not a label of these classes."""
     labels = []
     text = source.read(file).decode("utf-8-sig", errors="replace")
     for number, line in enumerate(text.splitlines(), start=1):

@@ -18,27 +18,18 @@ SMALLEST = 8.0  # pixels on the long side; smaller signs are ignored, too
 
 @dataclass(frozen=True)
 class SceneCrop:
-    """An augmented part of a scene.
+    """An augmented part of a scene."""
 
-    Attributes:
-        image: uint8 [size, size, 3], RGB.
-        boxes: float32 [n, 4], in pixels of the crop; they may reach beyond its edges.
-        labels: int64 [n], category ids; -1 for a sign that is ignored.
-    """
-
-    image: npt.NDArray[np.uint8]
-    boxes: npt.NDArray[np.float32]
-    labels: npt.NDArray[np.int64]
+    image: npt.NDArray[np.uint8]  # uint8 [size, size, 3], RGB
+    boxes: npt.NDArray[np.float32]  # float32 [n, 4], in pixels of the crop; they may reach beyond its edges
+    labels: npt.NDArray[np.int64]  # int64 [n], category ids; -1 for a sign that is ignored
 
 
 class SceneAugmentation:
-    """Cuts augmented crops from scenes; the result depends only on the given random generator.
+    """Cuts augmented crops, `size` pixels wide, from scenes; the result depends only on the given random generator.
 
-    A mirrored sign is another sign, but has the same category of GTSDB.
-
-    Args:
-        size: side of a crop in pixels.
-        mirror: mirror half of the crops; set it to False if labels distinguish left from right.
+    A mirrored sign is another sign, but has the same category of GTSDB. With `mirror`, half of the crops are mirrored:
+    set it to False if labels distinguish left from right.
     """
 
     def __init__(self, size: int, mirror: bool = True) -> None:

@@ -8,19 +8,12 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """The figures of a detector at one score threshold.
+    """The figures of a detector at one score threshold."""
 
-    Attributes:
-        threshold: detections with at least this score count; NaN if there are no detections to choose it from.
-        hits: number of signs found.
-        misses: number of signs not found.
-        false_alarms: number of detections without a sign, or on a sign that another detection has found.
-    """
-
-    threshold: float
-    hits: int
-    misses: int
-    false_alarms: int
+    threshold: float  # detections with at least this score count; NaN without detections to choose it from
+    hits: int  # number of signs found
+    misses: int  # number of signs not found
+    false_alarms: int  # number of detections without a sign, or on a sign that another one has found
 
     @property
     def precision(self) -> float:
@@ -54,17 +47,11 @@ class OperatingPoint:
 
 @dataclass(frozen=True)
 class Curve:
-    """Counts of detections by descending threshold; detections with equal scores form one point.
+    """Counts of detections by descending threshold; detections with equal scores form one point."""
 
-    Attributes:
-        thresholds: float64 [p], the distinct scores, descending.
-        hits: int64 [p], right detections with at least that score.
-        detections: int64 [p], all detections with at least that score.
-    """
-
-    thresholds: npt.NDArray[np.float64]
-    hits: npt.NDArray[np.int64]
-    detections: npt.NDArray[np.int64]
+    thresholds: npt.NDArray[np.float64]  # float64 [p], the distinct scores, descending
+    hits: npt.NDArray[np.int64]  # int64 [p], right detections with at least that score
+    detections: npt.NDArray[np.int64]  # int64 [p], all detections with at least that score
     signs: int
 
     @property
@@ -110,9 +97,8 @@ class Curve:
 def trace_curve(scores: npt.NDArray[np.float32], is_right: npt.NDArray[np.bool_], signs: int) -> Curve:
     """Computes the curve of scored detections.
 
-    Args:
-        scores: float32 [n], in any order.
-        is_right: bool [n], whether each has found a sign that no detection with a higher score has found.
+    `scores` are float32 [n], in any order; `is_right`, bool [n], is whether each has found a sign that no detection
+    with a higher score has found.
     """
     thresholds, places, detections = np.unique(-scores.astype(np.float64), return_inverse=True, return_counts=True)
     hits = np.bincount(places, weights=is_right, minlength=len(thresholds)).astype(np.int64)

@@ -9,17 +9,11 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class Detections:
-    """The detections or the labelled signs of one scene.
+    """The detections or the labelled signs of one scene."""
 
-    Attributes:
-        boxes: float32 [n, 4], left, top, right, bottom in pixels, right and bottom exclusive.
-        scores: float32 [n], 0 to 1; ones for labels.
-        labels: int64 [n], category ids, class ids or all 0: indices into the label names of the evaluation.
-    """
-
-    boxes: npt.NDArray[np.float32]
-    scores: npt.NDArray[np.float32]
-    labels: npt.NDArray[np.int64]
+    boxes: npt.NDArray[np.float32]  # float32 [n, 4]: left, top, right, bottom in pixels, the last two exclusive
+    scores: npt.NDArray[np.float32]  # float32 [n], 0 to 1; ones for labels
+    labels: npt.NDArray[np.int64]  # int64 [n], category ids, class ids or 0s: indices into the evaluation's label names
 
 
 def long_sides(boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
@@ -42,10 +36,8 @@ def overlaps(boxes: npt.NDArray[np.float32], others: npt.NDArray[np.float32]) ->
 def check_scenes(kind: str, scenes: Sequence[Detections], label_count: int) -> None:
     """Checks shapes, types and values of boxes, scores and labels.
 
-    Valid labels are 0 to label_count - 1. `kind` is the name for messages, such as "detections".
-
-    Raises:
-        ValueError: a scene is invalid; the message names its index.
+    Valid labels are 0 to label_count - 1. `kind` is the name for messages, such as "detections". Raises ValueError if a
+    scene is invalid; the message names its index.
     """
     for position, scene in enumerate(scenes):
         problem = _problem(scene, label_count)
@@ -54,7 +46,6 @@ def check_scenes(kind: str, scenes: Sequence[Detections], label_count: int) -> N
 
 
 def _problem(scene: Detections, label_count: int) -> str | None:
-    """Returns the first problem of a scene; None if it is valid."""
     boxes, scores, labels = scene.boxes, scene.scores, scene.labels
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         return f"boxes have the shape {list(boxes.shape)}, expected [n, 4]"

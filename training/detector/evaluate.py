@@ -33,26 +33,16 @@ _IOU_50, _IOU_60 = IOUS.index(0.5), IOUS.index(0.6)
 
 @dataclass(frozen=True)
 class LabelFigures:
-    """The figures of one label.
-
-    Attributes:
-        signs: number of labelled signs; without any, all averages are NaN.
-        ap50: COCO's average precision at IoU 0.5.
-        ap60: COCO's average precision at IoU 0.6.
-        ap50_95: mean of the average precisions at IoU 0.5, 0.55 to 0.95.
-        curve50: precision-recall curve at IoU 0.5.
-        curve60: precision-recall curve at IoU 0.6; its area is the measure of GTSDB.
-        chosen: figures at the threshold of the whole evaluation, at IoU 0.5.
-    """
+    """The figures of one label."""
 
     name: str
-    signs: int
-    ap50: float
-    ap60: float
-    ap50_95: float
-    curve50: Curve
-    curve60: Curve
-    chosen: OperatingPoint
+    signs: int  # number of labelled signs; without any, all averages are NaN
+    ap50: float  # COCO's average precision at IoU 0.5
+    ap60: float  # COCO's average precision at IoU 0.6
+    ap50_95: float  # mean of the average precisions at IoU 0.5, 0.55 to 0.95
+    curve50: Curve  # precision-recall curve at IoU 0.5
+    curve60: Curve  # precision-recall curve at IoU 0.6; its area is the measure of GTSDB
+    chosen: OperatingPoint  # figures at the threshold of the whole evaluation, at IoU 0.5
 
     def averages(self) -> dict[str, float]:
         """Returns the figures that do not depend on a threshold, by name."""
@@ -77,20 +67,13 @@ class LabelFigures:
 
 @dataclass(frozen=True)
 class SizeFigures:
-    """The figures of signs of one size.
-
-    Attributes:
-        signs: int64 [labels], number of signs of each label.
-        ap50: float64 [labels], average precision at IoU 0.5; NaN for a label without signs of this size.
-        ap60: float64 [labels], average precision at IoU 0.6; NaN for a label without signs of this size.
-        hits: number of signs found at the threshold of the whole evaluation, at IoU 0.5.
-    """
+    """The figures of signs of one size."""
 
     band: SizeBand
-    signs: npt.NDArray[np.int64]
-    ap50: npt.NDArray[np.float64]
-    ap60: npt.NDArray[np.float64]
-    hits: int
+    signs: npt.NDArray[np.int64]  # int64 [labels], number of signs of each label
+    ap50: npt.NDArray[np.float64]  # float64 [labels], average precision at IoU 0.5; NaN for a label without such signs
+    ap60: npt.NDArray[np.float64]  # float64 [labels], average precision at IoU 0.6; NaN for a label without such signs
+    hits: int  # number of signs found at the threshold of the whole evaluation, at IoU 0.5
 
     def metrics(self) -> dict[str, float]:
         """Returns means over the labels that have signs of this size, and the recall over all labels."""
@@ -116,21 +99,14 @@ class SizeFigures:
 
 @dataclass(frozen=True)
 class DetectionEvaluation:
-    """The result of comparing detections with labelled signs.
-
-    Attributes:
-        labels: figures of each label, by id.
-        sizes: figures of each of SIZE_BANDS.
-        curve50: precision-recall curve of all labels together, at IoU 0.5.
-        chosen: figures of all labels together at the chosen threshold, at IoU 0.5.
-        matches: for each scene int64 [detections], the index of the sign that each has found at IoU 0.5, or -1.
-    """
+    """The result of comparing detections with labelled signs."""
 
     scenes: int
-    labels: tuple[LabelFigures, ...]
-    sizes: tuple[SizeFigures, ...]
-    curve50: Curve
-    chosen: OperatingPoint
+    labels: tuple[LabelFigures, ...]  # by id
+    sizes: tuple[SizeFigures, ...]  # of each of SIZE_BANDS
+    curve50: Curve  # of all labels together, at IoU 0.5
+    chosen: OperatingPoint  # of all labels together at the chosen threshold, at IoU 0.5
+    # For each scene int64 [detections], the index of the sign that each has found at IoU 0.5, or -1.
     matches: tuple[npt.NDArray[np.int64], ...]
 
     def metrics(self) -> dict[str, float]:
@@ -252,7 +228,6 @@ def _count_hits(
     band: SizeBand,
     threshold: float,
 ) -> int:
-    """Returns the number of signs of a size that have a detection at the threshold."""
     return sum(
         int(_in_band(signs.boxes[match[(match >= 0) & (detections.scores >= threshold)]], band).sum())
         for signs, detections, match in zip(truth, found, matches, strict=True)

@@ -14,17 +14,11 @@ SIDES_WEIGHT, QUALITY_WEIGHT = 2.0, 0.5
 
 
 class Targets(NamedTuple):
-    """Targets of the maps of n scenes of h by w cells.
+    """Targets of the maps of n scenes of h by w cells."""
 
-    Attributes:
-        heat: float32 [n, categories, h, w], 1 at the centres of signs, decreasing around them.
-        matters: bool [n, 1, h, w], False at signs that are ignored.
-        owner: int64 [n, h, w], index of the sign whose sides the cell learns, or -1.
-    """
-
-    heat: Tensor
-    matters: Tensor
-    owner: Tensor
+    heat: Tensor  # float32 [n, categories, h, w], 1 at the centres of signs, decreasing around them
+    matters: Tensor  # bool [n, 1, h, w], False at signs that are ignored
+    owner: Tensor  # int64 [n, h, w], index of the sign whose sides the cell learns, or -1
 
 
 def draw_targets(boxes: Tensor, labels: Tensor, categories: int, rows: int, columns: int) -> Targets:

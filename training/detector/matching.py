@@ -43,10 +43,8 @@ class Matcher:
     def average_precision(self, bands: Sequence[SizeBand]) -> npt.NDArray[np.float64]:
         """Returns COCO's average precision: the mean of the envelope at the recalls 0, 0.01, ..., 1.
 
-        A detection of another size that matches no sign of the band does not count in this band.
-
-        Returns:
-            float64 [IOUS, labels, bands]; NaN for a label without signs in the band.
+        A detection of another size that matches no sign of the band does not count in this band. The result is float64
+        [IOUS, labels, bands], NaN for a label without signs in the band.
         """
         precision = self._run(IOUS, bands)["precision"][..., 0]  # [IOUS, recalls, labels, bands]
         averages: npt.NDArray[np.float64] = np.where(precision < 0, np.nan, precision).mean(axis=1)  # -1: no signs

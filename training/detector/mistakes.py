@@ -16,22 +16,15 @@ TOUCHING_IOU = 0.1  # boxes with a smaller IoU are unrelated
 
 @dataclass(frozen=True)
 class Mistake:
-    """A false alarm, which is a detection above the threshold that matches no sign, or a missed sign.
-
-    Attributes:
-        detection: index of the detection; of a missed sign, the closest one of any score and label, None if none
-            touches it.
-        sign: index of the sign; of a false alarm, the one of any label with the largest overlap, None if there is none.
-        overlap: IoU of the two; 0 if one of them is None.
-        kind: the two have different labels ("label"), the box does not fit ("place"), or it touches nothing
-            ("nothing"). A false alarm: another detection has found the sign ("duplicate"). A missed sign: the fitting
-            detection has too low a score ("score") or has matched another sign ("taken").
-    """
+    """A false alarm, which is a detection above the threshold that matches no sign, or a missed sign."""
 
     scene: int
-    detection: int | None
-    sign: int | None
-    overlap: float
+    detection: int | None  # index; of a missed sign, of the closest one of any score and label, None if none touches it
+    sign: int | None  # index; of a false alarm, of the one of any label with most overlap, None if there is none
+    overlap: float  # IoU of the two; 0 if one of them is None
+    # The two have different labels ("label"), the box does not fit ("place"), or it touches nothing ("nothing"). A
+    # false alarm: another detection has found the sign ("duplicate"). A missed sign: the fitting detection has too low
+    # a score ("score") or has matched another sign ("taken").
     kind: Literal["label", "duplicate", "score", "taken", "place", "nothing"]
 
 

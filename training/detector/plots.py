@@ -24,20 +24,13 @@ COLUMNS = 6
 
 @dataclass(frozen=True)
 class Tile:
-    """One mistake as a picture.
+    """One mistake as a picture."""
 
-    Attributes:
-        image: uint8 [h, w, 3], RGB, a part of the scene.
-        found: float [n, 4], boxes of detections in pixels of the tile.
-        labelled: float [n, 4], boxes of labelled signs in pixels of the tile.
-        caption: text below the tile; line breaks are kept.
-    """
-
-    image: npt.NDArray[np.uint8]
-    found: npt.NDArray[np.float64]
-    labelled: npt.NDArray[np.float64]
+    image: npt.NDArray[np.uint8]  # uint8 [h, w, 3], RGB, a part of the scene
+    found: npt.NDArray[np.float64]  # float64 [n, 4], boxes of detections in pixels of the tile
+    labelled: npt.NDArray[np.float64]  # float64 [n, 4], boxes of labelled signs in pixels of the tile
     title: str
-    caption: str
+    caption: str  # below the tile; line breaks are kept
 
 
 def draw_precision_recall(evaluation: DetectionEvaluation, path: Path) -> None:

@@ -15,12 +15,9 @@ FLOOR = 0.01  # detections with lower scores are noise, and each scene has 100
 
 
 def scene_maps(model: nn.Module, images: Sequence[npt.NDArray[np.uint8]]) -> Iterator[Maps]:
-    """Runs the network over scenes, one by one, on the network's device.
+    """Runs the network over scenes, one by one, on the network's device; yields the maps of each, as a batch of one.
 
     The images are uint8 [height, width, 3]; the network is set to evaluation mode.
-
-    Yields:
-        The maps of each scene, as a batch of one.
     """
     model.eval()
     device = next(model.parameters()).device

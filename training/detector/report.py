@@ -43,15 +43,10 @@ def write_detection_evaluation(
     read_scene: Callable[[int], Image.Image],
     names: Sequence[str],
 ) -> list[Path]:
-    """Writes evaluation.json, precision_recall.png, sizes.png and mistakes.png.
+    """Writes evaluation.json, precision_recall.png, sizes.png and mistakes.png; returns their paths.
 
-    `read_scene` returns the image of a scene by its index; it is called only for scenes that are shown.
-
-    Returns:
-        Paths of the files.
-
-    Raises:
-        ValueError: the number of scenes is not that of the evaluation.
+    `read_scene` returns the image of a scene by its index; it is called only for scenes that are shown. Raises
+    ValueError if the number of scenes is not that of the evaluation.
     """
     if not len(truth) == len(found) == len(names) == evaluation.scenes:
         raise ValueError(

@@ -21,21 +21,15 @@ class Scenes:
 
     They are decoded, 3.3 MB each for GTSDB: decoding a scene for each of its many crops would take longer than training
     on the crop.
-
-    Attributes:
-        images: for each scene uint8 [height, width, 3], RGB.
-        boxes: for each scene float32 [signs, 4]: left, top, right and bottom in pixels, right and bottom exclusive.
-        class_ids: for each scene int64 [signs].
-        fingerprint: sha256 over names, boxes, classes and image bytes.
-        classes: the classes, and the category of each, which the detector learns.
     """
 
-    images: tuple[npt.NDArray[np.uint8], ...]
+    images: tuple[npt.NDArray[np.uint8], ...]  # for each scene uint8 [height, width, 3], RGB
+    # For each scene float32 [signs, 4]: left, top, right, bottom in pixels, the last two exclusive.
     boxes: tuple[npt.NDArray[np.float32], ...]
-    class_ids: tuple[npt.NDArray[np.int64], ...]
+    class_ids: tuple[npt.NDArray[np.int64], ...]  # for each scene int64 [signs]
     names: tuple[str, ...]
-    fingerprint: str
-    classes: ClassSet = GERMAN_SIGNS
+    fingerprint: str  # sha256 over names, boxes, classes and image bytes
+    classes: ClassSet = GERMAN_SIGNS  # with the category of each, which the detector learns
 
     def __len__(self) -> int:
         return len(self.images)
@@ -63,10 +57,8 @@ def load_scenes(
 ) -> Scenes:
     """Decodes the labelled scenes of a split, including scenes that are labelled as empty.
 
-    Scenes larger than `within`, height and width in pixels, are shrunk to fit, as in the recognizer.
-
-    Raises:
-        DataError: the split has no labelled signs (feedback: no scene), an image is broken, or a box lies outside it.
+    Scenes larger than `within`, height and width in pixels, are shrunk to fit, as in the recognizer. Raises DataError
+    if the split has no labelled signs (feedback: no scene), an image is broken, or a box lies outside it.
     """
     samples = [sample for sample in dataset.split(split) if sample.labelled]
     # A benchmark without signs has lost its labels; feedback may consist of corrected false alarms only.

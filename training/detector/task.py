@@ -27,7 +27,6 @@ class SceneBatches(Dataset[tuple[Tensor, ...]]):
     """Batches of augmented crops. The content of batch `step` depends only on its number and the seed.
 
     Args:
-        scenes: scenes to cut from.
         balance: 0 chooses every sign equally often, 1 every category.
         share: (rank, count) of the processes that divide each batch.
     """

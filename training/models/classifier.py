@@ -21,12 +21,9 @@ class SignClassifier(nn.Module):
     """Classifies square RGB crops of traffic signs.
 
     Normalisation and calibration are part of the network and therefore of the exported graph.
-
-    Attributes:
-        temperature: float32 [], divides the logits in evaluation mode (Guo et al., 2017, arXiv 1706.04599); 1 before
-            calibration.
     """
 
+    # Divides the logits in evaluation mode, float32 [] (Guo et al., 2017, arXiv 1706.04599); 1 before calibration.
     temperature: Tensor
 
     def __init__(self, num_classes: int, architecture: str = DEFAULT, **arguments: Any) -> None:
@@ -56,10 +53,8 @@ def even_light(x: Tensor) -> Tensor:
 def predict_logits(model: nn.Module, images: Tensor, batch_size: int = 256) -> Tensor:
     """Runs a classifier over many images, on the device where it is.
 
-    The images are uint8 [n, height, width, 3]; the network is set to evaluation mode.
-
-    Returns:
-        float32 [n, num_classes] on the CPU; softmax turns them into probabilities.
+    The images are uint8 [n, height, width, 3]; the network is set to evaluation mode. Returns float32 [n, num_classes]
+    on the CPU; softmax turns them into probabilities.
     """
     model.eval()
     device = next(model.parameters()).device

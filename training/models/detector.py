@@ -32,31 +32,19 @@ MAX_DETECTIONS = 100  # per scene
 
 
 class Maps(NamedTuple):
-    """The outputs of the network for every cell.
+    """The outputs of the network for every cell."""
 
-    Attributes:
-        heat: float32 [n, categories, h, w], logits of a sign's centre being in the cell.
-        sides: float32 [n, 4, h, w], pixels from the cell's centre to the sign's left, top, right and bottom.
-        quality: float32 [n, 1, h, w], logits of the overlap (intersection over union) of that box with the sign.
-    """
-
-    heat: Tensor
-    sides: Tensor
-    quality: Tensor
+    heat: Tensor  # float32 [n, categories, h, w], logits of a sign's centre being in the cell
+    sides: Tensor  # float32 [n, 4, h, w], pixels from the cell's centre to the sign's left, top, right and bottom
+    quality: Tensor  # float32 [n, 1, h, w], logits of the overlap (intersection over union) of that box with the sign
 
 
 class Found(NamedTuple):
-    """The MAX_DETECTIONS best detections, by descending score; most have a score near 0.
+    """The MAX_DETECTIONS best detections, by descending score; most have a score near 0."""
 
-    Attributes:
-        boxes: float32 [n, MAX_DETECTIONS, 4]: left, top, right and bottom in pixels, right and bottom exclusive.
-        scores: float32 [n, MAX_DETECTIONS], 0 to 1.
-        categories: int32 [n, MAX_DETECTIONS].
-    """
-
-    boxes: Tensor
-    scores: Tensor
-    categories: Tensor
+    boxes: Tensor  # float32 [n, MAX_DETECTIONS, 4]: left, top, right, bottom in pixels, the last two exclusive
+    scores: Tensor  # float32 [n, MAX_DETECTIONS], 0 to 1
+    categories: Tensor  # int32 [n, MAX_DETECTIONS]
 
 
 class SignDetector(nn.Module):
@@ -114,13 +102,11 @@ def build_detector(num_categories: int, architecture: str, **arguments: Any) -> 
 
 
 def find_peaks(maps: Maps, height: int, width: int) -> Found:
-    """Decodes the maps to detections.
+    """Decodes the maps to detections, clipped to the height and width of the scenes in pixels.
 
     The box of a peak is the mean of the predictions of its 3x3 cells, weighted by their heat, which is more accurate
     than the peak's own prediction. A peak has only its most probable category, so no sign is detected twice and no
     non-maximum suppression is needed.
-
-    Boxes are clipped to the height and width of the scenes in pixels.
     """
     logits, categories = maps.heat.max(dim=1, keepdim=True)
     # On logits: the sigmoids of two large logits can be equal.

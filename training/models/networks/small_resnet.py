@@ -7,8 +7,7 @@ from torch import Tensor, nn
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut.
 
-    Args:
-        stride: 2 halves the resolution; None is 2 if the number of channels changes, else 1.
+    A `stride` of 2 halves the resolution; None is 2 if the number of channels changes, else 1.
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int | None = None) -> None:

@@ -25,38 +25,25 @@ State = Literal["fine", "worse", "unclear"]
 
 @dataclass(frozen=True)
 class Check:
-    """One query to Prometheus, which has a result only if the new version is worse.
-
-    Attributes:
-        severity: critical or warning; `info` if a result means that there are too few requests for a comparison.
-        summary: the meaning of a result, in one sentence.
-        query: PromQL with the placeholders CHAMPION, CHALLENGER and WINDOW.
-        counts: counter that must have increased for both versions before an empty result counts as good, for
-            controllers that read a number; empty for the check of too few requests.
-    """
+    """One query to Prometheus, which has a result only if the new version is worse."""
 
     name: str
-    severity: str
-    summary: str
-    query: str
+    severity: str  # critical or warning; `info` if a result means too few requests for a comparison
+    summary: str  # the meaning of a result, in one sentence
+    query: str  # PromQL with the placeholders CHAMPION, CHALLENGER and WINDOW
+    # Counter that must have increased for both versions before an empty result counts as good, for controllers that
+    # read a number; empty for the check of too few requests.
     counts: str = ""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The series to compare.
+    """The series to compare."""
 
-    Attributes:
-        old: label matchers of the old version's series, such as `track="stable"`; empty for all.
-        new: label matchers of the new version's series; empty for all.
-        window_s: length of the window in seconds.
-        since: when the new version replaced the old one, in seconds since 1970; None if both serve at the same time.
-    """
-
-    old: str = ""
-    new: str = ""
-    window_s: float = 300.0
-    since: float | None = None
+    old: str = ""  # label matchers of the old version's series, such as `track="stable"`; empty for all
+    new: str = ""  # the same of the new version
+    window_s: float = 300.0  # length of the window in seconds
+    since: float | None = None  # when new replaced old, in seconds since 1970; None if both serve at the same time
 
     def fill(self, query: str, now: float) -> str:
         """Fills the placeholders of a query for the time `now`, in seconds since 1970."""
@@ -70,17 +57,11 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The result of one look or of a whole watch.
+    """The result of one look or of a whole watch."""
 
-    Attributes:
-        state: `fine`, `worse` or `unclear`.
-        reasons: a sentence for each failed check, or why the state is unclear.
-        looks: how often Prometheus was queried.
-    """
-
-    state: State
-    reasons: list[str] = field(default_factory=list)
-    looks: int = 1
+    state: State  # `fine`, `worse` or `unclear`
+    reasons: list[str] = field(default_factory=list)  # a sentence for each failed check, or why the state is unclear
+    looks: int = 1  # how often Prometheus was queried
 
 
 def load_checks() -> list[Check]:
@@ -89,11 +70,7 @@ def load_checks() -> list[Check]:
 
 
 def look(prometheus: Prometheus, comparison: Comparison, checks: list[Check], now: float) -> Verdict:
-    """Runs all checks once.
-
-    Raises:
-        MonitoringError: Prometheus does not answer, or refuses a query.
-    """
+    """Runs all checks once; raises MonitoringError if Prometheus does not answer, or refuses a query."""
     found = [check for check in checks if prometheus.ask(comparison.fill(check.query, now), now)]
     inconclusive = [check.summary for check in found if check.severity == INCONCLUSIVE]
     if inconclusive:
@@ -113,8 +90,7 @@ def watch(
 ) -> Verdict:
     """Repeats all checks for a time; ends early after IN_A_ROW bad looks; `notify` receives each change of the verdict.
 
-    Returns:
-        The last verdict: `unclear` after too few requests, or if Prometheus did not answer at the last look.
+    Returns the last verdict: `unclear` after too few requests, or if Prometheus did not answer at the last look.
     """
     checks, end = load_checks(), clock() + duration_s
     worse, looks, before = 0, 0, ""

@@ -24,8 +24,7 @@ LABELS = ("model", "version")
 def render(repository: str) -> bytes:
     """Returns the metrics of a repository in Prometheus' text format; monitoring/metrics.md explains each.
 
-    Raises:
-        ExportError: the repository cannot be read.
+    Raises ExportError if the repository cannot be read.
     """
     registry = CollectorRegistry()
     created = _gauge(registry, "created_timestamp_seconds", "When the version was published.")
@@ -50,10 +49,8 @@ def render(repository: str) -> bytes:
 def export(repository: str, host: str, port: int, notify: Callable[[str], None]) -> None:
     """Answers scrapes until it is interrupted; port 0 is a free one.
 
-    `notify` receives a sentence with the address, and whenever the repository becomes unreadable or readable.
-
-    Raises:
-        MonitoringError: the port cannot be opened.
+    `notify` receives a sentence with the address, and whenever the repository becomes unreadable or readable. Raises
+    MonitoringError if the port cannot be opened.
     """
     with listening(repository, host, port, notify) as server:
         where = f"{host}:{server.server_port}"
@@ -65,8 +62,7 @@ def export(repository: str, host: str, port: int, notify: Callable[[str], None])
 def listening(repository: str, host: str, port: int, notify: Callable[[str], None]) -> Iterator[WSGIServer]:
     """Opens the port for the block; call `serve_forever` of the server to answer scrapes.
 
-    Raises:
-        MonitoringError: the port cannot be opened.
+    Raises MonitoringError if the port cannot be opened.
     """
     known_problem = ""
 

@@ -143,9 +143,8 @@ def number(
 def table(title: str, about: str, labels: Mapping[str, str], columns: Mapping[str, Mapping[str, Any]]) -> Table:
     """Returns a panel of full width with a row for each set of labels.
 
-    Args:
-        labels: the labels of a row, with the titles of their columns; the queries must have exactly these labels.
-        columns: by title, each other column's `unit`, PromQL `expr` and, optionally, `words` instead of some values.
+    `labels` are the labels of a row, with the titles of their columns; the queries must have exactly these labels.
+    `columns` has by title, of each other column, `unit`, PromQL `expr` and, optionally, `words` instead of some values.
     """
     lettered = _lettered(columns)
     renamed = {**labels, **{f"Value #{letter}": name for letter, name in lettered}}
@@ -180,9 +179,7 @@ def _page(
 ) -> dashboards.Dashboard:
     """Returns an empty dashboard that links to the others and marks alerts and promotions.
 
-    Args:
-        variables: the `name`, `label` and `query` of each.
-        start: begin of the time range.
+    `variables` are the `name`, `label` and `query` of each; `start` is where the time range begins.
     """
     new = (
         dashboards.Dashboard(title)

@@ -54,10 +54,7 @@ def export(watch: Watch, interval_s: float, host: str, port: int, notify: Callab
     """Checks for drift at intervals and answers scrapes, until it is interrupted.
 
     `notify` receives a sentence at the start or end of each problem: drift of a feature, a missing reference, a
-    Prometheus that does not answer. Port 0 is a free one.
-
-    Raises:
-        MonitoringError: the port cannot be opened.
+    Prometheus that does not answer. Port 0 is a free one. Raises MonitoringError if the port cannot be opened.
     """
     published, problems = Published(), Problems(notify)
     with _listening(published, host, port) as where:

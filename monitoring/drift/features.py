@@ -48,10 +48,7 @@ def describe_group(
 ) -> str:
     """Names a group of buckets, such as "96 to 104".
 
-    Args:
-        edges: edges of its histogram; None if it is not a histogram.
-        members: the group's buckets, ascending.
-        class_names: known class names by id.
+    `edges` are those of its histogram, None without one; `members` are its buckets, ascending; `class_names` are by id.
     """
     first, last = int(members[0]), int(members[-1])
     if feature == EMPTY:

@@ -29,41 +29,27 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Window:
-    """The counts of one version of the recognizer.
+    """The counts of one version of the recognizer."""
 
-    Attributes:
-        scenes: photographs answered.
-        counts: counts [buckets] of each readable feature.
-        edges: edges of each readable histogram.
-        problems: why a feature is unreadable, by feature.
-    """
-
-    scenes: float
-    counts: dict[str, Counts] = field(default_factory=dict)
-    edges: dict[str, Edges] = field(default_factory=dict)
-    problems: dict[str, str] = field(default_factory=dict)
+    scenes: float  # photographs answered
+    counts: dict[str, Counts] = field(default_factory=dict)  # [buckets] of each readable feature
+    edges: dict[str, Edges] = field(default_factory=dict)  # of each readable histogram
+    problems: dict[str, str] = field(default_factory=dict)  # why a feature is unreadable, by feature
     class_names: dict[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Prometheus:
-    """A Prometheus server.
+    """A Prometheus server."""
 
-    Attributes:
-        url: address of the server, http://HOST:PORT.
-        window: length of the window in Prometheus' format: 30m, 1h.
-        selector: additional label matchers, such as `namespace="production"`; empty for none.
-    """
-
-    url: str
-    window: str = "1h"
-    selector: str = ""
+    url: str  # http://HOST:PORT
+    window: str = "1h"  # its length in Prometheus' format: 30m, 1h
+    selector: str = ""  # additional label matchers, such as `namespace="production"`; empty for none
 
     def read_windows(self) -> dict[str, Window]:
         """Returns the counts of each version, by version; restarts of the server do not matter.
 
-        Raises:
-            MonitoringError: Prometheus does not answer, or the answer is not from a Prometheus.
+        Raises MonitoringError if Prometheus does not answer, or the answer is not from a Prometheus.
         """
         scenes = self._increases("scenes_total")
         now = scenes[0][1] if scenes else None  # all queries are for the same time by Prometheus' own clock
@@ -97,21 +83,16 @@ class Prometheus:
     def alerts(self) -> list[dict[str, Any]]:
         """Returns all alerts, also pending ones, with `labels`, `annotations`, `state`, `activeAt` and `value`.
 
-        Raises:
-            MonitoringError: Prometheus does not answer, or the answer is not from a Prometheus.
+        Raises MonitoringError if Prometheus does not answer, or the answer is not from a Prometheus.
         """
         found: list[dict[str, Any]] = self._get("alerts", None, lambda data: [dict(each) for each in data["alerts"]])
         return found
 
     def ask(self, query: str, at: float | None = None) -> list[Series]:
-        """Returns the series in the result of a query.
+        """Returns the series in the result of a PromQL query for an instant vector.
 
-        Args:
-            query: PromQL that returns an instant vector.
-            at: time of evaluation in seconds since 1970; None is now.
-
-        Raises:
-            MonitoringError: Prometheus does not answer or refuses the query, or the answer is not from a Prometheus.
+        `at` is the time of evaluation in seconds since 1970; None is now. Raises MonitoringError if Prometheus does not
+        answer or refuses the query, or the answer is not from a Prometheus.
         """
         moment = {} if at is None else {"time": f"{at:.3f}"}
         body = urllib.parse.urlencode({"query": query, "timeout": f"{TIMEOUT_S:g}s", **moment}).encode()
@@ -165,8 +146,7 @@ def _by_version(found: Iterable[Series], label: str = "") -> dict[str, dict[str,
 def _read(feature: str, series: Mapping[str, float], scenes: float) -> tuple[Counts, Edges | None]:
     """Returns the counts of one feature, and the edges if it is a histogram.
 
-    Raises:
-        ValueError: the counts are unusable; the message is the reason.
+    Raises ValueError, whose message is the reason, if the counts are unusable.
     """
     if not series:
         raise ValueError("the server publishes no such metric")

@@ -14,38 +14,23 @@ from monitoring.drift.statistics import Counts, design_effect, group_buckets, gr
 
 @dataclass(frozen=True)
 class Baseline:
-    """A feature of a reference, prepared for comparisons.
+    """A feature of a reference, prepared for comparisons."""
 
-    Attributes:
-        groups: int64 [buckets], the group of each bucket.
-        counts: counts of the reference, [groups].
-        effect: design effect of its scenes; see `design_effect`.
-    """
-
-    groups: npt.NDArray[np.int64]
-    counts: Counts
-    effect: float
+    groups: npt.NDArray[np.int64]  # int64 [buckets], the group of each bucket
+    counts: Counts  # of the reference, [groups]
+    effect: float  # design effect of its scenes; see `design_effect`
 
 
 @dataclass(frozen=True)
 class Score:
-    """The result for one feature.
+    """The result for one feature."""
 
-    Attributes:
-        feature: one of FEATURES.
-        samples: number of scenes or signs in the window.
-        psi: population stability index; None without enough samples.
-        p_value: p-value, corrected for the number of features (Holm); None without enough samples.
-        is_firing: the feature has drifted.
-        note: the group that grew most, or why there is no score.
-    """
-
-    feature: str
-    samples: float
-    psi: float | None = None
-    p_value: float | None = None
-    is_firing: bool = False
-    note: str = ""
+    feature: str  # one of FEATURES
+    samples: float  # number of scenes or signs in the window
+    psi: float | None = None  # population stability index; None without enough samples
+    p_value: float | None = None  # corrected for the number of features (Holm); None without enough samples
+    is_firing: bool = False  # the feature has drifted
+    note: str = ""  # the group that grew most, or why there is no score
 
 
 def make_baselines(clusters: Mapping[str, Counts]) -> dict[str, Baseline]:
@@ -65,14 +50,10 @@ def score_features(
     limits: DriftLimits,
     class_names: Mapping[int, str] = NO_NAMES,
 ) -> list[Score]:
-    """Compares a window with a reference, feature by feature.
+    """Compares a window with a reference; returns a score for each feature of the window, in the order of FEATURES.
 
-    Args:
-        window: counts [buckets] of each feature that could be read, in the buckets of the baselines.
-        edges: edges of the histograms, for the notes, like the class names.
-
-    Returns:
-        A score for each feature of the window, in the order of FEATURES.
+    `window` has the counts [buckets] of each feature that could be read, in the buckets of the baselines; `edges` are
+    those of the histograms, for the notes, like the class names.
     """
     features = [feature for feature in FEATURES if feature in window]
     reasons = {feature: _unfit(feature, baselines[feature], window[feature], limits) for feature in features}

@@ -13,13 +13,10 @@ PRIOR = 0.5  # added to each count, because an empty group has no logarithm; Kri
 
 
 def group_buckets(counts: Counts) -> npt.NDArray[np.int64]:
-    """Merges neighbouring buckets until each group has a tenth of the reference, whose counts are [buckets].
+    """Returns the group of each bucket, from 0, int64 [buckets], for the counts of a reference, [buckets].
 
-    Values beyond the reference fall into the group at that end. If one bucket has more than nine tenths, it is a group,
-    and all others are the second one.
-
-    Returns:
-        int64 [buckets], the group of each bucket, from 0.
+    Neighbouring buckets are merged until each group has a tenth of the reference. Values beyond the reference fall into
+    the group at that end. If one bucket has more than nine tenths, it is a group, and all others are the second one.
     """
     least = SHARE * counts.sum()
     groups = np.zeros(len(counts), np.int64)
@@ -44,10 +41,8 @@ def design_effect(clusters: Counts) -> float:
 
     The mean design effect of J. N. K. Rao and A. J. Scott, "The analysis of categorical data from complex sample
     surveys", JASA 76 (1981): the sum of (1 - p) d over the groups, divided by their number less one, where d is the
-    variance of the share p as a ratio of sums over clusters, relative to p (1 - p) / n.
-
-    Args:
-        clusters: counts of each scene, [scenes, groups].
+    variance of the share p as a ratio of sums over clusters, relative to p (1 - p) / n. `clusters` has the counts of
+    each scene, [scenes, groups].
     """
     totals = clusters.sum(axis=0)
     n, number = totals.sum(), len(clusters)

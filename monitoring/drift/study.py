@@ -47,17 +47,11 @@ Tables = Mapping[str, Counts]  # [scenes, buckets] of each feature
 
 @dataclass(frozen=True)
 class Measured:
-    """The measurements that the trials draw from.
+    """The measurements that the trials draw from."""
 
-    Attributes:
-        real: measurements of the unaltered scenes.
-        altered: measurements of the scenes `chosen` after each alteration, by alteration.
-        chosen: indices of the altered scenes.
-    """
-
-    real: Reference
-    altered: dict[str, Reference]
-    chosen: Indices
+    real: Reference  # of the unaltered scenes
+    altered: dict[str, Reference]  # of the scenes `chosen` after each alteration, by alteration
+    chosen: Indices  # indices of the altered scenes
 
 
 def measure(
@@ -126,10 +120,7 @@ def _check_number(scenes: int, data: str) -> None:
 def study(
     measured: Measured, trials: int, limits: DriftLimits, seed: int = 0, progress: ProgressCallback = silent
 ) -> dict[str, Any]:
-    """Runs all trials.
-
-    Args:
-        trials: number of windows for each rate of false alarms; the delays use a tenth.
+    """Runs all trials: `trials` windows for each rate of false alarms, a tenth of them for the delays.
 
     Returns:
         `data`, `models`, `scenes`, `signs`, `reference` (scenes in each), `window` (scenes, for the delays), `limits`,
@@ -198,8 +189,7 @@ class _Trials:
     def count_false_alarms(self, trials: int, frames: int) -> dict[str, Any]:
         """Counts the alarms in windows without a change, with `frames` photographs of each scene.
 
-        Returns:
-            `photographs` in each window, `windows`, `alarms`, and `p_values`: the smallest corrected one of each.
+        Returns `photographs` in each window, `windows`, `alarms`, and `p_values`: the smallest corrected one of each.
         """
         alarms, least = 0, []
         for baselines, live in self._deal(trials):

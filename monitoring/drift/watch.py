@@ -21,21 +21,13 @@ Verdict = Literal["drift", "no drift", "not evaluated"]
 
 @dataclass(frozen=True)
 class Finding:
-    """The result for one version.
+    """The result for one version."""
 
-    Attributes:
-        version: the label in the metrics.
-        scenes: number of scenes in the window.
-        scores: a score for each feature; empty without a reference.
-        missing: why there is no reference; empty if there is one.
-        busy: whether there are enough scenes for a result.
-    """
-
-    version: str
-    scenes: float
-    scores: list[Score] = field(default_factory=list)
-    missing: str = ""
-    busy: bool = False
+    version: str  # the label in the metrics
+    scenes: float  # number of scenes in the window
+    scores: list[Score] = field(default_factory=list)  # of each feature; empty without a reference
+    missing: str = ""  # why there is no reference; empty if there is one
+    busy: bool = False  # there are enough scenes for a result
 
     @property
     def verdict(self) -> Verdict:
@@ -56,8 +48,7 @@ class Watch:
     def look(self) -> list[Finding]:
         """Returns a finding for each version, by number, in the window that ends now.
 
-        Raises:
-            monitoring.errors.MonitoringError: Prometheus does not answer.
+        Raises monitoring.errors.MonitoringError if Prometheus does not answer.
         """
         windows = self._prometheus.read_windows()
         return [self._evaluate(version, windows[version]) for version in sorted(windows, key=lambda v: (len(v), v))]

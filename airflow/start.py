@@ -75,8 +75,7 @@ def main() -> None:
 def run(port: int, home: Path, dags: Path) -> None:
     """Starts Airflow with its state in `home`, prints its address and login, and stops it on request.
 
-    Raises:
-        StartError: Airflow cannot start, or has ended by itself.
+    Raises StartError if Airflow cannot start, or has ended by itself.
     """
     check_environment()
     if not any(dags.glob("*.py")):
@@ -120,8 +119,7 @@ def check_environment() -> None:
 def lock_home(home: Path, port: int) -> Iterator[None]:
     """Locks `home` for this process; the kernel releases the lock of a killed process.
 
-    Raises:
-        StartError: another process has the lock, or the folder is not writable.
+    Raises StartError if another process has the lock, or the folder is not writable.
     """
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)  # it contains the password
@@ -223,8 +221,7 @@ def start(port: int, home: Path, dags: Path, log: IO[bytes]) -> subprocess.Popen
 def wait_until_healthy(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     """Waits until the interface answers and all components are healthy.
 
-    Raises:
-        StartError: Airflow ended, or was not healthy in time.
+    Raises StartError if Airflow ended, or was not healthy in time.
     """
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
@@ -259,8 +256,7 @@ def zombies(parent: int) -> set[psutil.Process]:
 def announce(process: subprocess.Popen[bytes], port: int, home: Path, begun: datetime) -> None:
     """Prints the address, the login, the DAGs and their import errors.
 
-    Raises:
-        StartError: the login fails, or no DAG is loaded after START_SECONDS.
+    Raises StartError if the login fails, or no DAG is loaded after START_SECONDS.
     """
     try:
         password = json.loads((home / PASSWORDS).read_text())[USER]
@@ -298,9 +294,7 @@ def wait_for_dags(
 def ask(port: int, path: str, token: str | None = None, body: dict[str, str] | None = None) -> Any:
     """Returns the decoded answer of Airflow's interface.
 
-    Raises:
-        OSError: it does not answer, or refuses the request.
-        ValueError: the answer is not JSON.
+    Raises OSError if it does not answer or refuses the request, ValueError if the answer is not JSON.
     """
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", json.dumps(body).encode() if body else None)
     request.add_header("Content-Type", "application/json")

@@ -24,8 +24,7 @@ def rollback_command(settings: Settings, revision: int) -> list[str]:
 def status(settings: Settings) -> dict[str, Any]:
     """Returns the `revision` and the `state` of the release, as Helm reports them.
 
-    Raises:
-        StepError: there is no such release, or Helm cannot reach the cluster.
+    Raises StepError if there is no such release, or Helm cannot reach the cluster.
     """
     command = [*settings.helm, "status", settings.release, "--namespace", settings.namespace, "--output", "json"]
     answer = processes.run(command, settings.home)
@@ -35,8 +34,7 @@ def status(settings: Settings) -> dict[str, Any]:
 def upgrade(settings: Settings, model: str, version: int, before: int) -> dict[str, Any]:
     """Pins a version of a model in the release; an interrupted upgrade is first rolled back to the revision `before`.
 
-    Raises:
-        StepError: the pods are not ready in time; `restore` then rolls the release back.
+    Raises StepError if the pods are not ready in time; `restore` then rolls the release back.
     """
     if status(settings)["state"].startswith("pending"):
         processes.run(rollback_command(settings, before), settings.home)
@@ -45,11 +43,7 @@ def upgrade(settings: Settings, model: str, version: int, before: int) -> dict[s
 
 
 def restore(settings: Settings, before: int) -> dict[str, Any]:
-    """Rolls the release back to a revision, unless it is the current one.
-
-    Raises:
-        StepError: Helm failed.
-    """
+    """Rolls the release back to a revision, unless it is the current one; raises StepError if Helm fails."""
     now = status(settings)
     if now["revision"] != before:
         processes.run(rollback_command(settings, before), settings.home)

@@ -19,10 +19,8 @@ def make_plan(
 ) -> dict[str, Any]:
     """Returns the plan that all steps use.
 
-    The name depends only on the DAG run, so that a repeated step finds its earlier results.
-
-    Raises:
-        StepError: the model cannot be trained or evaluated on this data, which the form does not check.
+    The name depends only on the DAG run, so that a repeated step finds its earlier results. Raises StepError if the
+    model cannot be trained or evaluated on this data, which the form does not check.
     """
     kind = params["model"].removeprefix("sign_")
     specs = [*params["data"], params["evaluation"]]
@@ -51,10 +49,9 @@ def make_plan(
 
 
 def require_known(given: Iterable[str], known: Iterable[str]) -> None:
-    """Checks the names of the parameters that a run was started with.
+    """Raises StepError for an unknown name among the parameters that a run was started with.
 
-    Raises:
-        StepError: a name is unknown. Airflow would ignore it, so that a misspelt `dryrun` would be a real run.
+    Airflow would ignore it, so that a misspelt `dryrun` would be a real run.
     """
     unknown = sorted(set(given) - set(known) - {"openlineage"})  # added by the OpenLineage provider
     if unknown:
@@ -85,8 +82,7 @@ def recipe(plan: Mapping[str, Any], params: Mapping[str, Any], fingerprint: str,
 def require_same_classes(last: Mapping[str, Any], classes: Sequence[str], others_allowed: bool) -> None:
     """Checks, before anything is trained, that the data have the classes of the last version that a run published.
 
-    Raises:
-        StepError: they differ, and the parameter `other_classes` does not allow it.
+    Raises StepError if they differ, and the parameter `other_classes` does not allow it.
     """
     before = last.get("classes", classes)
     if before == classes or others_allowed:

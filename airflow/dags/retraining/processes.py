@@ -22,17 +22,10 @@ GRACE_S = 40.0  # a tritonserver that the command has started gets 30 s for its 
 
 
 def run(command: Sequence[str], home: str, answers: Collection[int] = (0,)) -> Any:
-    """Runs a command to its end.
+    """Runs a command in the folder `home` to its end; returns its parsed standard output, None if it is not JSON.
 
-    Args:
-        home: working directory.
-        answers: exit codes with an answer on standard output.
-
-    Returns:
-        The parsed standard output; None if it is not JSON.
-
-    Raises:
-        StepError: the command cannot be started, or ends with another code; the message is its last line.
+    `answers` are the exit codes with an answer. Raises StepError if the command cannot be started, or ends with another
+    code; the message is its last line.
     """
     log.info("in %s: %s", home, shlex.join(command))
     with tempfile.TemporaryFile("w+") as output:

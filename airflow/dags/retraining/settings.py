@@ -116,11 +116,7 @@ def _expanded(word: str) -> str:
 
 
 def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
-    """Reads the settings from environment variables.
-
-    Raises:
-        SettingsError: a setting is invalid.
-    """
+    """Reads the settings from environment variables; raises SettingsError if one is invalid."""
     given: dict[str, object] = {}
     for name, default in vars(Settings()).items():
         variable = f"SIGNS_{name.upper()}"

@@ -19,30 +19,19 @@ Work = Generator[list[str], Any, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Step:
-    """One call of `signs`.
+    """One call of `signs`."""
 
-    Attributes:
-        name: id of the task.
-        about: description for the interface.
-        work: for the settings and the facts of earlier steps, by name, and the run's `params`: yields the command line,
-            gets the output of the command, and returns the step's own facts.
-        advice: what to do after a failure.
-        answers: exit codes with an answer; some commands also return a verdict by a code above 0.
-        minutes: timeout.
-        retries: number of retries after a failure.
-        gpu: request the GPUs.
-        gate: use the image of the gate.
-    """
-
-    name: str
-    about: str
+    name: str  # id of the task
+    about: str  # for the interface
+    # For the settings and the facts of earlier steps, by name, and the run's `params`: yields the command line, gets
+    # the output of the command, and returns the step's own facts.
     work: Callable[[Settings, Facts], Work]
-    advice: str
-    answers: tuple[int, ...] = (0,)
-    minutes: float = 30
-    retries: int = 2
-    gpu: bool = False
-    gate: bool = False
+    advice: str  # what to do after a failure
+    answers: tuple[int, ...] = (0,)  # exit codes with an answer; some commands also return a verdict by a code above 0
+    minutes: float = 30  # timeout
+    retries: int = 2  # after a failure
+    gpu: bool = False  # request the GPUs
+    gate: bool = False  # use the image of the gate
 
 
 def step(*, advice: str, **options: Any) -> Callable[[Callable[[Settings, Facts], Work]], Step]:
@@ -287,13 +276,10 @@ def look_for_drift(settings: Settings, facts: Facts) -> Work:
 
 
 def require_in_place(facts: Facts) -> None:
-    """Checks that the new version was not rolled back.
+    """Raises StepError if the new version was rolled back after the step `before`.
 
     Otherwise a step that is cleared after a rollback would roll out and watch the previous champion, and confirm the
     new version. The XComs of cleared steps stay until they run again, so the times are compared.
-
-    Raises:
-        StepError: the version was rolled back after the step `before`.
     """
     back, before = facts["roll_back"], facts["before"]
     if back and back["time"] > before["time"]:

@@ -75,8 +75,7 @@ class RunFacts(dict[str, Any]):
 def finish(work: Work, answer: Any) -> dict[str, Any]:
     """Gives a step the output of its command; returns and logs its facts.
 
-    Raises:
-        StepError: the result ends the run, or the output has an unexpected form.
+    Raises StepError if the result ends the run, or the output has an unexpected form.
     """
     try:
         work.send(answer)

@@ -219,10 +219,7 @@ def start(port: int, home: Path, dags: Path, log: IO[bytes]) -> subprocess.Popen
 
 
 def wait_until_healthy(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    """Waits until the interface answers and all components are healthy.
-
-    Raises StartError if Airflow ended, or was not healthy in time.
-    """
+    """Waits until all components are healthy; raises StartError if Airflow ends, or is not healthy in time."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -376,7 +373,6 @@ def wait_until_ended(find: Callable[[], Collection[psutil.Process]], seconds: fl
 
 
 def _ignore_signals() -> None:
-    """Ignores further signals while Airflow is being stopped."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
 

@@ -105,10 +105,7 @@ def load_checkpoint(folder: Path, model: str = "") -> tuple[nn.Module, Checkpoin
 
 
 def load_info(folder: Path) -> CheckpointInfo:
-    """Reads the `model.json` of a checkpoint.
-
-    Raises CheckpointError if the folder is not a checkpoint, is damaged, or has a newer schema.
-    """
+    """Reads the `model.json` of a checkpoint; raises CheckpointError if it is missing, damaged or of a newer schema."""
     try:
         for name in ("model.json", "weights.safetensors"):
             if not (folder / name).is_file():

@@ -136,7 +136,6 @@ class Run:
         return self._register(self.tracker, metrics)
 
     def _register(self, tracker: Tracker, metrics: Mapping[str, float]) -> str:
-        """Records the figures and files of a run with a checkpoint, and registers the version."""
         tracker.log_metrics(metrics)
         tracker.log_files(self.folder / "plots")
         tracker.log_files(self.folder / CHECKPOINT)

@@ -166,7 +166,6 @@ class Trainer(ABC, Generic[Examples, Answers, Evaluation]):
         return trained.model, metrics
 
     def _evaluate_and_finish(self, model: nn.Module, info: CheckpointInfo, metrics: dict[str, float]) -> FinishedRun:
-        """Evaluates the network on every test split, and writes the results and the checkpoint."""
         run, tests = self.run, self.data.tests
         answers = {kind: self._predict(model, examples) for kind, examples in tests.items()}
         evaluations = {kind: self._evaluate(examples, answers[kind]) for kind, examples in tests.items()}

@@ -134,7 +134,6 @@ class _Checked:
 
     @property
     def is_sound(self) -> bool:
-        """Whether the image and all its crops can be used."""
         return self.broken is None and all(crop is not None for crop in self.crops)
 
 

@@ -149,7 +149,6 @@ def _shown(trains: Sequence[tuple[str, Crops]]) -> set[int]:
 
 
 def _unlearned_classes(trains: Sequence[tuple[str, Crops]], count: int) -> list[str]:
-    """Returns a notice if classes have no training sign."""
     shown = _shown(trains)
     empty = [str(class_id) for class_id in range(count) if class_id not in shown]
     if not empty:

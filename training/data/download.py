@@ -208,7 +208,6 @@ def _validator(headers: Message) -> str:
 
 
 def _read_version(partial: Path) -> _Version | None:
-    """Returns the version that `partial` belongs to; None if it is missing or invalid."""
     try:
         record = json.loads(_version_file(partial).read_text())
         version = _Version(int(record["size"]), str(record["validator"]))

@@ -215,10 +215,7 @@ def _unpack(zips: list[Path], benchmark: Benchmark, folder: Path, progress: Prog
 
 
 def _extract(file: Path, folder: Path, progress: ProgressCallback) -> None:
-    """Unpacks a zip into `folder`.
-
-    Raises DataError if a member would lie outside, the zip is damaged, or the disk has too little space.
-    """
+    """Unpacks a zip into `folder`; raises DataError if it would write outside, is damaged, or the disk lacks space."""
     try:
         with zipfile.ZipFile(file) as archive:
             members = zip_members(archive)

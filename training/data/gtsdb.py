@@ -228,7 +228,6 @@ def _read_kaggle(source: Source, folder: _SceneFolder, official: _Labels) -> _La
 
 
 def _unlabelled(samples: Sequence[Sample]) -> list[str]:
-    """Returns a notice for each split that has images but no labels."""
     notices = []
     for split in ("train", "test"):
         count = sum(sample.split == split and not sample.labelled for sample in samples)

@@ -103,7 +103,6 @@ def _owners(
 
 
 def _test_looks(data_sets: Sequence[Dataset], progress: ProgressCallback) -> dict[str, _Looks]:
-    """Returns the looks of the test images of each benchmark, by its name."""
     return {
         dataset.name: _look(dataset, samples, f"comparing {dataset.kind} test images with feedback", progress)
         for dataset in data_sets

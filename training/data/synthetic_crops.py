@@ -240,7 +240,6 @@ def _coloured(picture: Field, rng: np.random.Generator) -> Field:
 
 
 def _compressed(image: Image, quality: int) -> Image:
-    """Compresses the picture as a JPEG of this quality and decodes it again."""
     shown = np.asarray(cv2.imdecode(encode_jpeg(image, quality), cv2.IMREAD_COLOR), np.uint8)
     return np.asarray(cv2.cvtColor(shown, cv2.COLOR_BGR2RGB), np.uint8)
 

@@ -136,7 +136,6 @@ def _sky(image: Image, rng: np.random.Generator, horizon: int, day: float) -> No
 
 
 def _ridge(image: Image, rng: np.random.Generator, horizon: int, light: Field) -> None:
-    """Paints the woods or hills at the horizon."""
     height, width = image.shape[:2]
     reach = int(height * rng.uniform(0.03, 0.16))
     top = max(horizon - 2 * reach, 0)

@@ -40,13 +40,21 @@ def print_table(summary: dict[str, Any], console: Console) -> None:
     console.print(table)
     # To be pasted into a shell, whatever is in a path.
     signs = shlex.quote("signs" if shutil.which("signs") else os.path.relpath(sys.argv[0]))
-    runs = Path(summary["report"]).parents[1]
-    folder = "" if runs == Path("runs") else f" RUNS={shlex.quote(str(runs.absolute()))}"
+    runs = mlflow_command(Path(summary["report"]).parents[1])
     console.print(
         f"Served by {summary['backend']}.\n\n"
         f"look    {summary['report']}\n"
         f"serve   {signs} serve --repository {shlex.quote(summary['repository'])}\n"
         f"ask     {signs} predict --crops IMAGE\n"
-        f"runs    make mlflow{folder}",
+        f"runs    {runs}",
         soft_wrap=True,
     )
+
+
+def mlflow_command(runs: Path) -> str:
+    """Returns the command that shows the runs of a folder in MLflow; outside a checkout there is no Makefile for it."""
+    root, runs = Path(__file__).parents[3], runs.absolute()
+    if not (root / "Makefile").is_file():
+        return f"mlflow ui --backend-store-uri {shlex.quote(f'sqlite:///{runs}/mlflow.db')}"
+    where = "" if root == Path.cwd() else f" -C {shlex.quote(str(root))}"
+    return f"make{where} mlflow" + ("" if runs == root / "runs" else f" RUNS={shlex.quote(str(runs))}")

@@ -50,16 +50,12 @@ class ImageError(ValueError):
 
 @dataclass(frozen=True)
 class FittedScene:
-    """A photograph as input of the detector.
+    """A photograph as input of the detector."""
 
-    Attributes:
-        pixels: uint8 [height, width, 3], RGB: the photograph at the top left, padded with SCENE_FILL.
-        content: width and height of the photograph within `pixels`.
-        scale: factors that map a box (left, top, right, bottom) from the photograph to the scene.
-    """
-
+    # uint8 [height, width, 3], RGB: the photograph at the top left, padded with SCENE_FILL.
     pixels: npt.NDArray[np.uint8]
-    content: tuple[int, int]
+    content: tuple[int, int]  # width and height of the photograph within `pixels`
+    # Factors that map a box (left, top, right, bottom) from the photograph to the scene.
     scale: tuple[float, float, float, float]
 
 

@@ -22,23 +22,14 @@ SMALLEST_SIDE = 1.0  # pixels of the photograph; a smaller box cannot be cropped
 
 @dataclass(frozen=True)
 class Signs:
-    """The signs of one scene, by descending detection score.
+    """The signs of one scene, by descending detection score."""
 
-    Attributes:
-        boxes: float32 [n, 4], left, top, right, bottom in pixels of the photograph.
-        sizes: float32 [n], square root of each box's area in pixels of the detector's input.
-        detection_scores: float32 [n].
-        categories: int32 [n], category ids of the detector.
-        class_ids: int32 [n], the most probable class of each, also if its probability is low.
-        class_scores: float32 [n], the probability of that class.
-    """
-
-    boxes: Floats
-    sizes: Floats
-    detection_scores: Floats
-    categories: Ids
-    class_ids: Ids
-    class_scores: Floats
+    boxes: Floats  # float32 [n, 4], left, top, right, bottom in pixels of the photograph
+    sizes: Floats  # float32 [n], square root of each box's area in pixels of the detector's input
+    detection_scores: Floats  # float32 [n]
+    categories: Ids  # int32 [n], category ids of the detector
+    class_ids: Ids  # int32 [n], the most probable class of each, also if its probability is low
+    class_scores: Floats  # float32 [n], the probability of that class
 
     def known(self, threshold: float) -> npt.NDArray[np.bool_]:
         """Returns bool [n]: which signs have a class score of at least `threshold`."""

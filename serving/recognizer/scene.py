@@ -20,19 +20,12 @@ Job = TypeVar("Job")
 
 @dataclass(frozen=True)
 class Scene:
-    """One photograph, ready for the detector.
+    """One photograph, ready for the detector."""
 
-    Attributes:
-        photograph: RGB, full resolution, upright; crops are cut from it.
-        fitted: the detector's input.
-        brightness: mean luma, 0 to 255.
-        sharpness: variance of the Laplacian, see `measure_sharpness`.
-    """
-
-    photograph: Image.Image
-    fitted: FittedScene
-    brightness: float
-    sharpness: float
+    photograph: Image.Image  # RGB, full resolution, upright; crops are cut from it
+    fitted: FittedScene  # the detector's input
+    brightness: float  # mean luma, 0 to 255
+    sharpness: float  # variance of the Laplacian, see `measure_sharpness`
 
 
 def read_scene(data: bytes, height: int, width: int) -> Scene:

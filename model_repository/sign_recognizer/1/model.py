@@ -39,26 +39,17 @@ class RequestError(ValueError):
 
 @dataclass(frozen=True)
 class Job:
-    """A request to answer.
+    """A request to answer."""
 
-    Attributes:
-        place: position in the batch.
-        data: the encoded image.
-        threshold: lowest detection score that counts.
-        unknown_threshold: class score below which a sign is unknown.
-        trace: Triton's trace of the request.
-    """
-
-    place: int
-    data: bytes
-    threshold: float
-    unknown_threshold: float
-    trace: Any
+    place: int  # position in the batch
+    data: bytes  # the encoded image
+    threshold: float  # lowest detection score that counts
+    unknown_threshold: float  # class score below which a sign is unknown
+    trace: Any  # Triton's trace of the request
 
 
 class TritonPythonModel:
     """One instance of the recognizer."""
-
 
     def initialize(self, args: dict[str, str]) -> None:
         """Reads the settings and opens the metrics.
@@ -195,11 +186,7 @@ class TritonPythonModel:
 
 
 def parse_threshold(name: str, value: object) -> float:
-    """Reads a threshold from a parameter.
-
-    Raises:
-        RequestError: `value` is not a number from 0 to 1.
-    """
+    """Reads a threshold from a parameter; raises RequestError if `value` is not a number from 0 to 1."""
     try:
         threshold = float(str(value))
     except ValueError:

@@ -9,27 +9,16 @@ FILE = "settings.json"
 
 @dataclass(frozen=True)
 class Settings:
-    """The content of settings.json, which `signs export recognizer` writes beside the model.
+    """The content of settings.json, which `signs export recognizer` writes beside the model."""
 
-    Attributes:
-        scene_height: height of the detector's input in pixels.
-        scene_width: width of the detector's input in pixels.
-        detector_max_batch: largest batch of the detector.
-        crop_size: side of the classifier's input in pixels.
-        classifier_max_batch: largest batch of the classifier.
-        class_names: name of each class, by class id.
-        class_categories: category id of each class, by class id.
-        category_names: name of each category of the detector, by category id.
-    """
-
-    scene_height: int
-    scene_width: int
-    detector_max_batch: int
-    crop_size: int
-    classifier_max_batch: int
-    class_names: list[str]
-    class_categories: list[int]
-    category_names: list[str]
+    scene_height: int  # height of the detector's input in pixels
+    scene_width: int  # width of the detector's input in pixels
+    detector_max_batch: int  # largest batch of the detector
+    crop_size: int  # side of the classifier's input in pixels
+    classifier_max_batch: int  # largest batch of the classifier
+    class_names: list[str]  # name of each class, by class id
+    class_categories: list[int]  # category id of each class, by class id
+    category_names: list[str]  # name of each category of the detector, by category id
 
 
 def load_settings(folder: Path) -> Settings:

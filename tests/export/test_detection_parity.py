@@ -126,3 +126,27 @@ def test_which_cells_of_a_plain_area_are_peaks_is_not_compared_but_a_score_that_
     other[0, 7] = FP32_TOLERANCE.floor * 1.2
     parity, worst = compare_signs(plain, {**answers, "scores": other})
     assert parity.max_difference == pytest.approx(FP32_TOLERANCE.floor * 0.3) and worst == [0]
+
+
+def test_of_plain_pictures_only_the_highest_score_is_compared(answers: Outputs) -> None:
+    """Which of equal peaks are among the best is left to rounding."""
+    moved = {**answers, "boxes": answers["boxes"].copy(), "scores": answers["scores"].copy()}
+    moved["boxes"][1] += 100
+    moved["scores"][1, 1:] = 0.06
+    assert compare_signs(answers, moved)[1] == [1]
+    assert compare_signs(answers, moved, plain=1)[1] == []
+    moved["scores"][1, 0] += 0.01
+    assert compare_signs(answers, moved, plain=1)[1] == [1]
+    moved["scores"][1, 0] = np.nan
+    assert compare_signs(answers, moved, plain=1)[1] == [1]
+
+
+def test_where_all_peaks_count_those_at_the_end_may_be_others(answers: Outputs) -> None:
+    scores = np.full_like(answers["scores"], 0.3)
+    scores[:, :5] = 0.9
+    full = {**answers, "scores": scores}
+    other = {**full, "boxes": answers["boxes"].copy()}
+    other["boxes"][0, 50:] += 300
+    assert compare_signs(full, other)[1] == []
+    other["boxes"][0, 4] += 300
+    assert compare_signs(full, other)[1] == [0]

@@ -25,8 +25,8 @@ from traffic_sign_client import SignClass
 from traffic_signs.classes import GERMAN_SIGNS
 
 T = TypeVar("T")
-OF_TRITON = (429, 502, 503, 504)  # statuses of the problems
-OF_UPLOADS = (400, 408, 413, 415, 422, *OF_TRITON)
+OF_TRITON = (404, 422, 429, 502, 503, 504)  # statuses of the problems
+OF_UPLOADS = (400, 408, 413, 415, *OF_TRITON)
 Result = dict[str, Any] | BaseException  # for one picture
 # We have drawings of the German signs; a class of the same name has one, whatever its id.
 DRAWINGS = {name: f"static/pictograms/{number}.svg" for number, name in enumerate(GERMAN_SIGNS.names)}
@@ -69,13 +69,18 @@ class Api:
             status_code=201,
             summary="Send the true signs of a photograph",
             openapi_extra=FEEDBACK,
-            responses=answers(schema.Stored, 404, *OF_UPLOADS, 507, status=201),
+            responses=answers(schema.Stored, *OF_UPLOADS, 507, status=201),
         )(self.feedback)
         self.router.get(
             "/classes",
             summary="The classes of the served models",
             responses=answers(list[schema.SignClass], *OF_TRITON),
         )(self.classes)
+        self.router.get(
+            "/models",
+            summary="The served versions of the models",
+            responses=answers(schema.Offered, 422, 503),
+        )(self.models)
 
     async def recognize(
         self,
@@ -147,6 +152,10 @@ class Api:
         """Lists the classes of the served models by their ids."""
         found = [asdict(each) | {"drawing": DRAWINGS.get(each.name)} for each in await self._classes(request)]
         return JSONResponse(found)
+
+    async def models(self) -> Response:
+        """Returns which models are served, and so whether photographs, or only pictures of one sign, are answered."""
+        return JSONResponse(await self._upstream.offered())
 
     async def _classes(self, request: Request) -> list[SignClass]:
         return await self._upstream.classes(request.state.request_id, self._deadline())

@@ -94,6 +94,7 @@ def test_nobody_behind_it(client: TestClient) -> None:
         problem(answer, 503, "try again")
         assert NOBODY not in answer.text
     problem(client.get("/v1/classes"), 503, "the model server does not answer")
+    problem(client.get("/v1/models"), 503, "try again")
     content, headers = form(("image", "a.png", picture()), ("feedback", None, SIGN))
     problem(client.post("/v1/feedback", content=content, headers=headers), 503, "try again")
     problem(client.get("/readyz"), 503, "sign_recognizer")

@@ -17,7 +17,7 @@ from clients.gateway.auth import Keys
 from clients.gateway.description import FEEDBACK, IMAGES, answers
 from clients.gateway.feedback import Store, parse, with_names
 from clients.gateway.limits import Limits
-from clients.gateway.problems import NO_FEEDBACK, TOO_LARGE, UNREADABLE, ProblemError, body
+from clients.gateway.problems import NO_FEEDBACK, TOO_LARGE, UNFITTING, UNREADABLE, ProblemError, body
 from clients.gateway.settings import Settings
 from clients.gateway.uploads import Upload, Uploads
 from clients.gateway.upstream import Timed, Upstream, milliseconds
@@ -51,7 +51,7 @@ class Api:
             if keys is not None:
                 request.state.key = keys.check(request)
 
-        self.router = APIRouter(prefix="/v1", dependencies=[Depends(check_key)])
+        self.router = APIRouter(prefix="/v1", dependencies=[Depends(check_key), Depends(_check_query)])
         self.router.post(
             "/recognize",
             summary="Find and name the signs of photographs",
@@ -185,6 +185,15 @@ class Api:
             results.append({"image": upload.name, **each, "models": versions, "request_id": request_id})
         request.state.pictures = len(uploads)
         return JSONResponse(results[0] if len(results) == 1 else {"results": results, "request_id": request_id})
+
+
+async def _check_query(request: Request) -> None:
+    """Raises ProblemError for a parameter that the route does not have: a misspelt threshold would have no effect."""
+    known = [each.alias for each in request.scope["route"].dependant.query_params]
+    for name in request.query_params:
+        if name not in known:
+            advice = f"use {' or '.join(known)}" if known else "leave it out"
+            raise ProblemError(UNFITTING, f"query.{name[:100]}: there is no such parameter here: {advice}; see /docs")
 
 
 def _parts(files: Sequence[tuple[str, Upload]], fields: Sequence[tuple[str, str]]) -> tuple[bytes, str]:

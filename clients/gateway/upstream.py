@@ -208,7 +208,7 @@ class Upstream:
         if isinstance(error, UnknownModelError) and _name_of(model) not in map(_name_of, self._settings.need):
             # Without it the gateway is complete, so this is no failure of ours.
             return ProblemError(
-                NOT_OFFERED, "the model for this request is not served: /v1/models lists those that are"
+                NOT_OFFERED, "the model is not served here: use one in /v1/models, or ask for its release"
             )
         logger.warning("Triton failed: %s", error or "no answer in time", extra={"request_id": request_id})
         if isinstance(error, TimedOutError | TimeoutError):

@@ -73,6 +73,7 @@ def test_an_upload_that_cannot_be_read(
 def test_where_there_is_nothing_and_what_is_not_done(client: TestClient) -> None:
     problem(client.get("/nothing"), 404, "/docs")
     problem(client.get("/v1/classes/"), 404)
+    problem(client.get("/v1/classes?k=3"), 422, "query.k")
     problem(client.get("/static/../../cli.py"), 404)
     problem(client.get("/static/%2e%2e/cli.py"), 404)
     answer = client.get("/v1/recognize")
@@ -85,6 +86,20 @@ def test_where_there_is_nothing_and_what_is_not_done(client: TestClient) -> None
 )
 def test_a_query_that_does_not_fit(client: TestClient, query: str) -> None:
     problem(client.post(f"/v1/{query}", content=picture(), headers=PNG), 422, "query.")
+
+
+@pytest.mark.parametrize(
+    ("query", "advice"),
+    [
+        ("recognize?threshold=0.5", "use score_threshold"),
+        ("recognize?score_threshold=0.5&k=3", "use score_threshold"),
+        ("classify?k=3&top=3", "use k"),
+        ("feedback?k=3", "leave it out"),
+    ],
+)
+def test_a_parameter_that_the_route_does_not_have(client: TestClient, query: str, advice: str) -> None:
+    name = query.rpartition("&")[2].rpartition("?")[2].partition("=")[0]
+    problem(client.post(f"/v1/{query}", content=picture(), headers=PNG), 422, f"query.{name}: ", advice)
 
 
 def test_nobody_behind_it(client: TestClient) -> None:

@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 from clients.gateway.app import make_app
 from clients.gateway.settings import MEBIBYTE, Settings
 from tests.running_gateway import form, running_gateway
+from traffic_signs.settings import SettingError
 
 PNG = {"Content-Type": "image/png"}
 SIGN = b'{"signs": [{"box": [0, 0, 10, 10], "class_id": 4}]}'
@@ -220,6 +221,26 @@ def test_other_sites_may_ask_only_where_they_are_let_in(client: TestClient) -> N
         assert open_.get("/v1/classes", headers=ask).headers["access-control-expose-headers"]
         other = open_.get("/v1/classes", headers={"Origin": "https://else.example"})
         assert "access-control-allow-origin" not in other.headers
+
+
+@pytest.mark.parametrize("origin", ["https://maps.example", "http://localhost:3000", "http://[::1]:80", "*"])
+def test_an_origin_as_browsers_send_it_is_taken(origin: str) -> None:
+    assert Settings(NOBODY, cors_origin=(origin,)).cors_origin == (origin,)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "maps.example",
+        "https://",
+        "https://maps.example/",
+        "https://Maps.example",
+        "https://a.example https://b.example",
+    ],
+)
+def test_an_origin_that_can_never_match_is_refused(origin: str) -> None:
+    with pytest.raises(SettingError, match=f"cors_origin '{origin}' is not an origin"):
+        Settings(NOBODY, cors_origin=("https://maps.example", origin))
 
 
 def test_the_bytes_in_memory_are_bounded(tmp_path: Path) -> None:

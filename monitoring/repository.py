@@ -55,6 +55,10 @@ def export(repository: str, host: str, port: int, notify: Callable[[str], None])
     with listening(repository, host, port, notify) as server:
         where = f"{host}:{server.server_port}"
         notify(f"publishing the versions in {repository} at http://{where}/metrics; stop: Ctrl-C")
+        try:
+            render(repository)
+        except (ExportError, OSError) as error:  # it may come later
+            notify(f"scrapes fail at present: {error}")
         server.serve_forever()
 
 

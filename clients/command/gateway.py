@@ -19,14 +19,14 @@ def gateway(
         Setting("Least level to log: debug, info, warning, error.", metavar="LEVEL"),
     ] = "info",
     new_key: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="Make an API key of this name, print it, and end.",
             metavar="NAME",
             show_default=False,
             allow_from_autoenv=False,  # or a variable would keep the gateway from starting
         ),
-    ] = "",
+    ] = None,
 ) -> None:
     """Serve a REST API and a web page until Ctrl-C; it calls Triton over gRPC.
 
@@ -41,7 +41,7 @@ def gateway(
         signs gateway --keys keys.txt --cors-origin https://maps.example
         curl --form image=@street.jpg localhost:8080/v1/recognize
     """
-    if new_key:
+    if new_key is not None:
         from clients.gateway.auth import line_of
         from clients.gateway.auth import new_key as make_key
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from clients.command.prediction_output import Form
     from traffic_signs.pictures import Found
 
+TOP = 3  # classes of a picture of one sign
 MANY = 10  # pictures that are worth a progress bar
 
 
@@ -62,7 +63,7 @@ def predict(
         _progress(found, frames, form) as progress,
     ):
         if request.crops:
-            answers = classified(source, client, request.top)
+            answers = classified(source, client, request.top or TOP)
         else:
             answers = recognized(source, client, request.score_threshold, request.concurrency, copies)
         for done, answer in enumerate(answers, start=1):

@@ -22,6 +22,7 @@ class Kind:
 UNREADABLE = Kind("unreadable", 400, "The request cannot be read")
 UNAUTHORIZED = Kind("unauthorized", 401, "An API key is needed")
 NOT_FOUND = Kind("not-found", 404, "There is nothing here")
+NOT_OFFERED = Kind("not-offered", 404, "This gateway does not offer this model")
 NO_FEEDBACK = Kind("no-feedback", 404, "This gateway takes no feedback")
 METHOD = Kind("method", 405, "Another method is needed")
 SLOW_UPLOAD = Kind("slow-upload", 408, "The upload took too long")

@@ -17,7 +17,7 @@ from clients.gateway.auth import Keys
 from clients.gateway.description import FEEDBACK, IMAGES, answers
 from clients.gateway.feedback import Store, parse, with_names
 from clients.gateway.limits import Limits
-from clients.gateway.problems import NO_FEEDBACK, TOO_LARGE, UNREADABLE, ProblemError, body
+from clients.gateway.problems import NO_FEEDBACK, TOO_LARGE, UNFITTING, UNREADABLE, ProblemError, body
 from clients.gateway.settings import Settings
 from clients.gateway.uploads import Upload, Uploads
 from clients.gateway.upstream import Timed, Upstream, milliseconds
@@ -25,8 +25,8 @@ from traffic_sign_client import SignClass
 from traffic_signs.classes import GERMAN_SIGNS
 
 T = TypeVar("T")
-OF_TRITON = (429, 502, 503, 504)  # statuses of the problems
-OF_UPLOADS = (400, 408, 413, 415, 422, *OF_TRITON)
+OF_TRITON = (404, 422, 429, 502, 503, 504)  # statuses of the problems
+OF_UPLOADS = (400, 408, 413, 415, *OF_TRITON)
 Result = dict[str, Any] | BaseException  # for one picture
 # We have drawings of the German signs; a class of the same name has one, whatever its id.
 DRAWINGS = {name: f"static/pictograms/{number}.svg" for number, name in enumerate(GERMAN_SIGNS.names)}
@@ -51,7 +51,7 @@ class Api:
             if keys is not None:
                 request.state.key = keys.check(request)
 
-        self.router = APIRouter(prefix="/v1", dependencies=[Depends(check_key)])
+        self.router = APIRouter(prefix="/v1", dependencies=[Depends(check_key), Depends(_check_query)])
         self.router.post(
             "/recognize",
             summary="Find and name the signs of photographs",
@@ -69,13 +69,18 @@ class Api:
             status_code=201,
             summary="Send the true signs of a photograph",
             openapi_extra=FEEDBACK,
-            responses=answers(schema.Stored, 404, *OF_UPLOADS, 507, status=201),
+            responses=answers(schema.Stored, *OF_UPLOADS, 507, status=201),
         )(self.feedback)
         self.router.get(
             "/classes",
             summary="The classes of the served models",
             responses=answers(list[schema.SignClass], *OF_TRITON),
         )(self.classes)
+        self.router.get(
+            "/models",
+            summary="The served versions of the models",
+            responses=answers(schema.Offered, 422, 503),
+        )(self.models)
 
     async def recognize(
         self,
@@ -148,6 +153,10 @@ class Api:
         found = [asdict(each) | {"drawing": DRAWINGS.get(each.name)} for each in await self._classes(request)]
         return JSONResponse(found)
 
+    async def models(self) -> Response:
+        """Returns which models are served, and so whether photographs, or only pictures of one sign, are answered."""
+        return JSONResponse(await self._upstream.offered())
+
     async def _classes(self, request: Request) -> list[SignClass]:
         return await self._upstream.classes(request.state.request_id, self._deadline())
 
@@ -176,6 +185,15 @@ class Api:
             results.append({"image": upload.name, **each, "models": versions, "request_id": request_id})
         request.state.pictures = len(uploads)
         return JSONResponse(results[0] if len(results) == 1 else {"results": results, "request_id": request_id})
+
+
+async def _check_query(request: Request) -> None:
+    """Raises ProblemError for a parameter that the route does not have: a misspelt threshold would have no effect."""
+    known = [each.alias for each in request.scope["route"].dependant.query_params]
+    for name in request.query_params:
+        if name not in known:
+            advice = f"use {' or '.join(known)}" if known else "leave it out"
+            raise ProblemError(UNFITTING, f"query.{name[:100]}: there is no such parameter here: {advice}; see /docs")
 
 
 def _parts(files: Sequence[tuple[str, Upload]], fields: Sequence[tuple[str, str]]) -> tuple[bytes, str]:

@@ -132,6 +132,13 @@ class SignClass(BaseModel):
     ]
 
 
+class Offered(BaseModel):
+    """The newest served version of the models that the gateway calls; null for one that is not served."""
+
+    recognizer: Annotated[str | None, Field(description="For /v1/recognize.", examples=["1"])]
+    classifier: Annotated[str | None, Field(description="For /v1/classify and /v1/classes.", examples=["2"])]
+
+
 class Stored(BaseModel):
     """Stored feedback."""
 

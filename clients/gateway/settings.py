@@ -1,5 +1,6 @@
 """The gateway's settings."""
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +9,8 @@ from traffic_signs.settings import GRPC_URL, TRACES, BaseSettings, Setting, Sett
 
 MEBIBYTE = 1 << 20
 SERVED = "NAME[/VERSION]"
+# As browsers send it, which compare nothing else: in lower case, without a path or a slash at the end.
+ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[a-z0-9._:\[\]-]+")
 ENVIRONMENT = "SIGNS_GATEWAY"  # prefix of the environment variables
 
 
@@ -73,6 +76,12 @@ class Settings(BaseSettings):
         super().__post_init__()
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise SettingError("give --tls-certificate and --tls-key together")
+        for origin in self.cors_origin:
+            if not ORIGIN.fullmatch(origin):
+                raise SettingError(
+                    f"cors_origin {origin!r} is not an origin: give scheme and host as browsers send them, such as "
+                    "https://maps.example or http://localhost:3000, or * for all"
+                )
 
     @property
     def client_certificate(self) -> tuple[Path, Path] | None:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from clients.gateway.limits import LATER, Limits
 from clients.gateway.metrics import Metrics
 from clients.gateway.problems import (
+    NOT_OFFERED,
     NOT_SERVED,
     OVERLOADED,
     TIMEOUT,
@@ -138,18 +139,35 @@ class Upstream:
         return self._classes
 
     async def versions(self) -> dict[str, str]:
-        """Returns the newest served version of each needed model, at most FRESH_S old."""
+        """Returns the newest served version of each model that is needed or called, at most FRESH_S old.
+
+        A model that Triton does not serve is missing; without an answer of Triton the versions are the last known ones.
+        """
         now = time.monotonic()
         if now - self._asked >= FRESH_S:
             self._asked = now  # before the answer, so that only one request calls Triton
             self._crop_size = 0  # it may change with the version
+            models = dict.fromkeys((*self._settings.need, self._settings.recognizer, self._settings.classifier))
             try:
                 async with asyncio.timeout(READY_TIMEOUT_S):
-                    versions = await asyncio.gather(*map(self._version, self._settings.need))
+                    versions = await asyncio.gather(*map(self._version, models))
                 self._versions = {name: version for name, version in versions if version}
             except (ClientError, TimeoutError) as error:
                 logger.warning("versions unknown: %s", error)
         return self._versions
+
+    async def offered(self) -> dict[str, str | None]:
+        """Returns the served version of the `recognizer` and of the `classifier`, None for one that is not served.
+
+        Raises:
+            ProblemError: neither is served, as far as Triton answers.
+        """
+        versions = await self.versions()
+        called = {"recognizer": self._settings.recognizer, "classifier": self._settings.classifier}
+        offered = {role: versions.get(_name_of(model)) for role, model in called.items()}
+        if not any(offered.values()):
+            raise ProblemError(NOT_SERVED, "no model is known to be served: start Triton with one, and try again")
+        return offered
 
     async def _version(self, model: str) -> tuple[str, str]:
         name, _, version = model.partition("/")
@@ -176,17 +194,22 @@ class Upstream:
                     async with asyncio.timeout_at(deadline):
                         yield timed
             except (ClientError, TimeoutError) as error:
-                raise self._problem(error, request_id) from error
+                raise self._problem(error, model, request_id) from error
             finally:
                 timed.triton_ms = milliseconds(time.perf_counter() - started)
 
-    def _problem(self, error: ClientError | TimeoutError, request_id: str) -> ProblemError:
+    def _problem(self, error: ClientError | TimeoutError, model: str, request_id: str) -> ProblemError:
         """Returns the problem for an error; it hides the address of Triton, which is in the log."""
         said = str(error).partition(" answers: ")[2] or str(error)
         if isinstance(error, RefusedError) and said.startswith(UNREADABLE_IMAGE):
             if said.startswith(LARGE_IMAGE):
                 return ProblemError(TOO_LARGE, f"{said}: scale it down")
             return ProblemError(UNREADABLE, said)
+        if isinstance(error, UnknownModelError) and _name_of(model) not in map(_name_of, self._settings.need):
+            # Without it the gateway is complete, so this is no failure of ours.
+            return ProblemError(
+                NOT_OFFERED, "the model is not served here: use one in /v1/models, or ask for its release"
+            )
         logger.warning("Triton failed: %s", error or "no answer in time", extra={"request_id": request_id})
         if isinstance(error, TimedOutError | TimeoutError):
             reason, kind = "deadline_exceeded", TIMEOUT
@@ -205,6 +228,11 @@ class Upstream:
             detail = "the model server answered with an error: see its log and the gateway's"
         self._metrics.failures.labels(reason).inc()
         return ProblemError(kind, detail)
+
+
+def _name_of(model: str) -> str:
+    """Returns the name of a model without its version."""
+    return model.partition("/")[0]
 
 
 def milliseconds(seconds: float) -> float:

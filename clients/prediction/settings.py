@@ -35,7 +35,9 @@ class PredictionRequest(BaseSettings):
     annotate: Annotated[Path | None, Setting("Folder for copies with the signs drawn in; the originals stay.")] = None
     score_threshold: Annotated[float | None, replace(SCORE_THRESHOLD, show_default="the server's")] = None
     crops: Annotated[bool, Setting("Each picture shows one sign: only classify it, without a search.")] = False
-    top: Annotated[int, Setting("With --crops: number of classes to show for each picture.", min=1)] = 3
+    top: Annotated[
+        int | None, Setting("With --crops: number of classes to show for each picture.", min=1, show_default="3")
+    ] = None
     model: Annotated[str, replace(SERVED_MODEL, show_default="sign_recognizer; sign_classifier with --crops")] = ""
     concurrency: Concurrency = 8
 
@@ -47,3 +49,5 @@ class PredictionRequest(BaseSettings):
             raise SettingError(
                 "a picture of one sign is not searched: leave out --annotate, --score-threshold and --camera"
             )
+        if self.top is not None and not self.crops:
+            raise SettingError("photographs get one class per sign: leave out --top, or add --crops")

@@ -20,7 +20,7 @@ from tests.running_gateway import RunningGateway, running_gateway
 pytestmark = [pytest.mark.end_to_end, pytest.mark.long]
 
 REQUESTS = int(os.environ.get("SIGNS_FUZZ_REQUESTS", "400"))
-OPERATIONS = 7
+OPERATIONS = 8
 ROUND = 200  # examples for each operation; after each round the memory is looked at
 CHECKS = (
     "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,"

@@ -154,6 +154,23 @@ def test_the_signs_are_listed(gateway: RunningGateway) -> None:
     assert all(each["drawing"] for each in classes)
 
 
+def test_a_model_that_is_neither_served_nor_needed_is_no_outage(
+    gateway: RunningGateway, recognizer_server: RunningServer
+) -> None:
+    assert gateway.ask("/v1/models").json == {"recognizer": "1", "classifier": "1"}
+    options = ("--recognizer", "no_recognizer", "--need", "sign_classifier", "--timeout", "60")
+    with running_gateway(recognizer_server.grpc_url, *options) as alone:
+        assert alone.ask("/v1/models").json == {"recognizer": None, "classifier": "1"}
+        answer = alone.ask("/v1/recognize", encode(street(CELLS)), PNG)
+        assert (
+            answer.status == 404 and answer.json["type"] == "/docs#not-offered" and "Retry-After" not in answer.headers
+        )
+        counts = alone.ask("/metrics").body.decode()
+        for outcome, count in (("client_error", 1), ("upstream_error", 0)):
+            assert f'requests_total{{outcome="{outcome}",route="/v1/recognize"}} {count}.0' in counts
+        assert 'upstream_failures_total{reason="unknown_model"} 0.0' in counts
+
+
 def test_head_is_answered_as_get_without_the_body(gateway: RunningGateway) -> None:
     """Balancers and monitors ask so."""
     host = gateway.url.removeprefix("http://")

@@ -221,12 +221,12 @@ def test_with_a_classifier_alone_the_picture_is_taken_as_one_sign(browser: Brows
     options = ("--recognizer", "no_recognizer", "--need", "sign_classifier", "--timeout", "90")
     with (
         running_gateway(server.grpc_url, *options) as gateway,
-        opened(browser, gateway.url, provoked=True) as page,
+        opened(browser, gateway.url) as page,
     ):
         assert gateway.ask("/readyz").json["models"] == {"sign_classifier": True}
+        expect(page.get_by_label("One sign, close up")).to_be_checked()
         choose(page, encode(Image.new("RGB", (90, 70), (60, 220, 90))), "pfeil.png")
         expect(page.locator("#signs > li")).to_have_count(1)
-        expect(page.get_by_label("One sign, close up")).to_be_checked()
         expect(page.locator("#status")).to_contain_text("counts as one sign")
         expect(page.locator("#models")).to_contain_text("sign_classifier 1")
 

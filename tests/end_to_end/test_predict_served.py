@@ -198,6 +198,7 @@ def test_a_server_without_a_recognizer_says_how_to_get_one(server: RunningServer
     result = predict(server, *photographs)
     assert result.returncode == 1 and len(result.stderr.strip().splitlines()) == 1
     assert "signs export recognizer" in result.stderr and "--crops" in result.stderr
+    assert "it is not a sign recognizer" not in result.stderr
 
 
 def test_another_kind_of_model_is_refused(recognizer_server: RunningServer, photographs: list[Path]) -> None:

@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from export.repository import promote
 from monitoring.errors import MonitoringError
-from monitoring.repository import listening, render
+from monitoring.repository import export, listening, render
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "model_repository" / "sign_classifier"
@@ -116,6 +116,15 @@ def test_a_repository_that_cannot_be_read_fails_the_scrape_and_is_reported_once(
     assert [status for status, _ in answers] == [503] * 3
     assert str(models) in answers[0][1]
     assert len(notices) == 2 and str(models) in notices[0] and notices[1].endswith("can be read again")
+
+
+def test_a_repository_that_is_missing_at_the_start_is_reported(tmp_path: Path) -> None:
+    def note(notice: str) -> None:
+        if "there is no repository at" in notice:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export(str(tmp_path / "none"), "127.0.0.1", 0, note)
 
 
 def test_a_port_that_is_taken_is_reported_in_one_line(models: Path) -> None:

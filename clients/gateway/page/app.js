@@ -16,7 +16,7 @@ let classes = []; // the served classes
 let pending = null; // the AbortController of the request in progress
 let retry = null; // the action of "Try again"
 let countdown = 0; // timer of "Try again in … s"
-let hasDetector = true; // false once the gateway has answered that no recognizer is served
+let hasDetector = true; // whether a recognizer is served
 
 const stage = new Stage((sign) => list.focus(signs, sign));
 const picker = new Picker();
@@ -64,12 +64,19 @@ loadClasses();
 async function loadClasses() {
   try {
     classes = await gateway.classes();
+    useDetector((await gateway.models()).recognizer !== null);
     useDrawings(classes);
     document.body.classList.toggle("own-classes", !classes.some(({ drawing }) => drawing));
     if (answer) redraw();
   } catch (error) {
     showProblem(error, loadClasses);
   }
+}
+
+/** Without a detector every picture counts as one sign, and the page shows that. */
+function useDetector(served) {
+  hasDetector = served;
+  if (!served) element("whole").checked = true;
 }
 
 async function recognize(file, others = 0) {
@@ -99,9 +106,8 @@ async function recognize(file, others = 0) {
     if (pending !== request) return; // a newer photo was chosen
     if (error.name === "AbortError") {
       say("Cancelled.");
-    } else if (error.kind === "not-served" && !element("whole").checked) {
-      hasDetector = false; // ask the classifier instead, and show that on the page
-      element("whole").checked = true;
+    } else if (["not-offered", "not-served"].includes(error.kind) && !element("whole").checked) {
+      useDetector(false); // it is gone, or the photo was chosen before /v1/models was answered
       recognize(file, others);
     } else {
       showProblem(error, () => recognize(file, others));

@@ -31,6 +31,11 @@ export async function classes() {
   return (await ask("v1/classes")).answer;
 }
 
+/** Returns the served versions {recognizer, classifier}; null for a model that is not served. */
+export async function models() {
+  return (await ask("v1/models")).answer;
+}
+
 /** Returns {answer, milliseconds}: the signs of a photo, and the time of the whole request. */
 export async function recognize(photo, signal) {
   return ask("v1/recognize", upload(photo, signal));

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from traffic_sign_client.answers import RECOGNIZER_OUTPUTS, Photograph, Prediction, Sign, SignClass, encoded
 from traffic_sign_client.connection import Asking, Connection, Options
-from traffic_sign_client.errors import ClientError, RefusedError, UnknownModelError
+from traffic_sign_client.errors import ClientError, NotServedError, RefusedError, UnknownModelError
 
 CROPS, PROBABILITIES, PHOTOGRAPH = "images", "probabilities", "image"
 MOST_CLASSES = 2**31 - 1  # most that a request can name; Triton answers with as many as there are
@@ -159,8 +159,9 @@ class AsyncSignClient(Options):
                 self.recognizer, PHOTOGRAPH, values, RECOGNIZER_OUTPUTS, 0, parameters, **asking
             )
         except UnknownModelError as error:
+            kind = "" if isinstance(error, NotServedError) else "it is not a sign recognizer; "
             raise type(error)(
-                f"{error}: it is not a sign recognizer; publish one with `signs export recognizer` and start the "
+                f"{error}: {kind}publish a recognizer with `signs export recognizer` and start the "
                 "server again, or ask its classifier about pictures of one sign each with `signs predict --crops`"
             ) from error
         return [Sign.read(*each) for each in zip(*(rows[0] for rows in answer), strict=True)]

@@ -79,6 +79,7 @@ def test_a_usage_mistake_exits_2() -> None:
     assert signs("predict", "x.png", "--score-threshold", "2").returncode == 2
     assert signs("predict", "x.png", "--crops", "--annotate", "x").returncode == 2
     assert signs("predict", "x.mp4", "--crops").returncode == 2
+    assert signs("predict", "x.png", "--top", "3").returncode == 2
     assert signs("predict", "x.png", "--camera", "0").returncode == 2
     assert signs("predict", "x.png", "--json", "--csv").returncode == 2
     assert signs("predict", "x.png", "--concurrency", "0").returncode == 2

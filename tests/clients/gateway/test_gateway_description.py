@@ -29,12 +29,13 @@ def test_the_description_has_every_route_and_every_problem(client: TestClient) -
     assert described["openapi"].startswith("3.1")
     paths = described["paths"]
     assert set(paths) == {
-        *("/v1/recognize", "/v1/classify", "/v1/feedback", "/v1/classes", "/healthz", "/readyz", "/metrics"),
+        *("/v1/recognize", "/v1/classify", "/v1/feedback", "/v1/classes", "/v1/models"),
+        *("/healthz", "/readyz", "/metrics"),
     }
     asked = paths["/v1/recognize"]["post"]
     assert {"image/jpeg", "application/octet-stream", "multipart/form-data"} <= set(asked["requestBody"]["content"])
     assert set(asked["responses"]) == {
-        *("200", "400", "401", "408", "413", "415", "422", "429", "500", "502", "503", "504"),
+        *("200", "400", "401", "404", "408", "413", "415", "422", "429", "500", "502", "503", "504"),
     }
     for path, operations in paths.items():
         for operation in operations.values():
@@ -61,7 +62,7 @@ def test_the_reference_needs_nothing_from_elsewhere(client: TestClient) -> None:
     assert not re.search(r"<script|https?://|src=", answer.text)
     for kind in KINDS:
         assert f"id='{kind.name}'" in answer.text
-    for path in ("/v1/recognize", "/v1/classify", "/v1/feedback", "/v1/classes", "/readyz"):
+    for path in ("/v1/recognize", "/v1/classify", "/v1/feedback", "/v1/classes", "/v1/models", "/readyz"):
         assert f"{path}</code>" in answer.text
 
 

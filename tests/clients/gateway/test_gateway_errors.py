@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 from clients.gateway.app import make_app
 from clients.gateway.settings import MEBIBYTE, Settings
 from tests.running_gateway import form, running_gateway
+from traffic_signs.settings import SettingError
 
 PNG = {"Content-Type": "image/png"}
 SIGN = b'{"signs": [{"box": [0, 0, 10, 10], "class_id": 4}]}'
@@ -73,6 +74,7 @@ def test_an_upload_that_cannot_be_read(
 def test_where_there_is_nothing_and_what_is_not_done(client: TestClient) -> None:
     problem(client.get("/nothing"), 404, "/docs")
     problem(client.get("/v1/classes/"), 404)
+    problem(client.get("/v1/classes?k=3"), 422, "query.k")
     problem(client.get("/static/../../cli.py"), 404)
     problem(client.get("/static/%2e%2e/cli.py"), 404)
     answer = client.get("/v1/recognize")
@@ -87,6 +89,20 @@ def test_a_query_that_does_not_fit(client: TestClient, query: str) -> None:
     problem(client.post(f"/v1/{query}", content=picture(), headers=PNG), 422, "query.")
 
 
+@pytest.mark.parametrize(
+    ("query", "advice"),
+    [
+        ("recognize?threshold=0.5", "use score_threshold"),
+        ("recognize?score_threshold=0.5&k=3", "use score_threshold"),
+        ("classify?k=3&top=3", "use k"),
+        ("feedback?k=3", "leave it out"),
+    ],
+)
+def test_a_parameter_that_the_route_does_not_have(client: TestClient, query: str, advice: str) -> None:
+    name = query.rpartition("&")[2].rpartition("?")[2].partition("=")[0]
+    problem(client.post(f"/v1/{query}", content=picture(), headers=PNG), 422, f"query.{name}: ", advice)
+
+
 def test_nobody_behind_it(client: TestClient) -> None:
     """It names no address of ours."""
     for path in ("/v1/recognize", "/v1/classify"):
@@ -94,6 +110,7 @@ def test_nobody_behind_it(client: TestClient) -> None:
         problem(answer, 503, "try again")
         assert NOBODY not in answer.text
     problem(client.get("/v1/classes"), 503, "the model server does not answer")
+    problem(client.get("/v1/models"), 503, "try again")
     content, headers = form(("image", "a.png", picture()), ("feedback", None, SIGN))
     problem(client.post("/v1/feedback", content=content, headers=headers), 503, "try again")
     problem(client.get("/readyz"), 503, "sign_recognizer")
@@ -204,6 +221,26 @@ def test_other_sites_may_ask_only_where_they_are_let_in(client: TestClient) -> N
         assert open_.get("/v1/classes", headers=ask).headers["access-control-expose-headers"]
         other = open_.get("/v1/classes", headers={"Origin": "https://else.example"})
         assert "access-control-allow-origin" not in other.headers
+
+
+@pytest.mark.parametrize("origin", ["https://maps.example", "http://localhost:3000", "http://[::1]:80", "*"])
+def test_an_origin_as_browsers_send_it_is_taken(origin: str) -> None:
+    assert Settings(NOBODY, cors_origin=(origin,)).cors_origin == (origin,)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "maps.example",
+        "https://",
+        "https://maps.example/",
+        "https://Maps.example",
+        "https://a.example https://b.example",
+    ],
+)
+def test_an_origin_that_can_never_match_is_refused(origin: str) -> None:
+    with pytest.raises(SettingError, match=f"cors_origin '{origin}' is not an origin"):
+        Settings(NOBODY, cors_origin=("https://maps.example", origin))
 
 
 def test_the_bytes_in_memory_are_bounded(tmp_path: Path) -> None:

@@ -102,7 +102,8 @@ def test_the_command_makes_a_key_that_works(tmp_path: Path) -> None:
     assert key not in made.stdout and len(key) > 40
     with TestClient(make_app(Settings("127.0.0.1:9", retries=0, keys=tmp_path / "keys.txt"))) as client:
         assert status(client, X_API_Key=key) == LET_IN
-    refused = subprocess.run([*command, "two words"], check=False, **run)  # type: ignore[call-overload]
-    assert refused.returncode == 1 and "cannot be the name of a key" in refused.stderr
+    for name in ("two words", ""):
+        refused = subprocess.run([*command, name], check=False, **run)  # type: ignore[call-overload]
+        assert refused.returncode == 1 and "cannot be the name of a key" in refused.stderr
     none = subprocess.run([*command[:-1], "--keys", "none.txt"], check=False, **run)  # type: ignore[call-overload]
     assert none.returncode == 1 and "signs: none.txt cannot be read" in none.stderr

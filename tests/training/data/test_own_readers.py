@@ -57,6 +57,36 @@ def test_classes_with_numbers_are_in_the_order_of_the_numbers(tmp_path: Path) ->
     assert load_data(f"images={folder}").classes.names == ("class 1", "class 9", "class 10")
 
 
+@pytest.mark.parametrize("split", ["", "train"])
+def test_folders_below_a_class_are_of_that_class(tmp_path: Path, split: str) -> None:
+    folder = write_image_folders(tmp_path / "mine", 2, split)
+    for name in NAMES:
+        (folder / split / name).rename(tmp_path / "moved")
+        (folder / split / name).mkdir()
+        (tmp_path / "moved").rename(folder / split / name / "2023")
+    for path in (folder, zip_folder(folder)):
+        dataset = load_data(f"images={path}")
+        assert dataset.classes.names == NAMES
+        assert all(NAMES[sample.boxes[0].class_id] in sample.image for sample in dataset.samples)
+
+
+@pytest.mark.parametrize(("first", "second"), [("train", "bus"), ("Test", "A")])
+def test_folders_of_splits_and_of_classes_side_by_side_are_refused(tmp_path: Path, first: str, second: str) -> None:
+    folder = write_image_folders(tmp_path / "mine", 2)
+    (folder / NAMES[0]).rename(folder / first)
+    (folder / NAMES[1]).rename(folder / second)
+    with pytest.raises(DataError, match=f"{first} and {second}, {NAMES[2]} side by side"):
+        load_data(f"images={folder}")
+
+
+def test_a_class_inside_of_splits_may_be_called_like_a_split(tmp_path: Path) -> None:
+    for split, count in (("train", 3), ("test", 2)):
+        folder = write_image_folders(tmp_path / "mine", count, split)
+        (folder / split / NAMES[0]).rename(folder / split / "train")
+    dataset = load_data(f"images={folder}")
+    assert dataset.classes.names == (*NAMES[1:], "train") and len(dataset.split("test")) == 6
+
+
 @pytest.mark.parametrize("kind", ["coco", "yolo"])
 @pytest.mark.parametrize("named", [True, False], ids=["named", "detected"])
 def test_boxes_are_those_of_the_scenes(tmp_path: Path, kind: str, named: bool) -> None:

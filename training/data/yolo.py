@@ -65,7 +65,7 @@ class Label(NamedTuple):
     height: float
 
     def to_box(self, width: int, height: int) -> Box:
-        """Returns the box in an image of this size in pixels; it lies inside and has at least one pixel."""
+        """Returns the box in an image of this size in pixels: inside, of at least one pixel; empty if the image is."""
         left, right = _edges(self.x, self.width, width)
         top, bottom = _edges(self.y, self.height, height)
         return Box(left, top, right, bottom, self.class_id)
@@ -97,9 +97,9 @@ def parse_labels(source: Source, file: str, class_ids: Sequence[int]) -> list[La
 
 
 def _edges(centre: float, share: float, length: int) -> tuple[int, int]:
-    """Returns the first pixel and the one after the last; they are at least one pixel apart and inside the image."""
-    first = min(max(round((centre - share / 2) * length), 0), length - 1)
-    return first, max(min(round((centre + share / 2) * length), length), first + 1)
+    """Returns the first pixel and the one after the last: inside the image, and different unless it has no pixel."""
+    first = max(min(round((centre - share / 2) * length), length - 1), 0)
+    return first, min(max(round((centre + share / 2) * length), first + 1), length)
 
 
 def holds_yolo(names: list[str]) -> bool:

@@ -7,6 +7,7 @@ import pytest
 
 from tests.training.data.own_data import NAMES, SCENE, scene_boxes, write_coco, write_image_folders, write_yolo
 from tests.training.tiny_gtsdb import zip_folder
+from training.data.audit import audit
 from training.data.classes import class_facts, common_classes
 from training.data.crops import cut_crops
 from training.data.gtsdb import load_gtsdb
@@ -175,10 +176,25 @@ def test_what_is_no_such_data_set_names_the_layout(tmp_path: Path) -> None:
     for kind, said in (("images", "<class>/"), ("coco", "annotations"), ("yolo", "data.yaml")):
         with pytest.raises(DataError, match=said):
             load_data(f"{kind}={tmp_path / 'empty'}")
-    folder = write_image_folders(tmp_path / "mine", 2)
-    (folder / NAMES[0] / "broken.png").write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"broken\.png is not a picture"):
-        load_data(f"images={folder}")
+
+
+def test_each_broken_picture_is_listed_and_training_refuses_it(tmp_path: Path) -> None:
+    folder = write_image_folders(tmp_path / "images", 2)
+    whole = (folder / NAMES[0] / "000.png").read_bytes()
+    (folder / NAMES[0] / "001.png").write_bytes(b"no picture")
+    (folder / NAMES[1] / "001.png").write_bytes(whole[:-200])
+    images = load_data(f"images={folder}")
+    facts = audit([images]).data_sets[0]
+    assert [problem.image for problem in facts.broken] == [f"{name}/001.png" for name in NAMES[:2]]
+    assert not (facts.bad_boxes or facts.double_boxes) and set(facts.splits["train"].long_sides) == {40}
+    with pytest.raises(DataError, match=r"001\.png cannot be used"):
+        cut_crops(images, "train", 24)
+
+    folder = write_yolo(tmp_path / "yolo", {"train": 3, "test": 1})
+    (folder / "images" / "train" / "0001.png").write_bytes(b"")
+    facts = audit([load_data(f"yolo={folder}")]).data_sets[0]
+    assert [problem.image for problem in facts.broken] == ["images/train/0001.png"]
+    assert not (facts.bad_boxes or facts.double_boxes)
 
 
 @pytest.mark.parametrize("damage", ["{", '{"images": [], "annotations": [{}], "categories": []}'])

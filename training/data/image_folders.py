@@ -48,7 +48,7 @@ def load_image_folders(path: Path) -> Dataset:
 
     samples = list(map_in_threads(lambda entry: read(*entry), list(zip(pictures, labels, strict=True))))
     splits = [split_named((*name.parts[:level], *name.parts[level + 1 : -1])) for name in pictures]
-    settled, notices = settle_splits(samples, splits)
+    settled, notices = settle_splits(samples, splits, "folders train/<class> and test/<class>")
     classes = class_set(path, names)
     return Dataset(f"images={source.name}", settled, lambda sample: source.read(sample.image), notices, classes=classes)
 

@@ -51,7 +51,8 @@ def load_yolo(path: Path) -> Dataset:
     samples = list(map_in_threads(read, images))
     if not any(sample.boxes for sample in samples):
         raise DataError(f"{path} has pictures and no labels: the labels of images/a.jpg are in labels/a.txt")
-    settled, notices = settle_splits(samples, [split_named(PurePosixPath(name).parts) for name in images])
+    splits = [split_named(PurePosixPath(name).parts) for name in images]
+    settled, notices = settle_splits(samples, splits, "folders train and test in images and in labels")
     return Dataset(f"yolo={source.name}", settled, lambda sample: source.read(sample.image), notices, classes=classes)
 
 

@@ -101,6 +101,22 @@ def test_boxes_are_those_of_the_scenes(tmp_path: Path, kind: str, named: bool) -
         assert boxes_of(dataset)[f"{number:04}"] == wanted
 
 
+@pytest.mark.parametrize("kind", ["images", "coco", "yolo"])
+def test_the_notice_about_a_missing_test_split_says_how_this_format_names_one(tmp_path: Path, kind: str) -> None:
+    wanted = {"images": "train/<class>", "coco": "JSON file", "yolo": "images and in labels"}[kind]
+    write = {"coco": write_coco, "yolo": write_yolo}
+    for count, is_divided in ((18, True), (2, False)):
+        folder = tmp_path / str(count)
+        if kind == "images":
+            write_image_folders(folder, count)
+        else:
+            write[kind](folder, {"": count})
+        dataset = load_data(f"{kind}={folder}")
+        (notice,) = dataset.notices
+        assert wanted in notice and bool(dataset.split("test")) == is_divided
+        assert ("are used for testing" in notice) == is_divided
+
+
 def test_supercategories_are_what_a_detector_distinguishes(tmp_path: Path) -> None:
     classes = load_data(f"coco={write_coco(tmp_path / 'mine', {'train': 6})}").classes
     assert classes.category_names == ("disc", "square") and classes.categories == (0, 0, 1)

@@ -234,6 +234,8 @@ def test_a_box_at_the_edge_stays_inside(tmp_path: Path) -> None:
         (["red", "blue", "red"], "two classes called 'red'"),
         (["a", "b\nc", "d"], "one line"),
         (["a", " ", "d"], "one line"),
+        (["A", "b", " A"], "two classes called 'A'"),
+        (["a", "unknown", "d"], "a class called 'unknown'"),
     ],
 )
 def test_classes_have_a_name_each_that_fits_in_a_line(tmp_path: Path, names: list[str], said: str) -> None:

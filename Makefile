@@ -1,3 +1,4 @@
+# make install                                           the project and its tools, into .venv
 # make demo [DATA=<GTSDB folder or FullIJCNN2013.zip>]   the whole loop
 # make test                                              all tests but the long ones
 # make test-long                                         soaks, kills at every moment, exhaustive sweeps
@@ -17,11 +18,12 @@ TOOLS := .tools
 EXTRAS := train,export,client,gateway,tracing,monitoring,s3,oci,sign,dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo environments test test-long test-all test-avx2 lint format lint-images chart-docs dashboards constraints locks upgrade tools clean
+.PHONY: help install demo environments test test-long test-all test-avx2 lint format lint-images chart-docs dashboards constraints locks upgrade tools clean
 .PHONY: airflow mlflow bench-peers images image-training image-repository image-standin image-serving image-airflow
 .PHONY: image-airflow-local image-gateway try-images try-serving cluster
 
 help:
+	@echo "make install           only install the project, into .venv"
 	@echo "make demo [DATA=PATH]  run the whole loop: data, training, export, Triton, clients, report"
 	@echo "make airflow           start Airflow with the project's DAGs here (PORT=8088)"
 	@echo "make mlflow            show the training runs in MLflow on http://localhost:5000 (RUNS=runs)"
@@ -75,6 +77,9 @@ RUNS ?= runs
 mlflow: $(VENV)/installed
 	@cd "$(RUNS)" && MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false "$(CURDIR)/$(VENV)/bin/mlflow" ui --workers 1 \
 		--backend-store-uri sqlite:///mlflow.db
+
+install: $(VENV)/installed
+	@echo "installed: . $(VENV)/bin/activate, then signs --help"
 
 demo: $(VENV)/installed
 	@$(SIGNS) demo $${DATA:+--data "$$DATA"}

@@ -37,7 +37,7 @@ class SplitFacts:
     without_signs: int  # images that are labelled as empty
     unlabelled: int  # images without labels
     signs_per_class: tuple[int, ...]  # by class id
-    long_sides: dict[int, int]  # number of signs by long side of the box in pixels
+    long_sides: dict[int, int]  # number of signs by long side of the box in pixels, without those of size 0
     empty_classes: tuple[int, ...]  # classes without a sign; empty for a split without any sign
     fingerprint: str  # sha256 of all images and labels, independent of their paths and order
 
@@ -229,7 +229,7 @@ def _doubles(sample: Sample) -> Iterator[str]:
     for box in sample.boxes:
         classes[box.left, box.top, box.right, box.bottom].append(box.class_id)
     for (left, top, right, bottom), found in classes.items():
-        if len(found) > 1:
+        if len(found) > 1 and left < right:  # boxes in a broken image have no area
             yield f"the box from {left},{top} to {right},{bottom} has the classes {', '.join(map(str, found))}"
 
 
@@ -242,7 +242,8 @@ def _entries(dataset: Dataset, repeated: int) -> Entries:
 def _split_facts(samples: Sequence[Sample], digests: dict[str, str], classes: int) -> SplitFacts:
     boxes = [box for sample in samples for box in sample.boxes]
     per_class = Counter(box.class_id for box in boxes)
-    long_sides = Counter(max(box.right - box.left, box.bottom - box.top) for box in boxes)
+    sides = (max(box.right - box.left, box.bottom - box.top) for box in boxes)
+    long_sides = Counter(side for side in sides if side > 0)  # 0 in a broken image, whose size is not known
     lines = sorted(
         f"{digests.get(sample.image)} {sample.labelled} {sorted(map(repr, sample.boxes))}" for sample in samples
     )

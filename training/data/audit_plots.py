@@ -56,7 +56,7 @@ def draw_sizes(data_sets: Sequence[DatasetFacts], path: Path) -> None:
         largest = max((max(each.long_sides, default=0) for each in facts.splits.values()), default=0)
         edges = np.arange(0, largest + 8, 4 if largest <= 150 else 8)
         for split, each in facts.splits.items():
-            if each.signs:
+            if each.long_sides:
                 shares = 100 * np.array(list(each.long_sides.values())) / each.signs
                 style: dict[str, Any] = {"histtype": "step", "linewidth": 1.8, "color": COLOURS[split]}
                 axes.hist(list(each.long_sides), edges, weights=shares, label=f"{split}, {each.signs:,} signs", **style)

@@ -63,7 +63,8 @@ def print_audit(console: Console, audit: Audit) -> None:
             counts = f"{each.used} used, {each.superseded} corrected again later, {each.repeated} repeat other data"
             counts += f", {each.left_out} left out"
             newest = f", the newest used {each.newest}" if each.newest else ""
-            line = f"{facts.name}: {each.total} entries: {counts}{newest}"
+            entries = "1 entry" if each.total == 1 else f"{each.total} entries"
+            line = f"{facts.name}: {entries}: {counts}{newest}"
             console.print(line, soft_wrap=True)
         _print_examples(console, "entries that cannot be used", facts.name, _lines(facts.left_out))
         _print_examples(console, "broken images", facts.name, _lines(facts.broken))
@@ -151,12 +152,20 @@ def _print_leakage(console: Console, comparisons: Sequence[Comparison], names: d
         table.add_row(names[each.train], names[each.test], seen, str(len(each.leakage.tracks)), f"{each.images:,}")
     console.print()
     console.print(table)
-    console.print(
-        f"seen: a training crop of the same class correlates above {THRESHOLD}. `signs train` leaves those tracks (or "
-        "images) out when it gets both data sets, unless --keep-leaked is given",
-        soft_wrap=True,
-        style="dim",
-    )
+    lines = [f"seen: a training crop of the same class correlates above {THRESHOLD}"]
+    repeated = [each for each in comparisons if each.leakage.repeats]
+    if any(each.train != each.test for each in repeated):
+        lines.append(
+            "from another data set: `signs train` leaves those tracks (or images) out when it gets both, unless "
+            "--keep-leaked is given"
+        )
+    if any(each.train == each.test for each in repeated):
+        lines.append(
+            "from the same data set: `signs train` keeps them, so that its figures may be too high. If pictures show "
+            "the same object, put all of them into one split"
+        )
+    for line in lines:
+        console.print(line, soft_wrap=True, style="dim")
 
 
 def _print_examples(console: Console, what: str, where: str, lines: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ from training.data.records import Dataset, Drawings
 from training.errors import DataError
 
 SHOWN = 5  # names in a message
+UNKNOWN = "unknown"  # the recognizer's name of a sign with a low class score
 
 
 def class_set(data: Path, names: Sequence[str], categories: Sequence[str] = ()) -> ClassSet:
@@ -19,12 +20,21 @@ def class_set(data: Path, names: Sequence[str], categories: Sequence[str] = ()) 
         categories: name of the category of each class; without any, each class is a category of its own.
 
     Raises:
-        DataError: two classes have one name, by which feedback knows them, or a name is no line of text, which it
-            becomes in the labels of a served version.
+        DataError: two classes have one name, by which feedback knows them, apart from spaces at its ends; a name is no
+            line of text, which it becomes in the labels of a served version; or it is the answer for unknown signs.
     """
-    doubled = next((name for number, name in enumerate(names) if name in names[:number]), None)
+    bare = [name.strip() for name in names]
+    doubled = next((name for number, name in enumerate(bare) if name in bare[:number]), None)
     if doubled is not None:
-        raise DataError(f"{data} has two classes called {doubled!r}: give each a name of its own")
+        raise DataError(
+            f"{data} has two classes called {doubled!r}, perhaps with spaces before or after it: give each a name of "
+            "its own"
+        )
+    if UNKNOWN in bare:
+        raise DataError(
+            f"{data} has a class called {UNKNOWN!r}, which is the recognizer's answer for signs that it cannot name: "
+            "rename the class"
+        )
     broken = next((name for name in (*names, *categories) if name.splitlines() != [name] or not name.strip()), None)
     if broken is not None:
         raise DataError(f"{data} has a class called {broken!r}: give it a name of one line")

@@ -42,7 +42,11 @@ def load_coco(path: Path) -> Dataset:
             samples.setdefault(sample.image, (sample, split_named(re.split("[^a-zA-Z]+", name))))
     if not samples:
         raise DataError(f"{path} holds labels, but none of their images: put the images beside {next(iter(files))}")
-    settled, notices = settle_splits([each for each, _ in samples.values()], [split for _, split in samples.values()])
+    settled, notices = settle_splits(
+        [each for each, _ in samples.values()],
+        [split for _, split in samples.values()],
+        "a JSON file for each split, such as train.json and test.json",
+    )
     groups = [group for _, group in categories.values()]
     is_grouped = all(groups) and len(set(groups)) > 1
     classes = class_set(path, [name for name, _ in categories.values()], groups if is_grouped else ())

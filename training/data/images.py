@@ -2,10 +2,11 @@
 
 import hashlib
 import io
+import struct
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image
 
 from traffic_signs.preprocessing import ImageError, decode
 from training.data.records import FEEDBACK, Dataset, Sample, Split
@@ -37,15 +38,22 @@ def no_signs(dataset: Dataset, split: Split) -> DataError:
 def upright_size(source: Source, name: str) -> tuple[int, int]:
     """Returns width and height in pixels of an image after EXIF orientation, from its header.
 
-    Raises DataError if the file is not an image.
+    They are 0 and 0 if the file is not an image, so that its box has no area. Whatever decodes it reports it by name.
     """
     try:
         with Image.open(io.BytesIO(source.read(name))) as picture:
-            lies_on_its_side = picture.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
             width, height = picture.size
-            return (height, width) if lies_on_its_side else (width, height)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{source.path}: {name} is not a picture ({error}): restore the file, or remove it") from error
+            return (height, width) if _lies_on_its_side(picture) else (width, height)
+    except (DataError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return 0, 0
+
+
+def _lies_on_its_side(picture: Image.Image) -> bool:
+    """Returns whether the EXIF orientation swaps width and height; unreadable EXIF is ignored, as in `decode`."""
+    try:
+        return picture.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+    except (OSError, SyntaxError, TypeError, ValueError, struct.error):
+        return False
 
 
 def read_images(

@@ -21,7 +21,9 @@ def split_named(words: Iterable[str]) -> str:
     return next((SPLITS_BY_WORD[word.lower()] for word in words if word.lower() in SPLITS_BY_WORD), "")
 
 
-def settle_splits(samples: Sequence[Sample], named: Sequence[str]) -> tuple[tuple[Sample, ...], tuple[str, ...]]:
+def settle_splits(
+    samples: Sequence[Sample], named: Sequence[str], places: str
+) -> tuple[tuple[Sample, ...], tuple[str, ...]]:
     """Assigns samples to the training and test splits, and returns notices about the choice.
 
     A test split of the data set is kept, and its validation split becomes training data, because training holds out its
@@ -29,11 +31,11 @@ def settle_splits(samples: Sequence[Sample], named: Sequence[str]) -> tuple[tupl
     images of each class becomes the test split, always the same ones.
 
     All samples are given as training data; `named` is the split that the data set names for each: "train",
-    "validation", "test" or an empty string.
+    "validation", "test" or an empty string. `places` is where the format has its splits, for the notice.
     """
     test = next((split for split in ("test", "validation") if split in named), "")
     if not test:
-        return _spared(samples)
+        return _spared(samples, places)
     settled = [
         replace(each, split="test" if name == test else "train") for each, name in zip(samples, named, strict=True)
     ]
@@ -41,7 +43,7 @@ def settle_splits(samples: Sequence[Sample], named: Sequence[str]) -> tuple[tupl
     return tuple(settled), notices
 
 
-def _spared(samples: Sequence[Sample]) -> tuple[tuple[Sample, ...], tuple[str, ...]]:
+def _spared(samples: Sequence[Sample], places: str) -> tuple[tuple[Sample, ...], tuple[str, ...]]:
     rows: dict[int, list[Sample]] = defaultdict(list)
     for sample in samples:
         rows[sample.boxes[0].class_id if sample.boxes else -1].append(sample)
@@ -51,7 +53,12 @@ def _spared(samples: Sequence[Sample]) -> tuple[tuple[Sample, ...], tuple[str, .
             by_chance = sorted(row, key=lambda each: hashlib.sha256(each.image.encode()).digest())
             spared |= {each.image for each in by_chance[: max(1, len(row) // SHARE)]}
     settled = tuple(replace(each, split="test" if each.image in spared else "train") for each in samples)
+    if not spared:
+        return settled, (
+            "it has no test split, and too few images to make one, which takes "
+            f"{MIN_IMAGES_FOR_TEST_SPLIT} of a class. Add images, or divide them into {places} yourself",
+        )
     return settled, (
         f"it has no test split: {len(spared)} of its {len(samples)} images are used for testing. If several images "
-        "show the same object, divide them into folders train and test yourself, or the figures are too optimistic",
+        f"show the same object, divide them into {places} yourself, or the figures are too optimistic",
     )

@@ -51,7 +51,8 @@ def load_yolo(path: Path) -> Dataset:
     samples = list(map_in_threads(read, images))
     if not any(sample.boxes for sample in samples):
         raise DataError(f"{path} has pictures and no labels: the labels of images/a.jpg are in labels/a.txt")
-    settled, notices = settle_splits(samples, [split_named(PurePosixPath(name).parts) for name in images])
+    splits = [split_named(PurePosixPath(name).parts) for name in images]
+    settled, notices = settle_splits(samples, splits, "folders train and test in images and in labels")
     return Dataset(f"yolo={source.name}", settled, lambda sample: source.read(sample.image), notices, classes=classes)
 
 
@@ -65,7 +66,7 @@ class Label(NamedTuple):
     height: float
 
     def to_box(self, width: int, height: int) -> Box:
-        """Returns the box in an image of this size in pixels; it lies inside and has at least one pixel."""
+        """Returns the box in an image of this size in pixels: inside, of at least one pixel; empty if the image is."""
         left, right = _edges(self.x, self.width, width)
         top, bottom = _edges(self.y, self.height, height)
         return Box(left, top, right, bottom, self.class_id)
@@ -97,9 +98,9 @@ def parse_labels(source: Source, file: str, class_ids: Sequence[int]) -> list[La
 
 
 def _edges(centre: float, share: float, length: int) -> tuple[int, int]:
-    """Returns the first pixel and the one after the last; they are at least one pixel apart and inside the image."""
-    first = min(max(round((centre - share / 2) * length), 0), length - 1)
-    return first, max(min(round((centre + share / 2) * length), length), first + 1)
+    """Returns the first pixel and the one after the last: inside the image, and different unless it has no pixel."""
+    first = max(min(round((centre - share / 2) * length), length - 1), 0)
+    return first, min(max(round((centre + share / 2) * length), first + 1), length)
 
 
 def holds_yolo(names: list[str]) -> bool:

@@ -124,6 +124,18 @@ def test_leakage_is_printed_for_people(
     rows = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert "gtsrb gtsdb 1 of 43 (2.3%) 1 2" in rows
     assert "gtsdb gtsrb 0 of 43 (0.0%) 0 0" in rows
+    assert any("--keep-leaked" in row for row in rows) and not any("from the same data set" in row for row in rows)
+
+
+def test_what_training_does_with_repeats_inside_of_a_data_set_is_said(
+    check: Signs, scenes: Path, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (scenes / "00600.png").write_bytes((scenes / "00000.png").read_bytes())
+
+    assert check(scenes, "--output", output) == 0
+
+    out = capsys.readouterr().out
+    assert "from the same data set" in out and "--keep-leaked" not in out
 
 
 def test_picture_of_an_earlier_check_does_not_stay(check: Signs, scenes: Path, output: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.training.tiny_gtsdb import LABELS, SCENE_SIZE, Label, TinyGtsdb, zip_folder
+from training.data.audit import audit
 from training.data.crops import cut_crops
 from training.data.gtsdb import load_gtsdb
 from training.data.records import Box, Dataset, Split
@@ -233,11 +234,15 @@ def test_boxes_stay_inside_the_image_and_keep_a_pixel(kaggle: Path, line: str, b
 
 
 @pytest.mark.parametrize("content", [b"", b"text, not an image"])
-def test_labelled_image_without_a_header_is_a_data_error_that_names_it(kaggle: Path, content: bytes) -> None:
+def test_labelled_image_without_a_header_is_listed_as_broken_and_not_used(kaggle: Path, content: bytes) -> None:
     (kaggle / "Test" / "images" / "00001.jpg").write_bytes(content)
 
-    with pytest.raises(DataError, match=r"Test/images/00001\.jpg is not a picture"):
-        load_gtsdb(kaggle)
+    dataset = load_gtsdb(kaggle)
+
+    (problem,) = audit([dataset]).data_sets[0].broken
+    assert problem.image == "Test/images/00001.jpg"
+    with pytest.raises(DataError, match=r"Test/images/00001\.jpg cannot be used"):
+        cut_crops(dataset, "test", 24)
 
 
 @pytest.mark.parametrize("place", [".", "labels", "Train/images", ".."])

@@ -7,6 +7,7 @@ import pytest
 
 from tests.training.data.own_data import NAMES, SCENE, scene_boxes, write_coco, write_image_folders, write_yolo
 from tests.training.tiny_gtsdb import zip_folder
+from training.data.audit import audit
 from training.data.classes import class_facts, common_classes
 from training.data.crops import cut_crops
 from training.data.gtsdb import load_gtsdb
@@ -57,6 +58,36 @@ def test_classes_with_numbers_are_in_the_order_of_the_numbers(tmp_path: Path) ->
     assert load_data(f"images={folder}").classes.names == ("class 1", "class 9", "class 10")
 
 
+@pytest.mark.parametrize("split", ["", "train"])
+def test_folders_below_a_class_are_of_that_class(tmp_path: Path, split: str) -> None:
+    folder = write_image_folders(tmp_path / "mine", 2, split)
+    for name in NAMES:
+        (folder / split / name).rename(tmp_path / "moved")
+        (folder / split / name).mkdir()
+        (tmp_path / "moved").rename(folder / split / name / "2023")
+    for path in (folder, zip_folder(folder)):
+        dataset = load_data(f"images={path}")
+        assert dataset.classes.names == NAMES
+        assert all(NAMES[sample.boxes[0].class_id] in sample.image for sample in dataset.samples)
+
+
+@pytest.mark.parametrize(("first", "second"), [("train", "bus"), ("Test", "A")])
+def test_folders_of_splits_and_of_classes_side_by_side_are_refused(tmp_path: Path, first: str, second: str) -> None:
+    folder = write_image_folders(tmp_path / "mine", 2)
+    (folder / NAMES[0]).rename(folder / first)
+    (folder / NAMES[1]).rename(folder / second)
+    with pytest.raises(DataError, match=f"{first} and {second}, {NAMES[2]} side by side"):
+        load_data(f"images={folder}")
+
+
+def test_a_class_inside_of_splits_may_be_called_like_a_split(tmp_path: Path) -> None:
+    for split, count in (("train", 3), ("test", 2)):
+        folder = write_image_folders(tmp_path / "mine", count, split)
+        (folder / split / NAMES[0]).rename(folder / split / "train")
+    dataset = load_data(f"images={folder}")
+    assert dataset.classes.names == (*NAMES[1:], "train") and len(dataset.split("test")) == 6
+
+
 @pytest.mark.parametrize("kind", ["coco", "yolo"])
 @pytest.mark.parametrize("named", [True, False], ids=["named", "detected"])
 def test_boxes_are_those_of_the_scenes(tmp_path: Path, kind: str, named: bool) -> None:
@@ -68,6 +99,22 @@ def test_boxes_are_those_of_the_scenes(tmp_path: Path, kind: str, named: bool) -
     for number in range(8):
         wanted = tuple(Box(*box, NAMES.index(name)) for name, box in scene_boxes(number))
         assert boxes_of(dataset)[f"{number:04}"] == wanted
+
+
+@pytest.mark.parametrize("kind", ["images", "coco", "yolo"])
+def test_the_notice_about_a_missing_test_split_says_how_this_format_names_one(tmp_path: Path, kind: str) -> None:
+    wanted = {"images": "train/<class>", "coco": "JSON file", "yolo": "images and in labels"}[kind]
+    write = {"coco": write_coco, "yolo": write_yolo}
+    for count, is_divided in ((18, True), (2, False)):
+        folder = tmp_path / str(count)
+        if kind == "images":
+            write_image_folders(folder, count)
+        else:
+            write[kind](folder, {"": count})
+        dataset = load_data(f"{kind}={folder}")
+        (notice,) = dataset.notices
+        assert wanted in notice and bool(dataset.split("test")) == is_divided
+        assert ("are used for testing" in notice) == is_divided
 
 
 def test_supercategories_are_what_a_detector_distinguishes(tmp_path: Path) -> None:
@@ -145,10 +192,25 @@ def test_what_is_no_such_data_set_names_the_layout(tmp_path: Path) -> None:
     for kind, said in (("images", "<class>/"), ("coco", "annotations"), ("yolo", "data.yaml")):
         with pytest.raises(DataError, match=said):
             load_data(f"{kind}={tmp_path / 'empty'}")
-    folder = write_image_folders(tmp_path / "mine", 2)
-    (folder / NAMES[0] / "broken.png").write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"broken\.png is not a picture"):
-        load_data(f"images={folder}")
+
+
+def test_each_broken_picture_is_listed_and_training_refuses_it(tmp_path: Path) -> None:
+    folder = write_image_folders(tmp_path / "images", 2)
+    whole = (folder / NAMES[0] / "000.png").read_bytes()
+    (folder / NAMES[0] / "001.png").write_bytes(b"no picture")
+    (folder / NAMES[1] / "001.png").write_bytes(whole[:-200])
+    images = load_data(f"images={folder}")
+    facts = audit([images]).data_sets[0]
+    assert [problem.image for problem in facts.broken] == [f"{name}/001.png" for name in NAMES[:2]]
+    assert not (facts.bad_boxes or facts.double_boxes) and set(facts.splits["train"].long_sides) == {40}
+    with pytest.raises(DataError, match=r"001\.png cannot be used"):
+        cut_crops(images, "train", 24)
+
+    folder = write_yolo(tmp_path / "yolo", {"train": 3, "test": 1})
+    (folder / "images" / "train" / "0001.png").write_bytes(b"")
+    facts = audit([load_data(f"yolo={folder}")]).data_sets[0]
+    assert [problem.image for problem in facts.broken] == ["images/train/0001.png"]
+    assert not (facts.bad_boxes or facts.double_boxes)
 
 
 @pytest.mark.parametrize("damage", ["{", '{"images": [], "annotations": [{}], "categories": []}'])
@@ -172,6 +234,8 @@ def test_a_box_at_the_edge_stays_inside(tmp_path: Path) -> None:
         (["red", "blue", "red"], "two classes called 'red'"),
         (["a", "b\nc", "d"], "one line"),
         (["a", " ", "d"], "one line"),
+        (["A", "b", " A"], "two classes called 'A'"),
+        (["a", "unknown", "d"], "a class called 'unknown'"),
     ],
 )
 def test_classes_have_a_name_each_that_fits_in_a_line(tmp_path: Path, names: list[str], said: str) -> None:

@@ -147,6 +147,12 @@ def test_serve_names_an_empty_repository(tmp_path: Path) -> None:
     assert "no model in" in result.stderr and result.returncode == 1
 
 
+def test_serve_looks_at_the_repository_before_it_installs_a_server(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    assert "no model in" in one_line(signs("serve", "-r", str(tmp_path / "typo"), "--home", str(home), cwd=tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from clients.command.demo.settings import DemoSettings
 from export.repository import Manifest
 from tests.signs_here import signs_here
 
@@ -140,6 +141,17 @@ def test_the_demo_refuses_data_that_is_not_gtsdb(tmp_path: Path, data: str) -> N
     message = one_line(signs("demo", "--data", str(tmp_path / data), cwd=tmp_path))
     assert any(hint in message for hint in ("give a folder", "FullIJCNN2013", "download it again"))
     assert not (tmp_path / "model_repository").exists()
+
+
+def test_the_demo_takes_data_as_a_path_or_as_a_kind_and_a_path(tmp_path: Path) -> None:
+    (tmp_path / "gtsdb=scenes").mkdir()
+    for given, meant in (
+        ("gtsdb=a.zip", "a.zip"),
+        ("a.zip", "a.zip"),
+        (f"{tmp_path}/gtsdb=scenes", f"{tmp_path}/gtsdb=scenes"),
+    ):
+        assert DemoSettings(data=Path(given)).data_path == Path(meant)
+    assert DemoSettings().data_path is None
 
 
 def test_serve_names_an_empty_repository(tmp_path: Path) -> None:

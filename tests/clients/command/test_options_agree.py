@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from clients.command.main import app
 
@@ -69,6 +70,13 @@ def test_a_short_form_stands_for_one_option() -> None:
                 long_names[each].add(name)
     assert long_names == {"-r": {"--repository"}}
     assert all(short == ("-r",) for *_, short in options()["--repository"])
+
+
+@pytest.mark.parametrize("path", ALL)
+def test_no_help_is_cut_in_a_terminal_of_80_columns(path: str) -> None:
+    result = CliRunner().invoke(app, [*path.split()[1:], "--help"], env={"COLUMNS": "80"})
+    assert result.exit_code == 0
+    assert "…" not in result.output
 
 
 @pytest.mark.parametrize("path", ALL)

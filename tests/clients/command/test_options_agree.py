@@ -46,8 +46,8 @@ def options() -> dict[str, dict[tuple[Any, ...], list[str]]]:
     for path, command in LEAVES.items():
         for each in command.params:
             if each.param_type_name == "option" and each.name != "help":
-                takes, (*short, long) = each.type_descriptor, sorted(each.opts, key=len)
-                kind = (takes.annotation, tuple(takes.choices or ()), each.is_flag, each.multiple)
+                *short, long = sorted(each.opts, key=len)
+                kind = (each.type_descriptor.annotation, each.metavar, each.is_flag, each.multiple)
                 found[long][each.help, kind, tuple(short)].append(path)
     return found
 

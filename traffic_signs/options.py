@@ -53,7 +53,7 @@ def _parameters(name: str, hint: Any, default: Any) -> Iterator[Parameter]:
             kind = list[get_args(kind)[0]]  # type: ignore[misc]
             kind, default = (kind, default) if default is Parameter.empty else (kind | None, None)
         elif get_origin(kind) is tuple:
-            kind, default = str, ",".join(map(str, default))
+            kind, default = str | None, ",".join(map(str, default)) or None
         elif _is_switch(described):
             kind = Literal["on", "off"] | None
         hint = Annotated[kind, _information(name, described, default)]

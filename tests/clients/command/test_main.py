@@ -200,6 +200,35 @@ def test_whatever_is_wrong_with_a_path_or_an_address_is_one_line(
     assert not list(tmp_path.rglob("checkpoint")) and not list(tmp_path.rglob("drawn-scenes*"))
 
 
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("export", "onnx", "x", "--precision", "fp8"), "'fp8': choose fp32 or fp16 or int8 or auto"),
+        (("export", "onnx", "x", "--int8-for", "gpu"), "'gpu': choose cpu or tensorrt"),
+        (("export", "tune", "m", "--latency-budget-ms", "9", "--instances", ""), "it is empty: give at least one"),
+        (("export", "gate", "m", "--data", "x", "--fingerprint", "xyz"), "'xyz': give hexadecimal digits"),
+    ],
+)
+def test_a_value_that_no_option_has_is_a_usage_mistake(arguments: tuple[str, ...], reason: str) -> None:
+    result = signs(*arguments)
+    assert result.returncode == 2
+    assert reason in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_export_refuses_a_file_as_the_repository(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    message = one_line(signs("export", "onnx", str(checkpoint), "-r", str(tmp_path / "file"), cwd=tmp_path))
+    assert "is a file: give the folder of a repository" in message
+
+
+def test_make_mlflow_names_runs_that_are_not_there(tmp_path: Path) -> None:
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / "installed").touch()
+    command = ["make", "-f", str(ROOT / "Makefile"), "-o", ".venv/installed", "mlflow", "RUNS=no where"]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert result.returncode == 2 and "there is no folder no where: train first" in result.stderr
+
+
 @pytest.mark.parametrize("seed", ["-1", str(2**32), "x"])
 def test_a_seed_that_numpy_cannot_take_is_a_usage_mistake(seed: str) -> None:
     assert signs("demo", "--seed", seed).returncode == 2

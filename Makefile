@@ -75,6 +75,7 @@ airflow: $(VENV)/installed $(AIRFLOW)/installed
 # One worker is enough for one user, and the project has no background jobs: MLflow would start four workers and a runner.
 RUNS ?= runs
 mlflow: $(VENV)/installed
+	@test -d "$(RUNS)" || { echo "there is no folder $(RUNS): train first, such as with make demo, or give RUNS=FOLDER" >&2; exit 1; }
 	@cd "$(RUNS)" && MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false "$(CURDIR)/$(VENV)/bin/mlflow" ui --workers 1 \
 		--backend-store-uri sqlite:///mlflow.db
 

@@ -101,7 +101,7 @@ def make_reference(
     if len(samples) < MIN_SCENES:
         raise ExportError(
             f"{dataset.name} has {len(samples)} {split} scenes: a reference needs {MIN_SCENES}, and more show smaller "
-            "changes. Give the whole benchmark or another split, or leave out --reference"
+            "changes. Give more scenes or another split, or leave out --reference"
         )
     measurements, fingerprint = measure_scenes(recognizer, dataset, samples, progress)
     models, threshold = recognizer.models, recognizer.score_threshold

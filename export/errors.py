@@ -15,6 +15,10 @@ class RepositoryError(ExportError):
     """The model repository cannot be read or written."""
 
 
+class NewerSchemaError(RepositoryError):
+    """A manifest is of a newer schema: only a newer release can read the version."""
+
+
 class SignatureError(RepositoryError):
     """A version is not signed with this key, or was changed later."""
 

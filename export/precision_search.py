@@ -52,7 +52,7 @@ class Candidate:
 def make_candidate(
     fp32: Path, precision: str, proof: Proof, images: Images, labels: Labels | None, int8_for: str
 ) -> Candidate:
-    """Converts a network to a precision, one of PRECISIONS, and checks it.
+    """Converts a network to a precision, one of `export.precision.TOLERANCES`, and checks it.
 
     Args:
         fp32: the converted network; the candidate is written beside it.

@@ -15,11 +15,11 @@ from export.errors import AccuracyError, ExportError, ParityError, RepositoryErr
 from export.gpu_file import prove_gpu_file
 from export.kinds import find_kind
 from export.parity import probe_images
-from export.precision import AUTO, FP32, INT8, PRECISIONS
+from export.precision import AUTO, FP32, INT8
 from export.precision_search import NO_LABELS, Candidate, fastest, make_all, make_candidate, timed
 from export.predictor import TorchPredictor
 from export.proof import Proof
-from export.quantization import CPU, TARGETS
+from export.quantization import CPU
 from export.repository import Manifest, champion, load_manifest, publish, versions
 from export.repository.class_names import require_same_class_names
 from export.repository.manifest import GPU_FILE, INT8_FILE, LABELS_FILE, MODEL_FILE
@@ -153,12 +153,7 @@ def export_checkpoint(
 
 
 def check_wanted(wanted: PrecisionRequest, labelled: bool, asked: ServingOverrides | None = None) -> None:
-    """Raises ExportError for unknown values, missing data, and options that contradict or would have no effect."""
-    if wanted.precision not in (*PRECISIONS, AUTO):
-        raise ExportError(f"{wanted.precision!r} is not a precision: choose {', '.join(PRECISIONS)} or {AUTO}")
-    if wanted.int8_for not in TARGETS:
-        raise ExportError(f"int8 cannot be for {wanted.int8_for!r}: choose {' or '.join(TARGETS)}")
-
+    """Raises ExportError for missing data, and options that contradict or would have no effect."""
     if wanted.int8_for != PrecisionRequest.int8_for and wanted.precision not in (INT8, AUTO):
         raise ExportError(f"{wanted.precision} is for all targets: leave out --int8-for, or choose int8")
     if wanted.precision == INT8 and wanted.int8_for == CPU and asked is not None and asked.target == "gpu":

@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 from traffic_signs.settings import BaseSettings, Setting, SettingError
 
+Precision = Literal["fp32", "fp16", "int8", "auto"]
+Int8Target = Literal["cpu", "tensorrt"]
 Target = Literal["auto", "cpu", "gpu"]
 STALL = "Servers without the fix for Triton's issue 8870, such as 2.51, stall if this is set."
 
@@ -14,7 +16,7 @@ class PrecisionRequest(BaseSettings):
     """The precision of an exported network; `export.run.check_wanted` checks it."""
 
     precision: Annotated[
-        str, Setting("Precision of weights and activations: fp32, fp16, int8, or auto to measure all.", metavar="NAME")
+        Precision, Setting("Precision of weights and activations: fp32, fp16, int8, or auto to measure all.")
     ] = "fp32"
     max_loss: Annotated[
         float | None,
@@ -27,8 +29,7 @@ class PrecisionRequest(BaseSettings):
         ),
     ] = None
     int8_for: Annotated[
-        str,
-        Setting("Hardware that int8 is for: cpu, or tensorrt for GPUs; each needs another graph.", metavar="NAME"),
+        Int8Target, Setting("Hardware that int8 is for: cpu, or tensorrt for GPUs; each needs another graph.")
     ] = "cpu"
 
 

@@ -129,6 +129,10 @@ def check_home(home: Path) -> None:
     if find_program() or is_installed(home):
         return
     check_machine()
+    _check_writable(home)
+
+
+def _check_writable(home: Path) -> None:
     nearest = next(folder for folder in (home.absolute(), *home.absolute().parents) if folder.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
         problem = "cannot be written to" if nearest.is_dir() else "is a file"
@@ -151,6 +155,7 @@ def is_installed(home: Path) -> bool:
 def install(home: Path, say: Say) -> None:
     """Installs tritonserver into `home`, replacing what is there; raises ServingError as `find_or_install` does."""
     interpreter = check_machine()
+    _check_writable(home)
     try:
         with atomic_folder(home) as staging:
             _fill(staging, interpreter, say)

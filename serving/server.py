@@ -107,6 +107,15 @@ def check_ports(host: str, ports: Ports) -> None:
                 raise ServingError(f"cannot listen on {place} ({error.strerror}): {fix}") from error
 
 
+def check_repository(repository: Path) -> None:
+    """Raises ServingError if there is no model in a folder, or one whose name a server cannot serve."""
+    if not any(repository.glob("*/config.pbtxt")):
+        raise ServingError(
+            f"there is no model in {repository}: check the path, or run `make demo` or `signs export onnx` first"
+        )
+    check_model_names(repository)
+
+
 @contextlib.contextmanager
 def running_server(
     installation: Installation,
@@ -124,9 +133,7 @@ def running_server(
         ServingError: there is no model, a port is taken, or the server ended or was not ready in time; the message
             contains the reason from its log.
     """
-    if not any(repository.glob("*/config.pbtxt")):
-        raise ServingError(f"there is no model in {repository}: run `make demo`, or `signs export onnx` first")
-    check_model_names(repository)
+    check_repository(repository)
     ports = ports or free_ports(host)
     check_ports(host, ports)
     log.parent.mkdir(parents=True, exist_ok=True)

@@ -53,7 +53,7 @@ def _parameters(name: str, hint: Any, default: Any) -> Iterator[Parameter]:
             kind = list[get_args(kind)[0]]  # type: ignore[misc]
             kind, default = (kind, default) if default is Parameter.empty else (kind | None, None)
         elif get_origin(kind) is tuple:
-            kind, default = str, ",".join(map(str, default))
+            kind, default = str | None, ",".join(map(str, default)) or None
         elif _is_switch(described):
             kind = Literal["on", "off"] | None
         hint = Annotated[kind, _information(name, described, default)]
@@ -67,9 +67,8 @@ def _information(name: str, described: Described, default: Any) -> Any:
     facts["show_default"] = words or default not in (Parameter.empty, "", None)
     facts["envvar"] = list(setting.envvars) or None
     facts["show_envvar"] = bool(setting.envvars)  # those that a prefix makes follow a rule
-    if get_origin(kind) is tuple and not setting.repeatable:
-        facts["parser"] = described.parse_list
-    else:  # bounds are checked here, because typer would show them in the column of the types
+    facts["parser"] = _reader(described)
+    if not _is_list(described):  # bounds are checked here, because typer would show them in the column of the types
         facts["callback"] = _checker(described)
     flags = setting.flags or ((f"--{name.replace('_', '-')}",) if kind is bool else ())
     return typer.Argument(**facts) if setting.argument else typer.Option(*flags, **facts)
@@ -82,11 +81,38 @@ def _metavar(name: str, described: Described) -> str:
         return "on|off"
     if setting.metavar or setting.argument:
         return setting.metavar or name.upper()
-    if get_origin(kind) is tuple and not setting.repeatable:
+    if _is_list(described):
         return "N,..." if described.is_numeric else "NAME,..."
     kinds = {kind, *get_args(kind)}
     words = {bool: "", int: "N", float: "X", Path: "PATH"}
     return next((words[each] for each in words if each in kinds), "|".join(described.choices) or "TEXT")
+
+
+def _reader(described: Described) -> Callable[[Any], Any] | None:
+    """Returns what reads numbers, choices and lists, because messages of typer do not name the value; None for others.
+
+    It raises typer.BadParameter: typer would put "Value error," before the message of a ValueError.
+    """
+    kinds = (described.kind, *get_args(described.kind))
+    number = next((each for each in (int, float) if each in kinds), None)
+    choices = Described(Literal["on", "off"], described.setting) if _is_switch(described) else described
+    if not (_is_list(described) or number or choices.choices):
+        return None
+
+    def read(value: Any) -> Any:
+        try:
+            if _is_list(described):
+                return described.parse_list(value)
+            if number is None:
+                choices.require(value)
+            return value if number is None else number(value)
+        except SettingError as error:
+            raise typer.BadParameter(str(error)) from error
+        except ValueError as error:
+            wanted = "a whole number" if number is int else "a number"
+            raise typer.BadParameter(f"{value!r}: give {wanted}") from error
+
+    return read
 
 
 def _checker(described: Described) -> Callable[[Any], Any]:
@@ -126,6 +152,11 @@ def _shown_fields(settings: Any) -> list[tuple[Field[Any], Any]]:
 def _is_switch(described: Described) -> bool:
     """Returns whether it is on, off or open; a flag has names of its own for on and off."""
     return described.kind == bool | None and not described.setting.flags
+
+
+def _is_list(described: Described) -> bool:
+    """Returns whether one argument has all items, with commas between them."""
+    return get_origin(described.kind) is tuple and not described.setting.repeatable
 
 
 def _is_settings(hint: Any) -> bool:

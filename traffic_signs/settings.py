@@ -73,7 +73,9 @@ class Described(NamedTuple):
     def parse_list(self, text: str) -> tuple[Any, ...]:
         """Reads `1,2,4`, smallest first, or names, each once; raises SettingError if one is not allowed or empty."""
         kind, items = get_args(self.kind)[0], []
-        for word in map(str.strip, text.split(",") if text.strip() else ()):
+        if not text.strip():
+            raise SettingError("it is empty: give at least one")
+        for word in map(str.strip, text.split(",")):
             try:
                 items.append(kind(word) if self.is_numeric else word)
             except ValueError as error:

@@ -123,4 +123,6 @@ def load_info(folder: Path) -> CheckpointInfo:
             )
         return CheckpointInfo(**values)
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"the checkpoint {folder} cannot be used: {error}") from error
+        raise CheckpointError(
+            f"the checkpoint {folder} cannot be used ({error}): restore its model.json as `signs train` wrote it"
+        ) from error

@@ -26,6 +26,10 @@ def pick_device(name: str) -> torch.device:
         return torch.device("cpu")
     try:
         device = torch.device(name)
+    except RuntimeError as error:
+        reason = "the names are cpu, cuda, cuda:N and auto"  # PyTorch's own message lists the devices of all its builds
+        raise TrainingError(f"no device {name!r} here ({reason}): give --device cpu") from error
+    try:
         torch.zeros(1, device=device).item()  # fails on "meta", whose tensors have no data
     except Exception as error:  # each backend of PyTorch raises its own error
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__

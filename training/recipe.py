@@ -20,7 +20,7 @@ LARGE_BATCH_ON_GPU = (512, 5.6e-3)
 Architecture = Annotated[
     str,
     Setting(
-        "Network: small_resnet, NAME of training/models/networks/NAME.py, or resnet18 and others of torchvision.",
+        "Network: small_resnet, resnet18 and others of torchvision, or your own NAME.py in training/models/networks.",
         metavar="NAME",
     ),
 ]

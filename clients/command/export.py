@@ -181,7 +181,7 @@ def recognizer_(
         manifest,
         as_json,
         f"published: {repository / manifest.model / str(manifest.version)}\n"
-        + ("" if scenes else "no reference for drift: give one with --reference gtsdb=PATH\n")
+        + ("" if scenes else f"no reference for drift: give one with --reference {DATA_METAVAR}\n")
         + f"next: signs serve{repository_flag(repository)}, then signs predict PHOTO --annotate DIR",
     )
 

@@ -65,6 +65,8 @@ def _ask(config: GateConfig, as_json: bool) -> bool:
 
 
 def _print(config: GateConfig, outcome: Outcome) -> None:
+    import shlex
+
     from rich.text import Text
 
     from export.repository.class_names import other_classes_option
@@ -99,5 +101,6 @@ def _print(config: GateConfig, outcome: Outcome) -> None:
     if verdict.passed and outcome.in_manifest:
         store, number = open_store(config.repository), verdict.challenger.version
         others = other_classes_option(store, config.model, number, champion(store, config.model))
-        flags = f"{others}{repository_flag(config.repository)}"
+        runs = "" if config.runs == GateConfig.runs else f" --runs {shlex.quote(str(config.runs))}"
+        flags = f"{others}{repository_flag(config.repository)}{runs}"
         print_lines(f"next: signs repository promote {verdict.model} {number} --gated{flags}")

@@ -39,7 +39,8 @@ def print_list(rows: Sequence[dict[str, Any]], repository: str) -> None:
             state[state.index("served")] = f"served ({verdict})"
         elif verdict:
             state.append(verdict)
-        state += [] if row["manifest"] else ["damaged" if row["problem"] else "made by hand"]
+        if not row["manifest"]:
+            state.append("of a newer release" if row["newer"] else "damaged" if row["problem"] else "made by hand")
         table.add_row(
             row["model"],
             str(row["version"]),

@@ -32,13 +32,14 @@ def serve(settings: ServerSettings) -> None:
     from export.repository.verification import check_hardware, check_served
     from serving.errors import ServingError
     from serving.install import find_or_install
-    from serving.server import Ports, running_server
+    from serving.server import Ports, check_repository, running_server
     from serving.versions import check_network
 
     repository, host = settings.repository, settings.host
     if settings.public_key is not None and settings.no_verify:
         raise ServingError("--public-key asks for a check and --no-verify for none: give one of them")
     require_folder(repository, "bring its versions into one with `signs repository pull`, and serve that")
+    check_repository(repository)  # before a server is installed for it
     log = settings.log or Path(f"runs/tritonserver-{settings.http_port}.log")
     installation = find_or_install(
         settings.home, lambda what: print_lines(f"{what} ...", style="dim"), settings.tritonserver, settings.backends

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from string import hexdigits
 from typing import Annotated
 
 from traffic_signs.settings import (
@@ -18,8 +19,15 @@ from traffic_signs.settings import (
     Runs,
     ScoreThreshold,
     Setting,
+    SettingError,
     Split,
 )
+
+
+def require_hex(text: str) -> None:
+    """Raises SettingError for a fingerprint that has other characters than hexadecimal digits."""
+    if not set(text) <= set(hexdigits):
+        raise SettingError(f"{text!r}: give hexadecimal digits, as `signs export gate` prints them")
 
 
 @dataclass(frozen=True)
@@ -71,7 +79,11 @@ class GateConfig(BaseSettings):
     split: Split = "test"
     fingerprint: Annotated[
         str,
-        Setting("First digits of the data's fingerprint, as printed before; other data is an error.", metavar="HEX"),
+        Setting(
+            "First digits of the data's fingerprint, as printed before; other data is an error.",
+            metavar="HEX",
+            check=require_hex,
+        ),
     ] = ""
     limits: GateLimits = field(default_factory=GateLimits)
     # In place of that in `limits`, which depends on the kind of model.

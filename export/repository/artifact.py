@@ -68,9 +68,10 @@ def push(
     address = Address.parse(target)
     if address.digest:
         raise RepositoryError(f"{target} names a digest, which a push makes: give it without @{address.digest}")
-    registry, store = Registry(address, plain_http), open_store(repository)
+    store = open_store(repository)
     with clear_errors(f"push to {target}"):
         chosen = choose_versions(store, wanted, any_gpu=True)
+        registry = Registry(address, plain_http)
         pushed = []
         for model, version in [(model, number) for model, numbers in chosen.items() for number in numbers]:
             with tempfile.TemporaryDirectory(prefix="signs-push-") as scratch:

@@ -4,7 +4,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
-from export.errors import RepositoryError
+from export.errors import NewerSchemaError, RepositoryError
 from export.repository.manifest import SIGNATURE, Manifest, check_model_name, clear_errors
 from export.repository.policy import CONFIG, read_config, served
 from export.repository.promotion import champion, champions, history, require_version
@@ -14,7 +14,7 @@ from export.repository.store import RepositoryLike, Store, open_store
 def list_versions(repository: RepositoryLike, model: str | None = None) -> list[dict[str, Any]]:
     """Returns a row for each version: `model`, `version`, `champion`, `served`, `signed`, and its manifest.
 
-    A damaged manifest is reported in `problem`.
+    A manifest that cannot be read is reported in `problem`; if a newer release wrote it, `newer` is true.
 
     Raises:
         RepositoryError: the repository cannot be read, or has no such model.
@@ -34,7 +34,7 @@ def show_version(repository: RepositoryLike, model: str, version: int) -> dict[s
     with clear_errors(f"read {store.name}"):
         require_version(store, model, version)  # says what is damaged, which a row of the list only notes
         row = next(row for row in _rows(store, model) if row["version"] == version)
-        return {name: value for name, value in row.items() if name not in ("manifest", "problem")}
+        return {name: value for name, value in row.items() if name not in ("manifest", "problem", "newer")}
 
 
 def show_model(repository: RepositoryLike, model: str) -> dict[str, Any]:
@@ -66,11 +66,11 @@ def _rows(store: Store, model: str) -> list[dict[str, Any]]:
     rows = []
     for version in present:
         files = store.files(model, version)
-        manifest, problem = None, ""
+        manifest, problem, newer = None, "", False
         try:
             manifest = require_version(store, model, version)
         except RepositoryError as error:
-            problem = str(error)
+            problem, newer = str(error), isinstance(error, NewerSchemaError)
         facts = asdict(manifest or Manifest(model, version, {}, created=""))
         rows.append(
             {
@@ -83,6 +83,7 @@ def _rows(store: Store, model: str) -> list[dict[str, Any]]:
                 "served": version in now_served,
                 "signed": SIGNATURE in files,
                 "problem": problem,
+                "newer": newer,
             }
         )
     return rows

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, get_args, get_origin, get_type_hints
 
-from export.errors import RepositoryError
+from export.errors import NewerSchemaError, RepositoryError
 
 MANIFEST = "manifest.json"
 SCHEMA = 1  # of manifest.json; 1 in a file without it. A field that older releases may ignore needs no new one
@@ -118,7 +118,8 @@ def parse_manifest(content: bytes, where: str) -> Manifest:
     """Reads the content of a manifest.json; unknown fields are ignored.
 
     Raises:
-        RepositoryError: it is damaged, of a newer schema, or names a file outside its version.
+        NewerSchemaError: it is of a newer schema.
+        RepositoryError: it is damaged, or names a file outside its version.
     """
     try:
         values = json.loads(content)
@@ -126,7 +127,7 @@ def parse_manifest(content: bytes, where: str) -> Manifest:
         if type(schema) is not int or schema < 1:
             raise ValueError(f"schema is {schema!r}")
         if schema > SCHEMA:
-            raise RepositoryError(
+            raise NewerSchemaError(
                 f"{where} is of schema {schema}, and this release reads up to {SCHEMA}: install a newer release"
             )
         kinds = get_type_hints(Manifest)

@@ -188,12 +188,16 @@ def require_version(store: Store, model: str, version: int) -> Manifest | None:
     """Returns the manifest of a version, None for one that was made by hand.
 
     Raises:
-        RepositoryError: the version is missing, or its manifest is damaged or of another version.
+        RepositoryError: the version, its model or the repository is missing, or its manifest is damaged or of another
+            version.
     """
     present = store.versions(check_model_name(model))
+    if not present:
+        store.models()  # says so if there is no repository
+        raise RepositoryError(f"there is no model {model} in {store.name}")
     if version not in present:
         raise RepositoryError(
-            f"there is no version {version} of {model} in {store.name}: it has {', '.join(map(str, present)) or 'none'}"
+            f"there is no version {version} of {model} in {store.name}: it has {', '.join(map(str, present))}"
         )
     with suppress(FileNotFoundError):
         return read_manifest(store, model, version)

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from export.errors import RepositoryError
+from export.errors import NewerSchemaError, RepositoryError
 from export.repository.manifest import check_model_name, clear_errors
-from export.repository.promotion import champion, champions, follow, history
+from export.repository.promotion import champion, champions, follow, history, require_version
 from export.repository.store import RepositoryLike, Store, open_store
 
 LEFTOVER_AGE_S = 24 * 3600.0  # no publisher takes that long between two files
@@ -33,6 +33,7 @@ def prune(
     removed, too.
 
     Raises:
+        NewerSchemaError: a newer release wrote one of the versions to remove; nothing is removed.
         RepositoryError: there is no such model, or it cannot be written.
     """
     store = open_store(repository)
@@ -59,4 +60,12 @@ def _choose(store: Store, model: str, keep: int) -> tuple[list[int], list[int]]:
     earlier = champions(history(store, model))[::-1]
     order = list(dict.fromkeys(version for version in (*earlier, *newest_first) if version in present))
     kept = set(order[: keep + 1])
-    return sorted(kept), [version for version in present if version not in kept]
+    removed = [version for version in present if version not in kept]
+    for version in removed:
+        try:
+            require_version(store, model, version)
+        except NewerSchemaError as error:
+            raise NewerSchemaError(f"{error}, or keep version {version}: nothing is removed") from error
+        except RepositoryError:
+            continue  # a damaged version can be removed
+    return sorted(kept), removed

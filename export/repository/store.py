@@ -1,5 +1,6 @@
 """Where a repository is: a folder, or a bucket of an object store, with one interface for both."""
 
+import os
 import shlex
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -103,12 +104,14 @@ def open_store(where: RepositoryLike) -> Store:
     """Opens a repository, in a folder or at s3://BUCKET/PREFIX, gs://..., az://...; nothing is read or made yet.
 
     Raises:
-        RepositoryError: the address is of another kind, or the library for it is not installed.
+        RepositoryError: it is a file, the address is of another kind, or the library for it is not installed.
     """
     if not isinstance(where, str | Path):
         return where
     scheme, separator, rest = str(where).partition("://")
     if not separator:
+        if os.path.isfile(where):  # noqa: PTH113 - unlike Path.is_file, it takes any text
+            raise RepositoryError(f"{where} is a file: give the folder of a repository")
         return LocalStore(Path(where))
     if scheme == "oci":
         raise RepositoryError(

@@ -315,7 +315,7 @@ def test_a_command_gets_nothing_of_airflows_environment() -> None:
 
 def test_an_option_of_signs_that_is_wrong_is_reported_in_one_line(tmp_path: Path) -> None:
     signs = str(Path(sys.executable).with_name("signs"))
-    with pytest.raises(StepError, match=r"^Invalid value for '--epochs': .*integer") as raised:
+    with pytest.raises(StepError, match=r"^Invalid value for '--epochs': .*give a whole number") as raised:
         processes.run([signs, "train", "classifier", "--epochs", "x"], str(tmp_path))
     assert raised.value.final, "called again, it says the same"
 

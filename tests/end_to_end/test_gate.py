@@ -52,7 +52,7 @@ def gate(installation: Installation, signs: Signs, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("COLUMNS", "250")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
-    def run(model: str, data: str, *arguments: str) -> tuple[int, str, str]:
+    def run(model: str, data: str, *arguments: object) -> tuple[int, str, str]:
         options = ("--data", data, "--home", ROOT / ".tritonserver", "--requests", "30", *arguments)
         return signs("export", "gate", model, *options)
 
@@ -88,13 +88,13 @@ def test_an_equal_challenger_of_another_input_size_passes_and_that_is_written_do
     run_id = registered(tmp_path / "runs", tmp_path / "trained")
     publish_colours(place, colour_classifier(32), 32, source={"run_id": run_id}, data={"name": "gtsrb=x"})
 
-    code, out, err = gate(MODEL, colours, "--max-latency-ratio", "20")
+    code, out, err = gate(MODEL, colours, "--max-latency-ratio", "20", "--runs", tmp_path / "runs")
 
     assert code == 0, err
     assert "sign_classifier 2 may become champion: it passes every rule against version 1" in out
     assert "100.00% of 100 right, champion 100.00%: 0 won, 0 lost" in out
     assert "version 2: it learned from GTSRB" in out
-    assert "next: signs repository promote sign_classifier 2 --gated" in out
+    assert f"next: signs repository promote sign_classifier 2 --gated --runs {tmp_path / 'runs'}" in out
     written = load_manifest(place, MODEL, 2).gate
     assert written["passed"] is True and failed(written) == {}
     assert (written["challenger"]["version"], written["champion"]["version"]) == (2, 1)
@@ -353,7 +353,7 @@ def test_what_cannot_be_evaluated_ends_with_2_and_one_line(
 
     assert "is the champion, and there is no other version" in reason(MODEL, colours)
     publish_colours(place, colour_classifier())
-    assert "there is no version 1 of nothing" in reason("nothing", colours)
+    assert "there is no model nothing in" in reason("nothing", colours)
     assert "cannot name a model" in reason("../x", colours)
     assert "there is no version 9" in reason(MODEL, colours, "--challenger", "9")
     assert "there is no version 9" in reason(MODEL, colours, "--champion", "9")

@@ -13,6 +13,13 @@ def test_device_of_another_build_of_pytorch_is_a_training_error() -> None:
         pick_device("hpu")
 
 
+def test_device_that_is_none_names_those_that_are() -> None:
+    with pytest.raises(
+        TrainingError, match=r"^no device 'gpu' here \(the names are cpu, cuda, cuda:N and auto\): give"
+    ):
+        pick_device("gpu")
+
+
 def test_device_that_holds_no_values_is_a_training_error() -> None:
     with pytest.raises(TrainingError, match="no device 'meta' here"):
         pick_device("meta")

@@ -61,7 +61,7 @@ def run_demo(settings: DemoSettings, console: Console) -> dict[str, Any]:
     check_home(settings.home)
     with _stage("data", console, seconds):
         # First, so that a wrong path is reported before the training and not after it.
-        dataset = _load(settings.data, runs, settings.seed, console)
+        dataset = _load(settings.data_path, runs, settings.seed, console)
         say(_describe(dataset))
     with _stage("server", console, seconds):
         installation = find_or_install(settings.home, lambda what: say(f"{what} ..."))

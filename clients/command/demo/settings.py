@@ -13,9 +13,13 @@ from training.recipe import Epochs, Recipe, TrainingConfig
 class DemoSettings(BaseSettings):
     """What the demo learns from, and where it writes."""
 
-    data: Annotated[Path | None, Setting("GTSDB folder or FullIJCNN2013.zip.", show_default="scenes that it draws")] = (
-        None
-    )
+    data: Annotated[
+        Path | None,
+        Setting(
+            "GTSDB: a folder or FullIJCNN2013.zip, as PATH or gtsdb=PATH.",
+            show_default="scenes that it draws",
+        ),
+    ] = None
     name: Annotated[
         str, Setting("Name of the run; its folder is RUNS/NAME.", metavar="NAME", show_default="demo-TIME")
     ] = ""
@@ -27,6 +31,12 @@ class DemoSettings(BaseSettings):
     home: Home = Path(".tritonserver")
     epochs: Epochs = 0
     seed: Seed = 0
+
+    @property
+    def data_path(self) -> Path | None:
+        """The path of the data, without the kind; a file may be called gtsdb=something."""
+        is_path = self.data is None or self.data.exists()
+        return self.data if is_path else Path(str(self.data).removeprefix("gtsdb="))
 
     @property
     def recipe(self) -> Recipe:

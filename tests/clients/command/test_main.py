@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from clients.command.demo.settings import DemoSettings
 from export.repository import Manifest
 from tests.signs_here import signs_here
 
@@ -143,9 +144,26 @@ def test_the_demo_refuses_data_that_is_not_gtsdb(tmp_path: Path, data: str) -> N
     assert not (tmp_path / "model_repository").exists()
 
 
+def test_the_demo_takes_data_as_a_path_or_as_a_kind_and_a_path(tmp_path: Path) -> None:
+    (tmp_path / "gtsdb=scenes").mkdir()
+    for given, meant in (
+        ("gtsdb=a.zip", "a.zip"),
+        ("a.zip", "a.zip"),
+        (f"{tmp_path}/gtsdb=scenes", f"{tmp_path}/gtsdb=scenes"),
+    ):
+        assert DemoSettings(data=Path(given)).data_path == Path(meant)
+    assert DemoSettings().data_path is None
+
+
 def test_serve_names_an_empty_repository(tmp_path: Path) -> None:
     result = signs("serve", "--repository", str(tmp_path), "--home", str(ROOT / ".tritonserver"), cwd=tmp_path)
     assert "no model in" in result.stderr and result.returncode == 1
+
+
+def test_serve_looks_at_the_repository_before_it_installs_a_server(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    assert "no model in" in one_line(signs("serve", "-r", str(tmp_path / "typo"), "--home", str(home), cwd=tmp_path))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -181,6 +199,35 @@ def test_whatever_is_wrong_with_a_path_or_an_address_is_one_line(
     message = one_line(signs(*given, *home, *served, cwd=tmp_path))
     assert len(message) > 30
     assert not list(tmp_path.rglob("checkpoint")) and not list(tmp_path.rglob("drawn-scenes*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("export", "onnx", "x", "--precision", "fp8"), "'fp8': choose fp32 or fp16 or int8 or auto"),
+        (("export", "onnx", "x", "--int8-for", "gpu"), "'gpu': choose cpu or tensorrt"),
+        (("export", "tune", "m", "--latency-budget-ms", "9", "--instances", ""), "it is empty: give at least one"),
+        (("export", "gate", "m", "--data", "x", "--fingerprint", "xyz"), "'xyz': give hexadecimal digits"),
+    ],
+)
+def test_a_value_that_no_option_has_is_a_usage_mistake(arguments: tuple[str, ...], reason: str) -> None:
+    result = signs(*arguments)
+    assert result.returncode == 2
+    assert reason in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_export_refuses_a_file_as_the_repository(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    message = one_line(signs("export", "onnx", str(checkpoint), "-r", str(tmp_path / "file"), cwd=tmp_path))
+    assert "is a file: give the folder of a repository" in message
+
+
+def test_make_mlflow_names_runs_that_are_not_there(tmp_path: Path) -> None:
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / "installed").touch()
+    command = ["make", "-f", str(ROOT / "Makefile"), "-o", ".venv/installed", "mlflow", "RUNS=no where"]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert result.returncode == 2 and "there is no folder no where: train first" in result.stderr
 
 
 @pytest.mark.parametrize("seed", ["-1", str(2**32), "x"])

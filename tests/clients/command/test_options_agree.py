@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from clients.command.main import app
 
@@ -45,8 +46,8 @@ def options() -> dict[str, dict[tuple[Any, ...], list[str]]]:
     for path, command in LEAVES.items():
         for each in command.params:
             if each.param_type_name == "option" and each.name != "help":
-                takes, (*short, long) = each.type_descriptor, sorted(each.opts, key=len)
-                kind = (takes.annotation, tuple(takes.choices or ()), each.is_flag, each.multiple)
+                *short, long = sorted(each.opts, key=len)
+                kind = (each.type_descriptor.annotation, each.metavar, each.is_flag, each.multiple)
                 found[long][each.help, kind, tuple(short)].append(path)
     return found
 
@@ -69,6 +70,13 @@ def test_a_short_form_stands_for_one_option() -> None:
                 long_names[each].add(name)
     assert long_names == {"-r": {"--repository"}}
     assert all(short == ("-r",) for *_, short in options()["--repository"])
+
+
+@pytest.mark.parametrize("path", ALL)
+def test_no_help_is_cut_in_a_terminal_of_80_columns(path: str) -> None:
+    result = CliRunner().invoke(app, [*path.split()[1:], "--help"], env={"COLUMNS": "80"})
+    assert result.exit_code == 0
+    assert "…" not in result.output
 
 
 @pytest.mark.parametrize("path", ALL)

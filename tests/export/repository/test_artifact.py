@@ -305,6 +305,7 @@ def test_what_is_not_there_is_named(signs: Signs, registry: RunningRegistry, tmp
         (("push", "model_repository", "s3://bucket/models"), "oci://HOST"),
         (("list", "--repository", registry.address), "signs repository pull"),
         (("push", "model_repository", "oci://127.0.0.1:1/signs/models"), "check the address"),
+        (("push", "nowhere", "oci://127.0.0.1:1/signs/models"), "there is no repository at nowhere"),
     ):
         code, _, err = signs(*arguments)
         assert code == 1 and reason in err and len(err.strip().splitlines()) == 1, (arguments, err)

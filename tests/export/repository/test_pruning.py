@@ -1,5 +1,6 @@
 """Pruning keeps what is served and what a rollback goes back to."""
 
+import json
 import os
 import time
 from collections.abc import Callable
@@ -7,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from export.errors import RepositoryError
+from clients.command.repository_output import print_list
+from export.errors import NewerSchemaError, RepositoryError
 from export.repository import promote, rollback, versions
+from export.repository.listing import list_versions
 from export.repository.pruning import prune
 from export.repository.store import open_store
 from export.repository.verification import verify
@@ -43,6 +46,25 @@ def test_a_dry_run_changes_nothing(tmp_path: Path) -> None:
     before = tree(tmp_path)
     assert prune(tmp_path, "m", keep=0, dry_run=True).removed == [1, 2, 3]
     assert tree(tmp_path) == before
+
+
+def test_a_version_of_a_newer_release_is_not_removed_and_listed_as_such(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish_many(tmp_path, 3)
+    (tmp_path / "m" / "1" / "manifest.json").write_text("{")
+    written = tmp_path / "m" / "2" / "manifest.json"
+    written.write_text(json.dumps(json.loads(written.read_text()) | {"schema": 2}))
+    rows = list_versions(tmp_path)
+    assert [row["newer"] for row in rows] == [False, True, False]
+    print_list(rows, str(tmp_path))
+    shown = capsys.readouterr().out
+    assert "of a newer release" in shown and "damaged" in shown
+    for dry_run in (True, False):
+        with pytest.raises(NewerSchemaError, match="install a newer release"):
+            prune(tmp_path, "m", keep=0, dry_run=dry_run)
+    assert versions(tmp_path, "m") == [1, 2, 3]
+    assert prune(tmp_path, "m", keep=1).removed == [1], "a damaged one can be removed"
 
 
 def test_what_broken_off_work_left_goes_when_it_is_old(tmp_path: Path) -> None:

@@ -117,6 +117,9 @@ def test_where_mlflow_is_in_use_and_cannot_be_asked_a_note_says_so(
     ("arguments", "reason"),
     [
         (("list", "--repository", "nowhere"), "there is no repository at nowhere"),
+        (("list", "--repository", "model_repository/m/1/manifest.json"), "is a file: give the folder of a repository"),
+        (("show", "m", "1", "--repository", "nowhere"), "there is no repository at nowhere"),
+        (("show", "n", "1"), "there is no model n"),
         (("list", "n"), "there is no model n"),
         (("show", "../m"), "cannot name a model"),
         (("show", "m", "9"), "no version 9"),

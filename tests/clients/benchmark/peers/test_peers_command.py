@@ -42,7 +42,7 @@ def command(*arguments: str) -> "subprocess.CompletedProcess[str]":
         (("--rates", "fast"), "'fast': give numbers"),
         (("--shares", "nan"), "nan: give at least 0.01"),
         (("--seconds", "0"), "Invalid value for '--seconds'"),
-        (("--device", "tpu"), "'tpu' is not one of 'cpu', 'cuda'"),
+        (("--device", "tpu"), "'tpu': choose cpu or cuda"),
         (("--crops", "0"), "Invalid value for '--crops'"),
     ],
 )

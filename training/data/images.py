@@ -75,8 +75,7 @@ def read_images(
             return sample, use(sample, decode(data)), hashlib.sha256(data).digest()
         except ImageError as error:
             raise DataError(
-                f"{dataset.name}: {sample.image} cannot be used: {error}. Restore the file, or remove it "
-                "from the labels"
+                f"{dataset.name}: {sample.image} cannot be used: {error}. Restore the file, or remove it and its labels"
             ) from error
 
     results: list[Result] = []

@@ -67,8 +67,8 @@ def _parse(spec: str) -> tuple[str, Path]:
         if path not in ("", spec) and (_exists(path) or not _exists(spec)):
             return kind, Path(path)
     if not _exists(spec):
-        forms = " or ".join(f"{kind}=PATH" for kind in LOADERS)
-        raise DataError(f"{spec!r} names no data set: give {forms}, or a path that exists; a folder or a zip")
+        forms = ", ".join(f"{kind}=PATH" for kind in LOADERS)
+        raise DataError(f"{spec!r} names no data set: give {forms} or a path alone, of a folder or zip that exists")
     return detect_kind(Path(spec)), Path(spec)
 
 

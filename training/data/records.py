@@ -81,7 +81,8 @@ class Dataset:
         """Returns the notices, the first entries that were left out, and the number of all of them."""
         lines = [f"{problem.image} is left out: {problem.what}" for problem in self.left_out[:MOST_LISTED]]
         if self.left_out:
-            lines.append(f"{len(self.left_out)} of its entries are left out; `signs data check` lists them: fix them")
+            verb = "is" if len(self.left_out) == 1 else "are"
+            lines.append(f"{len(self.left_out)} of its entries {verb} left out: fix what `signs data check` lists")
         return (*self.notices, *lines)
 
     def has_signs(self, split: Split) -> bool:

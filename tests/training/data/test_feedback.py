@@ -180,7 +180,7 @@ def test_bad_entry_is_left_out_and_reported_and_the_others_stay(folder: Path, wh
     assert re.search(message, problem.what), problem.what
     assert len(problem.what) < 300
     first, last = dataset.all_notices()
-    assert first.startswith(f"{entry_id(9)} is left out: ") and last.startswith("1 of its entries are left out")
+    assert first.startswith(f"{entry_id(9)} is left out: ") and last.startswith("1 of its entries is left out")
 
 
 def test_an_older_entry_counts_where_the_newer_one_cannot_be_used(folder: Path) -> None:

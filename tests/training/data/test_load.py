@@ -53,5 +53,5 @@ def test_a_kind_with_a_path_that_is_not_there_is_refused(tmp_path: Path) -> None
     "spec", ["nonsense", "", "gtsdb", "gtsdb=", "=path", "GTSDB=path", "other=path", "x" * 5000, "null\0byte"]
 )
 def test_any_other_form_is_refused_and_the_right_ones_named(spec: str) -> None:
-    with pytest.raises(DataError, match="give gtsdb=PATH or gtsrb=PATH"):
+    with pytest.raises(DataError, match="give gtsdb=PATH, gtsrb=PATH"):
         load_data(spec)

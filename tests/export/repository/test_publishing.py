@@ -239,7 +239,7 @@ def test_a_number_can_be_chosen_once(place: str, tmp_path: Path) -> None:
     publish_once(place)
     assert publish_copy(source, place, number=7, again=True).version == 7
     for spent in (1, 5, 7):
-        with pytest.raises(RepositoryError, match="has used the version numbers of m up to 7"):
+        with pytest.raises(RepositoryError, match="has used the numbers of m up to 7"):
             publish_copy(source, place, number=spent, again=True)
     assert publish_once(place).version == 8
 

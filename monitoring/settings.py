@@ -25,7 +25,7 @@ from traffic_signs.settings import (
 PROMETHEUS = "http://localhost:9090"
 PrometheusAddress = Annotated[str, Setting("Address of Prometheus.", metavar="URL")]
 Window = Annotated[str, Setting("Time to look back, such as 5m, 1h or 2d.", metavar=DURATION, check=seconds)]
-Interval = Annotated[str, Setting("Time from one look to the next, such as 15s.", metavar=DURATION, check=seconds)]
+Interval = Annotated[str, Setting("Time between two rounds of checks, such as 15s.", metavar=DURATION, check=seconds)]
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def gateway(
 
         key = make_key()
         typer.echo(line_of(new_key, key))
-        typer.echo(f"the key of {new_key}, which nothing shows again: {key}", err=True)
+        typer.echo(f"the key of {new_key}, which is shown only once: {key}", err=True)
         return
     from clients.gateway import logs
     from clients.gateway.server import serve

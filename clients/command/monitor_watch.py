@@ -30,7 +30,7 @@ def unclear_on_error() -> Iterator[None]:
 def watch(config: WatchConfig, as_json: Json = False) -> None:
     """Watch a new version: does it fail more often, or answer more slowly or with lower scores than the old one?
 
-    The checks are those of the chart's canary. Two bad looks in a row end the watch at once.
+    The checks are those of the chart's canary. Two failed rounds of checks in a row end the watch at once.
 
     Exit codes: 0 it does no worse; 1 it does worse, and the reasons are printed; 2 no verdict, because requests are too
     few or Prometheus does not answer.

@@ -84,9 +84,9 @@ def _print_line(result: Result, out: TextIO) -> None:
 def _print_table(results: list[Result]) -> None:
     from traffic_signs.console import Console, plain_table
 
-    numbers = ("score", "found", "left", "top", "right", "bottom")
+    numbers = ("score", "detection", "left", "top", "right", "bottom")
     if any("predictions" in result for result in results):
-        table = plain_table("image", "sign", "score", "otherwise", right=("score",))
+        table = plain_table("image", "sign", "score", "other classes", right=("score",))
         table.columns[3].style = "dim"
     else:
         table = plain_table("image", "sign", *numbers, right=numbers)

@@ -91,7 +91,7 @@ def print_checks(checks: Sequence[Check]) -> None:
         for notice in check.notices:
             console.print(f"note: {notice}", soft_wrap=True)
         if check.version is not None and not check.problems:
-            console.print(f"{name}: {'unchecked' if check.notices else 'whole'}{signature}")
+            console.print(f"{name}: {'unchecked' if check.notices else 'intact'}{signature}")
     wrong = sum(bool(check.problems) for check in checks)
     versions = sum(check.version is not None for check in checks)
     console.print(f"{versions} versions checked, {wrong or 'no'} {'problem' if wrong == 1 else 'problems'}")

@@ -43,7 +43,7 @@ def tune(
     from traffic_signs.console import Console
 
     if not (yes or dry_run or sys.stdin.isatty()):
-        raise ClientError("there is nobody to ask before the best is published: give --yes or --dry-run")
+        raise ClientError("cannot ask before publishing, because the input is not a terminal: give --yes or --dry-run")
 
     def may_publish() -> bool:
         return not dry_run and (yes or typer.confirm("publish it as the next version?", err=True))

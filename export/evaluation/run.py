@@ -83,5 +83,7 @@ def leaks(kind: str, split: str, trained_on: list[dict[str, str]]) -> list[str]:
         others = sorted({"gtsdb", "gtsrb"} & learned_from - {kind}) or sorted({"feedback"} & learned_from)
         if others and kind not in data.get("free_of", "").split(","):
             shows = "may show" if others == ["feedback"] else "shows"
-            return [f"it learned from {others[0].upper()}, which {shows} some of these signs: the figures may flatter"]
+            return [
+                f"it learned from {others[0].upper()}, which {shows} some of these signs: the figures may be too high"
+            ]
     return []

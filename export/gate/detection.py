@@ -42,7 +42,7 @@ def check_precision(
     """
     value = mean_average_precision(challenger, signs)
     if champion is None:
-        text = f"{value:.2%}; a first champion needs {limits.min_score:.2%}"
+        text = f"{value:.2%}; without a champion it needs {limits.min_score:.2%}"
         return Finding("mAP50", value >= limits.min_score, text, {"challenger": value})
     before = mean_average_precision(champion, signs)
     fall = precision_fall(champion, challenger, signs, 1 - limits.significance)

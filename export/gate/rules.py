@@ -38,7 +38,7 @@ def check_overall(rule: str, answers: Answers, limits: GateLimits) -> Finding:
     count = len(answers.labels)
     score = float(answers.challenger.mean())
     if answers.champion is None:
-        text = f"{score:.2%} of {count:,} right; a first champion needs {limits.min_score:.2%}"
+        text = f"{score:.2%} of {count:,} right; without a champion it needs {limits.min_score:.2%}"
         return Finding(rule, score >= limits.min_score, text, {"challenger": score, "items": count})
     before = float(answers.champion.mean())
     lost, won = _lost_and_won(answers)

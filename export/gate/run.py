@@ -209,7 +209,7 @@ def _notices(
     if "champion" not in staged:
         lacking = "of the same classes " if promoted is not None else ""
         notices.append(
-            f"there is no other version {lacking}to compare with that was not refused: only absolute limits apply"
+            f"there is no other version {lacking}to compare with, or the gate refused it: only absolute limits apply"
         )
     elif staged["champion"].manifest.version != promoted:
         state = "nothing is promoted yet" if promoted is None else f"version {promoted} is the champion"

@@ -138,7 +138,7 @@ class BucketStore:
             taken.append(version_number(name.removeprefix(CLAIM)) or 0)
         last = max(taken)
         if number is not None and number <= last:
-            raise RepositoryError(f"{self.name} has given out the numbers of {model} up to {last}: give a higher one")
+            raise RepositoryError(f"{self.name} has used the numbers of {model} up to {last}: give a higher one")
         version = number or last + 1
         while True:
             try:

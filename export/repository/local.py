@@ -128,7 +128,7 @@ class LocalStore:
                 taken.append(int((folder / LAST_VERSION).read_text()))
         last = max(taken)
         if number is not None and number <= last:
-            raise RepositoryError(f"{self.name} has given out the numbers of {model} up to {last}: give a higher one")
+            raise RepositoryError(f"{self.name} has used the numbers of {model} up to {last}: give a higher one")
         version = number or last + 1
         if folder.is_dir():
             # Recorded before use, so that the number of a version that is removed later is not given out again.

@@ -222,7 +222,7 @@ def test_a_first_champion_keeps_to_the_floors(gate: Gate, tmp_path: Path, colour
     assert code == 1
     verdict = json.loads(out)
     assert verdict["champion"] is None and failed(verdict).keys() == {"accuracy", "classes"}
-    assert "75.00% of 100 right; a first champion needs 90.00%" in failed(verdict)["accuracy"]
+    assert "75.00% of 100 right; without a champion it needs 90.00%" in failed(verdict)["accuracy"]
     assert any("there is no other version" in notice for notice in verdict["notices"])
 
     publish_colours(tmp_path / "model_repository", colour_classifier(wrong=(14,)))

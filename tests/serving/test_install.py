@@ -106,7 +106,7 @@ def test_a_home_that_cannot_be_is_refused_before_any_work(
     (tmp_path / "file").write_text("x")
     with pytest.raises(ServingError, match=r"cannot install tritonserver into .*file is a file. Choose another --home"):
         module.check_home(tmp_path / home)
-    with pytest.raises(ServingError, match="file is a file. Choose another --home"):
+    with pytest.raises(ServingError, match=r"file is a file\. Choose another --home"):
         module.install(tmp_path / home, lambda step: pytest.fail(f"nothing is to be fetched: {step}"))
     module.check_home(tmp_path / "new" / "home")
     assert [path.name for path in tmp_path.iterdir()] == ["file"], "looked at, and nothing made"

@@ -172,7 +172,7 @@ def _parse(data: bytes) -> tuple[tuple[tuple[Corners, str], ...], ClassSet | Non
     schema = content.get("schema")
     if schema not in SCHEMAS or isinstance(schema, bool):
         known = " and ".join(map(str, SCHEMAS))
-        raise _EntryError(f"{LABELS} has schema {_shown(schema)}, and this program reads schema {known}")
+        raise _EntryError(f"{LABELS} has schema {_shown(schema)}, and this release reads {known}")
     signs = content.get("signs")
     if not isinstance(signs, list):
         raise _EntryError(f"{LABELS} has no list of signs; without any sign it is []")

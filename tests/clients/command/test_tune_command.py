@@ -75,7 +75,7 @@ def test_what_cannot_be_tuned_is_named_and_nothing_changes(
     before = tree(repository)
     (tmp_path / "file").write_text("x")
     for options, place, error, reason in (
-        (budget, repository, ClientError, "nobody to ask"),
+        (budget, repository, ClientError, "cannot ask before publishing"),
         ((*budget, "--yes"), tmp_path, ClientError, "there is no model sign_classifier"),
         (("9", *budget, "--yes"), repository, ExportError, "no version 9"),
         ((*budget, "--yes", "--configuration", "h100"), repository, ExportError, "no model has a configuration"),

@@ -174,7 +174,7 @@ def test_a_file_system_that_takes_nothing_is_named() -> None:
 
 def test_a_repository_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(RepositoryError, match="cannot publish"):
+    with pytest.raises(RepositoryError, match="is a file: give the folder of a repository"):
         publish_once(tmp_path / "file")
 
 
@@ -239,7 +239,7 @@ def test_a_number_can_be_chosen_once(place: str, tmp_path: Path) -> None:
     publish_once(place)
     assert publish_copy(source, place, number=7, again=True).version == 7
     for spent in (1, 5, 7):
-        with pytest.raises(RepositoryError, match="has given out the numbers of m up to 7"):
+        with pytest.raises(RepositoryError, match="has used the numbers of m up to 7"):
             publish_copy(source, place, number=spent, again=True)
     assert publish_once(place).version == 8
 

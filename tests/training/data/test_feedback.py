@@ -134,7 +134,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "no text": (lambda entry: (entry / "feedback.json").write_bytes(b"\xff\xfe\xfd"), "feedback.json is not JSON"),
     "deep JSON": (lambda entry: (entry / "feedback.json").write_text("[" * 10**6), "feedback.json is not JSON"),
     "no object": (lambda entry: (entry / "feedback.json").write_text("[1]"), "feedback.json holds no object"),
-    "other schema": (_labels(schema=3), "has schema 3, and this program reads schema 1 and 2"),
+    "other schema": (_labels(schema=3), "has schema 3, and this release reads 1 and 2"),
     "classes are text": (_labels(schema=2, signs=[], classes="stop"), "its classes are 'stop'; expected a list"),
     "a class is a number": (_labels(schema=2, signs=[], classes=[1]), "expected a list of names and categories"),
     "a class has no category": (_labels(schema=2, signs=[], classes=[{"name": "a"}]), "names and categories"),

@@ -134,7 +134,7 @@ def test_what_is_not_there_or_damaged_is_not_promoted(tmp_path: Path) -> None:
     before = tree(tmp_path)
     for model, version, reason in (
         ("m", 3, "no version 3 of m .* it has 1, 2"),
-        ("n", 1, "no version 1 of n .* it has none"),
+        ("n", 1, "there is no model n in"),
         ("../m", 1, "cannot name a model"),
         ("m", 2, "not the file that was published"),
     ):

@@ -188,12 +188,14 @@ class Api:
 
 
 async def _check_query(request: Request) -> None:
-    """Raises ProblemError for a parameter that the route does not have: a misspelt threshold would have no effect."""
+    """Raises ProblemError for a parameter that the route does not have, or twice: one would have no effect."""
     known = [each.alias for each in request.scope["route"].dependant.query_params]
     for name in request.query_params:
         if name not in known:
             advice = f"use {' or '.join(known)}" if known else "leave it out"
             raise ProblemError(UNFITTING, f"query.{name[:100]}: there is no such parameter here: {advice}; see /docs")
+        if len(request.query_params.getlist(name)) > 1:
+            raise ProblemError(UNFITTING, f"query.{name}: it is there more than once: give one")
 
 
 def _parts(files: Sequence[tuple[str, Upload]], fields: Sequence[tuple[str, str]]) -> tuple[bytes, str]:

@@ -71,7 +71,7 @@ class Upstream:
             client_certificate=settings.client_certificate,
         )
         self._versions: dict[str, str] = {}
-        self._crop_size, self._asked = 0, -FRESH_S
+        self._crop_size, self._asked, self._looking = 0, -FRESH_S, asyncio.Lock()
         self._classes: list[SignClass] = []
         self._classes_of: dict[str, str] | None = None  # the served versions that the classes belong to
 
@@ -146,15 +146,24 @@ class Upstream:
         now = time.monotonic()
         if now - self._asked >= FRESH_S:
             self._asked = now  # before the answer, so that only one request calls Triton
-            self._crop_size = 0  # it may change with the version
-            models = dict.fromkeys((*self._settings.need, self._settings.recognizer, self._settings.classifier))
-            try:
-                async with asyncio.timeout(READY_TIMEOUT_S):
-                    versions = await asyncio.gather(*map(self._version, models))
-                self._versions = {name: version for name, version in versions if version}
-            except (ClientError, TimeoutError) as error:
-                logger.warning("versions unknown: %s", error)
+            async with self._looking:
+                await self._look()
+        elif not self._versions:
+            async with self._looking:  # until that request knows the first ones
+                pass
         return self._versions
+
+    async def _look(self) -> None:
+        self._crop_size = 0  # it may change with the version
+        models = dict.fromkeys((*self._settings.need, self._settings.recognizer, self._settings.classifier))
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                versions = await asyncio.gather(*map(self._version, models))
+            self._versions = {name: version for name, version in versions if version}
+        except (ClientError, TimeoutError) as error:
+            logger.warning("versions unknown: %s", error)
+            if not self._versions:
+                self._asked = -FRESH_S  # the next request asks again
 
     async def offered(self) -> dict[str, str | None]:
         """Returns the served version of the `recognizer` and of the `classifier`, None for one that is not served.
@@ -170,13 +179,13 @@ class Upstream:
         return offered
 
     async def _version(self, model: str) -> tuple[str, str]:
-        name, _, version = model.partition("/")
-        if version:
-            return name, version
+        name, _, pinned = model.partition("/")
         try:
             numbers = (await self._client.metadata(name)).get("versions", [])
         except UnknownModelError:  # the versions of the other models are still known
             return name, ""
+        if pinned:
+            return name, pinned if pinned in numbers else ""
         return name, str(max(map(int, numbers))) if numbers else ""
 
     @asynccontextmanager

@@ -4,6 +4,7 @@ import http.client
 import io
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,10 @@ def test_a_model_that_is_neither_served_nor_needed_is_no_outage(
         for outcome, count in (("client_error", 1), ("upstream_error", 0)):
             assert f'requests_total{{outcome="{outcome}",route="/v1/recognize"}} {count}.0' in counts
         assert 'upstream_failures_total{reason="unknown_model"} 0.0' in counts
+    pinned = ("--recognizer", "sign_recognizer/7", "--need", "sign_classifier", "--timeout", "60")
+    with running_gateway(recognizer_server.grpc_url, *pinned) as fresh, ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: fresh.ask("/v1/models"), range(4)))
+        assert [each.json for each in answers] == 4 * [{"recognizer": None, "classifier": "1"}]
 
 
 def test_head_is_answered_as_get_without_the_body(gateway: RunningGateway) -> None:

@@ -65,6 +65,12 @@ def _class_level(path: Path, folders: Sequence[tuple[str, ...]]) -> int:
             f"{path} holds {shown} side by side: put the folders of classes into the folders of splits, or rename a "
             "class that is called like a split"
         )
+    whole = {each[shared] for each in folders if len(each) > shared + 2 and split_named([each[shared + 1]])}
+    if whole and classes - whole:
+        raise DataError(
+            f"{path} holds {', '.join(sorted(whole, key=_natural)[:MOST_LISTED])}, with folders of splits and classes, "
+            "beside other folders of pictures: give the path of that folder alone"
+        )
     return shared + bool(splits)
 
 

@@ -93,6 +93,7 @@ def test_a_query_that_does_not_fit(client: TestClient, query: str) -> None:
     ("query", "advice"),
     [
         ("recognize?threshold=0.5", "use score_threshold"),
+        ("recognize?score_threshold=0.5&score_threshold=0.1", "more than once"),
         ("recognize?score_threshold=0.5&k=3", "use score_threshold"),
         ("classify?k=3&top=3", "use k"),
         ("feedback?k=3", "leave it out"),

@@ -71,6 +71,13 @@ def test_folders_below_a_class_are_of_that_class(tmp_path: Path, split: str) -> 
         assert all(NAMES[sample.boxes[0].class_id] in sample.image for sample in dataset.samples)
 
 
+def test_pictures_beside_the_folder_of_a_data_set_are_no_class(tmp_path: Path) -> None:
+    folder = write_image_folders(tmp_path / "mine" / "set", 2, "train").parent
+    write_image_folders(folder / "docs", 1)
+    with pytest.raises(DataError, match="mine holds set, with folders of splits and classes, beside other folders"):
+        load_data(f"images={folder}")
+
+
 @pytest.mark.parametrize(("first", "second"), [("train", "bus"), ("Test", "A")])
 def test_folders_of_splits_and_of_classes_side_by_side_are_refused(tmp_path: Path, first: str, second: str) -> None:
     folder = write_image_folders(tmp_path / "mine", 2)

@@ -52,7 +52,7 @@ def _parameters(name: str, hint: Any, default: Any) -> Iterator[Parameter]:
         if described.setting.repeatable:
             kind = list[get_args(kind)[0]]  # type: ignore[misc]
             kind, default = (kind, default) if default is Parameter.empty else (kind | None, None)
-        elif get_origin(kind) is tuple:
+        elif _is_list(described):
             kind, default = str | None, ",".join(map(str, default)) or None
         elif _is_switch(described):
             kind = Literal["on", "off"] | None

@@ -91,7 +91,8 @@ def _write(
         gauge = Gauge(f"{PREFIX}figure", ABOUT["figure"], [*labels, "name"], registry=registry)
         for name, value in figures.items():
             gauge.labels(**labels, name=name).set(value)
-    for variable, place in ((variable, os.environ.get(variable)) for variable in (FOLDER, GATEWAY)):
+    for variable in (FOLDER, GATEWAY):
+        place = os.environ.get(variable)
         try:
             if place and variable == FOLDER:
                 Path(place).mkdir(parents=True, exist_ok=True)

@@ -25,7 +25,8 @@ FEWEST_CLASSES = 2
 def load_image_folders(path: Path) -> Dataset:
     """Lists the pictures and reads their sizes.
 
-    Raises DataError if there are fewer than two classes with pictures, or split and class folders side by side.
+    Raises DataError if there are fewer than two classes with pictures, or if it is ambiguous which folders
+    are the classes.
     """
     source = open_source(path)
     files = [PurePosixPath(name) for name in source.names() if name.lower().endswith(SUFFIXES)]
@@ -33,8 +34,7 @@ def load_image_folders(path: Path) -> Dataset:
     pictures = [name for name in files if len(name.parts) > 1 and not any(part.startswith(".") for part in name.parts)]
     level = _class_level(path, [name.parts[:-1] for name in pictures])
     pictures = [name for name in pictures if len(name.parts) > level + 1]
-    labels = [name.parts[level] for name in pictures]
-    names = sorted(set(labels), key=_natural)
+    names = sorted({name.parts[level] for name in pictures}, key=_natural)
     if len(names) < FEWEST_CLASSES:
         raise DataError(
             f"{path} does not hold two folders with pictures ({', '.join(SUFFIXES)}): give one with a folder for each "
@@ -42,11 +42,11 @@ def load_image_folders(path: Path) -> Dataset:
         )
     ids = {name: number for number, name in enumerate(names)}
 
-    def read(name: PurePosixPath, label: str) -> Sample:
+    def read(name: PurePosixPath) -> Sample:
         width, height = upright_size(source, str(name))
-        return Sample(str(name), "train", (Box(0, 0, width, height, ids[label]),))
+        return Sample(str(name), "train", (Box(0, 0, width, height, ids[name.parts[level]]),))
 
-    samples = list(map_in_threads(lambda entry: read(*entry), list(zip(pictures, labels, strict=True))))
+    samples = list(map_in_threads(read, pictures))
     splits = [split_named((*name.parts[:level], *name.parts[level + 1 : -1])) for name in pictures]
     settled, notices = settle_splits(samples, splits, "folders train/<class> and test/<class>")
     classes = class_set(path, names)

@@ -172,7 +172,7 @@ GRPC_URL = Setting("Address of the server's gRPC, usually on 8001.", metavar=HOS
 GrpcUrl = Annotated[str, GRPC_URL]
 HttpUrl = Annotated[str, Setting("Address of the server's HTTP, usually on 8000.", metavar=HOST_PORT)]
 Protocol = Annotated[Literal["grpc", "http"], Setting("grpc or http; each has its own port.")]
-Timeout = Annotated[float, Setting("Seconds to wait for an answer.", min=0.001)]
+Timeout = Annotated[float, Setting("Seconds to wait for an answer.", min=0.001, max=86_400)]
 CONCURRENCY = Setting("Requests in flight at the same time.", min=1, max=4096)
 Concurrency = Annotated[int, CONCURRENCY]
 Host = Annotated[str, Setting("Address to listen on; 0.0.0.0 is all of them.", metavar="HOST")]

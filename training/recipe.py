@@ -37,6 +37,7 @@ Epochs = Annotated[
     Setting(
         "Passes over the training crops. Automatic: 10 to 80, to see 2.4 million crops (4.7 million on a GPU).",
         min=0,
+        max=10_000,
         show_default="automatic",
     ),
 ]
@@ -107,7 +108,9 @@ class TrainingConfig(BaseSettings):
 class DetectorConfig(TrainingConfig):
     """The settings of the training loop, with the detector's defaults."""
 
-    epochs: Annotated[int, Setting("Passes over the scenes, with 8 crops of each scene in a pass.", min=1)] = 32
+    epochs: Annotated[
+        int, Setting("Passes over the scenes, with 8 crops of each scene in a pass.", min=1, max=10_000)
+    ] = 32
     batch_size: Annotated[int, Setting("Crops of 320x320 pixels in a step.", min=1)] = 32
     learning_rate: Annotated[float, Setting("Peak learning rate of the one-cycle schedule.", min=1e-7, max=10)] = 3e-3
     weight_decay: WeightDecay = 0.02

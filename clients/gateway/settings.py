@@ -10,7 +10,7 @@ from traffic_signs.settings import GRPC_URL, TRACES, BaseSettings, Setting, Sett
 MEBIBYTE = 1 << 20
 SERVED = "NAME[/VERSION]"
 # As browsers send it, which compare nothing else: in lower case, without a path or a slash at the end.
-ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[a-z0-9._:\[\]-]+")
+ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 ENVIRONMENT = "SIGNS_GATEWAY"  # prefix of the environment variables
 
 

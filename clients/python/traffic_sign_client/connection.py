@@ -88,9 +88,12 @@ class Connection(Options):
         is_valid = address and 0 < int(address[1]) < 1 << 16
         if not is_valid and not (self.protocol == "grpc" and GRPC_TARGET.fullmatch(self.url)):
             raise ClientError(f"{self.url!r}: give host:port without a scheme, such as localhost:8001")
-        if self.protocol not in ("grpc", "http") or not 0 < self.timeout < math.inf or self.retries < 0:
-            given = f"{self.protocol}, {self.timeout} s, {self.retries} retries"
-            raise ClientError(f"{given}: give grpc or http, over 0 s, 0 or more")
+        if self.protocol not in ("grpc", "http"):
+            raise ClientError(f"the protocol is {self.protocol!r}: give grpc or http")
+        if not 0 < self.timeout < math.inf:
+            raise ClientError(f"the timeout is {self.timeout} s: give more than 0, and an end")
+        if self.retries < 0:
+            raise ClientError(f"retries is {self.retries}: give 0 or more")
         self._headers = _checked(self.headers or {})
         if self.client_certificate and not self.tls:
             raise ClientError("a client certificate needs TLS: give `tls` too")

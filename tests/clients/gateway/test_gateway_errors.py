@@ -237,6 +237,7 @@ def test_an_origin_as_browsers_send_it_is_taken(origin: str) -> None:
         "https://maps.example/",
         "https://Maps.example",
         "https://a.example https://b.example",
+        "https://a.example:port",
     ],
 )
 def test_an_origin_that_can_never_match_is_refused(origin: str) -> None:

@@ -89,6 +89,10 @@ class Trainer(ABC, Generic[Examples, Answers, Evaluation]):
     def _hold_out(self) -> Indices:
         """Chooses the training examples to hold out, by the recipe; empty for none."""
 
+    def _judges(self) -> Indices:
+        """Returns the training examples that a network may be judged by; it learns from the others in every fold."""
+        return np.arange(len(self.data.train))
+
     @abstractmethod
     def _task(self, examples: Examples, validation: Examples | None) -> Task:
         """Returns the learning task of examples."""
@@ -127,13 +131,18 @@ class Trainer(ABC, Generic[Examples, Answers, Evaluation]):
             run.reporter.notify(notice)
         if not data.tests:
             run.reporter.notify("the data has no test signs: evaluate the checkpoint with `signs evaluate`")
-        folds = deal_folds(data.train.sources, recipe.folds, recipe.config.seed) if recipe.folds else []
+        folds = self._deal_folds() if recipe.folds else []
         held = self._hold_out()
         recipe = replace(recipe, config=recipe.config.suited_to(len(data.train)))
         with run.recorded(recipe, data.facts()) as run_id:
             info = replace(info, data=data.facts(), run_id=run_id, git_commit=git_commit())
             model, metrics = self._fit_all(info, recipe, folds, held)
             return self._evaluate_and_finish(model, info, metrics)
+
+    def _deal_folds(self) -> list[Indices]:
+        judges, sources = self._judges(), self.data.train.sources
+        folds = deal_folds([sources[index] for index in judges], self.recipe.folds, self.recipe.config.seed)
+        return [judges[fold] for fold in folds]
 
     def _fit_all(
         self, info: CheckpointInfo, recipe: Recipe, folds: Sequence[Indices], held: Indices
@@ -149,7 +158,10 @@ class Trainer(ABC, Generic[Examples, Answers, Evaluation]):
         if folds:
             fold_config = replace(config, patience=0)
             fit_fold: Callable[[str, Examples], nn.Module] = lambda stage, part: fit(stage, part, fold_config).model  # noqa: E731
-            unseen = train, self._join(cross_validate(fit_fold, self._predict, train, folds))
+            unseen = (
+                train.select(np.sort(np.concatenate(folds))),
+                self._join(cross_validate(fit_fold, self._predict, train, folds)),
+            )
             metrics |= _named("cross_validated", self._validation_figures(*unseen))
         trained: Trained | None = None
         if len(held):
@@ -190,14 +202,14 @@ def cross_validate(
     """Cross-validates: for each fold, trains on the other folds and predicts this one.
 
     `fit` is called with the name of the stage and its examples; `folds` has the indices of each fold. Returns the
-    answer for each example by the network that has not seen its fold.
+    answer for each example of a fold, in their order, by the network that has not seen the fold.
     """
-    answers: list[Any] = [None] * len(examples)
+    answers: dict[int, Any] = {}
     for number, held in enumerate(folds, start=1):
         model = fit(f"fold {number} of {len(folds)}", _without(examples, held))
         for index, answer in zip(held, predict(model, examples.select(held)), strict=True):
             answers[index] = answer
-    return answers
+    return [answers[index] for index in sorted(answers)]
 
 
 def _without(examples: Examples, held: Indices) -> Examples:

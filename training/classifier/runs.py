@@ -49,6 +49,9 @@ class ClassifierTrainer(Trainer[Crops, Tensor, Evaluation]):
             self.run.reporter.notify(problem)
         return held
 
+    def _judges(self) -> npt.NDArray[np.int64]:
+        return judges(self.data)
+
     def _task(self, examples: Crops, validation: Crops | None) -> Classification:
         return Classification(examples, validation)
 
@@ -78,18 +81,24 @@ class ClassifierTrainer(Trainer[Crops, Tensor, Evaluation]):
 train_classifier = ClassifierTrainer.train
 
 
-def hold_out(data: CropData, share: float, seed: int) -> tuple[npt.NDArray[np.int64], str]:
-    """Chooses the training crops to hold out: photographs, or drawings if there are no photographs.
+def judges(data: CropData) -> npt.NDArray[np.int64]:
+    """Returns the indices of the photographs, or of all crops if there are no photographs.
 
-    Accuracy and temperature on drawings do not apply to photographs. If no class has enough tracks or images for its
-    share, each class with at least MIN_SOURCES_FOR_HOLDOUT of them loses one. Returns the indices of the crops, and a
-    notice if classes are too small for the share; empty otherwise.
+    Accuracy and temperature on drawings do not apply to photographs.
+    """
+    photographs = np.flatnonzero(~data.is_drawn)
+    return photographs if len(photographs) else np.arange(len(data.train))
+
+
+def hold_out(data: CropData, share: float, seed: int) -> tuple[npt.NDArray[np.int64], str]:
+    """Chooses the training crops to hold out, among those that `judges` returns.
+
+    If no class has enough tracks or images for its share, each class with at least MIN_SOURCES_FOR_HOLDOUT of them
+    loses one. Returns the indices of the crops, and a notice if classes are too small for the share; empty otherwise.
     """
     if not share:
         return np.empty(0, np.int64), ""
-    candidates = np.flatnonzero(~data.is_drawn)
-    if not len(candidates):
-        candidates = np.arange(len(data.train))
+    candidates = judges(data)
     crops = data.train.select(candidates)
     counts = sources_per_class(crops, len(data.classes))
     shown = [f"{name!r} with {count}" for name, count in zip(data.classes.names, counts, strict=True)]

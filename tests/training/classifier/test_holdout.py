@@ -169,3 +169,20 @@ def test_only_photographs_are_held_out_where_there_are_any(gtsdb: TinyGtsdb) -> 
     assert len(held) and not mixed.is_drawn[held].any()
     assert len(hold_out(drawn, 0.5, seed=0)[0]) == 43
     assert len(hold_out(mixed, 0, seed=0)[0]) == 0
+
+
+def test_photographs_alone_are_cross_validated_where_there_are_any(
+    gtsdb: TinyGtsdb, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[int] = []
+
+    def fit(logits: object, class_ids: Sequence[int]) -> float:
+        judged.append(len(class_ids))
+        return 1.0
+
+    monkeypatch.setattr("training.classifier.runs.fit_temperature", fit)
+    recipe = replace(with_config(epochs=1), folds=2)
+
+    train_classifier([Drawings(86), *sources(gtsdb)], recipe, "folded", runs)
+
+    assert judged == [8]

@@ -12,7 +12,7 @@ from scipy.optimize import minimize_scalar
 BINS = 15  # as in the paper
 LIMIT = 8.0
 MOST_LOST = 0.005  # share of known signs that may be answered as unknown
-MIN_CROPS_FOR_THRESHOLD = 20  # of n crops, the lowest score is above that of a share of 1 / (n + 1) of all others
+MIN_CROPS_FOR_THRESHOLD = 20
 
 
 def fit_temperature(logits: npt.NDArray[np.float32], class_ids: npt.NDArray[np.int64]) -> float:
@@ -40,14 +40,19 @@ def fit_temperature(logits: npt.NDArray[np.float32], class_ids: npt.NDArray[np.i
 def fit_unknown_threshold(probabilities: npt.NDArray[np.float32]) -> float:
     """Chooses the score below which a crop is answered as unknown.
 
-    `probabilities` are float32 [n, classes], calibrated, of crops that the network has not learned from. Returns the
-    highest score, with four decimals, below which at most the share MOST_LOST of these crops lies; 0 for fewer than
-    MIN_CROPS_FOR_THRESHOLD crops.
+    `probabilities` are float32 [n, classes], calibrated, of crops that the network has not learned from. A share
+    k / (n + 1) of new crops is expected to score less than the k-th lowest of these n (split conformal prediction:
+    Papadopoulos et al., 2002, doi 10.1007/3-540-36755-1_29).
+
+    Returns:
+        The highest score, with four decimals, that is expected to cost at most MOST_LOST of new crops. For fewer than
+        199 crops it is the lowest, which costs 1 / (n + 1) of them; for fewer than MIN_CROPS_FOR_THRESHOLD it is 0.
     """
     if len(probabilities) < MIN_CROPS_FOR_THRESHOLD:
         return 0.0
     scores = np.sort(probabilities.max(axis=1).astype(np.float64))
-    return float(np.floor(scores[int(MOST_LOST * len(scores))] * 1e4) / 1e4)
+    rank = max(1, int(MOST_LOST * (len(scores) + 1)))
+    return float(np.floor(scores[rank - 1] * 1e4) / 1e4)
 
 
 @dataclass(frozen=True)

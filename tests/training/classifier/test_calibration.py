@@ -68,7 +68,18 @@ def test_unknown_threshold_costs_known_signs_half_a_percent_at_most(count: int) 
     lost = int((scores < threshold).sum())
     assert (threshold > 0) == (count >= MIN_CROPS_FOR_THRESHOLD)
     assert lost <= 0.005 * count
-    assert int((scores < threshold + 2e-4).sum()) >= int(0.005 * count), "it is no lower than it has to be"
+    assert int((scores < threshold + 2e-4).sum()) >= int(0.005 * (count + 1)), "it is no lower than it has to be"
+
+
+@pytest.mark.parametrize(("count", "expected"), [(20, 1 / 21), (199, 0.005), (397, 1 / 398), (1380, 6 / 1381)])
+def test_unknown_threshold_costs_as_much_of_new_signs(count: int, expected: float) -> None:
+    def cost(seed: int) -> float:
+        scores = np.random.default_rng(seed).uniform(0, 1, count)
+        return fit_unknown_threshold(np.stack([scores, 0 * scores], axis=1))
+
+    costs = [cost(seed) for seed in range(500)]
+
+    assert np.mean(costs) == pytest.approx(expected, abs=4 * np.std(costs) / len(costs) ** 0.5 + 1e-4)
 
 
 def test_calibration_error_of_a_hand_made_example() -> None:

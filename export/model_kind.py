@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from export.arrays import Images, Outputs, join
 from export.gate.config import GateLimits
@@ -108,6 +109,13 @@ class EvaluationSet(ABC):
         """
 
 
+class Rating(NamedTuple):
+    """How a model does on labelled images."""
+
+    figure: float
+    scores: npt.NDArray[np.float32] | None = None  # float32 [n], the highest class score of each; None of a detector
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelKind:
     """A kind of network. Everything else in export is the same for all of them."""
@@ -153,7 +161,7 @@ class ModelKind:
     # Reads at most so many labelled images of a split, all for 0; returns them, the name of a figure, and the function
     # that measures it on altered copies.
     rated_images: Callable[
-        [Predictor, Dataset, Split, int, ProgressCallback], tuple[Images, str, Callable[[Images], float]]
+        [Predictor, Dataset, Split, int, ProgressCallback], tuple[Images, str, Callable[[Images], Rating]]
     ]
     # Reads the evaluation set of the gate for these versions, with the lowest score of a detection that counts.
     load_evaluation_set: Callable[[Dataset, Split, Mapping[Role, Entrant], float, ProgressCallback], EvaluationSet]

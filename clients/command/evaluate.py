@@ -51,6 +51,7 @@ def evaluate(request: EvaluationRequest, as_json: Json = False) -> None:
 def _crop_rows(figures: dict[str, Any]) -> Iterator[tuple[str, str]]:
     samples, wrong = figures["samples"], figures["wrong"]
     yield "accuracy", f"{figures['accuracy']:.2%}  ({samples - wrong} of {samples})"
+    yield "95% interval", _range(figures["accuracy_interval"])
     yield "mean recall of the classes", f"{figures['balanced_accuracy']:.2%}"
     yield "expected calibration error", f"{figures['ece']:.4f}"
     weakest = sorted((each for each in figures["classes"] if each["samples"]), key=lambda each: each["recall"])[:5]
@@ -64,9 +65,11 @@ def _scene_rows(figures: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "scenes and signs", f"{categories['scenes']} and {categories['signs']}"
     if "map50_benchmark" in categories:
         yield "mAP50, the benchmark's three categories", _percent(categories["map50_benchmark"])
+        yield "95% interval", _range(categories["map50_interval"])
         yield "mAP50-95 of these", _percent(categories["map50_95_benchmark"])
     else:
         yield "mAP50", _percent(categories["map50"])
+        yield "95% interval", _range(categories["map50_interval"])
         yield "mAP50-95", _percent(categories["map50_95"])
     for position, label in enumerate(categories["labels"]):
         what = "" if position else "AP50 and AP60"
@@ -79,6 +82,11 @@ def _scene_rows(figures: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield f"at a score of {categories['threshold']:.2f}", counts
     if "classes" in figures:
         yield "mAP50 of the classes, end to end", _percent(figures["classes"]["map50"])
+        yield "95% interval", _range(figures["classes"]["map50_interval"])
+
+
+def _range(bounds: list[float] | None) -> str:
+    return "no signs" if bounds is None else f"{bounds[0]:.2%} to {bounds[1]:.2%}"
 
 
 def _percent(value: float | None) -> str:

@@ -13,7 +13,7 @@ from export.evaluation.model_ref import ModelRef, metrics_of
 from export.evaluation.run import require_classes
 from export.evaluation.settings import RobustnessRequest
 from export.kinds import find_kind
-from export.model_kind import Predictor
+from export.model_kind import Predictor, Rating
 from traffic_sign_client.errors import ClientError
 from traffic_signs.atomic_write import write_whole
 from traffic_signs.classes import GERMAN_SIGNS
@@ -21,6 +21,7 @@ from traffic_signs.progress import ProgressCallback
 from training.corruptions import CORRUPTIONS, STRENGTHS, Corruption
 from training.data.crops import cut_background
 from training.data.load import load_data
+from training.data.records import Dataset, Split
 from training.data.synthetic_crops import draw_others
 from training.plots import draw_robustness
 
@@ -34,7 +35,8 @@ def measure_robustness(request: RobustnessRequest, progress: ProgressCallback) -
 
     Returns:
         `model`, `backend`, `data`, `split`, `samples`, `measure`, `clean`, `corruptions` (a list of a figure for each
-        strength, by name), `mean` over all of these; and of a classifier `unknown`, see `_measure_unknown`.
+        strength, by name), `mean` over all of these; and of a classifier `unknown`, see `_measure_unknown`, and with a
+        threshold `unknown_by_strength`, the shares of known signs below it with corruptions, each the mean of all.
 
     Raises:
         ClientError: the model cannot be opened, or the data or options do not fit it.
@@ -55,37 +57,53 @@ def measure_robustness(request: RobustnessRequest, progress: ProgressCallback) -
     network = reference.open()
     require_classes(network, dataset)
     images, measure, rate = kind.rated_images(network, dataset, split, limit, progress)
-    figures: dict[str, Any] = {"model": name, "data": dataset.name, "split": split, "backend": network.backend}
-    figures |= {"samples": len(images), "measure": measure, **_over_corruptions(images, rate, progress)}
+    pictures = {"known signs": images}
     if not kind.takes_scenes:
         if unknown_threshold is None:
             unknown_threshold = metrics_of(request.model).get("unknown_threshold")
-        pictures = {"known signs": images}
-        if dataset.classes == GERMAN_SIGNS:
-            drawn = draw_others(limit or OTHERS, images.shape[1], SEED, partial(progress, "drawing other signs"))
-            pictures["drawn other signs"] = drawn
-        if scenes is not None:
-            cut = cut_background(scenes, split, images.shape[1], SEED, partial(progress, "reading background"))
-            pictures["background"] = cut[spread(len(cut), limit)]
+        has_others = dataset.classes == GERMAN_SIGNS
+        pictures |= _unknown_pictures(images.shape[1], has_others, scenes, split, limit, progress)
+    figures: dict[str, Any] = {"model": name, "data": dataset.name, "split": split, "backend": network.backend}
+    figures |= {"samples": len(images), "measure": measure}
+    figures |= _over_corruptions(images, rate, unknown_threshold, progress)
+    if not kind.takes_scenes:
         figures["unknown"] = _measure_unknown(network, pictures, unknown_threshold)
     if output is not None:
         _write(output, figures)
     return figures
 
 
-def _over_corruptions(images: Images, rate: Callable[[Images], float], progress: ProgressCallback) -> dict[str, Any]:
+def _unknown_pictures(
+    size: int, has_others: bool, scenes: Dataset | None, split: Split, limit: int, progress: ProgressCallback
+) -> dict[str, Images]:
+    """Returns pictures that show no sign of the classifier's, uint8 [n, size, size, 3] of each kind."""
+    pictures = {}
+    if has_others:
+        drawn = draw_others(limit or OTHERS, size, SEED, partial(progress, "drawing other signs"))
+        pictures["drawn other signs"] = drawn
+    if scenes is not None:
+        cut = cut_background(scenes, split, size, SEED, partial(progress, "reading background"))
+        pictures["background"] = cut[spread(len(cut), limit)]
+    return pictures
+
+
+def _over_corruptions(
+    images: Images, rate: Callable[[Images], Rating], threshold: float | None, progress: ProgressCallback
+) -> dict[str, Any]:
     total = len(CORRUPTIONS) * len(STRENGTHS)
-    clean = rate(images)
-    corrupted: dict[str, list[float]] = {}
-    for number, name in enumerate(CORRUPTIONS):
-        corrupted[name] = []
-        for strength in STRENGTHS:
+    figures: dict[str, Any] = {"clean": rate(images).figure}
+    corrupted: dict[str, list[float]] = {name: [] for name in CORRUPTIONS}
+    unknown = np.zeros(len(STRENGTHS))
+    for number, (name, rated) in enumerate(corrupted.items()):
+        for position, strength in enumerate(STRENGTHS):
             corruption = Corruption(name, strength, images.shape[1:3])
-            altered = np.stack([corruption(image, index) for index, image in enumerate(images)])
-            corrupted[name].append(rate(altered))
+            rating = rate(np.stack([corruption(image, index) for index, image in enumerate(images)]))
+            rated.append(rating.figure)
+            if rating.scores is not None and threshold is not None:
+                unknown[position] += (rating.scores < threshold).mean() / len(CORRUPTIONS)
             progress("corrupting and measuring", number * len(STRENGTHS) + strength, total)
-    mean = float(np.mean([value for values in corrupted.values() for value in values]))
-    return {"clean": clean, "mean": mean, "corruptions": corrupted}
+    figures |= {"mean": float(np.mean(list(corrupted.values()))), "corruptions": corrupted}
+    return figures | ({} if threshold is None else {"unknown_by_strength": unknown.tolist()})
 
 
 def _measure_unknown(network: Predictor, pictures: Mapping[str, Images], threshold: float | None) -> dict[str, Any]:
@@ -117,6 +135,9 @@ def as_markdown(figures: dict[str, Any]) -> str:
     ]
     for name, values in figures["corruptions"].items():
         lines.append(f"| {name} | " + " | ".join(f"{value:.1%}" for value in values) + " |")
+    if "unknown_by_strength" in figures:
+        shares = " | ".join(f"{share:.1%}" for share in figures["unknown_by_strength"])
+        lines.append(f"| answered as unknown, mean | {shares} |")
     if "unknown" in figures:
         threshold = figures["unknown"]["threshold"]
         below = "unknown" if threshold is None else f"unknown, below {threshold:g}"

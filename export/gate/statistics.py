@@ -1,11 +1,13 @@
 """The statistics of the gate: exact if possible, else resampled."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from training.detector.detections import Detections
 
 RESAMPLES = 1000
 SEED = 0  # of all resampling: the same figures give the same verdict
@@ -28,6 +30,21 @@ class Ranked:
     is_right: npt.NDArray[np.bool_]  # bool [n], whether it matches a sign that no surer detection matches
     labels: npt.NDArray[np.int64]  # int64 [n], category ids
     scenes: npt.NDArray[np.int64]  # int64 [n], the position of the scene
+
+    @classmethod
+    def of(cls, found: Sequence[Detections], matches: Sequence[npt.NDArray[np.int64]]) -> "Ranked":
+        """Joins the detections of each scene; `matches` are those of `DetectionEvaluation`."""
+        return cls(
+            scores=np.concatenate([scene.scores for scene in found]),
+            is_right=np.concatenate(matches) >= 0,
+            labels=np.concatenate([scene.labels for scene in found]),
+            scenes=np.repeat(np.arange(len(found)), [len(scene.scores) for scene in found]),
+        )
+
+
+def signs_by_scene(truth: Sequence[Detections], label_count: int) -> npt.NDArray[np.int64]:
+    """Returns how many labelled signs there are to find, int64 [scenes, labels]."""
+    return np.stack([np.bincount(scene.labels, minlength=label_count) for scene in truth])
 
 
 def chance_of_loss(lost: int, won: int) -> float:
@@ -121,15 +138,31 @@ def precision_fall(champion: Ranked, challenger: Ranked, signs: npt.NDArray[np.i
         signs: int64 [scenes, labels], how many there are to find.
         confidence: of each bound, 0.5 to 1.
     """
+
+    def fall(weights: npt.NDArray[np.int64] | None = None) -> float:
+        return mean_average_precision(champion, signs, weights) - mean_average_precision(challenger, signs, weights)
+
+    return _over_scenes(fall, len(signs), confidence)
+
+
+def precision(found: Ranked, signs: npt.NDArray[np.int64], confidence: float) -> Estimate:
+    """Returns the mean average precision, with bounds from scenes drawn again.
+
+    Labels whose signs are all found first add nothing to the width, however few signs there are.
+
+    Args:
+        signs: int64 [scenes, labels], how many there are to find; the labels of a zero column do not count.
+        confidence: of each bound, 0.5 to 1.
+    """
+    return _over_scenes(lambda weights=None: mean_average_precision(found, signs, weights), len(signs), confidence)
+
+
+def _over_scenes(figure: Callable[..., float], scenes: int, confidence: float) -> Estimate:
+    """Returns a figure, with bounds from scenes drawn again; the `figure` takes how often each scene counts."""
     random = np.random.default_rng(SEED)
-    falls = np.empty(RESAMPLES)
-    for position in range(RESAMPLES):
-        weights = np.bincount(random.integers(0, len(signs), len(signs)), minlength=len(signs))
-        falls[position] = mean_average_precision(champion, signs, weights) - mean_average_precision(
-            challenger, signs, weights
-        )
-    value = mean_average_precision(champion, signs) - mean_average_precision(challenger, signs)
-    return _estimate(value, falls[np.isfinite(falls)], confidence)
+    drawn = (np.bincount(random.integers(0, scenes, scenes), minlength=scenes) for _ in range(RESAMPLES))
+    figures = np.array([figure(weights) for weights in drawn])
+    return _estimate(figure(), figures[np.isfinite(figures)], confidence)
 
 
 def _blocks(length: int) -> npt.NDArray[np.int64]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 from torch import Tensor, nn
 
@@ -14,7 +15,7 @@ from export.classification_parity import compare_classes, require_same_classes
 from export.gate.config import GateLimits
 from export.gate.rules import Answers, check_classes, check_overall
 from export.gate.verdict import Finding, Role
-from export.model_kind import Entrant, EvaluationSet, ModelKind, Predictor, Progress, Size, TensorSpec
+from export.model_kind import Entrant, EvaluationSet, ModelKind, Predictor, Progress, Rating, Size, TensorSpec
 from traffic_sign_client.errors import ClientError
 from traffic_signs.preprocessing import crop
 from traffic_signs.progress import ProgressCallback
@@ -66,15 +67,21 @@ def _evaluate(
     from training.classifier.report import all_figures, write_evaluation  # it draws, and Matplotlib keeps a cache
 
     crops = cut_crops(dataset, split, _side(network.size, "the classifier"), partial(progress, "reading images"))
-    probabilities = network(crops.images, partial(progress, "classifying"))["probabilities"]
+    probabilities = _probabilities(network(crops.images, partial(progress, "classifying")))
     names = dataset.classes.names
     _require_classes(probabilities.shape[1], len(names), "the classifier")
-    if not np.isfinite(probabilities).all():
-        raise ClientError("the classifier answers with NaN or infinite probabilities: train or export it again")
     evaluation = evaluate(probabilities, crops.class_ids, names)
     if output is not None:
         write_evaluation(output, evaluation, crops, probabilities)
     return all_figures(evaluation, crops, probabilities)
+
+
+def _probabilities(outputs: Outputs) -> npt.NDArray[np.float32]:
+    """Returns the probabilities, float32 [n, classes]; raises ClientError if one is not finite."""
+    probabilities: npt.NDArray[np.float32] = outputs["probabilities"]
+    if not np.isfinite(probabilities).all():
+        raise ClientError("the classifier answers with NaN or infinite probabilities: train or export it again")
+    return probabilities
 
 
 def _side(size: Size, who: str) -> int:
@@ -93,10 +100,16 @@ def _require_classes(found: int, wanted: int, who: str) -> None:
 
 def _rated_images(
     network: Predictor, dataset: Dataset, split: Split, limit: int, progress: ProgressCallback
-) -> tuple[Images, str, Callable[[Images], float]]:
-    crops = cut_crops(dataset, split, network.size[0], partial(progress, "reading images"))
+) -> tuple[Images, str, Callable[[Images], Rating]]:
+    crops = cut_crops(dataset, split, _side(network.size, "the classifier"), partial(progress, "reading images"))
     crops = crops.select(spread(len(crops), limit))
-    return crops.images, "accuracy", lambda images: _accuracy(network(images), crops.class_ids, dataset.classes.names)
+
+    def rate(images: Images) -> Rating:
+        outputs = network(images)
+        scores = _probabilities(outputs).max(axis=1)
+        return Rating(_accuracy(outputs, crops.class_ids, dataset.classes.names), scores)
+
+    return crops.images, "accuracy", rate
 
 
 class CropEvaluationSet(EvaluationSet):

@@ -18,9 +18,9 @@ from export.evaluation.scenes import evaluate_scenes, local_finder, require_scen
 from export.gate.config import GateLimits
 from export.gate.detection import check_false_alarms, check_precision
 from export.gate.rules import Answers, check_classes, check_overall
-from export.gate.statistics import Ranked
+from export.gate.statistics import Ranked, signs_by_scene
 from export.gate.verdict import Finding, Role, UnusableError
-from export.model_kind import Entrant, EvaluationSet, ModelKind, Predictor, Progress, Size, TensorSpec
+from export.model_kind import Entrant, EvaluationSet, ModelKind, Predictor, Progress, Rating, Size, TensorSpec
 from traffic_sign_client.errors import ClientError
 from traffic_signs.preprocessing import decode, fit_scene
 from traffic_signs.progress import ProgressCallback
@@ -83,7 +83,7 @@ def _evaluate(
 
 def _rated_images(
     network: Predictor, dataset: Dataset, split: Split, limit: int, progress: ProgressCallback
-) -> tuple[Images, str, Callable[[Images], float]]:
+) -> tuple[Images, str, Callable[[Images], Rating]]:
     if not dataset.has_scenes:
         raise ClientError(f"{dataset.name} has no street scenes: measure a detector on gtsdb=PATH")
     find, scenes = local_finder(network, None), load_scenes(dataset, split, partial(progress, "reading scenes"))
@@ -91,11 +91,13 @@ def _rated_images(
     if len({image.shape for image in scenes.images}) != 1:
         raise ClientError(f"the scenes of {dataset.name} differ in size: give gtsdb=PATH")
     truth = labelled(scenes)
+    if not sum(map(len, scenes.class_ids)):
+        raise ClientError(f"the chosen scenes of {dataset.name} show no sign: give a larger --limit, or 0 for all")
 
-    def average_precision(images: Images) -> float:
+    def average_precision(images: Images) -> Rating:
         found = [find(Image.fromarray(image), b"").signs for image in images]
         figures = evaluate_detections(truth, found, scenes.classes.category_names).metrics()
-        return figures.get("map50_benchmark", figures["map50"])
+        return Rating(figures.get("map50_benchmark", figures["map50"]))
 
     return np.stack(scenes.images), "mAP50", average_precision
 
@@ -145,7 +147,7 @@ class SceneEvaluationSet(EvaluationSet):
         answers = {role: self._ask(role, version, progress) for role, version in versions.items()}
         mine, other = answers["challenger"], answers.get("champion")
         labels = np.concatenate([scene.labels for scene in self._truth])
-        signs = np.stack([np.bincount(scene.labels, minlength=len(self._names)) for scene in self._truth])
+        signs = signs_by_scene(self._truth, len(self._names))
         right = Answers(self._names, labels, mine.is_found, other.is_found if other else None)
         return [
             check_overall("signs found", right, limits),
@@ -164,16 +166,13 @@ class SceneEvaluationSet(EvaluationSet):
         except ValueError as error:  # a score above 1, a category that is none
             kind = UnusableError if role == "challenger" else ClientError
             raise kind(f"the answers of {self._entrants[role].name}, the {role}, cannot be right: {error}") from error
-        scores = np.concatenate([scene.scores for scene in found])
-        labels = np.concatenate([scene.labels for scene in found])
-        matches = np.concatenate(evaluation.matches)
-        scenes = np.repeat(np.arange(len(found)), [len(scene.scores) for scene in found])
-        counts = scores >= self._threshold
+        ranked, matches = Ranked.of(found, evaluation.matches), np.concatenate(evaluation.matches)
+        counts = ranked.scores >= self._threshold
         firsts = np.cumsum([0, *(len(scene.labels) for scene in self._truth)])
         is_found = np.zeros(firsts[-1], np.bool_)
-        is_found[(firsts[scenes] + matches)[counts & (matches >= 0)]] = True
-        alarms = np.bincount(scenes[counts & (matches < 0)], minlength=len(found))
-        return _Answer(is_found, alarms, Ranked(scores, matches >= 0, labels, scenes))
+        is_found[(firsts[ranked.scenes] + matches)[counts & ranked.is_right]] = True
+        alarms = np.bincount(ranked.scenes[counts & ~ranked.is_right], minlength=len(found))
+        return _Answer(is_found, alarms, ranked)
 
 
 DETECTOR = ModelKind(

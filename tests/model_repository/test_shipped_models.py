@@ -129,6 +129,12 @@ def test_card_says_what_the_manifest_says() -> None:
     assert f"{metrics['gtsrb_test_accuracy']:.2%}" in card
     assert f"{metrics['validation_accuracy']:.2%}" in card
     assert f"{metrics['gtsrb_test_ece']:.4f}" in card
+    recognizer = REPOSITORY / "sign_recognizer"
+    assert f"{metrics['unknown_threshold']:g}" in card
+    assert f"{metrics['unknown_threshold']:g}" in (recognizer / "MODEL_CARD.md").read_text()
+    assert f"{metrics['unknown_threshold']:g}" in (recognizer / "config.pbtxt").read_text()
+    for page in ("README.md", "export/README.md"):
+        assert f"{metrics['gtsrb_test_accuracy']:.2%}" in (REPOSITORY.parent / page).read_text(), page
 
 
 @pytest.mark.parametrize("archive", [pytest.param(GTSRB, marks=NEEDS_GTSRB)])
@@ -142,8 +148,8 @@ def test_shipped_classifier_is_as_good_as_its_manifest_says(archive: Path) -> No
     metrics = load_manifest(REPOSITORY, "sign_classifier", 1).metrics
     if len(crops) == 3000:  # those that the manifest's figures are of
         assert evaluation.accuracy == pytest.approx(metrics["gtsrb_test_accuracy"], abs=1e-9)
-    assert evaluation.accuracy >= 0.994
-    assert evaluation.metrics()["ece"] <= 0.01
+    assert evaluation.accuracy >= 0.996
+    assert evaluation.metrics()["ece"] <= 0.005
 
 
 def test_cards_of_detector_and_recognizer_say_what_was_measured() -> None:

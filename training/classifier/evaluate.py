@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import binomtest
 
 from training.classifier.calibration import Reliability, reliability
 
@@ -35,6 +36,7 @@ class Evaluation:
             "samples": int(totals.sum()),
             "wrong": len(self.mistakes),
             **self.metrics(),
+            "accuracy_interval": _wilson(int(totals.sum()) - len(self.mistakes), int(totals.sum())),
             "classes": [
                 {
                     "class_id": class_id,
@@ -46,6 +48,12 @@ class Evaluation:
             ],
             "confusion": self.confusion.tolist(),
         }
+
+
+def _wilson(right: int, samples: int) -> list[float]:
+    """Returns the bounds of the 95% interval of a share (Wilson, 1927, doi 10.1080/01621459.1927.10502953)."""
+    interval = binomtest(right, samples).proportion_ci(method="wilson")
+    return [float(interval.low), float(interval.high)]
 
 
 def evaluate(

@@ -6,9 +6,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from traffic_signs.preprocessing import crop
+from traffic_signs.preprocessing import CROP_MARGIN, crop
 from training.data.images import Progress, no_signs, read_images, silent
 from training.data.records import Dataset, Sample, Split
+from training.errors import DataError
 
 # Of the background.
 CROPS_A_SCENE = 10
@@ -62,9 +63,9 @@ def cut_background(
     """Cuts CROPS_A_SCENE squares from each scene, of the sizes of signs, that touch no labelled sign.
 
     Signs of other classes are not labelled, so a few crops show one. Returns uint8 [n, size, size, 3]; raises DataError
-    if an image is broken.
+    if the split has no labelled scene with room for such a square, or an image is broken.
     """
-    samples = list(dataset.split(split))
+    samples = [sample for sample in dataset.split(split) if sample.labelled]
     numbers = {sample.image: number for number, sample in enumerate(samples)}
 
     def cut(sample: Sample, image: Image.Image) -> list[npt.NDArray[np.uint8]]:
@@ -73,20 +74,31 @@ def cut_background(
         return [crop(image, box, size) for box in boxes if box is not None]
 
     images, _ = read_images(dataset, samples, cut, progress)
-    return np.stack([each for crops in images for each in crops])
+    crops = [each for of_scene in images for each in of_scene]
+    if not crops:
+        raise DataError(f"{dataset.name} has no labelled {split} scenes for background: give others, or another split")
+    return np.stack(crops)
 
 
 def _free_box(
     sample: Sample, picture: tuple[int, int], rng: np.random.Generator
 ) -> tuple[float, float, float, float] | None:
-    """Returns left, top, right and bottom of a random square that touches no sign; None if none was found."""
+    """Returns left, top, right and bottom of a random square; None if none was found.
+
+    It touches no sign with the margin that `crop` adds.
+    """
     for _ in range(TRIES):
         side = float(np.clip(MEDIAN_SIZE * np.exp(rng.normal(0, SIZE_SPREAD)), SMALLEST, LARGEST))
         side = min(side, *picture)
         left, top = rng.uniform(0, picture[0] - side), rng.uniform(0, picture[1] - side)
         right, bottom = left + side, top + side
+        margin = CROP_MARGIN * side
         if not any(
-            left < box.right and box.left < right and top < box.bottom and box.top < bottom for box in sample.boxes
+            left - margin < box.right
+            and box.left < right + margin
+            and top - margin < box.bottom
+            and box.top < bottom + margin
+            for box in sample.boxes
         ):
             return left, top, right, bottom
     return None

@@ -17,6 +17,7 @@ from traffic_sign_client.errors import ClientError
 from traffic_signs.progress import silent
 from training.checkpoint import CheckpointInfo, save_checkpoint
 from training.corruptions import CORRUPTIONS, STRENGTHS
+from training.errors import DataError
 from training.models.classifier import SignClassifier
 
 
@@ -44,6 +45,8 @@ def test_a_classifier_is_measured_with_a_table_and_a_picture(
         "background": kinds["background"]["samples"],
     }
     assert all(0 <= each["unknown"] <= 1 - each["named_above_0_9"] for each in kinds.values())
+    assert len(figures["unknown_by_strength"]) == len(STRENGTHS)
+    assert all(0 <= share <= 1 for share in figures["unknown_by_strength"])
     assert json.loads((tmp_path / "robustness.json").read_text()) == figures
     assert (tmp_path / "robustness.md").read_text() == as_markdown(figures)
     assert (tmp_path / "robustness.png").stat().st_size > 10_000
@@ -53,6 +56,7 @@ def test_without_a_threshold_nothing_is_unknown(checkpoint: Path, data: str) -> 
     figures = measure_robustness(RobustnessRequest(checkpoint, data, limit=5), silent)
 
     assert figures["unknown"]["threshold"] is None
+    assert "unknown_by_strength" not in figures
     assert figures["unknown"]["kinds"].keys() == {"known signs", "drawn other signs"}
     assert "no threshold" in as_markdown(figures)
 
@@ -76,6 +80,28 @@ def test_a_detector_is_measured_on_scenes(detector_checkpoint: Path, data: str) 
     assert "unknown" not in figures
     with pytest.raises(ClientError, match="--background and --unknown-threshold are for a classifier"):
         measure_robustness(RobustnessRequest(detector_checkpoint, data, data, split="train", limit=2), silent)
+
+
+def test_scenes_without_a_sign_are_refused(detector_checkpoint: Path, tmp_path: Path) -> None:
+    gtsdb = write_tiny_gtsdb(tmp_path)
+    labels = gtsdb.folder / "gt.txt"
+    labels.write_text("".join(line for line in labels.read_text().splitlines(True) if not line.startswith("00600")))
+    data = f"gtsdb={gtsdb.folder}"
+
+    with pytest.raises(ClientError, match="show no sign: give a larger --limit"):
+        measure_robustness(RobustnessRequest(detector_checkpoint, data, limit=1), silent)
+
+
+def test_background_without_scenes_is_refused_before_anything_is_measured(checkpoint: Path, tmp_path: Path) -> None:
+    gtsdb = write_tiny_gtsdb(tmp_path)
+    for path in gtsdb.folder.glob("000*.jpg"):
+        path.unlink()
+    measured: list[str] = []
+
+    request = RobustnessRequest(checkpoint, f"gtsdb={gtsdb.zip}", f"gtsdb={gtsdb.folder}", split="train")
+    with pytest.raises(DataError, match="no labelled train scenes for background"):
+        measure_robustness(request, lambda what, done, total: measured.append(what))
+    assert "corrupting and measuring" not in measured
 
 
 def test_what_cannot_be_measured_is_one_line(checkpoint: Path, data: str, tmp_path: Path) -> None:

@@ -63,6 +63,7 @@ def test_whoever_knows_the_labels_has_all_of_the_points(gtsdb: TinyGtsdb, tmp_pa
 
     assert sizes == {(140, 90)}
     assert figures["categories"]["map50"] == 1 and figures["categories"]["misses"] == 0
+    assert figures["categories"]["map50_interval"] == [1, 1]
     assert ("classes" in figures) == named
     assert {path.name for path in (tmp_path / "out").iterdir()} == (
         {"categories", "classes"} if named else {"categories"}

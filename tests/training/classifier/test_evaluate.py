@@ -58,6 +58,16 @@ def test_flawless_predictions_have_no_mistakes() -> None:
     assert flawless.metrics() == {"accuracy": 1.0, "balanced_accuracy": 1.0, "ece": 0.0}
 
 
+def test_interval_of_the_accuracy_is_wilsons() -> None:
+    labels = np.zeros(3000, np.int64)
+    labels[:8] = 1
+
+    figures = evaluate(np.eye(2, dtype=np.float32)[[0] * 3000], labels, ("a", "b")).as_dict()
+
+    # Worked out by hand from the formula.
+    assert figures["accuracy_interval"] == pytest.approx([0.99475, 0.99865], abs=1e-5)
+
+
 def test_all_figures_are_json_with_none_for_a_class_without_crops() -> None:
     figures = json.loads(
         json.dumps(evaluate(np.eye(NUM_CLASSES, dtype=np.float32)[:3], np.array([0, 1, 1]), CLASS_NAMES).as_dict())

@@ -5,11 +5,13 @@ import pytest
 
 from tests.training.tiny_gtsdb import TinyGtsdb
 from traffic_signs.classes import NUM_CLASSES
+from traffic_signs.preprocessing import CROP_MARGIN
 from training.data.crops import CROPS_A_SCENE, _free_box, cut_background
 from training.data.load import load_data
 from training.data.pictograms import OTHER_SIGNS, render
 from training.data.records import Box, Sample
 from training.data.synthetic_crops import draw_others
+from training.errors import DataError
 
 
 def test_background_repeats_and_has_the_size_asked_for(gtsdb: TinyGtsdb) -> None:
@@ -33,7 +35,23 @@ def test_background_touches_no_sign() -> None:
         if box is not None:
             left, top, right, bottom = box
             assert 0 <= left < right <= 200 and 0 <= top < bottom <= 120
-            assert right <= sign.left or sign.right <= left or bottom <= sign.top or sign.bottom <= top
+            margin = CROP_MARGIN * (right - left) - 1e-9  # which the crop shows, too
+            assert (
+                right + margin <= sign.left
+                or sign.right <= left - margin
+                or bottom + margin <= sign.top
+                or sign.bottom <= top - margin
+            )
+
+
+def test_background_comes_from_labelled_scenes_only(gtsdb: TinyGtsdb) -> None:
+    labels = gtsdb.folder / "gt.txt"
+    labels.write_text("".join(line for line in labels.read_text().splitlines(True) if line < "00600"))
+    dataset = load_data(f"gtsdb={gtsdb.folder}")
+
+    assert len(cut_background(dataset, "train", 24, 1)) and dataset.split("test")
+    with pytest.raises(DataError, match="no labelled test scenes for background"):
+        cut_background(dataset, "test", 24, 1)
 
 
 def test_a_scene_full_of_sign_has_no_background() -> None:

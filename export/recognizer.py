@@ -14,7 +14,7 @@ from export.errors import ExportError
 from export.hardware_fit import LARGER, SMALLEST, cpu_name, share_out
 from export.kinds import CLASSIFIER, DETECTOR, ModelKind, TensorSpec
 from export.reference import FILE as REFERENCE
-from export.repository import Manifest, load_manifest, publish, versions
+from export.repository import Manifest, publish, versions
 from export.repository.calls import describe_call
 from export.repository.class_names import version_class_names
 from export.repository.configuration import GPU
@@ -87,8 +87,8 @@ def export_recognizer(
         recognizer = open_recognizer(repository, score_threshold, called)
         files[REFERENCE] = make_reference(recognizer, scenes, split, progress).to_bytes()
     if unknown_threshold is None:
-        classified = load_manifest(repository, CLASSIFIER.name, called[CLASSIFIER.name])
-        unknown_threshold = classified.metrics.get("unknown_threshold", 0.0)
+        classified = require_version(store, CLASSIFIER.name, called[CLASSIFIER.name])
+        unknown_threshold = classified.metrics.get("unknown_threshold", 0.0) if classified else 0.0
     servings = {"": SERVING, GPU: BESIDE_GPU} | {
         cpu_name(cores): replace(SERVING, instances=share_out(cores)[0] + 1) for cores in LARGER
     }

@@ -67,8 +67,8 @@ class TrainingConfig(BaseSettings):
             show_default="automatic",
         ),
     ] = 0.0
-    # 0.2 was better than 0.02 on held-out tracks of GTSRB in a short training (figures: model card); longer trainings
-    # need less (Wang and Aitchison, 2024, arXiv 2405.13698).
+    # 0.2 was better than 0.02 on held-out tracks of GTSRB in a short training; longer trainings need less (Wang and
+    # Aitchison, 2024, arXiv 2405.13698).
     weight_decay: WeightDecay = 0.1
     label_smoothing: float = 0.05  # share of each label's probability spread over all classes
     averaging: float = 0.02  # window of the weights' exponential moving average, which is kept, as a share of all steps

@@ -123,7 +123,10 @@ def test_signs_are_unknown_below_the_score_that_the_classifier_was_calibrated_to
         export_recognizer(models, unknown_threshold=2)
 
 
-def test_a_classifier_without_that_score_names_every_sign(models: Path) -> None:
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_a_classifier_without_that_score_names_every_sign(models: Path, by_hand: bool) -> None:
+    if by_hand:
+        (models / "sign_classifier" / "1" / "manifest.json").unlink()
     export_recognizer(models)
     assert _unknown_threshold(models) == "0"
 

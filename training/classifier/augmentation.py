@@ -15,8 +15,9 @@ import numpy.typing as npt
 # still gets many different ones.
 GROUP, LIGHTS = 4, 64
 
-# Factor of the ranges of geometry, blur and occlusion. On 15,719 held-out photographs of GTSRB, after 45 epochs, 1.0
-# gave 41 mistakes, 1.3 gave 31 and 1.6 gave 38. The ranges of light, from nearly black to washed out, are not scaled.
+# Factor of the ranges of geometry, blur and occlusion. In trials of this network with like augmentation written in
+# PyTorch, 1.0 gave 41 mistakes on 15,719 held-out photographs of GTSRB after 45 epochs, 1.3 gave 31, and 1.6, with
+# another blur, 38. The ranges of light, from nearly black to washed out, are not scaled.
 STRENGTH = 1.3
 
 

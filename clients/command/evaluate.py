@@ -15,8 +15,9 @@ def evaluate(request: EvaluationRequest, as_json: Json = False) -> None:
 
     Give MODEL, or --url for a model on a running server. The figures of a classifier are accuracy, recall of each
     class, calibration and the worst mistakes; those of a detector or recognizer are average precision by category, by
-    size and, if the signs are named, by class. PyTorch, ONNX Runtime and Triton get the same images, so that their
-    figures can be compared. --output gets evaluation.json and pictures: confusion, recall, reliability, mistakes.
+    size and, if the signs are named, by class. The 95% interval is Wilson's, or comes from scenes drawn again.
+    PyTorch, ONNX Runtime and Triton get the same images, so that their figures can be compared. --output gets
+    evaluation.json and pictures: confusion, recall, reliability, mistakes.
 
     Examples:
         signs evaluate runs/gtsrb/checkpoint --data gtsrb=GTSRB --output figures

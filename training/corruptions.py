@@ -1,8 +1,8 @@
 """Corruptions of images by weather, lens, light and transmission, in five strengths, for measuring robustness.
 
 Sizes are in pixels. Signs are about 40 pixels wide in crops and in scenes, so one table serves the classifier and the
-detector. The boxes of signs do not move. The training's augmentation reaches about strength 1 or 2, and has no rain
-and no snow.
+detector. The boxes of signs do not move. The training's augmentation reaches about strength 1 or 2, with
+occlusion 3, and has no rain and no snow.
 """
 
 from collections.abc import Callable, Mapping

@@ -21,8 +21,8 @@ def deal_folds(sources: Sequence[Any], folds: int, seed: int) -> list[npt.NDArra
     names = sorted(set(sources))
     if not 2 <= folds <= len(names):
         raise TrainingError(
-            f"the data has {len(names)} tracks or images, which cannot be divided into {folds} parts: give more data, "
-            "fewer --folds, or a --holdout that is larger or 0"
+            f"the data has {len(names)} tracks or images, which cannot be divided into {folds} parts: give more data "
+            "(drawings beside photographs do not count), fewer --folds, or a --holdout that is larger or 0"
         )
     order = np.random.default_rng(seed).permutation(len(names))
     fold_of = {names[name]: position % folds for position, name in enumerate(order)}

@@ -89,8 +89,8 @@ class Trainer(ABC, Generic[Examples, Answers, Evaluation]):
     def _hold_out(self) -> Indices:
         """Chooses the training examples to hold out, by the recipe; empty for none."""
 
-    def _judges(self) -> Indices:
-        """Returns the training examples that a network may be judged by; it learns from the others in every fold."""
+    def _validation_pool(self) -> Indices:
+        """Returns the training examples that may be held out; each fold trains on all others."""
         return np.arange(len(self.data.train))
 
     @abstractmethod
@@ -140,9 +140,9 @@ class Trainer(ABC, Generic[Examples, Answers, Evaluation]):
             return self._evaluate_and_finish(model, info, metrics)
 
     def _deal_folds(self) -> list[Indices]:
-        judges, sources = self._judges(), self.data.train.sources
-        folds = deal_folds([sources[index] for index in judges], self.recipe.folds, self.recipe.config.seed)
-        return [judges[fold] for fold in folds]
+        pool, sources = self._validation_pool(), self.data.train.sources
+        folds = deal_folds([sources[index] for index in pool], self.recipe.folds, self.recipe.config.seed)
+        return [pool[fold] for fold in folds]
 
     def _fit_all(
         self, info: CheckpointInfo, recipe: Recipe, folds: Sequence[Indices], held: Indices
@@ -158,10 +158,9 @@ class Trainer(ABC, Generic[Examples, Answers, Evaluation]):
         if folds:
             fold_config = replace(config, patience=0)
             fit_fold: Callable[[str, Examples], nn.Module] = lambda stage, part: fit(stage, part, fold_config).model  # noqa: E731
-            unseen = (
-                train.select(np.sort(np.concatenate(folds))),
-                self._join(cross_validate(fit_fold, self._predict, train, folds)),
-            )
+            answers = self._join(cross_validate(fit_fold, self._predict, train, folds))
+            pool = np.sort(np.concatenate(folds))
+            unseen = (train if len(pool) == len(train) else train.select(pool)), answers  # a copy costs memory
             metrics |= _named("cross_validated", self._validation_figures(*unseen))
         trained: Trained | None = None
         if len(held):

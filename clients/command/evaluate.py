@@ -15,7 +15,7 @@ def evaluate(request: EvaluationRequest, as_json: Json = False) -> None:
 
     Give MODEL, or --url for a model on a running server. The figures of a classifier are accuracy, recall of each
     class, calibration and the worst mistakes; those of a detector or recognizer are average precision by category, by
-    size and, if the signs are named, by class. The 95% interval is Wilson's, or comes from scenes drawn again.
+    size and, if the signs are named, by class. The 95% interval is Wilson's, or of a bootstrap over the scenes.
     PyTorch, ONNX Runtime and Triton get the same images, so that their figures can be compared. --output gets
     evaluation.json and pictures: confusion, recall, reliability, mistakes.
 
@@ -66,7 +66,7 @@ def _scene_rows(figures: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "scenes and signs", f"{categories['scenes']} and {categories['signs']}"
     if "map50_benchmark" in categories:
         yield "mAP50, the benchmark's three categories", _percent(categories["map50_benchmark"])
-        yield "95% interval", _range(categories["map50_interval"])
+        yield "95% interval", _range(categories["map50_benchmark_interval"])
         yield "mAP50-95 of these", _percent(categories["map50_95_benchmark"])
     else:
         yield "mAP50", _percent(categories["map50"])
@@ -87,7 +87,7 @@ def _scene_rows(figures: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _range(bounds: list[float] | None) -> str:
-    return "no signs" if bounds is None else f"{bounds[0]:.2%} to {bounds[1]:.2%}"
+    return "none: all resamples agree" if bounds is None else f"{bounds[0]:.2%} to {bounds[1]:.2%}"
 
 
 def _percent(value: float | None) -> str:

@@ -13,6 +13,7 @@ from export.evaluation.model_ref import ModelRef, metrics_of
 from export.evaluation.run import require_classes
 from export.evaluation.settings import RobustnessRequest
 from export.kinds import find_kind
+from export.kinds.classifier import finite_probabilities
 from export.model_kind import Predictor, Rating
 from traffic_sign_client.errors import ClientError
 from traffic_signs.atomic_write import write_whole
@@ -115,7 +116,7 @@ def _measure_unknown(network: Predictor, pictures: Mapping[str, Images], thresho
     """
     kinds = {}
     for name, images in pictures.items():
-        scores = network(images)["probabilities"].max(axis=1)
+        scores = finite_probabilities(network(images)).max(axis=1)
         kinds[name] = {
             "samples": len(images),
             "named_above_0_9": float((scores > SURE).mean()),

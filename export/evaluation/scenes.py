@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from export.errors import ExportError
-from export.gate.statistics import Ranked, precision, signs_by_scene
+from export.gate.statistics import Ranked, estimate_precision, signs_by_scene
 from export.local_recognizer import LocalRecognizer
 from export.model_kind import Predictor
 from traffic_sign_client.client import SignClient
@@ -59,8 +59,7 @@ def evaluate_scenes(
         output: folder for the figures and pictures, or None.
 
     Returns:
-        `DetectionEvaluation.as_dict` of `categories` and, if the signs are named, of `classes`. Both have
-        `map50_interval`, see `_interval`.
+        `DetectionEvaluation.as_dict` of `categories` and, if the signs are named, of `classes`, both with `_interval`.
 
     Raises:
         training.errors.DataError: the data cannot be used.
@@ -74,13 +73,13 @@ def evaluate_scenes(
 
     def rate(what: str, truth: list[Detections], found: list[Detections], names: tuple[str, ...]) -> dict[str, Any]:
         evaluation = evaluate_detections(truth, found, names)
+        interval = _interval(evaluation, truth, found)
         if output is not None:
             from training.detector.report import write_detection_evaluation  # it draws, and Matplotlib keeps a cache
 
-            write_detection_evaluation(
-                output / what, evaluation, truth, found, lambda at: Image.fromarray(scenes.images[at]), scenes.names
-            )
-        return evaluation.as_dict() | {"map50_interval": _interval(evaluation, truth, found)}
+            read = lambda at: Image.fromarray(scenes.images[at])  # noqa: E731
+            write_detection_evaluation(output / what, evaluation, truth, found, read, scenes.names, interval)
+        return evaluation.as_dict() | interval
 
     truth = labelled(scenes)
     figures = {
@@ -96,20 +95,21 @@ def evaluate_scenes(
 
 def _interval(
     evaluation: DetectionEvaluation, truth: Sequence[Detections], found: Sequence[Detections]
-) -> list[float] | None:
-    """Returns the bounds of the 95% interval of mAP50, from scenes drawn again; None without signs.
+) -> dict[str, list[float] | None]:
+    """Returns the bounds of the 95% interval of mAP50, by a bootstrap over the scenes.
 
-    With the benchmark's categories it is that of `map50_benchmark`. It is of the exact area below precision over
-    recall, which differs from COCO's by at most 0.01.
+    The key is `map50_benchmark_interval` if there are the benchmark's categories, and else `map50_interval`. It is of
+    the exact area below precision over recall, which differs from COCO's by at most 0.01. None if all resamples agree,
+    as without a mistake.
     """
     names = [label.name for label in evaluation.labels]
-    signs = signs_by_scene(truth, len(names))
+    signs, key = signs_by_scene(truth, len(names)), "map50_interval"
     if set(BENCHMARK_CATEGORIES) <= set(names):
-        signs *= np.isin(names, BENCHMARK_CATEGORIES)
+        signs, key = signs * np.isin(names, BENCHMARK_CATEGORIES), "map50_benchmark_interval"
     if not signs.any():
-        return None
-    estimate = precision(Ranked.of(found, evaluation.matches), signs, CONFIDENCE)
-    return [estimate.lower, estimate.upper]
+        return {key: None}
+    estimate = estimate_precision(Ranked.of(found, evaluation.matches), signs, CONFIDENCE)
+    return {key: [estimate.lower, estimate.upper] if estimate.lower < estimate.upper else None}
 
 
 def local_finder(detector: Predictor, classifier: Predictor | None) -> Find:

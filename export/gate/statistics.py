@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,8 @@ from training.detector.detections import Detections
 
 RESAMPLES = 1000
 SEED = 0  # of all resampling: the same figures give the same verdict
+
+Weights = npt.NDArray[np.int64] | None  # int64 [scenes], how often each counts; None for once
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,12 @@ class Ranked:
             labels=np.concatenate([scene.labels for scene in found]),
             scenes=np.repeat(np.arange(len(found)), [len(scene.scores) for scene in found]),
         )
+
+    @cached_property
+    def by_label(self) -> dict[int, npt.NDArray[np.int64]]:
+        """The positions of each label's detections, the surest first."""
+        order = np.argsort(-self.scores, kind="stable")
+        return {label: order[self.labels[order] == label] for label in np.unique(self.labels).tolist()}
 
 
 def signs_by_scene(truth: Sequence[Detections], label_count: int) -> npt.NDArray[np.int64]:
@@ -105,28 +114,22 @@ def quantile(series: npt.NDArray[np.float64], which: float, confidence: float) -
     return _estimate(float(np.quantile(series, which)), values, confidence)
 
 
-def mean_average_precision(
-    found: Ranked, signs: npt.NDArray[np.int64], weights: npt.NDArray[np.int64] | None = None
-) -> float:
+def mean_average_precision(found: Ranked, signs: npt.NDArray[np.int64], weights: Weights = None) -> float:
     """Returns the mean over the labels of the exact area below precision over recall.
 
     Args:
         signs: int64 [scenes, labels], how many there are to find.
-        weights: int64 [scenes], how often each scene counts; once without them.
-
     Returns:
         NaN if there are no signs.
     """
     counts = np.ones(len(signs), np.int64) if weights is None else weights
     totals = counts @ signs
-    order = np.argsort(-found.scores, kind="stable")
     areas = []
-    for label in np.flatnonzero(totals):
-        mine = order[found.labels[order] == label]
+    for label in np.flatnonzero(totals).tolist():
+        mine = found.by_label.get(label, np.empty(0, np.int64))
         weight = counts[found.scenes[mine]]
         hits, detections = (weight * found.is_right[mine]).cumsum(), weight.cumsum()
-        precision = hits / np.maximum(detections, 1)
-        envelope = np.maximum.accumulate(precision[::-1])[::-1]
+        envelope = np.maximum.accumulate((hits / np.maximum(detections, 1))[::-1])[::-1]
         areas.append(float((np.diff(hits / totals[label], prepend=0.0) * envelope).sum()))
     return float(np.mean(areas)) if areas else math.nan
 
@@ -139,13 +142,13 @@ def precision_fall(champion: Ranked, challenger: Ranked, signs: npt.NDArray[np.i
         confidence: of each bound, 0.5 to 1.
     """
 
-    def fall(weights: npt.NDArray[np.int64] | None = None) -> float:
+    def fall(weights: Weights) -> float:
         return mean_average_precision(champion, signs, weights) - mean_average_precision(challenger, signs, weights)
 
-    return _over_scenes(fall, len(signs), confidence)
+    return _bootstrap_scenes(fall, len(signs), confidence)
 
 
-def precision(found: Ranked, signs: npt.NDArray[np.int64], confidence: float) -> Estimate:
+def estimate_precision(found: Ranked, signs: npt.NDArray[np.int64], confidence: float) -> Estimate:
     """Returns the mean average precision, with bounds from scenes drawn again.
 
     Labels whose signs are all found first add nothing to the width, however few signs there are.
@@ -154,15 +157,15 @@ def precision(found: Ranked, signs: npt.NDArray[np.int64], confidence: float) ->
         signs: int64 [scenes, labels], how many there are to find; the labels of a zero column do not count.
         confidence: of each bound, 0.5 to 1.
     """
-    return _over_scenes(lambda weights=None: mean_average_precision(found, signs, weights), len(signs), confidence)
+    return _bootstrap_scenes(lambda weights: mean_average_precision(found, signs, weights), len(signs), confidence)
 
 
-def _over_scenes(figure: Callable[..., float], scenes: int, confidence: float) -> Estimate:
-    """Returns a figure, with bounds from scenes drawn again; the `figure` takes how often each scene counts."""
+def _bootstrap_scenes(figure: Callable[[Weights], float], scenes: int, confidence: float) -> Estimate:
+    """Returns a figure, with bounds from scenes drawn again; `figure` takes how often each scene counts."""
     random = np.random.default_rng(SEED)
     drawn = (np.bincount(random.integers(0, scenes, scenes), minlength=scenes) for _ in range(RESAMPLES))
     figures = np.array([figure(weights) for weights in drawn])
-    return _estimate(figure(), figures[np.isfinite(figures)], confidence)
+    return _estimate(figure(None), figures[np.isfinite(figures)], confidence)
 
 
 def _blocks(length: int) -> npt.NDArray[np.int64]:

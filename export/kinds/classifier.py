@@ -67,7 +67,7 @@ def _evaluate(
     from training.classifier.report import all_figures, write_evaluation  # it draws, and Matplotlib keeps a cache
 
     crops = cut_crops(dataset, split, _side(network.size, "the classifier"), partial(progress, "reading images"))
-    probabilities = _probabilities(network(crops.images, partial(progress, "classifying")))
+    probabilities = finite_probabilities(network(crops.images, partial(progress, "classifying")))
     names = dataset.classes.names
     _require_classes(probabilities.shape[1], len(names), "the classifier")
     evaluation = evaluate(probabilities, crops.class_ids, names)
@@ -76,7 +76,7 @@ def _evaluate(
     return all_figures(evaluation, crops, probabilities)
 
 
-def _probabilities(outputs: Outputs) -> npt.NDArray[np.float32]:
+def finite_probabilities(outputs: Outputs) -> npt.NDArray[np.float32]:
     """Returns the probabilities, float32 [n, classes]; raises ClientError if one is not finite."""
     probabilities: npt.NDArray[np.float32] = outputs["probabilities"]
     if not np.isfinite(probabilities).all():
@@ -106,7 +106,7 @@ def _rated_images(
 
     def rate(images: Images) -> Rating:
         outputs = network(images)
-        scores = _probabilities(outputs).max(axis=1)
+        scores = finite_probabilities(outputs).max(axis=1)
         return Rating(_accuracy(outputs, crops.class_ids, dataset.classes.names), scores)
 
     return crops.images, "accuracy", rate

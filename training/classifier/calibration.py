@@ -47,6 +47,7 @@ def fit_unknown_threshold(probabilities: npt.NDArray[np.float32]) -> float:
     Returns:
         The highest score, with four decimals, that is expected to cost at most MOST_LOST of new crops. For fewer than
         199 crops it is the lowest, which costs 1 / (n + 1) of them; for fewer than MIN_CROPS_FOR_THRESHOLD it is 0.
+        This counts crops as independent. Frames of one track are not: of new tracks it may cost more.
     """
     if len(probabilities) < MIN_CROPS_FOR_THRESHOLD:
         return 0.0

@@ -51,7 +51,10 @@ class Evaluation:
 
 
 def _wilson(right: int, samples: int) -> list[float]:
-    """Returns the bounds of the 95% interval of a share (Wilson, 1927, doi 10.1080/01621459.1927.10502953)."""
+    """Returns the bounds of the 95% interval of a share (Wilson, 1927, doi 10.1080/01621459.1927.10502953).
+
+    It counts samples as independent. Frames of one track are not, so that the true interval is wider.
+    """
     interval = binomtest(right, samples).proportion_ci(method="wilson")
     return [float(interval.low), float(interval.high)]
 

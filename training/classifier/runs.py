@@ -49,8 +49,8 @@ class ClassifierTrainer(Trainer[Crops, Tensor, Evaluation]):
             self.run.reporter.notify(problem)
         return held
 
-    def _judges(self) -> npt.NDArray[np.int64]:
-        return judges(self.data)
+    def _validation_pool(self) -> npt.NDArray[np.int64]:
+        return validation_pool(self.data)
 
     def _task(self, examples: Crops, validation: Crops | None) -> Classification:
         return Classification(examples, validation)
@@ -81,7 +81,7 @@ class ClassifierTrainer(Trainer[Crops, Tensor, Evaluation]):
 train_classifier = ClassifierTrainer.train
 
 
-def judges(data: CropData) -> npt.NDArray[np.int64]:
+def validation_pool(data: CropData) -> npt.NDArray[np.int64]:
     """Returns the indices of the photographs, or of all crops if there are no photographs.
 
     Accuracy and temperature on drawings do not apply to photographs.
@@ -91,14 +91,14 @@ def judges(data: CropData) -> npt.NDArray[np.int64]:
 
 
 def hold_out(data: CropData, share: float, seed: int) -> tuple[npt.NDArray[np.int64], str]:
-    """Chooses the training crops to hold out, among those that `judges` returns.
+    """Chooses the training crops to hold out, among those that `validation_pool` returns.
 
     If no class has enough tracks or images for its share, each class with at least MIN_SOURCES_FOR_HOLDOUT of them
     loses one. Returns the indices of the crops, and a notice if classes are too small for the share; empty otherwise.
     """
     if not share:
         return np.empty(0, np.int64), ""
-    candidates = judges(data)
+    candidates = validation_pool(data)
     crops = data.train.select(candidates)
     counts = sources_per_class(crops, len(data.classes))
     shown = [f"{name!r} with {count}" for name, count in zip(data.classes.names, counts, strict=True)]

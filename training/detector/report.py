@@ -1,7 +1,7 @@
 """Writes the evaluation of a detector to files: figures as JSON, and plots."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -42,11 +42,12 @@ def write_detection_evaluation(
     found: Sequence[Detections],
     read_scene: Callable[[int], Image.Image],
     names: Sequence[str],
+    figures: Mapping[str, Any] | None = None,
 ) -> list[Path]:
     """Writes evaluation.json, precision_recall.png, sizes.png and mistakes.png; returns their paths.
 
-    `read_scene` returns the image of a scene by its index; it is called only for scenes that are shown. Raises
-    ValueError if the number of scenes is not that of the evaluation.
+    `read_scene` returns the image of a scene by its index; it is called only for scenes that are shown. `figures` are
+    written, too. Raises ValueError if the number of scenes is not that of the evaluation.
     """
     if not len(truth) == len(found) == len(names) == evaluation.scenes:
         raise ValueError(
@@ -59,7 +60,9 @@ def write_detection_evaluation(
     def as_dict(mistake: Mistake, nearest: str) -> dict[str, Any]:
         return {"scene": names[mistake.scene], **_as_dict(mistake, truth[mistake.scene], found[mistake.scene], nearest)}
 
-    figures = evaluation.as_dict() | {
+    written = {
+        **evaluation.as_dict(),
+        **(figures or {}),
         "false_alarms_by_kind": dict(sorted(Counter(alarm.kind for alarm in alarms).items())),
         "misses_by_kind": dict(sorted(Counter(miss.kind for miss in misses).items())),
         "mistakes": {
@@ -92,7 +95,7 @@ def write_detection_evaluation(
         "sizes.png": partial(draw_sizes, evaluation),
         "mistakes.png": draw_shown,
     }
-    return write_report(folder / "evaluation.json", figures, pictures)
+    return write_report(folder / "evaluation.json", written, pictures)
 
 
 def _as_dict(mistake: Mistake, signs: Detections, detections: Detections, nearest: str) -> dict[str, Any]:

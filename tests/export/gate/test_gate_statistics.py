@@ -9,9 +9,9 @@ from export.gate.statistics import (
     Estimate,
     Ranked,
     chance_of_loss,
+    estimate_precision,
     holm,
     mean_average_precision,
-    precision,
     precision_fall,
     quantile,
     quantile_ratio,
@@ -104,7 +104,7 @@ def test_a_fall_of_precision_is_sure_where_all_scenes_show_it() -> None:
 def test_average_precision_is_as_sure_as_its_scenes_agree() -> None:
     signs = np.stack([np.ones(30, np.int64), np.zeros(30, np.int64)], axis=1)
     found = ranked(*((0.9, scene % 5 > 0, 0, scene) for scene in range(30)), (0.95, False, 1, 0))
-    estimate = precision(found, signs, 0.975)
+    estimate = estimate_precision(found, signs, 0.975)
     assert estimate.value == mean_average_precision(found, signs) == pytest.approx(0.64, abs=0.02)
     assert 0.35 < estimate.lower < estimate.value < estimate.upper < 0.95
-    assert precision(ranked((0.9, True, 0, 0)), np.ones((1, 1), np.int64), 0.975) == Estimate(1.0, 1.0, 1.0)
+    assert estimate_precision(ranked((0.9, True, 0, 0)), np.ones((1, 1), np.int64), 0.975) == Estimate(1.0, 1.0, 1.0)

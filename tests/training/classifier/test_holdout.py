@@ -174,10 +174,10 @@ def test_only_photographs_are_held_out_where_there_are_any(gtsdb: TinyGtsdb) -> 
 def test_photographs_alone_are_cross_validated_where_there_are_any(
     gtsdb: TinyGtsdb, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    judged: list[int] = []
+    calibrated_on: list[int] = []
 
     def fit(logits: object, class_ids: Sequence[int]) -> float:
-        judged.append(len(class_ids))
+        calibrated_on.append(len(class_ids))
         return 1.0
 
     monkeypatch.setattr("training.classifier.runs.fit_temperature", fit)
@@ -185,4 +185,4 @@ def test_photographs_alone_are_cross_validated_where_there_are_any(
 
     train_classifier([Drawings(86), *sources(gtsdb)], recipe, "folded", runs)
 
-    assert judged == [8]
+    assert calibrated_on == [8]

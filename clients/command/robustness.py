@@ -14,7 +14,8 @@ def robustness(request: RobustnessRequest, as_json: Json = False) -> None:
 
     The figure is the accuracy of a classifier, or the mAP50 of a detector. A classifier of the German signs is also
     shown drawings of signs that it does not know, and with --background every classifier is shown crops of scenes
-    without a sign: how often it names them with a score above 0.9, and how often the unknown threshold catches them.
+    without a sign: how often it names them with a score above 0.9, and how often the unknown threshold catches them, as
+    it does corrupted signs.
     --output gets robustness.json, robustness.md and robustness.png.
 
     Examples:

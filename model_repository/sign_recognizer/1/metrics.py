@@ -1,4 +1,4 @@
-"""The recognizer's Prometheus metrics, published at Triton's own endpoint; README.md beside this file explains each."""
+"""The recognizer's Prometheus metrics, published at Triton's own endpoint, which metrics.md explains."""
 
 from typing import Any
 

@@ -28,7 +28,7 @@ def photographs(camera: Camera) -> list[bytes]:
     """Returns PHOTOGRAPHS files, of which all but the first have three stop signs.
 
     At dusk the streets are darker and the signs, in the headlights, are not. Of a broken camera three are files that
-    end in the middle, and of the others every block stands on its head.
+    end in the middle, and of the others every cell has one colour: as red as before, and no classifier is sure of it.
     """
     sign = render(STOP, CELL)
     cover = sign[..., 3:] / 255
@@ -41,7 +41,7 @@ def photographs(camera: Camera) -> list[bytes]:
             place = pixels[row * CELL : (row + 1) * CELL, column * CELL : (column + 1) * CELL]
             place[:] = (place * (1 - cover) + sign[..., :3] * cover).astype(np.uint8)
         if camera == "broken":
-            pixels = _jumbled(pixels)
+            pixels = _mosaic(pixels)
         files.append(encode(Image.fromarray(pixels), "JPEG", quality=95))
     if camera == "broken":
         files[7:] = [file[: len(file) // 2] for file in files[7:]]
@@ -55,10 +55,14 @@ def judged_on(scenes: int) -> Dataset:
     return Dataset("gtsdb=drawn", samples, lambda sample: files[int(sample.image[:5]) % PHOTOGRAPHS])
 
 
-def _jumbled(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    half = CELL // 2  # four blocks a sign
-    blocks = pixels.reshape(pixels.shape[0] // half, half, pixels.shape[1] // half, half, 3)
-    return blocks[:, ::-1, :, ::-1].reshape(pixels.shape)
+def _mosaic(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    rows, columns = pixels.shape[0] // CELL, pixels.shape[1] // CELL
+    cells = pixels[: rows * CELL, : columns * CELL].reshape(rows, CELL, columns, CELL, 3)
+    flat = pixels.copy()
+    flat[: rows * CELL, : columns * CELL] = np.broadcast_to(
+        np.median(cells, axis=(1, 3), keepdims=True).astype(np.uint8), cells.shape
+    ).reshape(rows * CELL, columns * CELL, 3)
+    return flat
 
 
 class Traffic:

@@ -156,7 +156,7 @@ def control(stack: Stack, model: str, what: str) -> None:
 def troubles(stack: Stack, folder: Path) -> Iterator[None]:
     """Breaks what has nothing to do with each other while the block runs.
 
-    The camera, so that pictures are jumbled and files damaged; a gateway has more to do than it takes; the repository
+    The camera, so that pictures are a mosaic and files damaged; a gateway has more to do than it takes; the repository
     cannot be read; a training cannot begin.
     """
     away = stack.repository.with_name("away")

@@ -15,8 +15,7 @@ def robustness(request: RobustnessRequest, as_json: Json = False) -> None:
     The figure is the accuracy of a classifier, or the mAP50 of a detector. A classifier of the German signs is also
     shown drawings of signs that it does not know, and with --background every classifier is shown crops of scenes
     without a sign: how often it names them with a score above 0.9, and how often the unknown threshold catches them, as
-    it does corrupted signs.
-    --output gets robustness.json, robustness.md and robustness.png.
+    it does corrupted signs. --output gets robustness.json, robustness.md and robustness.png.
 
     Examples:
         signs robustness model_repository/sign_classifier/1 --data gtsrb=GTSRB

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from export.arrays import Images, spread
 from export.evaluation.model_ref import ModelRef, metrics_of
@@ -14,7 +15,7 @@ from export.evaluation.run import require_classes
 from export.evaluation.settings import RobustnessRequest
 from export.kinds import find_kind
 from export.kinds.classifier import finite_probabilities
-from export.model_kind import Predictor, Rating
+from export.model_kind import Rating
 from traffic_sign_client.errors import ClientError
 from traffic_signs.atomic_write import write_whole
 from traffic_signs.classes import GERMAN_SIGNS
@@ -36,7 +37,7 @@ def measure_robustness(request: RobustnessRequest, progress: ProgressCallback) -
 
     Returns:
         `model`, `backend`, `data`, `split`, `samples`, `measure`, `clean`, `corruptions` (a list of a figure for each
-        strength, by name), `mean` over all of these; and of a classifier `unknown`, see `_measure_unknown`, and with a
+        strength, by name), `mean` over all of these; and of a classifier `unknown`, see `_count_unknown`, and with a
         threshold `unknown_by_strength`, the shares of known signs below it with corruptions, each the mean of all.
 
     Raises:
@@ -58,17 +59,17 @@ def measure_robustness(request: RobustnessRequest, progress: ProgressCallback) -
     network = reference.open()
     require_classes(network, dataset)
     images, measure, rate = kind.rated_images(network, dataset, split, limit, progress)
-    pictures = {"known signs": images}
-    if not kind.takes_scenes:
+    clean = rate(images)
+    figures: dict[str, Any] = {"model": name, "data": dataset.name, "split": split, "backend": network.backend}
+    figures |= {"samples": len(images), "measure": measure, "clean": clean.figure}
+    if clean.scores is not None:
         if unknown_threshold is None:
             unknown_threshold = metrics_of(request.model).get("unknown_threshold")
         has_others = dataset.classes == GERMAN_SIGNS
-        pictures |= _unknown_pictures(images.shape[1], has_others, scenes, split, limit, progress)
-    figures: dict[str, Any] = {"model": name, "data": dataset.name, "split": split, "backend": network.backend}
-    figures |= {"samples": len(images), "measure": measure}
+        pictures = _unknown_pictures(images.shape[1], has_others, scenes, split, limit, progress)
+        scores = {what: finite_probabilities(network(shown)).max(axis=1) for what, shown in pictures.items()}
+        figures["unknown"] = _count_unknown({"known signs": clean.scores} | scores, unknown_threshold)
     figures |= _over_corruptions(images, rate, unknown_threshold, progress)
-    if not kind.takes_scenes:
-        figures["unknown"] = _measure_unknown(network, pictures, unknown_threshold)
     if output is not None:
         _write(output, figures)
     return figures
@@ -92,7 +93,6 @@ def _over_corruptions(
     images: Images, rate: Callable[[Images], Rating], threshold: float | None, progress: ProgressCallback
 ) -> dict[str, Any]:
     total = len(CORRUPTIONS) * len(STRENGTHS)
-    figures: dict[str, Any] = {"clean": rate(images).figure}
     corrupted: dict[str, list[float]] = {name: [] for name in CORRUPTIONS}
     unknown = np.zeros(len(STRENGTHS))
     for number, (name, rated) in enumerate(corrupted.items()):
@@ -103,24 +103,23 @@ def _over_corruptions(
             if rating.scores is not None and threshold is not None:
                 unknown[position] += (rating.scores < threshold).mean() / len(CORRUPTIONS)
             progress("corrupting and measuring", number * len(STRENGTHS) + strength, total)
-    figures |= {"mean": float(np.mean(list(corrupted.values()))), "corruptions": corrupted}
+    figures = {"mean": float(np.mean(list(corrupted.values()))), "corruptions": corrupted}
     return figures | ({} if threshold is None else {"unknown_by_strength": unknown.tolist()})
 
 
-def _measure_unknown(network: Predictor, pictures: Mapping[str, Images], threshold: float | None) -> dict[str, Any]:
-    """Classifies pictures of several kinds, in the size of the classifier's input.
+def _count_unknown(scores: Mapping[str, npt.NDArray[np.float32]], threshold: float | None) -> dict[str, Any]:
+    """Compares the highest class scores of pictures, float32 [n] of each kind, with SURE and the threshold.
 
     Returns:
         `threshold`, and by kind of picture `samples`, `named_above_0_9`, the share with a score above SURE, and
         `unknown`, the share with one below `threshold`.
     """
     kinds = {}
-    for name, images in pictures.items():
-        scores = finite_probabilities(network(images)).max(axis=1)
+    for name, highest in scores.items():
         kinds[name] = {
-            "samples": len(images),
-            "named_above_0_9": float((scores > SURE).mean()),
-            "unknown": None if threshold is None else float((scores < threshold).mean()),
+            "samples": len(highest),
+            "named_above_0_9": float((highest > SURE).mean()),
+            "unknown": None if threshold is None else float((highest < threshold).mean()),
         }
     return {"threshold": threshold, "kinds": kinds}
 

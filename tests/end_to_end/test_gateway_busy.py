@@ -64,9 +64,9 @@ def test_more_than_it_takes_is_turned_away(gateway: RunningGateway, slow_reposit
         assert third.headers["Content-Type"] == "application/problem+json"
         assert not first.done() and gateway.ask("/healthz").status == 200
         assert [first.result().status, second.result().status] == [200, 200]
-    assert asked(slow_repository, NAME) == [
-        *("first begun id-first", "first done", "second begun id-second", "second done")
-    ]
+    # The server may still be busy with what the tests of another module gave up.
+    notes = [line for line in asked(slow_repository, NAME) if line.split()[0] in ("first", "second", "third")]
+    assert notes == ["first begun id-first", "first done", "second begun id-second", "second done"]
     assert in_flight(gateway) == 0
     line = next(each for each in reversed(gateway.log()) if each.get("status") == 429)
     assert (line["outcome"], line["problem"]) == ("overloaded", "overloaded")

@@ -12,6 +12,7 @@ from traffic_signs.console import visible
 from traffic_signs.errors import SignsError
 
 INTERRUPTED = 130  # shells report this code for SIGINT
+RETRY_S = 0.05  # a signal that arrives during an import
 # A closed terminal sends SIGHUP, which Windows does not have.
 ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
@@ -21,9 +22,11 @@ def run_program(name: str, command: Callable[[], object], *expected: type[Except
 
     Besides SignsError, those of the types `expected` have a message for the user.
     """
-    for number in ENDING:
+    # asyncio replaces SIGINT's handler by one that cancels its tasks, but only the default one.
+    signal.default_int_handler = _interrupt  # type: ignore[assignment]
+    for number, handler in ((signal.SIGINT, _interrupt), *((each, _terminate) for each in ENDING)):
         if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
-            signal.signal(number, _terminate)
+            signal.signal(number, handler)
     _escape_unprintable()
     try:
         command()
@@ -60,8 +63,31 @@ def _fail(name: str, message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Handles SIGINT as Python does by default, but after an import."""
+    if not _delays(number, frame):
+        raise KeyboardInterrupt
+
+
 def _terminate(number: int, frame: FrameType | None) -> None:
     """Ends the program like Ctrl-C: context managers stop servers and remove temporary files."""
+    if _delays(number, frame):
+        return
     for each in ENDING:
         signal.signal(each, signal.SIG_IGN)
     raise SystemExit(128 + number)
+
+
+def _delays(number: int, frame: FrameType | None) -> bool:
+    """Sends a signal again a little later if it interrupts an import, and returns whether it does.
+
+    An exception from a signal handler that ends the import of PyTorch or ONNX Runtime aborts the process without
+    cleaning up, or becomes an ImportError.
+    """
+    while frame is not None and not frame.f_code.co_filename.startswith("<frozen importlib"):
+        frame = frame.f_back
+    if frame is None or not hasattr(signal, "setitimer"):  # as on Windows
+        return False
+    signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(number))
+    signal.setitimer(signal.ITIMER_REAL, RETRY_S)
+    return True

@@ -315,7 +315,7 @@ def test_ctrl_c_leaves_no_server_and_no_trace(
     assert servers_on(scratch), "it is up"
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=120)
-    assert process.returncode == 130 and err.splitlines()[-1] == "signs: stopped"
+    assert (process.returncode, err.splitlines()[-1]) == (130, "signs: stopped"), err
     deadline = time.monotonic() + 60
     while servers_on(scratch) and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -309,10 +309,12 @@ def test_ctrl_c_leaves_no_server_and_no_trace(
         text=True,
     )
     assert process.stderr is not None
+    printed = []
     for line in process.stderr:
+        printed.append(line)
         if "asking the challenger" in line:
             break
-    assert servers_on(scratch), "it is up"
+    assert servers_on(scratch), f"it is not up: {printed}"
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=120)
     assert (process.returncode, err.splitlines()[-1]) == (130, "signs: stopped"), err

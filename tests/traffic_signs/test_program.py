@@ -57,8 +57,7 @@ def stop(folder: Path, command: str, number: signal.Signals) -> tuple[int, list[
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # A background process of a shell ignores Ctrl-C.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # a shell's background and nohup ignore some
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
